@@ -1,0 +1,278 @@
+import type { FieldLines } from '../core/fields.ts';
+import type { Fwd, RequestRecord, Tier } from '../core/outcome.ts';
+import type { PurgeSelector } from '../core/config.ts';
+import type { CanonicalRequest } from '../core/request.ts';
+import type { StoreIf } from '../core/route.ts';
+import type { Position, StoredItem } from '../core/stored-response.ts';
+
+/** Time, so that tests can hold it still. */
+export interface Clock {
+  /** Wall clock, milliseconds since the Unix epoch. */
+  nowMs(): number;
+  /** Never goes back; for durations. Milliseconds with a fraction. */
+  monotonicMs(): number;
+  /** Calls back once after `delayMs` (any length: longer than 2^31-1 ms is cut into pieces); the function returned cancels. Does not keep the process alive. */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+export type MaybePromise<T> = T | Promise<T>;
+
+/** A tier of stored responses. The memory tier answers synchronously, the Redis tier with promises; both pass `test/contract/`. */
+export interface ResponseStore {
+  readonly tier: Tier;
+  /**
+   * The item under `key`, unless it is past `retainUntilMs` or a purge covers it. Counts as a use for eviction.
+   * A soft-purged response is returned; see {@link StoreRead.staleSinceMs}.
+   */
+  get(key: string): MaybePromise<StoreRead | undefined>;
+  /** As {@link get}, but is no use: for `explain` and warming. */
+  peek(key: string): MaybePromise<StoreRead | undefined>;
+  /** Stores unless a purge after `item.position` covers it, or it alone is larger than the tier. Replaces what is there. */
+  put(item: StoredItem): MaybePromise<PutOutcome>;
+  /** Drops the item under `key` (an unsafe method made it invalid, RFC 9111 §4.4). Also its variants where it is a marker. */
+  invalidate(key: string): MaybePromise<boolean>;
+}
+
+export interface StoreRead {
+  readonly item: StoredItem;
+  /** Set by a soft purge: stale since then, whatever its freshness says. Milliseconds, wall clock. */
+  readonly staleSinceMs: number | undefined;
+  readonly tier: Tier;
+}
+
+export type PutOutcome = 'stored' | 'purged' | 'too-large';
+
+/** What an operator sees of what is stored. */
+export interface StoredSummary {
+  readonly item: StoredItem;
+  readonly tier: Tier;
+  /** Bytes that it takes, bookkeeping included. */
+  readonly sizeBytes: number;
+  /** Times served since stored. */
+  readonly hits: number;
+  readonly staleSinceMs: number | undefined;
+}
+
+export interface ListFilter {
+  readonly route?: string;
+  readonly tag?: string;
+  /** 1 to 1000. */
+  readonly limit: number;
+}
+
+/** What memory tiers offer beyond the port, for operators. */
+export interface StoreInspector {
+  list(filter: ListFilter): readonly StoredSummary[];
+  summary(key: string): StoredSummary | undefined;
+  stats(): StoreStats;
+}
+
+export interface StoreStats {
+  readonly responses: number;
+  readonly bytes: number;
+  readonly maxBytes: number;
+  readonly tags: number;
+  readonly evictedCapacity: number;
+  readonly evictedRetention: number;
+  readonly evictedRouteLimit: number;
+  readonly refusedTooLarge: number;
+}
+
+/**
+ * The ordered log of purges and its positions. Locally it never loses its lease; the shared one can
+ * (`position` is then `undefined` and nothing may be served from store).
+ */
+export interface PurgeLog {
+  /** Taken before an upstream request is sent; the stored response keeps it for life. */
+  position(): Position | undefined;
+  /** False where a hard purge after `position` covers one of the item's scopes. */
+  isValid(item: Pick<StoredItem, 'key' | 'route' | 'url' | 'tags' | 'position'>): boolean;
+  /** Wall clock of the soft purge after its position that covers the item, `undefined` when none does. */
+  softPurgedAtMs(item: Pick<StoredItem, 'key' | 'route' | 'url' | 'tags' | 'position'>): number | undefined;
+  append(request: PurgeRequest): Promise<PurgeReceipt>;
+}
+
+export interface PurgeRequest {
+  /** Scopes (`scopesOf` in `core/stored-response.ts`; a prefix is `p:PREFIX`). */
+  readonly scopes: readonly string[];
+  readonly soft: boolean;
+}
+
+/** Contract: `{id, complete, sidecars:[{id, appliedMs}], missing}`. */
+export interface PurgeReceipt {
+  readonly id: string;
+  readonly complete: boolean;
+  readonly sidecars: readonly { readonly id: string; readonly appliedMs: number }[];
+  readonly missing: readonly string[];
+}
+
+/** Counts what a selector covers in the memory tier, exactly; resolves after short slices of work. */
+export interface PurgeCounter {
+  count(scopes: readonly string[]): Promise<number>;
+}
+
+/** Calls upstream. One owner file adapts undici; errors become {@link UpstreamFailure}, never exceptions. */
+export interface UpstreamClient {
+  /** Resolves when the head is there (1xx skipped). Puts on credentials, static fields and Host. Aborting the signal ends the call and the body. */
+  fetch(call: UpstreamCall, signal: AbortSignal): Promise<UpstreamAnswer>;
+}
+
+export interface UpstreamCall {
+  readonly canonical: CanonicalRequest;
+  /** Further fields: validators (If-None-Match, If-Modified-Since), forwarded fields of honour routes. Never hop-by-hop. */
+  readonly fields: FieldLines;
+  /** True: bodies are decoded to identity (gzip, deflate, br, zstd), bounded; `false`: bytes untouched. */
+  readonly decode: boolean;
+  /** Interactive calls go before warming and revalidation once quotas exist. */
+  readonly purpose: 'interactive' | 'revalidate' | 'warm';
+}
+
+export type UpstreamAnswer = UpstreamResponse | UpstreamFailure;
+
+export interface UpstreamResponse {
+  readonly kind: 'response';
+  readonly status: number;
+  /** End-to-end fields only: hop-by-hop and Connection-nominated lines are gone; Content-Encoding too where it was decoded. */
+  readonly fields: FieldLines;
+  readonly body: UpstreamBody;
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+}
+
+/** The body, pulled once. Whoever gets it reads it to the end or calls `cancel`. */
+export interface UpstreamBody {
+  /** Content-Length in the coding that is delivered, where known. */
+  readonly length: number | undefined;
+  /** Yields chunks; throws {@link UpstreamBodyError} where the body is cut off, stalls, or is past a limit. Ends normally only after an error-free, framed end. */
+  chunks(): AsyncIterable<Buffer>;
+  /**
+   * Whether a normal end proves completeness (Content-Length or chunked framing). A close-delimited body may have been
+   * cut by a reset without a sign of it (RFC 9112 §8), so it is passed on but never stored.
+   */
+  readonly framed: boolean;
+  cancel(): void;
+}
+
+/** Kinds of failure: `stale-if-error` covers each of them. */
+export type FailureKind =
+  | 'dns'
+  | 'connect'
+  | 'tls'
+  | 'reset'
+  | 'timeout'
+  | 'malformed'
+  | 'truncated'
+  | 'too-large'
+  | 'aborted';
+
+export interface UpstreamFailure {
+  readonly kind: 'failure';
+  readonly failure: FailureKind;
+  /** For people and logs; holds no URL, credential or untrusted bytes. */
+  readonly detail: string;
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+}
+
+/** Thrown by {@link UpstreamBody.chunks}. */
+export class UpstreamBodyError extends Error {
+  readonly failure: FailureKind;
+  constructor(failure: FailureKind, detail: string) {
+    super(detail);
+    this.name = 'UpstreamBodyError';
+    this.failure = failure;
+  }
+}
+
+/** Says whether a complete body may be stored. */
+export interface BodyCheck {
+  /** `undefined` when it passes; else a token (`not-json`, `path-missing`, `path-present`). Never throws. */
+  fails(rule: StoreIf, body: Buffer): string | undefined;
+}
+
+/** Decodes a stored coding for a client that does not accept it. */
+export interface ContentDecoder {
+  /** Identity bytes; rejects with {@link UpstreamBodyError} `malformed` or `too-large`. `undefined` for a coding it does not know. */
+  decode(coding: string, body: Buffer, maxBytes: number): Promise<Buffer> | undefined;
+}
+
+/** Hears what happens; must not throw and must not wait. */
+export interface Observer {
+  /** Once for each request, when its response has ended. */
+  request(record: RequestRecord): void;
+  /** Once for each call that was made upstream, when its head came or it failed. */
+  upstreamCall(call: UpstreamCallRecord): void;
+  /** A response was put in the store, or why not: a token. */
+  storage(route: string, result: string): void;
+  purge(record: PurgeRecord): void;
+  warm(record: WarmRecord): void;
+  /** A limit of the named option was hit. */
+  limit(option: string): void;
+}
+
+export interface UpstreamCallRecord {
+  readonly upstream: string;
+  readonly route: string;
+  readonly purpose: UpstreamCall['purpose'];
+  readonly status: number | undefined;
+  readonly failure: FailureKind | undefined;
+  readonly durationMs: number;
+}
+
+export interface PurgeRecord {
+  readonly id: string;
+  readonly by: PurgeSelector['by'];
+  readonly soft: boolean;
+  readonly matched: number;
+  readonly durationMs: number;
+  readonly source: 'api' | 'method' | 'schedule';
+}
+
+export interface WarmRecord {
+  readonly job: string;
+  readonly fetched: number;
+  readonly reused: number;
+  readonly failed: number;
+  readonly durationMs: number;
+}
+
+/** Work that outlives its request; awaited at shutdown with a deadline. */
+export interface Background {
+  /** Runs it; an error is logged by the owner, never thrown. The signal is aborted when shutdown's deadline has passed. */
+  run(name: string, work: (signal: AbortSignal) => Promise<void>): void;
+  idle(): Promise<void>;
+}
+
+/** SHA-256 of the text's UTF-8 bytes, lower-case hex. */
+export type Sha256 = (text: string) => string;
+
+/** What the exchange gives the server to send. */
+export interface ProxyResponse {
+  readonly status: number;
+  /** Complete: Age, Via, Date, Cache-Status are in it. */
+  readonly fields: FieldLines;
+  readonly body: ResponseBody;
+  readonly meta: ResponseMeta;
+}
+
+export type ResponseBody =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'bytes'; readonly bytes: Buffer }
+  /** Streamed with backpressure; `cancel` when the client goes. */
+  | {
+      readonly kind: 'stream';
+      readonly chunks: AsyncIterable<Buffer>;
+      readonly length: number | undefined;
+      cancel(): void;
+    };
+
+/** The part of {@link RequestRecord} that the exchange knows. */
+export interface ResponseMeta {
+  readonly outcome: RequestRecord['outcome'];
+  readonly route: string | undefined;
+  readonly upstream: string | undefined;
+  readonly tier: Tier | undefined;
+  readonly fwd: Fwd | undefined;
+  readonly problem: string | undefined;
+  readonly url: string;
+}

@@ -1,0 +1,150 @@
+import type { Route } from './route.ts';
+
+/** Everything the YAML file says, parsed, defaulted and frozen. All durations in milliseconds, all sizes in bytes. */
+export interface Config {
+  /** Absolute path of the file it came from. */
+  readonly file: string;
+  readonly server: ServerConfig;
+  readonly admin: AdminConfig;
+  readonly log: LogConfig;
+  readonly store: StoreConfig;
+  readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
+  /** In the order of the file. */
+  readonly routes: readonly Route[];
+  readonly warm: WarmConfig;
+  readonly purge: PurgeConfig;
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+}
+
+export interface ListenerConfig extends ListenAddress {
+  /** `default` for `server.listen`; the key of `server.listeners` for the others. */
+  readonly name: string;
+}
+
+export interface ServerConfig {
+  readonly listeners: readonly ListenerConfig[];
+  readonly limits: ServerLimits;
+  readonly timeouts: ServerTimeouts;
+  /** After SIGTERM readiness is 503 and serving goes on for this long. */
+  readonly drainDelayMs: number;
+  /** Then requests in flight get this long. */
+  readonly graceMs: number;
+}
+
+export interface ServerLimits {
+  readonly maxHeaderBytes: number;
+  readonly maxHeaderFields: number;
+  readonly maxTargetBytes: number;
+  /** Request content of relayed requests. */
+  readonly maxBodyBytes: number;
+  readonly maxConnections: number;
+  readonly maxRequestsPerConnection: number;
+}
+
+export interface ServerTimeouts {
+  /** From the first byte (or the connect) to the end of the request head. */
+  readonly headersMs: number;
+  /** From the first byte to the end of the request. */
+  readonly requestMs: number;
+  /** An idle connection is closed after this long. */
+  readonly keepAliveMs: number;
+  /** A response of which the client takes nothing for this long is ended. */
+  readonly sendMs: number;
+}
+
+export interface AdminConfig extends ListenAddress {
+  /** Bearer token; `undefined` only where the listener is on loopback. */
+  readonly token: string | undefined;
+}
+
+export interface LogConfig {
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** One line per request. */
+  readonly requests: boolean;
+}
+
+export interface StoreConfig {
+  readonly memory: { readonly maxBytes: number };
+}
+
+export interface UpstreamConfig {
+  readonly name: string;
+  /** scheme://host[:port], no path. */
+  readonly origin: string;
+  readonly connectTimeoutMs: number;
+  /** From request sent to response head. */
+  readonly headersTimeoutMs: number;
+  /** Between two pieces of the body. */
+  readonly bodyTimeoutMs: number;
+  /** From the start of the call to the end of a body that is to be stored (`timeout` of the contract is head and body alike). */
+  readonly totalTimeoutMs: number;
+  readonly maxConnections: number;
+  /** Response head at most. */
+  readonly maxHeaderBytes: number;
+  /** A body past this is cut off, streamed or not. */
+  readonly maxBodyBytes: number;
+  /** Content coding asked for on ruled routes. */
+  readonly acceptEncoding: 'gzip' | 'identity';
+  readonly credentials: Credentials;
+  /** Static request fields, e.g. a User-Agent with a contact address; names lower-cased. */
+  readonly fields: ReadonlyMap<string, string>;
+  /** PEM file of a CA to trust for this origin beside the system's. */
+  readonly caFile: string | undefined;
+}
+
+/** Secret values that the proxy puts on; what clients send under these names is dropped whatever its case. */
+export interface Credentials {
+  readonly query: ReadonlyMap<string, string>;
+  /** Names lower-cased. */
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+export interface WarmConfig {
+  readonly locations: readonly string[];
+  readonly jobs: readonly WarmJob[];
+  /** Fetches under way at once. */
+  readonly concurrency: number;
+  /** Stored responses with at least this part of their lifetime left are reused, not fetched. 0 to 1. */
+  readonly reuseAbove: number;
+}
+
+export interface WarmJob {
+  readonly name: string;
+  readonly route: string;
+  /** Parameter templates: `{location}`, `{today}`, `{today+7d}`. */
+  readonly with: ReadonlyMap<string, string>;
+  readonly everyMs: number;
+  /** Each run is moved by a random part of this. */
+  readonly jitterMs: number;
+  /** IANA zone in which `{today}` is meant. */
+  readonly zone: string;
+}
+
+export interface PurgeConfig {
+  readonly schedule: readonly ScheduledPurge[];
+}
+
+export interface ScheduledPurge {
+  readonly cron: string;
+  /** IANA zone of the cron expression. */
+  readonly zone: string;
+  readonly selector: PurgeSelector;
+  readonly soft: boolean;
+}
+
+/** What a purge covers. */
+export type PurgeSelector =
+  | { readonly by: 'key'; readonly key: string }
+  /** Path and query on the proxy (or absolute), canonicalised like a request; all variants. */
+  | { readonly by: 'url'; readonly url: string }
+  | { readonly by: 'route'; readonly route: string }
+  /** Stored responses whose canonical URL on the proxy starts with this. */
+  | { readonly by: 'prefix'; readonly prefix: string }
+  /** Any of these tags. */
+  | { readonly by: 'tags'; readonly tags: readonly string[] }
+  | { readonly by: 'all' };

@@ -1,0 +1,52 @@
+import type { FieldLines } from './fields.ts';
+
+/** A request as received, checked for form (RFC 9112 §3) but not yet matched to a route. */
+export interface ProxyRequest {
+  readonly method: string;
+  /** Raw path, byte for byte, beginning with `/`; no dot segments, plain or encoded. */
+  readonly path: string;
+  /** Raw query without the `?`; `undefined` when there is no `?`. */
+  readonly query: string | undefined;
+  /** Lower-cased host of the target (absolute-form) or of `Host`, without the port. */
+  readonly host: string;
+  /** Name of the listener that accepted it. */
+  readonly listener: string;
+  readonly fields: FieldLines;
+  /** True where the request has content (a Content-Length above 0 or a Transfer-Encoding). */
+  readonly hasContent: boolean;
+}
+
+/** The request that goes upstream on a cached route: made from normalised values alone, before credentials are put on. */
+export interface CanonicalRequest {
+  readonly upstream: string;
+  readonly method: 'GET' | 'HEAD';
+  /** Path and query, percent-encoded, beginning with `/`. */
+  readonly target: string;
+  /** Fields that enter the key (the route's `headers`), lower-cased and sorted by name. */
+  readonly fields: FieldLines;
+}
+
+/** What {@link CanonicalRequest} and the cache key have in common: both come from the same normalised parameters. */
+export interface KeyedRequest {
+  /** Readable, injective within the fleet's configuration, at most `maxKeyBytes` long; no secret in it. */
+  readonly key: string;
+  readonly canonical: CanonicalRequest;
+  /** Canonical URL on the proxy (path and query; `//host` in front where the route names one; secrets as digests). Prefix purges and listings use it. */
+  readonly url: string;
+  /** The route's tags for this request, `route:NAME` and `upstream:NAME` among them. */
+  readonly tags: readonly string[];
+  /** Each parameter before and after, for `explain`. Secret values are already masked. */
+  readonly steps: readonly KeyStep[];
+}
+
+/** One step of the way from the request to the key. */
+export interface KeyStep {
+  readonly part: 'path' | 'query' | 'header';
+  readonly name: string;
+  /** As received; `undefined` when absent. */
+  readonly before: string | undefined;
+  /** As keyed and forwarded; `undefined` when it is neither. */
+  readonly after: string | undefined;
+  /** In words: `integer`, `default`, `alias of …`, `ignored`, `unknown, dropped`, … */
+  readonly rule: string;
+}
