@@ -1,0 +1,29 @@
+import type { KeyedRequest } from '../core/request.ts';
+import type { Route } from '../core/route.ts';
+
+/** Fetches on nobody's request, under the same collapse, storage and failure rules as a client's miss. */
+export interface Refresher {
+  /**
+   * Fetches and stores unless what is stored still has at least {@link RefreshInput.reuseAbove} of its lifetime left.
+   * Never rejects: upstream failures and answers that may not be stored are `failed`. Aborting the signal ends it as `failed`.
+   */
+  refresh(input: RefreshInput, signal: AbortSignal): Promise<RefreshOutcome>;
+}
+
+/** One stored response that is to be fresh. */
+export interface RefreshInput {
+  readonly route: Route;
+  readonly keyed: KeyedRequest;
+  readonly purpose: 'warm';
+  /** 0 to 1; 0 reuses whatever is fresh at all. */
+  readonly reuseAbove: number;
+}
+
+/** What came of it. */
+export interface RefreshOutcome {
+  readonly result: 'fetched' | 'reused' | 'failed';
+  /** Upstream's status; `undefined` where upstream was not asked or gave none. */
+  readonly status: number | undefined;
+  /** For people: why it failed, a sentence or token without credentials. */
+  readonly detail: string | undefined;
+}
