@@ -1,0 +1,40 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { FailureKind } from '../cache/ports.ts';
+import type { Route } from '../core/route.ts';
+
+/** Carries what is never cached: unsafe methods, `cache: off` routes, credentialed requests, WebSocket upgrades. */
+export interface Relay {
+  /** Sends the request upstream and the answer to the client, both streamed; writes its own 413, 502 and 504. Resolves when `res` is closed; never rejects. */
+  web(req: IncomingMessage, res: ServerResponse, plan: RelayPlan): Promise<RelayResult>;
+  /** As {@link web} for a request that asks to switch to WebSocket; resolves when both connections are closed. Takes over the socket. */
+  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, plan: RelayPlan): Promise<RelayResult>;
+}
+
+export interface RelayPlan {
+  /** Name of the upstream in the configuration. */
+  readonly upstream: string;
+  /** Path and query upstream, forwarded byte for byte; the route's secret parameters are already gone. */
+  readonly target: string;
+  readonly method: string;
+  readonly route: Route;
+  /** Our member of `Cache-Status`, appended to what upstream sent (RFC 9211 §2). */
+  readonly cacheStatus: string;
+  /** Our member of `Via`, for the request and the response: `1.1 forecache`. */
+  readonly via: string;
+  /** Request content past this is refused with 413. */
+  readonly maxBodyBytes: number;
+}
+
+export interface RelayResult {
+  /** Status that was sent, 101 after a switch; 0 when the client went before any. */
+  readonly status: number;
+  /** Content bytes handed to the client's connection; after a switch all bytes that followed the 101. */
+  readonly bytesSent: number;
+  /** `code` of the relay's own problem answer. */
+  readonly problem: string | undefined;
+  /** What upstream did wrong, also when its answer had begun and the client's connection was cut; `undefined` when it did nothing wrong. */
+  readonly failure: FailureKind | undefined;
+  /** The client went before its answer was complete. */
+  readonly aborted: boolean;
+}
