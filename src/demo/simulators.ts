@@ -1,0 +1,62 @@
+import { parseArgs } from 'node:util';
+import { eventApi } from './event-answers.ts';
+import { startSimulator, type Simulator, type SimulatorOptions } from './simulator-server.ts';
+import { weatherApi } from './weather-answers.ts';
+
+/** The key that the event API asks for unless it is told another. */
+export const defaultEventsApiKey = 'demo-events-key';
+
+/** A weather API in the manner of Open-Meteo, on loopback unless told otherwise. */
+export function startWeatherSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
+  return startSimulator(weatherApi(options.seed ?? 0), options);
+}
+
+/** An event API in the manner of Ticketmaster's, which answers only calls with its key in the query (`apikey`). */
+export function startEventSimulator(options: SimulatorOptions & { readonly apiKey?: string } = {}): Promise<Simulator> {
+  return startSimulator(eventApi(options.seed ?? 0, options.apiKey ?? defaultEventsApiKey), options);
+}
+
+const usage = `usage: node dist/demo/simulators.js [--host 127.0.0.1] [--weather-port 18081] [--events-port 18082]
+         [--seed 0] [--min-latency 80] [--max-latency 400]
+
+Runs the weather and the event API of the demo by themselves. The event API asks for the key
+in EVENTS_API_KEY (${defaultEventsApiKey} when unset). POST /_control on either sets a fault:
+  {"latencyMs":2000}  {"status":503}  {"down":true}  {}  {"reset":true}
+`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      host: { type: 'string', default: '127.0.0.1' },
+      'weather-port': { type: 'string', default: '18081' },
+      'events-port': { type: 'string', default: '18082' },
+      seed: { type: 'string', default: '0' },
+      'min-latency': { type: 'string', default: '80' },
+      'max-latency': { type: 'string', default: '400' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(usage);
+    return;
+  }
+  const options: SimulatorOptions = {
+    host: values.host,
+    seed: Number(values.seed),
+    latency: { minMs: Number(values['min-latency']), maxMs: Number(values['max-latency']) },
+  };
+  const apiKey = process.env['EVENTS_API_KEY'] ?? defaultEventsApiKey;
+  const weather = await startWeatherSimulator({ ...options, port: Number(values['weather-port']) });
+  const events = await startEventSimulator({ ...options, port: Number(values['events-port']), apiKey });
+  process.stdout.write(`simulators ready: weather ${weather.origin} events ${events.origin}\n`);
+  const stop = (): void => void Promise.all([weather.close(), events.close()]);
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+}
+
+if (import.meta.main) {
+  main().catch((error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    process.exitCode = 64;
+  });
+}
