@@ -1,0 +1,137 @@
+import type { Observer, PurgeRecord, UpstreamCallRecord, WarmRecord } from '../cache/ports.ts';
+import type { RequestRecord } from '../core/outcome.ts';
+import {
+  callResultNames,
+  callResultOf,
+  fwdIndex,
+  fwdNames,
+  methodNames,
+  methodOf,
+  outcomeIndex,
+  outcomeNames,
+  purgeByNames,
+  purposeIndex,
+  purposeNames,
+  statusClassNames,
+  statusClassOf,
+  tierIndex,
+  tierNames,
+} from './labels.ts';
+import { bump, DurationTally, TokenTally } from './tallies.ts';
+
+/** Route of the requests that matched none. */
+export const noRoute = 'none';
+
+/** What is counted of one route. The arrays' places are those of `labels.ts`. */
+export class RouteTally {
+  readonly outcomes = new Float64Array(outcomeNames.length);
+  /** Content bytes sent, by outcome. */
+  readonly bytes = new Float64Array(outcomeNames.length);
+  /** By outcome, then method, then status class. */
+  readonly requests = new Float64Array(outcomeNames.length * methodNames.length * statusClassNames.length);
+  readonly durations: readonly DurationTally[] = outcomeNames.map(() => new DurationTally());
+  readonly hitsByTier = new Float64Array(tierNames.length);
+  readonly missesByFwd = new Float64Array(fwdNames.length);
+  readonly storage = new TokenTally();
+  /** Upstream calls by purpose. */
+  readonly calls = new Float64Array(purposeNames.length);
+  /** Calls that were answered, and the milliseconds that they took: the measured latency of this route's upstream. */
+  readonly answered = new Float64Array(2);
+}
+
+/** What is counted of one upstream. */
+export class UpstreamTally {
+  /** By purpose, then result. */
+  readonly calls = new Float64Array(purposeNames.length * callResultNames.length);
+  readonly durations = new DurationTally();
+}
+
+interface WarmTally {
+  runs: number;
+  fetched: number;
+  reused: number;
+  failed: number;
+}
+
+// Job names come from the configuration; the bound only guards against a caller that makes them up.
+const maxWarmJobs = 256;
+
+/** Counts what happens. Everything here only grows; what is shown since a reset is a difference (`report.ts`). */
+export class Counters implements Observer {
+  readonly routes: ReadonlyMap<string, RouteTally>;
+  readonly upstreams: ReadonlyMap<string, UpstreamTally>;
+  readonly problems = new TokenTally();
+  readonly limits = new TokenTally();
+  /** Purges, keyed `by|mode|source`. */
+  readonly purges = new TokenTally();
+  readonly purgedBy = new Float64Array(purgeByNames.length);
+  readonly purgeDurations = new DurationTally();
+  readonly warmJobs = new Map<string, WarmTally>();
+  readonly #unmatched: RouteTally;
+  readonly #unknownUpstream: UpstreamTally;
+
+  constructor(routeNames: Iterable<string>, upstreamNames: Iterable<string>) {
+    this.routes = new Map([...routeNames, noRoute].map((name) => [name, new RouteTally()]));
+    this.upstreams = new Map([...upstreamNames, noRoute].map((name) => [name, new UpstreamTally()]));
+    this.#unmatched = this.routes.get(noRoute) ?? new RouteTally();
+    this.#unknownUpstream = this.upstreams.get(noRoute) ?? new UpstreamTally();
+  }
+
+  request(record: RequestRecord): void {
+    const route = this.#route(record.route);
+    const outcome = outcomeIndex[record.outcome];
+    bump(route.outcomes, outcome);
+    bump(route.bytes, outcome, record.bytesSent);
+    const methodPlace = outcome * methodNames.length + methodOf(record.method);
+    bump(route.requests, methodPlace * statusClassNames.length + statusClassOf(record.status));
+    route.durations[outcome]?.add(record.durationMs);
+    if (isHit[outcome] === true) bump(route.hitsByTier, tierIndex[record.tier ?? 'none']);
+    if (isMiss[outcome] === true) bump(route.missesByFwd, fwdIndex[record.fwd ?? 'none']);
+    if (record.problem !== undefined) this.problems.add(record.problem);
+  }
+
+  upstreamCall(call: UpstreamCallRecord): void {
+    const route = this.#route(call.route);
+    const purpose = purposeIndex[call.purpose];
+    bump(route.calls, purpose);
+    if (call.status !== undefined && call.durationMs >= 0) {
+      bump(route.answered, 0);
+      bump(route.answered, 1, call.durationMs);
+    }
+    const upstream = this.upstreams.get(call.upstream) ?? this.#unknownUpstream;
+    bump(upstream.calls, purpose * callResultNames.length + callResultOf(call));
+    upstream.durations.add(call.durationMs);
+  }
+
+  storage(route: string, result: string): void {
+    this.#route(route).storage.add(result);
+  }
+
+  purge(record: PurgeRecord): void {
+    this.purges.add(`${record.by}|${record.soft ? 'soft' : 'hard'}|${record.source}`);
+    bump(this.purgedBy, purgeByNames.indexOf(record.by), record.matched);
+    this.purgeDurations.add(record.durationMs);
+  }
+
+  warm(record: WarmRecord): void {
+    const known = this.warmJobs.has(record.job) || this.warmJobs.size < maxWarmJobs;
+    const name = known ? record.job : 'other';
+    const job = this.warmJobs.get(name) ?? { runs: 0, fetched: 0, reused: 0, failed: 0 };
+    job.runs += 1;
+    job.fetched += record.fetched;
+    job.reused += record.reused;
+    job.failed += record.failed;
+    this.warmJobs.set(name, job);
+  }
+
+  limit(option: string): void {
+    this.limits.add(option);
+  }
+
+  #route(name: string | undefined): RouteTally {
+    return name === undefined ? this.#unmatched : (this.routes.get(name) ?? this.#unmatched);
+  }
+}
+
+const isHit = outcomeNames.map((name) => name === 'hit' || name === 'stale' || name === 'stale-error');
+const isMiss = outcomeNames.map((name) => name === 'miss' || name === 'collapsed' || name === 'revalidated');

@@ -1,0 +1,51 @@
+import type { Clock, Observer, StoreStats } from '../cache/ports.ts';
+import { Counters } from './counters.ts';
+import { operationFamilies, requestFamilies, storeFamilies, upstreamFamilies } from './families.ts';
+import { watchProcess } from './process-families.ts';
+import { expositionOf } from './prometheus.ts';
+import { Reporter, type CacheReport } from './report.ts';
+
+/** Counts and tells. Dispose of it to stop watching the event loop. */
+export interface Metrics extends Disposable {
+  readonly observer: Observer;
+  /** What was counted since the start or the last reset. */
+  readonly report: () => CacheReport;
+  /** Sets the report's counters to zero; the Prometheus counters go on. */
+  readonly resetReport: () => void;
+  /** The Prometheus text exposition, version 0.0.4. */
+  readonly prometheus: () => Promise<string>;
+}
+
+export interface MetricsOptions {
+  readonly routes: readonly { readonly name: string }[];
+  /** By name. */
+  readonly upstreams: ReadonlyMap<string, unknown>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  /** Called when a report or a scrape is made, not before. */
+  readonly storeStats: () => StoreStats;
+  /** Of the program. */
+  readonly version: string;
+}
+
+export function createMetrics(options: MetricsOptions): Metrics {
+  const counters = new Counters(
+    options.routes.map((route) => route.name),
+    options.upstreams.keys(),
+  );
+  const reporter = new Reporter(counters, options.clock, options.storeStats);
+  const watch = watchProcess(options.version);
+  return {
+    observer: counters,
+    report: () => reporter.report(),
+    resetReport: () => reporter.reset(),
+    prometheus: () =>
+      expositionOf([
+        ...requestFamilies(counters),
+        ...upstreamFamilies(counters),
+        ...operationFamilies(counters),
+        ...storeFamilies(options.storeStats()),
+        ...watch.families(),
+      ]),
+    [Symbol.dispose]: () => watch[Symbol.dispose](),
+  };
+}

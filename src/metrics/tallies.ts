@@ -1,0 +1,60 @@
+/** Upper bounds of the duration buckets, in seconds: 50 to 300 µs resolve hits from memory, the rest upstream calls. */
+export const durationBounds: readonly number[] = [
+  0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+  30,
+];
+
+/** Durations in buckets. Adding one touches two numbers and makes no object. */
+export class DurationTally {
+  /** One for each of {@link durationBounds}, then those past the last; not cumulative. */
+  readonly buckets = new Float64Array(durationBounds.length + 1);
+  sumSeconds = 0;
+
+  add(durationMs: number): void {
+    // A clock that jumped must not make a sum that never recovers.
+    const seconds = durationMs > 0 && Number.isFinite(durationMs) ? durationMs / 1000 : 0;
+    let index = 0;
+    while (index < durationBounds.length && seconds > (durationBounds[index] ?? 0)) index += 1;
+    bump(this.buckets, index);
+    this.sumSeconds += seconds;
+  }
+
+  get count(): number {
+    return sum(this.buckets);
+  }
+}
+
+/** Counts by tokens that come from code or configuration. Bounded all the same: past the bound, or odd, is `other`. */
+export class TokenTally {
+  readonly #counts = new Map<string, number>();
+  readonly #maxTokens: number;
+
+  constructor(maxTokens = 64) {
+    this.#maxTokens = maxTokens;
+  }
+
+  add(token: string, amount = 1): void {
+    const name = this.#nameFor(token);
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + amount);
+  }
+
+  entries(): Iterable<readonly [token: string, count: number]> {
+    return this.#counts;
+  }
+
+  #nameFor(token: string): string {
+    if (this.#counts.has(token)) return token;
+    return this.#counts.size < this.#maxTokens && /^[\x20-\x7e]{1,100}$/.test(token) ? token : 'other';
+  }
+}
+
+/** Adds to one place of an array of counts. */
+export function bump(counts: Float64Array, index: number, amount = 1): void {
+  counts[index] = (counts[index] ?? 0) + amount;
+}
+
+export function sum(counts: Float64Array): number {
+  let total = 0;
+  for (const count of counts) total += count;
+  return total;
+}
