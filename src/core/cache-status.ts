@@ -1,0 +1,45 @@
+import type { FieldLines } from './fields.ts';
+import type { CacheStatus } from './outcome.ts';
+
+/** Name of this cache in Cache-Status (RFC 9211 §2). */
+const CACHE_NAME = 'forecache';
+
+/** Tokens of Structured Fields (RFC 9651 §3.3.4); anything else has to be a quoted string. */
+const token = /^[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*$/;
+
+/** Structured Fields know no integer of more digits (RFC 9651 §3.3.1). */
+const MAX_INTEGER = 999_999_999_999_999;
+
+/**
+ * Our member of Cache-Status (RFC 9211 §2), for example `forecache; fwd=stale; fwd-status=304`. A hit was not
+ * forwarded, so `hit` leaves out `fwd` and all that only goes with it (§2.1, §2.2): the two never come together.
+ */
+export function formatCacheStatus(status: CacheStatus): string {
+  const parts = [CACHE_NAME];
+  if (status.hit) parts.push('hit');
+  else if (status.fwd !== undefined) {
+    parts.push(`fwd=${status.fwd}`);
+    if (status.fwdStatus !== undefined) parts.push(`fwd-status=${integer(status.fwdStatus)}`);
+    if (status.stored === true) parts.push('stored');
+    if (status.collapsed === true) parts.push('collapsed');
+  }
+  if (status.ttl !== undefined) parts.push(`ttl=${integer(status.ttl)}`);
+  if (status.detail !== undefined) parts.push(`detail=${tokenOrString(status.detail)}`);
+  return parts.join('; ');
+}
+
+/** The lines with our member behind those of caches nearer to the origin (RFC 9211 §2: the last is nearest to the client). */
+export function appendCacheStatus(fields: FieldLines, value: string): FieldLines {
+  return [...fields, ['cache-status', value]];
+}
+
+function integer(value: number): string {
+  if (Number.isNaN(value)) return '0';
+  return String(Math.trunc(Math.min(MAX_INTEGER, Math.max(-MAX_INTEGER, value))) + 0);
+}
+
+/** What is not printable ASCII becomes `?`: nothing can be injected, and the field stays parseable. */
+function tokenOrString(text: string): string {
+  if (token.test(text)) return text;
+  return `"${text.replaceAll(/[^\x20-\x7E]/g, '?').replaceAll(/["\\]/g, '\\$&')}"`;
+}

@@ -1,0 +1,63 @@
+import { hasField } from './fields.ts';
+import { asksForUpgrade } from './hop-by-hop.ts';
+import type { Fwd } from './outcome.ts';
+import type { Problem } from './problem.ts';
+import type { ProxyRequest } from './request.ts';
+import type { Route } from './route.ts';
+
+/** What kind of work a request is. `reason` is a token. */
+export type Classification =
+  /** Answered from store where possible; `head`: without a body. */
+  | { readonly kind: 'lookup'; readonly head: boolean }
+  /** Passed through, neither looked up nor stored. */
+  | { readonly kind: 'relay'; readonly fwd: Fwd; readonly reason: RelayReason }
+  | { readonly kind: 'reject'; readonly problem: Problem };
+
+export type RelayReason =
+  | 'cache-off'
+  | 'method'
+  | 'upgrade'
+  | 'authorization'
+  | 'cookie'
+  | 'precondition'
+  | 'method-override';
+
+/** Fields that make some servers treat a GET as another method. Where they go upstream unkeyed, they could poison. */
+const methodOverrides = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const;
+
+/**
+ * Sorts a request whose route is known. On cached routes a GET or HEAD with content is refused: the content would go
+ * upstream without being part of the key (RFC 9110 §9.3.1 gives it no meaning, servers do).
+ */
+export function classifyRequest(route: Route, request: ProxyRequest): Classification {
+  if (route.cache === 'off') return { kind: 'relay', fwd: 'bypass', reason: 'cache-off' };
+  if (request.method !== 'GET' && request.method !== 'HEAD') return { kind: 'relay', fwd: 'method', reason: 'method' };
+  if (request.hasContent) return { kind: 'reject', problem: contentProblem(request.method) };
+  const reason = bypassReason(route, request);
+  if (reason !== undefined) return { kind: 'relay', fwd: 'bypass', reason };
+  return { kind: 'lookup', head: request.method === 'HEAD' };
+}
+
+function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefined {
+  const { fields } = request;
+  if (asksForUpgrade(fields)) return 'upgrade';
+  for (const name of ['authorization', 'cookie'] as const) {
+    if (hasField(fields, name) && !route.headers.includes(name)) return name;
+  }
+  if (route.policy.upstreamCacheControl !== 'honour') return undefined;
+  // Only upstream can evaluate these (RFC 9111 §4.3.2); on ruled routes they never go upstream and mean nothing.
+  if (hasField(fields, 'if-match') || hasField(fields, 'if-unmodified-since')) return 'precondition';
+  const forwarded = (name: string): boolean =>
+    route.forwardHeaders.includes('*') || route.forwardHeaders.includes(name);
+  const overridden = methodOverrides.some((name) => forwarded(name) && hasField(fields, name));
+  return overridden ? 'method-override' : undefined;
+}
+
+function contentProblem(method: string): Problem {
+  return {
+    status: 400,
+    code: 'content-not-allowed',
+    title: 'Content not allowed',
+    detail: `A ${method} request on a cached route must not have content.`,
+  };
+}

@@ -1,0 +1,54 @@
+import type { CacheDirectives } from './cache-control.ts';
+import { parseCacheControl, seconds } from './cache-control.ts';
+import type { FieldLines } from './fields.ts';
+import { fieldLineValues } from './fields.ts';
+import type { CachePolicy } from './route.ts';
+
+/** What a request asks of the cache (RFC 9111 §5.2.1). Arguments that are no delta-seconds count as not given. */
+export interface ClientDirectives {
+  readonly noCache: boolean;
+  readonly noStore: boolean;
+  readonly onlyIfCached: boolean;
+  readonly maxAgeMs: number | undefined;
+  readonly minFreshMs: number | undefined;
+  /** `Infinity` for `max-stale` without a number. */
+  readonly maxStaleMs: number | undefined;
+}
+
+const none: ClientDirectives = {
+  noCache: false,
+  noStore: false,
+  onlyIfCached: false,
+  maxAgeMs: undefined,
+  minFreshMs: undefined,
+  maxStaleMs: undefined,
+};
+
+/**
+ * The directives that count on this route: all of them on `honour` routes and where `clientCacheControl: honour` says
+ * so; none elsewhere, since one agent must not be able to burn the quota of all. Pragma counts nowhere (RFC 9111 §5.4).
+ */
+export function clientDirectives(policy: CachePolicy, requestFields: FieldLines): ClientDirectives {
+  if (policy.clientCacheControl === 'ignore' && policy.upstreamCacheControl !== 'honour') return none;
+  const lines = fieldLineValues(requestFields, 'cache-control');
+  if (lines.length === 0) return none;
+  const directives = parseCacheControl(lines);
+  return {
+    noCache: directives.has('no-cache'),
+    noStore: directives.has('no-store'),
+    onlyIfCached: directives.has('only-if-cached'),
+    maxAgeMs: milliseconds(directives, 'max-age'),
+    minFreshMs: milliseconds(directives, 'min-fresh'),
+    maxStaleMs: directives.get('max-stale') === true ? Infinity : milliseconds(directives, 'max-stale'),
+  };
+}
+
+/** True where the client forbids to store what it gets (`no-store`, RFC 9111 §5.2.1.5) and the route heeds it. */
+export function requestForbidsStoring(policy: CachePolicy, requestFields: FieldLines): boolean {
+  return clientDirectives(policy, requestFields).noStore;
+}
+
+function milliseconds(directives: CacheDirectives, name: string): number | undefined {
+  const value = seconds(directives, name);
+  return typeof value === 'number' ? value * 1000 : undefined;
+}

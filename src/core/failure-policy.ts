@@ -1,0 +1,118 @@
+import type { FailureKind } from './failure.ts';
+import { standingOf } from './freshness.ts';
+import type { Problem } from './problem.ts';
+import type { CachePolicy } from './route.ts';
+import type { StoredResponse } from './stored-response.ts';
+
+/** An upstream call that gave nothing good, and what is stored for the request. */
+export interface FailureInput {
+  /** How the call failed, or the status that upstream answered. */
+  readonly failure: FailureKind | number;
+  readonly stored: StoredResponse | undefined;
+  /** Set by a soft purge. */
+  readonly staleSinceMs: number | undefined;
+  readonly policy: CachePolicy;
+  /** Wall clock, milliseconds. */
+  readonly nowMs: number;
+}
+
+export type FailureDecision =
+  | {
+      readonly kind: 'serve-stale';
+      readonly ttlSeconds: number;
+      readonly ageSeconds: number;
+      /** Token for `Cache-Status`. */
+      readonly detail: 'stale-error';
+      readonly reason: string;
+    }
+  /** Upstream's own answer goes to the client. */
+  | { readonly kind: 'pass-through'; readonly reason: string }
+  | { readonly kind: 'problem'; readonly problem: Problem; readonly reason: string };
+
+/** True for answers that `stale-if-error` covers (RFC 5861 §4): 5xx, and 429, which says that the quota is used up. */
+export function isFailureStatus(status: number): boolean {
+  return status === 429 || (status >= 500 && status <= 599);
+}
+
+/** Decides what a client gets when upstream failed (RFC 5861 §4, RFC 9111 §4.2.4). */
+export function decideOnFailure(input: FailureInput): FailureDecision {
+  const { failure, stored } = input;
+  if (typeof failure === 'number' && !isFailureStatus(failure)) {
+    return { kind: 'pass-through', reason: 'no failure: stale-if-error covers 5xx and 429 (RFC 5861 §4)' };
+  }
+  if (stored !== undefined) {
+    const standing = standingOf(stored, input.staleSinceMs, input.nowMs);
+    const allowed = staleAllowedBecause(input, stored, standing.sieUntilMs);
+    if (allowed !== undefined) {
+      const { ttlSeconds, ageSeconds } = standing;
+      return { kind: 'serve-stale', ttlSeconds, ageSeconds, detail: 'stale-error', reason: allowed };
+    }
+  }
+  const reason = stored === undefined ? 'nothing stored' : 'the stored response may not be served stale';
+  if (typeof failure === 'number') return { kind: 'pass-through', reason };
+  return { kind: 'problem', problem: failureProblem(failure), reason };
+}
+
+/**
+ * The proxy's own answer to a failure of the call. 502 and 504, never 503: real clients take a 503 body for data.
+ * No detail of the failure itself goes out, since it could name hosts of the operator's network.
+ */
+export function failureProblem(failure: FailureKind): Problem {
+  switch (failure) {
+    case 'dns':
+    case 'connect':
+    case 'tls':
+      return badGateway('upstream-unreachable', 'Upstream unreachable', 'No connection to upstream could be made.');
+    case 'reset':
+      return badGateway('upstream-reset', 'Upstream reset', 'Upstream closed the connection before it answered.');
+    case 'truncated':
+      return badGateway('upstream-truncated', 'Upstream answer cut off', 'The answer of upstream ended too early.');
+    case 'malformed':
+      return badGateway('upstream-malformed', 'Upstream malformed', 'The answer of upstream is no valid response.');
+    case 'too-large':
+      return badGateway('upstream-too-large', 'Upstream answer too large', 'The answer of upstream is past a limit.');
+    case 'aborted':
+      return badGateway('upstream-aborted', 'Upstream call ended', 'The call upstream was ended by the proxy.');
+    case 'timeout':
+      return {
+        status: 504,
+        code: 'upstream-timeout',
+        title: 'Upstream timeout',
+        detail: 'Upstream did not answer in time.',
+      };
+  }
+}
+
+function badGateway(code: string, title: string, detail: string): Problem {
+  return { status: 502, code, title, detail };
+}
+
+/** Why a stale response may be served now; `undefined` when it may not. */
+function staleAllowedBecause(input: FailureInput, stored: StoredResponse, sieUntilMs: number): string | undefined {
+  const { freshness } = stored;
+  if (input.nowMs >= freshness.retainUntilMs || freshness.alwaysValidate) return undefined;
+  if (input.nowMs < sieUntilMs) return 'within stale-if-error (RFC 5861 §4)';
+  const disconnected = typeof input.failure === 'string' && isDisconnection(input.failure);
+  if (input.policy.upstreamCacheControl !== 'honour' || freshness.mustRevalidate || !disconnected) return undefined;
+  return 'disconnected from upstream (RFC 9111 §4.2.4)';
+}
+
+/**
+ * Failures in which upstream cannot be reached at all, where RFC 9111 §4.2.4 lets a cache serve stale without any
+ * directive. An answer that came, however bad, is no disconnection. On ruled routes the rule alone decides.
+ */
+function isDisconnection(failure: FailureKind): boolean {
+  switch (failure) {
+    case 'dns':
+    case 'connect':
+    case 'tls':
+    case 'reset':
+    case 'timeout':
+    case 'truncated':
+      return true;
+    case 'malformed':
+    case 'too-large':
+    case 'aborted':
+      return false;
+  }
+}

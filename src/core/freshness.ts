@@ -1,0 +1,183 @@
+import type { CacheDirectives } from './cache-control.ts';
+import { MAX_DELTA_SECONDS, parseCacheControl, parseDeltaSeconds, seconds } from './cache-control.ts';
+import type { FieldLines } from './fields.ts';
+import { fieldLineValues, hasField } from './fields.ts';
+import { parseHttpDate } from './http-date.ts';
+import { splitList } from './list.ts';
+import type { CachePolicy } from './route.ts';
+import type { Freshness, StoredResponse } from './stored-response.ts';
+
+/** What freshness depends on: the route's rule and the response as upstream sent it. */
+export interface FreshnessInput {
+  readonly policy: CachePolicy;
+  readonly status: number;
+  readonly fields: FieldLines;
+  /** Wall clock when the request was sent and when the response head came. */
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+}
+
+/** How old and how fresh a stored response is at one moment. */
+export interface Standing {
+  /** `current_age` (RFC 9111 §4.2.3) in milliseconds. */
+  readonly ageMs: number;
+  /** Milliseconds of freshness left; 0 and less: stale. */
+  readonly ttlMs: number;
+  /** Whole seconds, as `Age` says them. */
+  readonly ageSeconds: number;
+  /** Whole seconds rounded down, as `Cache-Status` says them: negative exactly when stale (or at the very end: 0). */
+  readonly ttlSeconds: number;
+  /** The limits of {@link Freshness} with a soft purge taken in: the stale windows then begin at the purge. */
+  readonly swrUntilMs: number;
+  readonly sieUntilMs: number;
+}
+
+/** A freshness lifetime as a point in time; `none`: neither upstream nor the rule says anything. */
+interface Lifetime {
+  readonly freshUntilMs: number;
+  readonly source: string;
+}
+
+/** A lifetime that upstream states in its own fields, counted from the origin's answer. */
+interface StatedLifetime {
+  readonly lifetimeMs: number;
+  readonly source: 's-maxage' | 'max-age' | 'expires';
+}
+
+/**
+ * `corrected_initial_age` in milliseconds (RFC 9111 §4.2.3). Of Age the first member of the first line counts, and only
+ * when it is digits (§5.1). Date has whole seconds, so the time of the response is cut to whole seconds before the
+ * two are compared: else every answer would begin with up to a second of age that it does not have.
+ */
+export function initialAgeMs(input: Pick<FreshnessInput, 'fields' | 'requestTimeMs' | 'responseTimeMs'>): number {
+  const dateMs = dateOf(input.fields, input.responseTimeMs);
+  const receivedMs = Math.floor(input.responseTimeMs / 1000) * 1000;
+  const apparentAgeMs = dateMs === undefined ? 0 : Math.max(0, receivedMs - dateMs);
+  const age = parseDeltaSeconds(splitList(fieldLineValues(input.fields, 'age')[0] ?? '')[0] ?? '') ?? 0;
+  const responseDelayMs = Math.max(0, input.responseTimeMs - input.requestTimeMs);
+  return Math.max(apparentAgeMs, age * 1000 + responseDelayMs);
+}
+
+/** Value of a single valid Date line; `undefined` otherwise. */
+export function dateOf(fields: FieldLines, nowMs: number): number | undefined {
+  const lines = fieldLineValues(fields, 'date');
+  return lines.length === 1 ? parseHttpDate(lines[0] ?? '', nowMs) : undefined;
+}
+
+/**
+ * The times of a response that is to be stored (RFC 9111 §4.2). `ignore`: the rule alone. `cap`: the rule is the most.
+ * `honour`: upstream's fields, in the order s-maxage, max-age, Expires (§4.2.1), and the rule where it says nothing.
+ * Source `none` means that nobody gave a lifetime: stale from the start.
+ */
+export function freshnessOf(input: FreshnessInput): Freshness {
+  const { policy, responseTimeMs } = input;
+  const directives = parseCacheControl(fieldLineValues(input.fields, 'cache-control'));
+  const retainUntilMs = responseTimeMs + policy.retainMs;
+  const { freshUntilMs: wantedMs, source } = lifetimeOf(input, directives);
+  const freshUntilMs = Math.min(wantedMs, retainUntilMs);
+  const alwaysValidate = policy.upstreamCacheControl !== 'ignore' && directives.has('no-cache');
+  const mustRevalidate = alwaysValidate || forbidsStale(policy, directives);
+  const until = (windowMs: number): number =>
+    mustRevalidate ? freshUntilMs : Math.min(freshUntilMs + windowMs, retainUntilMs);
+  return {
+    freshUntilMs,
+    swrUntilMs: until(staleWindowMs(policy, directives, 'stale-while-revalidate')),
+    sieUntilMs: until(staleWindowMs(policy, directives, 'stale-if-error')),
+    retainUntilMs,
+    mustRevalidate,
+    alwaysValidate,
+    source,
+  };
+}
+
+/** Age and freshness left at `nowMs`. `staleSinceMs`: a soft purge made it stale then, whatever its freshness says. */
+export function standingOf(
+  stored: Pick<StoredResponse, 'freshness' | 'initialAgeMs' | 'responseTimeMs'>,
+  staleSinceMs: number | undefined,
+  nowMs: number,
+): Standing {
+  const { freshUntilMs, swrUntilMs, sieUntilMs } = stored.freshness;
+  const staleFromMs = Math.min(freshUntilMs, staleSinceMs ?? freshUntilMs);
+  const earlierMs = freshUntilMs - staleFromMs;
+  // A wall clock that was set back must not make a response younger than it came.
+  const ageMs = stored.initialAgeMs + Math.max(0, nowMs - stored.responseTimeMs);
+  const ttlMs = staleFromMs - nowMs;
+  return {
+    ageMs,
+    ttlMs,
+    ageSeconds: Math.min(Math.floor(ageMs / 1000), MAX_DELTA_SECONDS),
+    ttlSeconds: Math.floor(ttlMs / 1000),
+    swrUntilMs: swrUntilMs - earlierMs,
+    sieUntilMs: sieUntilMs - earlierMs,
+  };
+}
+
+/** Lifetime that the route's rule gives to a status: `statusTtl` names it, else `ttl` for 200 and 203. */
+export function ruleTtlMs(policy: CachePolicy, status: number): number | undefined {
+  const byStatus = policy.statusTtlMs.get(status);
+  if (byStatus !== undefined) return byStatus;
+  return status === 200 || status === 203 ? policy.ttlMs : undefined;
+}
+
+function lifetimeOf(input: FreshnessInput, directives: CacheDirectives): Lifetime {
+  const { policy, status, responseTimeMs } = input;
+  const ttlMs = ruleTtlMs(policy, status);
+  const rule: Lifetime | undefined =
+    ttlMs === undefined
+      ? undefined
+      : {
+          freshUntilMs: responseTimeMs + ttlMs,
+          source: policy.statusTtlMs.has(status) ? 'rule statusTtl' : 'rule ttl',
+        };
+  const none: Lifetime = { freshUntilMs: responseTimeMs, source: 'none' };
+  if (policy.upstreamCacheControl === 'ignore') return rule ?? none;
+  const stated = statedLifetime(input, directives);
+  if (stated === undefined) return rule ?? none;
+  const upstream: Lifetime = {
+    freshUntilMs: responseTimeMs + stated.lifetimeMs - initialAgeMs(input),
+    source: stated.source,
+  };
+  if (policy.upstreamCacheControl === 'honour' || rule === undefined) return upstream;
+  return upstream.freshUntilMs <= rule.freshUntilMs ? upstream : { ...rule, source: 'cap' };
+}
+
+/** RFC 9111 §4.2.1. What is there but invalid is a lifetime of 0; `undefined`: upstream says nothing. */
+function statedLifetime(input: FreshnessInput, directives: CacheDirectives): StatedLifetime | undefined {
+  for (const source of ['s-maxage', 'max-age'] as const) {
+    const value = seconds(directives, source);
+    if (value !== undefined) return { lifetimeMs: value === 'invalid' ? 0 : value * 1000, source };
+  }
+  if (!hasField(input.fields, 'expires')) return undefined;
+  return { lifetimeMs: expiresLifetimeMs(input), source: 'expires' };
+}
+
+/** Expires minus Date (RFC 9111 §5.3): several lines or no HTTP-date, `0` above all, mean already expired. */
+function expiresLifetimeMs(input: FreshnessInput): number {
+  const lines = fieldLineValues(input.fields, 'expires');
+  const expiresMs = lines.length === 1 ? parseHttpDate(lines[0] ?? '', input.responseTimeMs) : undefined;
+  if (expiresMs === undefined) return 0;
+  return Math.max(0, expiresMs - (dateOf(input.fields, input.responseTimeMs) ?? input.responseTimeMs));
+}
+
+/**
+ * Directives that prohibit stale answers (RFC 9111 §4.2.4). On `cap` routes s-maxage caps the lifetime and no more: the
+ * stale windows there are the operator's explicit rule, and APIs that send s-maxage mean CDNs to keep the answer for long.
+ */
+function forbidsStale(policy: CachePolicy, directives: CacheDirectives): boolean {
+  if (policy.upstreamCacheControl === 'ignore') return false;
+  if (directives.has('must-revalidate') || directives.has('proxy-revalidate')) return true;
+  return policy.upstreamCacheControl === 'honour' && directives.has('s-maxage');
+}
+
+/** RFC 5861: on `honour` routes upstream's directive, invalid ones being 0; the rule where there is none and elsewhere. */
+function staleWindowMs(
+  policy: CachePolicy,
+  directives: CacheDirectives,
+  name: 'stale-while-revalidate' | 'stale-if-error',
+): number {
+  const ruleMs = name === 'stale-while-revalidate' ? policy.staleWhileRevalidateMs : policy.staleIfErrorMs;
+  if (policy.upstreamCacheControl !== 'honour') return ruleMs;
+  const stated = seconds(directives, name);
+  if (stated === undefined) return ruleMs;
+  return stated === 'invalid' ? 0 : stated * 1000;
+}

@@ -1,0 +1,103 @@
+import type { FieldLines } from './fields.ts';
+import { fieldLineValues, hasField } from './fields.ts';
+import { splitList } from './list.ts';
+import type { CachePolicy } from './route.ts';
+
+/** Fields of one connection only (RFC 9110 §7.6.1, RFC 9111 §3.1). */
+const hopByHop: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/**
+ * Fields meant for every recipient, which are "never appropriate as a connection option" (RFC 9110 §7.6.1). Nominating
+ * one must not take it away: `Connection: cache-control` would else turn a `no-store` answer into a storable one.
+ */
+const neverNominated: ReadonlySet<string> = new Set([
+  'age',
+  'authorization',
+  'cache-control',
+  'cdn-cache-control',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'cookie',
+  'date',
+  'etag',
+  'expires',
+  'host',
+  'vary',
+]);
+
+/** Names of one exchange with upstream, wrong for whoever gets the stored response later. */
+const perExchange: ReadonlySet<string> = new Set([
+  'cf-ray',
+  'request-id',
+  'traceparent',
+  'tracestate',
+  'x-amz-apigw-id',
+  'x-amz-cf-id',
+  'x-amz-id-2',
+  'x-amz-request-id',
+  'x-amzn-requestid',
+  'x-amzn-trace-id',
+  // OpenWeatherMap echoes the query there, credentials included.
+  'x-cache-key',
+  'x-cloud-trace-context',
+  'x-correlation-id',
+  'x-edge-request-id',
+  'x-request-id',
+  'x-trace-id',
+]);
+
+/** RateLimit, RateLimit-Policy, Rate-Limit-Reset, X-RateLimit-Remaining-Day, X-App-Rate-Limit, X-Quota-Left, … */
+const rateLimit = /^(?:x-)?(?:[a-z0-9]+-)*(?:rate-?limit|quota)(?:$|-)|^x-weatherapi-qpm-left$/;
+
+/** True for fields that tell a caller how much of its quota is left: from store they are wrong for everybody. */
+export function isRateLimitField(name: string): boolean {
+  return name.length <= 128 && rateLimit.test(name);
+}
+
+/** The lines without hop-by-hop fields and without those that Connection nominates (RFC 9110 §7.6.1). */
+export function endToEnd(fields: FieldLines): FieldLines {
+  const nominated = new Set<string>();
+  for (const value of fieldLineValues(fields, 'connection')) {
+    for (const option of splitList(value)) {
+      const name = option.toLowerCase();
+      if (!neverNominated.has(name)) nominated.add(name);
+    }
+  }
+  return fields.filter(([name]) => !hopByHop.has(name) && !nominated.has(name));
+}
+
+/**
+ * The lines that are stored and replayed. In every mode hop-by-hop fields, Age (it is computed anew), Set-Cookie (one
+ * caller's cookie is nobody else's) and rate-limit fields go; on ruled routes also what names one exchange, upstream's
+ * Cache-Status (ours is the first member there) and the Retry-After of an answer that is no error.
+ */
+export function storableFields(fields: FieldLines, policy: CachePolicy, status = 200): FieldLines {
+  const ruled = policy.upstreamCacheControl !== 'honour';
+  return endToEnd(fields).filter(([name]) => {
+    if (name === 'age' || name === 'set-cookie' || name === 'set-cookie2' || isRateLimitField(name)) return false;
+    if (!ruled) return true;
+    return !(perExchange.has(name) || name === 'cache-status' || (name === 'retry-after' && status < 300));
+  });
+}
+
+/** True where the request asks for another protocol (RFC 9110 §7.8); a bare `h2c` offer may be and is ignored. */
+export function asksForUpgrade(fields: FieldLines): boolean {
+  if (!hasField(fields, 'upgrade')) return false;
+  const options = fieldLineValues(fields, 'connection').flatMap((value) => splitList(value.toLowerCase()));
+  if (!options.includes('upgrade')) return false;
+  const protocols = fieldLineValues(fields, 'upgrade').flatMap((value) => splitList(value.toLowerCase()));
+  return protocols.some((protocol) => protocol !== '' && protocol !== 'h2c');
+}

@@ -1,0 +1,109 @@
+import type { FieldLine, FieldLines } from './fields.ts';
+import { hasField, withoutFields } from './fields.ts';
+import { standingOf } from './freshness.ts';
+import { formatHttpDate } from './http-date.ts';
+import type { CachePolicy } from './route.ts';
+import type { StoredResponse } from './stored-response.ts';
+
+/** How a stored response is being used: any of the decisions that serve one fits. */
+export interface Served {
+  /** Seconds of freshness left, negative when stale, a soft purge taken in. */
+  readonly ttlSeconds: number;
+  /** True for an answer that was just fetched or validated: Age then only where it already has one. */
+  readonly forwarded?: boolean;
+}
+
+/** Upstream's own caching fields, without meaning on `ignore` routes. */
+const overruled: ReadonlySet<string> = new Set([
+  'cache-control',
+  'cdn-cache-control',
+  'expires',
+  'pragma',
+  'surrogate-control',
+]);
+
+/** Metadata of a body that a 304 does not have (RFC 9110 §15.4.5). */
+const bodyMetadata: ReadonlySet<string> = new Set([
+  'content-digest',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'repr-digest',
+  'transfer-encoding',
+]);
+
+/** They describe the whole content and are wrong for a part of it (RFC 9110 §14.4, RFC 9530 §2). */
+const wholeContentOnly: ReadonlySet<string> = new Set([
+  'content-digest',
+  'content-length',
+  'content-md5',
+  'content-range',
+  'digest',
+]);
+
+/**
+ * All fields of an answer made from a stored response but Content-Length, Cache-Status and Via. Age is the current age
+ * (RFC 9111 §4.2.3, §5.1); Date stays upstream's. On `ignore` routes Cache-Control says what the rule means: the
+ * `max-age` of which, after subtracting Age, just the freshness is left that the rule leaves, so that a client's own
+ * cache neither keeps the answer for longer nor drops it earlier. On other routes upstream's fields stay.
+ */
+export function replyFields(stored: StoredResponse, served: Served, policy: CachePolicy, nowMs: number): FieldLines {
+  const { ageSeconds } = standingOf(stored, undefined, nowMs);
+  const ruled = policy.upstreamCacheControl === 'ignore';
+  const fields: FieldLine[] = [];
+  for (const line of stored.fields) {
+    if (line[0] === 'content-length' || line[0] === 'age' || (ruled && overruled.has(line[0]))) continue;
+    fields.push(line);
+  }
+  if (!hasField(fields, 'date')) fields.push(['date', formatHttpDate(stored.responseTimeMs)]);
+  if (ruled) fields.push(['cache-control', `max-age=${Math.max(0, ageSeconds + served.ttlSeconds)}`]);
+  if (served.forwarded !== true || ageSeconds > 0) fields.push(['age', String(ageSeconds)]);
+  return fields;
+}
+
+/**
+ * The fields of the 304 that stands for the response with these fields (RFC 9110 §15.4.5): without metadata of the
+ * body, and without Last-Modified where there is an ETag. What does not describe the body stays: Cache-Control,
+ * Content-Location, Date, ETag, Expires and Vary have to, others such as Age or CORS fields are of use.
+ */
+export function notModifiedFields(fields: FieldLines): FieldLines {
+  const hasEtag = hasField(fields, 'etag');
+  return fields.filter(([name]) => !bodyMetadata.has(name) && !(hasEtag && name === 'last-modified'));
+}
+
+/**
+ * The fields of a 206 with the bytes from `start` to `end`, both inclusive, of `length` (RFC 9110 §14.4, §15.3.7).
+ *
+ * @param fields those of the whole response
+ */
+export function partialFields(
+  fields: FieldLines,
+  range: { readonly start: number; readonly end: number },
+  length: number,
+): FieldLines {
+  const contentRange = `bytes ${range.start}-${range.end}/${length}`;
+  return [...withoutFields(fields, wholeContentOnly), ['content-range', contentRange]];
+}
+
+/** What a 416 says of the whole (RFC 9110 §15.5.17). */
+export function unsatisfiableFields(length: number): FieldLines {
+  return [['content-range', `bytes */${length}`]];
+}
+
+/** The lines with our member behind those of upstream's proxies (RFC 9110 §7.6.3). The pseudonym names no host. */
+export function appendVia(fields: FieldLines): FieldLines {
+  return [...fields, ['via', '1.1 forecache']];
+}
+
+/** The tag as a weak one (RFC 9110 §8.8.3): a body whose coding was removed is not the same byte for byte. */
+export function weakEtag(etag: string): string {
+  return etag.startsWith('W/') ? etag : `W/${etag}`;
+}
+
+/** The lines with a weak ETag, for answers whose content coding was removed. */
+export function weakenEtag(fields: FieldLines): FieldLines {
+  return fields.map((line) => (line[0] === 'etag' ? (['etag', weakEtag(line[1])] as const) : line));
+}

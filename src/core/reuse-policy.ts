@@ -1,0 +1,138 @@
+import type { ClientDirectives } from './client-directives.ts';
+import { clientDirectives } from './client-directives.ts';
+import type { FieldLines } from './fields.ts';
+import type { Standing } from './freshness.ts';
+import { standingOf } from './freshness.ts';
+import type { Fwd } from './outcome.ts';
+import type { Problem } from './problem.ts';
+import type { CachePolicy } from './route.ts';
+import type { StoredResponse } from './stored-response.ts';
+
+/** A stored response, the request that could be answered by it, and now (wall clock, milliseconds). */
+export interface ReuseInput {
+  readonly stored: StoredResponse;
+  /** Set by a soft purge. */
+  readonly staleSinceMs: number | undefined;
+  readonly policy: CachePolicy;
+  readonly requestFields: FieldLines;
+  readonly nowMs: number;
+}
+
+/** What is done with a stored response (RFC 9111 §4). `reason` is a sentence for `explain`. */
+export type ReuseDecision =
+  | { readonly kind: 'reuse'; readonly ttlSeconds: number; readonly ageSeconds: number; readonly reason: string }
+  | {
+      readonly kind: 'reuse-stale';
+      /** True: upstream is asked behind the answer. */
+      readonly revalidate: boolean;
+      readonly ttlSeconds: number;
+      readonly ageSeconds: number;
+      readonly reason: string;
+    }
+  /** Ask upstream with the stored validators (§4.3). */
+  | { readonly kind: 'validate'; readonly fwd: Fwd; readonly reason: string }
+  | { readonly kind: 'fetch'; readonly fwd: Fwd; readonly reason: string }
+  /** `only-if-cached` and nothing to answer with: {@link notStoredProblem}. */
+  | { readonly kind: 'refuse'; readonly reason: string };
+
+/** What is done where nothing is stored under the key. */
+export type AbsentDecision =
+  | { readonly kind: 'fetch'; readonly fwd: Fwd; readonly reason: string }
+  | { readonly kind: 'refuse'; readonly reason: string };
+
+/** Decides whether and how a stored response answers a request (RFC 9111 §4, §5.2; RFC 5861 §3). */
+export function decideReuse(input: ReuseInput): ReuseDecision {
+  const { stored, policy, nowMs } = input;
+  const client = clientDirectives(policy, input.requestFields);
+  if (nowMs >= stored.freshness.retainUntilMs) return absent(client, 'uri-miss', 'kept for longer than retain allows');
+  const standing = standingOf(stored, input.staleSinceMs, nowMs);
+  const objection = objectionToFresh(stored, client, standing);
+  if (objection !== undefined) return ask(stored, client, objection.fwd, objection.reason);
+  if (standing.ttlMs > 0) {
+    return { kind: 'reuse', ...seconds(standing), reason: 'fresh (RFC 9111 §4.2)' };
+  }
+  if (stored.freshness.mustRevalidate) {
+    return ask(stored, client, 'stale', 'stale, and must-revalidate or its like forbids serving it (RFC 9111 §4.2.4)');
+  }
+  return staleUse(input, client, standing) ?? ask(stored, client, 'stale', 'stale (RFC 9111 §4.2)');
+}
+
+/**
+ * Decides where nothing is stored.
+ *
+ * @param fwd `vary-miss` where only other variants are stored
+ */
+export function decideAbsent(
+  policy: CachePolicy,
+  requestFields: FieldLines,
+  fwd: 'uri-miss' | 'vary-miss' = 'uri-miss',
+): AbsentDecision {
+  const reason = fwd === 'vary-miss' ? 'no stored variant matches (RFC 9111 §4.1)' : 'nothing stored under this key';
+  return absent(clientDirectives(policy, requestFields), fwd, reason);
+}
+
+/** The answer to `only-if-cached` where nothing stored may be used (RFC 9111 §5.2.1.7). */
+export function notStoredProblem(): Problem {
+  return {
+    status: 504,
+    code: 'not-stored',
+    title: 'Not stored',
+    detail: 'The request allows only a stored response (only-if-cached), and none can be used.',
+  };
+}
+
+/** Why not even a fresh response is good enough. */
+function objectionToFresh(
+  stored: StoredResponse,
+  client: ClientDirectives,
+  standing: Standing,
+): { readonly fwd: Fwd; readonly reason: string } | undefined {
+  const { maxAgeMs, minFreshMs } = client;
+  if (client.noCache) return { fwd: 'request', reason: 'the request says no-cache (RFC 9111 §5.2.1.4)' };
+  if (stored.freshness.alwaysValidate) {
+    return { fwd: 'stale', reason: 'upstream says no-cache: validated on every use (RFC 9111 §5.2.2.4)' };
+  }
+  // max-age=0 is how clients ask for validation, so it is not met even within the first millisecond.
+  if (maxAgeMs !== undefined && (standing.ageMs > maxAgeMs || maxAgeMs === 0)) {
+    return { fwd: 'request', reason: "older than the request's max-age (RFC 9111 §5.2.1.1)" };
+  }
+  if (minFreshMs !== undefined && standing.ttlMs < minFreshMs) {
+    return { fwd: 'request', reason: "fresh for less than the request's min-fresh (RFC 9111 §5.2.1.3)" };
+  }
+  return undefined;
+}
+
+/** Serving a response that is stale and that nothing forbids to serve. */
+function staleUse(input: ReuseInput, client: ClientDirectives, standing: Standing): ReuseDecision | undefined {
+  const staleMs = -standing.ttlMs;
+  const { maxStaleMs, maxAgeMs } = client;
+  const withinWindow = input.nowMs < standing.swrUntilMs;
+  // A request with max-age and without max-stale does not want stale responses (RFC 9111 §5.2.1.1).
+  if (withinWindow && (maxAgeMs === undefined || maxStaleMs !== undefined)) {
+    const reason = 'stale within stale-while-revalidate (RFC 5861 §3)';
+    return { kind: 'reuse-stale', revalidate: true, ...seconds(standing), reason };
+  }
+  if (maxStaleMs !== undefined && staleMs <= maxStaleMs) {
+    const reason = "stale within the request's max-stale (RFC 9111 §5.2.1.2)";
+    return { kind: 'reuse-stale', revalidate: false, ...seconds(standing), reason };
+  }
+  return undefined;
+}
+
+function ask(stored: StoredResponse, client: ClientDirectives, fwd: Fwd, reason: string): ReuseDecision {
+  if (client.onlyIfCached) return refuse(reason);
+  const canValidate = stored.etag !== undefined || stored.lastModified !== undefined;
+  return canValidate ? { kind: 'validate', fwd, reason } : { kind: 'fetch', fwd, reason };
+}
+
+function absent(client: ClientDirectives, fwd: Fwd, reason: string): AbsentDecision {
+  return client.onlyIfCached ? refuse(reason) : { kind: 'fetch', fwd, reason };
+}
+
+function refuse(reason: string): { readonly kind: 'refuse'; readonly reason: string } {
+  return { kind: 'refuse', reason: `${reason}; the request says only-if-cached (RFC 9111 §5.2.1.7)` };
+}
+
+function seconds(standing: Standing): { readonly ttlSeconds: number; readonly ageSeconds: number } {
+  return { ttlSeconds: standing.ttlSeconds, ageSeconds: standing.ageSeconds };
+}

@@ -1,0 +1,163 @@
+import type { CacheDirectives } from './cache-control.ts';
+import { parseCacheControl } from './cache-control.ts';
+import { requestForbidsStoring } from './client-directives.ts';
+import type { FieldLines } from './fields.ts';
+import { fieldLineValues, hasField } from './fields.ts';
+import { freshnessOf, initialAgeMs, ruleTtlMs } from './freshness.ts';
+import { storableFields } from './hop-by-hop.ts';
+import { formatHttpDate, parseHttpDate } from './http-date.ts';
+import type { Route } from './route.ts';
+import type { Freshness } from './stored-response.ts';
+import { varyNames } from './vary.ts';
+
+/** A complete response and the request that it answers; all times wall clock in milliseconds. */
+export interface StorageInput {
+  readonly route: Route;
+  /** Fields of the client's request; none for background work of the proxy's own. */
+  readonly requestFields: FieldLines;
+  readonly status: number;
+  /** As upstream sent them. */
+  readonly fields: FieldLines;
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+}
+
+/** Why a response is passed on without being stored; tokens for `Cache-Status` and metrics. */
+export type PassReason =
+  | 'status'
+  | 'partial'
+  | 'vary-star'
+  | 'authorization'
+  | 'cookie'
+  | 'request-no-store'
+  | 'no-store'
+  | 'private'
+  | 'not-understood'
+  | 'no-freshness'
+  | 'no-cache'
+  | 'stale-on-arrival';
+
+export type StorageDecision =
+  | {
+      readonly kind: 'store';
+      readonly freshness: Freshness;
+      readonly initialAgeMs: number;
+      /** Lower-cased, sorted; always empty on ruled routes, where only keyed fields go upstream. */
+      readonly vary: readonly string[];
+      /** What is stored and replayed; a Date is added where upstream sent none (RFC 9110 §6.6.1). */
+      readonly fields: FieldLines;
+      readonly etag: string | undefined;
+      /** `undefined` also where it is no HTTP-date: nothing can be validated with that. */
+      readonly lastModified: string | undefined;
+    }
+  | { readonly kind: 'pass'; readonly reason: PassReason };
+
+/**
+ * Never stored, whatever upstream or the rule says: interim answers, a part (206), and answers that exist only because
+ * of the request's own conditions (304, 412, 416): a plain GET must never get one of those from store.
+ */
+function isConditionBound(status: number): boolean {
+  return status < 200 || status === 206 || status === 304 || status === 412 || status === 416;
+}
+
+/** Status codes that may be stored without explicit freshness (RFC 9110 §15.1), those bound to conditions left out. */
+const heuristicallyCacheable: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]);
+
+/** Final status codes whose meaning for caching is known here, for must-understand (RFC 9111 §5.2.2.3). */
+const understood: ReadonlySet<number> = new Set(
+  [
+    [200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308],
+    [400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 413, 414, 415, 417, 421, 422, 423, 424],
+    [425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 511],
+  ].flat(),
+);
+
+/** Whether a complete response is stored, and how (RFC 9111 §3). Whether it is complete the caller has made sure of. */
+export function decideStorage(input: StorageInput): StorageDecision {
+  const { route, status, fields } = input;
+  if (isConditionBound(status)) return { kind: 'pass', reason: status === 206 ? 'partial' : 'status' };
+  const vary = varyNames(fields);
+  if (vary === '*') return { kind: 'pass', reason: 'vary-star' };
+  if (requestForbidsStoring(route.policy, input.requestFields)) return { kind: 'pass', reason: 'request-no-store' };
+  const directives = parseCacheControl(fieldLineValues(fields, 'cache-control'));
+  const refusal = statusRefusal(input) ?? credentialRefusal(input, directives) ?? directiveRefusal(input, directives);
+  if (refusal !== undefined) return { kind: 'pass', reason: refusal };
+  const freshness = freshnessOf({ ...input, policy: route.policy });
+  const etag = singleValue(fields, 'etag');
+  const lastModified = validLastModified(fields, input.responseTimeMs);
+  const useless = uselessBecause(input, directives, freshness, etag !== undefined || lastModified !== undefined);
+  if (useless !== undefined) return { kind: 'pass', reason: useless };
+  return {
+    kind: 'store',
+    freshness,
+    initialAgeMs: initialAgeMs(input),
+    vary: route.policy.upstreamCacheControl === 'honour' ? vary : [],
+    fields: withDate(storableFields(fields, route.policy, status), input.responseTimeMs),
+    etag,
+    lastModified,
+  };
+}
+
+/** On ruled routes only what the rule gives a lifetime is stored: an error never, unless `statusTtl` names it. */
+function statusRefusal(input: StorageInput): PassReason | undefined {
+  const { policy } = input.route;
+  if (policy.statusTtlMs.get(input.status) === 0) return 'status';
+  if (policy.upstreamCacheControl === 'honour') return undefined;
+  return ruleTtlMs(policy, input.status) === undefined ? 'status' : undefined;
+}
+
+/**
+ * Answers to requests with credentials that the route does not key. They are relayed, so that this is the second fence;
+ * on `honour` routes with the directives that RFC 9111 §3.5 names they could be shared.
+ */
+function credentialRefusal(input: StorageInput, directives: CacheDirectives): PassReason | undefined {
+  const { requestFields, route } = input;
+  const unkeyed = (name: string): boolean => hasField(requestFields, name) && !route.headers.includes(name);
+  const honoured = route.policy.upstreamCacheControl === 'honour';
+  if (unkeyed('cookie') && !honoured) return 'cookie';
+  if (!unkeyed('authorization')) return undefined;
+  const shareable = ['public', 'must-revalidate', 's-maxage'].some((name) => directives.has(name));
+  return honoured && shareable ? undefined : 'authorization';
+}
+
+/** `private` counts in its qualified form too, as RFC 9111 §5.2.2.7 allows: half an answer is of no use to anyone. */
+function directiveRefusal(input: StorageInput, directives: CacheDirectives): PassReason | undefined {
+  if (input.route.policy.upstreamCacheControl === 'ignore') return undefined;
+  const mustUnderstand = directives.has('must-understand');
+  if (mustUnderstand && !understood.has(input.status)) return 'not-understood';
+  if (directives.has('no-store') && !mustUnderstand) return 'no-store';
+  return directives.has('private') ? 'private' : undefined;
+}
+
+/** What could never be reused: no lifetime that allows storing (§3), or stale already with nothing to validate by. */
+function uselessBecause(
+  input: StorageInput,
+  directives: CacheDirectives,
+  freshness: Freshness,
+  hasValidator: boolean,
+): PassReason | undefined {
+  if (freshness.source === 'none') {
+    const mayBeStored = heuristicallyCacheable.has(input.status) || directives.has('public');
+    return mayBeStored && hasValidator ? undefined : 'no-freshness';
+  }
+  if (hasValidator) return undefined;
+  if (freshness.alwaysValidate) return 'no-cache';
+  const { freshUntilMs, swrUntilMs, sieUntilMs } = freshness;
+  const usableUntilMs = Math.max(freshUntilMs, swrUntilMs, sieUntilMs);
+  return usableUntilMs > input.responseTimeMs ? undefined : 'stale-on-arrival';
+}
+
+function validLastModified(fields: FieldLines, nowMs: number): string | undefined {
+  const value = singleValue(fields, 'last-modified');
+  return value !== undefined && parseHttpDate(value, nowMs) !== undefined ? value : undefined;
+}
+
+/** Several lines of a validator say nothing that could be asked about. */
+function singleValue(fields: FieldLines, name: string): string | undefined {
+  const lines = fieldLineValues(fields, name);
+  return lines.length === 1 && lines[0] !== '' ? lines[0] : undefined;
+}
+
+function withDate(fields: FieldLines, responseTimeMs: number): FieldLines {
+  return hasField(fields, 'date') ? fields : [...fields, ['date', formatHttpDate(responseTimeMs)]];
+}
