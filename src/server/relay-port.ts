@@ -1,14 +1,26 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+
 import type { FailureKind } from '../cache/ports.ts';
 import type { Route } from '../core/route.ts';
 
 /** Carries what is never cached: unsafe methods, `cache: off` routes, credentialed requests, WebSocket upgrades. */
 export interface Relay {
-  /** Sends the request upstream and the answer to the client, both streamed; writes its own 413, 502 and 504. Resolves when `res` is closed; never rejects. */
+  /**
+   * Sends the request upstream and the answer to the client, both streamed; writes its own 413, 502 and 504. Fields
+   * already set on `res` are kept. Resolves when `res` is closed; never rejects.
+   */
   web(req: IncomingMessage, res: ServerResponse, plan: RelayPlan): Promise<RelayResult>;
-  /** As {@link web} for a request that asks to switch to WebSocket; resolves when both connections are closed. Takes over the socket. */
-  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, plan: RelayPlan): Promise<RelayResult>;
+  /** As {@link web} for a request that asks to switch to WebSocket. Takes over the socket; resolves when it is closed. */
+  upgrade(attempt: RelayUpgrade): Promise<RelayResult>;
+}
+
+export interface RelayUpgrade {
+  readonly req: IncomingMessage;
+  readonly socket: Duplex;
+  /** Bytes that came behind the request head. */
+  readonly head: Buffer;
+  readonly plan: RelayPlan;
 }
 
 export interface RelayPlan {
@@ -16,12 +28,9 @@ export interface RelayPlan {
   readonly upstream: string;
   /** Path and query upstream, forwarded byte for byte; the route's secret parameters are already gone. */
   readonly target: string;
-  readonly method: string;
   readonly route: Route;
   /** Our member of `Cache-Status`, appended to what upstream sent (RFC 9211 §2). */
   readonly cacheStatus: string;
-  /** Our member of `Via`, for the request and the response: `1.1 forecache`. */
-  readonly via: string;
   /** Request content past this is refused with 413. */
   readonly maxBodyBytes: number;
 }

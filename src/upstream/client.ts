@@ -1,0 +1,132 @@
+import { readFileSync } from 'node:fs';
+import { getCACertificates } from 'node:tls';
+import { Client, Pool, type Dispatcher } from 'undici';
+
+import type { Clock, UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/ports.ts';
+import type { UpstreamConfig } from '../core/config.ts';
+import type { FieldLines } from '../core/fields.ts';
+import { targetWithCredentials } from './credentials.ts';
+import { PendingCall } from './pending-call.ts';
+import { createRedactor, type Redactor } from './redact.ts';
+import { requestFields } from './request-fields.ts';
+import { Slots } from './slots.ts';
+
+export interface UpstreamClientOptions {
+  readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
+  readonly clock: Clock;
+  /** Ours, for `User-Agent`. */
+  readonly version: string;
+}
+
+/**
+ * Calls upstreams with undici: one pool for each, so that no call can leave the configured origins, and no redirect is
+ * followed. Throws at once where a `caFile` cannot be read. Disposing cuts all connections.
+ */
+export function createUpstreamClient(options: UpstreamClientOptions): UpstreamClient & AsyncDisposable {
+  const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config)]));
+  return {
+    fetch: (call, signal) => fetchOn(linkOf(links, call), call, { ...options, signal }),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([...links.values()].flatMap((link) => [link.pool.destroy(), link.freshPool.destroy()]));
+    },
+  };
+}
+
+/** The way to one upstream. */
+interface Link {
+  readonly config: UpstreamConfig;
+  readonly pool: Dispatcher;
+  /** Its connections serve one request each: for retries. */
+  readonly freshPool: Dispatcher;
+  /** Both pools together. */
+  readonly slots: Slots;
+  readonly redactor: Redactor;
+}
+
+/** A pool's connection that knows whether it has served a request before. */
+class CountingClient extends Client {
+  #served = 0;
+
+  constructor(origin: string | URL, options: Client.Options) {
+    super(origin, options);
+    this.on('connect', () => {
+      this.#served = 0;
+    });
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (handler instanceof PendingCall) handler.takesReused = () => this.#served++ > 0;
+    return super.dispatch(options, handler);
+  }
+}
+
+function openLink(config: UpstreamConfig): Link {
+  const options: Pool.Options = {
+    connections: config.maxConnections,
+    connectTimeout: config.connectTimeoutMs,
+    headersTimeout: config.headersTimeoutMs,
+    bodyTimeout: config.bodyTimeoutMs,
+    maxHeaderSize: config.maxHeaderBytes,
+    pipelining: 1,
+    // HTTP/1.1 alone: what framing, truncation and reuse mean here is tested for it.
+    allowH2: false,
+    ...(config.caFile === undefined ? {} : { connect: { ca: trusted(config.caFile) } }),
+  };
+  return {
+    config,
+    pool: new Pool(config.origin, { ...options, factory: (origin, inner) => new CountingClient(origin, inner) }),
+    freshPool: new Pool(config.origin, options),
+    slots: new Slots(config.maxConnections),
+    redactor: createRedactor(config.credentials),
+  };
+}
+
+/** The system's authorities and the one of the file. */
+function trusted(caFile: string): string[] {
+  return [...getCACertificates('default'), readFileSync(caFile, 'utf8')];
+}
+
+function linkOf(links: ReadonlyMap<string, Link>, call: UpstreamCall): Link {
+  const link = links.get(call.canonical.upstream);
+  if (link === undefined) throw new Error(`no upstream is named ${call.canonical.upstream}`);
+  return link;
+}
+
+function fetchOn(
+  link: Link,
+  call: UpstreamCall,
+  options: { readonly clock: Clock; readonly version: string; readonly signal: AbortSignal },
+): Promise<UpstreamAnswer> {
+  const { config } = link;
+  const fields = requestFields(askedFields(call, config), config, options.version);
+  const request = {
+    path: targetWithCredentials(call.canonical.target, config.credentials),
+    method: call.canonical.method,
+    headers: fields.flatMap(([name, value]) => [name, value]),
+  };
+  const dispatch = (handler: PendingCall, fresh: boolean): void => {
+    if (fresh) link.freshPool.dispatch({ ...request, reset: true }, handler);
+    else link.pool.dispatch(request, handler);
+  };
+  const { clock, signal } = options;
+  const pending = new PendingCall({
+    call,
+    config,
+    clock,
+    redactor: link.redactor,
+    slots: link.slots,
+    dispatch,
+    signal,
+  });
+  pending.start();
+  return pending.answer;
+}
+
+/** The keyed fields and the further ones; of a name in both the keyed lines count. */
+function askedFields(call: UpstreamCall, config: UpstreamConfig): FieldLines {
+  const keyed = new Set(call.canonical.fields.map(([name]) => name));
+  const lines = [...call.canonical.fields, ...call.fields.filter(([name]) => !keyed.has(name))];
+  if (!call.decode) return lines;
+  // One coding for everybody: the body is stored as identity and negotiated with each client.
+  return [...lines.filter(([name]) => name !== 'accept-encoding'), ['accept-encoding', config.acceptEncoding]];
+}

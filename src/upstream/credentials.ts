@@ -1,0 +1,55 @@
+import type { Credentials } from '../core/config.ts';
+import type { FieldLine, FieldLines } from '../core/fields.ts';
+
+/**
+ * The target as it is sent: parameters of the credentials' names (whatever their case or spelling) are dropped, then
+ * the configured ones are appended. Everything else stays byte for byte. A credential with an empty value is not put
+ * on; what clients send under its name is dropped all the same.
+ */
+export function targetWithCredentials(target: string, credentials: Credentials): string {
+  if (credentials.query.size === 0) return target;
+  const mark = target.indexOf('?');
+  const path = mark === -1 ? target : target.slice(0, mark);
+  const names = new Set([...credentials.query.keys()].map((name) => name.toLowerCase()));
+  const own: string[] = [];
+  for (const [name, value] of credentials.query) {
+    if (value !== '') own.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
+  }
+  const query = mark === -1 ? undefined : target.slice(mark + 1);
+  const kept = query === undefined ? [] : query.split('&').filter((part) => !names.has(parameterName(part)));
+  // An upstream that got `?` or `&&` gets it still, unless that is all that is left beside our own.
+  const parts = kept.every((part) => part === '') && own.length > 0 ? own : [...kept, ...own];
+  return parts.length === 0 ? path : `${path}?${parts.join('&')}`;
+}
+
+/** The fields as they are sent: lines of the credentials' names are dropped, then the configured ones are put on. */
+export function fieldsWithCredentials(fields: FieldLines, credentials: Credentials): FieldLines {
+  const kept: FieldLine[] = fields.filter(([name]) => !credentials.headers.has(name));
+  for (const [name, value] of credentials.headers) {
+    if (value !== '') kept.push([name, value]);
+  }
+  return kept;
+}
+
+/** Every secret value that could turn up in an answer. */
+export function secretValues(credentials: Credentials): readonly string[] {
+  const values = [...credentials.query.values()];
+  for (const value of credentials.headers.values()) {
+    values.push(value);
+    // `Bearer TOKEN`: an upstream that complains about the token quotes it without the scheme.
+    const scheme = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ +(\S+)$/.exec(value)?.[1];
+    if (scheme !== undefined) values.push(scheme);
+  }
+  return [...new Set(values)];
+}
+
+/** Decoded as upstreams do it, so that `%61ppid` and `APPID` are both found; undecodable names are compared as they are. */
+function parameterName(part: string): string {
+  const end = part.indexOf('=');
+  const raw = (end === -1 ? part : part.slice(0, end)).replaceAll('+', ' ');
+  try {
+    return decodeURIComponent(raw).trim().toLowerCase();
+  } catch {
+    return raw.toLowerCase();
+  }
+}

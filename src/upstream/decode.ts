@@ -1,0 +1,151 @@
+import { pipeline, Readable, type Transform } from 'node:stream';
+import {
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createInflateRaw,
+  createZstdDecompress,
+} from 'node:zlib';
+
+import { UpstreamBodyError, type ContentDecoder } from '../cache/ports.ts';
+import { fieldLineValues, type FieldLines } from '../core/fields.ts';
+
+/** More codings than this on top of each other is an attack or a fault; such a body is passed on as it is. */
+const maxCodings = 4;
+
+type Coding = 'gzip' | 'deflate' | 'br' | 'zstd';
+
+const codings: ReadonlyMap<string, Coding> = new Map([
+  ['gzip', 'gzip'],
+  ['x-gzip', 'gzip'],
+  ['deflate', 'deflate'],
+  ['br', 'br'],
+  ['zstd', 'zstd'],
+]);
+
+/**
+ * The codings of a response in the order in which they were applied (RFC 9110 §8.4), `identity` left out;
+ * `undefined` when one of them is not known or there are too many.
+ */
+export function codingsOf(fields: FieldLines): readonly Coding[] | undefined {
+  const known: Coding[] = [];
+  for (const token of fieldLineValues(fields, 'content-encoding').join(',').split(',')) {
+    const name = token.trim().toLowerCase();
+    if (name === '' || name === 'identity') continue;
+    const coding = codings.get(name);
+    if (coding === undefined) return undefined;
+    known.push(coding);
+  }
+  return known.length > maxCodings ? undefined : known;
+}
+
+/** Takes codings off, the last applied first; bounded at each layer, so that neither result nor way there can explode. */
+export function decodeStream(
+  chunks: AsyncIterable<Buffer>,
+  applied: readonly Coding[],
+  maxBytes: number,
+): AsyncIterable<Buffer> {
+  return applied.toReversed().reduce((inner, coding) => decodeOne(inner, coding, maxBytes), chunks);
+}
+
+/** Lines of a response whose codings were taken off: validators and digests of the coded bytes no longer hold. */
+export function decodedFields(fields: FieldLines): FieldLines {
+  const gone = new Set([
+    'content-encoding',
+    'content-length',
+    'content-md5',
+    'digest',
+    'content-digest',
+    'repr-digest',
+    // Ranges of the coded representation are not ranges of this one.
+    'accept-ranges',
+  ]);
+  return fields
+    .filter(([name]) => !gone.has(name))
+    .map(([name, value]): readonly [string, string] => (name === 'etag' ? [name, weakened(value)] : [name, value]));
+}
+
+/** The validator in its weak form (RFC 9110 §8.8.1): equivalent, no longer byte for byte. */
+export function weakened(etag: string): string {
+  return etag.startsWith('W/') ? etag : `W/${etag}`;
+}
+
+/** For stored codings that a client does not accept. */
+export function createContentDecoder(): ContentDecoder {
+  return {
+    decode: (coding, body, maxBytes) => {
+      const applied = codingsOf([['content-encoding', coding]]);
+      return applied === undefined ? undefined : decodeWhole(body, applied, maxBytes);
+    },
+  };
+}
+
+async function decodeWhole(body: Buffer, applied: readonly Coding[], maxBytes: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of decodeStream(Readable.from([body]), applied, maxBytes)) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+async function* decodeOne(
+  chunks: AsyncIterable<Buffer>,
+  coding: Coding,
+  maxBytes: number,
+): AsyncGenerator<Buffer, void, void> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  const first = await firstBytes(iterator);
+  // No content at all stands for an empty body in any coding; zlib would call it cut off.
+  if (first === undefined) return;
+  const decoder = createDecoder(coding, first);
+  pipeline(Readable.from(startingWith(first, iterator), { objectMode: true }), decoder, () => {});
+  let decoded = 0;
+  try {
+    for await (const chunk of decoder as AsyncIterable<Buffer>) {
+      decoded += chunk.length;
+      if (decoded > maxBytes) throw new UpstreamBodyError('too-large', 'the decoded body is larger than allowed');
+      yield chunk;
+    }
+  } catch (error) {
+    throw asBodyError(error);
+  }
+}
+
+function createDecoder(coding: Coding, first: Buffer): Transform {
+  const options = { chunkSize: 32 * 1024 };
+  switch (coding) {
+    case 'gzip':
+      return createGunzip(options);
+    case 'deflate':
+      // "deflate" means the zlib format (RFC 9110 §8.4.1.2), but some servers send it raw; the method nibble tells.
+      return ((first[0] ?? 0) & 0x0f) === 8 ? createInflate(options) : createInflateRaw(options);
+    case 'br':
+      return createBrotliDecompress(options);
+    case 'zstd':
+      // RFC 9659: at most 8 MiB of window for content coding; zlib's own default would let a body claim 128 MiB.
+      return createZstdDecompress({ ...options, params: { [constants.ZSTD_d_windowLogMax]: 23 } });
+  }
+}
+
+async function firstBytes(iterator: AsyncIterator<Buffer>): Promise<Buffer | undefined> {
+  for (;;) {
+    const next = await iterator.next();
+    if (next.done === true) return undefined;
+    if (next.value.length > 0) return next.value;
+  }
+}
+
+async function* startingWith(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield first;
+    for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+  } finally {
+    await rest.return?.();
+  }
+}
+
+function asBodyError(error: unknown): unknown {
+  if (error instanceof UpstreamBodyError || !(error instanceof Error)) return error;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (code === 'Z_BUF_ERROR') return new UpstreamBodyError('truncated', 'the coded body ended before it was complete');
+  return new UpstreamBodyError('malformed', 'the body does not match its content coding');
+}

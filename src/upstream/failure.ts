@@ -1,0 +1,95 @@
+import type { FailureKind } from '../cache/ports.ts';
+
+/** A failure of a call, named: what `stale-if-error`, metrics and problem answers go by. */
+export interface NamedFailure {
+  readonly failure: FailureKind;
+  /** For people and logs; made of fixed words and an error code alone, never of a library's message (those quote addresses and bytes). */
+  readonly detail: string;
+}
+
+/** How far a call had come when it failed. */
+export type CallPhase = 'connecting' | 'waiting' | 'body';
+
+const byCode: Readonly<Record<string, FailureKind>> = {
+  ENOTFOUND: 'dns',
+  EAI_AGAIN: 'dns',
+  ECONNREFUSED: 'connect',
+  EHOSTUNREACH: 'connect',
+  ENETUNREACH: 'connect',
+  EHOSTDOWN: 'connect',
+  ENETDOWN: 'connect',
+  EADDRNOTAVAIL: 'connect',
+  EMFILE: 'connect',
+  ENFILE: 'connect',
+  EACCES: 'connect',
+  EPERM: 'connect',
+  EPROTO: 'tls',
+  ECONNRESET: 'reset',
+  ECONNABORTED: 'reset',
+  EPIPE: 'reset',
+  ETIMEDOUT: 'timeout',
+  ECONNECT_TIMEOUT: 'timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'timeout',
+  UND_ERR_BODY_TIMEOUT: 'timeout',
+  UND_ERR_HEADERS_OVERFLOW: 'malformed',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'truncated',
+  UND_ERR_RES_EXCEEDED_MAX_SIZE: 'too-large',
+  UND_ERR_ABORTED: 'aborted',
+  UND_ERR_DESTROYED: 'aborted',
+  UND_ERR_CLOSED: 'aborted',
+  // The parser saw the connection end inside a body that its framing says is not over.
+  HPE_INVALID_EOF_STATE: 'truncated',
+};
+
+const words: Readonly<Record<FailureKind, string>> = {
+  dns: 'the host name could not be resolved',
+  connect: 'the connection was refused or there is no way to the host',
+  tls: 'the TLS handshake failed',
+  reset: 'the connection was reset',
+  timeout: 'it took too long',
+  malformed: 'the response is not correct HTTP/1.1',
+  truncated: 'the response ended before it was complete',
+  'too-large': 'the response is larger than allowed',
+  aborted: 'the call was ended by the proxy',
+};
+
+/** Turns whatever a connection threw into one of our kinds. Never throws. */
+export function nameFailure(error: unknown, phase: CallPhase): NamedFailure {
+  const code = codeOf(error);
+  return describe(kindOf(error, code, phase), code);
+}
+
+/** The words for a kind, for failures that we find ourselves. */
+export function describe(failure: FailureKind, code?: string): NamedFailure {
+  return { failure, detail: code === undefined ? words[failure] : `${words[failure]} (${code})` };
+}
+
+function kindOf(error: unknown, code: string | undefined, phase: CallPhase): FailureKind {
+  if (code === undefined) return phase === 'connecting' ? 'connect' : 'malformed';
+  const known = byCode[code];
+  if (known === 'reset' && phase === 'connecting') return 'connect';
+  if (known !== undefined) return known;
+  if (code === 'UND_ERR_SOCKET') return endedByPeer(error, phase);
+  if (code.startsWith('EAI_')) return 'dns';
+  if (code.startsWith('HPE_')) return 'malformed';
+  // What is left while a connection is made comes from OpenSSL or the certificate check, in dozens of codes.
+  return phase === 'connecting' ? 'tls' : 'malformed';
+}
+
+/** undici has one code for "the peer sent FIN" and for responses that nobody asked for. */
+function endedByPeer(error: unknown, phase: CallPhase): FailureKind {
+  if (error instanceof Error && error.message.startsWith('bad ')) return 'malformed';
+  return phase === 'body' ? 'truncated' : 'reset';
+}
+
+/** The error's code, or that of its first cause that has one; only plain code words are let through. */
+function codeOf(error: unknown): string | undefined {
+  let current: unknown = error;
+  for (let depth = 0; depth < 4 && current instanceof Error; depth++) {
+    const code: unknown = 'code' in current ? current.code : undefined;
+    if (typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(code)) return code;
+    current = current instanceof AggregateError ? current.errors[0] : current.cause;
+  }
+  return undefined;
+}

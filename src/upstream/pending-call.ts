@@ -1,0 +1,200 @@
+import type { Clock, FailureKind, UpstreamAnswer, UpstreamCall } from '../cache/ports.ts';
+import type { UpstreamConfig } from '../core/config.ts';
+import { BodyQueue } from './body-queue.ts';
+import { describe, nameFailure, type CallPhase, type NamedFailure } from './failure.ts';
+import type { Redactor } from './redact.ts';
+import { fieldLinesOf, framingOf } from './response-head.ts';
+import type { Slots } from './slots.ts';
+import { upstreamResponse } from './upstream-response.ts';
+
+/** What a call needs of its connection; undici's controller has it. */
+export interface ConnectionControl {
+  readonly rawHeaders?: unknown;
+  pause(): void;
+  resume(): void;
+  abort(reason: Error): void;
+}
+
+export interface PendingCallOptions {
+  readonly call: UpstreamCall;
+  readonly config: UpstreamConfig;
+  readonly clock: Clock;
+  readonly redactor: Redactor;
+  readonly slots: Slots;
+  /** Hands the call to a connection; `fresh`: to one that has served nothing yet. */
+  readonly dispatch: (handler: PendingCall, fresh: boolean) => void;
+  readonly signal: AbortSignal;
+}
+
+/** One call from the wait for a connection to the end of the body; the `on…` methods are undici's handler interface. */
+export class PendingCall {
+  /** Set by the connection that takes the call: whether it has served another before. Asked when the request is written. */
+  takesReused: () => boolean = () => false;
+  readonly answer: Promise<UpstreamAnswer>;
+  readonly #options: PendingCallOptions;
+  readonly #settle: (answer: UpstreamAnswer) => void;
+  readonly #requestTimeMs: number;
+  readonly #onAbort = (): void => this.#stop(describe('aborted'));
+  #phase: CallPhase = 'connecting';
+  #control: ConnectionControl | undefined;
+  #reused = false;
+  #firstByte = false;
+  #retried = false;
+  #stopped = false;
+  #holdsSlot = false;
+  #leaveQueue: (() => unknown) | undefined;
+  #queue: BodyQueue | undefined;
+  #stopTimer: (() => void) | undefined;
+  #timerStartedMs = 0;
+  #leftMs: number;
+  #unbound = false;
+
+  constructor(options: PendingCallOptions) {
+    this.#options = options;
+    this.#leftMs = options.config.totalTimeoutMs;
+    this.#requestTimeMs = options.clock.nowMs();
+    const { promise, resolve } = Promise.withResolvers<UpstreamAnswer>();
+    this.answer = promise;
+    this.#settle = resolve;
+  }
+
+  start(): void {
+    const { signal, slots } = this.#options;
+    if (signal.aborted) {
+      this.#stop(describe('aborted'));
+      return;
+    }
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#startTimer();
+    if (slots.tryTake()) this.#send();
+    else this.#leaveQueue = slots.wait(() => this.#send());
+  }
+
+  onRequestStart(control: ConnectionControl): void {
+    this.#control = control;
+    this.#reused = this.takesReused();
+    this.#phase = 'waiting';
+    // Given up while the connection was made: nothing is sent.
+    if (this.#stopped) control.abort(new Error('given up'));
+  }
+
+  onResponseStarted(): void {
+    this.#firstByte = true;
+  }
+
+  onResponseStart(control: ConnectionControl, status: number): void {
+    // Interim responses (RFC 9110 §15.2) say nothing that a cache could use.
+    if (status < 200 || this.#stopped) return;
+    const { call, config, clock, redactor } = this.#options;
+    this.#phase = 'body';
+    const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
+    const framing = fields === undefined ? undefined : framingOf(call.canonical.method, status, fields);
+    if (fields === undefined || framing === undefined) {
+      this.#stop(describe('malformed'));
+      return;
+    }
+    if (framing.kind === 'length' && framing.bytes > config.maxBodyBytes) {
+      this.#stop(describe('too-large'));
+      return;
+    }
+    const queue = new BodyQueue(this.#source(control), config.maxBodyBytes);
+    this.#queue = queue;
+    const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs: clock.nowMs() };
+    const streamed = (): void => this.#unbind();
+    const head = { call, status, fields, framing, times };
+    this.#settle(upstreamResponse(head, { queue, redactor, maxBytes: config.maxBodyBytes, streamed }));
+  }
+
+  onResponseData(_control: ConnectionControl, chunk: Buffer): void {
+    this.#queue?.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#over();
+    this.#queue?.finish();
+  }
+
+  onResponseError(_control: unknown, error: unknown): void {
+    const failure = nameFailure(error, this.#phase);
+    if (this.#mayRetry(failure.failure)) {
+      this.#retried = true;
+      this.#phase = 'connecting';
+      this.#control = undefined;
+      this.#options.dispatch(this, true);
+      return;
+    }
+    this.#over();
+    this.#fail(failure);
+  }
+
+  /**
+   * A kept connection may be closed by upstream in the moment in which we write to it (RFC 9112 §9.3.1). GET and HEAD,
+   * of which nothing has come back, are sent once more on a connection that is new.
+   */
+  #mayRetry(failure: FailureKind): boolean {
+    return failure === 'reset' && this.#reused && !this.#firstByte && !this.#retried && !this.#stopped;
+  }
+
+  #send(): void {
+    this.#holdsSlot = true;
+    this.#leaveQueue = undefined;
+    this.#options.dispatch(this, false);
+  }
+
+  /** Ends the call from our side. */
+  #stop(failure: NamedFailure): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#unbind();
+    this.#fail(failure);
+    if (this.#leaveQueue !== undefined) this.#leaveQueue();
+    this.#control?.abort(new Error('given up'));
+    if (!this.#holdsSlot) this.#over();
+  }
+
+  #fail({ failure, detail }: NamedFailure): void {
+    if (this.#queue !== undefined) {
+      this.#queue.fail(failure, detail);
+      return;
+    }
+    const responseTimeMs = this.#options.clock.nowMs();
+    this.#settle({ kind: 'failure', failure, detail, requestTimeMs: this.#requestTimeMs, responseTimeMs });
+  }
+
+  /** The connection is done with this call. */
+  #over(): void {
+    this.#unbind();
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    if (this.#holdsSlot) this.#options.slots.release();
+    this.#holdsSlot = false;
+  }
+
+  #startTimer(): void {
+    const { clock } = this.#options;
+    this.#timerStartedMs = clock.monotonicMs();
+    this.#stopTimer = clock.after(this.#leftMs, () => this.#stop(describe('timeout')));
+  }
+
+  /** From here on only the time between two pieces is limited. */
+  #unbind(): void {
+    this.#unbound = true;
+    this.#stopTimer?.();
+  }
+
+  /** Time in which the reader holds up the body is not upstream's: the timer stands still. */
+  #source(control: ConnectionControl): ConstructorParameters<typeof BodyQueue>[0] {
+    const { clock } = this.#options;
+    return {
+      pause: () => {
+        this.#stopTimer?.();
+        this.#leftMs = Math.max(1, this.#leftMs - (clock.monotonicMs() - this.#timerStartedMs));
+        control.pause();
+      },
+      resume: () => {
+        if (!this.#unbound) this.#startTimer();
+        control.resume();
+      },
+      abort: () => this.#stop(describe('aborted')),
+    };
+  }
+}

@@ -1,0 +1,108 @@
+import type { Credentials } from '../core/config.ts';
+import { fieldValue, type FieldLines } from '../core/fields.ts';
+import { secretValues } from './credentials.ts';
+
+/** Takes an upstream's credential values out of what it answers; real upstreams echo them in fields, redirects and error bodies. */
+export interface Redactor {
+  /** False where the upstream has no credential that is looked for: everything passes untouched. */
+  readonly active: boolean;
+  /** Values become `***`. */
+  text(value: string): string;
+  /** As {@link text}, for all field lines. */
+  fields(fields: FieldLines): FieldLines;
+  /** A complete body. Each value becomes as many `*` as it is long, so that lengths and framing stay true. The input is not changed. */
+  body(body: Buffer): Buffer;
+  /** As {@link body} for a streamed one, also where a value is spread over chunks. Holds back only bytes that may be a value's beginning. */
+  stream(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer>;
+}
+
+/** Shorter values occur by chance: a "credential" of three letters would tear holes into every body. */
+const minSecretLength = 4;
+
+/** Finds the credentials' values raw and in the encodings in which upstreams echo them. */
+export function createRedactor(credentials: Credentials): Redactor {
+  const needles = spellings(secretValues(credentials).filter((value) => value.length >= minSecretLength));
+  const bytes = needles.map((needle) => Buffer.from(needle, 'utf8'));
+  const text = (value: string): string => {
+    let clean = value;
+    for (const needle of needles) clean = clean.replaceAll(needle, '***');
+    return clean;
+  };
+  return {
+    active: needles.length > 0,
+    text,
+    fields: (fields) =>
+      needles.length === 0 ? fields : fields.map(([name, value]): readonly [string, string] => [name, text(value)]),
+    body: (body) => masked(body, bytes),
+    stream: (chunks) => (bytes.length === 0 ? chunks : maskedStream(chunks, bytes)),
+  };
+}
+
+/** Whether a body of these fields is text that a value could be read from: neither binary nor in a content coding. */
+export function isText(fields: FieldLines): boolean {
+  const coding = fieldValue(fields, 'content-encoding')?.trim().toLowerCase();
+  if (coding !== undefined && coding !== '' && coding !== 'identity') return false;
+  const type = fieldValue(fields, 'content-type')?.split(';')[0]?.trim().toLowerCase();
+  if (type === undefined || type === '') return true;
+  return (
+    type.startsWith('text/') ||
+    /[/+](?:json|xml|yaml|x-yaml|javascript|x-javascript|x-www-form-urlencoded|graphql-response|x-ndjson)$/.test(type)
+  );
+}
+
+function spellings(values: readonly string[]): readonly string[] {
+  const all = new Set<string>();
+  for (const value of values) {
+    const percent = encodeURIComponent(value);
+    const strict = percent.replaceAll(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+    const json = JSON.stringify(value).slice(1, -1);
+    const forms = [value, percent, strict, strict.replaceAll('%20', '+'), json, json.replaceAll('/', String.raw`\/`)];
+    forms.push(value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;'));
+    // Encoded once more, as in a redirect's `?next=…`.
+    forms.push(encodeURIComponent(strict));
+    for (const form of forms) {
+      all.add(form);
+      all.add(form.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()));
+    }
+  }
+  // The longest first, so that no value is half covered by another that it contains.
+  return [...all].toSorted((a, b) => b.length - a.length);
+}
+
+function masked(body: Buffer, needles: readonly Buffer[]): Buffer {
+  let clean: Buffer | undefined;
+  for (const needle of needles) {
+    for (let at = body.indexOf(needle); at !== -1; at = body.indexOf(needle, at + needle.length)) {
+      clean ??= Buffer.from(body);
+      clean.fill('*', at, at + needle.length);
+    }
+  }
+  return clean ?? body;
+}
+
+async function* maskedStream(chunks: AsyncIterable<Buffer>, needles: readonly Buffer[]): AsyncGenerator<Buffer> {
+  let held: Buffer = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    const joined = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    const clean = masked(joined, needles);
+    const keep = heldBack(clean, needles);
+    held = Buffer.from(clean.subarray(clean.length - keep));
+    const out = clean.subarray(0, clean.length - keep);
+    if (out.length > 0) yield out;
+  }
+  if (held.length > 0) yield masked(held, needles);
+}
+
+/** How many last bytes are the beginning of a value that may go on in the next chunk. */
+function heldBack(bytes: Buffer, needles: readonly Buffer[]): number {
+  let longest = 0;
+  for (const needle of needles) {
+    for (let size = Math.min(needle.length - 1, bytes.length); size > longest; size--) {
+      if (bytes.subarray(bytes.length - size).equals(needle.subarray(0, size))) {
+        longest = size;
+        break;
+      }
+    }
+  }
+  return longest;
+}

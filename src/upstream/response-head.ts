@@ -1,0 +1,39 @@
+import { fieldLineValues, fieldValue, type FieldLine, type FieldLines } from '../core/fields.ts';
+
+/** How the end of a response's content is known (RFC 9112 §6.3). */
+export type ResponseFraming =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'length'; readonly bytes: number }
+  | { readonly kind: 'chunked' }
+  /** Until the connection closes: a cut cannot be told from an end. */
+  | { readonly kind: 'close' };
+
+/** `undefined`: framing that is no framing (a transfer coding that we do not know, lengths that disagree). */
+export function framingOf(method: string, status: number, fields: FieldLines): ResponseFraming | undefined {
+  if (method === 'HEAD' || status === 204 || status === 304) return { kind: 'none' };
+  const transferCoding = fieldValue(fields, 'transfer-encoding');
+  if (transferCoding !== undefined) {
+    return transferCoding.trim().toLowerCase() === 'chunked' ? { kind: 'chunked' } : undefined;
+  }
+  const lengths = new Set(fieldLineValues(fields, 'content-length'));
+  if (lengths.size === 0) return { kind: 'close' };
+  const [length = ''] = lengths;
+  return lengths.size === 1 && /^\d{1,15}$/.test(length) ? { kind: 'length', bytes: Number(length) } : undefined;
+}
+
+/** Name and value pairs as a parser gives them, flat; `undefined` when one of them could not be sent on. */
+export function fieldLinesOf(raw: readonly (string | Buffer)[]): FieldLines | undefined {
+  const lines: FieldLine[] = [];
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = latin1(raw[index]).toLowerCase();
+    const value = latin1(raw[index + 1]).trim();
+    // What node:http would refuse to send; parsers let some of it through.
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value)) return undefined;
+    lines.push([name, value]);
+  }
+  return lines;
+}
+
+function latin1(text: string | Buffer | undefined): string {
+  return typeof text === 'string' ? text : (text?.toString('latin1') ?? '');
+}
