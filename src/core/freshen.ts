@@ -1,8 +1,8 @@
 import type { FieldLine, FieldLines } from './fields.ts';
+import { initialAgeMs } from './freshness.ts';
 import { endToEnd } from './hop-by-hop.ts';
 import type { Route } from './route.ts';
-import type { StorageDecision } from './storage-policy.ts';
-import { decideStorage } from './storage-policy.ts';
+import { decideStorage, fieldsToStore } from './storage-policy.ts';
 import type { StoredResponse } from './stored-response.ts';
 
 /** A 304 that answered a validation of `stored`; times wall clock in milliseconds. */
@@ -17,35 +17,39 @@ export interface FreshenInput {
   readonly responseTimeMs: number;
 }
 
-/** What a 304 makes of a stored response. */
-export interface Freshened {
-  /** To answer this request with, and to store where `storage` says so (with the pieces that it holds). */
-  readonly response: StoredResponse;
-  /** `pass`: the 304 took away the right to store it; what is stored has to go. */
-  readonly storage: StorageDecision;
-}
+/** What a 304 changes about a stored response. */
+export type Freshened = Pick<
+  StoredResponse,
+  'fields' | 'requestTimeMs' | 'responseTimeMs' | 'initialAgeMs' | 'freshness' | 'etag' | 'lastModified'
+>;
 
 /** They describe the stored bytes and not those that a 304 does not have (RFC 9111 §3.2). */
 const describeStoredBody: ReadonlySet<string> = new Set(['content-length', 'content-encoding', 'content-range']);
 
 /**
  * Freshens a stored response with a 304 (RFC 9111 §3.2, §4.3.4): its fields replace those of the same name, and age and
- * freshness are computed anew. The old Date never stays: it would make the response as old as before.
- * `position` is the one of `stored`: whoever stores the result sets the one taken before the validation was sent.
+ * freshness are computed anew. The old Date never stays: it would make the response as old as before. Where the 304
+ * takes away the right to store (`no-store` now), the result answers this request and is past `retainUntilMs` at once,
+ * so that storing it puts an end to what was stored.
  */
 export function freshenStored(input: FreshenInput): Freshened {
-  const { stored } = input;
-  const fields = mergedFields(stored.fields, input.fields);
-  const storage = decideStorage({ ...input, status: stored.status, fields });
-  const times = { requestTimeMs: input.requestTimeMs, responseTimeMs: input.responseTimeMs };
-  if (storage.kind === 'pass') {
-    const freshUntilMs = input.responseTimeMs;
-    const freshness = { ...stored.freshness, freshUntilMs, swrUntilMs: freshUntilMs, sieUntilMs: freshUntilMs };
-    return { response: { ...stored, ...times, fields: withoutAge(fields), initialAgeMs: 0, freshness }, storage };
+  const { stored, requestTimeMs, responseTimeMs } = input;
+  const merged = { ...input, status: stored.status, fields: mergedFields(stored.fields, input.fields) };
+  const storage = decideStorage(merged);
+  if (storage.kind === 'store') {
+    const { fields, freshness, initialAgeMs, etag, lastModified } = storage;
+    return { fields, requestTimeMs, responseTimeMs, initialAgeMs, freshness, etag, lastModified };
   }
-  const { freshness, initialAgeMs, etag, lastModified } = storage;
-  const response = { ...stored, ...times, fields: storage.fields, freshness, initialAgeMs, etag, lastModified };
-  return { response, storage };
+  const over = { freshUntilMs: responseTimeMs, swrUntilMs: responseTimeMs, sieUntilMs: responseTimeMs };
+  return {
+    fields: fieldsToStore(merged),
+    requestTimeMs,
+    responseTimeMs,
+    initialAgeMs: initialAgeMs(merged),
+    freshness: { ...stored.freshness, ...over, retainUntilMs: responseTimeMs },
+    etag: stored.etag,
+    lastModified: stored.lastModified,
+  };
 }
 
 /** The fields that make a request a validation of the stored response (RFC 9111 §4.3.1). */
@@ -60,8 +64,4 @@ function mergedFields(stored: FieldLines, received: FieldLines): FieldLines {
   const news = endToEnd(received).filter(([name]) => !describeStoredBody.has(name));
   const replaced = new Set(news.map(([name]) => name));
   return [...stored.filter(([name]) => name !== 'date' && !replaced.has(name)), ...news];
-}
-
-function withoutAge(fields: FieldLines): FieldLines {
-  return fields.filter(([name]) => name !== 'age' && name !== 'set-cookie');
 }

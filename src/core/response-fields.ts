@@ -7,8 +7,8 @@ import type { StoredResponse } from './stored-response.ts';
 
 /** How a stored response is being used: any of the decisions that serve one fits. */
 export interface Served {
-  /** Seconds of freshness left, negative when stale, a soft purge taken in. */
-  readonly ttlSeconds: number;
+  /** Seconds of freshness left, negative when stale, a soft purge taken in; `undefined`: as its own freshness says. */
+  readonly ttlSeconds: number | undefined;
   /** True for an answer that was just fetched or validated: Age then only where it already has one. */
   readonly forwarded?: boolean;
 }
@@ -51,7 +51,9 @@ const wholeContentOnly: ReadonlySet<string> = new Set([
  * cache neither keeps the answer for longer nor drops it earlier. On other routes upstream's fields stay.
  */
 export function replyFields(stored: StoredResponse, served: Served, policy: CachePolicy, nowMs: number): FieldLines {
-  const { ageSeconds } = standingOf(stored, undefined, nowMs);
+  const standing = standingOf(stored, undefined, nowMs);
+  const { ageSeconds } = standing;
+  const ttlSeconds = served.ttlSeconds ?? standing.ttlSeconds;
   const ruled = policy.upstreamCacheControl === 'ignore';
   const fields: FieldLine[] = [];
   for (const line of stored.fields) {
@@ -59,7 +61,7 @@ export function replyFields(stored: StoredResponse, served: Served, policy: Cach
     fields.push(line);
   }
   if (!hasField(fields, 'date')) fields.push(['date', formatHttpDate(stored.responseTimeMs)]);
-  if (ruled) fields.push(['cache-control', `max-age=${Math.max(0, ageSeconds + served.ttlSeconds)}`]);
+  if (ruled) fields.push(['cache-control', `max-age=${Math.max(0, ageSeconds + ttlSeconds)}`]);
   if (served.forwarded !== true || ageSeconds > 0) fields.push(['age', String(ageSeconds)]);
   return fields;
 }
@@ -103,7 +105,12 @@ export function weakEtag(etag: string): string {
   return etag.startsWith('W/') ? etag : `W/${etag}`;
 }
 
-/** The lines with a weak ETag, for answers whose content coding was removed. */
-export function weakenEtag(fields: FieldLines): FieldLines {
-  return fields.map((line) => (line[0] === 'etag' ? (['etag', weakEtag(line[1])] as const) : line));
+/**
+ * The fields of an answer whose content coding was removed: they no longer may say anything of the coded bytes
+ * (RFC 9110 §8.4, §8.6, §8.8.3).
+ */
+export function decodedFields(fields: FieldLines): FieldLines {
+  return fields
+    .filter(([name]) => name !== 'content-encoding' && name !== 'repr-digest' && !wholeContentOnly.has(name))
+    .map((line) => (line[0] === 'etag' ? (['etag', weakEtag(line[1])] as const) : line));
 }

@@ -92,7 +92,7 @@ export function decideStorage(input: StorageInput): StorageDecision {
     freshness,
     initialAgeMs: initialAgeMs(input),
     vary: route.policy.upstreamCacheControl === 'honour' ? vary : [],
-    fields: withDate(storableFields(fields, route.policy, status), input.responseTimeMs),
+    fields: fieldsToStore(input),
     etag,
     lastModified,
   };
@@ -158,6 +158,8 @@ function singleValue(fields: FieldLines, name: string): string | undefined {
   return lines.length === 1 && lines[0] !== '' ? lines[0] : undefined;
 }
 
-function withDate(fields: FieldLines, responseTimeMs: number): FieldLines {
-  return hasField(fields, 'date') ? fields : [...fields, ['date', formatHttpDate(responseTimeMs)]];
+/** What of a response is kept: {@link storableFields}, and a Date where upstream sent none (RFC 9110 §6.6.1). */
+export function fieldsToStore(input: Pick<StorageInput, 'route' | 'status' | 'fields' | 'responseTimeMs'>): FieldLines {
+  const fields = storableFields(input.fields, input.route.policy, input.status);
+  return hasField(fields, 'date') ? fields : [...fields, ['date', formatHttpDate(input.responseTimeMs)]];
 }
