@@ -44,8 +44,9 @@ const addressLine = /\bproxy (https?:\/\/\S+?)\/? .*\badmin (https?:\/\/\S+?)\/?
  */
 export async function startProxy(start: ProxyStart): Promise<ProxyProcess> {
   const child = spawn(process.execPath, [start.main, ...start.args], {
-    env: { PATH: process.env['PATH'] ?? '', ...start.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // The channel tells it when this process is gone, however it went.
+    env: { PATH: process.env['PATH'] ?? '', FORECACHE_PARENT: 'ipc', ...start.env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     detached: true,
   });
   const output = collectOutput(child);
