@@ -13,7 +13,17 @@ export type Classification =
   | { readonly kind: 'relay'; readonly fwd: Fwd; readonly reason: RelayReason }
   | { readonly kind: 'reject'; readonly problem: Problem };
 
-export type RelayReason = 'cache-off' | 'method' | 'upgrade' | 'authorization' | 'cookie' | 'precondition';
+export type RelayReason =
+  | 'cache-off'
+  | 'method'
+  | 'upgrade'
+  | 'authorization'
+  | 'cookie'
+  | 'precondition'
+  | 'method-override';
+
+/** Fields that make some servers treat a GET as another method. Where they go upstream unkeyed, they could poison. */
+const methodOverrides = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const;
 
 /**
  * Sorts a request whose route is known. On cached routes a GET or HEAD with content is refused: the content would go
@@ -36,8 +46,11 @@ function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefi
   }
   if (route.policy.upstreamCacheControl !== 'honour') return undefined;
   // Only upstream can evaluate these (RFC 9111 §4.3.2); on ruled routes they never go upstream and mean nothing.
-  const conditional = hasField(fields, 'if-match') || hasField(fields, 'if-unmodified-since');
-  return conditional ? 'precondition' : undefined;
+  if (hasField(fields, 'if-match') || hasField(fields, 'if-unmodified-since')) return 'precondition';
+  const forwarded = (name: string): boolean =>
+    route.forwardHeaders.includes('*') || route.forwardHeaders.includes(name);
+  const overridden = methodOverrides.some((name) => forwarded(name) && hasField(fields, name));
+  return overridden ? 'method-override' : undefined;
 }
 
 function contentProblem(method: string): Problem {

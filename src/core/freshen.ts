@@ -2,6 +2,7 @@ import type { FieldLine, FieldLines } from './fields.ts';
 import { initialAgeMs } from './freshness.ts';
 import { endToEnd } from './hop-by-hop.ts';
 import type { Route } from './route.ts';
+import type { StorageDecision } from './storage-policy.ts';
 import { decideStorage, fieldsToStore } from './storage-policy.ts';
 import type { StoredResponse } from './stored-response.ts';
 
@@ -17,39 +18,40 @@ export interface FreshenInput {
   readonly responseTimeMs: number;
 }
 
-/** What a 304 changes about a stored response. */
-export type Freshened = Pick<
-  StoredResponse,
-  'fields' | 'requestTimeMs' | 'responseTimeMs' | 'initialAgeMs' | 'freshness' | 'etag' | 'lastModified'
->;
+/** What a 304 makes of a stored response. */
+export interface Freshened {
+  /** Answers the request that was validated for; stored only where `storage` says so. Its `position` is the old one. */
+  readonly response: StoredResponse;
+  /** `pass`: the 304 took away the right to store it (`no-store` now); what is stored has to go. */
+  readonly storage: StorageDecision;
+}
 
 /** They describe the stored bytes and not those that a 304 does not have (RFC 9111 §3.2). */
 const describeStoredBody: ReadonlySet<string> = new Set(['content-length', 'content-encoding', 'content-range']);
 
 /**
  * Freshens a stored response with a 304 (RFC 9111 §3.2, §4.3.4): its fields replace those of the same name, and age and
- * freshness are computed anew. The old Date never stays: it would make the response as old as before. Where the 304
- * takes away the right to store (`no-store` now), the result answers this request and is past `retainUntilMs` at once,
- * so that storing it puts an end to what was stored.
+ * freshness are computed anew. The old Date never stays: it would make the response as old as before.
  */
 export function freshenStored(input: FreshenInput): Freshened {
   const { stored, requestTimeMs, responseTimeMs } = input;
   const merged = { ...input, status: stored.status, fields: mergedFields(stored.fields, input.fields) };
   const storage = decideStorage(merged);
-  if (storage.kind === 'store') {
-    const { fields, freshness, initialAgeMs, etag, lastModified } = storage;
-    return { fields, requestTimeMs, responseTimeMs, initialAgeMs, freshness, etag, lastModified };
+  const renewed = { ...stored, requestTimeMs, responseTimeMs };
+  switch (storage.kind) {
+    case 'store': {
+      const { fields, freshness, etag, lastModified } = storage;
+      const times = { initialAgeMs: storage.initialAgeMs, freshness };
+      return { response: { ...renewed, fields, ...times, etag, lastModified }, storage };
+    }
+    case 'pass': {
+      const over = { freshUntilMs: responseTimeMs, swrUntilMs: responseTimeMs, sieUntilMs: responseTimeMs };
+      // Past retention at once: even if it got into a store, it would never be served from there.
+      const freshness = { ...stored.freshness, ...over, retainUntilMs: responseTimeMs };
+      const fields = fieldsToStore(merged);
+      return { response: { ...renewed, fields, initialAgeMs: initialAgeMs(merged), freshness }, storage };
+    }
   }
-  const over = { freshUntilMs: responseTimeMs, swrUntilMs: responseTimeMs, sieUntilMs: responseTimeMs };
-  return {
-    fields: fieldsToStore(merged),
-    requestTimeMs,
-    responseTimeMs,
-    initialAgeMs: initialAgeMs(merged),
-    freshness: { ...stored.freshness, ...over, retainUntilMs: responseTimeMs },
-    etag: stored.etag,
-    lastModified: stored.lastModified,
-  };
 }
 
 /** The fields that make a request a validation of the stored response (RFC 9111 §4.3.1). */

@@ -105,12 +105,7 @@ export function weakEtag(etag: string): string {
   return etag.startsWith('W/') ? etag : `W/${etag}`;
 }
 
-/**
- * The fields of an answer whose content coding was removed: they no longer may say anything of the coded bytes
- * (RFC 9110 §8.4, §8.6, §8.8.3).
- */
-export function decodedFields(fields: FieldLines): FieldLines {
-  return fields
-    .filter(([name]) => name !== 'content-encoding' && name !== 'repr-digest' && !wholeContentOnly.has(name))
-    .map((line) => (line[0] === 'etag' ? (['etag', weakEtag(line[1])] as const) : line));
+/** The lines with a weak ETag, for answers whose content coding was removed. */
+export function weakenEtag(fields: FieldLines): FieldLines {
+  return fields.map((line) => (line[0] === 'etag' ? (['etag', weakEtag(line[1])] as const) : line));
 }

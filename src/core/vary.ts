@@ -30,32 +30,29 @@ const shown: ReadonlySet<string> = new Set([
 /** Longer values (after encoding) enter the key as a digest, so that a client cannot make keys grow. */
 const MAX_SHOWN_CHARACTERS = 80;
 
-export interface VariantInput {
-  readonly baseKey: string;
-  /** {@link varyNames} of the stored response. */
-  readonly names: readonly string[];
-  /** What upstream saw of the request. */
-  readonly requestFields: FieldLines;
-  /** Lower-case hex of the text's SHA-256. */
-  readonly sha256: (text: string) => string;
-}
-
 /**
  * Key of the variant that these request fields select (RFC 9111 §4.1): the base key, `||`, then `name=VALUE` for each
- * name, the name alone where the request has no such field. Injective: `|`, `=` and `%` are encoded in names and values,
- * and base keys never hold `||`. Lines are joined and white space round commas dropped, no more.
+ * name, the name alone where the request has no such field. Injective: `|`, `=` and `%` are encoded in values and
+ * cannot be in field names, and base keys never hold `||`. Lines are joined and white space round commas dropped, no more.
+ *
+ * @param sha256 lower-case hex of the text's SHA-256
  */
-export function variantKey(input: VariantInput): string {
-  const parts = input.names.map((name) => {
-    const lines = fieldLineValues(input.requestFields, name);
+export function variantKey(
+  baseKey: string,
+  names: readonly string[],
+  requestFields: FieldLines,
+  sha256: (text: string) => string,
+): string {
+  const parts = names.map((name) => {
+    const lines = fieldLineValues(requestFields, name);
     if (lines.length === 0) return encode(name);
     const value = lines.flatMap((line) => splitList(line)).join(',');
     const encoded = encode(value);
     const short = shown.has(name) && encoded.length <= MAX_SHOWN_CHARACTERS;
     // `#` cannot be in an encoded value, so a digest never equals a value that is shown.
-    return `${encode(name)}=${short ? encoded : `#${input.sha256(value).slice(0, 32)}`}`;
+    return `${encode(name)}=${short ? encoded : `#${sha256(value).slice(0, 32)}`}`;
   });
-  return `${input.baseKey}||${parts.join('|')}`;
+  return `${baseKey}||${parts.join('|')}`;
 }
 
 function encode(text: string): string {
