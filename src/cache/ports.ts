@@ -240,6 +240,8 @@ export interface WarmRecord {
 export interface Background {
   /** Runs it; an error is logged by the owner, never thrown. The signal is aborted when shutdown's deadline has passed. */
   run(name: string, work: (signal: AbortSignal) => Promise<void>): void;
+  /** As {@link run}, for work whose result (or error) its callers also wait for. */
+  own<T>(name: string, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
   idle(): Promise<void>;
 }
 

@@ -1,0 +1,216 @@
+import { randomUUID } from 'node:crypto';
+
+import { createAdminServer, type AdminServer } from './admin/admin-server.ts';
+import { BackgroundWork } from './cache/background.ts';
+import { Exchange } from './cache/exchange.ts';
+import { createExplainer } from './cache/explain.ts';
+import { Fetcher, type FetcherDeps } from './cache/fetcher.ts';
+import { createPurger } from './cache/purge.ts';
+import { createRefresher } from './cache/refresh.ts';
+import { createPurgeSchedule } from './cache/schedule.ts';
+import { createWarmer } from './cache/warm.ts';
+import type { Config } from './core/config.ts';
+import { nextCronRunMs } from './cron.ts';
+import { combineObservers } from './log/combine-observers.ts';
+import { createLog, type Log } from './log/log.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { routeTableOf, sha256 } from './offline.ts';
+import { type BoundListener, createDataServer, type DataServer } from './server/data-server.ts';
+import { ExchangeHandler } from './server/request-handler.ts';
+import { createLocalPurgeLog } from './store/local-purge-log.ts';
+import { createMemoryStore, type MemoryStore } from './store/memory-store.ts';
+import { systemClock } from './system-clock.ts';
+import { createBodyCheck } from './upstream/body-check.ts';
+import { createUpstreamClient } from './upstream/client.ts';
+import { createContentDecoder } from './upstream/decode.ts';
+import { createRelay } from './upstream/relay.ts';
+import { version } from './version.ts';
+
+/** A running proxy. */
+export interface App {
+  readonly listeners: readonly BoundListener[];
+  readonly admin: { readonly host: string; readonly port: number };
+  /** Readiness 503, drain delay, no new connections, grace for what is under way, then everything closed in reverse order. */
+  stop(): Promise<void>;
+}
+
+type State = 'starting' | 'ready' | 'draining';
+
+/**
+ * The composition root: builds everything in order, binds the listeners, gives up cleanly where one cannot be bound.
+ * No state outside of what it returns: two apps run in one process.
+ */
+export async function createApp(config: Config): Promise<App> {
+  await using stack = new AsyncDisposableStack();
+  let state: State = 'starting';
+  const log = createLog(config.log);
+  stack.defer(() => log.flush());
+  const parts = buildParts(config, log, stack);
+  const admin = buildAdmin(config, parts, () => state);
+  stack.defer(() => admin.close());
+  const adminAddress = await admin.listen();
+  const server = buildDataServer(config, parts);
+  const listeners = await server.listen();
+  parts.schedule.start();
+  parts.warmer.start();
+  state = 'ready';
+  log.info({ version, admin: `${adminAddress.host}:${adminAddress.port}` }, 'ready');
+  const owned = stack.move();
+  return {
+    listeners,
+    admin: adminAddress,
+    async stop() {
+      if (state === 'draining') return;
+      state = 'draining';
+      await shutDown(config, { server, log, ...parts });
+      await owned.disposeAsync();
+    },
+  };
+}
+
+/** Everything between the listeners. */
+interface Parts {
+  readonly metrics: Metrics;
+  readonly store: MemoryStore;
+  readonly background: BackgroundWork;
+  readonly deps: FetcherDeps & ConstructorParameters<typeof Exchange>[0];
+  readonly exchange: Exchange;
+  readonly relay: ReturnType<typeof createRelay>;
+  readonly purger: ReturnType<typeof createPurger>;
+  readonly warmer: ReturnType<typeof createWarmer>;
+  readonly schedule: ReturnType<typeof createPurgeSchedule>;
+  readonly log: Log;
+}
+
+function buildParts(config: Config, log: Log, stack: AsyncDisposableStack): Parts {
+  const clock = systemClock;
+  const table = routeTableOf(config);
+  const metrics: Metrics = stack.use(
+    createMetrics({
+      routes: config.routes,
+      upstreams: config.upstreams,
+      clock,
+      version,
+      storeStats: () => store.stats(),
+    }),
+  );
+  const observer = combineObservers([metrics.observer, log.observer]);
+  const purgeLog = createLocalPurgeLog({ clock, instanceId: randomUUID() });
+  const routeLimits = new Map(config.routes.map((route) => [route.name, route.maxKeys]));
+  const store: MemoryStore = stack.use(
+    createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock }),
+  );
+  const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version }));
+  const background = new BackgroundWork((name, error) => log.error({ work: name, error }, 'background work failed'));
+  const deps = {
+    table,
+    store,
+    purgeLog,
+    upstream,
+    background,
+    observer,
+    clock,
+    sha256,
+    bodyCheck: createBodyCheck(),
+    decoder: createContentDecoder(),
+    ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
+  };
+  const fetcher = new Fetcher(deps);
+  const purger = createPurger({ table, purgeLog, counter: store, observer, clock, sha256 });
+  const warmer = createWarmer({
+    config: config.warm,
+    table,
+    refresher: createRefresher(deps, fetcher),
+    observer,
+    clock,
+    background,
+    sha256,
+    random: Math.random,
+  });
+  const schedule = createPurgeSchedule({
+    schedule: config.purge.schedule,
+    nextRun: nextCronRunMs,
+    purger,
+    clock,
+    background,
+    onRefused: (entry, problem) => log.error({ cron: entry.cron, problem }, 'scheduled purge refused'),
+  });
+  const relay = stack.use(createRelay({ upstreams: config.upstreams, clock, observer, version }));
+  return {
+    metrics,
+    store,
+    background,
+    deps,
+    exchange: new Exchange(deps, fetcher),
+    relay,
+    purger,
+    warmer,
+    schedule,
+    log,
+  };
+}
+
+function buildAdmin(config: Config, parts: Parts, state: () => State): AdminServer {
+  const { metrics, store, purger, warmer, deps } = parts;
+  const explainer = createExplainer({
+    table: deps.table,
+    upstreams: config.upstreams,
+    store,
+    inspector: store,
+    clock: deps.clock,
+    sha256,
+  });
+  return createAdminServer({
+    config: config.admin,
+    clock: deps.clock,
+    log: parts.log,
+    version,
+    services: {
+      purge: (command) => purger.purge(command),
+      warm: (request) => warmer.run(request),
+      explain: (request) => explainer.explain(request),
+      list: (filter) => store.list(filter),
+      metricsReport: () => metrics.report(),
+      resetMetrics: () => metrics.resetReport(),
+      prometheus: () => metrics.prometheus(),
+      state,
+    },
+  });
+}
+
+function buildDataServer(config: Config, parts: Parts): DataServer {
+  const { exchange, deps, relay, log } = parts;
+  const handler = new ExchangeHandler({
+    config: config.server,
+    handle: (request) => exchange.handle(request),
+    relay,
+    observer: deps.observer,
+    clock: deps.clock,
+    onBug: (error) => log.error({ error }, 'a request failed inside the proxy'),
+  });
+  return createDataServer({ config: config.server, handler, observer: deps.observer, clock: deps.clock });
+}
+
+/** The reverse of the start, with the deadlines of the config; the admin listener outlives it for the last scrape. */
+async function shutDown(
+  config: Config,
+  parts: Parts & { readonly server: DataServer; readonly log: Log },
+): Promise<void> {
+  const { server, background, warmer, schedule, deps, log } = parts;
+  const pause = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
+  log.info({ drainDelayMs: config.server.drainDelayMs, graceMs: config.server.graceMs }, 'draining');
+  warmer.stop();
+  schedule.stop();
+  await pause(config.server.drainDelayMs);
+  server.beginDrain();
+  const ended = server.close();
+  const cancelGrace = deps.clock.after(config.server.graceMs, () => server.closeNow());
+  // The clock's timers do not keep the process alive; an open connection does.
+  await ended;
+  await Promise.race([background.idle(), pause(BACKGROUND_DEADLINE_MS)]);
+  await background.stop();
+  cancelGrace();
+}
+
+/** Background work (refreshes, fills whose client went) is given this long after the last connection has ended. */
+const BACKGROUND_DEADLINE_MS = 2_000;

@@ -1,0 +1,195 @@
+import { classifyRequest } from '../core/classify-request.ts';
+import { formatCacheStatus } from '../core/cache-status.ts';
+import { deriveKey } from '../core/key.ts';
+import type { Fwd } from '../core/outcome.ts';
+import type { Problem } from '../core/problem.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import { relayTarget } from '../core/relay-target.ts';
+import { decideAbsent, decideReuse, notStoredProblem } from '../core/reuse-policy.ts';
+import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
+import { isUnsafe } from '../core/methods.ts';
+import { Fetcher, type FetcherDeps } from './fetcher.ts';
+import { variantKeyOf } from './fill.ts';
+import type { Handled } from './handled.ts';
+import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
+import { problemReply } from './problem-reply.ts';
+import { type Ask, respondStored } from './respond.ts';
+
+/** What the exchange needs from outside. */
+export interface ExchangeDeps extends FetcherDeps {
+  readonly table: RouteTable;
+  readonly store: ResponseStore;
+  readonly purgeLog: PurgeLog;
+  /** Lower-cased hosts that mean the proxy itself in an absolute-form target, beside loopback names. */
+  readonly ownHosts: ReadonlySet<string>;
+}
+
+/** A stored response that was found under a key. */
+interface Found {
+  readonly read: StoreRead;
+  /** The key it was found under, with its variant part. */
+  readonly key: string;
+}
+
+/** One request to one outcome: match, classify, key, look up, decide, act. A fresh memory hit makes no promise. */
+export class Exchange {
+  readonly #deps: ExchangeDeps;
+  readonly #fetcher: Fetcher;
+
+  constructor(deps: ExchangeDeps, fetcher: Fetcher) {
+    this.#deps = deps;
+    this.#fetcher = fetcher;
+  }
+
+  handle(request: ProxyRequest): MaybePromise<Handled> {
+    const match = matchRoute(this.#deps.table, request);
+    if (match === undefined || !this.#meantForUs(match, request)) return refusal(request, noRoute());
+    const { route } = match;
+    const classified = classifyRequest(route, request);
+    switch (classified.kind) {
+      case 'reject':
+        return refusal(request, classified.problem, match);
+      case 'relay':
+        return this.#relay(match, request, classified.fwd);
+      case 'lookup':
+        break;
+    }
+    const keyed = deriveKey(match, request, this.#deps.sha256);
+    if (!keyed.ok) return refusal(request, keyed.error, match);
+    const ask: Ask = { route, keyed: keyed.value, requestFields: request.fields, head: classified.head };
+    const response = this.#lookUp(ask);
+    return response instanceof Promise ? response.then(asHandled) : asHandled(response);
+  }
+
+  /** An absolute-form target names a host that some route answers for, or the proxy itself; nothing else is ours. */
+  #meantForUs(match: RouteMatch, request: ProxyRequest): boolean {
+    if (!request.absolute || match.route.host !== undefined) return true;
+    return isLoopbackName(request.host) || this.#deps.ownHosts.has(request.host);
+  }
+
+  #lookUp(ask: Ask): MaybePromise<ProxyResponse> {
+    const { key } = ask.keyed;
+    const read = this.#deps.store.get(key);
+    return read instanceof Promise ? read.then((late) => this.#found(ask, key, late)) : this.#found(ask, key, read);
+  }
+
+  #found(ask: Ask, key: string, read: StoreRead | undefined): MaybePromise<ProxyResponse> {
+    if (read === undefined) return this.#absent(ask, key === ask.keyed.key ? 'uri-miss' : 'vary-miss', key);
+    if (read.item.kind === 'response') return this.#stored(ask, { read, key });
+    const variant = variantKeyOf(this.#deps.sha256, ask, read.item.names);
+    // A marker leads to one variant; a marker under a variant key cannot be (put stores responses there).
+    if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key);
+    const next = this.#deps.store.get(variant);
+    return next instanceof Promise
+      ? next.then((late) => this.#found(ask, variant, late))
+      : this.#found(ask, variant, next);
+  }
+
+  #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string): MaybePromise<ProxyResponse> {
+    const decision = decideAbsent(ask.route.policy, ask.requestFields, fwd);
+    switch (decision.kind) {
+      case 'refuse':
+        return onlyIfCached(ask);
+      case 'fetch':
+        return this.#fetcher.fetch({ ask, key, fwd, found: undefined, validate: false });
+    }
+  }
+
+  /** The house's one switch: what is decided in `core/reuse-policy.ts` is done here. */
+  #stored(ask: Ask, found: Found): MaybePromise<ProxyResponse> {
+    const { item, staleSinceMs, tier } = found.read;
+    if (item.kind !== 'response') return this.#absent(ask, 'vary-miss', found.key);
+    const nowMs = this.#deps.clock.nowMs();
+    const { policy } = ask.route;
+    const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
+    const stale = { item, staleSinceMs, tier };
+    switch (decision.kind) {
+      case 'reuse':
+        return respondStored(this.#deps, ask, {
+          item,
+          staleSinceMs,
+          nowMs,
+          status: { hit: true, ttl: decision.ttlSeconds, detail: tier },
+          outcome: 'hit',
+          tier,
+        });
+      case 'reuse-stale':
+        if (decision.revalidate)
+          this.#fetcher.refreshBehind({ ask, key: found.key, fwd: 'stale', found: stale, validate: true });
+        return respondStored(this.#deps, ask, {
+          item,
+          staleSinceMs,
+          nowMs,
+          status: { hit: true, ttl: decision.ttlSeconds, detail: tier },
+          outcome: 'stale',
+          tier,
+        });
+      case 'validate':
+        return this.#fetcher.fetch({ ask, key: found.key, fwd: decision.fwd, found: stale, validate: true });
+      case 'fetch':
+        return this.#fetcher.fetch({ ask, key: found.key, fwd: decision.fwd, found: stale, validate: false });
+      case 'refuse':
+        return onlyIfCached(ask);
+    }
+  }
+
+  #relay(match: RouteMatch, request: ProxyRequest, fwd: Fwd): Handled {
+    const { route } = match;
+    const target = relayTarget(match, request);
+    return {
+      kind: 'relay',
+      relay: {
+        route,
+        target,
+        url: request.path,
+        fwd,
+        cacheStatus: formatCacheStatus({ hit: false, fwd }),
+        settled: (status) => this.#invalidate(match, request, status),
+      },
+    };
+  }
+
+  /**
+   * RFC 9111 §4.4, on routes where upstream is in charge. On ruled routes a POST is a query as often as not (bulk
+   * weather, GraphQL), and emptying the cache with each would be the surprise.
+   */
+  #invalidate(match: RouteMatch, request: ProxyRequest, status: number): void {
+    const { route } = match;
+    if (route.cache === 'off' || route.policy.upstreamCacheControl !== 'honour') return;
+    if (!isUnsafe(request.method) || status < 200 || status >= 400) return;
+    const keyed = deriveKey(match, request, this.#deps.sha256);
+    if (!keyed.ok) return;
+    const scopes = [`u:${keyed.value.url}`];
+    this.#deps.background.run('invalidate', async () => {
+      await this.#deps.purgeLog.append({ scopes, soft: false });
+    });
+  }
+}
+
+function asHandled(response: ProxyResponse): Handled {
+  return { kind: 'response', response };
+}
+
+function isLoopbackName(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || host.startsWith('127.');
+}
+
+function noRoute(): Problem {
+  return { status: 404, code: 'route-not-found', title: 'No route', detail: 'No route matches this path and host.' };
+}
+
+function refusal(request: ProxyRequest, problem: Problem, match?: RouteMatch): Handled {
+  const head = request.method === 'HEAD';
+  if (match === undefined) {
+    const meta = { route: undefined, upstream: undefined, url: request.path };
+    return asHandled(problemReply(problem, { meta, cacheStatus: undefined, head }));
+  }
+  const meta = { route: match.route.name, upstream: match.route.upstream, url: request.path };
+  return asHandled(problemReply(problem, { meta, cacheStatus: { hit: false, detail: problem.code }, head }));
+}
+
+function onlyIfCached(ask: Ask): ProxyResponse {
+  const problem = notStoredProblem();
+  const meta = { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url };
+  return problemReply(problem, { meta, cacheStatus: { hit: false, detail: problem.code }, head: ask.head });
+}

@@ -1,0 +1,193 @@
+import { appendCacheStatus, formatCacheStatus } from '../core/cache-status.ts';
+import { acceptsCoding, contentCodings } from '../core/content-coding.ts';
+import { fieldValue, type FieldLines, withoutFields } from '../core/fields.ts';
+import { failureProblem } from '../core/failure-policy.ts';
+import { standingOf } from '../core/freshness.ts';
+import type { CacheStatus, OutcomeName, Tier } from '../core/outcome.ts';
+import { evaluatePreconditions } from '../core/preconditions.ts';
+import { decideRange } from '../core/range.ts';
+import type { KeyedRequest } from '../core/request.ts';
+import {
+  appendVia,
+  decodedFields,
+  notModifiedFields,
+  partialFields,
+  replyFields,
+  unsatisfiableFields,
+} from '../core/response-fields.ts';
+import type { Route } from '../core/route.ts';
+import type { StoredResponse } from '../core/stored-response.ts';
+import type { FillResult } from './fill.ts';
+import { problemReply } from './problem-reply.ts';
+import type { ContentDecoder, MaybePromise, ProxyResponse, ResponseBody } from './ports.ts';
+
+/** A request on a cached route, keyed. */
+export interface Ask {
+  readonly route: Route;
+  readonly keyed: KeyedRequest;
+  readonly requestFields: FieldLines;
+  readonly head: boolean;
+}
+
+/** How a stored response is to be answered with. */
+export interface StoredReply {
+  readonly item: StoredResponse;
+  readonly staleSinceMs: number | undefined;
+  readonly nowMs: number;
+  readonly status: CacheStatus;
+  readonly outcome: OutcomeName;
+  readonly tier: Tier | undefined;
+}
+
+/** What an answer that is not stored is labelled with. */
+export interface PassedReply {
+  readonly status: CacheStatus;
+  readonly outcome: OutcomeName;
+}
+
+const OK = 200;
+
+/** Answers with a stored response: 304, 206 or whole, in a coding that the client accepts. */
+export function respondStored(
+  deps: { readonly decoder: ContentDecoder },
+  ask: Ask,
+  reply: StoredReply,
+): MaybePromise<ProxyResponse> {
+  const { item } = reply;
+  const { ttlSeconds } = standingOf(item, reply.staleSinceMs, reply.nowMs);
+  const served = { ttlSeconds, forwarded: reply.tier === undefined };
+  const fields = replyFields(item, served, ask.route.policy, reply.nowMs);
+  if (evaluatePreconditions(ask.requestFields, item) === 'not-modified') {
+    return labelled(ask, { status: 304, fields: notModifiedFields(fields), body: { kind: 'none' } }, reply);
+  }
+  const decoded = decodeFor(deps.decoder, ask, item);
+  if (decoded === undefined) return sized(ask, reply, { fields, bytes: item.body });
+  const identity = decodedFields(fields);
+  return decoded.then(
+    (bytes) => sized(ask, reply, { fields: identity, bytes }),
+    () => undecodable(ask),
+  );
+}
+
+/** Upstream's coding is not what it says, or unpacks past the route's limit, and the client cannot take it as it is. */
+function undecodable(ask: Ask): ProxyResponse {
+  const meta = { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url };
+  return problemReply(failureProblem('malformed'), {
+    meta,
+    cacheStatus: { hit: false, detail: 'undecodable' },
+    head: ask.head,
+  });
+}
+
+/** Identity bytes where the client does not accept the stored coding and the proxy can take it off. */
+function decodeFor(decoder: ContentDecoder, ask: Ask, item: StoredResponse): Promise<Buffer> | undefined {
+  const codings = contentCodings(fieldValue(item.fields, 'content-encoding'));
+  const [coding] = codings;
+  if (coding === undefined || item.body.length === 0) return undefined;
+  const accepted = fieldValue(ask.requestFields, 'accept-encoding');
+  if (codings.every((one) => acceptsCoding(accepted, one))) return undefined;
+  return decoder.decode(codings.join(', '), item.body, ask.route.policy.maxStoredBytes);
+}
+
+interface Content {
+  readonly fields: FieldLines;
+  readonly bytes: Buffer;
+}
+
+/** The whole, a part of it, or word that there is no such part (RFC 9110 §14, §15.3.7, §15.5.17). */
+function sized(ask: Ask, reply: StoredReply, { fields, bytes }: Content): ProxyResponse {
+  const { length } = bytes;
+  // Range means nothing but in a GET (RFC 9110 §14.2).
+  const range = ask.head ? WHOLE : decideRange(ask.requestFields, reply.item, length);
+  switch (range.kind) {
+    case 'whole': {
+      const ranged: FieldLines = reply.item.status === OK ? [...fields, ['accept-ranges', 'bytes']] : fields;
+      return labelled(ask, content(reply.item.status, ranged, bytes), reply);
+    }
+    case 'partial': {
+      const part = bytes.subarray(range.start, range.end + 1);
+      return labelled(ask, content(206, partialFields(fields, range, length), part), reply);
+    }
+    case 'unsatisfiable':
+      return labelled(
+        ask,
+        content(416, [...withoutFields(fields, BODY), ...unsatisfiableFields(length)], EMPTY),
+        reply,
+      );
+  }
+}
+
+const WHOLE = { kind: 'whole' } as const;
+const EMPTY = Buffer.alloc(0);
+const BODY: ReadonlySet<string> = new Set([
+  'content-type',
+  'content-encoding',
+  'content-language',
+  'etag',
+  'last-modified',
+]);
+
+interface Shaped {
+  readonly status: number;
+  readonly fields: FieldLines;
+  readonly body: ResponseBody;
+}
+
+function content(status: number, fields: FieldLines, bytes: Buffer): Shaped {
+  const clean = withoutFields(fields, REPEATED);
+  // 204 and 1xx never have a Content-Length (RFC 9110 §8.6).
+  if (status === 204) return { status, fields: clean, body: { kind: 'none' } };
+  return { status, fields: [...clean, ['content-length', String(bytes.length)]], body: { kind: 'bytes', bytes } };
+}
+
+/** Written anew for what is really sent. */
+const REPEATED: ReadonlySet<string> = new Set(['content-length']);
+
+/** A complete answer that is not stored. */
+export function respondAnswer(
+  ask: Ask,
+  result: Extract<FillResult, { kind: 'answer' }>,
+  reply: PassedReply,
+): ProxyResponse {
+  return labelled(ask, content(result.status, result.fields, result.bytes), { ...reply, tier: undefined });
+}
+
+/** An answer that is passed on as it comes. */
+export function respondStream(
+  ask: Ask,
+  result: Extract<FillResult, { kind: 'stream' }>,
+  reply: PassedReply,
+): ProxyResponse {
+  const { chunks, length } = result;
+  const fields = withoutFields(result.fields, REPEATED);
+  const sizedFields: FieldLines = length === undefined ? fields : [...fields, ['content-length', String(length)]];
+  const body: ResponseBody = { kind: 'stream', chunks, length, cancel: () => result.cancel() };
+  if (ask.head || result.status === 204 || result.status === 304) {
+    result.cancel();
+    return labelled(
+      ask,
+      { status: result.status, fields: sizedFields, body: { kind: 'none' } },
+      { ...reply, tier: undefined },
+    );
+  }
+  return labelled(ask, { status: result.status, fields: sizedFields, body }, { ...reply, tier: undefined });
+}
+
+/** Puts on what every answer of a route carries. */
+function labelled(ask: Ask, shaped: Shaped, reply: PassedReply & { readonly tier: Tier | undefined }): ProxyResponse {
+  const fields = appendCacheStatus(appendVia(shaped.fields), formatCacheStatus(reply.status));
+  return {
+    status: shaped.status,
+    fields,
+    body: ask.head ? { kind: 'none' } : shaped.body,
+    meta: {
+      outcome: reply.outcome,
+      route: ask.route.name,
+      upstream: ask.route.upstream,
+      tier: reply.tier,
+      fwd: reply.status.fwd,
+      problem: undefined,
+      url: ask.keyed.url,
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+import type { ListenerConfig, ServerConfig } from '../core/config.ts';
+import type { Clock, Observer } from '../cache/ports.ts';
+import { answerClientError, refuseConnection } from './client-error.ts';
+import type { ExchangeHandler } from './request-handler.ts';
+
+/** What the data listeners need. */
+export interface DataServerOptions {
+  readonly config: ServerConfig;
+  readonly handler: ExchangeHandler;
+  readonly observer: Observer;
+  readonly clock: Clock;
+}
+
+/** A listener with the address that it really has. */
+export interface BoundListener {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The listeners that agents talk to. */
+export interface DataServer {
+  /** Binds all of them; rejects with the system's error (and binds none) where an address cannot be had. */
+  listen(): Promise<readonly BoundListener[]>;
+  /** From now on every response closes its connection; idle connections are closed. */
+  beginDrain(): void;
+  /** Stops accepting and resolves when the last connection has ended. */
+  close(): Promise<void>;
+  /** Ends what is still open. */
+  closeNow(): void;
+}
+
+/** Builds the listeners; nothing is bound before {@link DataServer.listen}. */
+export function createDataServer(options: DataServerOptions): DataServer {
+  const servers = options.config.listeners.map((listener) => ({ listener, server: buildServer(listener, options) }));
+  return {
+    async listen() {
+      const bound: BoundListener[] = [];
+      try {
+        for (const { listener, server } of servers) bound.push(await bind(server, listener));
+      } catch (error) {
+        for (const { server } of servers) server.close();
+        throw error;
+      }
+      return bound;
+    },
+    beginDrain() {
+      options.handler.beginDrain();
+      for (const { server } of servers) server.closeIdleConnections();
+    },
+    async close() {
+      await Promise.all(servers.map(({ server }) => closed(server)));
+    },
+    closeNow() {
+      options.handler.closeUpgraded();
+      for (const { server } of servers) server.closeAllConnections();
+    },
+  };
+}
+
+function buildServer(listener: ListenerConfig, options: DataServerOptions): Server {
+  const { limits, timeouts } = options.config;
+  const server = createServer({
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: timeouts.headersMs,
+    requestTimeout: timeouts.requestMs,
+    keepAliveTimeout: timeouts.keepAliveMs,
+    // The default of 30 s would let a slow head live that much longer than its limit.
+    connectionsCheckingInterval: Math.max(50, Math.min(1_000, timeouts.headersMs / 4)),
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+    // Only a WebSocket handshake is an upgrade here; `Upgrade: h2c` of a plain request is ignored (RFC 9110 §7.8).
+    shouldUpgradeCallback: (message) => /^websocket$/i.test(message.headers.upgrade ?? ''),
+  });
+  // Fields are counted in read-request.ts; the parser's own limit drops what is beyond it without a word.
+  server.maxHeadersCount = 0;
+  server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
+  let open = 0;
+  server.on('connection', (socket: Socket) => {
+    open += 1;
+    socket.once('close', () => {
+      open -= 1;
+    });
+    if (open > limits.maxConnections) {
+      options.observer.limit('server.limits.maxConnections');
+      refuseConnection(socket, limits.maxConnections);
+    }
+  });
+  const serve = (req: IncomingMessage, res: ServerResponse) => options.handler.request(req, res, listener.name);
+  server.on('request', serve);
+  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => options.handler.expectation(req, res));
+  server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) =>
+    options.handler.upgrade({ req, socket, head, listener: listener.name }),
+  );
+  server.on('connect', (_req: IncomingMessage, socket: Duplex) => answerClientError({ code: 'CONNECT' }, socket));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // An error answer in front of a response that is still owed would be taken for that response.
+    if (options.handler.owes(socket)) {
+      socket.destroy();
+      return;
+    }
+    const limit = answerClientError(error, socket);
+    if (limit !== undefined) options.observer.limit(limit);
+  });
+  return server;
+}
+
+function bind(server: Server, listener: ListenerConfig): Promise<BoundListener> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host: listener.host, port: listener.port }, () => {
+      server.removeListener('error', reject);
+      const address = server.address() as AddressInfo;
+      resolve({ name: listener.name, host: address.address, port: address.port });
+    });
+  });
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,104 @@
+import type { IncomingMessage } from 'node:http';
+
+import type { ServerLimits } from '../core/config.ts';
+import { fieldLineValues, fieldValue, hasField, type FieldLine, type FieldLines } from '../core/fields.ts';
+import { ok, refused, type Problem, type Result } from '../core/problem.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import { parseHost, parseTarget } from '../core/target.ts';
+
+/** What {@link readRequest} needs beside the message. */
+export interface ReadContext {
+  readonly listener: string;
+  readonly limits: ServerLimits;
+  /** Hears the name of a limit that was hit. */
+  onLimit(option: string): void;
+}
+
+/**
+ * Checks what `node:http` lets through although RFC 9112 does not (two `Host` lines, junk in `Host`, HTTP/0.9, `#` in the
+ * target) and gives the request as values, or the problem to answer.
+ */
+export function readRequest(message: IncomingMessage, context: ReadContext): Result<ProxyRequest> {
+  const { limits } = context;
+  if (message.httpVersionMajor !== 1) {
+    return refused(badRequest('version-unsupported', 'HTTP version not supported', 'Speak HTTP/1.1 or HTTP/1.0.'));
+  }
+  if (message.rawHeaders.length / 2 > limits.maxHeaderFields) {
+    context.onLimit('server.limits.maxHeaderFields');
+    return refused(tooLarge(431, 'too-many-fields', `More than ${limits.maxHeaderFields} header fields.`));
+  }
+  const rawTarget = message.url ?? '';
+  if (rawTarget.length > limits.maxTargetBytes) {
+    context.onLimit('server.limits.maxTargetBytes');
+    return refused(
+      tooLarge(414, 'target-too-long', `The request target is longer than ${limits.maxTargetBytes} bytes.`),
+    );
+  }
+  const method = message.method ?? '';
+  // TRACE would echo the credentials that the proxy puts on; CONNECT never gets here (it has an event of its own).
+  if (method === 'TRACE' || method === 'CONNECT') return refused(methodRefused(method));
+  const fields = fieldLines(message.rawHeaders);
+  const target = parseTarget(rawTarget);
+  if (!target.ok) return target;
+  const host = readHost(message, fields, target.value.authority);
+  if (!host.ok) return host;
+  return ok({
+    method,
+    path: target.value.path,
+    query: target.value.query,
+    host: host.value,
+    absolute: target.value.authority !== undefined,
+    listener: context.listener,
+    fields,
+    hasContent: hasContent(fields),
+  });
+}
+
+/** `rawHeaders` as field lines: the combined object of `node:http` drops and joins lines by rules of its own. */
+export function fieldLines(rawHeaders: readonly string[]): FieldLines {
+  const lines: FieldLine[] = [];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    lines.push([(rawHeaders[index] ?? '').toLowerCase(), rawHeaders[index + 1] ?? '']);
+  }
+  return lines;
+}
+
+/** RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; an absolute-form target's authority takes its place. */
+function readHost(message: IncomingMessage, fields: FieldLines, authority: string | undefined): Result<string> {
+  const lines = fieldLineValues(fields, 'host');
+  if (lines.length > 1) return refused(badRequest('host-repeated', 'Bad request', 'More than one Host field.'));
+  const line = lines[0];
+  if (line === undefined && message.httpVersionMinor >= 1) {
+    return refused(badRequest('host-missing', 'Bad request', 'HTTP/1.1 needs a Host field.'));
+  }
+  const given = line === undefined ? undefined : parseHost(line);
+  if (given !== undefined && !given.ok) return given;
+  if (authority === undefined) return ok(given?.value.host ?? '');
+  const target = parseHost(authority);
+  return target.ok ? ok(target.value.host) : target;
+}
+
+/** RFC 9112 §6: content is announced by either framing field. */
+function hasContent(fields: FieldLines): boolean {
+  if (hasField(fields, 'transfer-encoding')) return true;
+  const length = fieldValue(fields, 'content-length');
+  return length !== undefined && length !== '0';
+}
+
+function badRequest(code: string, title: string, detail: string): Problem {
+  return { status: 400, code, title, detail };
+}
+
+function tooLarge(status: 414 | 431, code: string, detail: string): Problem {
+  return { status, code, title: status === 414 ? 'URI too long' : 'Request header fields too large', detail };
+}
+
+function methodRefused(method: string): Problem {
+  return {
+    status: 405,
+    code: 'method-not-allowed',
+    title: 'Method not allowed',
+    detail: `${method} is not relayed.`,
+    extra: { allow: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'] },
+  };
+}
