@@ -9,6 +9,8 @@ export interface ProxyRequest {
   readonly query: string | undefined;
   /** Lower-cased host of the target (absolute-form) or of `Host`, without the port. */
   readonly host: string;
+  /** True where the target was in absolute-form (RFC 9112 §3.2.2): its host counts, not the `Host` field. */
+  readonly absolute: boolean;
   /** Name of the listener that accepted it. */
   readonly listener: string;
   readonly fields: FieldLines;
