@@ -261,7 +261,7 @@ export function variantKeyOf(
   names: readonly string[],
 ): string {
   const sent = [...input.keyed.canonical.fields, ...forwardedFields(input.route, input.requestFields)];
-  return variantKey({ baseKey: input.keyed.key, names, requestFields: sent, sha256 });
+  return variantKey(input.keyed.key, names, sent, sha256);
 }
 
 interface StoreFacts {
@@ -305,16 +305,11 @@ async function freshen(
     requestTimeMs: answer.requestTimeMs,
     responseTimeMs: answer.responseTimeMs,
   });
-  const item: StoredResponse = {
-    ...stored,
-    ...freshened,
-    tags: input.keyed.tags,
-    position: input.position ?? stored.position,
-  };
+  const { response, storage } = freshened;
+  const item: StoredResponse = { ...response, tags: input.keyed.tags, position: input.position ?? stored.position };
   // The 304 took away the right to keep it: it answers the request that asked, and nobody after it.
-  const over = item.freshness.retainUntilMs <= answer.responseTimeMs;
-  if (over) await deps.store.invalidate(stored.key);
-  if (over || input.position === undefined || !input.mayStore) {
+  if (storage.kind === 'pass') await deps.store.invalidate(stored.key);
+  if (storage.kind === 'pass' || input.position === undefined || !input.mayStore) {
     return { kind: 'stored', item, fwdStatus: 304, validated: true, put: 'purged' };
   }
   return store(deps, input, item, { vary: [], fwdStatus: 304, validated: true });
