@@ -1,0 +1,13 @@
+import type { Observer } from '../cache/ports.ts';
+
+/** One observer that tells several, in their order. */
+export function combineObservers(observers: readonly Observer[]): Observer {
+  return {
+    request: (record) => observers.forEach((observer) => observer.request(record)),
+    upstreamCall: (call) => observers.forEach((observer) => observer.upstreamCall(call)),
+    storage: (route, result) => observers.forEach((observer) => observer.storage(route, result)),
+    purge: (record) => observers.forEach((observer) => observer.purge(record)),
+    warm: (record) => observers.forEach((observer) => observer.warm(record)),
+    limit: (option) => observers.forEach((observer) => observer.limit(option)),
+  };
+}

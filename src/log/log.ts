@@ -1,0 +1,111 @@
+import process from 'node:process';
+import { pino, type Level } from 'pino';
+import type { Observer } from '../cache/ports.ts';
+import type { LogConfig } from '../core/config.ts';
+import { createLogObserver } from './observe.ts';
+import { lineCleaner, redactFields, type LogFields } from './redact.ts';
+
+/** JSON lines. None of its functions throws or waits. Dispose of it last: that writes what is buffered. */
+export interface Log extends Disposable {
+  readonly debug: (fields: LogFields, message: string) => void;
+  readonly info: (fields: LogFields, message: string) => void;
+  readonly warn: (fields: LogFields, message: string) => void;
+  readonly error: (fields: LogFields, message: string) => void;
+  /** False where lines of this level go nowhere, so that nobody needs to make their fields. */
+  readonly writes: (level: Level) => boolean;
+  /** Writes what is buffered, now. */
+  readonly flush: () => void;
+  /** Writes a line for what happens (`observe.ts`). */
+  readonly observer: Observer;
+}
+
+/** Where lines go; each `write` gets one or more whole lines. */
+export interface LogStream {
+  write(lines: string): unknown;
+}
+
+export interface LogOptions {
+  /** Standard output unless given. */
+  readonly stream?: LogStream;
+  /** Values that must never be written (tokens, credentials): masked wherever they turn up, if six characters or longer. */
+  readonly secrets?: readonly string[];
+}
+
+/** Opens the log. `silent` writes nothing at all. */
+export function createLog(config: LogConfig, options: LogOptions = {}): Log {
+  const clean = lineCleaner(options.secrets ?? []);
+  const sink = options.stream === undefined ? standardOutput() : givenStream(options.stream);
+  const logger = pino(
+    {
+      level: config.level,
+      base: null,
+      // Errors come as plain data already; pino's serialiser would take them for errors again.
+      serializers: { err: (value: unknown) => value },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: (line) => sink.write(clean(line)) },
+  );
+  const write = (level: Level, fields: LogFields, message: string): void => {
+    if (!logger.isLevelEnabled(level)) return;
+    logger[level](redactFields(fields), '%s', message);
+    // Lines that tell of trouble may be the last ones.
+    if (level === 'warn' || level === 'error') sink.flush();
+  };
+  const lines = {
+    debug: (fields: LogFields, message: string) => write('debug', fields, message),
+    info: (fields: LogFields, message: string) => write('info', fields, message),
+    warn: (fields: LogFields, message: string) => write('warn', fields, message),
+    error: (fields: LogFields, message: string) => write('error', fields, message),
+    writes: (level: Level) => logger.isLevelEnabled(level),
+  };
+  return {
+    ...lines,
+    observer: createLogObserver(lines, config),
+    flush: () => sink.flush(),
+    [Symbol.dispose]: () => sink.close(),
+  };
+}
+
+interface Sink {
+  write(line: string): void;
+  flush(): void;
+  close(): void;
+}
+
+/**
+ * Lines are gathered up to 4 KiB or 100 ms, since one write a line would cost a cached hit as much again. Writes are
+ * synchronous, and the last ones happen on `exit`: no line is lost short of SIGKILL.
+ */
+function standardOutput(): Sink {
+  const destination = pino.destination({ fd: 1, sync: true });
+  let pending = '';
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
+  const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (pending === '') return;
+    const lines = pending;
+    pending = '';
+    destination.write(lines);
+  };
+  process.on('exit', flush);
+  return {
+    write(line) {
+      pending += line;
+      if (closed || pending.length >= 4096) flush();
+      else timer ??= setTimeout(flush, 100).unref();
+    },
+    flush,
+    close() {
+      closed = true;
+      process.off('exit', flush);
+      flush();
+    },
+  };
+}
+
+function givenStream(stream: LogStream): Sink {
+  return { write: (line) => void stream.write(line), flush: () => undefined, close: () => undefined };
+}

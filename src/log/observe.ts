@@ -1,0 +1,65 @@
+import type { Observer } from '../cache/ports.ts';
+import type { LogConfig } from '../core/config.ts';
+import type { RequestRecord } from '../core/outcome.ts';
+import type { LogFields } from './redact.ts';
+
+// A target may be as long as its limit allows; a line need not be.
+const maxUrlLength = 2048;
+
+/** What it needs of the log. */
+interface Lines {
+  readonly debug: (fields: LogFields, message: string) => void;
+  readonly info: (fields: LogFields, message: string) => void;
+  readonly warn: (fields: LogFields, message: string) => void;
+  /** False where lines of this level go nowhere. */
+  readonly writes: (level: 'debug' | 'info') => boolean;
+}
+
+/** Writes what happens: one line per request where `log.requests` says so, purges and warming always, the rest at `debug`. */
+export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'>): Observer {
+  const requests = config.requests && log.writes('info');
+  const debug = log.writes('debug');
+  return {
+    request(record) {
+      if (requests) log.info(requestFields(record), 'request');
+    },
+    upstreamCall({ failure, ...call }) {
+      if (failure !== undefined) log.warn({ ...call, failure }, 'upstream call failed');
+      else if (debug) log.debug(call, 'upstream call');
+    },
+    storage(route, result) {
+      if (debug) log.debug({ route, result }, 'storage');
+    },
+    purge(record) {
+      log.info({ ...record }, 'purge');
+    },
+    warm(record) {
+      if (record.failed > 0) log.warn({ ...record }, 'warming failed in part');
+      else log.info({ ...record }, 'warmed');
+    },
+    limit(option) {
+      // At `debug`: whoever floods the limits should not flood the log as well; the metric counts them.
+      if (debug) log.debug({ option }, 'limit hit');
+    },
+  };
+}
+
+/** Members without a value are left out of the line. */
+function requestFields(record: RequestRecord): Record<string, string | number | undefined> {
+  const { url } = record;
+  return {
+    method: record.method,
+    url: url.length > maxUrlLength ? `${url.slice(0, maxUrlLength)}…` : url,
+    route: record.route,
+    outcome: record.outcome,
+    status: record.status,
+    durationMs: Math.round(record.durationMs * 1000) / 1000,
+    bytesSent: record.bytesSent,
+    tier: record.tier,
+    fwd: record.fwd,
+    upstream: record.upstream,
+    problem: record.problem,
+    traceId: record.traceId,
+    listener: record.listener,
+  };
+}

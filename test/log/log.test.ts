@@ -1,0 +1,177 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import process from 'node:process';
+import { check, dictionary, property, string } from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { LogConfig } from '../../src/core/config.ts';
+import { createLog, type LogOptions } from '../../src/log/log.ts';
+
+/** A stream that keeps what it gets. */
+function capture(config: Partial<LogConfig> = {}, options: LogOptions = {}) {
+  const written: string[] = [];
+  const stream = { write: (lines: string) => written.push(lines) };
+  const log = createLog({ level: 'debug', requests: true, ...config }, { stream, ...options });
+  return { log, text: () => written.join('') };
+}
+
+function parsed(text: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(text);
+  return Object(value);
+}
+
+describe('the log', () => {
+  it('writes one JSON object a line, with level, time and message', () => {
+    const { log, text } = capture();
+    log.info({ route: 'weather', status: 200 }, 'request');
+    expect(text().endsWith('\n')).toBe(true);
+    const line = parsed(text());
+    expect(line).toMatchObject({ level: 'info', msg: 'request', route: 'weather', status: 200 });
+    expect(new Date(String(line['time'])).toISOString()).toBe(line['time']);
+  });
+
+  it('writes nothing below its level, and nothing at all when silent', () => {
+    const warn = capture({ level: 'warn' });
+    warn.log.debug({}, 'a');
+    warn.log.info({}, 'b');
+    warn.log.warn({}, 'c');
+    warn.log.error({}, 'd');
+    expect(warn.text().trim().split('\n')).toHaveLength(2);
+    const silent = capture({ level: 'silent' });
+    silent.log.error({}, 'e');
+    expect(silent.text()).toBe('');
+    expect(silent.log.writes('error')).toBe(false);
+  });
+
+  it.each([
+    ['a line break', 'a\r\n{"level":"error"}'],
+    ['NUL and escapes', '\u0000\u001b[2J\u007f'],
+    ['C1 controls', '\u0085\u009b'],
+    ['U+2028 and U+2029', 'a\u2028b\u2029c'],
+    ['marks of direction', '\u202e\u2066\u200f'],
+    ['a byte order mark', '\ufeff'],
+    ['half a character', '\ud800'],
+    ['quotes and backslashes', '"\\","level":"error'],
+  ])('stays one line and one object with %s in a value', (_what, hostile) => {
+    const { log, text } = capture();
+    log.info({ url: hostile, [hostile]: 1 }, hostile);
+    const body = text().slice(0, -1);
+    // eslint-disable-next-line no-control-regex
+    expect(body).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/);
+    expect(parsed(body)).toMatchObject({ level: 'info', msg: hostile, url: hostile });
+  });
+
+  it('cannot be broken by any text', () => {
+    const run = check(
+      property(
+        dictionary(string({ unit: 'binary' }), string({ unit: 'binary' })),
+        string({ unit: 'binary' }),
+        (fields, message) => {
+          const { log, text } = capture();
+          log.info(fields, message);
+          const lines = text().split(/[\n\r\u0085\u2028\u2029]/);
+          return lines.length === 2 && lines[1] === '' && parsed(lines[0] ?? '')['msg'] === message;
+        },
+      ),
+      { seed: 22, numRuns: 500 },
+    );
+    expect(run.counterexample).toBeNull();
+  });
+
+  it('masks members with secret names, however deep', () => {
+    const { log, text } = capture();
+    log.info(
+      {
+        authorization: 'Bearer abc',
+        headers: { Cookie: 'sid=1', 'X-Api-Key': 'k', accept: 'text/html' },
+        list: [{ apikey: 'k2', password: 'p', adminToken: 't' }],
+        token: undefined,
+      },
+      'x',
+    );
+    expect(parsed(text())).toMatchObject({
+      authorization: '***',
+      headers: { Cookie: '***', 'X-Api-Key': '***', accept: 'text/html' },
+      list: [{ apikey: '***', password: '***', adminToken: '***' }],
+    });
+    expect(text()).not.toContain('"token"');
+  });
+
+  it('masks known secrets wherever they turn up, also escaped', () => {
+    const secret = 'pa"ss w\\ord/1';
+    const { log, text } = capture({}, { secrets: [secret, 'abc'] });
+    log.error({ err: new Error(`called https://x/?q=${encodeURIComponent(secret)}`), url: `/a?key=${secret}` }, secret);
+    expect(text()).not.toContain('ord');
+    expect(text()).not.toContain(encodeURIComponent(secret));
+    expect(parsed(text())).toMatchObject({ msg: '***', url: '/a?key=***' });
+  });
+
+  it('leaves words alone that a short secret happens to be part of', () => {
+    const { log, text } = capture({}, { secrets: ['a', ''] });
+    log.info({}, 'a banana');
+    expect(parsed(text())['msg']).toBe('a banana');
+  });
+
+  it('writes errors as data, with their causes, and survives a cycle', () => {
+    const { log, text } = capture();
+    const error = new Error('outer', { cause: Object.assign(new Error('inner'), { code: 'ECONNRESET' }) });
+    log.error({ err: error }, 'broken');
+    expect(parsed(text())).toMatchObject({
+      err: { type: 'Error', message: 'outer', cause: { message: 'inner', code: 'ECONNRESET' } },
+    });
+    const cyclic = new Error('cycle');
+    cyclic.cause = cyclic;
+    log.error({ err: cyclic }, 'cycle');
+    expect(text().trim().split('\n')).toHaveLength(2);
+  });
+
+  it('cuts what is too long for a line', () => {
+    const { log, text } = capture();
+    log.info({ value: 'x'.repeat(1_000_000) }, 'long');
+    expect(text().length).toBeLessThan(5000);
+  });
+
+  it('takes values that are no data', () => {
+    const { log, text } = capture();
+    log.info({ big: 12n, symbol: Symbol('s'), nothing: null, call: () => 1, at: Number.NaN }, 'odd');
+    expect(parsed(text())).toMatchObject({ big: '12', nothing: null, at: null });
+  });
+
+  it('does not read format words in a message', () => {
+    const { log, text } = capture();
+    log.info({}, '100%s %d %j');
+    expect(parsed(text())['msg']).toBe('100%s %d %j');
+  });
+
+  it.each(['process.exit(3)', 'undefined', 'setImmediate(() => { throw new Error() })'])(
+    'loses no line on standard output when the process ends by %s',
+    async (ending) => {
+      const program = `
+        import { createLog } from ${JSON.stringify(new URL('../../src/log/log.ts', import.meta.url).href)};
+        const log = createLog({ level: 'info', requests: true });
+        for (let n = 0; n < 5000; n += 1) log.info({ n }, 'line');
+        ${ending};`;
+      const child = execFile(process.execPath, ['--input-type=module', '--eval', program], { maxBuffer: 1 << 24 });
+      let output = '';
+      child.stdout?.on('data', (chunk) => (output += String(chunk)));
+      await once(child, 'close');
+      const lines = output.trim().split('\n');
+      expect(lines).toHaveLength(5000);
+      expect(lines.map((line) => parsed(line)['n'])).toEqual(Array.from({ length: 5000 }, (_none, n) => n));
+    },
+  );
+
+  it('goes on serving when nobody reads its lines any more', async () => {
+    const program = `
+      import { createLog } from ${JSON.stringify(new URL('../../src/log/log.ts', import.meta.url).href)};
+      const log = createLog({ level: 'info', requests: true });
+      process.stdin.once('data', () => {
+        for (let n = 0; n < 2000; n += 1) log.info({ n }, 'line');
+        setImmediate(() => { log.error({}, 'after'); process.exitCode = 7; process.stdin.destroy(); });
+      });`;
+    const child = execFile(process.execPath, ['--input-type=module', '--eval', program]);
+    child.stdout?.destroy();
+    child.stdin?.write('go\n');
+    const [code] = await once(child, 'close');
+    expect(code).toBe(7);
+  });
+});

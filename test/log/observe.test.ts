@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import type { Observer } from '../../src/cache/ports.ts';
+import { createLog } from '../../src/log/log.ts';
+import { combineObservers } from '../../src/log/combine-observers.ts';
+import { callRecord, purgeRecord, requestRecord } from '../support/records.ts';
+
+function observed(level: 'debug' | 'info' | 'warn' | 'error' | 'silent', requests: boolean) {
+  const written: string[] = [];
+  const log = createLog({ level, requests }, { stream: { write: (lines) => written.push(lines) } });
+  return {
+    observer: log.observer,
+    lines: () => written.map((line): unknown => JSON.parse(line)),
+  };
+}
+
+describe('the log of what happens', () => {
+  it('has one line per request when asked for', () => {
+    const { observer, lines } = observed('info', true);
+    observer.request(requestRecord({ traceId: '4bf92f3577b34da6a3ce929d0e0e4736', durationMs: 0.123_456 }));
+    expect(lines()).toEqual([
+      expect.objectContaining({
+        level: 'info',
+        msg: 'request',
+        method: 'GET',
+        url: '/weather?location=berlin',
+        route: 'weather',
+        outcome: 'hit',
+        status: 200,
+        durationMs: 0.123,
+        bytesSent: 1000,
+        tier: 'memory',
+        traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      }),
+    ]);
+    expect(Object.keys(Object(lines()[0]))).not.toContain('fwd');
+  });
+
+  it('has none when not asked for, and none when silent', () => {
+    const quiet = observed('debug', false);
+    quiet.observer.request(requestRecord());
+    const silent = observed('silent', true);
+    silent.observer.request(requestRecord());
+    silent.observer.purge(purgeRecord());
+    expect([...quiet.lines(), ...silent.lines()]).toEqual([]);
+  });
+
+  it('cuts long targets', () => {
+    const { observer, lines } = observed('info', true);
+    observer.request(requestRecord({ url: `/${'x'.repeat(100_000)}` }));
+    expect(JSON.stringify(lines()).length).toBeLessThan(3000);
+  });
+
+  it('tells of purges, of warming and of upstream calls that failed', () => {
+    const { observer, lines } = observed('info', false);
+    observer.purge(purgeRecord());
+    observer.warm({ job: 'hourly', fetched: 2, reused: 0, failed: 0, durationMs: 5 });
+    observer.warm({ job: 'hourly', fetched: 1, reused: 0, failed: 1, durationMs: 5 });
+    observer.upstreamCall(callRecord());
+    observer.upstreamCall(callRecord({ status: undefined, failure: 'timeout' }));
+    observer.storage('weather', 'stored');
+    observer.limit('maxTargetBytes');
+    expect(lines()).toEqual([
+      expect.objectContaining({ level: 'info', msg: 'purge', by: 'tags', matched: 3 }),
+      expect.objectContaining({ level: 'info', msg: 'warmed', fetched: 2 }),
+      expect.objectContaining({ level: 'warn', failed: 1 }),
+      expect.objectContaining({ level: 'warn', failure: 'timeout', upstream: 'met' }),
+    ]);
+  });
+
+  it('tells everything at debug', () => {
+    const { observer, lines } = observed('debug', false);
+    observer.upstreamCall(callRecord());
+    observer.storage('weather', 'stored');
+    observer.limit('maxTargetBytes');
+    expect(lines()).toHaveLength(3);
+  });
+});
+
+describe('combined observers', () => {
+  it('all hear everything, in order', () => {
+    const heard: string[] = [];
+    const named = (name: string): Observer => ({
+      request: () => heard.push(`${name} request`),
+      upstreamCall: () => heard.push(`${name} upstreamCall`),
+      storage: () => heard.push(`${name} storage`),
+      purge: () => heard.push(`${name} purge`),
+      warm: () => heard.push(`${name} warm`),
+      limit: () => heard.push(`${name} limit`),
+    });
+    const both = combineObservers([named('a'), named('b')]);
+    both.request(requestRecord());
+    both.upstreamCall(callRecord());
+    both.storage('weather', 'stored');
+    both.purge(purgeRecord());
+    both.warm({ job: 'j', fetched: 0, reused: 0, failed: 0, durationMs: 0 });
+    both.limit('x');
+    const kinds = ['request', 'upstreamCall', 'storage', 'purge', 'warm', 'limit'];
+    expect(heard).toEqual(kinds.flatMap((kind) => [`a ${kind}`, `b ${kind}`]));
+  });
+});
