@@ -1,0 +1,71 @@
+import type { PurgeSelector } from '../core/config.ts';
+import { ok, refused, type Result } from '../core/problem.ts';
+import { scopesOfSelector } from '../core/purge-scopes.ts';
+import { routeByName, type RouteTable } from '../core/route-table.ts';
+import { unknownRoute, urlsOf } from './locate.ts';
+import { createLimiter } from './limiter.ts';
+import type { PurgeAnswer, PurgeCommand } from './operations.ts';
+import type { Clock, Observer, PurgeCounter, PurgeLog, PurgeReceipt, Sha256 } from './ports.ts';
+
+export interface PurgerParts {
+  readonly table: RouteTable;
+  readonly purgeLog: PurgeLog;
+  readonly counter: PurgeCounter;
+  readonly observer: Pick<Observer, 'purge'>;
+  readonly clock: Clock;
+  readonly sha256: Sha256;
+}
+
+export interface Purger {
+  /**
+   * Purges, or only counts, what the selector covers. Refused with a 400 where the selector cannot be meant: a route
+   * that is not configured, a URL that no route governs. Rejects only where the purge log does.
+   */
+  purge(command: PurgeCommand): Promise<Result<PurgeAnswer>>;
+}
+
+export function createPurger(parts: PurgerParts): Purger {
+  const oneAtATime = createLimiter(1);
+
+  /**
+   * Counts and begins the append with nothing in between, one purge after another: two purges of the same tag at
+   * once do not both count it, and what is stored after the count but before the append cannot slip in uncounted.
+   * Only the append's beginning is serialised, so a slow log does not hold up other purges.
+   */
+  async function countAndAppend(scopes: readonly string[], soft: boolean): Promise<Counted> {
+    const { matched, receipt } = await oneAtATime(async () => {
+      const held = await parts.counter.count(scopes);
+      return { matched: held, receipt: parts.purgeLog.append({ scopes, soft }) };
+    });
+    return { matched, receipt: await receipt };
+  }
+
+  async function purge(command: PurgeCommand): Promise<Result<PurgeAnswer>> {
+    const startMs = parts.clock.monotonicMs();
+    const { selector, soft, dryRun, source } = command;
+    const scopes = scopesFor(selector);
+    if (!scopes.ok) return scopes;
+    if (dryRun) {
+      const matched = await parts.counter.count(scopes.value);
+      return ok({ id: 'dry-run', complete: true, sidecars: [], missing: [], matched, dryRun, soft });
+    }
+    const { matched, receipt } = await countAndAppend(scopes.value, soft);
+    const durationMs = parts.clock.monotonicMs() - startMs;
+    parts.observer.purge({ id: receipt.id, by: selector.by, soft, matched, durationMs, source });
+    return ok({ ...receipt, matched, dryRun, soft });
+  }
+
+  function scopesFor(selector: PurgeSelector): Result<readonly string[]> {
+    if (selector.by === 'route' && routeByName(parts.table, selector.route) === undefined) {
+      return refused(unknownRoute(parts.table, selector.route));
+    }
+    return scopesOfSelector(selector, (url) => urlsOf(parts.table, url, parts.sha256));
+  }
+
+  return { purge };
+}
+
+interface Counted {
+  readonly matched: number;
+  readonly receipt: PurgeReceipt;
+}
