@@ -197,7 +197,6 @@ async function shutDown(
   parts: Parts & { readonly server: DataServer; readonly log: Log },
 ): Promise<void> {
   const { server, background, warmer, schedule, deps, log } = parts;
-  const pause = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms));
   log.info({ drainDelayMs: config.server.drainDelayMs, graceMs: config.server.graceMs }, 'draining');
   warmer.stop();
   schedule.stop();
@@ -214,3 +213,7 @@ async function shutDown(
 
 /** Background work (refreshes, fills whose client went) is given this long after the last connection has ended. */
 const BACKGROUND_DEADLINE_MS = 2_000;
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
+}

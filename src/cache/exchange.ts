@@ -8,7 +8,7 @@ import { relayTarget } from '../core/relay-target.ts';
 import { decideAbsent, decideReuse, notStoredProblem } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
 import { isUnsafe } from '../core/methods.ts';
-import { Fetcher, type FetcherDeps } from './fetcher.ts';
+import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './fill.ts';
 import type { Handled } from './handled.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';

@@ -1,6 +1,6 @@
 import { decideReuse } from '../core/reuse-policy.ts';
 import type { Fallback, Fetcher, FetcherDeps } from './fetcher.ts';
-import type { FillResult } from './fill.ts';
+import type { FillResult } from './fill-types.ts';
 import type { RefreshInput, RefreshOutcome, Refresher } from './refresher.ts';
 import type { Ask } from './respond.ts';
 

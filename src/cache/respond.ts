@@ -1,6 +1,6 @@
 import { appendCacheStatus, formatCacheStatus } from '../core/cache-status.ts';
 import { acceptsCoding, contentCodings } from '../core/content-coding.ts';
-import { fieldValue, type FieldLines, withoutFields } from '../core/fields.ts';
+import { fieldValue, type FieldLine, type FieldLines, withoutFields } from '../core/fields.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { CacheStatus, OutcomeName, Tier } from '../core/outcome.ts';
@@ -9,15 +9,15 @@ import { decideRange } from '../core/range.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import {
   appendVia,
-  decodedFields,
   notModifiedFields,
   partialFields,
   replyFields,
   unsatisfiableFields,
+  weakEtag,
 } from '../core/response-fields.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import type { FillResult } from './fill.ts';
+import type { FillResult } from './fill-types.ts';
 import { problemReply } from './problem-reply.ts';
 import type { ContentDecoder, MaybePromise, ProxyResponse, ResponseBody } from './ports.ts';
 
@@ -62,7 +62,7 @@ export function respondStored(
   }
   const decoded = decodeFor(deps.decoder, ask, item);
   if (decoded === undefined) return sized(ask, reply, { fields, bytes: item.body });
-  const identity = decodedFields(fields);
+  const identity = withoutFields(fields, CODED).map(weakened);
   return decoded.then(
     (bytes) => sized(ask, reply, { fields: identity, bytes }),
     () => undecodable(ask),
@@ -77,6 +77,20 @@ function undecodable(ask: Ask): ProxyResponse {
     cacheStatus: { hit: false, detail: 'undecodable' },
     head: ask.head,
   });
+}
+
+/** They describe the coded bytes and go with the coding. */
+const CODED: ReadonlySet<string> = new Set([
+  'content-encoding',
+  'content-digest',
+  'repr-digest',
+  'digest',
+  'content-md5',
+]);
+
+/** The same representation, but not the same bytes (RFC 9110 §8.8.3). */
+function weakened([name, value]: FieldLine): FieldLine {
+  return name === 'etag' ? [name, weakEtag(value)] : [name, value];
 }
 
 /** Identity bytes where the client does not accept the stored coding and the proxy can take it off. */
