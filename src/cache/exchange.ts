@@ -1,10 +1,10 @@
 import { classifyRequest } from '../core/classify-request.ts';
 import { formatCacheStatus } from '../core/cache-status.ts';
-import { deriveKey } from '../core/key.ts';
+import { deriveKey, rawTarget } from '../core/key.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { relayTarget } from '../core/relay-target.ts';
+
 import { decideAbsent, decideReuse, notStoredProblem } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
 import { isUnsafe } from '../core/methods.ts';
@@ -135,7 +135,7 @@ export class Exchange {
 
   #relay(match: RouteMatch, request: ProxyRequest, fwd: Fwd): Handled {
     const { route } = match;
-    const target = relayTarget(match, request);
+    const target = rawTarget(match, request);
     return {
       kind: 'relay',
       relay: {
