@@ -99,8 +99,9 @@ export interface UpstreamConfig {
 
 /** Secret values that the proxy puts on; what clients send under these names is dropped whatever its case. */
 export interface Credentials {
+  /** An empty value is not put on; what clients send under its name is dropped all the same. */
   readonly query: ReadonlyMap<string, string>;
-  /** Names lower-cased. */
+  /** Names lower-cased. Empty values as in `query`. */
   readonly headers: ReadonlyMap<string, string>;
 }
 

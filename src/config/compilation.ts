@@ -1,0 +1,43 @@
+import type { Environment } from './env.ts';
+import type { IssueList } from './issue.ts';
+import type { ConfigInput } from './schema.ts';
+import { type Path, type SourceNode, nodeAt } from './source.ts';
+import { didYouMean } from './suggest.ts';
+import { quoted } from './units.ts';
+
+/** Checks that need a package which this folder does not own; each answers a sentence, or `undefined` for "valid". */
+export interface ConfigChecks {
+  /** Of an RFC 9535 query. */
+  readonly checkQuery?: (query: string) => string | undefined;
+  /** Of a cron expression. */
+  readonly checkCron?: (expression: string) => string | undefined;
+}
+
+/** What the steps from typed input to `Config` share. */
+export interface Compilation {
+  readonly root: SourceNode;
+  readonly issues: IssueList;
+  readonly input: ConfigInput;
+  readonly env: Environment;
+  readonly checks: ConfigChecks;
+  /** Absolute path of the file. */
+  readonly file: string;
+}
+
+/** The list positions at a path whose values have no issue, in order. */
+export function cleanItems(compilation: Compilation, path: Path): readonly number[] {
+  const node = nodeAt(compilation.root, path);
+  if (node?.kind !== 'list') return [];
+  return [...node.items.keys()].filter((index) => compilation.issues.isClean([...path, index]));
+}
+
+/** The keys of the map at a path, sound or not, in order. */
+export function keysAt(compilation: Compilation, path: Path): readonly string[] {
+  const node = nodeAt(compilation.root, path);
+  return node?.kind === 'map' ? [...node.entries.keys()] : [];
+}
+
+/** Says that nothing of that name exists, and what was probably meant. */
+export function unknownName(noun: string, name: string, valid: readonly string[]): string {
+  return `there is no ${noun} ${quoted(name)}${didYouMean(name, valid)}`;
+}

@@ -1,0 +1,65 @@
+import type { CachePolicy, StoreIf } from '../core/route.ts';
+import type { Compilation } from './compilation.ts';
+import type { RouteInput } from './schema-routes.ts';
+import type { Path } from './source.ts';
+import { formatSize } from './units.ts';
+
+const week = 7 * 86_400_000;
+
+/** The caching rules of a route at a path of the file. */
+export function compilePolicy(compilation: Compilation, path: Path, input: RouteInput): CachePolicy {
+  const honours = input.upstreamCacheControl === 'honour';
+  if (input.ttl === undefined && !honours && input.cache) {
+    const message = 'is required, unless upstreamCacheControl is honour or cache is off';
+    compilation.issues.add([...path, 'ttl'], message);
+  }
+  checkSize(compilation, path, input);
+  return {
+    upstreamCacheControl: input.upstreamCacheControl,
+    clientCacheControl: input.clientCacheControl ?? (honours ? 'honour' : 'ignore'),
+    // A relayed route keeps nothing, but its policy has the form of all.
+    ttlMs: input.ttl ?? (honours ? undefined : 0),
+    staleWhileRevalidateMs: input.staleWhileRevalidate,
+    staleIfErrorMs: input.staleIfError,
+    retainMs: input.retain ?? defaultRetainMs(input),
+    statusTtlMs: new Map(Object.entries(input.statusTtl).map(([status, ttlMs]) => [Number(status), ttlMs])),
+    storeIf: compileStoreIf(compilation, [...path, 'storeIf'], input),
+    maxStoredBytes: input.maxStoredBytes,
+  };
+}
+
+function defaultRetainMs(input: RouteInput): number {
+  if (input.ttl === undefined) return week;
+  const wanted = input.ttl + Math.max(input.staleWhileRevalidate, input.staleIfError);
+  return Math.min(wanted, Math.max(week, input.ttl));
+}
+
+function checkSize(compilation: Compilation, path: Path, input: RouteInput): void {
+  if (!compilation.issues.isClean(['store'])) return;
+  const room = compilation.input.store.memory.maxBytes;
+  const message = `is larger than the whole memory tier (store.memory.maxBytes is ${formatSize(room)})`;
+  // The default gives way to a small memory tier; what was written down does not.
+  if (input.maxStoredBytes > room && input.maxStoredBytes !== 8 * 2 ** 20) {
+    compilation.issues.add([...path, 'maxStoredBytes'], message);
+  }
+}
+
+function compileStoreIf(compilation: Compilation, path: Path, input: RouteInput): StoreIf | undefined {
+  const given = input.storeIf;
+  if (!given) return undefined;
+  const lists = { exists: given.exists ?? [], absent: given.absent ?? [] };
+  for (const name of ['exists', 'absent'] as const) {
+    for (const [index, query] of lists[name].entries()) {
+      const problem = compilation.checks.checkQuery?.(query);
+      if (problem !== undefined) compilation.issues.add([...path, name, index], problem);
+    }
+  }
+  if (!given.json) {
+    const useless = lists.exists.length + lists.absent.length === 0;
+    const message = useless
+      ? 'false checks nothing; leave storeIf out'
+      : 'cannot be false: exists and absent need JSON';
+    compilation.issues.add([...path, 'json'], message);
+  }
+  return { json: true, ...lists };
+}

@@ -1,0 +1,137 @@
+import type { UpstreamConfig } from '../core/config.ts';
+import type { ParamRule } from '../core/params.ts';
+import { buildRouteTable } from '../core/route-table.ts';
+import type { Route } from '../core/route.ts';
+import { type Compilation, cleanItems } from './compilation.ts';
+import { compileParams } from './compile-params.ts';
+import { compilePolicy } from './compile-policy.ts';
+import { checkRouteWords, placesOf } from './route-words.ts';
+import type { RouteInput } from './schema-routes.ts';
+import { type Path, textAt } from './source.ts';
+import { quoted } from './units.ts';
+
+const defaultForwardHeaders = ['accept', 'accept-language', 'accept-encoding', 'user-agent'];
+
+/** The routes that are sound, by their place in the file. */
+export function compileRoutes(
+  compilation: Compilation,
+  upstreams: ReadonlyMap<string, UpstreamConfig>,
+): ReadonlyMap<number, Route> {
+  checkRouteNames(compilation);
+  for (const index of placesOf(compilation)) checkRouteWords(compilation, index);
+  const routes = new Map<number, Route>();
+  for (const index of cleanItems(compilation, ['routes'])) {
+    const input = compilation.input.routes[index];
+    if (!input) continue;
+    const route = compileRoute(compilation, ['routes', index], { input, upstream: upstreams.get(input.upstream) });
+    if (compilation.issues.isClean(['routes', index])) routes.set(index, route);
+  }
+  checkTable(compilation, routes);
+  return routes;
+}
+
+function checkRouteNames(compilation: Compilation): void {
+  const first = new Map<string, number>();
+  for (const index of placesOf(compilation)) {
+    const name = textAt(compilation.root, ['routes', index, 'name']);
+    if (name === undefined) continue;
+    const other = first.get(name);
+    const message = `${quoted(name)} is the name of routes[${other ?? 0}] already`;
+    if (other !== undefined) compilation.issues.add(['routes', index, 'name'], message);
+    else first.set(name, index);
+  }
+}
+
+/** What only the table of all routes can see: patterns that are none, and routes that could match the same path. */
+function checkTable(compilation: Compilation, routes: ReadonlyMap<number, Route>): void {
+  const table = buildRouteTable([...routes.values()]);
+  if (table.ok) return;
+  const places = new Map([...routes].map(([index, route]) => [route.name, index]));
+  for (const issue of table.error) {
+    const index = places.get(issue.route);
+    compilation.issues.add(index === undefined ? ['routes'] : ['routes', index, 'match'], issue.message);
+  }
+}
+
+interface Given {
+  readonly input: RouteInput;
+  /** `undefined` where there is none of that name, or one with issues of its own. */
+  readonly upstream: UpstreamConfig | undefined;
+}
+
+function compileRoute(compilation: Compilation, path: Path, given: Given): Route {
+  const { input, upstream } = given;
+  const params = compileParams(compilation, [...path, 'query'], input.query);
+  const pathParams = compileParams(compilation, [...path, 'pathParams'], input.pathParams);
+  const secret = [...(input.secret ?? []), ...(upstream?.credentials.query.keys() ?? [])].map((name) =>
+    name.toLowerCase(),
+  );
+  const route: Route = {
+    name: input.name,
+    match: input.match,
+    host: input.host,
+    listener: input.listener,
+    upstream: input.upstream,
+    forward: input.forward,
+    cache: input.cache ? 'on' : 'off',
+    policy: compilePolicy(compilation, path, input),
+    params,
+    pathParams,
+    unknownQuery: input.unknownQuery,
+    rawQuery: false,
+    ignore: [...new Set(input.ignore)],
+    secret: [...new Set(secret)],
+    headers: lowered(input.headers ?? []),
+    forwardHeaders: lowered(forwardedBy(compilation, path, input)),
+    tags: input.tags ?? [],
+    maxKeyBytes: input.maxKeyBytes,
+    maxKeys: input.maxKeys,
+  };
+  checkParameterNames(compilation, path, route);
+  checkCredentialFields(compilation, path, { route, upstream });
+  const ruled = params.size + route.ignore.length + route.secret.length > 0 || input.unknownQuery !== 'keep';
+  return { ...route, rawQuery: input.upstreamCacheControl === 'honour' && !ruled };
+}
+
+function lowered(names: readonly string[]): readonly string[] {
+  return [...new Set(names.map((name) => name.toLowerCase()))];
+}
+
+function forwardedBy(compilation: Compilation, path: Path, input: RouteInput): readonly string[] {
+  const honours = input.upstreamCacheControl === 'honour';
+  if (input.forwardHeaders === undefined) return honours ? defaultForwardHeaders : [];
+  if (honours) return input.forwardHeaders;
+  const message = 'only works with upstreamCacheControl: honour, where Vary keys the fields; list them under headers';
+  compilation.issues.add([...path, 'forwardHeaders'], message, 'key');
+  return [];
+}
+
+/** A name has one meaning: a rule, ignored, or secret. */
+function checkParameterNames(compilation: Compilation, path: Path, route: Route): void {
+  const ignored = new Set(route.ignore);
+  const secret = new Set(route.secret);
+  for (const rule of route.params.values()) {
+    for (const name of [rule.name, ...rule.aliases]) {
+      const place = [...path, 'query', rule.name];
+      const lower = name.toLowerCase();
+      if (ignored.has(name)) compilation.issues.add(place, `${quoted(name)} is ignored by this route too`, 'key');
+      if (!secret.has(lower)) continue;
+      const message = `${quoted(name)} is secret here (by the route, or by the credentials of ${route.upstream}): what clients send is dropped, so a rule has no effect`;
+      compilation.issues.add(place, message, 'key');
+    }
+  }
+}
+
+function checkCredentialFields(
+  compilation: Compilation,
+  path: Path,
+  given: { readonly route: Route; readonly upstream: UpstreamConfig | undefined },
+): void {
+  for (const option of ['headers', 'forwardHeaders'] as const) {
+    for (const [index, name] of given.route[option].entries()) {
+      if (given.upstream?.credentials.headers.has(name) !== true) continue;
+      const message = `${name} is put on by the credentials of ${given.route.upstream}; what clients send is dropped`;
+      compilation.issues.add([...path, option, index], message);
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import * as v from 'valibot';
+import { didYouMean } from './suggest.ts';
+import { given } from './schema-scalars.ts';
+import { quoted } from './units.ts';
+
+/** Options of the contract whose work comes later: said in a sentence rather than as an unknown key. */
+const laterOptions: Readonly<Record<string, string>> = {
+  quota: 'quotas are not available in this version; remove the option',
+  sentinels: 'the Redis tier is not available in this version; remove the option',
+  cluster: 'the Redis tier is not available in this version; remove the option',
+};
+
+/** The message for a word that is none of the valid ones. */
+export function notOneOf(input: unknown, valid: readonly string[]): string {
+  if (input === undefined) return `is required: one of ${valid.join(', ')}`;
+  if (typeof input !== 'string') return `expected one of ${valid.join(', ')}, given ${given(input)}`;
+  return `expected one of ${valid.join(', ')}, given ${quoted(input)}${nearHint(input, valid)}`;
+}
+
+function nearHint(input: string, valid: readonly string[]): string {
+  const hint = didYouMean(input, valid);
+  return hint.startsWith('; did') ? hint : '';
+}
+
+/** One of a few words. */
+export function choice<const T extends readonly string[]>(valid: T) {
+  return v.picklist(valid, (issue) => notOneOf(issue.input, valid));
+}
+
+/** A list of 1 to `max` values. */
+export function listOf<T extends v.GenericSchema>(item: T, max: number) {
+  return v.pipe(
+    v.array(item, (issue) => `expected a list, given ${given(issue.input)}`),
+    v.minLength(1, 'is empty; it needs at least one value, or the option is left out'),
+    v.maxLength(max, (issue) => `has at most ${max} values, given ${issue.received}`),
+  );
+}
+
+/** A list, or one value of it alone. */
+export function oneOrMany<T extends v.GenericSchema>(item: T, max: number) {
+  const many = v.array(item, (issue) => `expected a value or a list of values, given ${given(issue.input)}`);
+  const lenient: typeof many = {
+    ...many,
+    '~run': (dataset, config) =>
+      many['~run'](typeof dataset.value === 'string' ? { value: [dataset.value] } : dataset, config),
+  };
+  return v.pipe(
+    lenient,
+    v.minLength(1, 'is empty; it needs at least one value, or the option is left out'),
+    v.maxLength(max, `has at most ${max} values`),
+    v.metadata({ type: ['array', 'string'] }),
+  );
+}
+
+/** A map of names to values. */
+export function recordOf<V extends v.GenericSchema>(
+  value: V,
+  options: { readonly max: number; readonly name?: (key: string) => string | undefined; readonly min?: number },
+) {
+  const name = v.pipe(
+    v.string(),
+    v.rawCheck(({ dataset, addIssue }) => {
+      const problem = dataset.typed ? options.name?.(dataset.value) : undefined;
+      if (problem !== undefined) addIssue({ message: problem });
+    }),
+  );
+  const record = v.record(name, value, (issue) => `expected a map, given ${given(issue.input)}`);
+  return v.pipe(
+    refusingLists(record),
+    v.minEntries(options.min ?? 0, 'is empty'),
+    v.maxEntries(options.max, `has at most ${options.max} entries`),
+  );
+}
+
+/** A map with the given keys and no others; every key that is not among them is an issue of its own. */
+export function map<const E extends v.ObjectEntries>(entries: E): v.StrictObjectSchema<E, undefined> {
+  const known = Object.keys(entries);
+  const lenient = v.object(entries, (issue) =>
+    issue.expected === 'Object' ? `expected a map, given ${given(issue.input)}` : 'is required',
+  );
+  const run: typeof lenient = refusingLists(lenient);
+  // Valibot's strictObject stops at the first unknown key.
+  return {
+    ...v.strictObject(entries),
+    '~run': (dataset, config) => {
+      const input = dataset.value;
+      const parsed = run['~run'](dataset, config);
+      if (typeof input !== 'object' || input === null || Array.isArray(input)) return parsed;
+      for (const [key, value] of Object.entries(input)) {
+        if (Object.hasOwn(entries, key)) continue;
+        const message = laterOptions[key] ?? `unknown key${didYouMean(key, known)}`;
+        const path: [v.ObjectPathItem] = [{ type: 'object', origin: 'key', input: { ...input }, key, value }];
+        // oxlint-disable-next-line no-underscore-dangle -- exported by Valibot for schemas of one's own
+        v._addIssue(v.never(), 'key', parsed, config, { input: key, expected: 'never', message, path });
+      }
+      return parsed;
+    },
+  };
+}
+
+/** To Valibot an array is an object; in a file it is a mistake. */
+function refusingLists<S extends v.GenericSchema>(schema: S): S {
+  const noMap = v.never((issue) => `expected a map, given ${given(issue.input)}`);
+  return {
+    ...schema,
+    '~run': (dataset: v.UnknownDataset, config: v.Config<v.BaseIssue<unknown>>) =>
+      Array.isArray(dataset.value) ? noMap['~run'](dataset, config) : schema['~run'](dataset, config),
+  };
+}
+
+type Described<S extends v.GenericSchema, D> = v.SchemaWithPipe<
+  readonly [v.OptionalSchema<S, D>, v.DescriptionAction<v.InferOutput<v.OptionalSchema<S, D>>, string>]
+>;
+
+/** An option with its description and perhaps a default, written as in the file. */
+export function option<S extends v.GenericSchema>(schema: S, description: string): Described<S, undefined>;
+export function option<S extends v.GenericSchema, const D extends v.InferInput<S>>(
+  schema: S,
+  description: string,
+  fallback: D,
+): Described<S, D>;
+export function option<S extends v.GenericSchema>(schema: S, description: string, fallback?: v.InferInput<S>) {
+  return v.pipe(v.optional(schema, fallback), v.description(description));
+}
+
+/** An option that must be there. */
+export function required<S extends v.GenericSchema>(schema: S, description: string) {
+  return v.pipe(schema, v.description(description));
+}

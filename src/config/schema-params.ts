@@ -1,0 +1,119 @@
+import * as v from 'valibot';
+import { listOf, map, notOneOf, oneOrMany, option, recordOf, required } from './schema-base.ts';
+import { duration, flag, given, numeric, text } from './schema-scalars.ts';
+
+const limit = Number.MAX_SAFE_INTEGER;
+
+function parameterName() {
+  return text({
+    what: 'a parameter name',
+    check: (value) => (value.length > 256 ? 'is longer than 256 characters' : undefined),
+  });
+}
+
+const common = {
+  required: option(flag(), 'A request without it is answered 400.', 'false'),
+  default: option(
+    text({ what: 'text', empty: true }),
+    'Stands in where a request has none; keyed and forwarded like a given value.',
+  ),
+  alias: option(oneOrMany(parameterName(), 20), 'Further names under which the parameter is read.'),
+  secret: option(flag(), 'The value enters the key as a digest and is never shown.', 'false'),
+};
+
+const fold = {
+  fold: option(
+    flag(),
+    'Spellings that differ in case, outer or repeated inner space, or Unicode composition mean the same.',
+    'false',
+  ),
+};
+
+const repeat = {
+  repeat: option(flag(), '`name=a&name=b` means the same as `name=a,b`.', 'false'),
+};
+
+const places = {
+  places: option(
+    numeric({ min: 0, max: 15, whole: true }),
+    'Digits kept after the point, rounded half away from zero. Left out: all of them.',
+  ),
+};
+
+function range(whole: boolean) {
+  const bounds = { min: -limit, max: limit, whole };
+  return {
+    min: option(numeric(bounds), 'The least value; below it 400.'),
+    max: option(numeric(bounds), 'The greatest value; above it 400.'),
+  };
+}
+
+function kind<const T extends string>(type: T, description: string) {
+  return required(
+    v.literal(type, (issue) => `expected ${type}, given ${given(issue.input)}`),
+    description,
+  );
+}
+
+const coordinate = map({ ...places, ...range(false) });
+
+const rules = {
+  text: map({ type: kind('text', 'Any text.'), ...fold, ...common }),
+  integer: map({ type: kind('integer', 'A whole number: `+7` and `007` are 7.'), ...range(true), ...common }),
+  decimal: map({
+    type: kind('decimal', 'A decimal number: `52.520`, `+52.52` and `5252e-2` are 52.52; -0 is 0.'),
+    ...places,
+    ...range(false),
+    ...common,
+  }),
+  date: map({ type: kind('date', 'A day, `2026-11-23`.'), ...common }),
+  datetime: map({
+    type: kind('datetime', 'An instant, `2026-11-23T12:00:00Z` or with an offset.'),
+    floor: option(
+      duration({ min: 1000, max: 7 * 86_400_000 }),
+      'Instants are rounded down to a multiple of this, so that "now" does not make every key new.',
+    ),
+    ...common,
+  }),
+  boolean: map({ type: kind('boolean', 'True or false, in the usual spellings.'), ...common }),
+  enum: map({
+    type: kind('enum', 'One of a few words.'),
+    values: required(listOf(text({ what: 'a word', empty: true }), 1000), 'The words.'),
+    ...fold,
+    ...common,
+  }),
+  set: map({
+    type: kind('set', 'A comma list in which neither order nor repetition matters.'),
+    ...fold,
+    ...repeat,
+    ...common,
+  }),
+  list: map({ type: kind('list', 'A comma list whose order matters.'), ...fold, ...repeat, ...common }),
+  point: map({
+    type: kind('point', 'Latitude and longitude in one value, `52.52,13.41`.'),
+    ...places,
+    lat: option(coordinate, 'Latitude: `places`, `min` (default -90), `max` (default 90).', {}),
+    lon: option(coordinate, 'Longitude: `places`, `min` (default -180), `max` (default 180).', {}),
+    ...repeat,
+    ...common,
+  }),
+};
+
+/** The types of parameters, in the order of the documentation. */
+export const paramTypes = Object.keys(rules);
+
+const paramRule = v.variant('type', Object.values(rules), (issue) =>
+  issue.expected === 'Object'
+    ? `expected a map with a type, given ${given(issue.input)}`
+    : notOneOf(issue.input, paramTypes),
+);
+
+/** Rules by parameter name. */
+export function paramRules() {
+  return recordOf(paramRule, {
+    max: 500,
+    name: (name) => (name.length > 256 ? 'is longer than 256 characters' : undefined),
+  });
+}
+
+export type ParamInput = v.InferOutput<typeof paramRule>;

@@ -1,0 +1,129 @@
+import type * as v from 'valibot';
+import { choice, map, option, recordOf } from './schema-base.ts';
+import { duration, flag, numeric, scalar, secretText, size, text } from './schema-scalars.ts';
+import { nameProblem, parseListen } from './words.ts';
+
+const second = 1000;
+const hour = 3_600_000;
+
+function listen() {
+  return scalar({
+    what: 'host:port',
+    parse: parseListen,
+    json: { type: 'string', 'x-type': 'host:port; port 0 is any free one' },
+  });
+}
+
+const limits = map({
+  maxHeaderBytes: option(
+    size({ min: 1024, max: 2 ** 20 }),
+    'Bytes of a request head, request line and fields together; past it 431.',
+    '16KiB',
+  ),
+  maxHeaderFields: option(numeric({ min: 1, max: 2000, whole: true }), 'Field lines of a request; past it 431.', '100'),
+  maxTargetBytes: option(size({ min: 64, max: 65_536 }), 'Bytes of a request target; past it 414.', '8KiB'),
+  maxBodyBytes: option(
+    size({ min: 0, max: 2 ** 40 }),
+    'Bytes of request content that is relayed (cached routes take none); past it 413.',
+    '10MiB',
+  ),
+  maxConnections: option(
+    numeric({ min: 1, max: 100_000, whole: true }),
+    'Open client connections of a listener; further ones are closed at once.',
+    '1000',
+  ),
+  maxRequestsPerConnection: option(
+    numeric({ min: 0, max: 1_000_000_000, whole: true }),
+    'Requests after which a kept-alive connection is closed; 0: no limit.',
+    '0',
+  ),
+});
+
+const timeouts = map({
+  headers: option(
+    duration({ min: 100, max: hour }),
+    'From connecting, or the first byte of a further request, to the end of its head; past it 408 and the connection closes.',
+    '10s',
+  ),
+  request: option(
+    duration({ min: 100, max: 24 * hour }),
+    'From the first byte of a request to the end of its content.',
+    '5m',
+  ),
+  keepAlive: option(
+    duration({ min: 100, max: hour }),
+    'An idle connection is closed after this long. Keep it above the idle time of a load balancer in front.',
+    '65s',
+  ),
+  send: option(
+    duration({ min: 100, max: hour }),
+    'A response of which the client takes nothing for this long is ended.',
+    '30s',
+  ),
+});
+
+const listener = map({
+  listen: option(listen(), 'Address of this listener.', '127.0.0.1:0'),
+});
+
+/** The listeners of agents. */
+export const serverSchema = map({
+  listen: option(listen(), 'Address of the default listener: the base URL of agents.', '127.0.0.1:8080'),
+  listeners: option(
+    recordOf(listener, { max: 100, name: nameProblem }),
+    'Further listeners by name, for clients whose base URL cannot hold a path: a route with `listener` is asked only there.',
+    {},
+  ),
+  limits: option(limits, 'What a client may send.', {}),
+  timeouts: option(timeouts, 'How long a client may take.', {}),
+  drainDelay: option(
+    duration({ min: 0, max: hour }),
+    'After SIGTERM readiness answers 503 and serving goes on for this long, so that balancers can take note. 5s suits Kubernetes.',
+    '0',
+  ),
+  grace: option(duration({ min: 0, max: hour }), 'After that, requests in flight get this long to end.', '30s'),
+});
+
+/** The listener of operators. */
+export const adminSchema = map({
+  listen: option(listen(), 'Address of the admin listener.', '127.0.0.1:9090'),
+  token: option(
+    secretText(),
+    'Bearer token that admin calls must carry; empty: none. Needed when the listener is not on loopback.',
+    '',
+  ),
+});
+
+/** What the program says of itself. */
+export const logSchema = map({
+  level: option(
+    choice(['debug', 'info', 'warn', 'error', 'silent']),
+    'The least severe lines that are written (JSON, on standard error).',
+    'info',
+  ),
+  requests: option(flag(), 'Whether each request gets a line.', 'false'),
+});
+
+const redis = map({
+  url: option(secretText(), 'Not available in this version: must be empty, which means memory only.', ''),
+  keyPrefix: option(text({ what: 'text' }), 'First part of every key in Redis.', 'forecache'),
+  timeout: option(duration({ min: 1, max: 10 * second }), 'Budget of one Redis operation on the request path.', '50ms'),
+});
+
+/** Where stored responses are kept. */
+export const storeSchema = map({
+  memory: option(
+    map({
+      maxBytes: option(
+        size({ min: 65_536, max: 2 ** 40 }),
+        'Bytes of the memory tier, bodies and bookkeeping together; the least useful responses are evicted past it.',
+        '256MiB',
+      ),
+    }),
+    'The memory tier.',
+    {},
+  ),
+  redis: option(redis, 'The shared tier; a later version brings it.'),
+});
+
+export type ServerInput = v.InferOutput<typeof serverSchema>;

@@ -1,0 +1,85 @@
+import type * as v from 'valibot';
+import { choice, map, option, recordOf, required } from './schema-base.ts';
+import { duration, numeric, scalar, secretText, size, text } from './schema-scalars.ts';
+import { fieldNameProblem, nameProblem, parseOrigin } from './words.ts';
+
+const hour = 3_600_000;
+
+function callDuration() {
+  return duration({ min: 1, max: hour });
+}
+
+function parameterNameProblem(name: string): string | undefined {
+  return name.length > 256 ? 'is longer than 256 characters' : undefined;
+}
+
+const credentials = map({
+  query: option(
+    recordOf(secretText(), { max: 20, name: parameterNameProblem }),
+    'Query parameters, for example `{ apikey: "${EVENTS_API_KEY}" }`. An empty value is not put on.',
+    {},
+  ),
+  headers: option(
+    recordOf(secretText(), { max: 20, name: fieldNameProblem }),
+    'Request fields, for example `{ authorization: "Bearer ${TOKEN}" }`. An empty value is not put on.',
+    {},
+  ),
+});
+
+const upstream = map({
+  origin: required(
+    scalar({
+      what: 'http://host[:port] or https://host[:port]',
+      parse: parseOrigin,
+      json: { type: 'string', pattern: '^https?://[^/?#@]+/?$|\\$\\{', 'x-type': 'http(s)://host[:port]' },
+    }),
+    'Where this API is. Requests carry its host, whatever host the agent named.',
+  ),
+  timeout: option(
+    callDuration(),
+    'The most that a call may take; the default of `headersTimeout`, `bodyTimeout` and `totalTimeout`.',
+    '10s',
+  ),
+  connectTimeout: option(callDuration(), 'The most that connecting may take, name lookup and TLS included.', '3s'),
+  headersTimeout: option(callDuration(), 'From the request sent to the response head. Default: `timeout`.'),
+  bodyTimeout: option(callDuration(), 'Between two pieces of a body. Default: `timeout`.'),
+  totalTimeout: option(
+    callDuration(),
+    'From the start of a call to the end of a body that is to be stored. Default: `timeout`.',
+  ),
+  maxConnections: option(
+    numeric({ min: 1, max: 10_000, whole: true }),
+    'Connections open at once; further calls wait. Keep it small for APIs that limit calls under way.',
+    '64',
+  ),
+  maxHeaderBytes: option(size({ min: 1024, max: 2 ** 20 }), 'Bytes of a response head; past it 502.', '16KiB'),
+  maxBodyBytes: option(
+    size({ min: 1024, max: 2 ** 40 }),
+    'Bytes of a response body, as sent and decoded; past it the answer is cut off, streamed or not.',
+    '256MiB',
+  ),
+  acceptEncoding: option(
+    choice(['gzip', 'identity']),
+    'The content coding that cached routes ask for (unless they honour `Vary`); clients get one that they accept.',
+    'gzip',
+  ),
+  credentials: option(
+    credentials,
+    'Secrets that the proxy puts on. What a client sends under these names, in whatever case, is dropped; no key, log, metric or answer shows them.',
+    {},
+  ),
+  fields: option(
+    recordOf(text({ what: 'a field value', empty: true }), { max: 50, name: fieldNameProblem }),
+    'Request fields that every call carries, for example a `user-agent` with a contact address.',
+    {},
+  ),
+  caFile: option(
+    text({ what: 'a path' }),
+    "PEM file of certificate authorities to trust for this origin beside the system's; relative to this file.",
+  ),
+});
+
+/** The APIs behind the proxy. */
+export const upstreamsSchema = recordOf(upstream, { max: 1000, min: 1, name: nameProblem });
+
+export type UpstreamInput = v.InferOutput<typeof upstream>;
