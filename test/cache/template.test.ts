@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { checkTemplate, expandTemplate, usesLocation } from '../../src/cache/template.ts';

@@ -1,0 +1,110 @@
+import type { WarmConfig, WarmJob } from '../core/config.ts';
+import { ok, type Result } from '../core/problem.ts';
+import type { RouteTable } from '../core/route-table.ts';
+import { createLimiter, type Limiter } from './limiter.ts';
+import type { WarmItem, WarmReport, WarmRequest } from './operations.ts';
+import type { Background, Clock, Observer, Sha256 } from './ports.ts';
+import type { Refresher, RefreshOutcome } from './refresher.ts';
+import { JobTimers } from './warm-timers.ts';
+import { planJob, planRequest, type PlannedWarm } from './warm-plan.ts';
+import { warmTarget } from './warm-target.ts';
+
+export interface WarmerParts {
+  readonly config: WarmConfig;
+  readonly table: RouteTable;
+  readonly refresher: Refresher;
+  readonly observer: Pick<Observer, 'warm'>;
+  readonly clock: Clock;
+  readonly background: Background;
+  readonly sha256: Sha256;
+  /** 0 up to but not 1, for jitter. */
+  readonly random: () => number;
+}
+
+export interface Warmer {
+  /** Runs each job soon, moved by a random part of its jitter, and then at its interval. */
+  start(): void;
+  /** No job begins after this; what is under way ends with the background's signal. */
+  stop(): void;
+  /**
+   * Fetches ahead what an operator names. Refused with a 400 for an unknown route, for too many requests, and for
+   * locations when no job uses one; requests that fail are in the report and stop no others.
+   */
+  run(request: WarmRequest): Promise<Result<WarmReport>>;
+}
+
+/** All jobs and calls share one limit of fetches at once, `config.concurrency`. */
+export function createWarmer(parts: WarmerParts): Warmer {
+  const { config, table, clock, background } = parts;
+  const limited = createLimiter(config.concurrency);
+  const timers = new JobTimers({ jobs: config.jobs, clock, random: parts.random, run: runJob });
+
+  function runJob(job: WarmJob, ended: () => void): void {
+    background.run(`warm ${job.name}`, async (signal) => {
+      try {
+        const planned = planJob(table, job, config.locations, clock.nowMs());
+        await warmAll(parts, limited, { job: job.name, planned }, signal);
+      } finally {
+        ended();
+      }
+    });
+  }
+
+  async function run(request: WarmRequest): Promise<Result<WarmReport>> {
+    const planned = planRequest(table, config, request, clock.nowMs());
+    if (!planned.ok) return planned;
+    const { promise, resolve, reject } = Promise.withResolvers<WarmReport>();
+    const work = { job: 'api', planned: planned.value };
+    // The background owns the work, so that stopping ends it; whoever asked only waits for its report.
+    background.run('warm by request', (signal) => warmAll(parts, limited, work, signal).then(resolve, reject));
+    return ok(await promise);
+  }
+
+  return { start: () => timers.start(), stop: () => timers.stop(), run };
+}
+
+interface WarmWork {
+  /** The job's name; `api` for an operator's call. */
+  readonly job: string;
+  readonly planned: readonly PlannedWarm[];
+}
+
+async function warmAll(
+  parts: WarmerParts,
+  limited: Limiter,
+  { job, planned }: WarmWork,
+  signal: AbortSignal,
+): Promise<WarmReport> {
+  const startMs = parts.clock.monotonicMs();
+  const items = await Promise.all(planned.map((one) => warmOne(parts, limited, one, signal)));
+  const count = (result: WarmItem['result']): number => items.filter((item) => item.result === result).length;
+  const counts = { fetched: count('fetched'), reused: count('reused'), failed: count('failed') };
+  const durationMs = parts.clock.monotonicMs() - startMs;
+  parts.observer.warm({ job, ...counts, durationMs });
+  return { ...counts, durationMs, items };
+}
+
+async function warmOne(
+  parts: WarmerParts,
+  limited: Limiter,
+  { route, values }: PlannedWarm,
+  signal: AbortSignal,
+): Promise<WarmItem> {
+  const failed = { route: route.name, result: 'failed' } as const;
+  if (!values.ok) return { ...failed, url: route.match, detail: values.error };
+  const target = warmTarget(parts, route, values.value);
+  if (!target.ok) return { ...failed, url: target.error.url, detail: target.error.detail };
+  const { keyed } = target.value;
+  const input = { route, keyed, purpose: 'warm', reuseAbove: parts.config.reuseAbove } as const;
+  const outcome = await limited(async () => (signal.aborted ? stopping : await parts.refresher.refresh(input, signal)));
+  const { result, status, detail } = outcome;
+  return {
+    url: keyed.url,
+    route: route.name,
+    result,
+    ...(status === undefined ? {} : { status }),
+    ...(detail === undefined ? {} : { detail }),
+  };
+}
+
+const stopping: RefreshOutcome = { result: 'failed', status: undefined, detail: 'the proxy is stopping' };

@@ -1,0 +1,28 @@
+import { ok, refused, type Result } from '../core/problem.ts';
+import type { ExplainInput } from './io.ts';
+
+export interface ExplainOptions {
+  readonly config?: string;
+  readonly method?: string;
+  /** `name: value` each. */
+  readonly header?: readonly string[];
+}
+
+/** The body of `POST /api/explain`; the error is a sentence. */
+export function explainBody(url: string, options: ExplainOptions): Result<ExplainInput, string> {
+  const { header = [] } = options;
+  const headers: Record<string, string> = Object.create(null);
+  for (const line of header) {
+    const colon = line.indexOf(':');
+    if (colon < 1) return refused(`a header is written 'name: value', not ${line}`);
+    const name = line.slice(0, colon).trim().toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    // Lines of one field combine as in a request (RFC 9110 §5.3).
+    headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+  }
+  return ok({
+    url,
+    ...(options.method === undefined ? {} : { method: options.method }),
+    ...(header.length === 0 ? {} : { headers }),
+  });
+}
