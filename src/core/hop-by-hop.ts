@@ -63,7 +63,7 @@ const perExchange: ReadonlySet<string> = new Set([
 const rateLimit = /^(?:x-)?(?:[a-z0-9]+-)*(?:rate-?limit|quota)(?:$|-)|^x-weatherapi-qpm-left$/;
 
 /** True for fields that tell a caller how much of its quota is left: from store they are wrong for everybody. */
-export function isRateLimitField(name: string): boolean {
+function isRateLimitField(name: string): boolean {
   return name.length <= 128 && rateLimit.test(name);
 }
 
