@@ -9,10 +9,12 @@ import { createPurger } from './cache/purge.ts';
 import { createRefresher } from './cache/refresh.ts';
 import { createPurgeSchedule } from './cache/schedule.ts';
 import { createWarmer } from './cache/warm.ts';
+import type { Clock } from './cache/ports.ts';
 import type { Config } from './core/config.ts';
 import { nextCronRunMs } from './cron.ts';
 import { combineObservers } from './log/combine-observers.ts';
 import { createLog, type Log } from './log/log.ts';
+import { createLogObserver } from './log/observe.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { routeTableOf, sha256 } from './offline.ts';
 import { type BoundListener, createDataServer, type DataServer } from './server/data-server.ts';
@@ -34,18 +36,22 @@ export interface App {
   stop(): Promise<void>;
 }
 
+export interface AppOptions {
+  /** Tests move it; everything that measures or waits takes it from here. */
+  readonly clock?: Clock;
+}
+
 type State = 'starting' | 'ready' | 'draining';
 
 /**
  * The composition root: builds everything in order, binds the listeners, gives up cleanly where one cannot be bound.
  * No state outside of what it returns: two apps run in one process.
  */
-export async function createApp(config: Config): Promise<App> {
+export async function createApp(config: Config, { clock = systemClock }: AppOptions = {}): Promise<App> {
   await using stack = new AsyncDisposableStack();
   let state: State = 'starting';
-  const log = createLog(config.log);
-  stack.defer(() => log.flush());
-  const parts = buildParts(config, log, stack);
+  const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
+  const parts = buildParts({ config, log, stack, clock });
   const admin = buildAdmin(config, parts, () => state);
   stack.defer(() => admin.close());
   const adminAddress = await admin.listen();
@@ -62,10 +68,18 @@ export async function createApp(config: Config): Promise<App> {
     async stop() {
       if (state === 'draining') return;
       state = 'draining';
-      await shutDown(config, { server, log, ...parts });
+      await shutDown(config, { server, ...parts });
       await owned.disposeAsync();
     },
   };
+}
+
+/** What the parts are built on. */
+interface Ground {
+  readonly config: Config;
+  readonly log: Log;
+  readonly stack: AsyncDisposableStack;
+  readonly clock: Clock;
 }
 
 /** Everything between the listeners. */
@@ -82,8 +96,7 @@ interface Parts {
   readonly log: Log;
 }
 
-function buildParts(config: Config, log: Log, stack: AsyncDisposableStack): Parts {
-  const clock = systemClock;
+function buildParts({ config, log, stack, clock }: Ground): Parts {
   const table = routeTableOf(config);
   const metrics: Metrics = stack.use(
     createMetrics({
@@ -94,14 +107,16 @@ function buildParts(config: Config, log: Log, stack: AsyncDisposableStack): Part
       storeStats: () => store.stats(),
     }),
   );
-  const observer = combineObservers([metrics.observer, log.observer]);
+  const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
   const purgeLog = createLocalPurgeLog({ clock, instanceId: randomUUID() });
   const routeLimits = new Map(config.routes.map((route) => [route.name, route.maxKeys]));
   const store: MemoryStore = stack.use(
     createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock }),
   );
   const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version }));
-  const background = new BackgroundWork((name, error) => log.error({ work: name, error }, 'background work failed'));
+  const background = new BackgroundWork((name, error) =>
+    log.error({ work: name, error: describe(error) }, 'background work failed'),
+  );
   const deps = {
     table,
     store,
@@ -133,9 +148,9 @@ function buildParts(config: Config, log: Log, stack: AsyncDisposableStack): Part
     purger,
     clock,
     background,
-    onRefused: (entry, problem) => log.error({ cron: entry.cron, problem }, 'scheduled purge refused'),
+    onRefused: (entry, problem) => log.error({ cron: entry.cron, problem: problem.detail }, 'scheduled purge refused'),
   });
-  const relay = stack.use(createRelay({ upstreams: config.upstreams, clock, observer, version }));
+  const relay = stack.use(createRelay({ upstreams: config.upstreams, clock }));
   return {
     metrics,
     store,
@@ -186,16 +201,13 @@ function buildDataServer(config: Config, parts: Parts): DataServer {
     relay,
     observer: deps.observer,
     clock: deps.clock,
-    onBug: (error) => log.error({ error }, 'a request failed inside the proxy'),
+    onBug: (error) => log.error({ error: describe(error) }, 'a request failed inside the proxy'),
   });
   return createDataServer({ config: config.server, handler, observer: deps.observer, clock: deps.clock });
 }
 
 /** The reverse of the start, with the deadlines of the config; the admin listener outlives it for the last scrape. */
-async function shutDown(
-  config: Config,
-  parts: Parts & { readonly server: DataServer; readonly log: Log },
-): Promise<void> {
+async function shutDown(config: Config, parts: Parts & { readonly server: DataServer }): Promise<void> {
   const { server, background, warmer, schedule, deps, log } = parts;
   log.info({ drainDelayMs: config.server.drainDelayMs, graceMs: config.server.graceMs }, 'draining');
   warmer.stop();
@@ -216,4 +228,18 @@ const BACKGROUND_DEADLINE_MS = 2_000;
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms));
+}
+
+/** A bug's own words and where it happened; the log masks what is secret. */
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** What must never be written, wherever it turns up. */
+function secretsOf(config: Config): readonly string[] {
+  const credentials = [...config.upstreams.values()].flatMap((upstream) => [
+    ...upstream.credentials.query.values(),
+    ...upstream.credentials.headers.values(),
+  ]);
+  return config.admin.token === undefined ? credentials : [config.admin.token, ...credentials];
 }

@@ -1,7 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
-import type { Handled } from '../cache/handled.ts';
+import type { Handled, RelayDecision } from '../cache/handled.ts';
 import type { Clock, MaybePromise, Observer, ProxyResponse, ResponseMeta } from '../cache/ports.ts';
 import { problemReply } from '../cache/problem-reply.ts';
 import type { ServerConfig } from '../core/config.ts';
@@ -210,6 +210,7 @@ export class ExchangeHandler {
 
   #recordRelayed(transit: Transit, handled: Extract<Handled, { kind: 'relay' }>, result: RelayResult): void {
     const { relay } = handled;
+    this.#recordCall(transit, relay, result);
     let outcome: ResponseMeta['outcome'] = 'relayed';
     if (result.aborted) outcome = 'aborted';
     else if (result.problem !== undefined) outcome = result.status < 500 ? 'rejected' : 'error';
@@ -223,6 +224,19 @@ export class ExchangeHandler {
       url: relay.url,
     };
     this.#record(transit, meta, { status: result.status, bytes: result.bytesSent });
+  }
+
+  /** A relayed request is an upstream call too, unless the relay refused it itself. */
+  #recordCall(transit: Transit, relay: RelayDecision, result: RelayResult): void {
+    if (result.problem !== undefined && result.failure === undefined) return;
+    this.#options.observer.upstreamCall({
+      upstream: relay.route.upstream,
+      route: relay.route.name,
+      purpose: 'interactive',
+      status: result.failure === undefined ? result.status : undefined,
+      failure: result.failure,
+      durationMs: this.#options.clock.monotonicMs() - transit.startedMs,
+    });
   }
 
   #record(transit: Transit, meta: ResponseMeta, sent: { readonly status: number; readonly bytes: number }): void {
