@@ -1,0 +1,240 @@
+import type {
+  Clock,
+  ListFilter,
+  Observer,
+  PurgeCounter,
+  PutOutcome,
+  ResponseStore,
+  StoredSummary,
+  StoreInspector,
+  StoreRead,
+  StoreStats,
+} from '../cache/ports.ts';
+import type { StoredItem } from '../core/stored-response.ts';
+import { sizeOfItem, withOwnBody } from './item-size.ts';
+import { summaryOf } from './memory-index.ts';
+import { MemoryTable } from './memory-table.ts';
+import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
+import { Reaper } from './reaper.ts';
+import { runInSlices } from './slices.ts';
+import { StoredRecord } from './stored-record.ts';
+
+export interface MemoryStoreOptions {
+  /** Bodies and bookkeeping together. */
+  readonly maxBytes: number;
+  /** Route → responses and Vary markers of it at most; routes that are not named have no limit of their own. */
+  readonly routeLimits: ReadonlyMap<string, number>;
+  readonly purgeLog: TrackedPurgeLog;
+  readonly clock: Clock;
+  /** Hears `maxKeys` for each response evicted by its route's limit, `store.memory.maxBytes` for each refused as too large. */
+  readonly observer?: Pick<Observer, 'limit'>;
+}
+
+/** The memory tier (L1). All but `count` is synchronous. */
+export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
+  return new MemoryStore(options);
+}
+
+/** See {@link createMemoryStore}. */
+export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter, Disposable {
+  readonly tier = 'memory';
+  readonly #clock: Clock;
+  readonly #log: TrackedPurgeLog;
+  readonly #follower: PurgeFollower;
+  readonly #reaper: Reaper;
+  readonly #table: MemoryTable;
+  /** Scopes whose members wait to be looked through. */
+  #waiting = new Set<string>();
+  /** Records last checked before this version of the log cannot be judged any more. */
+  #lostBefore = 0;
+
+  constructor(options: MemoryStoreOptions) {
+    this.#clock = options.clock;
+    this.#log = options.purgeLog;
+    this.#table = new MemoryTable(options);
+    this.#reaper = new Reaper({ clock: options.clock, sweep: () => this.#sweep() });
+    this.#follower = options.purgeLog.follow((event) => {
+      this.#hear(event);
+    });
+  }
+
+  get(key: string): StoreRead | undefined {
+    const record = this.#usable(key);
+    if (record === undefined) return undefined;
+    record.hits += 1;
+    if (record.frequency < 3) record.frequency += 1;
+    return record.read;
+  }
+
+  peek(key: string): StoreRead | undefined {
+    return this.#usable(key)?.read;
+  }
+
+  put(item: StoredItem): PutOutcome {
+    if (!this.#log.isValid(item)) return 'purged';
+    const owned = withOwnBody(item);
+    const sizeBytes = sizeOfItem(owned);
+    if (!this.#table.fits(sizeBytes)) return 'too-large';
+    const record = new StoredRecord(owned, sizeBytes, this.#log.version);
+    const staleSinceMs = this.#log.softPurgedAtMs(item);
+    if (staleSinceMs !== undefined) record.markStale(staleSinceMs);
+    this.#table.put(record);
+    this.#reaper.expectExpiry(record.retainUntilMs);
+    return 'stored';
+  }
+
+  invalidate(key: string): boolean {
+    const record = this.#usable(key);
+    if (record === undefined) return false;
+    if (record.item.kind === 'vary') this.#dropVariants(record);
+    this.#table.drop(record, 'invalidated');
+    return true;
+  }
+
+  list(filter: ListFilter): readonly StoredSummary[] {
+    const summaries: StoredSummary[] = [];
+    const scope =
+      filter.tag === undefined ? (filter.route === undefined ? 'all' : `r:${filter.route}`) : `t:${filter.tag}`;
+    for (const record of this.#table.index.inScope(scope)) {
+      if (summaries.length >= filter.limit) break;
+      if (record === undefined || (filter.route !== undefined && record.item.route !== filter.route)) continue;
+      if (this.#isLive(record) && record.item.kind === 'response') summaries.push(summaryOf(record));
+    }
+    return summaries;
+  }
+
+  summary(key: string): StoredSummary | undefined {
+    const record = this.#usable(key);
+    return record === undefined ? undefined : summaryOf(record);
+  }
+
+  stats(): StoreStats {
+    return this.#table.stats();
+  }
+
+  /** Names held by the indexes and eviction order, for tests of leaks: all 0 when nothing is stored. */
+  sizes(): Readonly<Record<string, number>> {
+    return this.#table.sizes();
+  }
+
+  async count(scopes: readonly string[]): Promise<number> {
+    const [scope] = scopes;
+    if (scope !== undefined && scopes.length === 1 && !this.#reaper.busy) {
+      const quick = this.#table.index.quickCount(scope, this.#clock.nowMs());
+      if (quick !== undefined) return quick;
+    }
+    // Only a response that several scopes may cover has to be remembered.
+    const seen = scopes.length > 1 ? new Set<StoredRecord>() : undefined;
+    const tally = { responses: 0 };
+    await runInSlices(this.#countSteps(scopes, seen, tally), this.#clock);
+    return tally.responses;
+  }
+
+  /** Stops timers and lets go of everything: without its place in the log it could not tell what is purged. */
+  [Symbol.dispose](): void {
+    this.#table.dropAll();
+    this.#reaper[Symbol.dispose]();
+    this.#follower.close();
+  }
+
+  *#countSteps(
+    scopes: readonly string[],
+    seen: Set<StoredRecord> | undefined,
+    tally: { responses: number },
+  ): Generator<void> {
+    for (const scope of scopes) {
+      for (const record of this.#table.index.inScope(scope)) {
+        yield;
+        if (record?.item.kind !== 'response' || seen?.has(record) === true || !this.#isLive(record)) continue;
+        tally.responses += 1;
+        seen?.add(record);
+      }
+    }
+  }
+
+  #usable(key: string): StoredRecord | undefined {
+    const record = this.#table.index.get(key);
+    if (record === undefined) return undefined;
+    if (record.retainUntilMs <= this.#clock.nowMs()) this.#table.drop(record, 'retention');
+    else if (record.checkedVersion === this.#log.version || this.#check(record)) return record;
+    else this.#table.drop(record, 'purge');
+    return undefined;
+  }
+
+  /** As {@link #usable}, without a drop: for walks through the indexes. */
+  #isLive(record: StoredRecord): boolean {
+    if (record.retainUntilMs <= this.#clock.nowMs()) return false;
+    return record.checkedVersion === this.#log.version || this.#check(record);
+  }
+
+  /** False where a hard purge covers it. Notes soft ones. */
+  #check(record: StoredRecord): boolean {
+    if (record.checkedVersion < this.#lostBefore || this.#log.isPurged(record.item)) return false;
+    const staleSinceMs = this.#log.softPurgedAtMs(record.item);
+    if (staleSinceMs !== undefined) record.markStale(staleSinceMs);
+    record.checkedVersion = this.#log.version;
+    return true;
+  }
+
+  /** Everything of the marker's URL and route: its variants, at worst also those of another value of a keyed field. */
+  #dropVariants(marker: StoredRecord): void {
+    for (const record of this.#table.index.inScope(`u:${marker.item.url}`)) {
+      if (record !== undefined && record !== marker && record.item.route === marker.item.route) {
+        this.#table.drop(record, 'invalidated');
+      }
+    }
+  }
+
+  #hear(event: PurgeEvent): void {
+    if (event.kind === 'floor') {
+      this.#lostBefore = event.version;
+      this.#reaper.clear();
+      this.#waiting.clear();
+      this.#lookThrough('all', event.version);
+    } else if (!event.purge.soft && event.purge.scopes.includes('all')) {
+      this.#dropAll(event.version);
+    } else {
+      for (const scope of event.purge.scopes) this.#lookThrough(scope, event.version);
+    }
+  }
+
+  /**
+   * All that is stored was checked before this purge, so all of it goes, at once and without a walk. The sweeper's timer
+   * stays: it finds little to do.
+   */
+  #dropAll(version: number): void {
+    this.#table.dropAll();
+    this.#reaper.clear();
+    this.#waiting.clear();
+    this.#follower.settled(version);
+  }
+
+  /** Checks all members of the scope in the background; those already waiting to be checked will see this purge too. */
+  #lookThrough(scope: string, version: number): void {
+    if (this.#waiting.has(scope)) return;
+    this.#waiting.add(scope);
+    this.#reaper.add(this.#lookThroughSteps(scope), () => {
+      // Another scope of this very purge may still wait, none of an earlier one.
+      this.#follower.settled(this.#reaper.busy ? version - 1 : this.#log.version);
+    });
+  }
+
+  *#lookThroughSteps(scope: string): Generator<void> {
+    this.#waiting.delete(scope);
+    for (const record of this.#table.index.inScope(scope)) {
+      yield;
+      if (record === undefined || record.checkedVersion === this.#log.version || this.#check(record)) continue;
+      this.#table.drop(record, 'purge');
+    }
+  }
+
+  *#sweep(): Generator<void, number, void> {
+    let earliestMs = Number.POSITIVE_INFINITY;
+    for (const record of this.#table.index.values()) {
+      yield;
+      if (record.retainUntilMs <= this.#clock.nowMs()) this.#table.drop(record, 'retention');
+      else earliestMs = Math.min(earliestMs, record.retainUntilMs);
+    }
+    return earliestMs;
+  }
+}

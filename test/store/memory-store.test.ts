@@ -1,0 +1,402 @@
+import { describe, expect, test } from 'vitest';
+import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
+import { responseOverheadBytes, sizeOfItem } from '../../src/store/item-size.ts';
+import { createMemoryStore } from '../../src/store/memory-store.ts';
+import { responseStoreContract } from '../contract/response-store.suite.ts';
+import { FakeClock } from '../support/clock.ts';
+import type { ItemTraits } from '../support/stored-items.ts';
+import { ownBytes, storedResponse, varyMarker } from '../support/stored-items.ts';
+
+interface Sizes {
+  readonly maxBytes?: number;
+  readonly routeLimits?: ReadonlyMap<string, number>;
+}
+
+function setUp(sizes: Sizes = {}) {
+  const clock = new FakeClock();
+  const purgeLog = createLocalPurgeLog({ clock, instanceId: 'test-instance' });
+  const limits: string[] = [];
+  const store = createMemoryStore({
+    maxBytes: sizes.maxBytes ?? 16 * 1024 * 1024,
+    routeLimits: sizes.routeLimits ?? new Map(),
+    purgeLog,
+    clock,
+    observer: { limit: (option) => limits.push(option) },
+  });
+  const response = (traits: Partial<ItemTraits> = {}) =>
+    storedResponse({ position: purgeLog.position(), nowMs: clock.nowMs(), ...traits });
+  const purge = async (scope: string, soft = false) => purgeLog.append({ scopes: [scope], soft });
+  return { clock, purgeLog, store, limits, response, purge };
+}
+
+responseStoreContract('the memory tier', async () => {
+  const { clock, purgeLog, store } = setUp();
+  return {
+    clock,
+    purgeLog,
+    store,
+    close: async () => {
+      store[Symbol.dispose]();
+    },
+  };
+});
+
+const nothing = { keys: 0, urls: 0, routes: 0, tags: 0, lanes: 0, bytes: 0 };
+
+describe('the memory tier looks things up without waiting', () => {
+  test('get, peek, put and invalidate answer values, not promises', () => {
+    const { store, response } = setUp();
+    const item = response();
+    expect(store.put(item)).toBe('stored');
+    expect(store.get(item.key)?.item).toBe(item);
+    expect(store.peek(item.key)?.item).toBe(item);
+    expect(store.invalidate(item.key)).toBe(true);
+  });
+
+  test('reads of one stored response are one object, made once', () => {
+    const { store, response } = setUp();
+    const item = response();
+    store.put(item);
+    expect(store.get(item.key)).toBe(store.get(item.key));
+  });
+
+  test('a read in hand does not change when a soft purge comes', async () => {
+    const { store, response, purge } = setUp();
+    const item = response();
+    store.put(item);
+    const before = store.get(item.key);
+    await purge('all', true);
+    expect(store.get(item.key)?.staleSinceMs).toBeDefined();
+    expect(before?.staleSinceMs).toBeUndefined();
+  });
+
+  test('a body that owns its memory is not copied, a small view is', () => {
+    const { store, response } = setUp();
+    const own = response({ key: 'r|/own', body: ownBytes('x'.repeat(5000)) });
+    const view = response({ key: 'r|/view', body: Buffer.alloc(65_536).subarray(0, 5000) });
+    store.put(own);
+    store.put(view);
+    const stored = [store.get('r|/own'), store.get('r|/view')].map((read) => read?.item);
+    expect(stored[0]).toBe(own);
+    expect(stored[1]?.kind === 'response' && stored[1].body.buffer.byteLength).toBe(5000);
+  });
+});
+
+describe('bytes', () => {
+  test('count bodies, text and bookkeeping', () => {
+    const { response } = setUp();
+    const small = sizeOfItem(response({ body: ownBytes('x') }));
+    expect(small).toBeGreaterThan(responseOverheadBytes);
+    expect(sizeOfItem(response({ body: ownBytes('x'.repeat(1001)) })) - small).toBe(1000);
+    expect(sizeOfItem(response({ body: ownBytes('x'), tags: [] }))).toBeLessThan(small);
+  });
+
+  test('a tier never holds more than its bytes, whatever sizes come', () => {
+    const { store, response } = setUp({ maxBytes: 200_000 });
+    for (let index = 0; index < 2000; index += 1) {
+      store.put(response({ key: `r|/${index}`, body: Buffer.allocUnsafeSlow((index * 7919) % 30_000) }));
+      expect(store.stats().bytes).toBeLessThanOrEqual(200_000);
+    }
+    expect(store.stats().evictedCapacity).toBeGreaterThan(1900);
+  });
+
+  test('an item of exactly the tier fits, one byte more is refused, counted, and evicts nothing', () => {
+    const probe = setUp();
+    const item = probe.response({ body: Buffer.allocUnsafeSlow(1000) });
+    const exact = setUp({ maxBytes: sizeOfItem(item) });
+    expect(exact.store.put(item)).toBe('stored');
+    const over = probe.response({ key: item.key, body: Buffer.allocUnsafeSlow(1001) });
+    expect(exact.store.put(over)).toBe('too-large');
+    expect(exact.store.stats()).toMatchObject({ refusedTooLarge: 1, evictedCapacity: 0, responses: 1 });
+    expect(exact.limits).toEqual(['store.memory.maxBytes']);
+  });
+
+  test('the size in a summary is what the tier counts', () => {
+    const { store, response } = setUp();
+    store.put(response({ key: 'r|/a' }));
+    store.put(response({ key: 'r|/b', tags: [], body: ownBytes('longer body') }));
+    const sizes = store.list({ limit: 10 }).map((summary) => summary.sizeBytes);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(store.stats().bytes);
+  });
+});
+
+describe('eviction', () => {
+  test('a flood of keys that are asked once leaves a hot set its hits', () => {
+    const { store, response } = setUp({ maxBytes: 4_000_000 });
+    const hot = Array.from({ length: 200 }, (_, index) => `r|/hot/${index}`);
+    const ask = (key: string) => {
+      if (store.get(key) !== undefined) return true;
+      store.put(response({ key }));
+      return false;
+    };
+    for (let round = 0; round < 5; round += 1) hot.forEach(ask);
+    let hits = 0;
+    let asked = 0;
+    for (let flood = 0; flood < 40_000; flood += 1) {
+      ask(`r|/flood/${flood}`);
+      if (flood % 4 !== 0) continue;
+      asked += 1;
+      if (ask(hot[(flood / 4) % hot.length] ?? '')) hits += 1;
+    }
+    expect(store.stats().evictedCapacity).toBeGreaterThan(30_000);
+    expect(hits / asked).toBeGreaterThan(0.95);
+  });
+
+  test('a refreshed response keeps the standing of its key', () => {
+    const { store, response } = setUp({ maxBytes: 400_000 });
+    const ask = (key: string) => store.get(key) ?? store.put(response({ key }));
+    for (let round = 0; round < 5; round += 1) ask('r|/hot');
+    for (let flood = 0; flood < 1000; flood += 1) ask(`r|/flood/a/${flood}`);
+    store.put(response({ key: 'r|/hot', body: ownBytes('fresh') }));
+    for (let flood = 0; flood < 1000; flood += 1) ask(`r|/flood/b/${flood}`);
+    expect(store.get('r|/hot')).toBeDefined();
+  });
+
+  test('with everything in use one put still ends soon, and evicts', () => {
+    const { store, response } = setUp({ maxBytes: 7_000_000 });
+    for (let index = 0; index < 4000; index += 1) {
+      store.put(response({ key: `r|/${index}` }));
+      for (let use = 0; use < 3; use += 1) store.get(`r|/${index}`);
+    }
+    const before = store.stats();
+    for (let index = 0; index < 4000; index += 1) for (let use = 0; use < 3; use += 1) store.get(`r|/${index}`);
+    store.put(response({ key: 'r|/one-more', body: Buffer.allocUnsafeSlow(1_000_000) }));
+    expect(store.stats().evictedCapacity).toBeGreaterThan(before.evictedCapacity);
+    expect(store.stats().bytes).toBeLessThanOrEqual(7_000_000);
+  });
+
+  test('a route past its limit evicts from itself alone, and is counted', () => {
+    const { store, response, limits } = setUp({ routeLimits: new Map([['flooded', 50]]) });
+    for (let index = 0; index < 20; index += 1) store.put(response({ key: `calm|/${index}`, route: 'calm' }));
+    for (let index = 0; index < 500; index += 1) store.put(response({ key: `flooded|/${index}`, route: 'flooded' }));
+    expect(store.list({ route: 'calm', limit: 1000 })).toHaveLength(20);
+    expect(store.list({ route: 'flooded', limit: 1000 })).toHaveLength(50);
+    expect(store.stats()).toMatchObject({ evictedRouteLimit: 450, evictedCapacity: 0 });
+    expect(limits).toHaveLength(450);
+    expect(new Set(limits)).toEqual(new Set(['maxKeys']));
+  });
+
+  test('a route at its limit keeps what is in use when a scan comes', () => {
+    const { store, response } = setUp({ routeLimits: new Map([['r', 100]]) });
+    const ask = (key: string) => store.get(key) ?? store.put(response({ key, route: 'r' }));
+    for (let round = 0; round < 4; round += 1) for (let index = 0; index < 30; index += 1) ask(`r|/hot/${index}`);
+    for (let scan = 0; scan < 2000; scan += 1) ask(`r|/scan/${scan}`);
+    const kept = Array.from({ length: 30 }, (_, index) => store.peek(`r|/hot/${index}`)).filter(Boolean);
+    expect(kept).toHaveLength(30);
+  });
+
+  test('replacing a response at the limit of its route evicts nothing', () => {
+    const { store, response } = setUp({ routeLimits: new Map([['weather-forecast', 1]]) });
+    store.put(response());
+    store.put(response());
+    expect(store.stats()).toMatchObject({ evictedRouteLimit: 0, responses: 1 });
+  });
+});
+
+describe('the indexes leak nothing', () => {
+  test.each(['invalidate', 'hard purge', 'purge of everything', 'retention', 'route limit', 'capacity'])(
+    'after removal by %s every map is empty',
+    async (way) => {
+      const limit = way === 'route limit' ? new Map([['r', 1]]) : new Map<string, number>();
+      const { store, response, purge, clock, purgeLog } = setUp({
+        maxBytes: way === 'capacity' ? 10_000 : 16_000_000,
+        routeLimits: limit,
+      });
+      for (let index = 0; index < 300; index += 1) {
+        const tags = [`n:${index % 7}`, `n:${index % 7}`, `one:${index}`, 'x', 'y', 'z', `w:${index % 3}`];
+        const traits = { key: `r|/${index}`, url: `/${index % 50}`, route: 'r', tags, retainMs: 60_000 };
+        store.put(index % 10 === 0 ? varyMarker({ ...traits, ...now(clock, purgeLog) }) : response(traits));
+      }
+      if (way === 'hard purge') await purge('t:x');
+      else if (way === 'purge of everything') await purge('all');
+      else if (way === 'retention') clock.advance(60_000 + 60_000);
+      else for (let index = 0; index < 300; index += 1) store.invalidate(`r|/${index}`);
+      clock.advance(100);
+      expect(store.sizes()).toEqual(nothing);
+      expect(store.stats()).toMatchObject({ responses: 0, bytes: 0, tags: 0 });
+    },
+  );
+});
+
+function now(clock: FakeClock, purgeLog: ReturnType<typeof createLocalPurgeLog>) {
+  return { nowMs: clock.nowMs(), position: purgeLog.position() };
+}
+
+describe('background removal', () => {
+  test('a purge frees memory in slices: the work of one turn is bounded', async () => {
+    const { store, response, purge, clock } = setUp({ maxBytes: 64_000_000 });
+    for (let index = 0; index < 10_000; index += 1) store.put(response({ key: `r|/${index}`, tags: ['t'] }));
+    await purge('t:t');
+    expect(store.stats().responses).toBe(10_000);
+    expect(store.get('r|/5')).toBeUndefined();
+    clock.advance(1);
+    const afterOne = store.stats().responses;
+    expect(afterOne).toBeGreaterThan(0);
+    expect(afterOne).toBeLessThan(9000);
+    clock.advance(10);
+    expect(store.sizes()).toEqual(nothing);
+  });
+
+  test('what is stored while a purge is being carried out stays', async () => {
+    const { store, response, purge, clock } = setUp({ maxBytes: 64_000_000 });
+    for (let index = 0; index < 6000; index += 1) store.put(response({ key: `r|/${index}`, tags: ['t'] }));
+    await purge('t:t');
+    clock.advance(1);
+    for (let index = 0; index < 6000; index += 3) store.put(response({ key: `r|/${index}`, tags: ['t'] }));
+    clock.advance(20);
+    expect(store.stats().responses).toBe(2000);
+    expect(await store.count(['t:t'])).toBe(2000);
+  });
+
+  test('what nobody asks for again does not stay past its retention for ever', () => {
+    const { store, response, clock } = setUp();
+    for (let index = 0; index < 100; index += 1) store.put(response({ key: `r|/${index}`, retainMs: 3_600_000 }));
+    store.put(response({ key: 'r|/short', retainMs: 1000 }));
+    clock.advance(61_001);
+    expect(store.stats()).toMatchObject({ responses: 100, evictedRetention: 1 });
+    clock.advance(3_600_000);
+    expect(store.stats()).toMatchObject({ responses: 0, evictedRetention: 101 });
+  });
+
+  test('a shorter retention that comes later brings the sweep forward', () => {
+    const { store, response, clock } = setUp();
+    store.put(response({ key: 'r|/long', retainMs: 86_400_000 }));
+    store.put(response({ key: 'r|/short', retainMs: 1000 }));
+    clock.advance(61_001);
+    expect(store.stats().responses).toBe(1);
+  });
+
+  test('after disposal no timer acts and nothing is held', async () => {
+    const { store, response, purge, clock } = setUp();
+    store.put(response({ retainMs: 1000 }));
+    await purge('t:none');
+    store[Symbol.dispose]();
+    clock.advance(600_000);
+    expect(store.sizes()).toEqual(nothing);
+    expect(store.stats().evictedRetention).toBe(0);
+  });
+});
+
+/** 40 responses and a URL with two variants. */
+function filled() {
+  const made = setUp();
+  const { store, response, clock, purgeLog } = made;
+  for (let index = 0; index < 40; index += 1) {
+    const place = index % 2 === 0 ? 'berlin' : 'paris';
+    const route = index % 4 < 2 ? 'forecast' : 'events';
+    const tags = [`location:${place}`, `route:${route}`];
+    store.put(response({ key: `${route}|/${place}/${index}`, url: `/${route}/${place}/${index}`, route, tags }));
+  }
+  const url = '/forecast/varied';
+  const traits = { url, route: 'forecast', tags: ['location:lima'], ...now(clock, purgeLog) };
+  store.put(varyMarker({ ...traits, key: 'forecast|/varied' }));
+  store.put(response({ ...traits, key: 'forecast|/varied|v:de' }));
+  store.put(response({ ...traits, key: 'forecast|/varied|v:en' }));
+  return made;
+}
+
+describe('counting what a purge covers', () => {
+  test.each([
+    [['all'], 42],
+    [['r:forecast'], 22],
+    [['r:none'], 0],
+    [['t:location:berlin'], 20],
+    [['t:location:berlin', 't:route:forecast'], 30],
+    [['t:location:berlin', 't:location:berlin'], 20],
+    [['u:/forecast/varied'], 2],
+    [['k:forecast|/varied'], 0],
+    [['k:forecast|/varied|v:de'], 1],
+    [['p:/forecast/'], 22],
+    [['p:/events/berlin'], 10],
+    [['p:'], 42],
+    [[], 0],
+  ])('%j covers %i responses, markers not counted', async (scopes, expected) => {
+    const { store } = filled();
+    expect(await store.count(scopes)).toBe(expected);
+  });
+
+  test('what is purged already is not counted again, whether or not it has been removed', async () => {
+    const { store, purge, clock } = filled();
+    await purge('t:location:berlin');
+    expect(await store.count(['t:location:berlin'])).toBe(0);
+    expect(await store.count(['all'])).toBe(22);
+    expect(await store.count(['r:forecast'])).toBe(12);
+    clock.advance(100);
+    expect(await store.count(['all'])).toBe(22);
+    expect(await store.count(['t:location:berlin'])).toBe(0);
+  });
+
+  test('a soft-purged response is still there and is counted', async () => {
+    const { store, purge } = filled();
+    await purge('all', true);
+    expect(await store.count(['all'])).toBe(42);
+  });
+
+  test('what is past its retention is not counted, removed or not', async () => {
+    const { store, response, clock } = setUp();
+    for (let index = 0; index < 10; index += 1) {
+      store.put(
+        response({ key: `r|/${index}`, url: '/same', route: 'r', tags: ['t'], retainMs: index < 4 ? 10 : 10_000 }),
+      );
+    }
+    clock.advance(10);
+    for (const scope of ['all', 'r:r', 't:t', 'u:/same', 'p:/sa']) expect(await store.count([scope])).toBe(6);
+    expect(await store.count(['k:r|/1'])).toBe(0);
+  });
+
+  test('many are counted exactly across slices', async () => {
+    const { store, response } = setUp({ maxBytes: 64_000_000 });
+    for (let index = 0; index < 12_000; index += 1)
+      store.put(response({ key: `r|/${index}`, tags: ['a', `b:${index % 2}`] }));
+    expect(await store.count(['t:b:0', 't:a'])).toBe(12_000);
+    expect(await store.count(['p:/'])).toBe(12_000);
+  });
+
+  test('counting changes nothing', async () => {
+    const { store } = filled();
+    const before = [store.stats(), store.list({ limit: 100 })];
+    await store.count(['all', 'p:/']);
+    expect([store.stats(), store.list({ limit: 100 })]).toEqual(before);
+  });
+});
+
+describe('what an operator sees', () => {
+  test('hits are those since stored; a peek is none', () => {
+    const { store, response } = setUp();
+    const item = response();
+    store.put(item);
+    store.get(item.key);
+    store.get(item.key);
+    store.peek(item.key);
+    expect(store.summary(item.key)).toMatchObject({ hits: 2, tier: 'memory', item });
+    store.put(response());
+    expect(store.summary(item.key)?.hits).toBe(0);
+  });
+
+  test('a list is narrowed by route, by tag, by both, and by its limit', () => {
+    const { store, response } = setUp();
+    for (const route of ['a', 'b']) {
+      for (const tag of ['x', 'y']) store.put(response({ key: `${route}|/${tag}`, route, tags: [tag] }));
+    }
+    const keys = (filter: { route?: string; tag?: string; limit?: number }) =>
+      store.list({ limit: 100, ...filter }).map((summary) => summary.item.key);
+    expect(keys({})).toHaveLength(4);
+    expect(keys({ route: 'a' }).toSorted()).toEqual(['a|/x', 'a|/y']);
+    expect(keys({ tag: 'y' }).toSorted()).toEqual(['a|/y', 'b|/y']);
+    expect(keys({ route: 'b', tag: 'x' })).toEqual(['b|/x']);
+    expect(keys({ limit: 3 })).toHaveLength(3);
+    expect(keys({ route: 'none' })).toEqual([]);
+  });
+
+  test('a list shows neither markers nor what is purged or expired', async () => {
+    const { store, response, purge, clock, purgeLog } = setUp();
+    store.put(varyMarker({ key: 'r|/marker', ...now(clock, purgeLog) }));
+    store.put(response({ key: 'r|/purged', tags: ['gone'] }));
+    store.put(response({ key: 'r|/expired', retainMs: 1 }));
+    store.put(response({ key: 'r|/there' }));
+    await purge('t:gone');
+    clock.advance(1);
+    expect(store.list({ limit: 10 }).map((summary) => summary.item.key)).toEqual(['r|/there']);
+    expect(store.summary('r|/purged')).toBeUndefined();
+  });
+});
