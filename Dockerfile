@@ -1,0 +1,32 @@
+# The build: TypeScript to dist/. The npm package `node` brings Node to machines without it; the image has its own.
+FROM node:26.10.0-bookworm-slim AS build
+WORKDIR /src
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json ./
+COPY src ./src
+RUN npm run build
+
+# What the program needs to run, and nothing else.
+FROM node:26.10.0-bookworm-slim AS dependencies
+WORKDIR /src
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --ignore-scripts
+
+FROM node:26.10.0-bookworm-slim
+ENV NODE_ENV=production
+# Agents come from other containers; operators do not, unless the admin listener is given an address and a token.
+ENV FORECACHE_LISTEN=0.0.0.0:8080
+ENV FORECACHE_ADMIN_LISTEN=127.0.0.1:9090
+WORKDIR /app
+COPY --from=dependencies /src/node_modules ./node_modules
+COPY package.json ./
+COPY config ./config
+COPY --from=build /src/dist ./dist
+# The image's user `node`, by number so that Kubernetes can see that it is not root. Nothing in /app is writable for it.
+USER 1000:1000
+EXPOSE 8080 9090
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["node", "/app/dist/healthcheck.js"]
+ENTRYPOINT ["node", "/app/dist/main.js"]
+CMD ["serve", "--config", "/app/config/forecache.yaml"]
