@@ -37,8 +37,8 @@ export interface KeyedRequest {
   readonly url: string;
   /** The route's tags for this request, `route:NAME` and `upstream:NAME` among them. */
   readonly tags: readonly string[];
-  /** Each parameter before and after, for `explain`. Secret values are already masked. */
-  readonly steps: readonly KeyStep[];
+  /** Each parameter before and after, for `explain`: worked out when asked for. Secret values are already masked. */
+  readonly steps: () => readonly KeyStep[];
 }
 
 /** One step of the way from the request to the key. */

@@ -1,0 +1,103 @@
+import { fieldLineValues, type FieldLine, type FieldLines } from './fields.ts';
+import { canonicalPath, rawForwardPath, secretDigest, type CanonicalPath, type Sha256Fn } from './key-path.ts';
+import { canonicalQuery, rawQueryWithout, type CanonicalQuery } from './key-query.ts';
+import { keySteps } from './key-steps.ts';
+import { ok, type Result } from './problem.ts';
+import { encodeQueryValue } from './query.ts';
+import type { KeyedRequest, ProxyRequest } from './request.ts';
+import type { RoutePlan } from './route-plan.ts';
+import type { RouteMatch } from './route-table.ts';
+import { expandTags } from './tags.ts';
+
+export type { Sha256Fn };
+
+/** The parts of a request that can enter a key. */
+export type KeyInput = Pick<ProxyRequest, 'path' | 'query' | 'host' | 'fields'>;
+
+/** `#` and a SHA-256 in hex. */
+const DIGEST_LENGTH = 65;
+
+/**
+ * The cache key and the canonical upstream request (always GET: HEAD shares it), from the same normalised values, so
+ * that nothing unkeyed reaches upstream. The key is `ROUTE|TARGET`, then `|NAME=VALUE` for each keyed field that the
+ * request has, in ASCII. It is injective: in each part what could be taken for a separator is escaped, and a cut key
+ * ends in `#` and a digest of the whole, `#` being in no other. Secrets are in it as digests.
+ * Refusals are 400s: `parameter-invalid`, `-missing`, `-unknown`, `-repeated` and `target-invalid`.
+ */
+export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn): Result<KeyedRequest> {
+  const { plan } = match;
+  const path = canonicalPath(match, request.path, sha256);
+  if (!path.ok) return path;
+  const query = canonicalQuery(plan, request.query, sha256);
+  if (!query.ok) return query;
+  const fields = plan.headers.length === 0 ? noFields : keyedFields(plan, request.fields);
+  const { target, keyed } = query.value;
+  const keyedTarget = withQuery(path.value.keyed, keyed);
+  return ok({
+    key: bounded(keyOf({ plan, target: keyedTarget, fields }, sha256), plan.route.maxKeyBytes, sha256),
+    canonical: {
+      upstream: plan.route.upstream,
+      method: 'GET',
+      target: withQuery(path.value.target, target),
+      fields,
+    },
+    url: plan.urlPrefix + withQuery(path.value.url, keyed),
+    tags: expandTags(plan.fixedTags, plan.tags, (name) => valueOf(plan, name, path.value, query.value)),
+    steps: () => keySteps(match, request, { path: path.value, query: query.value }),
+  });
+}
+
+const noFields: FieldLines = [];
+
+function withQuery(path: string, query: string | undefined): string {
+  return query === undefined ? path : `${path}?${query}`;
+}
+
+function valueOf(plan: RoutePlan, name: string, path: CanonicalPath, query: CanonicalQuery): string | undefined {
+  const index = plan.slotOf.get(name);
+  return index === undefined ? path.values.get(name) : query.values[index];
+}
+
+/** One line for each keyed field that is present, however many lines it came in: that is what goes upstream. */
+function keyedFields(plan: RoutePlan, fields: FieldLines): FieldLines {
+  const lines: FieldLine[] = [];
+  for (const { name } of plan.headers) {
+    const values = fieldLineValues(fields, name);
+    // RFC 9113 §8.2.3: cookie pairs are joined by a semicolon, all else by a comma (RFC 9110 §5.3).
+    if (values.length > 0) lines.push([name, values.join(name === 'cookie' ? '; ' : ', ')]);
+  }
+  return lines;
+}
+
+interface KeyParts {
+  readonly plan: RoutePlan;
+  readonly target: string;
+  readonly fields: FieldLines;
+}
+
+function keyOf({ plan, target, fields }: KeyParts, sha256: Sha256Fn): string {
+  // Only a raw query can hold a `|`. Doubled it is no separator: after a separator comes a field name, never a `|`.
+  let key = `${plan.keyPrefix}|${target.includes('|') ? target.replaceAll('|', '||') : target}`;
+  if (fields.length === 0) return key;
+  for (const { name, encodedName, secret } of plan.headers) {
+    const line = fields.find((one) => one[0] === name);
+    if (line === undefined) continue;
+    key += `|${encodedName}=${secret ? secretDigest(sha256, name, line[1]) : encodeQueryValue(line[1])}`;
+  }
+  return key;
+}
+
+function bounded(key: string, maxBytes: number, sha256: Sha256Fn): string {
+  if (key.length <= maxBytes) return key;
+  return `${key.slice(0, maxBytes - DIGEST_LENGTH)}#${sha256(key)}`;
+}
+
+/**
+ * Path and query upstream of a request that is relayed, never stored: the groups of `forward` put in raw, the query
+ * byte for byte but for the parameters that may not leave. Normalising is for what is keyed. Refused with a 400
+ * `target-invalid` where the groups, put together, would make a dot segment or a `//` at the beginning.
+ */
+export function rawTarget(match: RouteMatch, request: Pick<ProxyRequest, 'path' | 'query'>): Result<string> {
+  const path = rawForwardPath(match, request.path);
+  return path.ok ? ok(withQuery(path.value, rawQueryWithout(match.plan, request.query))) : path;
+}

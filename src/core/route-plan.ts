@@ -1,0 +1,171 @@
+import { parseForward, templateNames, type TemplatePiece } from './forward.ts';
+import { byCodeUnit, compileParam, type CompiledParam } from './normalise.ts';
+import type { ParamRule } from './params.ts';
+import { ok, refused, type Result } from './problem.ts';
+import { encodeQueryValue } from './query.ts';
+import type { Route } from './route.ts';
+import type { GroupPart, PatternPart } from './route-pattern.ts';
+import { parseTags, type TagTemplate } from './tags.ts';
+
+/** A query parameter with a rule. */
+export interface ParamSlot extends CompiledParam {
+  /** Canonical percent-encoding of the name. */
+  readonly encodedName: string;
+}
+
+/** A route with everything that does not depend on the request worked out once. */
+export interface RoutePlan {
+  readonly route: Route;
+  readonly parts: readonly PatternPart[];
+  /** `undefined`: the path as received. */
+  readonly forward: readonly TemplatePiece[] | undefined;
+  /** The forward path where no group is in it. */
+  readonly fixedForward: string | undefined;
+  /** Canonical path on the proxy where the route matches one path only. */
+  readonly fixedPath: string | undefined;
+  /** Groups of `match` that do not reach upstream. */
+  readonly dropped: ReadonlySet<string>;
+  readonly pathParams: ReadonlyMap<string, CompiledParam>;
+  /** In the order of their encoded names. */
+  readonly slots: readonly ParamSlot[];
+  /** What a decoded query name (aliases included) means: an index of `slots`, or that it is dropped. */
+  readonly names: ReadonlyMap<string, number | 'drop'>;
+  /** Index of the slot of each parameter, by its own name. */
+  readonly slotOf: ReadonlyMap<string, number>;
+  /** Whether some slot's value is secret. */
+  readonly hasSecret: boolean;
+  /** Lower-cased. */
+  readonly secretNames: ReadonlySet<string>;
+  readonly headers: readonly KeyedHeader[];
+  /** Route name as the key begins with it. */
+  readonly keyPrefix: string;
+  readonly urlPrefix: string;
+  readonly fixedTags: readonly string[];
+  readonly tags: readonly TagTemplate[];
+}
+
+export interface KeyedHeader {
+  readonly name: string;
+  readonly encodedName: string;
+  /** Enters the key as a digest. */
+  readonly secret: boolean;
+}
+
+/** Fields whose values are credentials, or may be by their name. */
+const CREDENTIAL = /auth|cookie|token|secret|key|passw|session|signature|credential/;
+
+/** A cut key has to hold `#` and a SHA-256, and should still say something. */
+const MIN_KEY_BYTES = 96;
+
+/** Works out a route's plan; the errors are sentences about it. */
+export function planRoute(route: Route, parts: readonly PatternPart[]): Result<RoutePlan, readonly string[]> {
+  const issues: string[] = [];
+  const groups = parts.flatMap((part) => (part.kind === 'group' ? [part] : []));
+  const forward = forwardOf(route, parts, issues);
+  checkPathParams(route, groups, issues);
+  const tags = tagsOf(route, groups, issues);
+  const slots = slotsOf(route, issues);
+  const names = namesOf(route, slots, issues);
+  const pathParams = compileAll(route.pathParams, issues);
+  if (route.maxKeyBytes < MIN_KEY_BYTES) issues.push(`maxKeyBytes must be at least ${MIN_KEY_BYTES}`);
+  if (issues.length > 0) return refused(issues);
+  return ok({
+    route,
+    parts,
+    ...pathsOf(route, parts, forward),
+    pathParams,
+    slots,
+    names,
+    slotOf: new Map(slots.map((slot, index) => [slot.rule.name, index])),
+    hasSecret: slots.some((slot) => slot.rule.secret),
+    secretNames: new Set(route.secret.map((name) => name.toLowerCase())),
+    headers: headersOf(route),
+    keyPrefix: encodeQueryValue(route.name),
+    urlPrefix: route.host === undefined ? '' : `//${route.host}`,
+    fixedTags: [`route:${route.name}`, `upstream:${route.upstream}`],
+    tags,
+  });
+}
+
+function pathsOf(
+  route: Route,
+  parts: readonly PatternPart[],
+  forward: readonly TemplatePiece[] | undefined,
+): Pick<RoutePlan, 'forward' | 'fixedForward' | 'fixedPath' | 'dropped'> {
+  const used = new Set(forward === undefined ? [] : templateNames(forward));
+  const names = parts.flatMap((part) => (part.kind === 'group' ? [part.name] : []));
+  return {
+    forward,
+    fixedForward: used.size === 0 ? route.forward : undefined,
+    fixedPath: parts.every((part) => part.kind === 'literal') ? parts.map((part) => part.text).join('') : undefined,
+    dropped: new Set(forward === undefined ? [] : names.filter((name) => !used.has(name))),
+  };
+}
+
+function forwardOf(
+  route: Route,
+  parts: readonly PatternPart[],
+  issues: string[],
+): readonly TemplatePiece[] | undefined {
+  if (route.forward === undefined) return undefined;
+  const forward = parseForward(route.forward, parts, route.pathParams);
+  if (forward.ok) return forward.value;
+  issues.push(forward.error);
+  return undefined;
+}
+
+function checkPathParams(route: Route, groups: readonly GroupPart[], issues: string[]): void {
+  for (const name of route.pathParams.keys()) {
+    const group = groups.find((one) => one.name === name);
+    if (group === undefined) issues.push(`pathParams: match has no group "${name}"`);
+    else if (group.matcher === 'wildcard' || group.modifier === '*' || group.modifier === '+') {
+      issues.push(`pathParams: group "${name}" can hold several segments, so it cannot have a rule`);
+    }
+  }
+}
+
+function tagsOf(route: Route, groups: readonly GroupPart[], issues: string[]): readonly TagTemplate[] {
+  const tags = parseTags(route, new Set([...route.params.keys(), ...groups.map((group) => group.name)]));
+  issues.push(...tags.filter((tag) => typeof tag === 'string'));
+  return tags.filter((tag) => typeof tag !== 'string');
+}
+
+function compileAll(rules: ReadonlyMap<string, ParamRule>, issues: string[]): Map<string, CompiledParam> {
+  const compiled = new Map<string, CompiledParam>();
+  for (const [name, rule] of rules) {
+    const param = compileParam(rule);
+    if (param.ok) compiled.set(name, param.value);
+    else issues.push(`parameter "${name}": ${param.error}`);
+  }
+  return compiled;
+}
+
+function slotsOf(route: Route, issues: string[]): readonly ParamSlot[] {
+  return [...compileAll(route.params, issues).values()]
+    .map((param) => ({ ...param, encodedName: encodeQueryValue(param.rule.name) }))
+    .toSorted((a, b) => byCodeUnit(a.encodedName, b.encodedName));
+}
+
+function namesOf(route: Route, slots: readonly ParamSlot[], issues: string[]): ReadonlyMap<string, number | 'drop'> {
+  const names = new Map<string, number | 'drop'>();
+  const secret = new Set(route.secret.map((name) => name.toLowerCase()));
+  for (const [index, slot] of slots.entries()) {
+    for (const name of [slot.rule.name, ...slot.rule.aliases]) {
+      if (names.has(name)) issues.push(`query: the name "${name}" stands for more than one parameter`);
+      if (secret.has(name.toLowerCase()))
+        issues.push(`query: "${name}" is a parameter and secret, so it never gets upstream`);
+      names.set(name, index);
+    }
+  }
+  for (const name of route.ignore) {
+    if (typeof names.get(name) === 'number') issues.push(`query: "${name}" is a parameter and ignored`);
+    else names.set(name, 'drop');
+  }
+  return names;
+}
+
+function headersOf(route: Route): readonly KeyedHeader[] {
+  return [...new Set(route.headers.map((name) => name.toLowerCase()))]
+    .toSorted(byCodeUnit)
+    .map((name) => ({ name, encodedName: encodeQueryValue(name), secret: CREDENTIAL.test(name) }));
+}

@@ -1,0 +1,67 @@
+import { parseTemplate, templateNames, type TemplatePiece } from './forward.ts';
+import type { Route } from './route.ts';
+
+/** A tag template made ready. */
+export interface TagTemplate {
+  readonly pieces: readonly TemplatePiece[];
+  /** Whether a value of several items gives one tag for each. */
+  readonly isItems: (name: string) => boolean;
+}
+
+/** The templates of a route; the error is the template that does not parse or uses a name that the route does not have. */
+export function parseTags(route: Route, names: ReadonlySet<string>): readonly (TagTemplate | string)[] {
+  const isItems = (name: string): boolean => {
+    const type = (route.params.get(name) ?? route.pathParams.get(name))?.kind.type;
+    return type === 'set' || type === 'list';
+  };
+  return route.tags.map((tag) => {
+    const pieces = parseTemplate(tag);
+    if (pieces === undefined) return `tag "${tag}": braces do not pair`;
+    const unknown = templateNames(pieces).find((name) => !names.has(name));
+    if (unknown !== undefined) return `tag "${tag}": no parameter or group "${unknown}"`;
+    return { pieces, isItems };
+  });
+}
+
+/**
+ * The tags of one request, from canonical values that hold no secret. A `set` or `list` gives one tag for each item;
+ * several of them in one template go side by side (`lat,lon` of the first place, of the second, …), one item going with
+ * all of the others. Where a parameter is absent there is no such tag.
+ */
+export function expandTags(
+  fixed: readonly string[],
+  templates: readonly TagTemplate[],
+  valueOf: (name: string) => string | undefined,
+): readonly string[] {
+  if (templates.length === 0) return fixed;
+  const tags = [...fixed];
+  for (const template of templates) addTags(template, valueOf, tags);
+  return tags.length > fixed.length + 1 ? [...new Set(tags)] : tags;
+}
+
+function addTags(template: TagTemplate, valueOf: (name: string) => string | undefined, tags: string[]): void {
+  const columns: (readonly string[])[] = [];
+  let rows = 1;
+  for (const piece of template.pieces) {
+    const items = itemsOf(piece, template, valueOf);
+    if (items === undefined) return;
+    // Lists of different length do not belong side by side; upstreams refuse them, and the rest of the longer is left out.
+    if (items.length > 1) rows = rows === 1 ? items.length : Math.min(rows, items.length);
+    columns.push(items);
+  }
+  for (let row = 0; row < rows; row += 1) {
+    const cells = columns.map((items) => (items.length === 1 ? items[0] : items[row]) ?? '');
+    tags.push(cells.join(''));
+  }
+}
+
+function itemsOf(
+  piece: TemplatePiece,
+  template: TagTemplate,
+  valueOf: (name: string) => string | undefined,
+): readonly string[] | undefined {
+  if ('text' in piece) return [piece.text];
+  const value = valueOf(piece.name);
+  if (value === undefined) return undefined;
+  return template.isItems(piece.name) ? value.split(',') : [value];
+}
