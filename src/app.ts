@@ -131,17 +131,9 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
     ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
   };
   const fetcher = new Fetcher(deps);
-  const purger = createPurger({ table, purgeLog, counter: store, observer, clock, sha256 });
-  const warmer = createWarmer({
-    config: config.warm,
-    table,
-    refresher: createRefresher(deps, fetcher),
-    observer,
-    clock,
-    background,
-    sha256,
-    random: Math.random,
-  });
+  const purger = createPurger({ ...deps, counter: store });
+  const refresher = createRefresher(deps, fetcher);
+  const warmer = createWarmer({ ...deps, config: config.warm, refresher, random: Math.random });
   const schedule = createPurgeSchedule({
     schedule: config.purge.schedule,
     nextRun: nextCronRunMs,

@@ -136,11 +136,12 @@ export class Exchange {
   #relay(match: RouteMatch, request: ProxyRequest, fwd: Fwd): Handled {
     const { route } = match;
     const target = rawTarget(match, request);
+    if (!target.ok) return refusal(request, target.error, match);
     return {
       kind: 'relay',
       relay: {
         route,
-        target,
+        target: target.value,
         url: request.path,
         fwd,
         cacheStatus: formatCacheStatus({ hit: false, fwd }),

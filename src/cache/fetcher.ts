@@ -157,21 +157,11 @@ export class Fetcher {
     const collapsed = leader ? {} : { collapsed: true };
     const outcome = leader ? 'miss' : 'collapsed';
     switch (result.kind) {
-      case 'stored': {
-        const validated = result.validated ? { fwdStatus: 304 } : {};
-        const stored = result.put === 'stored' ? { stored: true } : {};
-        return respondStored(this.#deps, ask, {
-          item: result.item,
-          staleSinceMs: undefined,
-          nowMs: this.#deps.clock.nowMs(),
-          status: { hit: false, fwd, ...validated, ...stored, ...collapsed },
-          outcome: result.validated && leader ? 'revalidated' : outcome,
-          tier: undefined,
-        });
-      }
+      case 'stored':
+        return this.#stored(plan, result, leader);
       case 'answer': {
-        const stale = isRefusedOrFailed(result) ? this.#onFailure(plan, failedStatus(result.status)) : undefined;
-        if (stale?.kind === 'serve-stale') return this.#serveStale(plan, stale, result.status);
+        const stale = this.#insteadOf(plan, result);
+        if (stale !== undefined) return this.#serveStale(plan, stale, result.status);
         return respondAnswer(ask, result, {
           status: { hit: false, fwd, detail: result.reason, ...collapsed },
           outcome,
@@ -182,6 +172,38 @@ export class Fetcher {
       case 'failed':
         return this.#failed(plan, result.failure);
     }
+  }
+
+  async #stored(
+    plan: FetchPlan,
+    result: Extract<FillResult, { kind: 'stored' }>,
+    leader: boolean,
+  ): Promise<ProxyResponse> {
+    const fetched = result.validated ? 'revalidated' : 'miss';
+    return respondStored(this.#deps, plan.ask, {
+      item: result.item,
+      staleSinceMs: undefined,
+      nowMs: this.#deps.clock.nowMs(),
+      status: {
+        hit: false,
+        fwd: plan.fwd,
+        ...(result.validated ? { fwdStatus: 304 } : {}),
+        ...(result.put === 'stored' ? { stored: true } : {}),
+        ...(leader ? {} : { collapsed: true }),
+      },
+      outcome: leader ? fetched : 'collapsed',
+      tier: undefined,
+    });
+  }
+
+  /** The stale response that is better than an error status, or than a 200 whose content failed the route's check. */
+  #insteadOf(
+    plan: FetchPlan,
+    result: Extract<FillResult, { kind: 'answer' }>,
+  ): Extract<FailureDecision, { kind: 'serve-stale' }> | undefined {
+    if (!isFailureStatus(result.status) && !BODY_CHECKS.has(result.reason)) return undefined;
+    const decision = this.#onFailure(plan, isFailureStatus(result.status) ? result.status : 'malformed');
+    return decision.kind === 'serve-stale' ? decision : undefined;
   }
 
   async #failed(plan: FetchPlan, failure: FailureKind): Promise<ProxyResponse> {
@@ -238,15 +260,6 @@ export class Fetcher {
       tier: found.tier,
     });
   }
-}
-
-/** An error status, or a 200 whose content failed the route's check: what `stale-if-error` is for. */
-function isRefusedOrFailed(result: Extract<FillResult, { kind: 'answer' }>): boolean {
-  return isFailureStatus(result.status) || BODY_CHECKS.has(result.reason);
-}
-
-function failedStatus(status: number): number {
-  return isFailureStatus(status) ? status : 502;
 }
 
 /** Tokens of {@link BodyCheck.fails}. */

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import type { ListenerConfig, ServerConfig } from '../core/config.ts';
@@ -114,8 +114,10 @@ function bind(server: Server, listener: ListenerConfig): Promise<BoundListener> 
     server.once('error', reject);
     server.listen({ host: listener.host, port: listener.port }, () => {
       server.removeListener('error', reject);
-      const address = server.address() as AddressInfo;
-      resolve({ name: listener.name, host: address.address, port: address.port });
+      const address = server.address();
+      // Only a server that listens on a path has a text there, and none that listens has null.
+      if (typeof address !== 'object' || address === null) reject(new Error('no address'));
+      else resolve({ name: listener.name, host: address.address, port: address.port });
     });
   });
 }
