@@ -1,5 +1,4 @@
 import type { UpstreamConfig } from '../core/config.ts';
-import type { ParamRule } from '../core/params.ts';
 import { buildRouteTable } from '../core/route-table.ts';
 import type { Route } from '../core/route.ts';
 import { type Compilation, cleanItems } from './compilation.ts';

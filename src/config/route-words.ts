@@ -13,7 +13,7 @@ export function placesOf(compilation: Compilation): readonly number[] {
 /** Every name that a route of the file has, sound or not. */
 export function routeNames(compilation: Compilation): readonly string[] {
   const names = placesOf(compilation).map((index) => textAt(compilation.root, ['routes', index, 'name']));
-  return names.filter((name) => name !== undefined);
+  return [...new Set(names.filter((name) => name !== undefined))];
 }
 
 /**

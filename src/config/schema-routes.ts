@@ -116,7 +116,7 @@ const caching = {
   ),
   storeIf: option(
     storeIf,
-    'Checks of a complete body before it is stored, for APIs whose 200 can be an error. What fails is passed on, not stored.',
+    'Checks of the complete body of a 200 before it is stored, for APIs whose 200 can be an error. What fails is passed on, not stored.',
   ),
   maxStoredBytes: option(size({ min: 1, max: 2 ** 32 }), 'Larger bodies stream through and are not stored.', '8MiB'),
   maxKeyBytes: option(size({ min: 128, max: 65_536 }), 'Longer keys are cut and carry a digest of the whole.', '512'),

@@ -1,5 +1,5 @@
 import type * as v from 'valibot';
-import { choice, map, option, recordOf } from './schema-base.ts';
+import { choice, map, option, recordOf, required } from './schema-base.ts';
 import { duration, flag, numeric, scalar, secretText, size, text } from './schema-scalars.ts';
 import { nameProblem, parseListen } from './words.ts';
 
@@ -63,7 +63,7 @@ const timeouts = map({
 });
 
 const listener = map({
-  listen: option(listen(), 'Address of this listener.', '127.0.0.1:0'),
+  listen: required(listen(), 'Address of this listener.'),
 });
 
 /** The listeners of agents. */
@@ -98,7 +98,7 @@ export const adminSchema = map({
 export const logSchema = map({
   level: option(
     choice(['debug', 'info', 'warn', 'error', 'silent']),
-    'The least severe lines that are written (JSON, on standard error).',
+    'The least severe lines that are written, as JSON.',
     'info',
   ),
   requests: option(flag(), 'Whether each request gets a line.', 'false'),
