@@ -19,6 +19,7 @@ interface SystemTool {
 const tools = {
   promtool: { debianPackage: 'prometheus', by: 'extract', path: 'usr/bin/promtool' },
   kubectl: { debianPackage: 'kubernetes-client', by: 'extract', path: 'usr/bin/kubectl' },
+  nginx: { debianPackage: 'nginx', by: 'extract', path: 'usr/sbin/nginx' },
   wrk: { debianPackage: 'wrk', by: 'install', path: 'usr/bin/wrk' },
   'redis-server': { debianPackage: 'redis-server', by: 'install', path: 'usr/bin/redis-server' },
 } as const satisfies Record<string, SystemTool>;
@@ -70,7 +71,8 @@ function missing(name: string, tool: SystemTool): string {
 }
 
 function findTool(name: string, tool: SystemTool): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  // Servers are in sbin, which is not in everybody's PATH.
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== ''), '/usr/sbin'];
   return [...folders.map((folder) => join(folder, name)), unpackedPath(tool)].find(isExecutable);
 }
 
