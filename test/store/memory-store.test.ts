@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { responseOverheadBytes, sizeOfItem } from '../../src/store/item-size.ts';
+import type { TrackedPurgeLog } from '../../src/store/purge-follower.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
 import { responseStoreContract } from '../contract/response-store.suite.ts';
 import { FakeClock } from '../support/clock.ts';
@@ -264,6 +265,47 @@ describe('background removal', () => {
     store.put(response({ key: 'r|/short', retainMs: 1000 }));
     clock.advance(61_001);
     expect(store.stats().responses).toBe(1);
+  });
+
+  test('a purge is settled when all of its scopes have been looked through, not before', async () => {
+    const clock = new FakeClock();
+    const settled: number[] = [];
+    const real = createLocalPurgeLog({ clock, instanceId: 'test-instance' });
+    const purgeLog: TrackedPurgeLog = {
+      get version() {
+        return real.version;
+      },
+      position: () => real.position(),
+      isValid: (item) => real.isValid(item),
+      isPurged: (item) => real.isPurged(item),
+      softPurgedAtMs: (item) => real.softPurgedAtMs(item),
+      append: async (request) => real.append(request),
+      follow: (hear) => {
+        const follower = real.follow(hear);
+        return { ...follower, settled: (version) => settled.push(version) };
+      },
+    };
+    const store = createMemoryStore({ maxBytes: 64_000_000, routeLimits: new Map(), purgeLog, clock });
+    const traits = { position: real.position(), nowMs: clock.nowMs() };
+    for (let index = 0; index < 6000; index += 1) {
+      store.put(storedResponse({ ...traits, key: `r|/${index}`, tags: [index < 10 ? 'few' : 'many'] }));
+    }
+    await purgeLog.append({ scopes: ['t:few', 't:many'], soft: false });
+    clock.advance(1);
+    expect(settled).toEqual([0]);
+    clock.advance(10);
+    expect(settled).toEqual([0, 1]);
+  });
+
+  test('a response stays stale since the first of several soft purges', async () => {
+    const { store, response, purge, clock } = setUp();
+    const item = response();
+    store.put(item);
+    const firstMs = clock.nowMs();
+    await purge(`k:${item.key}`, true);
+    clock.advance(1000);
+    await purge(`k:${item.key}`, true);
+    expect(store.get(item.key)?.staleSinceMs).toBe(firstMs);
   });
 
   test('after disposal no timer acts and nothing is held', async () => {
