@@ -37,7 +37,7 @@ describe('positions', () => {
   test('another process has another epoch, so that nothing of it is valid here', () => {
     const clock = new FakeClock();
     const other = createLocalPurgeLog({ clock, instanceId: 'two' });
-    const { log, item } = setUp();
+    const { log } = setUp();
     expect(log.isValid(item(other.position()))).toBe(false);
     expect(log.isPurged(item(other.position()))).toBe(true);
   });
@@ -55,7 +55,7 @@ describe('receipts', () => {
   });
 
   test('a purge is in force before its receipt is awaited', () => {
-    const { log, hard, item } = setUp();
+    const { log, hard } = setUp();
     const early = item(log.position());
     const receipt = hard('t:kept');
     expect(log.isValid(early)).toBe(false);
@@ -71,7 +71,7 @@ describe('the table stays bounded', () => {
   });
 
   test('up to half full nothing is forgotten, however old it is', async () => {
-    const { log, hard, clock, item } = setUp();
+    const { log, hard, clock } = setUp();
     const early = item(log.position());
     for (const tag of ['a', 'b', 'c', 'd']) await hard(`t:${tag}`);
     clock.advance(10 * maxAgeMs);
@@ -82,7 +82,7 @@ describe('the table stays bounded', () => {
   });
 
   test('past half, purges older than any fetch are forgotten and positions before them refused', async () => {
-    const { log, hard, clock, item } = setUp();
+    const { log, hard, clock } = setUp();
     const early = item(log.position());
     for (const tag of ['a', 'b', 'c', 'd', 'e']) await hard(`t:${tag}`);
     const later = item(log.position());
@@ -95,7 +95,7 @@ describe('the table stays bounded', () => {
   });
 
   test('a millisecond before that age nothing is forgotten', async () => {
-    const { log, hard, clock, item } = setUp();
+    const { log, hard, clock } = setUp();
     const early = item(log.position());
     for (const tag of ['a', 'b', 'c', 'd', 'e']) await hard(`t:${tag}`);
     clock.advance(maxAgeMs - 1);
@@ -120,7 +120,7 @@ describe('the table stays bounded', () => {
   });
 
   test('exactly full is allowed; one row more drops the older half as a last resort', async () => {
-    const { log, hard, item } = setUp();
+    const { log, hard } = setUp();
     const events: PurgeEvent[] = [];
     log.follow((event) => events.push(event));
     const positions: Position[] = [];
@@ -155,7 +155,7 @@ describe('the table stays bounded', () => {
   });
 
   test('one purge of more scopes than the table holds refuses all that began before it', async () => {
-    const { log, hard, item } = setUp();
+    const { log, hard } = setUp();
     const early = item(log.position());
     await hard(...Array.from({ length: 50 }, (_, tag) => `t:${tag}`));
     expect(log.scopes).toBe(0);
@@ -174,7 +174,7 @@ describe('the table stays bounded', () => {
 
 describe('prefixes', () => {
   test('up to the bound of lengths each covers exactly its URLs', async () => {
-    const { log, hard, item } = setUp(1000);
+    const { log, hard } = setUp(1000);
     const position = log.position();
     for (let length = 1; length <= maxPrefixLengths; length += 1) await hard(`p:${'x'.repeat(length)}`);
     expect(log.isPurged(item(position, 'x'))).toBe(true);
@@ -182,7 +182,7 @@ describe('prefixes', () => {
   });
 
   test('a length past the bound is widened to the next shorter that is known', async () => {
-    const { log, hard, item } = setUp(1000);
+    const { log, hard } = setUp(1000);
     for (let length = 1; length <= maxPrefixLengths; length += 1) await hard(`p:${'x'.repeat(length)}`);
     const position = log.position();
     const asked = 'y'.repeat(maxPrefixLengths + 6);
@@ -194,7 +194,7 @@ describe('prefixes', () => {
   });
 
   test('where none is shorter it is widened to everything', async () => {
-    const { log, hard, item } = setUp(1000);
+    const { log, hard } = setUp(1000);
     for (let length = 2; length <= maxPrefixLengths + 1; length += 1) await hard(`p:${'x'.repeat(length)}`);
     const position = log.position();
     await hard('p:y');
@@ -202,7 +202,7 @@ describe('prefixes', () => {
   });
 
   test('a known length takes any number of prefixes', async () => {
-    const { log, hard, item } = setUp(1000);
+    const { log, hard } = setUp(1000);
     for (let length = 1; length <= maxPrefixLengths; length += 1) await hard(`p:${'x'.repeat(length)}`);
     const position = log.position();
     await hard('p:yy');
@@ -211,7 +211,7 @@ describe('prefixes', () => {
   });
 
   test('forgetting one of two prefixes of a length leaves the other in force; forgetting both frees the length', async () => {
-    const { log, hard, clock, item } = setUp(2);
+    const { log, hard, clock } = setUp(2);
     await hard('p:aa');
     clock.advance(maxAgeMs);
     const position = log.position();
@@ -225,7 +225,7 @@ describe('prefixes', () => {
 
 describe('soft purges', () => {
   test('of several that cover an item the earliest counts', async () => {
-    const { log, soft, clock, item } = setUp();
+    const { log, soft, clock } = setUp();
     const early = item(log.position());
     const firstMs = clock.nowMs();
     await soft('t:kept');
@@ -237,7 +237,7 @@ describe('soft purges', () => {
   });
 
   test('one before the item was fetched does not count', async () => {
-    const { log, soft, clock, item } = setUp();
+    const { log, soft, clock } = setUp();
     await soft('t:kept');
     const between = item(log.position());
     clock.advance(1000);
