@@ -1,0 +1,318 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+
+import type { WarmReport, WarmRequest } from '../../src/cache/operations.ts';
+import type { Refresher, RefreshInput, RefreshOutcome } from '../../src/cache/refresher.ts';
+import { createWarmer } from '../../src/cache/warm.ts';
+import type { WarmConfig, WarmJob } from '../../src/core/config.ts';
+import { FakeClock } from '../support/clock.ts';
+import { keyedOf, sha256, tableOf, TestBackground, warmRecords } from '../support/operations.ts';
+
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+
+function job(
+  name: string,
+  route: string,
+  rest: Partial<WarmJob> & { readonly params?: Record<string, string> } = {},
+): WarmJob {
+  const { params = {}, ...others } = rest;
+  return { name, route, with: new Map(Object.entries(params)), everyMs: hourMs, jitterMs: 0, zone: 'UTC', ...others };
+}
+
+const forecastJob = job('forecast', 'weather-forecast', { params: { location: '{location}' } });
+const eventsJob = job('events', 'event-search', {
+  params: { location: '{location}', start: '{today+1d}' },
+  everyMs: 30 * minuteMs,
+});
+
+type Answer = (input: RefreshInput, signal: AbortSignal) => Promise<RefreshOutcome>;
+
+const fetched: RefreshOutcome = { result: 'fetched', status: 200, detail: undefined };
+
+function setUp(config: Partial<WarmConfig> = {}, answer: Answer = () => Promise.resolve(fetched), random = () => 0) {
+  const clock = new FakeClock();
+  const asked: { readonly at: number; readonly key: string; readonly input: RefreshInput }[] = [];
+  const running = { now: 0, most: 0 };
+  const refresher: Refresher = {
+    async refresh(input, signal) {
+      asked.push({ at: clock.nowMs() - startMs, key: input.keyed.key, input });
+      running.now += 1;
+      running.most = Math.max(running.most, running.now);
+      try {
+        return await answer(input, signal);
+      } finally {
+        running.now -= 1;
+      }
+    },
+  };
+  const startMs = clock.nowMs();
+  const background = new TestBackground();
+  const observer = warmRecords();
+  const table = tableOf();
+  const whole: WarmConfig = { locations: ['berlin', 'new york'], jobs: [], concurrency: 4, reuseAbove: 0.5, ...config };
+  const warmer = createWarmer({ config: whole, table, refresher, observer, clock, background, sha256, random });
+  onTestFinished(() => {
+    warmer.stop();
+    expect(background.errors).toEqual([]);
+  });
+  /** Starts the jobs and runs what is due at once. */
+  const begin = async (): Promise<void> => {
+    warmer.start();
+    clock.advance(0);
+    await background.idle();
+  };
+  /** Time in steps, with what was begun ended before the next. */
+  const pass = async (ms: number, stepMs = minuteMs): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += stepMs) {
+      clock.advance(Math.min(stepMs, ms - passed));
+      await background.idle();
+    }
+  };
+  return { clock, asked, running, background, records: observer.records, warmer, table, begin, pass };
+}
+
+async function report(running: ReturnType<typeof setUp>, request: WarmRequest): Promise<WarmReport> {
+  const answer = await running.warmer.run(request);
+  if (!answer.ok) throw new Error(answer.error.detail);
+  return answer.value;
+}
+
+function byRoute(name: string, ...sets: readonly Record<string, string>[]): WarmRequest {
+  return { kind: 'route', route: name, with: sets };
+}
+
+describe('warming jobs', () => {
+  test('a job of locations asks once for each, with exactly the key of a client', async () => {
+    const at = setUp({ jobs: [forecastJob] });
+    await at.begin();
+    expect(at.asked.map(({ key }) => key)).toEqual([
+      keyedOf(at.table, '/weather/forecast?city=BERLIN').key,
+      keyedOf(at.table, '/weather/forecast?days=7&location=New+York').key,
+    ]);
+    expect(at.asked[0]?.input).toMatchObject({ purpose: 'warm', reuseAbove: 0.5, route: { name: 'weather-forecast' } });
+  });
+
+  test('dates are those of the day of the run, in the job’s zone', async () => {
+    const tomorrow = job('events', 'event-search', {
+      params: { location: 'x', start: '{today+7d}' },
+      everyMs: 24 * hourMs,
+      zone: 'Pacific/Auckland',
+    });
+    const at = setUp({ jobs: [tomorrow] });
+    await at.begin();
+    await at.pass(24 * hourMs, hourMs);
+    // 12:00 UTC on 11-23 is 01:00 on 11-24 in Auckland.
+    expect(at.asked.map(({ input }) => input.keyed.url)).toEqual([
+      '/events/search?location=x&start=2026-12-01',
+      '/events/search?location=x&start=2026-12-02',
+    ]);
+  });
+
+  test('a job without a location asks once', async () => {
+    const at = setUp({ jobs: [job('one', 'event-search', { params: { location: 'lima' } })] });
+    await at.begin();
+    expect(at.asked).toHaveLength(1);
+  });
+
+  test('jobs run at the start and then each at its own interval', async () => {
+    const at = setUp({ jobs: [forecastJob, eventsJob], locations: ['lima'] });
+    await at.begin();
+    await at.pass(2 * hourMs);
+    const times = (name: string): readonly number[] =>
+      at.asked.filter(({ input }) => input.route.name === name).map((one) => one.at / minuteMs);
+    expect(times('weather-forecast')).toEqual([0, 60, 120]);
+    expect(times('event-search')).toEqual([0, 30, 60, 90, 120]);
+    expect(at.records.map(({ job: name }) => name).toSorted()).toEqual([
+      ...Array(5).fill('events'),
+      ...Array(3).fill('forecast'),
+    ]);
+  });
+
+  test('each run is moved by a random part of the jitter, which does not add up', async () => {
+    const draws = [0.5, 0, 0.9, 0.1];
+    const jittered = { ...forecastJob, jitterMs: 10 * minuteMs };
+    const at = setUp({ jobs: [jittered], locations: ['lima'] }, undefined, () => draws.shift() ?? 0);
+    at.warmer.start();
+    await at.pass(4 * hourMs - 1);
+    expect(at.asked.map((one) => one.at / minuteMs)).toEqual([5, 60, 129, 181]);
+  });
+
+  test('a job never runs twice at once; after a run longer than its interval it goes on at once', async () => {
+    const gate = Promise.withResolvers<RefreshOutcome>();
+    const answers = [gate.promise];
+    const at = setUp({ jobs: [forecastJob], locations: ['lima'] }, () => answers.shift() ?? Promise.resolve(fetched));
+    at.warmer.start();
+    at.clock.advance(2.5 * hourMs);
+    expect(at.asked).toHaveLength(1);
+    gate.resolve(fetched);
+    await at.background.idle();
+    at.clock.advance(0);
+    await at.background.idle();
+    expect(at.asked).toHaveLength(2);
+    expect(at.asked[1]?.at).toBe(2.5 * hourMs);
+    await at.pass(hourMs);
+    expect(at.asked[2]?.at).toBe(3.5 * hourMs);
+  });
+
+  test('after it was stopped no job begins, and what waits for its turn is not fetched', async () => {
+    const gate = Promise.withResolvers<RefreshOutcome>();
+    const at = setUp({ jobs: [forecastJob], concurrency: 1 }, () => gate.promise);
+    at.warmer.start();
+    at.clock.advance(0);
+    at.warmer.stop();
+    const stopped = at.background.stop();
+    gate.resolve({ result: 'failed', status: undefined, detail: 'aborted' });
+    await stopped;
+    await at.pass(3 * hourMs, hourMs);
+    expect(at.asked).toHaveLength(1);
+    expect(at.records).toMatchObject([{ job: 'forecast', fetched: 0, reused: 0, failed: 2 }]);
+  });
+
+  test('a failing location does not stop the others, and is counted', async () => {
+    const at = setUp({ jobs: [forecastJob], locations: ['berlin', 'nowhere', 'lima', 'rome'] }, (input) =>
+      Promise.resolve(
+        input.keyed.url.includes('nowhere') ? { result: 'failed', status: 404, detail: 'status' } : fetched,
+      ),
+    );
+    await at.begin();
+    expect(at.records).toEqual([{ job: 'forecast', fetched: 3, reused: 0, failed: 1, durationMs: 0 }]);
+  });
+
+  test('all jobs together keep to the limit of fetches at once', async () => {
+    const locations = Array.from({ length: 20 }, (_, index) => `place ${index}`);
+    const at = setUp({ jobs: [forecastJob, eventsJob], locations, concurrency: 3 }, async () => {
+      await Promise.resolve();
+      return fetched;
+    });
+    await at.begin();
+    expect(at.asked).toHaveLength(40);
+    expect(at.running.most).toBe(3);
+  });
+});
+
+describe('warming by request', () => {
+  test('reports what was fetched, reused and failed, in the order asked for', async () => {
+    const outcomes: RefreshOutcome[] = [
+      fetched,
+      { result: 'reused', status: undefined, detail: undefined },
+      { result: 'failed', status: 503, detail: 'upstream-status' },
+    ];
+    const at = setUp({ concurrency: 1 }, () => Promise.resolve(outcomes.shift() ?? fetched));
+    const made = await report(
+      at,
+      byRoute('weather-forecast', { location: 'Lima' }, { city: 'cusco' }, { location: 'x', days: '03' }),
+    );
+    expect(made).toEqual({
+      fetched: 1,
+      reused: 1,
+      failed: 1,
+      durationMs: 0,
+      items: [
+        { url: '/weather/forecast?days=7&location=lima', route: 'weather-forecast', result: 'fetched', status: 200 },
+        { url: '/weather/forecast?days=7&location=cusco', route: 'weather-forecast', result: 'reused' },
+        {
+          url: '/weather/forecast?days=3&location=x',
+          route: 'weather-forecast',
+          result: 'failed',
+          status: 503,
+          detail: 'upstream-status',
+        },
+      ],
+    });
+    expect(at.records).toEqual([{ job: 'api', fetched: 1, reused: 1, failed: 1, durationMs: 0 }]);
+  });
+
+  test('locations run the jobs that use one, for these locations alone', async () => {
+    const fixed = job('fixed', 'event-search', { params: { location: 'rome' } });
+    const at = setUp({ jobs: [forecastJob, fixed, eventsJob] });
+    const made = await report(at, { kind: 'locations', locations: ['Quito'] });
+    expect(made.items.map((item) => item.url)).toEqual([
+      '/weather/forecast?days=7&location=quito',
+      '/events/search?location=quito&start=2026-11-24',
+    ]);
+  });
+
+  test('dates may be asked for, in UTC', async () => {
+    const at = setUp();
+    const made = await report(at, byRoute('event-search', { location: 'lima', start: '{today-1d}' }));
+    expect(made.items[0]?.url).toBe('/events/search?location=lima&start=2026-11-22');
+  });
+
+  test('paths are made from the pattern, encoded, with optional parts left out', async () => {
+    const at = setUp();
+    const made = await report(
+      at,
+      byRoute('by-path', { place: 'New York' }, { place: 'lima', day: '2026-11-23', x: '1&2' }),
+    );
+    expect(made.items).toEqual([
+      expect.objectContaining({ result: 'fetched', url: '/places/new%20york' }),
+      expect.objectContaining({ result: 'fetched', url: '/places/lima/2026-11-23?x=1%262' }),
+    ]);
+    const files = await report(at, byRoute('files', { 0: 'a b/c' }));
+    expect(files.items).toEqual([expect.objectContaining({ result: 'fetched', url: '/files/a%20b/c' })]);
+  });
+
+  test('routes of a host or a listener are asked for there', async () => {
+    const at = setUp();
+    expect((await report(at, byRoute('by-host', {}))).items).toEqual([
+      { url: '//news.test/v1/news', route: 'by-host', result: 'fetched', status: 200 },
+    ]);
+    expect((await report(at, byRoute('by-listener', {}))).items).toMatchObject([
+      { url: '/v1/tides', result: 'fetched' },
+    ]);
+  });
+
+  test.each<[string, string, Record<string, string>, string]>([
+    ['a required parameter is missing', 'event-search', {}, 'location'],
+    ['a value does not normalise', 'event-search', { location: 'lima', start: 'soon' }, 'start'],
+    [
+      'a parameter is misspelt',
+      'weather-forecast',
+      { location: 'lima', dayz: '3' },
+      'the route has no parameter "dayz"',
+    ],
+    ['a group of the path has no value', 'by-path', { day: 'x' }, 'the path needs a value for "place"'],
+    ['the path would leave its route', 'by-path', { place: '..' }, 'dot segment'],
+    ['the path does not match', 'by-path', { place: '' }, 'the path does not match the route'],
+    ['a placeholder is unknown', 'event-search', { location: '{tomorrow}' }, '{tomorrow} is not a placeholder'],
+    ['a location is asked for where there is none', 'event-search', { location: '{location}' }, 'there is no location'],
+    ['the text is no Unicode', 'event-search', { location: '\ud800' }, 'not well-formed'],
+    ['the route is not cached', 'relay', { 0: 'x' }, 'the route is not cached'],
+  ])('it is reported, and nothing thrown or fetched, where %s', async (_why, name, values, detail) => {
+    const at = setUp();
+    const made = await report(at, byRoute(name, values));
+    expect(made).toMatchObject({ fetched: 0, reused: 0, failed: 1 });
+    expect(made.items).toEqual([
+      { route: name, result: 'failed', url: expect.any(String), detail: expect.stringContaining(detail) },
+    ]);
+    expect(at.asked).toEqual([]);
+  });
+
+  test('what failed is shown without secrets', async () => {
+    const at = setUp();
+    const made = await report(
+      at,
+      byRoute('weather-forecast', { days: '99', location: 'lima', token: 's3cret', ApiKey: 's3cret' }),
+    );
+    expect(made.items).toMatchObject([{ result: 'failed' }]);
+    expect(JSON.stringify(made)).not.toContain('s3cret');
+    const bad = await report(at, byRoute('weather-forecast', { days: '99', location: 'lima', token: 's3cret' }));
+    expect(bad.items[0]?.url).toBe('/weather/forecast?days=99&location=lima&token=***');
+    expect(JSON.stringify(bad)).not.toContain('s3cret');
+  });
+
+  test.each<[string, WarmRequest, string]>([
+    ['an unknown route', byRoute('event-serch', {}), 'route-unknown'],
+    ['locations without a job of them', { kind: 'locations', locations: ['x'] }, 'warm-no-job'],
+    [
+      'too many requests',
+      byRoute('event-search', ...Array.from({ length: 1001 }, () => ({ location: 'x' }))),
+      'warm-too-many',
+    ],
+  ])('%s is refused', async (_what, request, code) => {
+    const at = setUp();
+    const answer = await at.warmer.run(request);
+    expect(answer).toMatchObject({ ok: false, error: { status: 400, code } });
+    expect(at.asked).toEqual([]);
+  });
+});
