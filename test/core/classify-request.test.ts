@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { classifyRequest } from '../../src/core/classify-request.ts';
+import { fieldsOf, honourRoute, requestOf, routeOf } from '../support/policy.ts';
+
+describe('a request on a cached route', () => {
+  it('is looked up where it is GET or HEAD', () => {
+    expect(classifyRequest(routeOf(), requestOf())).toEqual({ kind: 'lookup', head: false });
+    expect(classifyRequest(routeOf(), requestOf({ method: 'HEAD' }))).toEqual({ kind: 'lookup', head: true });
+  });
+
+  it.each(['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'M-SEARCH', 'get', 'QUERY'])(
+    'is relayed as %s',
+    (method) => {
+      const relayed = { kind: 'relay', fwd: 'method', reason: 'method' };
+      expect(classifyRequest(routeOf(), requestOf({ method, hasContent: true }))).toEqual(relayed);
+    },
+  );
+
+  it.each(['GET', 'HEAD'])('is refused as %s with content', (method) => {
+    for (const route of [routeOf(), honourRoute()]) {
+      const classified = classifyRequest(route, requestOf({ method, hasContent: true }));
+      expect(classified).toMatchObject({ kind: 'reject', problem: { status: 400, code: 'content-not-allowed' } });
+    }
+  });
+
+  it.each([
+    ['Authorization: Bearer x', 'authorization'],
+    ['Cookie: a=b', 'cookie'],
+  ])('with %s is relayed unless the route keys it', (line, name) => {
+    const request = requestOf({ fields: fieldsOf(line) });
+    for (const route of [routeOf(), honourRoute(), honourRoute({}, { forwardHeaders: ['*'] })]) {
+      expect(classifyRequest(route, request)).toEqual({ kind: 'relay', fwd: 'bypass', reason: name });
+    }
+    expect(classifyRequest(routeOf({}, { headers: [name] }), request).kind).toBe('lookup');
+  });
+
+  it('is relayed where it asks for another protocol', () => {
+    const upgrade = requestOf({ fields: fieldsOf('Connection: Upgrade', 'Upgrade: websocket') });
+    expect(classifyRequest(routeOf(), upgrade)).toEqual({ kind: 'relay', fwd: 'bypass', reason: 'upgrade' });
+    const offer = requestOf({ fields: fieldsOf('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c') });
+    expect(classifyRequest(routeOf(), offer).kind).toBe('lookup');
+  });
+
+  it.each([
+    'Range: bytes=0-9',
+    'If-None-Match: "a"',
+    'If-Modified-Since: x',
+    'Cache-Control: no-cache',
+    'Pragma: no-cache',
+  ])('is looked up with %s', (line) => {
+    expect(classifyRequest(routeOf(), requestOf({ fields: fieldsOf(line) })).kind).toBe('lookup');
+    expect(classifyRequest(honourRoute(), requestOf({ fields: fieldsOf(line) })).kind).toBe('lookup');
+  });
+
+  it.each(['If-Match: "a"', 'If-Unmodified-Since: Mon, 23 Nov 2026 12:00:00 GMT'])(
+    'with %s is relayed on honour routes alone: only upstream can tell',
+    (line) => {
+      const request = requestOf({ fields: fieldsOf(line) });
+      expect(classifyRequest(honourRoute(), request)).toEqual({ kind: 'relay', fwd: 'bypass', reason: 'precondition' });
+      expect(classifyRequest(routeOf(), request).kind).toBe('lookup');
+    },
+  );
+
+  it('is relayed where it overrides its method in a field that would go upstream unkeyed', () => {
+    const request = requestOf({ fields: fieldsOf('X-HTTP-Method-Override: DELETE') });
+    const bypass = { kind: 'relay', fwd: 'bypass', reason: 'method-override' };
+    expect(classifyRequest(honourRoute({}, { forwardHeaders: ['*'] }), request)).toEqual(bypass);
+    expect(classifyRequest(honourRoute(), request).kind).toBe('lookup');
+    expect(classifyRequest(routeOf(), request).kind).toBe('lookup');
+  });
+});
+
+describe('a request on a route with cache: off', () => {
+  it.each(['GET', 'HEAD', 'POST'])('is relayed as %s, content or not', (method) => {
+    const classified = classifyRequest(routeOf({}, { cache: 'off' }), requestOf({ method, hasContent: true }));
+    expect(classified).toEqual({ kind: 'relay', fwd: 'bypass', reason: 'cache-off' });
+  });
+});

@@ -1,0 +1,246 @@
+import { describe, expect, it } from 'vitest';
+import type { CachePolicy, Route } from '../../src/core/route.ts';
+import { decideStorage } from '../../src/core/storage-policy.ts';
+import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf, T0 } from '../support/policy.ts';
+
+const DATE = 'Date: Mon, 23 Nov 2026 12:00:00 GMT';
+const FRESH = 'Cache-Control: max-age=3600';
+
+interface Case {
+  readonly route?: Route;
+  readonly status?: number;
+  readonly request?: readonly string[];
+}
+
+function decide(lines: readonly string[], { route = honourRoute(), status = 200, request = [] }: Case = {}) {
+  return decideStorage({
+    route,
+    requestFields: fieldsOf(...request),
+    status,
+    fields: fieldsOf(...lines),
+    requestTimeMs: T0,
+    responseTimeMs: T0,
+  });
+}
+
+function verdict(lines: readonly string[], given: Case = {}): string {
+  const decision = decide(lines, given);
+  return decision.kind === 'store' ? 'store' : decision.reason;
+}
+
+const cap = (policy: Partial<CachePolicy> = {}): Route => routeOf({ upstreamCacheControl: 'cap', ...policy });
+
+describe('what is stored on honour routes (RFC 9111 §3)', () => {
+  it.each<[string, readonly string[], string]>([
+    ['explicit freshness', [FRESH, DATE], 'store'],
+    ['no-store', ['Cache-Control: max-age=3600, no-store', DATE], 'no-store'],
+    ['no-store on a line of its own', [FRESH, 'Cache-Control: no-store', DATE], 'no-store'],
+    ['NO-STORE', ['Cache-Control: max-age=3600, NO-STORE', DATE], 'no-store'],
+    ['no-store behind a broken quoted string', ['Cache-Control: max-age=3600, x="oops, no-store', DATE], 'no-store'],
+    ['no-store in a quoted string', ['Cache-Control: max-age=3600, x="no-store"', DATE], 'store'],
+    ['private', ['Cache-Control: max-age=3600, private', DATE], 'private'],
+    ['qualified private', ['Cache-Control: max-age=3600, private="x-one"', DATE], 'private'],
+    ['no-store + must-understand', ['Cache-Control: max-age=3600, no-store, must-understand', DATE], 'store'],
+    ['Vary: *', [FRESH, 'Vary: *', DATE], 'vary-star'],
+    ['Vary: * in a list', [FRESH, 'Vary: accept, *', DATE], 'vary-star'],
+    ['Vary: * on another line', [FRESH, 'Vary: accept', 'Vary: , *', DATE], 'vary-star'],
+    ['no freshness, no validator', [DATE], 'no-freshness'],
+    ['no freshness, a validator', ['ETag: "a"', DATE], 'store'],
+    ['no-cache with a validator', ['Cache-Control: no-cache', 'ETag: "a"', DATE], 'store'],
+    ['no-cache with freshness, no validator', ['Cache-Control: no-cache, max-age=60', DATE], 'no-cache'],
+    ['stale on arrival', ['Cache-Control: max-age=0', DATE], 'stale-on-arrival'],
+    ['stale by Age', [FRESH, 'Age: 7200', DATE], 'stale-on-arrival'],
+    ['lifetime equal to age', [FRESH, 'Age: 3600', DATE], 'stale-on-arrival'],
+    ['stale on arrival with a validator', ['Cache-Control: max-age=0', 'ETag: "a"', DATE], 'store'],
+    [
+      'stale on arrival with Last-Modified',
+      ['Expires: 0', 'Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT', DATE],
+      'store',
+    ],
+    [
+      'stale on arrival with an invalid Last-Modified',
+      ['Expires: 0', 'Last-Modified: 05/30/2024', DATE],
+      'stale-on-arrival',
+    ],
+    ['stale on arrival with a stale window', ['Cache-Control: max-age=0, stale-while-revalidate=60', DATE], 'store'],
+    ['unknown directives', ['Cache-Control: max-age=3600, nothing-to-see-here', DATE], 'store'],
+    ['Pragma: no-cache', [FRESH, 'Pragma: no-cache', DATE], 'store'],
+  ])('%s: %s → %s', (_case, lines, expected) => {
+    expect(verdict(lines)).toBe(expected);
+  });
+
+  it.each([
+    200, 201, 202, 203, 204, 299, 300, 301, 302, 303, 307, 308, 400, 404, 410, 418, 429, 499, 500, 503, 504, 599, 999,
+  ])('a %i with explicit freshness is', (status) => {
+    expect(verdict([FRESH, DATE], { status })).toBe('store');
+  });
+
+  it.each([
+    [100, 'status'],
+    [103, 'status'],
+    [206, 'partial'],
+    [304, 'status'],
+    [412, 'status'],
+    [416, 'status'],
+  ])('a %i never is: an answer to the conditions of one request (%s)', (status, reason) => {
+    const lines = [FRESH, 'ETag: "a"', DATE];
+    const statusTtlMs = new Map([[status, HOUR]]);
+    expect(verdict(lines, { status })).toBe(reason);
+    expect(verdict(lines, { status, route: honourRoute({ statusTtlMs }) })).toBe(reason);
+    expect(verdict(lines, { status, route: routeOf({ statusTtlMs }) })).toBe(reason);
+  });
+
+  it.each([
+    [200, 'store'],
+    [404, 'store'],
+    [501, 'store'],
+    [201, 'no-freshness'],
+    [503, 'no-freshness'],
+    [599, 'no-freshness'],
+  ])('a %i with a validator but no freshness: %s', (status, expected) => {
+    expect(verdict(['ETag: "a"', DATE], { status })).toBe(expected);
+    expect(verdict(['ETag: "a"', 'Cache-Control: public', DATE], { status })).toBe('store');
+  });
+
+  it('is no answer with must-understand and a status that nobody here understands', () => {
+    expect(verdict(['Cache-Control: max-age=3600, must-understand', DATE], { status: 299 })).toBe('not-understood');
+    expect(verdict(['Cache-Control: max-age=3600, no-store, must-understand', DATE], { status: 599 })).toBe(
+      'not-understood',
+    );
+  });
+
+  it.each([
+    ['max-age=3600', 'authorization'],
+    ['max-age=3600, public', 'store'],
+    ['max-age=3600, must-revalidate', 'store'],
+    ['s-maxage=3600', 'store'],
+    ['max-age=3600, proxy-revalidate', 'authorization'],
+  ])('of a request with Authorization: %s → %s (§3.5)', (directives, expected) => {
+    expect(verdict([`Cache-Control: ${directives}`, DATE], { request: ['Authorization: Bearer x'] })).toBe(expected);
+  });
+
+  it('is what a request without no-store got', () => {
+    const request = ['Cache-Control: no-store'];
+    expect(verdict([FRESH, DATE], { request })).toBe('request-no-store');
+    expect(verdict([FRESH, DATE], { request, route: routeOf({ clientCacheControl: 'honour' }) })).toBe(
+      'request-no-store',
+    );
+    expect(verdict([FRESH, DATE], { request, route: routeOf() })).toBe('store');
+  });
+
+  it('falls under the rule where upstream says nothing', () => {
+    const route = honourRoute({
+      ttlMs: MINUTE,
+      statusTtlMs: new Map([
+        [404, MINUTE],
+        [301, 0],
+      ]),
+    });
+    expect(verdict([DATE], { route })).toBe('store');
+    expect(verdict([DATE], { route, status: 404 })).toBe('store');
+    expect(verdict([DATE], { route, status: 500 })).toBe('no-freshness');
+    expect(verdict([FRESH, DATE], { route, status: 301 })).toBe('status');
+  });
+
+  it('comes with sorted Vary names and validators as upstream sent them', () => {
+    const lines = [
+      FRESH,
+      'Vary: Accept-Language, accept',
+      'Vary: ACCEPT',
+      'ETag: W/"a"',
+      'Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT',
+    ];
+    expect(decide(lines)).toMatchObject({
+      kind: 'store',
+      vary: ['accept', 'accept-language'],
+      etag: 'W/"a"',
+      lastModified: 'Sun, 22 Nov 2026 12:00:00 GMT',
+    });
+  });
+
+  it('has a Date, the time of arrival where upstream sent none', () => {
+    expect(decide([FRESH])).toMatchObject({
+      fields: expect.arrayContaining([['date', 'Mon, 23 Nov 2026 12:00:00 GMT']]),
+    });
+    const own = 'Sun, 22 Nov 2026 12:00:00 GMT';
+    expect(decide(['Cache-Control: max-age=999999', `Date: ${own}`])).toMatchObject({
+      fields: [
+        ['cache-control', 'max-age=999999'],
+        ['date', own],
+      ],
+    });
+  });
+});
+
+describe('what is stored on ruled routes', () => {
+  it.each([
+    [200, 'store'],
+    [203, 'store'],
+    ...[201, 204, 301, 302, 303, 307, 400, 401, 403, 404, 410, 429, 500, 502, 503, 504, 599].map(
+      (status) => [status, 'status'] as const,
+    ),
+  ] as const)('a %i: %s, even with explicit freshness', (status, expected) => {
+    for (const route of [routeOf(), cap()]) {
+      expect(verdict([FRESH, DATE], { route, status })).toBe(expected);
+    }
+  });
+
+  it.each([404, 429, 500, 503, 301])('is a %i where statusTtl names it', (status) => {
+    const statusTtlMs = new Map([[status, MINUTE]]);
+    expect(verdict([DATE], { route: routeOf({ statusTtlMs }), status })).toBe('store');
+    expect(verdict([DATE], { route: cap({ statusTtlMs }), status })).toBe('store');
+  });
+
+  it('is no status to which statusTtl gives no time', () => {
+    expect(verdict([DATE], { route: routeOf({ statusTtlMs: new Map([[200, 0]]) }) })).toBe('status');
+  });
+
+  it.each([
+    ['Cache-Control: no-store', 'store', 'no-store'],
+    ['Cache-Control: private, max-age=60', 'store', 'private'],
+    ['Cache-Control: private="x"', 'store', 'private'],
+    ['Cache-Control: no-cache', 'store', 'no-cache'],
+    ['Cache-Control: max-age=0', 'store', 'stale-on-arrival'],
+    ['Expires: 0', 'store', 'stale-on-arrival'],
+    ['Pragma: no-cache', 'store', 'store'],
+    ['Vary: *', 'vary-star', 'vary-star'],
+    ['Vary: Accept-Encoding', 'store', 'store'],
+  ])('%s: %s on ignore routes, %s on cap routes', (line, ignored, capped) => {
+    expect(verdict([line, DATE], { route: routeOf() })).toBe(ignored);
+    expect(verdict([line, DATE], { route: cap() })).toBe(capped);
+  });
+
+  it('has no variants', () => {
+    expect(decide(['Vary: Accept', DATE], { route: routeOf() })).toMatchObject({ vary: [] });
+  });
+
+  it('is nothing that was answered to credentials which the route does not key', () => {
+    for (const policy of [{}, { upstreamCacheControl: 'cap' as const }]) {
+      const given = (request: string, headers: readonly string[] = []): string =>
+        verdict(['Cache-Control: public', DATE], { route: routeOf(policy, { headers }), request: [request] });
+      expect(given('Authorization: Bearer x')).toBe('authorization');
+      expect(given('Cookie: a=b')).toBe('cookie');
+      expect(given('Authorization: Bearer x', ['authorization'])).toBe('store');
+      expect(given('Cookie: a=b', ['cookie'])).toBe('store');
+    }
+  });
+
+  it('holds nothing of one caller', () => {
+    const lines = [
+      DATE,
+      'Set-Cookie: CMPS=1',
+      'X-RateLimit-Remaining: 1',
+      'Connection: x-hop',
+      'X-Hop: 1',
+      'Age: 3',
+      'X-Kept: 1',
+    ];
+    expect(decide(lines, { route: routeOf() })).toMatchObject({
+      initialAgeMs: 3000,
+      fields: [
+        ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'],
+        ['x-kept', '1'],
+      ],
+    });
+  });
+});
