@@ -21,6 +21,9 @@ export interface ReportCounts {
   readonly errors: number;
   /** Percent. */
   readonly hitRate: number;
+  /** All upstream calls, and of them those that no client waited for: the configured warming, if it was due. */
+  readonly calls: number;
+  readonly background: number;
 }
 
 /** `hit_rate` is rounded; further off than this is another figure. */
@@ -32,7 +35,14 @@ export function reportCounts(report: ReadonlyMap<string, unknown>): ReportCounts
     const value = report.get(name);
     return typeof value === 'number' ? value : Number.NaN;
   };
-  return { hits: number('hits'), misses: number('misses'), errors: number('errors'), hitRate: number('hit_rate') };
+  return {
+    hits: number('hits'),
+    misses: number('misses'),
+    errors: number('errors'),
+    hitRate: number('hit_rate'),
+    calls: number('upstream_calls'),
+    background: number('upstream_calls_background'),
+  };
 }
 
 /** Lays the agents' figures beside those of the proxy and of the upstreams. */
@@ -51,10 +61,18 @@ export function crossChecks(figures: Figures, report: ReportCounts, upstream: Up
       text: `proxy:  /api/metrics/cache counts ${report.hits} hits, ${report.misses} misses, ${report.errors} errors, hit rate ${report.hitRate} %`,
     },
     {
-      holds: calls === fetched && calls === questions,
-      text: `upstream: the simulators counted ${calls} calls for ${questions} different questions`,
+      holds: calls === report.calls && calls === fetched + report.background && onePerQuestion(figures, report),
+      text:
+        `upstream: the simulators counted ${calls} calls, the proxy ${report.calls}, for ${questions} different questions` +
+        (report.background === 0 ? '' : ` and ${report.background} to warm`),
     },
   ];
+}
+
+/** Nothing was fetched twice; what was warmed may not have been fetched at all. */
+function onePerQuestion({ questions, misses, collapsed }: Figures, { background }: ReportCounts): boolean {
+  const fetched = misses.count - collapsed;
+  return background === 0 ? fetched === questions : fetched <= questions && fetched + background >= questions;
 }
 
 /** The key went where it must and nowhere else. */

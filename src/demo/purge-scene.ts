@@ -1,6 +1,6 @@
 import { Agent } from 'node:http';
 import { observe, type Observation } from './agents.ts';
-import type { Check } from './checks.ts';
+import { reportCounts, type Check } from './checks.ts';
 import { callJson } from './http-get.ts';
 import { identityOf, isAbout, type Question } from './questions.ts';
 import type { SeededRandom } from './seeded.ts';
@@ -36,6 +36,8 @@ export async function playPurge(options: PurgeSceneOptions): Promise<PurgeScene>
   const answer = await callJson(`${options.admin}/api/purge`, { tag: `location:${purged}` });
   const tookMs = performance.now() - beganMs;
   const matched = Number(answer.get('matched'));
+  // What the configured warming fetched, if it was due, may be about Berlin too.
+  const { background } = reportCounts(await callJson(`${options.admin}/api/metrics/cache`));
   const after = [
     await askFor(weatherOf(purged), options),
     await askFor(eventsOf(purged), options),
@@ -48,7 +50,7 @@ export async function playPurge(options: PurgeSceneOptions): Promise<PurgeScene>
     after,
     checks: [
       {
-        holds: matched === stored.size && answer.get('complete') === true,
+        holds: matched >= stored.size && matched <= stored.size + background && answer.get('complete') === true,
         text: `purge:  location:${purged} matched ${matched} stored responses; the agents had asked ${stored.size} questions about it`,
       },
       {

@@ -27,7 +27,7 @@ const run = [
   seen('b', 'hit', 3),
 ];
 const upstream = { weather: 2, events: 0, authorised: 0 };
-const report = { hits: 3, misses: 3, errors: 0, hitRate: 50 };
+const report = { hits: 3, misses: 3, errors: 0, hitRate: 50, calls: 2, background: 0 };
 
 function holds(observations: readonly Observation[], counts = report, calls = upstream): readonly boolean[] {
   return crossChecks(figuresOf(observations), counts, calls).map((check) => check.holds);
@@ -110,7 +110,16 @@ describe('the cross-checks', () => {
 
   it('fail where upstream was called more or less often than there were questions', () => {
     expect(holds(run, report, { ...upstream, weather: 3 })[2]).toBe(false);
-    expect(holds([...run, seen('b', 'fetched', 1)], report, { ...upstream, weather: 3 })[2]).toBe(false);
+    expect(holds(run, { ...report, calls: 3 }, { ...upstream, weather: 3 })[2]).toBe(false);
+    const twice = [...run, seen('b', 'fetched', 1)];
+    expect(holds(twice, { ...report, calls: 3 }, { ...upstream, weather: 3 })[2]).toBe(false);
+  });
+
+  it('allow for calls that only warmed, and for no others', () => {
+    const warmed = { ...report, calls: 5, background: 3 };
+    expect(holds(run, warmed, { ...upstream, weather: 5 })[2]).toBe(true);
+    expect(holds(run, warmed, { ...upstream, weather: 4 })[2]).toBe(false);
+    expect(holds(run, { ...warmed, background: 2 }, { ...upstream, weather: 5 })[2]).toBe(false);
   });
 
   it('fail where the key leaked or did not reach the event API', () => {
