@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { freshenStored, validationFields } from '../../src/core/freshen.ts';
+import type { Route } from '../../src/core/route.ts';
+import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf, storedOf, T0 } from '../support/policy.ts';
+
+const stored = storedOf({
+  fields: fieldsOf(
+    'Content-Type: application/json',
+    'Content-Encoding: gzip',
+    'Date: Mon, 23 Nov 2026 12:00:00 GMT',
+    'Cache-Control: max-age=60',
+    'ETag: "a"',
+    'X-Old: kept',
+    'X-Changed: one',
+    'X-Changed: two',
+  ),
+  etag: '"a"',
+  lastModified: 'Sun, 22 Nov 2026 12:00:00 GMT',
+});
+
+function freshen(lines: readonly string[], route: Route = honourRoute()) {
+  const atMs = T0 + 2 * HOUR;
+  return freshenStored({
+    stored,
+    route,
+    requestFields: [],
+    fields: fieldsOf(...lines),
+    requestTimeMs: atMs,
+    responseTimeMs: atMs,
+  });
+}
+
+describe('a 304 for a stored response (RFC 9111 §3.2, §4.3.4)', () => {
+  it('replaces the fields that it has, and no others', () => {
+    const { response, storage } = freshen([
+      'Date: Mon, 23 Nov 2026 14:00:00 GMT',
+      'Cache-Control: max-age=120',
+      'X-Changed: three',
+      'X-New: 1',
+      'Content-Length: 0',
+      'Content-Encoding: br',
+      'Content-Range: bytes 0-1/2',
+      'Connection: x-hop',
+      'X-Hop: 1',
+      'Set-Cookie: a=b',
+      'Age: 5',
+    ]);
+    expect(storage.kind).toBe('store');
+    expect(new Set(response.fields.map(([name, value]) => `${name}: ${value}`))).toEqual(
+      new Set([
+        'cache-control: max-age=120',
+        'content-encoding: gzip',
+        'content-type: application/json',
+        'date: Mon, 23 Nov 2026 14:00:00 GMT',
+        'etag: "a"',
+        'x-changed: three',
+        'x-new: 1',
+        'x-old: kept',
+      ]),
+    );
+    expect(response.fields).toHaveLength(8);
+    expect(response).toMatchObject({
+      status: 200,
+      body: stored.body,
+      initialAgeMs: 5000,
+      responseTimeMs: T0 + 2 * HOUR,
+    });
+    expect(response.freshness).toMatchObject({ freshUntilMs: T0 + 2 * HOUR + 115_000, source: 'max-age' });
+  });
+
+  it('makes fresh again what says nothing new, and young what has no Date', () => {
+    const { response } = freshen([]);
+    expect(response.freshness.freshUntilMs).toBe(T0 + 2 * HOUR + MINUTE);
+    expect(response.initialAgeMs).toBe(0);
+    expect(response.fields).toContainEqual(['date', 'Mon, 23 Nov 2026 14:00:00 GMT']);
+    expect(response.fields.filter(([name]) => name === 'date')).toHaveLength(1);
+  });
+
+  it('may bring new validators', () => {
+    const { response } = freshen(['ETag: "b"', 'Last-Modified: Mon, 23 Nov 2026 12:00:00 GMT']);
+    expect(response).toMatchObject({ etag: '"b"', lastModified: 'Mon, 23 Nov 2026 12:00:00 GMT' });
+  });
+
+  it('counts by the rule on ruled routes', () => {
+    const { response } = freshen(['Cache-Control: no-store'], routeOf());
+    expect(response.freshness).toMatchObject({ freshUntilMs: T0 + 3 * HOUR, source: 'rule ttl' });
+  });
+
+  it('that forbids storing answers this request and ends what is stored', () => {
+    const { response, storage } = freshen(['Cache-Control: no-store']);
+    expect(storage).toEqual({ kind: 'pass', reason: 'no-store' });
+    expect(response.fields).toContainEqual(['cache-control', 'no-store']);
+    expect(response.freshness.retainUntilMs).toBe(response.responseTimeMs);
+    expect(response.freshness.freshUntilMs).toBe(response.responseTimeMs);
+  });
+});
+
+describe('a validation (RFC 9111 §4.3.1)', () => {
+  it('asks with all validators that are stored', () => {
+    expect(validationFields(stored)).toEqual([
+      ['if-none-match', '"a"'],
+      ['if-modified-since', 'Sun, 22 Nov 2026 12:00:00 GMT'],
+    ]);
+    expect(validationFields(storedOf({ etag: 'W/"b"' }))).toEqual([['if-none-match', 'W/"b"']]);
+    expect(validationFields(storedOf())).toEqual([]);
+  });
+});

@@ -1,0 +1,153 @@
+import { assert as assertProperty, nat, option, property } from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fieldLineValues, fieldValue } from '../../src/core/fields.ts';
+import {
+  appendVia,
+  notModifiedFields,
+  partialFields,
+  replyFields,
+  unsatisfiableFields,
+  weakenEtag,
+  weakEtag,
+} from '../../src/core/response-fields.ts';
+import { decideReuse } from '../../src/core/reuse-policy.ts';
+import {
+  fieldsOf,
+  freshnessWith,
+  honourPolicy,
+  HOUR,
+  MINUTE,
+  policyOf,
+  SECOND,
+  storedOf,
+  T0,
+} from '../support/policy.ts';
+
+const said = fieldsOf(
+  'Content-Type: application/json',
+  'Date: Mon, 23 Nov 2026 12:00:00 GMT',
+  'Cache-Control: no-store, private',
+  'Cache-Control: max-age=0',
+  'Expires: 0',
+  'Pragma: no-cache',
+  'X-Own: 1',
+  'X-Own: 2',
+);
+const stored = storedOf({ fields: said });
+
+describe('the fields of an answer from store', () => {
+  it('say on ignore routes what the rule means, so that a client keeps it as long and no longer', () => {
+    const fields = replyFields(stored, { ttlSeconds: 3540 }, policyOf(), T0 + MINUTE);
+    expect(fields).toEqual(
+      fieldsOf(
+        'Content-Type: application/json',
+        'Date: Mon, 23 Nov 2026 12:00:00 GMT',
+        'X-Own: 1',
+        'X-Own: 2',
+        'Cache-Control: max-age=3600',
+        'Age: 60',
+      ),
+    );
+  });
+
+  it.each(['cap', 'honour'] as const)('are those of upstream on %s routes', (upstreamCacheControl) => {
+    const fields = replyFields(stored, { ttlSeconds: 3540 }, policyOf({ upstreamCacheControl }), T0 + MINUTE);
+    expect(fields).toEqual([...said, ['age', '60']]);
+  });
+
+  it('have Age only where there is some, when the answer was just fetched', () => {
+    const fetched = { ttlSeconds: undefined, forwarded: true };
+    expect(fieldValue(replyFields(stored, fetched, honourPolicy(), T0 + 999), 'age')).toBeUndefined();
+    const aged = storedOf({ initialAgeMs: 5000 });
+    expect(fieldValue(replyFields(aged, fetched, honourPolicy(), T0 + 999), 'age')).toBe('5');
+    expect(fieldValue(replyFields(stored, { ttlSeconds: 1 }, honourPolicy(), T0), 'age')).toBe('0');
+  });
+
+  it('tell a client that a stale answer is stale', () => {
+    const fields = replyFields(stored, { ttlSeconds: -60 }, policyOf(), T0 + HOUR + MINUTE);
+    expect(fieldValue(fields, 'age')).toBe('3660');
+    expect(fieldValue(fields, 'cache-control')).toBe('max-age=3600');
+  });
+
+  it('have one Date, Age and no length of their own', () => {
+    const odd = storedOf({ fields: fieldsOf('Content-Length: 5', 'Age: 77') });
+    const fields = replyFields(odd, { ttlSeconds: 1 }, honourPolicy(), T0);
+    expect(fields).toEqual(fieldsOf('Date: Mon, 23 Nov 2026 12:00:00 GMT', 'Age: 0'));
+  });
+
+  it('leave a client cache exactly the freshness that is left here', () => {
+    const policy = policyOf();
+    assertProperty(
+      property(nat(HOUR / SECOND - 1), nat(10_000), option(nat(3000)), (atSeconds, initialAgeMs, purged) => {
+        const nowMs = T0 + atSeconds * SECOND;
+        const item = storedOf({ initialAgeMs, freshness: freshnessWith({ swrUntilMs: T0 + 9 * HOUR }) });
+        const staleSinceMs = purged === null ? undefined : T0 + purged * SECOND;
+        const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: [], nowMs });
+        const ttlSeconds =
+          decision.kind === 'reuse' || decision.kind === 'reuse-stale' ? decision.ttlSeconds : Number.NaN;
+        const fields = replyFields(item, { ttlSeconds }, policy, nowMs);
+        const maxAge = Number(/^max-age=([0-9]+)$/.exec(fieldValue(fields, 'cache-control') ?? '')?.[1]);
+        expect(maxAge - Number(fieldValue(fields, 'age'))).toBe(ttlSeconds);
+      }),
+      { seed: 13, numRuns: 1000 },
+    );
+  });
+});
+
+describe('the fields of a 304 (RFC 9110 §15.4.5)', () => {
+  it('are those of the 200 without what describes the body', () => {
+    const fields = fieldsOf(
+      'Cache-Control: max-age=60',
+      'Content-Location: /x',
+      'Date: Mon, 23 Nov 2026 12:00:00 GMT',
+      'ETag: "a"',
+      'Expires: 0',
+      'Vary: accept',
+      'Age: 5',
+      'Access-Control-Allow-Origin: *',
+      'Content-Security-Policy: x',
+    );
+    const dropped = fieldsOf(
+      'Content-Type: text/plain',
+      'Content-Length: 5',
+      'Content-Encoding: gzip',
+      'Content-Language: de',
+      'Content-MD5: x',
+      'Content-Digest: x',
+      'Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT',
+    );
+    expect(notModifiedFields([...fields, ...dropped])).toEqual(fields);
+  });
+
+  it('have Last-Modified where there is no ETag', () => {
+    const fields = fieldsOf('Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT');
+    expect(notModifiedFields(fields)).toEqual(fields);
+  });
+});
+
+describe('the fields of a part (RFC 9110 §15.3.7, §15.5.17)', () => {
+  it('say which one it is, and nothing of the whole that is wrong for it', () => {
+    const fields = fieldsOf('Content-Type: text/plain', 'Content-Length: 100', 'Content-MD5: x', 'ETag: "a"');
+    expect(partialFields(fields, { start: 10, end: 19 }, 100)).toEqual(
+      fieldsOf('Content-Type: text/plain', 'ETag: "a"', 'Content-Range: bytes 10-19/100'),
+    );
+    expect(unsatisfiableFields(100)).toEqual([['content-range', 'bytes */100']]);
+  });
+});
+
+describe('Via (RFC 9110 §7.6.3)', () => {
+  it('has us behind the proxies nearer to the origin', () => {
+    expect(fieldLineValues(appendVia(fieldsOf('Via: 1.1 varnish', 'X: 1')), 'via')).toEqual([
+      '1.1 varnish',
+      '1.1 forecache',
+    ]);
+  });
+});
+
+describe('the ETag of a body whose coding was removed', () => {
+  it('is weak', () => {
+    expect(weakEtag('"a"')).toBe('W/"a"');
+    expect(weakEtag('W/"a"')).toBe('W/"a"');
+    expect(weakenEtag(fieldsOf('ETag: "a"', 'X: "a"'))).toEqual(fieldsOf('ETag: W/"a"', 'X: "a"'));
+  });
+});
