@@ -1,0 +1,176 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Clock } from '../cache/ports.ts';
+import type { AdminConfig } from '../core/config.ts';
+import type { Problem } from '../core/problem.ts';
+import { answerPurge, endpointsOf, type Endpoint } from './endpoints.ts';
+import { createGuard, type Guard } from './guard.ts';
+import { problemReply, sendReply, type Reply } from './reply.ts';
+import type { AdminServices } from './services.ts';
+
+export interface AdminServerOptions {
+  readonly config: AdminConfig;
+  readonly services: AdminServices;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly log: { readonly error: (fields: Readonly<Record<string, unknown>>, message: string) => void };
+  /** Of the program, for the OpenAPI document. */
+  readonly version: string;
+}
+
+export interface AdminServer extends AsyncDisposable {
+  /** Rejects where the address cannot be bound. The port is the real one. */
+  listen(): Promise<{ readonly host: string; readonly port: number }>;
+  /** Takes no more connections, lets what is under way end within two seconds, then cuts. */
+  close(): Promise<void>;
+}
+
+// An operator, a dashboard or two, a scraper and probes: whoever needs more is not one of them.
+const limits = {
+  connections: 256,
+  headerBytes: 16 * 1024,
+  headersMs: 5_000,
+  requestMs: 15_000,
+  keepAliveMs: 65_000,
+  checkEveryMs: 1_000,
+  closeMs: 2_000,
+} as const;
+
+/** The listener of the contract's admin calls: health, purge, warm, explain, listings, metrics, dashboard. */
+export function createAdminServer(options: AdminServerOptions): AdminServer {
+  const answer = createRouter(options);
+  const server = createServer(
+    {
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      connectionsCheckingInterval: limits.checkEveryMs,
+    },
+    (request, response) => void respond(request, response),
+  );
+  server.maxConnections = limits.connections;
+
+  async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      sendReply(request, response, await answer(request));
+    } catch (error) {
+      // A client that went while its content was read is no fault of ours.
+      if (response.destroyed) return;
+      options.log.error({ error, method: request.method }, 'an admin call failed');
+      sendReply(request, response, problemReply(internal));
+    }
+  }
+
+  const close = (): Promise<void> => closeServer(server);
+  return { listen: () => listen(server, options.config), close, [Symbol.asyncDispose]: close };
+}
+
+function createRouter(options: AdminServerOptions): (request: IncomingMessage) => Promise<Reply> {
+  const { services } = options;
+  const guard = createGuard(options.config);
+  const byPath = Map.groupBy(endpointsOf(options), (endpoint) => endpoint.path);
+  return async (request) => {
+    const malformed = malformedHead(request);
+    if (malformed !== undefined) return problemReply(malformed);
+    const { method, path, query } = targetOf(request);
+    if (method === 'PURGE') return purgeUrl(request, { services, guard });
+    const endpoints = byPath.get(path) ?? [];
+    const endpoint = endpoints.find((one) => one.method === method);
+    // Who may not ask is not told either what there is.
+    const refusal = endpoint?.access === 'anyone' ? undefined : guard(request);
+    if (refusal !== undefined) return refusal;
+    if (endpoint === undefined) return problemReply(unknownCall(endpoints));
+    if (endpoint.needsStart && services.state() === 'starting') return problemReply(starting);
+    return endpoint.handle(request, query);
+  };
+}
+
+/** HEAD is answered as GET is; `sendReply` leaves the body out. */
+function targetOf({ method = '', url = '' }: IncomingMessage): { method: string; path: string; query: string } {
+  const mark = url.indexOf('?');
+  return {
+    method: method === 'HEAD' ? 'GET' : method,
+    path: mark < 0 ? url : url.slice(0, mark),
+    query: mark < 0 ? '' : url.slice(mark + 1),
+  };
+}
+
+/** `PURGE /any/path?query`: the habit of Varnish and Squid, the same as `url`. */
+async function purgeUrl(
+  request: IncomingMessage,
+  { services, guard }: { readonly services: AdminServices; readonly guard: Guard },
+): Promise<Reply> {
+  const refusal = guard(request);
+  if (refusal !== undefined) return refusal;
+  if (services.state() === 'starting') return problemReply(starting);
+  const selector = { by: 'url', url: request.url ?? '' } as const;
+  return answerPurge(services, { selector, soft: false, dryRun: false, source: 'method' });
+}
+
+/** What node:http lets through although it should not: HTTP/0.9, and two Host lines of which it uses the first. */
+function malformedHead({ httpVersionMajor, rawHeaders }: IncomingMessage): Problem | undefined {
+  const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length;
+  if (httpVersionMajor === 1 && hosts <= 1) return undefined;
+  return {
+    status: 400,
+    code: 'request-invalid',
+    title: 'Not a request',
+    detail: 'The request must be HTTP/1.x with one Host.',
+  };
+}
+
+function unknownCall(endpoints: readonly Endpoint[]): Problem {
+  if (endpoints.length === 0) {
+    return {
+      status: 404,
+      code: 'call-not-found',
+      title: 'No such call',
+      detail: 'The admin listener has no such path; see /openapi.json.',
+    };
+  }
+  const allow = [...endpoints.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])), 'PURGE'];
+  return {
+    status: 405,
+    code: 'method-not-allowed',
+    title: 'Method not allowed',
+    detail: `This path takes ${allow.join(', ')}.`,
+    extra: { allow },
+  };
+}
+
+const starting: Problem = {
+  status: 503,
+  code: 'starting',
+  title: 'Not started yet',
+  detail: 'The proxy is still starting; see /readyz.',
+  retryAfter: 1,
+};
+
+const internal: Problem = {
+  status: 500,
+  code: 'internal',
+  title: 'Failed inside the proxy',
+  detail: 'The call failed inside the proxy; its log says why.',
+};
+
+function listen(
+  server: Server,
+  { host, port }: AdminConfig,
+): Promise<{ readonly host: string; readonly port: number }> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      const address = server.address();
+      resolve({ host, port: typeof address === 'object' && address !== null ? address.port : port });
+    });
+  });
+}
+
+async function closeServer(server: Server): Promise<void> {
+  if (!server.listening) return;
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const cut = setTimeout(() => server.closeAllConnections(), limits.closeMs);
+  await closed;
+  clearTimeout(cut);
+}

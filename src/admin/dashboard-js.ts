@@ -1,0 +1,196 @@
+/**
+ * The dashboard's script. All that it shows goes through `textContent`: keys, URLs and tags hold what clients sent.
+ * The token stays in the tab's session storage and goes only into the Authorization field.
+ */
+export const dashboardJs = String.raw`'use strict';
+const $ = (id) => document.getElementById(id);
+const tokenName = 'forecache-token';
+const everyMs = 2000;
+
+function cell(tag, text, name) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  if (name) element.className = name;
+  return element;
+}
+
+function row(...cells) {
+  const element = document.createElement('tr');
+  element.append(...cells);
+  return element;
+}
+
+function button(text, label, act) {
+  const element = cell('button', text);
+  element.type = 'button';
+  element.setAttribute('aria-label', label);
+  element.addEventListener('click', () => void act());
+  return element;
+}
+
+const whole = new Intl.NumberFormat('en');
+function bytes(count) {
+  const units = ['B', 'KiB', 'MiB', 'GiB'];
+  let step = 0;
+  for (; count >= 1024 && step < 3; step += 1) count /= 1024;
+  return (step === 0 ? count : count.toFixed(1)) + ' ' + units[step];
+}
+
+function duration(seconds) {
+  if (seconds === null) return '–';
+  const past = seconds < 0 ? '-' : '';
+  const size = Math.abs(seconds);
+  if (size < 120) return past + size + ' s';
+  return past + (size < 7200 ? Math.round(size / 60) + ' min' : Math.round(size / 3600) + ' h');
+}
+
+async function call(method, path, body) {
+  const headers = { accept: 'application/json' };
+  const token = sessionStorage.getItem(tokenName);
+  if (token) headers.authorization = 'Bearer ' + token;
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  const response = await fetch(path, {
+    method, headers, cache: 'no-store', body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const answer = await response.json();
+  if (response.status === 401) askForToken(token !== null);
+  if (!response.ok) throw new Error(answer.detail || answer.title || String(response.status));
+  return answer;
+}
+
+function askForToken(wrong) {
+  sessionStorage.removeItem(tokenName);
+  $('content').hidden = true;
+  if (!$('login').hidden) return;
+  $('login').hidden = false;
+  $('token').focus();
+  if (wrong) say('That token was refused.', true);
+}
+
+function say(text, bad) {
+  $('state').textContent = text;
+  $('state').className = bad ? 'bad' : '';
+}
+
+function showReport(report) {
+  $('since').textContent = new Date(report.since).toLocaleString();
+  const saved = report.upstream_seconds_saved_estimate;
+  const sums = [
+    ['Hit rate', report.hit_rate + ' %'],
+    ['Requests', whole.format(report.requests)],
+    ['Errors', whole.format(report.errors)],
+    ['Upstream calls', whole.format(report.upstream_calls)],
+    ['Upstream calls avoided', whole.format(report.upstream_calls_avoided)],
+    ['Waiting saved (estimate)', saved === null ? '–' : duration(Math.round(saved))],
+    ['Served from store', bytes(report.bytes_from_store)],
+    ['Store', bytes(report.store.bytes) + ' of ' + bytes(report.store.max_bytes)],
+    ['Stored responses', whole.format(report.store.responses)],
+    ['Evicted', whole.format(report.store.evicted)],
+    ['Purges', whole.format(report.purges)],
+    ['Responses purged', whole.format(report.purged_responses)],
+  ];
+  $('sums').replaceChildren(...sums.map(([name, value]) => {
+    const pair = document.createElement('div');
+    pair.append(cell('dt', name), cell('dd', value));
+    return pair;
+  }));
+  $('outcomes').replaceChildren(...Object.entries(report.outcomes).map(([name, count]) => {
+    const share = document.createElement('meter');
+    share.max = Math.max(1, report.requests);
+    share.value = count;
+    const last = document.createElement('td');
+    last.append(share);
+    return row(cell('td', name), cell('td', whole.format(count)), last);
+  }));
+  $('routes').replaceChildren(...Object.entries(report.routes).map(([name, route]) => {
+    const last = document.createElement('td');
+    if (name !== 'none') last.append(button('Purge', 'Purge route ' + name, () => purge({ route: name })));
+    const numbers = [route.requests, route.hits, route.misses, route.errors, route.upstream_calls,
+      route.upstream_calls_avoided].map((count) => cell('td', whole.format(count)));
+    numbers.splice(1, 0, cell('td', route.hit_rate + ' %'));
+    return row(cell('td', name, 'text'), ...numbers, last);
+  }));
+}
+
+function showStored(stored) {
+  // A button that has the focus must not vanish under the finger that presses it.
+  if ($('stored').contains(document.activeElement)) return;
+  $('stored').replaceChildren(...stored.map((item) => {
+    const url = cell('td', item.url, 'text');
+    url.title = item.key;
+    const last = document.createElement('td');
+    last.append(button('Purge', 'Purge ' + item.key, () => purge({ key: item.key })));
+    return row(url, cell('td', item.tags.join(' '), 'text'), cell('td', duration(item.age)),
+      cell('td', item.kind === 'vary' ? 'varies' : duration(item.ttl)), cell('td', bytes(item.size)),
+      cell('td', whole.format(item.hits)), last);
+  }));
+}
+
+async function purge(selector) {
+  try {
+    const answer = await call('POST', 'api/purge', selector);
+    $('purged').textContent = answer.matched + ' stored responses purged' + (answer.complete ? '.' : '; not complete yet.');
+  } catch (error) {
+    $('purged').textContent = 'Not purged: ' + error.message;
+  }
+  document.activeElement?.blur();
+  await refresh();
+}
+
+async function refresh() {
+  try {
+    showReport(await call('GET', 'api/metrics/cache'));
+    const filter = new URLSearchParams({ route: $('filter-route').value, tag: $('filter-tag').value, limit: '100' });
+    showStored((await call('GET', 'api/stored?' + filter)).stored);
+    $('content').hidden = false;
+    $('login').hidden = true;
+    say('updated ' + new Date().toLocaleTimeString(), false);
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function keepRefreshing() {
+  // While the token is asked for, every call would only be refused again; nobody looks at a hidden page.
+  if ($('login').hidden && !document.hidden) await refresh();
+  setTimeout(() => void keepRefreshing(), everyMs);
+}
+
+$('login').addEventListener('submit', (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(tokenName, $('token').value);
+  $('token').value = '';
+  $('login').hidden = true;
+  void refresh();
+});
+
+$('explain').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  try {
+    const explanation = await call('POST', 'api/explain', { url: $('explain-url').value });
+    $('explanation').textContent = JSON.stringify(explanation, null, 2);
+  } catch (error) {
+    $('explanation').textContent = error.message;
+  }
+});
+
+$('filter').addEventListener('submit', (event) => {
+  event.preventDefault();
+  void refresh();
+});
+$('purge-tag').addEventListener('click', () => {
+  if ($('filter-tag').value) void purge({ tag: $('filter-tag').value });
+  else $('purged').textContent = 'Name a tag first.';
+});
+$('reset').addEventListener('click', async () => {
+  try {
+    await call('POST', 'api/metrics/cache/reset');
+  } catch (error) {
+    say(error.message, true);
+    return;
+  }
+  await refresh();
+});
+
+void keepRefreshing();
+`;

@@ -1,0 +1,199 @@
+type Schema = Readonly<Record<string, unknown>>;
+
+const text = { type: 'string' } as const;
+const flag = { type: 'boolean', default: false } as const;
+const count = { type: 'integer', minimum: 0 } as const;
+const seconds = { type: 'integer', description: 'Seconds.' } as const;
+const names = { type: 'array', items: text } as const;
+const optionalText = { type: ['string', 'null'] } as const;
+
+function object(properties: Schema, required: readonly string[] = Object.keys(properties), more: Schema = {}): Schema {
+  return { type: 'object', properties, required, ...more };
+}
+
+function ref(name: string): Schema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+const selectorMembers = {
+  key: { ...text, description: 'A cache key, exactly.' },
+  url: { ...text, description: 'Path and query on the proxy, canonicalised like a request; all variants.' },
+  route: { ...text, description: 'Name of a route.' },
+  tag: text,
+  tags: { ...names, description: 'Any of these tags.', minItems: 1, maxItems: 1000 },
+  prefix: { ...text, description: 'Beginning of canonical URLs on the proxy.', pattern: '^/' },
+  all: { const: true },
+};
+
+const purgeSchemas: Schema = {
+  PurgeRequest: object({ ...selectorMembers, soft: flag, dryRun: flag }, [], {
+    additionalProperties: false,
+    oneOf: Object.keys(selectorMembers).map((name) => ({ required: [name] })),
+  }),
+  PurgeAnswer: object({
+    id: text,
+    complete: { type: 'boolean', description: 'From now on nothing is served whose fetch began before the purge.' },
+    matched: { ...count, description: "Stored responses that this process's memory tier held of it." },
+    dryRun: { type: 'boolean' },
+    soft: { type: 'boolean' },
+    sidecars: { type: 'array', items: object({ id: text, appliedMs: { type: 'number' } }) },
+    missing: { ...names, description: 'Sidecars that have not acknowledged; they may not serve from store.' },
+  }),
+};
+
+const parameters = { type: 'object', additionalProperties: { type: ['string', 'number', 'boolean'] } } as const;
+
+const warmSchemas: Schema = {
+  WarmRequest: {
+    oneOf: [
+      object({ route: text, with: { type: 'array', items: parameters, minItems: 1, maxItems: 1000 } }, undefined, {
+        additionalProperties: false,
+      }),
+      object({ locations: { ...names, minItems: 1, maxItems: 1000 } }, undefined, { additionalProperties: false }),
+    ],
+  },
+  WarmReport: object({
+    fetched: count,
+    reused: count,
+    failed: count,
+    durationMs: { type: 'number' },
+    items: { type: 'array', items: ref('WarmItem') },
+  }),
+  WarmItem: object(
+    { url: text, route: text, result: { enum: ['fetched', 'reused', 'failed'] }, status: count, detail: text },
+    ['url', 'route', 'result'],
+  ),
+};
+
+const outcomes = [
+  'hit',
+  'stale',
+  'stale-error',
+  'revalidated',
+  'miss',
+  'collapsed',
+  'relayed',
+  'rejected',
+  'error',
+  'aborted',
+];
+
+const explainSchemas: Schema = {
+  ExplainRequest: object(
+    { url: text, method: { ...text, default: 'GET' }, headers: { type: 'object', additionalProperties: text } },
+    ['url'],
+    { additionalProperties: false },
+  ),
+  Explanation: object({
+    method: text,
+    route: optionalText,
+    key: optionalText,
+    url: optionalText,
+    tags: names,
+    upstream: { oneOf: [object({ name: text, target: text }), { type: 'null' }] },
+    steps: { type: 'array', items: ref('KeyStep') },
+    stored: { oneOf: [ref('ExplainedStored'), { type: 'null' }] },
+    decision: object({ would: { enum: outcomes }, fwd: optionalText, reason: text }),
+    problem: { type: ['object', 'null'], description: 'The refusal, where the request would be refused.' },
+  }),
+  KeyStep: object({ part: { enum: ['path', 'query', 'header'] }, name: text, before: text, after: text, rule: text }, [
+    'part',
+    'name',
+    'rule',
+  ]),
+  ExplainedStored: object({
+    key: text,
+    tier: { enum: ['memory', 'redis'] },
+    status: count,
+    ageSeconds: seconds,
+    ttlSeconds: seconds,
+    sizeBytes: count,
+    hits: { type: ['integer', 'null'] },
+    position: object({ epoch: text, seq: count }),
+    staleSince: optionalText,
+    storedAt: text,
+    freshUntil: text,
+    retainUntil: text,
+    source: text,
+  }),
+};
+
+const storedSchemas: Schema = {
+  StoredList: object({ stored: { type: 'array', items: ref('Stored') }, limit: count }),
+  Stored: object({
+    kind: { enum: ['response', 'vary'] },
+    key: text,
+    route: text,
+    upstream: text,
+    url: text,
+    tags: names,
+    tier: { enum: ['memory', 'redis'] },
+    size: { ...count, description: 'Bytes, bookkeeping included.' },
+    hits: count,
+    status: { type: ['integer', 'null'] },
+    age: { type: ['integer', 'null'], description: 'Seconds.' },
+    ttl: { type: ['integer', 'null'], description: 'Seconds of freshness left; negative when stale.' },
+    staleSince: optionalText,
+  }),
+};
+
+const numbers = {
+  requests: { ...count, description: 'hits + misses + errors + relayed + rejected + aborted.' },
+  hits: { ...count, description: 'Outcomes hit, stale and stale-error.' },
+  misses: { ...count, description: 'Outcomes miss, collapsed and revalidated.' },
+  errors: count,
+  hit_rate: { type: 'number', minimum: 0, maximum: 100, description: 'Percent of hits + misses; 0 of nothing.' },
+  stale: count,
+  collapsed: count,
+  revalidated: count,
+  relayed: count,
+  rejected: count,
+  aborted: count,
+  outcomes: object(Object.fromEntries(outcomes.map((name) => [name, count]))),
+  bytes_sent: count,
+  bytes_from_store: count,
+  upstream_calls: count,
+  upstream_calls_background: { ...count, description: 'Of them those for revalidation and warming.' },
+  upstream_calls_avoided: { type: 'integer', description: 'Below zero where warming was for nothing.' },
+  upstream_seconds_saved_estimate: {
+    type: ['number', 'null'],
+    description: 'Calls avoided, times the mean of the answered calls. An estimate.',
+  },
+};
+
+const metricsSchemas: Schema = {
+  CacheNumbers: object(numbers),
+  CacheReport: object({
+    scope: { const: 'process' },
+    since: { ...text, format: 'date-time' },
+    ...numbers,
+    purges: count,
+    purged_responses: count,
+    warm: object({ runs: count, fetched: count, reused: count, failed: count }),
+    store: object({ responses: count, bytes: count, max_bytes: count, tags: count, evicted: count }),
+    routes: { type: 'object', additionalProperties: ref('CacheNumbers') },
+  }),
+};
+
+const problem = object(
+  {
+    type: { ...text, description: 'urn:forecache:problem:CODE' },
+    title: text,
+    status: count,
+    detail: text,
+  },
+  undefined,
+  { description: 'RFC 9457.' },
+);
+
+/** `components.schemas` of the OpenAPI document. */
+export const schemas: Schema = {
+  ...purgeSchemas,
+  ...warmSchemas,
+  ...explainSchemas,
+  ...storedSchemas,
+  ...metricsSchemas,
+  Health: object({ status: { const: 'ok' } }),
+  Readiness: object({ state: { enum: ['starting', 'ready', 'draining'] } }),
+  Problem: problem,
+};

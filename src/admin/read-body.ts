@@ -1,0 +1,84 @@
+import type { IncomingMessage } from 'node:http';
+import { ok, refused, type Problem, type Result } from '../core/problem.ts';
+import { maxDroppedBytes } from './reply.ts';
+
+/** Request content at most. */
+export const maxBodyBytes = 64 * 1024;
+
+/** What a JSON body holds, by member name; a body that is absent is an object without members. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads a body that must be one JSON object in `application/json`, which no form of another site can send. Refused
+ * with 400, 413 or 415. Rejects only where the client goes.
+ */
+export async function readJsonObject(request: IncomingMessage): Promise<Result<JsonObject>> {
+  if (!hasContent(request)) return ok({});
+  const refusal = refusedByHead(request);
+  if (refusal !== undefined) return refused(refusal);
+  const bytes = await readBytes(request);
+  return bytes === undefined ? refused(tooLarge) : parseObject(bytes);
+}
+
+function hasContent({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+function refusedByHead({ headers }: IncomingMessage): Problem | undefined {
+  const type = headers['content-type'] ?? '';
+  if (!/^application\/json *(?:;|$)/i.test(type) || headers['content-encoding'] !== undefined) {
+    return {
+      status: 415,
+      code: 'content-not-json',
+      title: 'Content is not JSON',
+      detail: 'Content must be application/json without a content coding.',
+    };
+  }
+  return Number(headers['content-length'] ?? 0) > maxDroppedBytes ? tooLarge : undefined;
+}
+
+async function readBytes(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  // Left at the limit the iterator would destroy the socket, and with it the answer.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    length += chunk.byteLength;
+    if (length > maxDroppedBytes) return undefined;
+    if (length <= maxBodyBytes) chunks.push(chunk);
+  }
+  return length > maxBodyBytes ? undefined : Buffer.concat(chunks);
+}
+
+function parseObject(bytes: Buffer): Result<JsonObject> {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    if (isJsonObject(value)) return ok(value);
+  } catch {
+    // Told below: not UTF-8 or not JSON. The parser's own words would quote the content.
+  }
+  return refused(invalidBody('The content must be one JSON object in UTF-8.'));
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The 400 for content that is not what the call takes. */
+export function invalidBody(detail: string, member?: string): Problem {
+  return {
+    status: 400,
+    code: 'body-invalid',
+    title: 'Content is not what this call takes',
+    detail,
+    ...(member === undefined ? {} : { extra: { member } }),
+  };
+}
+
+const tooLarge: Problem = {
+  status: 413,
+  code: 'content-too-large',
+  title: 'Content is too large',
+  detail: `Content may have ${maxBodyBytes} bytes at most.`,
+  extra: { limit: maxBodyBytes },
+};

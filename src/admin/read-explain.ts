@@ -1,0 +1,33 @@
+import type { ExplainRequest } from '../cache/operations.ts';
+import { ok, refused, type Result } from '../core/problem.ts';
+import { isText, notText, unknownMember } from './members.ts';
+import { invalidBody, isJsonObject, type JsonObject } from './read-body.ts';
+
+/** The body of `POST /api/explain`: `url`, and perhaps `method` and `headers`. */
+export function readExplain(body: JsonObject): Result<ExplainRequest> {
+  const unknown = unknownMember(body, ['url', 'method', 'headers']);
+  if (unknown !== undefined) return refused(unknown);
+  const { url, method, headers } = body;
+  if (!isText(url)) return refused(notText('url'));
+  if (method !== undefined && !(typeof method === 'string' && /^[A-Za-z-]{1,32}$/.test(method))) {
+    return refused(invalidBody('method must be the name of a method.', 'method'));
+  }
+  const fields = headers === undefined ? undefined : requestFields(headers);
+  if (headers !== undefined && fields === undefined) {
+    return refused(invalidBody('headers must be an object of field names and texts.', 'headers'));
+  }
+  return ok({
+    url,
+    ...(method === undefined ? {} : { method }),
+    ...(fields === undefined ? {} : { headers: fields }),
+  });
+}
+
+function requestFields(value: unknown): Readonly<Record<string, string>> | undefined {
+  if (!isJsonObject(value)) return undefined;
+  const lines = Object.entries(value);
+  const fields = lines.flatMap(([name, text]) =>
+    /^[\w!#$%&'*+.^`|~-]{1,100}$/.test(name) && (text === '' || isText(text)) ? [[name, text] as const] : [],
+  );
+  return fields.length === lines.length && lines.length <= 100 ? Object.fromEntries(fields) : undefined;
+}

@@ -1,0 +1,27 @@
+import type { ListFilter, MaybePromise, StoredSummary } from '../cache/ports.ts';
+import type {
+  Explanation,
+  ExplainRequest,
+  PurgeAnswer,
+  PurgeCommand,
+  WarmReport,
+  WarmRequest,
+} from '../cache/operations.ts';
+import type { Result } from '../core/problem.ts';
+import type { CacheReport } from '../metrics/report.ts';
+
+/** Where the proxy is between start and end. */
+export type ProxyState = 'starting' | 'ready' | 'draining';
+
+/** What the admin listener makes available. A refusal is a `Result`; what rejects is answered with a 500. */
+export interface AdminServices {
+  readonly purge: (command: PurgeCommand) => Promise<Result<PurgeAnswer>>;
+  readonly warm: (request: WarmRequest) => Promise<Result<WarmReport>>;
+  readonly explain: (request: ExplainRequest) => Promise<Result<Explanation>>;
+  readonly list: (filter: ListFilter) => MaybePromise<readonly StoredSummary[]>;
+  readonly metricsReport: () => MaybePromise<CacheReport>;
+  readonly resetMetrics: () => MaybePromise<void>;
+  /** Prometheus text exposition, version 0.0.4. */
+  readonly prometheus: () => Promise<string>;
+  readonly state: () => ProxyState;
+}
