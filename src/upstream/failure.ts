@@ -33,13 +33,10 @@ const byCode: Readonly<Record<string, FailureKind>> = {
   UND_ERR_HEADERS_TIMEOUT: 'timeout',
   UND_ERR_BODY_TIMEOUT: 'timeout',
   UND_ERR_HEADERS_OVERFLOW: 'malformed',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'truncated',
   UND_ERR_RES_EXCEEDED_MAX_SIZE: 'too-large',
   UND_ERR_ABORTED: 'aborted',
   UND_ERR_DESTROYED: 'aborted',
   UND_ERR_CLOSED: 'aborted',
-  // The parser saw the connection end inside a body that its framing says is not over.
-  HPE_INVALID_EOF_STATE: 'truncated',
 };
 
 const words: Readonly<Record<FailureKind, string>> = {
@@ -66,6 +63,7 @@ export function describe(failure: FailureKind, code?: string): NamedFailure {
 }
 
 function kindOf(error: unknown, code: string | undefined, phase: CallPhase): FailureKind {
+  if (isCutInBody(error, code)) return phase === 'body' ? 'truncated' : 'malformed';
   if (code === undefined) return phase === 'connecting' ? 'connect' : 'malformed';
   const known = byCode[code];
   if (known === 'reset' && phase === 'connecting') return 'connect';
@@ -75,6 +73,15 @@ function kindOf(error: unknown, code: string | undefined, phase: CallPhase): Fai
   if (code.startsWith('HPE_')) return 'malformed';
   // What is left while a connection is made comes from OpenSSL or the certificate check, in dozens of codes.
   return phase === 'connecting' ? 'tls' : 'malformed';
+}
+
+/**
+ * The connection ended inside a body that its framing says is not over. undici gives its parser's errors no code. The
+ * same before the end of the head comes of a Content-Length that the parser refuses.
+ */
+function isCutInBody(error: unknown, code: string | undefined): boolean {
+  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' || code === 'HPE_INVALID_EOF_STATE') return true;
+  return error instanceof Error && error.name === 'HTTPParserError' && error.message.includes('Invalid EOF state');
 }
 
 /** undici has one code for "the peer sent FIN" and for responses that nobody asked for. */

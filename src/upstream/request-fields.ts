@@ -10,16 +10,30 @@ export const viaMember = '1.1 forecache';
 /** Written by whoever writes the message, or meant for the proxy alone. */
 const ours: ReadonlySet<string> = new Set(['host', 'content-length', 'expect', 'http2-settings']);
 
+/** Where a request came from is nobody's business upstream; some frameworks even believe it. */
+function tellsOfClient(name: string): boolean {
+  return name === 'forwarded' || name === 'x-real-ip' || name.startsWith('x-forwarded-');
+}
+
 /**
- * The field lines that go upstream beside `Host` and the framing: end-to-end lines of the request, the upstream's
- * static fields and credentials in place of the same names, and what a request needs that has none of it.
- * `fields` come in lower case.
+ * The field lines of a call of our own, beside `Host` and the framing: the given ones, the upstream's static fields and
+ * credentials in place of the same names, and what a request needs that has none of it. Names are in lower case.
  */
 export function requestFields(fields: FieldLines, upstream: UpstreamConfig, version: string): FieldLines {
-  const lines: FieldLine[] = endToEnd(fields).filter(([name]) => !ours.has(name) && !upstream.fields.has(name));
-  for (const [name, value] of upstream.fields) lines.push([name, value]);
+  const lines: FieldLine[] = [...withStatic(fields, upstream)];
   if (!hasField(lines, 'user-agent')) lines.push(['user-agent', `forecache/${version}`]);
   if (!hasField(lines, 'accept')) lines.push(['accept', '*/*']);
-  lines.push(['via', viaMember]);
   return fieldsWithCredentials(lines, upstream.credentials);
+}
+
+/** As {@link requestFields} for a client's request that is relayed: nothing is added but what must be. */
+export function relayedFields(fields: FieldLines, upstream: UpstreamConfig): FieldLines {
+  const kept = withStatic(fields, upstream).filter(([name]) => !tellsOfClient(name));
+  return fieldsWithCredentials(kept, upstream.credentials);
+}
+
+function withStatic(fields: FieldLines, upstream: UpstreamConfig): FieldLines {
+  const kept = endToEnd(fields).filter(([name]) => !ours.has(name) && !upstream.fields.has(name));
+  // RFC 9110 §7.6.3: a gateway says so on its way in; it also shows loops.
+  return [...kept, ...upstream.fields, ['via', viaMember]];
 }

@@ -1,0 +1,280 @@
+import { once } from 'node:events';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+
+import type { Clock, FailureKind } from '../cache/ports.ts';
+import { UpstreamBodyError } from '../cache/ports.ts';
+import type { UpstreamConfig } from '../core/config.ts';
+import { withoutFields, type FieldLines } from '../core/fields.ts';
+import { failureProblem } from '../core/failure-policy.ts';
+import { endToEnd } from '../core/hop-by-hop.ts';
+import type { Problem } from '../core/problem.ts';
+import { problemBody } from '../core/problem-response.ts';
+import type { Route } from '../core/route.ts';
+import { codingsOf, decodedFields, decodeStream } from './decode.ts';
+import { describe, nameFailure, type CallPhase, type NamedFailure } from './failure.ts';
+import { locationOnProxy } from './location.ts';
+import { isText, type Redactor } from './redact.ts';
+import { contentTooLarge } from './relay-problem.ts';
+import { ContentTooLargeError, headersOf } from './relay-request.ts';
+import { RelayTimer } from './relay-timer.ts';
+import { viaMember } from './request-fields.ts';
+import { fieldLinesOf, framingOf } from './response-head.ts';
+
+export interface RelayExchangeOptions {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly plan: { readonly route: Route; readonly cacheStatus: string; readonly maxBodyBytes: number };
+  readonly config: UpstreamConfig;
+  readonly clock: Clock;
+  readonly redactor: Redactor;
+}
+
+/** What {@link RelayExchange.result} tells. */
+export interface RelayOutcome {
+  readonly status: number;
+  readonly bytesSent: number;
+  readonly problem: string | undefined;
+  readonly failure: FailureKind | undefined;
+  readonly aborted: boolean;
+}
+
+/** How far upstream's side has come, which decides what may take how long. */
+type Stage = 'connecting' | 'sending' | 'waiting' | 'body' | 'over';
+
+/**
+ * One relayed request: the client's side of it and the time that upstream takes. Whatever upstream does, exactly one
+ * answer begins, and an answer that cannot be completed ends with the client's connection, never with silence.
+ */
+export class RelayExchange {
+  readonly result: Promise<RelayOutcome>;
+  readonly #options: RelayExchangeOptions;
+  readonly #timer: RelayTimer;
+  #stage: Stage = 'connecting';
+  #upstream: ClientRequest | undefined;
+  #complete: (() => boolean) | undefined;
+  #status = 0;
+  #bytesSent = 0;
+  #problem: string | undefined;
+  #failure: FailureKind | undefined;
+  #torn = false;
+
+  constructor(options: RelayExchangeOptions) {
+    this.#options = options;
+    this.#timer = new RelayTimer(options.clock, () => this.#idle());
+    const { promise, resolve } = Promise.withResolvers<RelayOutcome>();
+    this.result = promise;
+    const { res } = options;
+    const closed = (): void => {
+      this.end();
+      resolve({
+        status: this.#status,
+        bytesSent: this.#bytesSent,
+        problem: this.#problem,
+        failure: this.#failure,
+        aborted: !res.writableFinished && !this.#torn,
+      });
+    };
+    if (res.closed || res.destroyed) closed();
+    else res.once('close', closed);
+  }
+
+  /** No answer has begun, and the client is there. */
+  get open(): boolean {
+    const { res } = this.#options;
+    return this.#stage !== 'over' && this.#stage !== 'body' && !res.headersSent && !res.destroyed;
+  }
+
+  /** A connection is being made. */
+  connecting(): void {
+    this.#stage = 'connecting';
+    this.#timer.limit(this.#options.config.connectTimeoutMs);
+  }
+
+  /** The request has its connection, which may still be on the way. */
+  connected(upstream: ClientRequest): void {
+    this.#upstream = upstream;
+    if (!this.open) {
+      upstream.destroy();
+      return;
+    }
+    const { socket } = upstream;
+    const ready = 'encrypted' in (socket ?? {}) ? 'secureConnect' : 'connect';
+    if (upstream.reusedSocket || socket === null) this.#sending(upstream);
+    else socket.once(ready, () => this.#sending(upstream));
+  }
+
+  /** Request content moves. */
+  touch(): void {
+    this.#timer.touch();
+  }
+
+  /** Passes on upstream's answer. Never rejects. */
+  async respond(answer: IncomingMessage): Promise<void> {
+    if (!this.open) {
+      answer.destroy();
+      return;
+    }
+    const status = answer.statusCode ?? 0;
+    const fields = fieldLinesOf(answer.rawHeaders);
+    const framing = fields === undefined ? undefined : framingOf(this.#options.req.method ?? '', status, fields);
+    if (fields === undefined || framing === undefined || status < 200) {
+      this.fail(describe('malformed'));
+      return;
+    }
+    const { config } = this.#options;
+    if (framing.kind === 'length' && framing.bytes > config.maxBodyBytes) {
+      this.fail(describe('too-large'));
+      return;
+    }
+    this.#stage = 'body';
+    // An end that only the connection's end tells may be the cut of a reset: node calls that complete, too.
+    this.#complete = () => framing.kind !== 'close' && answer.complete;
+    this.#timer.limit(config.bodyTimeoutMs);
+    try {
+      await this.#pass(answer, status, fields);
+    } catch (error) {
+      if (error instanceof UpstreamBodyError) this.fail(error);
+      else this.fail(describe('truncated'));
+    }
+  }
+
+  /** Something broke: of upstream's connection, or of the client's content. */
+  broke(error: unknown): void {
+    if (error instanceof ContentTooLargeError) {
+      const { plan } = this.#options;
+      if (this.open) this.refuse(contentTooLarge(plan.maxBodyBytes));
+      this.#upstream?.destroy();
+      return;
+    }
+    // The answer is whole, as its framing says; what breaks now is the rest of an upload that upstream did not wait for.
+    if (this.#stage === 'body' && this.#complete?.() === true) return;
+    this.fail(nameFailure(error, this.#phase()));
+  }
+
+  /** Ends the exchange for a fault of upstream: with a problem where nothing was sent, else by cutting the connection. */
+  fail({ failure }: Pick<NamedFailure, 'failure'>): void {
+    if (this.#stage === 'over') return;
+    this.#failure ??= failure;
+    if (this.open) this.refuse(failureProblem(failure));
+    else this.#tear();
+    this.#upstream?.destroy();
+  }
+
+  /** Answers with a problem of our own. */
+  refuse(problem: Problem): void {
+    const { req, res, plan } = this.#options;
+    this.end();
+    this.#problem = problem.code;
+    this.#status = problem.status;
+    const answer = problemBody(problem);
+    for (const [name, value] of answer.fields) res.setHeader(name, value);
+    res.setHeader('content-length', answer.body.length);
+    res.setHeader('cache-status', plan.cacheStatus);
+    // What the client has not sent yet would be read as its next request.
+    if (!req.complete) res.setHeader('connection', 'close');
+    res.writeHead(problem.status);
+    if (req.method !== 'HEAD') this.#bytesSent = answer.body.length;
+    res.end(answer.body);
+  }
+
+  /** Nothing more is timed; the connection was handed over, or all is said. */
+  end(): void {
+    this.#stage = 'over';
+    this.#timer.stop();
+  }
+
+  async #pass(answer: IncomingMessage, status: number, received: FieldLines): Promise<void> {
+    const { res } = this.#options;
+    const { fields, chunks } = this.#content(answer, status, received);
+    this.#sendHead(status, fields);
+    for await (const chunk of chunks) {
+      if (this.#stage !== 'body') return;
+      this.#bytesSent += chunk.length;
+      if (!res.write(chunk)) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+      this.#timer.touch();
+    }
+    if (!answer.complete) this.fail(describe('truncated'));
+    if (this.#stage !== 'body') return;
+    this.end();
+    res.end();
+  }
+
+  /** Errors and redirects of an upstream with credentials are decoded where needed, since they like to quote them. */
+  #content(
+    answer: IncomingMessage,
+    status: number,
+    received: FieldLines,
+  ): { readonly fields: FieldLines; readonly chunks: AsyncIterable<Buffer> } {
+    const { config, redactor } = this.#options;
+    const limited = this.#limited(answer);
+    if (!redactor.active) return { fields: received, chunks: limited };
+    const codings = status >= 300 && status !== 304 ? (codingsOf(received) ?? []) : [];
+    const fields = codings.length > 0 ? decodedFields(received) : received;
+    const chunks = codings.length > 0 ? decodeStream(limited, codings, config.maxBodyBytes) : limited;
+    return { fields, chunks: isText(fields) ? redactor.stream(chunks) : chunks };
+  }
+
+  #sendHead(status: number, received: FieldLines): void {
+    const { req, res, plan, config, redactor } = this.#options;
+    let fields = redactor.fields(endToEnd(received));
+    fields = locationOnProxy(fields, config, plan.route);
+    if (status === 204) fields = withoutFields(fields, new Set(['content-length']));
+    const lines: FieldLines = [...fields, ['via', viaMember], ['cache-status', plan.cacheStatus]];
+    for (const [name, value] of Object.entries(headersOf(lines))) res.setHeader(name, value);
+    if (!req.complete) res.setHeader('connection', 'close');
+    this.#status = status;
+    res.writeHead(status);
+    // A stream may take its time to its first byte; its head must not.
+    res.flushHeaders();
+  }
+
+  async *#limited(answer: IncomingMessage): AsyncGenerator<Buffer, void, void> {
+    let bytes = 0;
+    const incoming: AsyncIterable<Buffer> = answer;
+    for await (const chunk of incoming) {
+      this.#timer.touch();
+      bytes += chunk.length;
+      if (bytes > this.#options.config.maxBodyBytes) {
+        throw new UpstreamBodyError('too-large', 'the body is larger than allowed');
+      }
+      yield chunk;
+    }
+  }
+
+  #sending(upstream: ClientRequest): void {
+    if (!this.open) return;
+    this.#stage = 'sending';
+    this.#timer.limit(this.#options.config.bodyTimeoutMs);
+    const sent = (): void => {
+      if (!this.open) return;
+      this.#stage = 'waiting';
+      this.#timer.limit(this.#options.config.headersTimeoutMs);
+    };
+    if (upstream.writableFinished) sent();
+    else upstream.once('finish', sent);
+  }
+
+  /** Nothing has happened for the stage's limit; a client that does not send or take is not upstream's fault. */
+  #idle(): void {
+    const { res, config } = this.#options;
+    const clientsTurn =
+      (this.#stage === 'sending' && this.#upstream?.writableNeedDrain === false) ||
+      (this.#stage === 'body' && res.writableNeedDrain);
+    if (clientsTurn) this.#timer.limit(config.bodyTimeoutMs);
+    else this.fail(describe('timeout'));
+  }
+
+  #tear(): void {
+    const { req, res } = this.#options;
+    this.#torn = true;
+    this.end();
+    // To an HTTP/1.0 client the end of the connection is the end of the content: only a reset says that it is not.
+    if (req.httpVersion === '1.0' && res.socket !== null) res.socket.resetAndDestroy();
+    res.destroy();
+  }
+
+  #phase(): CallPhase {
+    if (this.#stage === 'connecting') return 'connecting';
+    return this.#stage === 'body' ? 'body' : 'waiting';
+  }
+}

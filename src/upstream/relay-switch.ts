@@ -1,0 +1,104 @@
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+import type { Clock, FailureKind } from '../cache/ports.ts';
+import type { UpstreamConfig } from '../core/config.ts';
+import type { FieldLines } from '../core/fields.ts';
+import { endToEnd } from '../core/hop-by-hop.ts';
+import { describe, nameFailure } from './failure.ts';
+import type { Redactor } from './redact.ts';
+import type { RelayExchange, RelayOutcome } from './relay-exchange.ts';
+import { headersOf } from './relay-request.ts';
+import { viaMember } from './request-fields.ts';
+import { fieldLinesOf } from './response-head.ts';
+
+export interface SwitchOptions {
+  readonly exchange: RelayExchange;
+  readonly upstream: ClientRequest;
+  /** On the client's connection, for answers other than 101. */
+  readonly res: ServerResponse;
+  readonly plan: { readonly cacheStatus: string };
+  readonly clock: Clock;
+  readonly config: UpstreamConfig;
+  readonly redactor: Redactor;
+  /** Called when both connections of a switch are closed; other answers end with the exchange. */
+  readonly onEnd: (outcome: RelayOutcome) => void;
+}
+
+/**
+ * Takes over what http-proxy-3 does with upstream's answer to an upgrade: an answer that is no switch goes the way of
+ * all answers, and a 101 is cleaned before http-proxy-3 writes it and joins the two connections.
+ */
+export function switchProtocols(options: SwitchOptions): void {
+  const { exchange, upstream } = options;
+  const join = upstream.listeners('upgrade');
+  upstream.removeAllListeners('upgrade');
+  upstream.removeAllListeners('response');
+  upstream.on('response', (answer: IncomingMessage) => void exchange.respond(answer));
+  upstream.on('upgrade', (answer: IncomingMessage, upstreamSocket: Duplex, head: Buffer) => {
+    const fields = switchedFields(answer, options);
+    const client = options.res.socket;
+    if (fields === undefined || client === null || !exchange.open) {
+      exchange.fail(describe('malformed'));
+      upstreamSocket.destroy();
+      return;
+    }
+    exchange.end();
+    options.res.detachSocket(client);
+    answer.headers = headersOf(fields);
+    for (const listener of join) Reflect.apply(listener, upstream, [answer, upstreamSocket, head]);
+    void joined(client, upstreamSocket, options).then(options.onEnd);
+  });
+}
+
+/** `undefined`: a switch that nobody asked for. */
+function switchedFields(answer: IncomingMessage, { plan, redactor }: SwitchOptions): FieldLines | undefined {
+  const received = fieldLinesOf(answer.rawHeaders);
+  if (received === undefined || answer.headers.upgrade?.trim().toLowerCase() !== 'websocket') return undefined;
+  return [
+    ['connection', 'Upgrade'],
+    ['upgrade', 'websocket'],
+    ...redactor.fields(endToEnd(received)),
+    ['via', viaMember],
+    ['cache-status', plan.cacheStatus],
+  ];
+}
+
+/** Both ends of a switched connection live and die together; quiet ones may stay as long as they like. */
+async function joined(client: Socket, upstream: Duplex, { clock, config }: SwitchOptions): Promise<RelayOutcome> {
+  const bytesBefore = client.bytesWritten;
+  let failure: FailureKind | undefined;
+  upstream.on('error', (error) => {
+    failure ??= nameFailure(error, 'waiting').failure;
+  });
+  // One side has said goodbye and the other does not answer: it gets as long as a stalled body.
+  const stop: (() => void)[] = [];
+  const hurry = (): void => {
+    stop.push(
+      clock.after(config.bodyTimeoutMs, () => {
+        client.destroy();
+        upstream.destroy();
+      }),
+    );
+  };
+  client.once('end', hurry);
+  upstream.once('end', hurry);
+  const upstreamClosed = closing(upstream);
+  const clientClosed = closing(client);
+  void upstreamClosed.then(() => client.destroySoon());
+  // What the client said last is still sent.
+  void clientClosed.then(() =>
+    upstream.writableFinished ? upstream.destroy() : upstream.end(() => upstream.destroy()),
+  );
+  await Promise.all([upstreamClosed, clientClosed]);
+  for (const one of stop) one();
+  return { status: 101, bytesSent: client.bytesWritten - bytesBefore, problem: undefined, failure, aborted: false };
+}
+
+function closing(stream: Duplex): Promise<void> {
+  if (stream.closed) return Promise.resolve();
+  return new Promise((resolve) => {
+    stream.once('close', () => resolve());
+  });
+}

@@ -1,0 +1,242 @@
+import { readFileSync } from 'node:fs';
+import { Agent as HttpAgent, ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import type { Duplex } from 'node:stream';
+import { getCACertificates } from 'node:tls';
+import { createProxyServer, type ServerOptions } from 'http-proxy-3';
+
+import type { Clock } from '../cache/ports.ts';
+import type { UpstreamConfig } from '../core/config.ts';
+import type { FieldLine, FieldLines } from '../core/fields.ts';
+import { fieldValue } from '../core/fields.ts';
+import { isUnsafe } from '../core/methods.ts';
+import type { Route } from '../core/route.ts';
+import { targetWithCredentials } from './credentials.ts';
+import { nameFailure } from './failure.ts';
+import { createRedactor, type Redactor } from './redact.ts';
+import { RelayExchange, type RelayOutcome } from './relay-exchange.ts';
+import { contentTooLarge, upgradeUnsupported } from './relay-problem.ts';
+import { RelayRequest } from './relay-request.ts';
+import { switchProtocols } from './relay-switch.ts';
+import { relayedFields } from './request-fields.ts';
+import { fieldLinesOf } from './response-head.ts';
+
+export interface RelayOptions {
+  readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
+  readonly clock: Clock;
+}
+
+/** What the server's port hands over; `server/relay-port.ts` says what each member means. */
+interface Plan {
+  readonly upstream: string;
+  readonly target: string;
+  readonly route: Route;
+  readonly cacheStatus: string;
+  readonly maxBodyBytes: number;
+}
+
+interface Attempt {
+  readonly req: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly plan: Plan;
+}
+
+/** Satisfies the server's `Relay` port. Disposing closes idle connections; those in use end with their clients. */
+export interface UpstreamRelay extends Disposable {
+  web(req: IncomingMessage, res: ServerResponse, plan: Plan): Promise<RelayOutcome>;
+  upgrade(attempt: Attempt): Promise<RelayOutcome>;
+}
+
+/** The way to one upstream. */
+interface RelayLink {
+  readonly config: UpstreamConfig;
+  readonly target: NonNullable<ServerOptions['target']>;
+  readonly host: string;
+  readonly agent: HttpAgent;
+  readonly ca: string[] | undefined;
+  readonly redactor: Redactor;
+}
+
+/**
+ * Relays with http-proxy-3, which makes the connection, streams content up and carries what follows a switch of
+ * protocols. Everything that a client gets to see, and every timeout, is ours: left alone it hangs on truncated
+ * answers and passes on `Connection`-nominated fields. Connections are as many as the clients', so `maxConnections`
+ * does not count here; the server's own limit does. Throws at once where a `caFile` cannot be read.
+ */
+export function createRelay(options: RelayOptions): UpstreamRelay {
+  const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config)]));
+  const linkOf = (plan: Plan): RelayLink => {
+    const link = links.get(plan.upstream);
+    if (link === undefined) throw new Error(`no upstream is named ${plan.upstream}`);
+    return link;
+  };
+  return {
+    web: (req, res, plan) => relayWeb(linkOf(plan), { req, res, plan, clock: options.clock }),
+    upgrade: (attempt) => relayUpgrade(linkOf(attempt.plan), attempt, options.clock),
+    [Symbol.dispose]: () => {
+      for (const link of links.values()) link.agent.destroy();
+    },
+  };
+}
+
+interface WebRelay {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly plan: Plan;
+  readonly clock: Clock;
+}
+
+function relayWeb(link: RelayLink, { req, res, plan, clock }: WebRelay): Promise<RelayOutcome> {
+  const exchange = new RelayExchange({ req, res, plan, clock, config: link.config, redactor: link.redactor });
+  const fields = fieldLinesOf(req.rawHeaders) ?? [];
+  if (!exchange.open) return exchange.result;
+  if (Number(fieldValue(fields, 'content-length') ?? '0') > plan.maxBodyBytes) {
+    exchange.refuse(contentTooLarge(plan.maxBodyBytes));
+    return exchange.result;
+  }
+  // A kept connection may be gone when we write to it. What can safely be sent again is; nothing else is risked.
+  const mayRepeat = !isUnsafe(req.method ?? '') && framingFields(fields).length === 0;
+  const send = (agent: HttpAgent | undefined): void => {
+    const request = relayRequest(link, {
+      req,
+      plan,
+      fields,
+      extra: framingFields(fields),
+      onChunk: () => exchange.touch(),
+    });
+    const proxy = createProxyServer(proxyOptions(link, agent));
+    let upstream: ClientRequest | undefined;
+    const broke = (error: unknown): void => {
+      if (agent !== undefined && upstream?.reusedSocket === true && exchange.open && isReset(error)) {
+        send(undefined);
+        return;
+      }
+      exchange.broke(error);
+      // The rest of the content is read and dropped, so that the client gets to read its answer.
+      req.unpipe(request);
+      req.resume();
+    };
+    proxy.on('error', broke);
+    proxy.on('econnreset', broke);
+    proxy.on('proxyReq', (proxyReq) => {
+      upstream = proxyReq;
+      // http-proxy-3 drops the `?` of an empty query.
+      if (!proxyReq.headersSent) proxyReq.path = request.url;
+      exchange.connected(proxyReq);
+    });
+    proxy.on('proxyRes', (proxyRes) => void exchange.respond(proxyRes));
+    exchange.connecting();
+    // Typed for node's whole class; it uses what RelayRequest has.
+    Reflect.apply(proxy.web, proxy, [request, res, {}, broke]);
+    req.pipe(request);
+  };
+  send(mayRepeat ? link.agent : undefined);
+  return exchange.result;
+}
+
+function relayUpgrade(link: RelayLink, attempt: Attempt, clock: Clock): Promise<RelayOutcome> {
+  const { req, socket, head, plan } = attempt;
+  const res = new ServerResponse(req);
+  res.assignSocket(req.socket);
+  res.shouldKeepAlive = false;
+  res.once('finish', () => req.socket.destroySoon());
+  const exchange = new RelayExchange({ req, res, plan, clock, config: link.config, redactor: link.redactor });
+  const fields = fieldLinesOf(req.rawHeaders) ?? [];
+  if (!exchange.open) return exchange.result;
+  if (!isWebSocket(req) || framingFields(fields).length > 0) {
+    exchange.refuse(upgradeUnsupported);
+    return exchange.result;
+  }
+  const request = relayRequest(link, { req, plan, fields, extra: switching, onChunk: () => {} });
+  const proxy = createProxyServer(proxyOptions(link, undefined));
+  const broke = (error: unknown): void => exchange.broke(error);
+  proxy.on('error', broke);
+  const made = Promise.withResolvers<RelayOutcome>();
+  proxy.on('proxyReqWs', (proxyReq) => {
+    proxyReq.path = request.url;
+    proxyReq.once('socket', () => exchange.connected(proxyReq));
+    // http-proxy-3 adds its listeners after this event; ours go in their place.
+    queueMicrotask(() => {
+      const { config, redactor } = link;
+      const onEnd = made.resolve;
+      switchProtocols({ exchange, upstream: proxyReq, res, plan, clock, config, redactor, onEnd });
+    });
+  });
+  exchange.connecting();
+  void exchange.result.then(made.resolve);
+  Reflect.apply(proxy.ws, proxy, [request, socket, head, {}, broke]);
+  return made.promise;
+}
+
+const switching: FieldLines = [
+  ['connection', 'Upgrade'],
+  ['upgrade', 'websocket'],
+];
+
+/** RFC 6455 §4.1. A request with content could hide a second one in what follows the switch. */
+function isWebSocket(req: IncomingMessage): boolean {
+  return req.method === 'GET' && req.headers.upgrade?.trim().toLowerCase() === 'websocket';
+}
+
+/** The framing of the request content, as received: node:http has refused what is ambiguous. */
+function framingFields(fields: FieldLines): readonly FieldLine[] {
+  if (fieldValue(fields, 'transfer-encoding') !== undefined) return [['transfer-encoding', 'chunked']];
+  const length = fieldValue(fields, 'content-length');
+  return length === undefined ? [] : [['content-length', length]];
+}
+
+interface RequestParts {
+  readonly req: IncomingMessage;
+  readonly plan: Plan;
+  readonly fields: FieldLines;
+  /** Hop-by-hop lines of the new hop. */
+  readonly extra: FieldLines;
+  readonly onChunk: () => void;
+}
+
+function relayRequest(link: RelayLink, parts: RequestParts): RelayRequest {
+  const { req, plan, onChunk } = parts;
+  const fields: FieldLines = [['host', link.host], ...relayedFields(parts.fields, link.config), ...parts.extra];
+  const url = targetWithCredentials(plan.target, link.config.credentials);
+  return new RelayRequest({ req, url, fields, maxBodyBytes: plan.maxBodyBytes, onChunk });
+}
+
+function openLink(config: UpstreamConfig): RelayLink {
+  const origin = new URL(config.origin);
+  const secure = origin.protocol === 'https:';
+  // Idle connections are dropped well before servers usually do it, so that few writes meet a closing one.
+  const agentOptions = { keepAlive: true, maxFreeSockets: config.maxConnections, timeout: 4000 };
+  return {
+    config,
+    // No path and no URL object: http-proxy-3 would run the client's path through `new URL` and change it.
+    target: {
+      protocol: origin.protocol,
+      hostname: origin.hostname,
+      host: origin.host,
+      port: Number(origin.port === '' ? (secure ? 443 : 80) : origin.port),
+    },
+    host: origin.host,
+    agent: secure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
+    ca:
+      config.caFile === undefined ? undefined : [...getCACertificates('default'), readFileSync(config.caFile, 'utf8')],
+    redactor: createRedactor(config.credentials),
+  };
+}
+
+function proxyOptions(link: RelayLink, agent: HttpAgent | undefined): ServerOptions {
+  return {
+    target: link.target,
+    // The path as given, byte for byte.
+    toProxy: true,
+    selfHandleResponse: true,
+    secure: true,
+    ...(agent === undefined ? {} : { agent }),
+    // Options of node's own request; http-proxy-3 writes into the object, so each call has one.
+    ssl: { maxHeaderSize: link.config.maxHeaderBytes, ...(link.ca === undefined ? {} : { ca: link.ca }) },
+  };
+}
+
+function isReset(error: unknown): boolean {
+  return nameFailure(error, 'waiting').failure === 'reset';
+}

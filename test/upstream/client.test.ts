@@ -1,0 +1,542 @@
+import { afterEach, describe, expect, test } from 'vitest';
+
+import type { UpstreamAnswer, UpstreamBody, UpstreamCall, UpstreamResponse } from '../../src/cache/ports.ts';
+import { UpstreamBodyError } from '../../src/cache/ports.ts';
+import type { UpstreamConfig } from '../../src/core/config.ts';
+import { createUpstreamClient } from '../../src/upstream/client.ts';
+import { systemClock } from '../../src/system-clock.ts';
+import { FakeClock } from '../support/clock.ts';
+import {
+  afterInterim,
+  answer,
+  chunk,
+  drip,
+  huge,
+  inTurn,
+  lastChunk,
+  silent,
+  startOrigin,
+  truncated,
+  type Framing,
+  type OriginOptions,
+  type OriginScript,
+} from '../support/origin.ts';
+import { upstreamConfig } from '../support/upstream-config.ts';
+
+const open: AsyncDisposable[] = [];
+
+afterEach(async () => {
+  for (const one of open.splice(0).toReversed()) await one[Symbol.asyncDispose]();
+});
+
+async function setUp(
+  script: OriginScript,
+  changes: Partial<UpstreamConfig> = {},
+  options: OriginOptions & { readonly clock?: FakeClock } = {},
+) {
+  const origin = await startOrigin(script, options);
+  open.push(origin);
+  const config = upstreamConfig(origin.url, changes);
+  const clock = options.clock ?? systemClock;
+  const client = createUpstreamClient({ upstreams: new Map([['api', config]]), clock, version: '9.9.9' });
+  open.push(client);
+  const fetch = (call: Partial<UpstreamCall> & { readonly target?: string } = {}, signal?: AbortSignal) =>
+    client.fetch(callOf(call), signal ?? new AbortController().signal);
+  return { origin, client, fetch };
+}
+
+function callOf({ target, ...changes }: Partial<UpstreamCall> & { readonly target?: string }): UpstreamCall {
+  return {
+    canonical: { upstream: 'api', method: 'GET', target: target ?? '/v1/x?q=1', fields: [] },
+    fields: [],
+    decode: true,
+    purpose: 'interactive',
+    ...changes,
+  };
+}
+
+function response(received: UpstreamAnswer): UpstreamResponse {
+  if (received.kind !== 'response') throw new Error(`failed: ${received.failure} (${received.detail})`);
+  return received;
+}
+
+function failureOf(received: UpstreamAnswer): string {
+  return received.kind === 'failure' ? received.failure : `response ${received.status}`;
+}
+
+async function read(body: UpstreamBody): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of body.chunks()) parts.push(part);
+  return Buffer.concat(parts).toString('latin1');
+}
+
+/** The kind of the error with which reading ends; `none` for a normal end. */
+async function bodyFailure(body: UpstreamBody): Promise<string> {
+  try {
+    await read(body);
+    return 'none';
+  } catch (error) {
+    if (error instanceof UpstreamBodyError) return error.failure;
+    throw error;
+  }
+}
+
+/** Answers the first request of each connection and resets at the second. */
+const resetSecond: OriginScript = (request, peer) =>
+  request.requestOnConnection === 1 ? peer.respond(200, {}, 'x') : peer.reset();
+
+const ok = answer(200, { 'Content-Type': 'application/json' }, '{"a":1}');
+
+describe('the request that goes upstream', () => {
+  test('has the upstream as Host, our User-Agent, Via, Accept and the coding of the configuration', async () => {
+    const { origin, fetch } = await setUp(ok);
+    await read(response(await fetch()).body);
+    const [request] = origin.requests;
+    expect(request?.rawHead.split('\r\n')[0]).toBe('GET /v1/x?q=1 HTTP/1.1');
+    expect(request?.field('host')).toBe(`127.0.0.1:${origin.port}`);
+    expect(request?.field('user-agent')).toBe('forecache/9.9.9');
+    expect(request?.field('accept')).toBe('*/*');
+    expect(request?.field('accept-encoding')).toBe('gzip');
+    expect(request?.field('via')).toBe('1.1 forecache');
+  });
+
+  test('keeps the bytes of the target: no dot, slash, percent or bracket is touched', async () => {
+    const { origin, fetch } = await setUp(ok);
+    const targets = ['//evil/x', '/a%2Fb%252Fc//d', '/a?x={[|]}\'"^`&y=%ff&z=%FE&;=;', '/a?', '/a;b=1?&&'];
+    for (const target of targets) {
+      const canonical = { upstream: 'api', method: 'GET' as const, target, fields: [] };
+      await read(response(await fetch({ canonical })).body);
+    }
+    expect(origin.requests.map((request) => request.target)).toEqual(targets);
+  });
+
+  test('has the keyed fields before the forwarded ones of the same name, and no hop-by-hop field', async () => {
+    const { origin, fetch } = await setUp(ok);
+    const canonical = { ...callOf({}).canonical, fields: [['accept', 'application/geo+json']] as const };
+    const fields = [
+      ['accept', 'text/html'],
+      ['if-none-match', '"v1"'],
+      ['connection', 'close, x-hop'],
+      ['x-hop', '1'],
+      ['te', 'trailers'],
+      ['host', 'evil.example'],
+    ] as const;
+    await read(response(await fetch({ canonical, fields })).body);
+    const names = origin.requests[0]?.lines.map(([name]) => name.toLowerCase()).toSorted();
+    expect(origin.requests[0]?.field('accept')).toBe('application/geo+json');
+    expect(origin.requests[0]?.field('if-none-match')).toBe('"v1"');
+    expect(names).toEqual(
+      ['accept', 'accept-encoding', 'connection', 'host', 'if-none-match', 'user-agent', 'via'].toSorted(),
+    );
+    expect(origin.requests[0]?.field('host')).toBe(`127.0.0.1:${origin.port}`);
+  });
+
+  test('carries static fields in place of given ones, and Accept-Encoding as given where bodies stay untouched', async () => {
+    const { origin, fetch } = await setUp(ok, { fields: new Map([['user-agent', 'me@example.org']]) });
+    await read(
+      response(
+        await fetch({
+          decode: false,
+          fields: [
+            ['user-agent', 'x'],
+            ['accept-encoding', 'br'],
+          ],
+        }),
+      ).body,
+    );
+    expect(origin.requests[0]?.field('user-agent')).toBe('me@example.org');
+    expect(origin.requests[0]?.field('accept-encoding')).toBe('br');
+  });
+
+  test('carries the credentials, and none that came under their names in any case or spelling', async () => {
+    const { origin, fetch } = await setUp(ok, {
+      credentials: { query: new Map([['appid', 's3cr&t']]), headers: new Map([['x-api-key', 'h34der']]) },
+    });
+    const target = '/w?APPID=theirs&q=a&%61ppid=theirs&AppId';
+    await read(response(await fetch({ target, fields: [['x-api-key', 'theirs']] })).body);
+    expect(origin.requests[0]?.target).toBe('/w?q=a&appid=s3cr%26t');
+    expect(origin.requests[0]?.lines.filter(([name]) => name === 'x-api-key')).toEqual([['x-api-key', 'h34der']]);
+  });
+});
+
+describe('the response', () => {
+  test('comes without hop-by-hop and Connection-nominated fields, names in lower case, lines of a name apart', async () => {
+    const fields = { Connection: 'keep-alive, X-Gone', 'X-Gone': '1', 'Keep-Alive': 'timeout=5', 'X-Two': ['a', 'b'] };
+    const { fetch } = await setUp(answer(200, fields, 'x'));
+    const received = response(await fetch());
+    expect(received.fields).toEqual([
+      ['x-two', 'a'],
+      ['x-two', 'b'],
+      ['content-length', '1'],
+    ]);
+    expect(await read(received.body)).toBe('x');
+  });
+
+  test.each([
+    ['content-length', 'Content-Length: 3\r\n\r\nabc', true, 3],
+    ['chunked', `Transfer-Encoding: chunked\r\n\r\n${chunk('abc').toString()}${lastChunk}`, true, undefined],
+    ['close', 'Connection: close\r\n\r\nabc', false, undefined],
+  ])('says whether its %s framing proves completeness', async (_name, rest, framed, length) => {
+    const { fetch } = await setUp(async (_request, peer) => {
+      await peer.write(`HTTP/1.1 200 OK\r\n${rest}`);
+      peer.end();
+    });
+    const { body } = response(await fetch());
+    expect({ framed: body.framed, length: body.length }).toEqual({ framed, length });
+    expect(await read(body)).toBe('abc');
+  });
+
+  test('to HEAD keeps its Content-Length and has no body', async () => {
+    const { fetch } = await setUp((_request, peer) => peer.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n'));
+    const received = response(await fetch({ canonical: { ...callOf({}).canonical, method: 'HEAD' } }));
+    expect(received.fields).toEqual([['content-length', '1000']]);
+    expect(received.body).toMatchObject({ framed: true, length: 0 });
+    expect(await read(received.body)).toBe('');
+  });
+
+  test('is never the answer to a redirect', async () => {
+    const { origin, fetch } = await setUp(answer(302, { Location: '/elsewhere' }));
+    expect(response(await fetch()).status).toBe(302);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  test('is what follows interim responses', async () => {
+    const { fetch } = await setUp(afterInterim([102, 103, 103], ok));
+    const received = response(await fetch());
+    expect([received.status, await read(received.body)]).toEqual([200, '{"a":1}']);
+  });
+
+  test('arrives whole when it comes byte by byte', async () => {
+    const { fetch } = await setUp(drip('{"slow":"but complete"}'));
+    expect(await read(response(await fetch()).body)).toBe('{"slow":"but complete"}');
+  });
+
+  test('waits upstream while nobody reads it, and arrives whole when somebody does', async () => {
+    const total = 32 * 1024 * 1024;
+    let sent = 0;
+    const { fetch } = await setUp(
+      huge(total, 'content-length', (bytes) => (sent = bytes)),
+      {
+        maxBodyBytes: 64 * 1024 * 1024,
+      },
+    );
+    const { body } = response(await fetch());
+    // The connection fills up to what kernel and queue hold; then it must stand still.
+    let before = -1;
+    const stands = (): boolean => {
+      const same = sent === before;
+      before = sent;
+      return same;
+    };
+    await expect.poll(stands, { interval: 100 }).toBe(true);
+    expect(sent).toBeLessThan(total / 2);
+    let received = 0;
+    for await (const part of body.chunks()) received += part.length;
+    expect(received).toBe(total);
+  });
+});
+
+describe('an incomplete body', () => {
+  test.each<[Framing, 'fin' | 'rst', string]>([
+    ['content-length', 'fin', 'truncated'],
+    ['content-length', 'rst', 'reset'],
+    ['chunked', 'fin', 'truncated'],
+    ['chunked', 'rst', 'reset'],
+  ])('of %s framing, cut by %s, is an error: %s', async (framing, how, expected) => {
+    const { fetch } = await setUp(truncated(framing, how));
+    const received = await fetch();
+    expect(received.kind === 'failure' ? received.failure : await bodyFailure(received.body)).toBe(expected);
+  });
+
+  test.each<['content-length' | 'chunked', 'fin' | 'rst']>([
+    ['content-length', 'rst'],
+    ['chunked', 'rst'],
+    ['chunked', 'fin'],
+  ])('of %s framing on a connection that closes, cut by %s, is an error too (trap 2)', async (framing, how) => {
+    const line = framing === 'chunked' ? 'Transfer-Encoding: chunked' : 'Content-Length: 1000';
+    const { fetch } = await setUp(async (_request, peer) => {
+      await peer.write(`HTTP/1.1 200 OK\r\nConnection: close\r\n${line}\r\n\r\n`);
+      await peer.write(framing === 'chunked' ? chunk('x'.repeat(400)) : 'x'.repeat(400));
+      if (how === 'rst') peer.reset();
+      else peer.end();
+    });
+    expect(['truncated', 'reset']).toContain(await bodyFailure(response(await fetch()).body));
+  });
+
+  test.each(['fin', 'rst'] as const)('that is close-delimited and cut by %s never counts as framed', async (how) => {
+    const { fetch } = await setUp(truncated('close', how));
+    const received = await fetch();
+    expect(received.kind === 'failure' || !received.body.framed).toBe(true);
+  });
+
+  test('of chunks that are no chunks is malformed', async () => {
+    const { fetch } = await setUp((_request, peer) =>
+      peer.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n'),
+    );
+    expect(await bodyFailure(response(await fetch()).body)).toBe('malformed');
+  });
+});
+
+describe('a response that is no correct HTTP', () => {
+  test.each([
+    ['junk', 'SSH-2.0-OpenSSH_9.6\r\n\r\n'],
+    ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab'],
+    ['both framings', `HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n${lastChunk}`],
+    ['an unknown transfer coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc'],
+    ['a length that is no number', 'HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\na'],
+    ['a head past the limit', `HTTP/1.1 200 OK\r\nX-Long: ${'a'.repeat(20_000)}\r\n\r\n`],
+    ['a control in a field', 'HTTP/1.1 200 OK\r\nX-Bad: a\x01b\r\nContent-Length: 0\r\n\r\n'],
+    ['a switch that nobody asked for', 'HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'],
+    ['a status below 100', 'HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n'],
+  ])('fails as malformed: %s', async (_name, bytes) => {
+    const { fetch } = await setUp(async (_request, peer) => {
+      await peer.write(bytes);
+      peer.end();
+    });
+    expect(failureOf(await fetch())).toBe('malformed');
+  });
+});
+
+describe('limits', () => {
+  test('a declared length past maxBodyBytes fails before the body; exactly maxBodyBytes passes', async () => {
+    const { fetch } = await setUp(inTurn(answer(200, {}, 'x'.repeat(1001)), answer(200, {}, 'x'.repeat(1000))), {
+      maxBodyBytes: 1000,
+    });
+    expect(failureOf(await fetch())).toBe('too-large');
+    expect(await read(response(await fetch()).body)).toHaveLength(1000);
+  });
+
+  test.each<Framing>(['chunked', 'close'])(
+    'an endless %s body is cut off and its connection ended',
+    async (framing) => {
+      const { origin, fetch } = await setUp(huge(1e12, framing), { maxBodyBytes: 1024 * 1024 });
+      expect(await bodyFailure(response(await fetch()).body)).toBe('too-large');
+      await expect.poll(() => origin.openConnections).toBe(0);
+    },
+  );
+
+  test('no more than maxConnections calls are under way at once', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { origin, fetch } = await setUp(
+      async (_request, peer) => {
+        await gate.promise;
+        await peer.respond(200, {}, 'x');
+      },
+      { maxConnections: 2 },
+    );
+    const all = Promise.all(Array.from({ length: 6 }, async () => read(response(await fetch()).body)));
+    await origin.arrived(2);
+    gate.resolve();
+    expect(await all).toEqual(Array.from({ length: 6 }, () => 'x'));
+    expect([origin.peakConcurrency, origin.connections]).toEqual([2, 2]);
+  });
+});
+
+describe('time', () => {
+  test('a silent upstream fails as timeout after headersTimeoutMs', async () => {
+    const { fetch } = await setUp(silent, { headersTimeoutMs: 200 });
+    expect(failureOf(await fetch())).toBe('timeout');
+  });
+
+  test('a body that stands still fails as timeout after bodyTimeoutMs', async () => {
+    const { fetch } = await setUp((_request, peer) => peer.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'), {
+      bodyTimeoutMs: 200,
+    });
+    expect(await bodyFailure(response(await fetch()).body)).toBe('timeout');
+  });
+
+  test('the total timeout ends a head that does not come', async () => {
+    const clock = new FakeClock();
+    const { origin, fetch } = await setUp(silent, { totalTimeoutMs: 3000 }, { clock });
+    const pending = fetch();
+    await origin.arrived(1);
+    clock.advance(2999);
+    clock.advance(1);
+    expect(failureOf(await pending)).toBe('timeout');
+    await expect.poll(() => origin.openConnections).toBe(0);
+  });
+
+  test('the total timeout ends a body that drips on for ever', async () => {
+    const clock = new FakeClock();
+    const { origin, fetch } = await setUp(
+      async (_request, peer) => {
+        await peer.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc');
+      },
+      { totalTimeoutMs: 3000 },
+      { clock },
+    );
+    const { body } = response(await fetch());
+    const failing = bodyFailure(body);
+    clock.advance(3000);
+    expect(await failing).toBe('timeout');
+    await expect.poll(() => origin.openConnections).toBe(0);
+  });
+
+  test('waiting for a connection counts, and a call that gives up takes no connection', async () => {
+    const clock = new FakeClock();
+    const { origin, fetch } = await setUp(silent, { totalTimeoutMs: 3000, maxConnections: 1 }, { clock });
+    const first = fetch();
+    await origin.arrived(1);
+    clock.advance(1000);
+    const second = fetch();
+    clock.advance(2000);
+    expect(failureOf(await first)).toBe('timeout');
+    origin.script(ok);
+    expect(response(await second).status).toBe(200);
+  });
+});
+
+describe('an abort', () => {
+  test('before the call sends nothing', async () => {
+    const { origin, fetch } = await setUp(ok);
+    expect(failureOf(await fetch({}, AbortSignal.abort()))).toBe('aborted');
+    expect(origin.connections).toBe(0);
+  });
+
+  test('while the head is awaited ends the connection', async () => {
+    const { origin, fetch } = await setUp(silent);
+    const controller = new AbortController();
+    const pending = fetch({}, controller.signal);
+    await origin.arrived(1);
+    controller.abort();
+    expect(failureOf(await pending)).toBe('aborted');
+    await expect.poll(() => origin.openConnections).toBe(0);
+  });
+
+  test('in the body ends reading and the connection', async () => {
+    const { origin, fetch } = await setUp(huge(1e12, 'chunked'), { maxBodyBytes: 1e13 });
+    const controller = new AbortController();
+    const { body } = response(await fetch({}, controller.signal));
+    const failing = bodyFailure(body);
+    controller.abort();
+    expect(await failing).toBe('aborted');
+    await expect.poll(() => origin.openConnections).toBe(0);
+  });
+
+  test('of a waiting call leaves the slot to the next', async () => {
+    const { origin, fetch } = await setUp(silent, { maxConnections: 1 });
+    const first = new AbortController();
+    const holding = fetch({}, first.signal);
+    await origin.arrived(1);
+    const second = new AbortController();
+    const waiting = fetch({}, second.signal);
+    const third = fetch();
+    second.abort();
+    expect(failureOf(await waiting)).toBe('aborted');
+    origin.script(ok);
+    first.abort();
+    expect(failureOf(await holding)).toBe('aborted');
+    expect(response(await third).status).toBe(200);
+  });
+
+  test('by cancel, before or during reading, ends the connection', async () => {
+    const { origin, fetch } = await setUp(huge(1e12, 'chunked'), { maxBodyBytes: 1e13 });
+    response(await fetch()).body.cancel();
+    const { body } = response(await fetch());
+    for await (const part of body.chunks()) {
+      expect(part.length).toBeGreaterThan(0);
+      break;
+    }
+    await expect.poll(() => origin.openConnections).toBe(0);
+  });
+});
+
+describe('connections', () => {
+  test('that are refused fail as connect, unknown hosts as dns', async () => {
+    const origin = await startOrigin(ok);
+    const port = origin.port;
+    await origin.close();
+    const upstreams = new Map([
+      ['api', upstreamConfig(`http://127.0.0.1:${port}`)],
+      ['nowhere', upstreamConfig('http://no-such-host.invalid')],
+    ]);
+    await using client = createUpstreamClient({ upstreams, clock: systemClock, version: '1' });
+    const { signal } = new AbortController();
+    expect(failureOf(await client.fetch(callOf({}), signal))).toBe('connect');
+    const elsewhere = callOf({ canonical: { ...callOf({}).canonical, upstream: 'nowhere' } });
+    expect(failureOf(await client.fetch(elsewhere, signal))).toBe('dns');
+  });
+
+  test('that are reset before an answer fail as reset', async () => {
+    const { origin, fetch } = await setUp((_request, peer) => peer.reset());
+    expect(failureOf(await fetch())).toBe('reset');
+    // The connection was new: the request may have been acted upon, and it was not a stale connection's fault.
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  test('are kept and used again', async () => {
+    const { origin, fetch } = await setUp(ok, { maxConnections: 1 });
+    for (let count = 0; count < 3; count++) await read(response(await fetch()).body);
+    expect([origin.connections, origin.requests.length]).toEqual([1, 3]);
+  });
+
+  test('that were kept and are reset at the next request are replaced by a new one, once (trap 3)', async () => {
+    const { origin, fetch } = await setUp(resetSecond, { maxConnections: 1 });
+    await read(response(await fetch()).body);
+    expect(await read(response(await fetch()).body)).toBe('x');
+    expect(origin.requests.map((request) => request.connection)).toEqual([1, 1, 2]);
+  });
+
+  test('that fail again at the second try are given up', async () => {
+    const script = inTurn(ok, (_request, peer) => peer.reset());
+    const { origin, fetch } = await setUp(script, { maxConnections: 1 });
+    await read(response(await fetch()).body);
+    expect(failureOf(await fetch())).toBe('reset');
+    expect(origin.requests).toHaveLength(3);
+  });
+
+  test('that end after the first byte of an answer are not tried again', async () => {
+    const { origin, fetch } = await setUp(
+      inTurn(ok, async (_request, peer) => {
+        await peer.write('HTTP/1.1 200 OK\r\nX-Par');
+        peer.end();
+      }),
+      { maxConnections: 1 },
+    );
+    await read(response(await fetch()).body);
+    expect(failureOf(await fetch())).toBe('reset');
+    expect(origin.requests).toHaveLength(2);
+  });
+});
+
+describe('secrets', () => {
+  const credentials = {
+    query: new Map([['apikey', 'K3Y/v+lue']]),
+    headers: new Map([['authorization', 'Bearer t0k3n-xyz']]),
+  };
+
+  test('are taken out of fields, raw and encoded', async () => {
+    const fields = {
+      Location: 'https://customer.example//v1?apikey=K3Y%2Fv%2Blue&x=1',
+      'X-Cache-Key': '/w?apikey=K3Y/v+lue',
+      'X-Token': 'you sent t0k3n-xyz',
+    };
+    const { fetch } = await setUp(answer(303, fields, ''), { credentials });
+    const received = response(await fetch());
+    expect(received.fields.slice(0, 3)).toEqual([
+      ['location', 'https://customer.example//v1?apikey=***&x=1'],
+      ['x-cache-key', '/w?apikey=***'],
+      ['x-token', 'you sent ***'],
+    ]);
+  });
+
+  test('are taken out of text bodies, also where they are spread over chunks; the length stays true', async () => {
+    const { fetch } = await setUp(
+      async (_request, peer) => {
+        await peer.write('HTTP/1.1 429 Too Many\r\nContent-Type: application/json\r\nContent-Length: 30\r\n\r\n');
+        for (const part of ['{"id":"K3', 'Y/v+l', 'ue","K3Y/v":"rest"', '}']) await peer.write(part);
+      },
+      { credentials },
+    );
+    const { body } = response(await fetch());
+    expect(body.length).toBe(30);
+    expect((await read(body)).slice(0, 30)).toBe('{"id":"*********","K3Y/v":"res');
+  });
+
+  test('never reach a failure', async () => {
+    const { fetch } = await setUp((_request, peer) => peer.write('HTTP/1.1 200 K3Y/v+lue\r\nK3Y/v+lue\r\n\r\n'), {
+      credentials,
+    });
+    expect(JSON.stringify(await fetch())).not.toContain('K3Y');
+  });
+});

@@ -1,0 +1,62 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+import { fieldsWithCredentials, secretValues, targetWithCredentials } from '../../src/upstream/credentials.ts';
+
+const credentials = {
+  query: new Map([['apikey', 'a b&c']]),
+  headers: new Map([['x-api-key', 'h']]),
+};
+
+describe('the target', () => {
+  test.each([
+    ['/p', '/p?apikey=a%20b%26c'],
+    ['/p?', '/p?apikey=a%20b%26c'],
+    ['/p?q=1', '/p?q=1&apikey=a%20b%26c'],
+    ['/p?ApiKey=x&q=1&APIKEY=y', '/p?q=1&apikey=a%20b%26c'],
+    ['/p?apikey', '/p?apikey=a%20b%26c'],
+    ['/p?%61pi%6Bey=x', '/p?apikey=a%20b%26c'],
+    ['/p?+apikey=x', '/p?apikey=a%20b%26c'],
+    ['/p?q=apikey=x', '/p?q=apikey=x&apikey=a%20b%26c'],
+    ['/p?%zz=1&%ff=2', '/p?%zz=1&%ff=2&apikey=a%20b%26c'],
+  ])('%s goes upstream as %s', (target, sent) => {
+    expect(targetWithCredentials(target, credentials)).toBe(sent);
+  });
+
+  test('without credentials in the query is not touched', () => {
+    const none = { query: new Map<string, string>(), headers: new Map<string, string>() };
+    fc.assert(
+      fc.property(fc.string(), (query) => {
+        expect(targetWithCredentials(`/p?${query}`, none)).toBe(`/p?${query}`);
+      }),
+      { seed: 3 },
+    );
+  });
+
+  test('with an empty credential loses the client’s own and gets none', () => {
+    const empty = { query: new Map([['apikey', '']]), headers: new Map<string, string>() };
+    expect(targetWithCredentials('/p?APIKEY=x', empty)).toBe('/p');
+    expect(targetWithCredentials('/p?APIKEY=x&q=1', empty)).toBe('/p?q=1');
+  });
+});
+
+test('fields of a credential’s name are replaced', () => {
+  expect(
+    fieldsWithCredentials(
+      [
+        ['x-api-key', 'theirs'],
+        ['accept', '*/*'],
+        ['x-api-key', 'again'],
+      ],
+      credentials,
+    ),
+  ).toEqual([
+    ['accept', '*/*'],
+    ['x-api-key', 'h'],
+  ]);
+});
+
+test('a token is secret without its scheme, too', () => {
+  const headers = new Map([['authorization', 'Bearer tok']]);
+  expect(secretValues({ query: new Map([['k', 'q']]), headers })).toEqual(['q', 'Bearer tok', 'tok']);
+});

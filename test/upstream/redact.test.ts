@@ -1,0 +1,93 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+import { createRedactor, isText } from '../../src/upstream/redact.ts';
+
+function redactorOf(...values: string[]) {
+  return createRedactor({
+    query: new Map(values.map((value, index) => [`k${index}`, value])),
+    headers: new Map(),
+  });
+}
+
+async function* stream(parts: readonly string[]): AsyncGenerator<Buffer> {
+  for (const part of parts) yield Buffer.from(part);
+}
+
+async function collected(chunks: AsyncIterable<Buffer>): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of chunks) parts.push(part);
+  return Buffer.concat(parts).toString();
+}
+
+describe('in texts', () => {
+  test.each([
+    ['raw', 'x a/b+c&d y', 'x *** y'],
+    ['percent-encoded', '?k=a%2Fb%2Bc%26d', '?k=***'],
+    ['percent-encoded in lower case', '?k=a%2fb%2bc%26d', '?k=***'],
+    ['encoded twice', '?next=%2Fp%3Fk%3Da%252Fb%252Bc%2526d', '?next=%2Fp%3Fk%3D***'],
+    ['as HTML', '<a href="a/b+c&amp;d">', '<a href="***">'],
+    ['as JSON with escaped slashes', '{"k":"a\\/b+c&d"}', '{"k":"***"}'],
+  ])('a value is found %s', (_name, text, clean) => {
+    expect(redactorOf('a/b+c&d').text(text)).toBe(clean);
+  });
+
+  test('a value shorter than four characters is not looked for', () => {
+    const redactor = redactorOf('abc', '');
+    expect([redactor.active, redactor.text('abc')]).toEqual([false, 'abc']);
+  });
+});
+
+describe('in bodies', () => {
+  test('a value becomes as many stars; nothing else changes, the given buffer neither', () => {
+    const body = Buffer.from('{"message":"key s3cret is over quota","key":"s3cret"}');
+    const clean = redactorOf('s3cret').body(body);
+    expect(clean.toString()).toBe('{"message":"key ****** is over quota","key":"******"}');
+    expect(body.toString()).toContain('s3cret');
+  });
+
+  test('a body without a value is passed as it is', () => {
+    const body = Buffer.from('nothing');
+    expect(redactorOf('s3cret').body(body)).toBe(body);
+  });
+
+  test('a stream gives what the whole body gives, however it is cut', async () => {
+    const secrets = ['abab', 'babac', 'aaaa'];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.string({ unit: fc.constantFrom('a', 'b', 'c', ' '), maxLength: 6 }), { maxLength: 12 }),
+        async (parts) => {
+          const redactor = redactorOf(...secrets);
+          const clean = await collected(redactor.stream(stream(parts)));
+          expect(clean).toHaveLength(parts.join('').length);
+          for (const secret of secrets) expect(clean).not.toContain(secret);
+        },
+      ),
+      { seed: 11, numRuns: 500 },
+    );
+  });
+
+  test('a stream passes on at once what cannot be the beginning of a value', async () => {
+    const redactor = redactorOf('s3cret');
+    const iterator = redactor.stream(stream(['data: 1\n\n', 'ends with s3c', 'ret!']))[Symbol.asyncIterator]();
+    expect((await iterator.next()).value?.toString()).toBe('data: 1\n\n');
+    expect((await iterator.next()).value?.toString()).toBe('ends with ');
+    expect((await iterator.next()).value?.toString()).toBe('******!');
+  });
+});
+
+test.each([
+  ['application/json; charset=utf-8', undefined, true],
+  ['application/problem+json', undefined, true],
+  ['text/html', 'identity', true],
+  [undefined, undefined, true],
+  ['application/json', 'gzip', false],
+  ['application/octet-stream', undefined, false],
+  ['image/png', undefined, false],
+])('a body of type %s in coding %s is text: %s', (type, coding, expected) => {
+  const fields = [
+    ...(type === undefined ? [] : [['content-type', type] as const]),
+    ...(coding === undefined ? [] : [['content-encoding', coding] as const]),
+  ];
+  expect(isText(fields)).toBe(expected);
+});
