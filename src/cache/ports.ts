@@ -1,3 +1,4 @@
+import type { FailureKind } from '../core/failure.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { Fwd, RequestRecord, Tier } from '../core/outcome.ts';
 import type { PurgeSelector } from '../core/config.ts';
@@ -153,17 +154,7 @@ export interface UpstreamBody {
   cancel(): void;
 }
 
-/** Kinds of failure: `stale-if-error` covers each of them. */
-export type FailureKind =
-  | 'dns'
-  | 'connect'
-  | 'tls'
-  | 'reset'
-  | 'timeout'
-  | 'malformed'
-  | 'truncated'
-  | 'too-large'
-  | 'aborted';
+export type { FailureKind };
 
 export interface UpstreamFailure {
   readonly kind: 'failure';

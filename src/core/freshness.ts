@@ -59,7 +59,7 @@ export function initialAgeMs(input: Pick<FreshnessInput, 'fields' | 'requestTime
 }
 
 /** Value of a single valid Date line; `undefined` otherwise. */
-export function dateOf(fields: FieldLines, nowMs: number): number | undefined {
+function dateOf(fields: FieldLines, nowMs: number): number | undefined {
   const lines = fieldLineValues(fields, 'date');
   return lines.length === 1 ? parseHttpDate(lines[0] ?? '', nowMs) : undefined;
 }

@@ -23,7 +23,7 @@ export interface StorageInput {
 }
 
 /** Why a response is passed on without being stored; tokens for `Cache-Status` and metrics. */
-export type PassReason =
+type PassReason =
   | 'status'
   | 'partial'
   | 'vary-star'
