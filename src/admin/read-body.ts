@@ -3,7 +3,7 @@ import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import { maxDroppedBytes } from './reply.ts';
 
 /** Request content at most. */
-export const maxBodyBytes = 64 * 1024;
+const maxBodyBytes = 64 * 1024;
 
 /** What a JSON body holds, by member name; a body that is absent is an object without members. */
 export type JsonObject = Readonly<Record<string, unknown>>;

@@ -11,7 +11,7 @@ import type { Result } from '../core/problem.ts';
 import type { CacheReport } from '../metrics/report.ts';
 
 /** Where the proxy is between start and end. */
-export type ProxyState = 'starting' | 'ready' | 'draining';
+type ProxyState = 'starting' | 'ready' | 'draining';
 
 /** What the admin listener makes available. A refusal is a `Result`; what rejects is answered with a 500. */
 export interface AdminServices {

@@ -12,7 +12,7 @@ export interface ProblemResponse {
  * What `type` begins with; the problem's code follows. A URN, because the answer comes from every sidecar and no
  * public host speaks for all of them; programs compare it, nobody fetches it (RFC 9457 §3.1.1).
  */
-export const problemTypePrefix = 'urn:forecache:problem:';
+const problemTypePrefix = 'urn:forecache:problem:';
 
 // A member may quote what a client sent; that much of it helps, more only makes an amplifier.
 const maxTextLength = 1024;

@@ -20,7 +20,7 @@ import {
 import { bump, DurationTally, TokenTally } from './tallies.ts';
 
 /** Route of the requests that matched none. */
-export const noRoute = 'none';
+const noRoute = 'none';
 
 /** What is counted of one route. The arrays' places are those of `labels.ts`. */
 export class RouteTally {

@@ -1,11 +1,8 @@
 import { AggregatorRegistry } from 'prom-client';
 import type { Family } from './family.ts';
 
-/** `Content-Type` of {@link expositionOf}. */
-export const expositionType = 'text/plain; version=0.0.4; charset=utf-8';
-
 /**
- * Writes families in the Prometheus text format. prom-client gets them the way it takes the numbers of other processes:
+ * Writes families in the Prometheus text format, version 0.0.4. prom-client gets them the way it takes the numbers of other processes:
  * its own counters build a string and an object for each increment, which would cost a hit more than its lookup.
  */
 export function expositionOf(families: readonly Family[]): Promise<string> {

@@ -5,7 +5,7 @@ import { outcomeIndex, outcomeNames, purposeIndex } from './labels.ts';
 import { sum } from './tallies.ts';
 
 /** What happened to the requests of a route, or of all. `docs/metrics.md` says which sums hold. */
-export interface CacheNumbers {
+interface CacheNumbers {
   /** Sum of all outcomes: hits + misses + errors + relayed + rejected + aborted. */
   readonly requests: number;
   /** Answered from store without waiting for upstream to succeed: outcomes hit, stale, stale-error. */

@@ -22,7 +22,7 @@ export const completePurge: PurgeAnswer = {
   missing: [],
 };
 
-export const someExplanation: Explanation = {
+const someExplanation: Explanation = {
   method: 'GET',
   route: 'weather',
   key: 'weather|/weather?location=berlin',
@@ -36,7 +36,7 @@ export const someExplanation: Explanation = {
 };
 
 /** Calls that reached the services, as `[name, argument]`. */
-export type Calls = (readonly [string, unknown])[];
+type Calls = (readonly [string, unknown])[];
 
 export interface AdminRig {
   readonly port: number;
