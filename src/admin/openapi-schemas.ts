@@ -157,7 +157,7 @@ const numbers = {
   upstream_calls_avoided: { type: 'integer', description: 'Below zero where warming was for nothing.' },
   upstream_seconds_saved_estimate: {
     type: ['number', 'null'],
-    description: 'Calls avoided, times the mean of the answered calls. An estimate.',
+    description: 'An estimate: calls avoided, times the mean of the answered calls of the route.',
   },
 };
 

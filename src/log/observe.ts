@@ -23,19 +23,19 @@ export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'
     request(record) {
       if (requests) log.info(requestFields(record), 'request');
     },
-    upstreamCall({ failure, ...call }) {
-      if (failure !== undefined) log.warn({ ...call, failure }, 'upstream call failed');
-      else if (debug) log.debug(call, 'upstream call');
+    upstreamCall(call) {
+      if (call.failure !== undefined) log.warn(rounded(call), 'upstream call failed');
+      else if (debug) log.debug(rounded(call), 'upstream call');
     },
     storage(route, result) {
       if (debug) log.debug({ route, result }, 'storage');
     },
     purge(record) {
-      log.info({ ...record }, 'purge');
+      log.info(rounded(record), 'purge');
     },
     warm(record) {
-      if (record.failed > 0) log.warn({ ...record }, 'warming failed in part');
-      else log.info({ ...record }, 'warmed');
+      if (record.failed > 0) log.warn(rounded(record), 'warming failed in part');
+      else log.info(rounded(record), 'warmed');
     },
     limit(option) {
       // At `debug`: whoever floods the limits should not flood the log as well; the metric counts them.
@@ -53,7 +53,7 @@ function requestFields(record: RequestRecord): Record<string, string | number | 
     route: record.route,
     outcome: record.outcome,
     status: record.status,
-    durationMs: Math.round(record.durationMs * 1000) / 1000,
+    durationMs: microseconds(record.durationMs),
     bytesSent: record.bytesSent,
     tier: record.tier,
     fwd: record.fwd,
@@ -62,4 +62,13 @@ function requestFields(record: RequestRecord): Record<string, string | number | 
     traceId: record.traceId,
     listener: record.listener,
   };
+}
+
+function rounded<T extends { readonly durationMs: number }>(record: T): T {
+  return { ...record, durationMs: microseconds(record.durationMs) };
+}
+
+/** What a clock says beyond that is noise. */
+function microseconds(durationMs: number): number {
+  return Math.round(durationMs * 1000) / 1000;
 }

@@ -35,7 +35,10 @@ interface CacheNumbers {
    * Below zero where warming fetched more than was asked for.
    */
   readonly upstream_calls_avoided: number;
-  /** An estimate: calls avoided, each taken to last as long as the mean answered call. `null` where none was measured. */
+  /**
+   * An estimate: calls avoided, each taken to last as long as the mean answered call of its route; for all, the sum of
+   * the routes. `null` where no call was measured.
+   */
   readonly upstream_seconds_saved_estimate: number | null;
 }
 
@@ -98,6 +101,7 @@ export class Reporter {
       scope: 'process',
       since: new Date(this.#sinceMs).toISOString(),
       ...numbersOf(all),
+      upstream_seconds_saved_estimate: sumOfEstimates(routes.map(([, numbers]) => numbers)),
       purges,
       purged_responses: purged,
       warm: { runs, fetched, reused, failed },
@@ -185,6 +189,12 @@ function numbersOf(totals: Float64Array): CacheNumbers {
 function secondsSaved(avoided: number, answered: number, answeredMs: number): number | null {
   if (answered === 0) return null;
   return Math.round((Math.max(0, avoided) * answeredMs) / answered) / 1000;
+}
+
+/** By route, because a relayed stream of an hour says nothing about how long a forecast takes. */
+function sumOfEstimates(routes: readonly CacheNumbers[]): number | null {
+  const known = routes.flatMap((route) => route.upstream_seconds_saved_estimate ?? []);
+  return known.length === 0 ? null : Math.round(known.reduce((total, one) => total + one, 0) * 1000) / 1000;
 }
 
 function percent(part: number, whole: number): number {

@@ -136,6 +136,15 @@ describe('the JSON report', () => {
     expect(numbers.upstream_seconds_saved_estimate).toBe(1.8);
   });
 
+  it('estimates by route, so that slow relays do not make hits look precious', () => {
+    const { observer, report } = metrics();
+    observer.upstreamCall(callRecord({ durationMs: 100 }));
+    observer.request(requestRecord());
+    observer.upstreamCall(callRecord({ route: 'events', durationMs: 3_600_000 }));
+    observer.request(requestRecord({ route: 'events', outcome: 'relayed' }));
+    expect(report().upstream_seconds_saved_estimate).toBe(0.1);
+  });
+
   it('does not hide warming that nobody used', () => {
     const { observer, report } = metrics();
     observer.upstreamCall(callRecord({ purpose: 'warm' }));
