@@ -64,7 +64,7 @@ function requestFields(record: RequestRecord): Record<string, string | number | 
   };
 }
 
-function rounded<T extends { readonly durationMs: number }>(record: T): T {
+function rounded(record: { readonly durationMs: number }): LogFields {
   return { ...record, durationMs: microseconds(record.durationMs) };
 }
 
