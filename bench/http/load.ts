@@ -16,10 +16,18 @@ export interface LoadResult {
   readonly max: number;
 }
 
+/** How the load asks. */
+export interface LoadMode {
+  readonly name: string;
+  readonly connections: number;
+  /** Pause of a connection between answer and next request, on average; 0: none, so it asks as fast as it is answered. */
+  readonly thinkMs: number;
+}
+
 export interface LoadOptions {
   readonly wrk: string;
   readonly url: string;
-  readonly connections: number;
+  readonly mode: LoadMode;
   readonly seconds: number;
   readonly cores: Cores;
 }
@@ -27,11 +35,14 @@ export interface LoadOptions {
 const run = promisify(execFile);
 const script = fileURLToPath(new URL('report.lua', import.meta.url));
 
-/** Asks for one URL over so many connections, each sending the next request when it has the answer (a closed loop). */
-export async function runLoad({ wrk, url, connections, seconds, cores }: LoadOptions): Promise<LoadResult> {
-  const options = ['--threads', '1', '--connections', String(connections), '--duration', `${seconds}s`];
+/** Asks for one URL, each connection sending its next request when it has the answer (a closed loop). */
+export async function runLoad({ wrk, url, mode, seconds, cores }: LoadOptions): Promise<LoadResult> {
+  const options = ['--threads', '1', '--connections', String(mode.connections), '--duration', `${seconds}s`];
   const command = ['--cpu-list', String(cores.load), wrk, ...options, '--timeout', '5s', '--script', script, url];
-  const { stdout } = await run('taskset', command, { timeout: (seconds + 15) * 1000 });
+  const { stdout } = await run('taskset', command, {
+    timeout: (seconds + 15) * 1000,
+    env: { ...process.env, THINK_MS: String(mode.thinkMs) },
+  });
   return parseResult(stdout);
 }
 

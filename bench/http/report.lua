@@ -1,3 +1,11 @@
+-- With THINK_MS each connection pauses before its next request, by that much on average.
+local think = tonumber(os.getenv('THINK_MS') or '0')
+if think > 0 then
+  function delay()
+    return math.random(0, 2 * think)
+  end
+end
+
 -- wrk's own report stops at 99 %; this prints all of it as one line of JSON. Latencies in microseconds.
 done = function(summary, latency, requests)
   local errors = summary.errors

@@ -55,7 +55,7 @@ export async function startForecache(upstream: string, core: number): Promise<Se
     },
   });
   pin(proxy.pid, core);
-  return { name: 'forecache', origin: proxy.proxy, pid: proxy.pid, stop: async () => void (await proxy.stop()) };
+  return { name: 'forecache', origin: proxy.proxy, pid: proxy.pid, stop: async () => void (await proxy.stopAtOnce()) };
 }
 
 /** nginx with one worker and its cache on a memory file system where there is one. */

@@ -88,15 +88,8 @@ async function setStage(stack: AsyncDisposableStack, seed: number): Promise<Stag
       EVENTS_API_KEY: secret,
     },
   });
-  stack.defer(() => stopAtOnce(proxy));
+  stack.defer(async () => void (await proxy.stopAtOnce()));
   return { weather, events, proxy, secret };
-}
-
-/** Its only clients are gone, so it need not wait out its drain delay: the second signal says so. */
-async function stopAtOnce(proxy: ProxyProcess): Promise<void> {
-  const timer = setTimeout(() => proxy.signal('SIGTERM'), 200);
-  await proxy.stop();
-  clearTimeout(timer);
 }
 
 function upstreamCounts({ weather, events }: Stage): UpstreamCounts {

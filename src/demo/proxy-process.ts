@@ -22,6 +22,8 @@ export interface ProxyProcess {
   signal(name: NodeJS.Signals): void;
   /** Asks it to end, and after `patienceMs` (5 s unless told otherwise) makes it. */
   stop(patienceMs?: number): Promise<ProcessEnd>;
+  /** Ends it without its drain delay and grace, for when its clients are gone: the second signal says so. */
+  stopAtOnce(): Promise<ProcessEnd>;
 }
 
 export interface ProxyStart {
@@ -36,6 +38,8 @@ export interface ProxyStart {
 
 const maxOutput = 1024 * 1024;
 const pollMs = 20;
+/** Long enough for one that has nothing to wait for to end by itself, and not to take both signals for one. */
+const secondSignalAfterMs = 200;
 const addressLine = /\bproxy (https?:\/\/\S+?)\/? .*\badmin (https?:\/\/\S+?)\/?\s/;
 
 /**
@@ -63,7 +67,20 @@ export async function startProxy(start: ProxyStart): Promise<ProxyProcess> {
     const { code, signal } = await stop();
     throw new Error(`the proxy did not become ready (ended with ${code ?? signal ?? 'nothing'}):\n${output()}`);
   }
-  return { ...addresses, pid: child.pid ?? 0, output, ended, signal: (name) => void child.kill(name), stop };
+  return {
+    ...addresses,
+    pid: child.pid ?? 0,
+    output,
+    ended,
+    signal: (name) => void child.kill(name),
+    stop,
+    stopAtOnce: async () => {
+      const timer = setTimeout(() => child.kill('SIGTERM'), secondSignalAfterMs);
+      const end = await stop();
+      clearTimeout(timer);
+      return end;
+    },
+  };
 }
 
 /** Waits for the line with both addresses and for readiness; `undefined` where the process ends or time runs out first. */

@@ -47,7 +47,7 @@ export interface ProgramOptions {
   readonly timeoutMs?: number;
 }
 
-/** Runs `forecache serve` as built, on free ports where the configuration leaves them to the environment; ready when it resolves. */
+/** Runs `forecache serve` as built, on free ports where the configuration leaves them to the environment; ready when it resolves; disposing of it ends it at once. */
 export async function startProgram(options: ProgramOptions): Promise<ProxyProcess & AsyncDisposable> {
   const main = await builtMain();
   const folder = mkdtempSync(join(tmpdir(), 'forecache-test-'));
@@ -65,7 +65,7 @@ export async function startProgram(options: ProgramOptions): Promise<ProxyProces
     void program.ended.then(remove);
     return {
       ...program,
-      [Symbol.asyncDispose]: async () => void (await program.stop()),
+      [Symbol.asyncDispose]: async () => void (await program.stopAtOnce()),
     };
   } catch (error) {
     remove();
