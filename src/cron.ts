@@ -9,7 +9,7 @@ function parse(expression: string, zone: string): Cron {
   return new Cron(expression, { paused: true, mode: '5-part', timezone: zone });
 }
 
-/** The first instant of the expression after `afterMs`, in Unix milliseconds; `undefined` when there is none. Throws on what {@link checkCron} or {@link checkZone} refuse. */
+/** The first instant of the expression after `afterMs`, in Unix milliseconds; `undefined` when there is none. Throws on an expression that {@link checkCron} refuses and on an unknown zone. */
 export function nextCronRunMs(expression: string, zone: string, afterMs: number): number | undefined {
   return parse(expression, zone).nextRun(new Date(afterMs))?.getTime();
 }
@@ -25,15 +25,5 @@ export function checkCron(expression: string): string | undefined {
     return parse(expression, 'UTC').nextRun() === null ? 'never comes due' : undefined;
   } catch (error) {
     return `is not a cron expression: ${error instanceof Error ? error.message.replace(/^CronPattern: /u, '') : String(error)}`;
-  }
-}
-
-/** Why the text is no IANA time zone, as a sentence; `undefined` when it is one. */
-export function checkZone(zone: string): string | undefined {
-  try {
-    Intl.DateTimeFormat('en', { timeZone: zone });
-    return undefined;
-  } catch {
-    return 'is not an IANA time zone such as UTC or Europe/Berlin';
   }
 }

@@ -28,14 +28,6 @@ export function expandTemplate(template: string, values: TemplateValues): Result
   return issue === undefined ? ok(text) : refused(issue);
 }
 
-/** Why the text is no valid template, as a sentence; `undefined` when it is one. */
-export function checkTemplate(template: string): string | undefined {
-  for (const [, name = ''] of template.matchAll(placeholder)) {
-    if (name !== 'location' && !today.test(name)) return unknown(name);
-  }
-  return undefined;
-}
-
 /** True where a value needs a location, so that the job runs once for each. */
 export function usesLocation(templates: Iterable<string>): boolean {
   for (const template of templates) if (template.includes('{location}')) return true;

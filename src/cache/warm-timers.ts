@@ -10,6 +10,9 @@ export interface JobTimersParts {
   readonly run: (job: WarmJob, ended: () => void) => void;
 }
 
+/** The first runs come within this of the start, whatever the jitter: agents that start along want warm answers. */
+const firstWithinMs = 10_000;
+
 /**
  * Each job on a grid: run n is due at start + n × `every`, moved by a random part of `jitter`. The jitter does not add
  * up, so the mean interval stays `every`, and sidecars that started together do not ask upstream together.
@@ -24,7 +27,9 @@ export class JobTimers {
   }
 
   start(): void {
-    for (const job of this.#parts.jobs) this.#wait(job, this.#parts.clock.monotonicMs());
+    for (const job of this.#parts.jobs) {
+      this.#wait(job, this.#parts.clock.monotonicMs(), Math.min(job.jitterMs, firstWithinMs));
+    }
   }
 
   stop(): void {
@@ -33,10 +38,10 @@ export class JobTimers {
     this.#cancels.clear();
   }
 
-  #wait(job: WarmJob, dueMs: number): void {
+  #wait(job: WarmJob, dueMs: number, jitterMs: number): void {
     if (this.#stopped) return;
     const { clock, random } = this.#parts;
-    const delayMs = Math.max(0, dueMs + random() * job.jitterMs - clock.monotonicMs());
+    const delayMs = Math.max(0, dueMs + random() * jitterMs - clock.monotonicMs());
     const cancel = clock.after(delayMs, () => this.#begin(job, dueMs));
     this.#cancels.set(job, cancel);
   }
@@ -45,6 +50,6 @@ export class JobTimers {
     const { clock, run } = this.#parts;
     // The next wait begins with the end of this run, so that no job runs twice at once. Where the run took longer than
     // the interval, the grid begins anew.
-    run(job, () => this.#wait(job, Math.max(dueMs + job.everyMs, clock.monotonicMs())));
+    run(job, () => this.#wait(job, Math.max(dueMs + job.everyMs, clock.monotonicMs()), job.jitterMs));
   }
 }

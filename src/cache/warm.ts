@@ -22,7 +22,7 @@ export interface WarmerParts {
 }
 
 export interface Warmer {
-  /** Runs each job soon, moved by a random part of its jitter, and then at its interval. */
+  /** Runs each job within seconds, and then at its interval, moved by a random part of its jitter. */
   start(): void;
   /** No job begins after this; what is under way ends with the background's signal. */
   stop(): void;

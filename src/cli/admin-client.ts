@@ -46,7 +46,7 @@ export function adminTarget(options: AdminOptions, env: CliIo['env']): Result<Ad
 function adminBase(text: string): Result<URL, string> {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    return refused(`the admin address must be a URL such as ${defaultAdmin}, not ${text}`);
+    return refused(`the admin address must be an http or https URL such as ${defaultAdmin}`);
   }
   // Arguments are visible to every user of the machine, and a URL's credentials would go out as Basic, not Bearer.
   if (url.username !== '' || url.password !== '') {

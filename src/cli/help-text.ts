@@ -30,8 +30,8 @@ Exit codes:
 
 export const serveNotes = `
 Prints one line with both addresses when it is ready (GET /readyz on the admin listener answers
-200). SIGTERM or SIGINT: readiness turns 503, requests in flight are finished, then it ends. A second
-signal ends it at once.
+200). SIGTERM or SIGINT: readiness turns 503, requests in flight are finished, then it ends. A
+second signal ends it at once.
 
 Example:
   forecache serve --config config/forecache.yaml
@@ -56,7 +56,7 @@ nobody upstream. With --config nothing is stored: it shows the key and what a fi
 ${remote}
 
 Examples:
-  forecache explain --config config/forecache.yaml '/weather/forecast?units=METRIC&location=New%20York'
+  forecache explain --config config/forecache.yaml '/weather/forecast?location=New%20York&days=07'
   forecache explain '/events/search?location=lima'
   forecache explain -H 'Accept-Language: de' -H 'Cache-Control: no-cache' /honour/news --json
 

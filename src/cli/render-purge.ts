@@ -1,7 +1,7 @@
 import { exitCode } from './io.ts';
 import { asList, asNumber, asRecord, asText } from './json.ts';
 import type { Rendering } from './report.ts';
-import { table } from './terminal.ts';
+import { printableLine, table } from './terminal.ts';
 
 /** The answer of `POST /api/purge`. An incomplete purge is worth repeating. */
 export function renderPurge(body: unknown): Rendering {
@@ -19,9 +19,9 @@ export function renderPurge(body: unknown): Rendering {
     return ['  applied by', asText(id) ?? '?', `after ${asNumber(appliedMs).toFixed(1)} ms`];
   });
   const lines = [
-    `${soft ? 'marked stale' : 'purged'} ${responses} here; ${complete ? 'complete' : 'NOT complete yet'} (purge ${asText(answer['id']) ?? '?'})\n`,
+    `${soft ? 'marked stale' : 'purged'} ${responses} here; ${complete ? 'complete' : 'NOT complete yet'} (purge ${printableLine(asText(answer['id']) ?? '?')})\n`,
     rows.length === 0 ? '' : table(rows),
-    missing.length === 0 ? '' : `  not acknowledged by ${missing.join(', ')}\n`,
+    missing.length === 0 ? '' : `  not acknowledged by ${printableLine(missing.join(', '))}\n`,
   ];
   return { text: lines.join(''), code: complete ? exitCode.ok : exitCode.temporary };
 }

@@ -1,7 +1,7 @@
 import { exitCode } from './io.ts';
-import { asNumber, asRecord, asText, isRecord, type JsonRecord } from './json.ts';
+import { asNumber, asRecord, isRecord, textOr, type JsonRecord } from './json.ts';
 import type { Rendering } from './report.ts';
-import { table } from './terminal.ts';
+import { printableLine, table } from './terminal.ts';
 
 /** The answer of `GET /api/metrics/cache`: a line for each route that was asked, and the whole below. */
 export function renderStats(body: unknown): Rendering {
@@ -13,7 +13,7 @@ export function renderStats(body: unknown): Rendering {
   const numeric = new Set(columns.keys().map((index) => index + 1));
   const counts = table([['ROUTE', ...columns.map(([title]) => title)], ...rows, row('all', answer)], numeric);
   return {
-    text: `since ${asText(answer['since']) ?? '?'} (${asText(answer['scope']) ?? '?'})\n\n${counts}\n${facts(answer)}`,
+    text: `since ${printableLine(`${textOr(answer['since'])} (${textOr(answer['scope'])})`)}\n\n${counts}\n${facts(answer)}`,
     code: exitCode.ok,
   };
 }

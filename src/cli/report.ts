@@ -32,7 +32,7 @@ export function report(
 }
 
 /** Prints a problem answer (RFC 9457); with `json` the program's reader gets it on stdout, as any answer. */
-export function reportProblem(status: number, body: unknown, io: CliIo, json: boolean): number {
+function reportProblem(status: number, body: unknown, io: CliIo, json: boolean): number {
   if (json) {
     io.stdout(`${printableJson(body)}\n`);
   } else {
@@ -47,7 +47,7 @@ export function reportProblem(status: number, body: unknown, io: CliIo, json: bo
   return temporaryStatus.has(status) ? exitCode.temporary : exitCode.failed;
 }
 
-/** As {@link reportProblem}, for a refusal that was decided here. */
+/** Prints a refusal that was decided here. */
 export function reportRefusal(problem: Problem, io: CliIo, json: boolean): number {
   return reportProblem(problem.status, problem, io, json);
 }
