@@ -31,9 +31,10 @@ const shown: ReadonlySet<string> = new Set([
 const MAX_SHOWN_CHARACTERS = 80;
 
 /**
- * Key of the variant that these request fields select (RFC 9111 §4.1): the base key, `||`, then `name=VALUE` for each
- * name, the name alone where the request has no such field. Injective: `|`, `=` and `%` are encoded in values and
- * cannot be in field names, and base keys never hold `||`. Lines are joined and white space round commas dropped, no more.
+ * Key of the variant that these request fields select (RFC 9111 §4.1): the base key, a space, then `name=VALUE` for each
+ * name, the name alone where the request has no such field. Injective: `|`, `=`, `%` and the space are encoded in names
+ * and values. A base key never holds a space, since `parseTarget` refuses one: a query that spells out a variant part
+ * (`?a|accept=x`) makes no variant's key. Lines are joined and white space round commas dropped, no more.
  *
  * @param sha256 lower-case hex of the text's SHA-256
  */
@@ -52,7 +53,7 @@ export function variantKey(
     // `#` cannot be in an encoded value, so a digest never equals a value that is shown.
     return `${encode(name)}=${short ? encoded : `#${sha256(value).slice(0, 32)}`}`;
   });
-  return `${baseKey}||${parts.join('|')}`;
+  return `${baseKey} ${parts.join('|')}`;
 }
 
 function encode(text: string): string {

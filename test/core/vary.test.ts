@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { assert as assertProperty, constantFrom, oneof, option, property, string, tuple } from 'fast-check';
+import { array, assert as assertProperty, constantFrom, oneof, option, property, string, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FieldLines } from '../../src/core/fields.ts';
 import { varyNames, variantKey } from '../../src/core/vary.ts';
-import { fieldsOf } from '../support/policy.ts';
+import { fieldsOf, routeOf } from '../support/policy.ts';
+import { keyed, tableOf } from '../support/routes.ts';
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
@@ -34,7 +35,7 @@ describe('the key of a variant (RFC 9111 §4.1)', () => {
   it('is the base key, the names and what was sent', () => {
     const fields = fieldsOf('Accept: text/html, */*', 'Accept-Language: de');
     expect(keyOf(['accept', 'accept-language', 'prefer'], fields)).toBe(
-      'honoured|/a?b=c||accept=text/html,*/*|accept-language=de|prefer',
+      'honoured|/a?b=c accept=text/html,*/*|accept-language=de|prefer',
     );
   });
 
@@ -92,6 +93,38 @@ describe('the key of a variant (RFC 9111 §4.1)', () => {
         expect(keyOf(names, fieldsFor(one)) === keyOf(names, fieldsFor(other))).toBe(same);
       }),
       { seed: 10, numRuns: 5000 },
+    );
+  });
+});
+
+describe('the key of a variant beside the keys of whole targets', () => {
+  const raw = { ...routeOf({ upstreamCacheControl: 'honour' }, { name: 'h', match: '/p' }), rawQuery: true };
+  const table = tableOf(raw);
+  const names = ['accept', 'x-other'];
+
+  it('is not made by a query that spells out the variant part', () => {
+    const variant = variantKey(keyed(table, '/p?a').key, ['accept'], fieldsOf('Accept: x'), sha256);
+    for (const forged of ['/p?a|accept=x', '/p?a||accept=x', '/p?a%20accept=x', '/p?a+accept=x']) {
+      expect(keyed(table, forged).key).not.toBe(variant);
+    }
+  });
+
+  it('is never the key of a target, nor the variant of another target, whatever the query holds', () => {
+    const piece = constantFrom('a', '|', '||', '=', 'accept', '|accept=x', '%20', '+', '#', '"', '~', 'x-other', ',');
+    const query = array(piece, { maxLength: 8 }).map((pieces) => pieces.join('').replaceAll('#', '%23'));
+    const value = option(oneof(constantFrom('x', '', '|', '|x-other=', ' ', '||accept=x'), string()));
+    assertProperty(
+      property(tuple(query, value, value), query, ([one, accept, other], target) => {
+        const fields: FieldLines = [
+          ...(accept === null ? [] : ([['accept', accept]] as const)),
+          ...(other === null ? [] : ([['x-other', other]] as const)),
+        ];
+        const variant = variantKey(keyed(table, `/p?${one}`).key, names, fields, sha256);
+        const base = keyed(table, `/p?${target}`).key;
+        expect(variant).not.toBe(base);
+        expect(variant === variantKey(base, names, fields, sha256)).toBe(one === target);
+      }),
+      { seed: 13_831, numRuns: 3000 },
     );
   });
 });
