@@ -61,10 +61,11 @@ export function respondStored(
     return labelled(ask, { status: 304, fields: notModifiedFields(fields), body: { kind: 'none' } }, reply);
   }
   const decoded = decodeFor(deps.decoder, ask, item);
-  if (decoded === undefined) return sized(ask, reply, { fields, bytes: item.body });
+  if (decoded === undefined) return sized(ask, reply, { fields, bytes: item.body, validators: item.fields });
   const identity = withoutFields(fields, CODED).map(weakened);
   return decoded.then(
-    (bytes) => sized(ask, reply, { fields: identity, bytes }),
+    // Both forms share validators, which makes these weak (RFC 9110 §8.8.1): no If-Range may join parts of the two.
+    (bytes) => sized(ask, reply, { fields: identity, bytes, validators: [] }),
     () => undecodable(ask),
   );
 }
@@ -106,18 +107,23 @@ function decodeFor(decoder: ContentDecoder, ask: Ask, item: StoredResponse): Pro
 interface Content {
   readonly fields: FieldLines;
   readonly bytes: Buffer;
+  /** Lines whose ETag and Last-Modified an If-Range may go by. */
+  readonly validators: FieldLines;
 }
 
 /** The whole, a part of it, or word that there is no such part (RFC 9110 §14, §15.3.7, §15.5.17). */
-function sized(ask: Ask, reply: StoredReply, { fields, bytes }: Content): ProxyResponse {
+function sized(ask: Ask, reply: StoredReply, { fields: stored, bytes, validators }: Content): ProxyResponse {
   const { length } = bytes;
+  const { status, responseTimeMs } = reply.item;
+  // Which ranges can be had is the proxy's to say, whatever upstream said.
+  const fields: FieldLines = status === OK ? [...withoutFields(stored, RANGES), ['accept-ranges', 'bytes']] : stored;
   // Range means nothing but in a GET (RFC 9110 §14.2).
-  const range = ask.head ? WHOLE : decideRange(ask.requestFields, reply.item, length);
+  const range = ask.head
+    ? WHOLE
+    : decideRange(ask.requestFields, { status, responseTimeMs, fields: validators }, length);
   switch (range.kind) {
-    case 'whole': {
-      const ranged: FieldLines = reply.item.status === OK ? [...fields, ['accept-ranges', 'bytes']] : fields;
-      return labelled(ask, content(reply.item.status, ranged, bytes), reply);
-    }
+    case 'whole':
+      return labelled(ask, content(status, fields, bytes), reply);
     case 'partial': {
       const part = bytes.subarray(range.start, range.end + 1);
       return labelled(ask, content(206, partialFields(fields, range, length), part), reply);
@@ -133,6 +139,7 @@ function sized(ask: Ask, reply: StoredReply, { fields, bytes }: Content): ProxyR
 
 const WHOLE = { kind: 'whole' } as const;
 const EMPTY = Buffer.alloc(0);
+const RANGES: ReadonlySet<string> = new Set(['accept-ranges']);
 const BODY: ReadonlySet<string> = new Set([
   'content-type',
   'content-encoding',
