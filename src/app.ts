@@ -18,6 +18,7 @@ import { createLogObserver } from './log/observe.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { routeTableOf, sha256 } from './offline.ts';
 import { type BoundListener, createDataServer, type DataServer } from './server/data-server.ts';
+import { idleLoad, type ServerLoad } from './server/load.ts';
 import { ExchangeHandler } from './server/request-handler.ts';
 import { createLocalPurgeLog } from './store/local-purge-log.ts';
 import { createMemoryStore, type MemoryStore } from './store/memory-store.ts';
@@ -94,9 +95,11 @@ interface Parts {
   readonly warmer: ReturnType<typeof createWarmer>;
   readonly schedule: ReturnType<typeof createPurgeSchedule>;
   readonly log: Log;
+  readonly load: ServerLoad;
 }
 
 function buildParts({ config, log, stack, clock }: Ground): Parts {
+  const load = idleLoad();
   const table = routeTableOf(config);
   const metrics: Metrics = stack.use(
     createMetrics({
@@ -105,6 +108,7 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
       clock,
       version,
       storeStats: () => store.stats(),
+      load: () => load,
     }),
   );
   const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
@@ -154,6 +158,7 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
     warmer,
     schedule,
     log,
+    load,
   };
 }
 
@@ -186,16 +191,17 @@ function buildAdmin(config: Config, parts: Parts, state: () => State): AdminServ
 }
 
 function buildDataServer(config: Config, parts: Parts): DataServer {
-  const { exchange, deps, relay, log } = parts;
+  const { exchange, deps, relay, log, load } = parts;
   const handler = new ExchangeHandler({
     config: config.server,
     handle: (request) => exchange.handle(request),
     relay,
     observer: deps.observer,
     clock: deps.clock,
+    load,
     onBug: (error) => log.error({ error: describe(error) }, 'a request failed inside the proxy'),
   });
-  return createDataServer({ config: config.server, handler, observer: deps.observer, clock: deps.clock });
+  return createDataServer({ config: config.server, handler, observer: deps.observer, clock: deps.clock, load });
 }
 
 /** The reverse of the start, with the deadlines of the config; the admin listener outlives it for the last scrape. */

@@ -146,6 +146,19 @@ export function operationFamilies(counters: Counters): readonly Family[] {
   ];
 }
 
+/** What the data listeners have on their hands. */
+export function loadFamilies(load: {
+  readonly requestsInFlight: number;
+  readonly connections: number;
+}): readonly Family[] {
+  return [
+    gauge('forecache_requests_in_flight', 'Requests whose response has not ended.', [
+      { labels: {}, value: load.requestsInFlight },
+    ]),
+    gauge('forecache_connections', 'Connections of clients.', [{ labels: {}, value: load.connections }]),
+  ];
+}
+
 /** The families of the memory tier. */
 export function storeFamilies(stats: StoreStats): readonly Family[] {
   const tier = 'memory';

@@ -1,6 +1,6 @@
 import type { Clock, Observer, StoreStats } from '../cache/ports.ts';
 import { Counters } from './counters.ts';
-import { operationFamilies, requestFamilies, storeFamilies, upstreamFamilies } from './families.ts';
+import { loadFamilies, operationFamilies, requestFamilies, storeFamilies, upstreamFamilies } from './families.ts';
 import { watchProcess } from './process-families.ts';
 import { expositionOf } from './prometheus.ts';
 import { Reporter, type CacheReport } from './report.ts';
@@ -23,6 +23,8 @@ export interface MetricsOptions {
   readonly clock: Pick<Clock, 'nowMs'>;
   /** Called when a report or a scrape is made, not before. */
   readonly storeStats: () => StoreStats;
+  /** Of the data listeners; called when a scrape is made. */
+  readonly load: () => { readonly requestsInFlight: number; readonly connections: number };
   /** Of the program. */
   readonly version: string;
 }
@@ -44,6 +46,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
         ...upstreamFamilies(counters),
         ...operationFamilies(counters),
         ...storeFamilies(options.storeStats()),
+        ...loadFamilies(options.load()),
         ...watch.families(),
       ]),
     [Symbol.dispose]: () => watch[Symbol.dispose](),

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { ListenerConfig, ServerConfig } from '../core/config.ts';
 import type { Clock, Observer } from '../cache/ports.ts';
 import { answerClientError, refuseConnection } from './client-error.ts';
+import type { ServerLoad } from './load.ts';
 import type { ExchangeHandler } from './request-handler.ts';
 
 /** What the data listeners need. */
@@ -12,6 +13,7 @@ export interface DataServerOptions {
   readonly config: ServerConfig;
   readonly handler: ExchangeHandler;
   readonly observer: Observer;
+  readonly load: ServerLoad;
   readonly clock: Clock;
 }
 
@@ -82,8 +84,10 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   let open = 0;
   server.on('connection', (socket: Socket) => {
     open += 1;
+    options.load.connections += 1;
     socket.once('close', () => {
       open -= 1;
+      options.load.connections -= 1;
     });
     if (open > limits.maxConnections) {
       options.observer.limit('server.limits.maxConnections');

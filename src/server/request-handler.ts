@@ -8,6 +8,7 @@ import type { ServerConfig } from '../core/config.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
+import type { ServerLoad } from './load.ts';
 import { readRequest } from './read-request.ts';
 import type { Relay, RelayPlan, RelayResult } from './relay-port.ts';
 import { type Sent, writeResponse } from './write-response.ts';
@@ -19,6 +20,7 @@ export interface HandlerOptions {
   readonly relay: Relay;
   readonly observer: Observer;
   readonly clock: Clock;
+  readonly load: ServerLoad;
   /** A bug: the request is answered 500 and the process goes on. */
   readonly onBug: (error: unknown) => void;
 }
@@ -67,7 +69,11 @@ export class ExchangeHandler {
   request(req: IncomingMessage, res: ServerResponse, listener: string): void {
     const transit: Transit = { req, listener, startedMs: this.#options.clock.monotonicMs(), request: undefined };
     this.#owe(req.socket, 1);
-    res.once('close', () => this.#owe(req.socket, -1));
+    this.#options.load.requestsInFlight += 1;
+    res.once('close', () => {
+      this.#owe(req.socket, -1);
+      this.#options.load.requestsInFlight -= 1;
+    });
     const read = readRequest(req, {
       listener,
       limits: this.#options.config.limits,
@@ -101,7 +107,11 @@ export class ExchangeHandler {
       request: undefined,
     };
     this.#upgraded.add(socket);
-    socket.once('close', () => this.#upgraded.delete(socket));
+    this.#options.load.requestsInFlight += 1;
+    socket.once('close', () => {
+      this.#upgraded.delete(socket);
+      this.#options.load.requestsInFlight -= 1;
+    });
     // Without a listener an error on a detached socket would end the process.
     socket.on('error', () => socket.destroy());
     void this.#upgrade(transit, attempt).catch((error: unknown) => {

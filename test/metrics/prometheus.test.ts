@@ -11,6 +11,7 @@ function metrics(): Metrics {
     upstreams: new Map([['met', {}]]),
     clock: new FakeClock(),
     storeStats: () => someStoreStats,
+    load: () => ({ requestsInFlight: 0, connections: 0 }),
     version: '1.2.3',
   });
   open.push(made);

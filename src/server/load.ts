@@ -1,0 +1,10 @@
+/** What the data listeners have on their hands now; the server writes it, metrics read it. */
+export interface ServerLoad {
+  /** Requests whose response has not ended, upgraded connections among them. */
+  requestsInFlight: number;
+  connections: number;
+}
+
+export function idleLoad(): ServerLoad {
+  return { requestsInFlight: 0, connections: 0 };
+}
