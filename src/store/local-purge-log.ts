@@ -84,7 +84,8 @@ export class LocalPurgeLog implements TrackedPurgeLog {
     return this.#table.softPurgedAtMs(item);
   }
 
-  append(request: PurgeRequest): Promise<PurgeReceipt> {
+  /** In force when it returns, before its promise is awaited. Rejects with RangeError for what is no scope. */
+  async append(request: PurgeRequest): Promise<PurgeReceipt> {
     const startMs = this.#clock.monotonicMs();
     const seq = this.#position.seq + 1;
     const asked = { scopes: request.scopes, soft: request.soft, seq, atMs: this.#clock.nowMs() };
@@ -93,12 +94,12 @@ export class LocalPurgeLog implements TrackedPurgeLog {
     this.#mark(seq, startMs);
     for (const follower of this.#followers) follower.hear({ kind: 'purge', purge, version: seq });
     this.#keepBounded(startMs);
-    return Promise.resolve({
+    return {
       id: `${this.#instanceId}-${seq}`,
       complete: true,
       sidecars: [{ id: this.#instanceId, appliedMs: this.#clock.monotonicMs() - startMs }],
       missing: [],
-    });
+    };
   }
 
   follow(hear: (event: PurgeEvent) => void): PurgeFollower {

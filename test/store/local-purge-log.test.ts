@@ -63,6 +63,12 @@ describe('receipts', () => {
   });
 });
 
+test('what is no scope is refused, as it would cover nothing and look like a success', async () => {
+  const { hard } = setUp();
+  await expect(hard('location:lima')).rejects.toThrow(RangeError);
+  await expect(hard('a:')).rejects.toThrow(RangeError);
+});
+
 describe('the table stays bounded', () => {
   test('a scope that is purged again and again takes one row', async () => {
     const { log, hard } = setUp();

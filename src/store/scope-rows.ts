@@ -1,0 +1,90 @@
+import type { PurgeableItem } from './purge-table.ts';
+
+interface Row {
+  readonly seq: number;
+}
+
+/** The first letter of a scope: all, route, key, URL, tag, prefix of a URL. */
+const kinds = ['a', 'r', 'k', 'u', 't', 'p'] as const;
+type Kind = (typeof kinds)[number];
+
+/**
+ * Scope → row, kept by kind of scope under the bare name. Looking up an item then takes its own strings, whose hashes V8 has
+ * kept: joined ones (`k:` and a key) would be made and hashed anew in each check, ten times the cost.
+ */
+export class ScopeRows<R extends Row> {
+  readonly #rows: Readonly<Record<Kind, Map<string, R>>> = {
+    a: new Map(),
+    r: new Map(),
+    k: new Map(),
+    u: new Map(),
+    t: new Map(),
+    p: new Map(),
+  };
+  #size = 0;
+  /** Length of prefix → rows that have it. */
+  readonly #prefixLengths = new Map<number, number>();
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Seqs of all rows, in no order. */
+  get seqs(): readonly number[] {
+    return kinds.flatMap((kind) => Array.from(this.#rows[kind].values(), (row) => row.seq));
+  }
+
+  /** Lengths of the prefixes that have rows. */
+  get prefixLengths(): readonly number[] {
+    return [...this.#prefixLengths.keys()];
+  }
+
+  /** A scope that is there moves to the end, so that each kind stays in order of `seq`. */
+  set(scope: string, row: R): void {
+    const { kind, name } = parse(scope);
+    if (!this.#rows[kind].delete(name)) {
+      this.#size += 1;
+      if (kind === 'p') this.#countLength(name.length, 1);
+    }
+    this.#rows[kind].set(name, row);
+  }
+
+  /** Drops rows with at most this `seq`. */
+  forget(seq: number): void {
+    for (const kind of kinds) {
+      for (const [name, row] of this.#rows[kind]) {
+        if (row.seq > seq) break;
+        this.#rows[kind].delete(name);
+        this.#size -= 1;
+        if (kind === 'p') this.#countLength(name.length, -1);
+      }
+    }
+  }
+
+  /** Visits the rows that cover the item and are later than its position, until one visit answers true. */
+  someAfter(item: PurgeableItem, visit: (row: R) => boolean): boolean {
+    const { a, r, k, u, t, p } = this.#rows;
+    const { seq } = item.position;
+    const hit = (row: R | undefined) => row !== undefined && row.seq > seq && visit(row);
+    if (hit(a.get('')) || hit(r.get(item.route)) || hit(k.get(item.key)) || hit(u.get(item.url))) return true;
+    if (t.size > 0 && item.tags.some((tag) => hit(t.get(tag)))) return true;
+    for (const length of this.#prefixLengths.keys()) {
+      if (length <= item.url.length && hit(p.get(item.url.slice(0, length)))) return true;
+    }
+    return false;
+  }
+
+  #countLength(length: number, by: 1 | -1): void {
+    const rows = (this.#prefixLengths.get(length) ?? 0) + by;
+    if (rows === 0) this.#prefixLengths.delete(length);
+    else this.#prefixLengths.set(length, rows);
+  }
+}
+
+/** Throws RangeError for what is no scope: a purge that covers nothing by mistake must not look like a success. */
+function parse(scope: string): { readonly kind: Kind; readonly name: string } {
+  if (scope === 'all') return { kind: 'a', name: '' };
+  const kind = kinds.find((letter) => letter !== 'a' && scope.startsWith(`${letter}:`));
+  if (kind === undefined) throw new RangeError('not a purge scope');
+  return { kind, name: scope.slice(2) };
+}
