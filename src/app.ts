@@ -139,27 +139,15 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
   const refresher = createRefresher(deps, fetcher);
   const warmer = createWarmer({ ...deps, config: config.warm, refresher, random: Math.random });
   const schedule = createPurgeSchedule({
+    ...deps,
+    purger,
     schedule: config.purge.schedule,
     nextRun: nextCronRunMs,
-    purger,
-    clock,
-    background,
     onRefused: (entry, problem) => log.error({ cron: entry.cron, problem: problem.detail }, 'scheduled purge refused'),
   });
   const relay = stack.use(createRelay({ upstreams: config.upstreams, clock }));
-  return {
-    metrics,
-    store,
-    background,
-    deps,
-    exchange: new Exchange(deps, fetcher),
-    relay,
-    purger,
-    warmer,
-    schedule,
-    log,
-    load,
-  };
+  const exchange = new Exchange(deps, fetcher);
+  return { metrics, store, background, deps, exchange, relay, purger, warmer, schedule, log, load };
 }
 
 function buildAdmin(config: Config, parts: Parts, state: () => State): AdminServer {

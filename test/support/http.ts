@@ -1,4 +1,4 @@
-import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { type Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 
 /** An answer as a client sees it. */
 export interface Reply {
@@ -12,7 +12,7 @@ export interface Reply {
 
 export interface Ask {
   readonly method?: string;
-  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string | Buffer;
   readonly agent?: Agent;
   readonly signal?: AbortSignal;
@@ -28,7 +28,7 @@ export function ask(origin: string, target: string, options: Ask = {}): Promise<
         port: Number(port),
         path: target,
         method: options.method ?? 'GET',
-        headers: options.headers as Record<string, string | string[]> | undefined,
+        headers: options.headers,
         agent: options.agent ?? false,
         signal: options.signal,
       },

@@ -55,7 +55,7 @@ function wrap(app: App): TestProxy {
         method,
         ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
       });
-      const isJson = String(reply.headers['content-type'] ?? '').includes('json');
+      const isJson = (reply.headers['content-type'] ?? '').includes('json');
       return { status: reply.status, body: isJson ? JSON.parse(reply.text) : reply.text };
     },
     [Symbol.asyncDispose]: () => app.stop(),
