@@ -48,14 +48,12 @@ export function parsePattern(pattern: string): Result<readonly PatternPart[], st
     return refused('is not a URLPattern pathname');
   }
   const parts = readParts(pattern);
-  if (!parts.ok) return parts;
-  const issue = pathIssue(samplePath(parts.value));
-  if (issue !== undefined) return refused(`can match no request: ${issue}`);
-  return parts;
+  const issue = pathIssue(samplePath(parts));
+  return issue === undefined ? ok(parts) : refused(`can match no request: ${issue}`);
 }
 
 /** The parse of the URLPattern standard, "parse a pattern string". */
-function readParts(pattern: string): Result<readonly PatternPart[], string> {
+function readParts(pattern: string): readonly PatternPart[] {
   const cursor: Cursor = { pattern, index: 0, count: 0 };
   const parts: PatternPart[] = [];
   let pending = '';
@@ -85,8 +83,7 @@ function readParts(pattern: string): Result<readonly PatternPart[], string> {
     parts.push({ ...group, prefix: prefix === '/' ? '/' : '', suffix: '', modifier: readModifier(cursor) });
   }
   flush();
-  const capturing = parts.find((part) => part.kind === 'group' && capturesIn(part.source) > 0);
-  return capturing === undefined ? ok(parts) : refused('has a capturing group inside a group');
+  return parts;
 }
 
 /** A character that stands for itself. */
@@ -180,10 +177,6 @@ function readModifier(cursor: Cursor): Modifier {
 /** Request paths are ASCII: a literal `ü` in a pattern means its percent-encoded form. */
 function encodeNonAscii(text: string): string {
   return text.replaceAll(/[^ -~]+/gu, (piece) => encodeURIComponent(piece.toWellFormed()));
-}
-
-function capturesIn(source: string): number {
-  return (new RegExp(`${source}|`, 'v').exec('')?.length ?? 1) - 1;
 }
 
 /** Some path of the pattern's shape, to see that its literals are such as a request may hold. */
