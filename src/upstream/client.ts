@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { getCACertificates } from 'node:tls';
 import { Client, Pool, type Dispatcher } from 'undici';
 
 import type { Clock, UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/ports.ts';
@@ -10,6 +8,7 @@ import { PendingCall } from './pending-call.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { requestFields } from './request-fields.ts';
 import { Slots } from './slots.ts';
+import { trusted } from './trusted.ts';
 
 export interface UpstreamClientOptions {
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
@@ -79,11 +78,6 @@ function openLink(config: UpstreamConfig): Link {
     slots: new Slots(config.maxConnections),
     redactor: createRedactor(config.credentials),
   };
-}
-
-/** The system's authorities and the one of the file. */
-function trusted(caFile: string): string[] {
-  return [...getCACertificates('default'), readFileSync(caFile, 'utf8')];
 }
 
 function linkOf(links: ReadonlyMap<string, Link>, call: UpstreamCall): Link {

@@ -39,6 +39,12 @@ const byCode: Readonly<Record<string, FailureKind>> = {
   UND_ERR_CLOSED: 'aborted',
 };
 
+const byPattern: readonly (readonly [codes: RegExp, kind: FailureKind])[] = [
+  [/^EAI_/, 'dns'],
+  [/^HPE_/, 'malformed'],
+  [/^(?:ERR_TLS_|ERR_SSL_|CERT_|CRL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA)/, 'tls'],
+];
+
 const words: Readonly<Record<FailureKind, string>> = {
   dns: 'the host name could not be resolved',
   connect: 'the connection was refused or there is no way to the host',
@@ -69,9 +75,9 @@ function kindOf(error: unknown, code: string | undefined, phase: CallPhase): Fai
   if (known === 'reset' && phase === 'connecting') return 'connect';
   if (known !== undefined) return known;
   if (code === 'UND_ERR_SOCKET') return endedByPeer(error, phase);
-  if (code.startsWith('EAI_')) return 'dns';
-  if (code.startsWith('HPE_')) return 'malformed';
-  // What is left while a connection is made comes from OpenSSL or the certificate check, in dozens of codes.
+  const pattern = byPattern.find(([codes]) => codes.test(code));
+  if (pattern !== undefined) return pattern[1];
+  // What is left while a connection is made comes from OpenSSL, in dozens of codes more.
   return phase === 'connecting' ? 'tls' : 'malformed';
 }
 

@@ -66,6 +66,7 @@ export class RelayExchange {
     const { res } = options;
     const closed = (): void => {
       this.end();
+      if (!res.writableFinished) this.#upstream?.destroy();
       resolve({
         status: this.#status,
         bytesSent: this.#bytesSent,

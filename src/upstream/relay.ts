@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent, ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { getCACertificates } from 'node:tls';
 import { createProxyServer, type ServerOptions } from 'http-proxy-3';
 
 import type { Clock } from '../cache/ports.ts';
@@ -20,6 +18,7 @@ import { RelayRequest } from './relay-request.ts';
 import { switchProtocols } from './relay-switch.ts';
 import { relayedFields } from './request-fields.ts';
 import { fieldLinesOf } from './response-head.ts';
+import { trusted } from './trusted.ts';
 
 export interface RelayOptions {
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
@@ -54,7 +53,8 @@ interface RelayLink {
   readonly target: NonNullable<ServerOptions['target']>;
   readonly host: string;
   readonly agent: HttpAgent;
-  readonly ca: string[] | undefined;
+  /** All trusted authorities as one PEM text. */
+  readonly ca: string | undefined;
   readonly redactor: Redactor;
 }
 
@@ -123,6 +123,11 @@ function relayWeb(link: RelayLink, { req, res, plan, clock }: WebRelay): Promise
       upstream = proxyReq;
       // http-proxy-3 drops the `?` of an empty query.
       if (!proxyReq.headersSent) proxyReq.path = request.url;
+      // A switch that nobody asked for: node would drop the connection without a word.
+      proxyReq.on('upgrade', (_answer, switched) => {
+        switched.destroy();
+        exchange.fail({ failure: 'malformed' });
+      });
       exchange.connected(proxyReq);
     });
     proxy.on('proxyRes', (proxyRes) => void exchange.respond(proxyRes));
@@ -151,7 +156,8 @@ function relayUpgrade(link: RelayLink, attempt: Attempt, clock: Clock): Promise<
   const request = relayRequest(link, { req, plan, fields, extra: switching, onChunk: () => {} });
   const proxy = createProxyServer(proxyOptions(link, undefined));
   const broke = (error: unknown): void => exchange.broke(error);
-  proxy.on('error', broke);
+  // Of the client's connection, which closes then; upstream's errors go to `broke`.
+  proxy.on('error', () => {});
   const made = Promise.withResolvers<RelayOutcome>();
   proxy.on('proxyReqWs', (proxyReq) => {
     proxyReq.path = request.url;
@@ -218,8 +224,7 @@ function openLink(config: UpstreamConfig): RelayLink {
     },
     host: origin.host,
     agent: secure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
-    ca:
-      config.caFile === undefined ? undefined : [...getCACertificates('default'), readFileSync(config.caFile, 'utf8')],
+    ca: config.caFile === undefined ? undefined : trusted(config.caFile).join('\n'),
     redactor: createRedactor(config.credentials),
   };
 }
@@ -233,7 +238,8 @@ function proxyOptions(link: RelayLink, agent: HttpAgent | undefined): ServerOpti
     secure: true,
     ...(agent === undefined ? {} : { agent }),
     // Options of node's own request; http-proxy-3 writes into the object, so each call has one.
-    ssl: { maxHeaderSize: link.config.maxHeaderBytes, ...(link.ca === undefined ? {} : { ca: link.ca }) },
+    ssl: { maxHeaderSize: link.config.maxHeaderBytes },
+    ...(link.ca === undefined ? {} : { ca: link.ca }),
   };
 }
 

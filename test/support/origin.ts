@@ -194,6 +194,7 @@ class ScriptedOrigin implements Origin {
   readonly #server: Server;
   readonly #options: OriginOptions;
   readonly #sockets = new Set<Socket>();
+  readonly #accepted = new Set<Socket>();
   readonly #requests: OriginRequest[] = [];
   #script: OriginScript;
   #connections = 0;
@@ -209,8 +210,12 @@ class ScriptedOrigin implements Origin {
       options.tls === undefined
         ? createServer({ noDelay: true, allowHalfOpen: true }, onConnection)
         : createTlsServer({ ...options.tls, allowHalfOpen: true }, onConnection);
-    // A client that refuses our certificate is what some tests are about.
+    // A client that refuses our certificate is what some tests are about; its connection never gets to us.
     this.#server.on('tlsClientError', () => {});
+    this.#server.on('connection', (socket: Socket) => {
+      this.#accepted.add(socket);
+      socket.once('close', () => this.#accepted.delete(socket));
+    });
   }
 
   async listen(): Promise<void> {
@@ -263,7 +268,7 @@ class ScriptedOrigin implements Origin {
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of [...this.#sockets, ...this.#accepted]) socket.destroy();
     await closed;
   }
 
@@ -288,7 +293,10 @@ class ScriptedOrigin implements Origin {
       const received = { ...head, connection, requestOnConnection };
       if (this.#options.onHead?.(received, peer) === false) return;
       const body = await readBody(reader, head);
-      if (body === undefined) return;
+      if (body === undefined) {
+        socket.end();
+        return;
+      }
       await this.#run({ ...received, body }, peer);
     }
   }

@@ -372,7 +372,26 @@ describe('time', () => {
     await expect.poll(() => origin.openConnections).toBe(0);
   });
 
-  test('waiting for a connection counts, and a call that gives up takes no connection', async () => {
+  test('waiting for a connection counts, and a call that gave up is never sent', async () => {
+    const clock = new FakeClock();
+    const { origin, fetch } = await setUp(
+      (_request, peer) => peer.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'),
+      { totalTimeoutMs: 3000, maxConnections: 1 },
+      { clock },
+    );
+    const { body } = response(await fetch());
+    // Passed on as it comes: from here on only its pauses are limited.
+    expect('streamed' in body && typeof body.streamed === 'function').toBe(true);
+    if ('streamed' in body && typeof body.streamed === 'function') body.streamed();
+    const waiting = fetch();
+    clock.advance(3000);
+    expect(failureOf(await waiting)).toBe('timeout');
+    body.cancel();
+    await expect.poll(() => origin.openConnections).toBe(0);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  test('a call that waits for a connection gets it when another gives up', async () => {
     const clock = new FakeClock();
     const { origin, fetch } = await setUp(silent, { totalTimeoutMs: 3000, maxConnections: 1 }, { clock });
     const first = fetch();

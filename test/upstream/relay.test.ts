@@ -1,0 +1,468 @@
+import { gzipSync } from 'node:zlib';
+import { afterEach, describe, expect, test } from 'vitest';
+
+import type { UpstreamConfig } from '../../src/core/config.ts';
+import { FakeClock } from '../support/clock.ts';
+import {
+  afterInterim,
+  answer,
+  chunk,
+  huge,
+  inTurn,
+  lastChunk,
+  silent,
+  startOrigin,
+  truncated,
+  type Framing,
+  type OriginOptions,
+  type OriginScript,
+} from '../support/origin.ts';
+import { rawClient, startRelayHost, type RelayHostOptions } from '../support/relay-host.ts';
+import { upstreamConfig } from '../support/upstream-config.ts';
+
+const open: AsyncDisposable[] = [];
+
+afterEach(async () => {
+  for (const one of open.splice(0).toReversed()) await one[Symbol.asyncDispose]();
+});
+
+async function setUp(
+  script: OriginScript,
+  changes: Partial<UpstreamConfig> = {},
+  options: Partial<RelayHostOptions> & OriginOptions = {},
+) {
+  const origin = await startOrigin(script, options);
+  open.push(origin);
+  const host = await startRelayHost({ ...options, config: upstreamConfig(origin.url, changes) });
+  open.push(host);
+  return { origin, host };
+}
+
+const get = (path = '/p', fields = ''): string => `GET ${path} HTTP/1.1\r\nHost: proxy.example\r\n${fields}\r\n`;
+const last = (path = '/p', fields = ''): string => get(path, `Connection: close\r\n${fields}`);
+const ok = answer(200, { 'Content-Type': 'application/json' }, '{"a":1}');
+
+/** Sends one request on a connection that closes behind the answer; gives all bytes received. */
+async function ask(port: number, request: string | Buffer): Promise<{ head: string; body: string; ended: string }> {
+  using client = await rawClient(port, request);
+  const ended = await client.ended;
+  const end = client.received.indexOf('\r\n\r\n');
+  return { head: client.received.slice(0, end), body: client.received.slice(end + 4), ended };
+}
+
+function problemCode(body: string): string {
+  const problem: { type: string } = JSON.parse(body);
+  return problem.type.split(':').at(-1) ?? '';
+}
+
+describe('a relayed request', () => {
+  test('goes upstream with the upstream’s Host and Via, without what was meant for one hop', async () => {
+    const { origin, host } = await setUp(ok);
+    const fields =
+      'Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nTE: trailers\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n' +
+      'Proxy-Authorization: Basic eA==\r\nAuthorization: Bearer mine\r\nCookie: a=b\r\nX-Custom: kept\r\n';
+    const { head, body } = await ask(host.port, get('/p?q=1', fields));
+    expect(head.split('\r\n')[0]).toBe('HTTP/1.1 200 OK');
+    expect(body).toBe('{"a":1}');
+    const names = origin.requests[0]?.lines.map(([name]) => name.toLowerCase()).toSorted();
+    expect(names).toEqual(['authorization', 'connection', 'cookie', 'host', 'via', 'x-custom']);
+    expect(origin.requests[0]?.field('host')).toBe(`127.0.0.1:${origin.port}`);
+    expect(origin.requests[0]?.field('connection')).toBe('keep-alive');
+    expect(host.results).toEqual([{ status: 200, bytesSent: 7, problem: undefined, failure: undefined, aborted: false }]); // prettier-ignore
+  });
+
+  test('tells nothing of where it came from and believes nothing', async () => {
+    const { origin, host } = await setUp(ok);
+    const fields = 'X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil\r\nForwarded: for=x\r\nX-Real-IP: 1.2.3.4\r\n';
+    await ask(host.port, last('/p', fields));
+    expect(origin.requests[0]?.rawHead.toLowerCase()).not.toMatch(/forwarded|real-ip|1\.2\.3\.4|proxy\.example/);
+  });
+
+  test.each(['/a%2Fb%252Fc//d', '//evil.example/x', "/a?x={[|]}'`&y=%ff&;=;", '/a?', '/a??b', '/a;b=1?&&'])(
+    'keeps the bytes of the target %s',
+    async (target) => {
+      const { origin, host } = await setUp(ok);
+      await ask(host.port, last(target));
+      expect(origin.requests[0]?.target).toBe(target);
+    },
+  );
+
+  test('carries our credentials and static fields in place of the client’s', async () => {
+    const credentials = { query: new Map([['apikey', 'S3CRET']]), headers: new Map([['x-key', 'H34DER']]) };
+    const { origin, host } = await setUp(ok, { credentials, fields: new Map([['user-agent', 'us']]) });
+    await ask(host.port, last('/p?APIKEY=x&%61pikey=y&q=1', 'X-KEY: theirs\r\nUser-Agent: them\r\n'));
+    expect(origin.requests[0]?.target).toBe('/p?q=1&apikey=S3CRET');
+    expect(origin.requests[0]?.rawHead).not.toMatch(/theirs|them/);
+    expect([origin.requests[0]?.field('x-key'), origin.requests[0]?.field('user-agent')]).toEqual(['H34DER', 'us']);
+  });
+
+  test.each(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'M-SEARCH'])(
+    'streams %s content in both framings',
+    async (method) => {
+      const { origin, host } = await setUp((request, peer) => peer.respond(200, {}, request.body));
+      const line = `${method} /p HTTP/1.1\r\nHost: x\r\nConnection: close\r\n`;
+      const sized = await ask(host.port, `${line}Content-Length: 5\r\n\r\nhello`);
+      const chunked = await ask(
+        host.port,
+        `${line}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Trailer: t\r\n\r\n`,
+      );
+      expect([sized.body, chunked.body]).toEqual(['hello', 'hello']);
+      expect(origin.requests.map((request) => request.body.toString())).toEqual(['hello', 'hello']);
+      expect(origin.requests[0]?.field('content-length')).toBe('5');
+      expect(origin.requests[1]?.field('transfer-encoding')).toBe('chunked');
+      // Each content ended where its framing said: nothing was read as a request of its own.
+      expect(origin.requests).toHaveLength(2);
+    },
+  );
+
+  test('may expect 100 (Continue): the client gets it from us, upstream is not asked', async () => {
+    const { origin, host } = await setUp((request, peer) => peer.respond(200, {}, request.body));
+    using client = await rawClient(host.port);
+    client.send(
+      'POST /p HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n',
+    );
+    await client.until('HTTP/1.1 100 Continue\r\n\r\n');
+    client.send('hello');
+    await client.ended;
+    expect(client.received).toContain('\r\n\r\nhello');
+    expect(origin.requests[0]?.field('expect')).toBeUndefined();
+  });
+});
+
+describe('a relayed answer', () => {
+  test('has no hop-by-hop field, keeps lines apart and tells of us', async () => {
+    const { host } = await setUp(
+      answer(201, {
+        Connection: 'close, X-Hop',
+        'X-Hop': '1',
+        'Keep-Alive': 'timeout=5',
+        Trailer: 'X-T',
+        'Set-Cookie': ['a=1', 'b=2'],
+        'Cache-Status': 'edge; hit',
+        Via: '1.1 edge',
+      }),
+    );
+    const { head } = await ask(host.port, last());
+    const lines = head.split('\r\n').slice(1).filter((line) => !line.startsWith('Date:')); // prettier-ignore
+    expect(lines.toSorted()).toEqual([
+      'Connection: close',
+      'cache-status: edge; hit',
+      'cache-status: forecache; fwd=bypass',
+      'content-length: 0',
+      'set-cookie: a=1',
+      'set-cookie: b=2',
+      'via: 1.1 edge',
+      'via: 1.1 forecache',
+    ]);
+  });
+
+  test('in chunks arrives without its trailers; 204 and HEAD have no content', async () => {
+    const { host } = await setUp(
+      inTurn(
+        (_request, peer) => peer.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n`), // prettier-ignore
+        (_request, peer) => peer.write('HTTP/1.1 204 No Content\r\n\r\n'),
+        (_request, peer) => peer.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n'),
+      ),
+    );
+    expect((await ask(host.port, last())).body).toBe('3\r\nabc\r\n0\r\n\r\n');
+    expect((await ask(host.port, last())).body).toBe('');
+    const { head, body } = await ask(host.port, last().replace('GET', 'HEAD'));
+    expect([/content-length: 1000/.test(head), body]).toEqual([true, '']);
+  });
+
+  test('comes after interim ones', async () => {
+    const { host } = await setUp(afterInterim([100, 103], ok));
+    expect((await ask(host.port, last())).body).toBe('{"a":1}');
+  });
+
+  test('begins at once and goes on for as long as upstream talks', async () => {
+    const { origin, host } = await setUp(
+      async (_request, peer) => {
+        await peer.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n');
+      },
+      { credentials: { query: new Map([['k', 'S3CRET']]), headers: new Map() } },
+    );
+    using client = await rawClient(host.port, get());
+    await client.until('text/event-stream');
+    await origin.arrived(1);
+    client.socket.destroy();
+    await expect.poll(() => origin.openConnections).toBe(0);
+    await host.ended(1);
+    expect(host.results[0]).toMatchObject({ status: 200, aborted: true, failure: undefined });
+  });
+
+  test('of an upstream with credentials carries none of them', async () => {
+    const credentials = { query: new Map([['apikey', 'S3CRET/1']]), headers: new Map() };
+    const body = '{"error":"quota of S3CRET/1"}';
+    const script = (request: { readonly target: string }) =>
+      request.target.startsWith('/coded')
+        ? answer(401, { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' }, gzipSync(body))
+        : answer(303, { Location: 'https://x/?apikey=S3CRET%2F1', 'Content-Type': 'text/plain' }, body);
+    const { host } = await setUp((request, peer) => script(request)(request, peer), { credentials });
+    const plain = await ask(host.port, last());
+    expect(plain.head).toContain('location: https://x/?apikey=***\r\n');
+    expect(plain.body).toBe('{"error":"quota of ********"}');
+    const coded = await ask(host.port, last('/coded'));
+    expect(coded.head).not.toContain('content-encoding');
+    expect(coded.body).toContain('{"error":"quota of ********"}');
+  });
+
+  test('that redirects inside its origin keeps the client on the proxy', async () => {
+    const { origin, host } = await setUp((_request, peer) => peer.respond(301, { Location: `${origin.url}/b?c=d` }));
+    expect((await ask(host.port, last())).head).toContain('\r\nlocation: /b?c=d\r\n');
+  });
+
+  test('is held up for a slow client in bounded memory and arrives whole', async () => {
+    const total = 24 * 1024 * 1024;
+    let sent = 0;
+    const { host } = await setUp(
+      huge(total, 'content-length', (bytes) => (sent = bytes)),
+      {
+        maxBodyBytes: 64 * 1024 * 1024,
+      },
+    );
+    using client = await rawClient(host.port, last());
+    client.socket.pause();
+    let before = -1;
+    const stands = (): boolean => {
+      const same = sent === before && sent > 0;
+      before = sent;
+      return same;
+    };
+    await expect.poll(stands, { interval: 100, timeout: 5000 }).toBe(true);
+    expect(sent).toBeLessThan(total);
+    client.socket.resume();
+    await client.ended;
+    expect(client.received.length - client.received.indexOf('\r\n\r\n') - 4).toBe(total);
+    await host.ended(1);
+    expect(host.results[0]).toMatchObject({ status: 200, bytesSent: total, aborted: false });
+  });
+});
+
+describe('limits', () => {
+  test('content past maxBodyBytes is refused with 413, declared or in chunks; exactly that much passes', async () => {
+    const { origin, host } = await setUp((request, peer) => peer.respond(200, {}, String(request.body.length)), {}, {
+      plan: { maxBodyBytes: 1000 },
+    }); // prettier-ignore
+    const post = 'POST /p HTTP/1.1\r\nHost: x\r\n';
+    const declared = await ask(host.port, `${post}Content-Length: 1001\r\n\r\n${'x'.repeat(1001)}`);
+    expect([declared.head.slice(0, 12), problemCode(declared.body)]).toEqual(['HTTP/1.1 413', 'content-too-large']);
+    expect(declared.head).toContain('cache-status: forecache; fwd=bypass');
+    expect(origin.connections).toBe(0);
+    const piece = chunk('x'.repeat(600)).toString();
+    const inChunks = await ask(host.port, `${post}Transfer-Encoding: chunked\r\n\r\n${piece}${piece}${lastChunk}`);
+    expect([inChunks.head.slice(0, 12), problemCode(inChunks.body)]).toEqual(['HTTP/1.1 413', 'content-too-large']);
+    expect(origin.requests).toHaveLength(0);
+    const exact = await ask(host.port, `${post}Connection: close\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(1000)}`);
+    expect(exact.body).toBe('1000');
+    expect(host.results.map((result) => result.problem)).toEqual(['content-too-large', 'content-too-large', undefined]);
+  });
+
+  test('an answer declared past the upstream’s maxBodyBytes is a 502, an endless one is cut off', async () => {
+    const { origin, host } = await setUp(inTurn(answer(200, {}, 'x'.repeat(2001)), huge(1e12, 'chunked')), {
+      maxBodyBytes: 2000,
+    });
+    const declared = await ask(host.port, last());
+    expect([declared.head.slice(0, 12), problemCode(declared.body)]).toEqual(['HTTP/1.1 502', 'upstream-too-large']);
+    const endless = await ask(host.port, get());
+    expect(endless.body.endsWith(lastChunk)).toBe(false);
+    await expect.poll(() => origin.openConnections).toBe(0);
+    expect(host.results[1]).toMatchObject({ status: 200, failure: 'too-large', aborted: false });
+  });
+
+  test('a head past the upstream’s maxHeaderBytes is a 502', async () => {
+    const { host } = await setUp(answer(200, { 'X-Long': 'a'.repeat(20_000) }));
+    const { head, body } = await ask(host.port, last());
+    expect([head.slice(0, 12), problemCode(body)]).toEqual(['HTTP/1.1 502', 'upstream-malformed']);
+  });
+});
+
+describe('an upstream that fails', () => {
+  test.each<[Framing, 'fin' | 'rst']>([
+    ['content-length', 'fin'],
+    ['content-length', 'rst'],
+    ['chunked', 'fin'],
+    ['chunked', 'rst'],
+    ['close', 'rst'],
+  ])(
+    'in the middle of a %s body by %s ends the client’s connection, without a good end (trap 1)',
+    async (framing, how) => {
+      const { host } = await setUp(async (_request, peer) => {
+        const lines = {
+          'content-length': 'Content-Length: 1000\r\n',
+          chunked: 'Transfer-Encoding: chunked\r\n',
+          close: 'Connection: close\r\n',
+        };
+        await peer.write(`HTTP/1.1 200 OK\r\n${lines[framing]}\r\n`);
+        await peer.write(framing === 'chunked' ? chunk('x'.repeat(400)) : 'x'.repeat(400));
+        await clientHasBegun.promise;
+        if (how === 'fin') peer.end();
+        else peer.reset();
+      });
+      const clientHasBegun = Promise.withResolvers<void>();
+      using client = await rawClient(host.port, get());
+      await client.until('xxx');
+      clientHasBegun.resolve();
+      await client.ended;
+      expect(client.received).not.toContain(lastChunk);
+      expect(client.received.split('x').length - 1).toBeLessThanOrEqual(402);
+      await host.ended(1);
+      expect(host.results[0]).toMatchObject({ status: 200, problem: undefined, aborted: false });
+      expect(['truncated', 'reset']).toContain(host.results[0]?.failure);
+    },
+  );
+
+  test('in the middle of a body resets an HTTP/1.0 client, to whom an end would look complete', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { host } = await setUp(async (_request, peer) => {
+      await peer.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunk('xxxx').toString()}`);
+      await gate.promise;
+      peer.end();
+    });
+    using client = await rawClient(host.port, 'GET /p HTTP/1.0\r\nHost: x\r\n\r\n');
+    await client.until('xxxx');
+    gate.resolve();
+    expect(await client.ended).toBe('rst');
+  });
+
+  test.each(['fin', 'rst'] as const)(
+    'before the answer’s body has begun to flow leaves nobody waiting (%s)',
+    async (how) => {
+      const { host } = await setUp(truncated('content-length', how, ''));
+      const { head } = await ask(host.port, get());
+      expect(head).toMatch(/^HTTP\/1\.1 (?:200|502)/);
+      await host.ended(1);
+      expect(host.results[0]?.failure).toMatch(/^(?:truncated|reset)$/);
+    },
+  );
+
+  test.each([
+    ['junk', 'SSH-2.0-OpenSSH\r\n\r\n', 502, 'upstream-malformed'],
+    [
+      'both framings',
+      `HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n${lastChunk}`,
+      502,
+      'upstream-malformed',
+    ],
+    ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab', 502, 'upstream-malformed'],
+    [
+      'a transfer coding that is none',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc',
+      502,
+      'upstream-malformed',
+    ],
+    ['nothing at all', '', 502, 'upstream-reset'],
+    ['half a head', 'HTTP/1.1 200 OK\r\nX-Half', 502, 'upstream-reset'],
+    [
+      'a switch that nobody asked for',
+      'HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n',
+      502,
+      'upstream-malformed',
+    ],
+  ])('by sending %s is a problem', async (_name, bytes, status, code) => {
+    const { host } = await setUp(async (_request, peer) => {
+      await peer.write(bytes);
+      peer.end();
+    });
+    const { head, body } = await ask(host.port, last());
+    expect([head.slice(0, 12), problemCode(body)]).toEqual([`HTTP/1.1 ${status}`, code]);
+    expect(head).toContain('content-type: application/problem+json');
+  });
+
+  test('to accept connections is a 502', async () => {
+    const origin = await startOrigin(ok);
+    const { url } = origin;
+    await origin.close();
+    const host = await startRelayHost({ config: upstreamConfig(url) });
+    open.push(host);
+    const { head, body } = await ask(host.port, last());
+    expect([head.slice(0, 12), problemCode(body)]).toEqual(['HTTP/1.1 502', 'upstream-unreachable']);
+    expect(host.results[0]).toMatchObject({ status: 502, problem: 'upstream-unreachable', failure: 'connect' });
+  });
+
+  test('to answer in time is a 504', async () => {
+    const clock = new FakeClock();
+    const { origin, host } = await setUp(silent, { headersTimeoutMs: 3000 }, { clock });
+    const asking = ask(host.port, last());
+    await origin.arrived(1);
+    const nudge = setInterval(() => clock.advance(1000), 20);
+    const { head, body } = await asking;
+    clearInterval(nudge);
+    expect([head.slice(0, 12), problemCode(body)]).toEqual(['HTTP/1.1 504', 'upstream-timeout']);
+    await expect.poll(() => origin.openConnections).toBe(0);
+  });
+
+  test('to go on with a body in time ends the client’s connection', async () => {
+    const clock = new FakeClock();
+    const { host } = await setUp(
+      (_request, peer) => peer.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'),
+      { bodyTimeoutMs: 3000 },
+      { clock },
+    );
+    using client = await rawClient(host.port, get());
+    await client.until('abc');
+    clock.advance(2999);
+    expect(client.socket.closed).toBe(false);
+    clock.advance(1);
+    await client.ended;
+    await host.ended(1);
+    expect(host.results[0]).toMatchObject({ status: 200, failure: 'timeout', bytesSent: 3, aborted: false });
+  });
+
+  test('by closing a kept connection is asked again for a GET, not for a POST', async () => {
+    const { origin, host } = await setUp((request, peer) =>
+      request.requestOnConnection === 1 ? peer.respond(200, {}, 'x') : peer.reset(),
+    );
+    expect((await ask(host.port, last())).body).toBe('x');
+    expect((await ask(host.port, last())).body).toBe('x');
+    expect(origin.requests.map((request) => request.connection)).toEqual([1, 1, 2]);
+    const post = last().replace('GET', 'POST');
+    expect((await ask(host.port, post)).head.slice(0, 12)).toBe('HTTP/1.1 200');
+    // Its own, new connection: never one that may be closing.
+    expect(origin.requests.at(-1)?.requestOnConnection).toBe(1);
+  });
+
+  test('by answering before the content is sent gets its answer through', async () => {
+    const { host } = await setUp(
+      silent,
+      {},
+      {
+        onHead: (_head, peer) => {
+          void peer.respond(403, { Connection: 'close' }, 'no').then(() => peer.end());
+          return false;
+        },
+      },
+    );
+    using client = await rawClient(host.port, 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nbegin');
+    await client.until('\r\n\r\nno');
+    expect(client.received).toMatch(/^HTTP\/1\.1 403/);
+    await client.ended;
+    expect(host.uncaught).toEqual([]);
+  });
+});
+
+describe('a client that goes', () => {
+  test('while upstream thinks takes its request with it', async () => {
+    const { origin, host } = await setUp(silent);
+    using client = await rawClient(host.port, get());
+    await origin.arrived(1);
+    client.socket.resetAndDestroy();
+    await host.ended(1);
+    expect(host.results[0]).toEqual({ status: 0, bytesSent: 0, problem: undefined, failure: undefined, aborted: true });
+    await expect.poll(() => origin.openConnections).toBe(0);
+  });
+
+  test('in the middle of its content leaves upstream with a broken request, not a complete one', async () => {
+    const { origin, host } = await setUp(ok);
+    using client = await rawClient(
+      host.port,
+      'POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n',
+    );
+    await expect.poll(() => origin.openConnections).toBe(1);
+    client.socket.resetAndDestroy();
+    await host.ended(1);
+    await expect.poll(() => origin.openConnections).toBe(0);
+    expect(origin.requests).toHaveLength(0);
+    expect(host.results[0]).toMatchObject({ status: 0, aborted: true });
+  });
+});

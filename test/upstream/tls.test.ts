@@ -1,0 +1,64 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { afterAll, expect, test } from 'vitest';
+
+import { systemClock } from '../../src/system-clock.ts';
+import { createUpstreamClient } from '../../src/upstream/client.ts';
+import { selfSigned } from '../support/certificate.ts';
+import { ask } from '../support/http.ts';
+import { answer, startOrigin } from '../support/origin.ts';
+import { startRelayHost } from '../support/relay-host.ts';
+import { upstreamConfig } from '../support/upstream-config.ts';
+
+const certificate = selfSigned();
+afterAll(() => certificate[Symbol.dispose]());
+
+const ok = answer(200, { 'Content-Type': 'text/plain' }, 'over TLS');
+
+async function outcome(url: string, caFile: string | undefined): Promise<string> {
+  const upstreams = new Map([['api', upstreamConfig(url, { caFile })]]);
+  await using client = createUpstreamClient({ upstreams, clock: systemClock, version: '1' });
+  const canonical = { upstream: 'api', method: 'GET' as const, target: '/', fields: [] };
+  const call = { canonical, fields: [], decode: true, purpose: 'interactive' as const };
+  const received = await client.fetch(call, new AbortController().signal);
+  if (received.kind === 'failure') return received.failure;
+  const parts: Buffer[] = [];
+  for await (const part of received.body.chunks()) parts.push(part);
+  return Buffer.concat(parts).toString();
+}
+
+test('a certificate that nobody vouches for fails as tls, and is accepted with its authority in caFile', async () => {
+  await using origin = await startOrigin(ok, { tls: { key: certificate.key, cert: certificate.cert } });
+  expect(await outcome(origin.url, undefined)).toBe('tls');
+  expect(origin.requests).toHaveLength(0);
+  expect(await outcome(origin.url, certificate.certFile)).toBe('over TLS');
+});
+
+test('a certificate of another name fails as tls', async () => {
+  await using origin = await startOrigin(ok, { tls: { key: certificate.key, cert: certificate.cert } });
+  expect(await outcome(`https://127.0.0.1:${origin.port}`, certificate.certFile)).toBe('tls');
+});
+
+test('an upstream that does not speak TLS fails as tls', async () => {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  expect(await outcome(`https://127.0.0.1:${port}`, certificate.certFile)).toBe('tls');
+  server.close();
+  await once(server, 'close');
+});
+
+test('the relay makes the same difference', async () => {
+  await using origin = await startOrigin(ok, { tls: { key: certificate.key, cert: certificate.cert } });
+  await using strict = await startRelayHost({ config: upstreamConfig(origin.url) });
+  await using trusting = await startRelayHost({ config: upstreamConfig(origin.url, { caFile: certificate.certFile }) });
+  expect((await ask(`http://127.0.0.1:${strict.port}`, '/')).status).toBe(502);
+  expect(strict.results[0]).toMatchObject({ problem: 'upstream-unreachable', failure: 'tls' });
+  const reply = await ask(`http://127.0.0.1:${trusting.port}`, '/');
+  expect(reply.status).toBe(200);
+});
