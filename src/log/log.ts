@@ -25,7 +25,7 @@ export interface LogStream {
 }
 
 export interface LogOptions {
-  /** Standard output unless given. */
+  /** Standard error unless given: standard output is left to the line that says where the program listens. */
   readonly stream?: LogStream;
   /** Values that must never be written (tokens, credentials): masked wherever they turn up, if six characters or longer. */
   readonly secrets?: readonly string[];
@@ -34,7 +34,7 @@ export interface LogOptions {
 /** Opens the log. `silent` writes nothing at all. */
 export function createLog(config: LogConfig, options: LogOptions = {}): Log {
   const clean = lineCleaner(options.secrets ?? []);
-  const sink = options.stream === undefined ? standardOutput() : givenStream(options.stream);
+  const sink = options.stream === undefined ? standardError() : givenStream(options.stream);
   const logger = pino(
     {
       level: config.level,
@@ -77,8 +77,8 @@ interface Sink {
  * Lines are gathered up to 4 KiB or 100 ms, since one write a line would cost a cached hit as much again. Writes are
  * synchronous, and the last ones happen on `exit`: no line is lost short of SIGKILL.
  */
-function standardOutput(): Sink {
-  const destination = pino.destination({ fd: 1, sync: true });
+function standardError(): Sink {
+  const destination = pino.destination({ fd: 2, sync: true });
   let pending = '';
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
