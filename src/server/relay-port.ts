@@ -15,7 +15,7 @@ export interface Relay {
   upgrade(attempt: RelayUpgrade): Promise<RelayResult>;
 }
 
-export interface RelayUpgrade {
+interface RelayUpgrade {
   readonly req: IncomingMessage;
   readonly socket: Duplex;
   /** Bytes that came behind the request head. */

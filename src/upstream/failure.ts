@@ -34,6 +34,8 @@ const byCode: Readonly<Record<string, FailureKind>> = {
   UND_ERR_BODY_TIMEOUT: 'timeout',
   UND_ERR_HEADERS_OVERFLOW: 'malformed',
   UND_ERR_RES_EXCEEDED_MAX_SIZE: 'too-large',
+  // Our own request could not be written: a credential or static field with characters that no field may have.
+  UND_ERR_INVALID_ARG: 'malformed',
   UND_ERR_ABORTED: 'aborted',
   UND_ERR_DESTROYED: 'aborted',
   UND_ERR_CLOSED: 'aborted',

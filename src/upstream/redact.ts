@@ -10,9 +10,10 @@ export interface Redactor {
   text(value: string): string;
   /** As {@link text}, for all field lines. */
   fields(fields: FieldLines): FieldLines;
-  /** A complete body. Each value becomes as many `*` as it is long, so that lengths and framing stay true. The input is not changed. */
-  body(body: Buffer): Buffer;
-  /** As {@link body} for a streamed one, also where a value is spread over chunks. Holds back only bytes that may be a value's beginning. */
+  /**
+   * A body, also where a value is spread over chunks. Each value becomes as many `*` as it is long, so that lengths and
+   * framing stay true. Holds back only bytes that may be a value's beginning; the given chunks are not changed.
+   */
   stream(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer>;
 }
 
@@ -33,7 +34,6 @@ export function createRedactor(credentials: Credentials): Redactor {
     text,
     fields: (fields) =>
       needles.length === 0 ? fields : fields.map(([name, value]): readonly [string, string] => [name, text(value)]),
-    body: (body) => masked(body, bytes),
     stream: (chunks) => (bytes.length === 0 ? chunks : maskedStream(chunks, bytes)),
   };
 }

@@ -129,6 +129,18 @@ describe('a relayed request', () => {
   });
 });
 
+test('a client’s connection serves one request after the other, with content and without', async () => {
+  const { origin, host } = await setUp((request, peer) => peer.respond(200, {}, `${request.target}:${request.body.toString()};`)); // prettier-ignore
+  using client = await rawClient(host.port, get('/1'));
+  await client.until('/1:;');
+  client.send('POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi');
+  await client.until('/2:hi;');
+  client.send(last('/3'));
+  await client.ended;
+  expect(client.received).toContain('/3:;');
+  expect(origin.requests).toHaveLength(3);
+});
+
 describe('a relayed answer', () => {
   test('has no hop-by-hop field, keeps lines apart and tells of us', async () => {
     const { host } = await setUp(

@@ -42,6 +42,7 @@ test('a certificate of another name fails as tls', async () => {
 test('an upstream that does not speak TLS fails as tls', async () => {
   const server = createServer((socket) => {
     socket.on('error', () => {});
+    socket.resume();
     socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   });
   server.listen(0, '127.0.0.1');
