@@ -4,7 +4,7 @@ import type { Background, Clock } from './ports.ts';
 import type { Purger } from './purge.ts';
 
 /** The first instant of a checked cron expression after `afterMs`, in Unix milliseconds; `undefined`: there is none. */
-export type NextRun = (expression: string, zone: string, afterMs: number) => number | undefined;
+type NextRun = (expression: string, zone: string, afterMs: number) => number | undefined;
 
 export interface PurgeScheduleParts {
   readonly schedule: readonly ScheduledPurge[];
