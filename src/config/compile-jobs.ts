@@ -13,11 +13,11 @@ const placeholder = /\{([^{}]*)\}/g;
 export function compileWarm(compilation: Compilation, routes: ReadonlyMap<number, Route>): WarmConfig {
   const input = compilation.input.warm;
   const jobs: WarmJob[] = [];
-  checkRouteNames(compilation, ['warm', 'jobs']);
   for (const index of cleanItems(compilation, ['warm', 'jobs'])) {
     const job = input?.jobs?.[index];
     if (job) jobs.push(compileJob(compilation, ['warm', 'jobs', index], { job, routes, before: jobs }));
   }
+  checkRouteNames(compilation, ['warm', 'jobs']);
   return {
     locations: input?.locations ?? [],
     jobs,
@@ -110,7 +110,6 @@ function checkPlaceholders(compilation: Compilation, path: Path, template: strin
 /** Purges by the clock; those with issues are left out. */
 export function compilePurge(compilation: Compilation): PurgeConfig {
   const schedule: ScheduledPurge[] = [];
-  checkRouteNames(compilation, ['purge', 'schedule']);
   for (const index of cleanItems(compilation, ['purge', 'schedule'])) {
     const path = ['purge', 'schedule', index];
     const input = compilation.input.purge?.schedule?.[index];
@@ -120,6 +119,7 @@ export function compilePurge(compilation: Compilation): PurgeConfig {
     if (problem !== undefined) compilation.issues.add([...path, 'cron'], problem);
     schedule.push({ cron: input.cron, zone: input.zone, selector, soft: input.soft });
   }
+  checkRouteNames(compilation, ['purge', 'schedule']);
   return { schedule };
 }
 

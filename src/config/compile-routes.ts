@@ -16,14 +16,16 @@ export function compileRoutes(
   compilation: Compilation,
   upstreams: ReadonlyMap<string, UpstreamConfig>,
 ): ReadonlyMap<number, Route> {
-  checkRouteNames(compilation);
-  for (const index of placesOf(compilation)) checkRouteWords(compilation, index);
   const routes = new Map<number, Route>();
   for (const index of cleanItems(compilation, ['routes'])) {
     const input = compilation.input.routes[index];
     if (!input) continue;
-    const route = compileRoute(compilation, ['routes', index], { input, upstream: upstreams.get(input.upstream) });
-    if (compilation.issues.isClean(['routes', index])) routes.set(index, route);
+    routes.set(index, compileRoute(compilation, ['routes', index], { input, upstream: upstreams.get(input.upstream) }));
+  }
+  checkRouteNames(compilation);
+  for (const index of placesOf(compilation)) {
+    checkRouteWords(compilation, index);
+    if (!compilation.issues.isClean(['routes', index])) routes.delete(index);
   }
   checkTable(compilation, routes);
   return routes;

@@ -47,7 +47,7 @@ function checkAddresses(compilation: Compilation, listeners: readonly ListenerCo
     const address = `${listener.host}:${listener.port}`;
     const other = taken.get(address);
     if (other !== undefined) compilation.issues.add(path, `${address} is already taken by ${other}`);
-    taken.set(address, path.join('.'));
+    else taken.set(address, path.join('.'));
   }
 }
 

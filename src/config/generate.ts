@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { toJsonSchema } from '@valibot/to-json-schema';
+import { type JsonSchema as Converted, toJsonSchema } from '@valibot/to-json-schema';
 import { type JsonSchema, renderDocs } from './render-docs.ts';
+import { descriptionsIn } from './schema-base.ts';
 import { configSchema } from './schema.ts';
 
 const root = new URL('../../', import.meta.url);
@@ -16,15 +17,27 @@ export function buildJsonSchema(): JsonSchema {
   const converted = toJsonSchema(configSchema, {
     typeMode: 'input',
     ignoreActions: ['raw_check'],
-    overrideSchema: ({ valibotSchema, jsonSchema }) =>
+    overrideSchema: ({ valibotSchema, jsonSchema }) => {
       // A variable can stand for any word.
-      valibotSchema.type === 'picklist'
-        ? { anyOf: [{ enum: jsonSchema.enum ?? [] }, { type: 'string', pattern: '\\$\\{' }] }
-        : undefined,
+      if (valibotSchema.type === 'picklist') {
+        return { anyOf: [{ enum: jsonSchema.enum ?? [] }, { type: 'string', pattern: '\\$\\{' }] };
+      }
+      return described(jsonSchema, descriptionsIn(valibotSchema));
+    },
   });
   const { $schema, ...rest } = converted;
   const title = 'Forecache configuration';
   return { $schema, title, description: 'What config/*.yaml may say. Generated from src/config/schema.ts.', ...rest };
+}
+
+/** Puts the descriptions in that the conversion loses: those that follow a transformation. */
+function described(converted: Converted, descriptions: ReadonlyMap<string, string>): Converted {
+  if (descriptions.size === 0) return converted;
+  const properties = Object.entries(converted.properties ?? {}).map(([name, property]) => {
+    const description = descriptions.get(name) ?? '';
+    return [name, typeof property === 'object' ? { ...property, description } : property] as const;
+  });
+  return { ...converted, properties: Object.fromEntries(properties) };
 }
 
 /** The text of {@link schemaFile} as it should be. */

@@ -51,7 +51,7 @@ export class IssueList {
     if (this.#found.length >= maxIssues) return;
     const issue = { file: this.#file, line: at.line, column: at.column, path: formatPath(path), message };
     // A value that several aliases repeat is wrong once.
-    const identity = JSON.stringify([at.line, at.column, message]);
+    const identity = JSON.stringify([at.line, at.column, path.at(-1), message]);
     if (this.#seen.has(identity)) return;
     this.#seen.add(identity);
     this.#found.push(issue);

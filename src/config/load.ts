@@ -79,7 +79,8 @@ class Reader {
       merge: false,
       // The library compares each key with each other one; a Set does it below.
       uniqueKeys: false,
-      logLevel: 'silent',
+      // `silent` would keep quiet about a second document.
+      logLevel: 'error',
     });
     for (const fault of [...document.errors, ...document.warnings]) this.#reportFault(fault);
     if (!isPlainDocument(document)) this.#report(this.#at(0), [], '% directives are not supported; remove them');
@@ -92,11 +93,19 @@ class Reader {
   }
 
   #reportFault(fault: YAMLError): void {
-    const message =
-      fault.code === 'MULTIPLE_DOCS'
-        ? 'a second YAML document begins here; a configuration file has one'
-        : `is not valid YAML: ${fault.message}`;
-    this.#report(this.#at(fault.pos[0]), [], message);
+    const [offset] = fault.pos;
+    const at = this.#at(offset);
+    // One slip of the pen makes the parser stumble several times on its line.
+    if (this.problems.some((problem) => problem.at.line === at.line)) return;
+    this.#report(at, [], this.#describeFault(fault, offset));
+  }
+
+  #describeFault(fault: YAMLError, offset: number): string {
+    if (fault.code === 'MULTIPLE_DOCS') return 'a second YAML document begins here; a configuration file has one';
+    if (fault.code === 'RESOURCE_EXHAUSTION') return 'is nested too deeply';
+    const variable = this.#text.startsWith('${', offset - 1) || this.#text.startsWith('${', offset);
+    const hint = variable ? ' (a variable inside { } or [ ] needs quotes: "${NAME}")' : '';
+    return `is not valid YAML: ${fault.message}${hint}`;
   }
 
   #report(at: Position, path: Path, message: string): { readonly kind: 'broken'; readonly at: Position } {

@@ -52,8 +52,8 @@ export function decodeText(bytes: Buffer): Result<string, TextProblem> {
 }
 
 function notUtf8(bytes: Buffer): TextProblem {
-  const mark = bytes.readUInt16BE(0);
-  if (mark === 0xfeff || mark === 0xfffe) return { at: start, message: 'is UTF-16; it must be UTF-8' };
+  if (['fffe', 'feff'].includes(bytes.toString('hex', 0, 2)))
+    return { at: start, message: 'is UTF-16; it must be UTF-8' };
   let line = 1;
   for (let from = 0; from < bytes.length; line += 1) {
     const end = bytes.indexOf(0x0a, from);

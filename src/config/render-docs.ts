@@ -11,6 +11,7 @@ export interface JsonSchema {
   readonly additionalProperties?: unknown;
   readonly items?: unknown;
   readonly anyOf?: readonly unknown[] | undefined;
+  readonly oneOf?: readonly unknown[] | undefined;
   readonly required?: readonly string[] | undefined;
   readonly 'x-type'?: unknown;
 }
@@ -43,7 +44,7 @@ export function asSchema(value: unknown): JsonSchema | undefined {
 }
 
 function section(schema: JsonSchema): string {
-  return schema.anyOf && !schema.properties ? variants(schema.anyOf) : table(rows(schema, ''));
+  return schema.oneOf ? variants(schema.oneOf) : table(rows(schema, ''));
 }
 
 interface Row {
@@ -114,7 +115,7 @@ function variants(schemas: readonly unknown[]): string {
   const own = new Map(
     kinds
       .flat()
-      .filter((row) => row.name !== '`type`' && !names.has(row.name))
+      .filter((row) => row.name !== '`type`' && !names.has(row.name) && !row.name.includes('.'))
       .map((row) => [row.name, row]),
   );
   return [

@@ -87,10 +87,11 @@ export function map<const E extends v.ObjectEntries>(entries: E): v.StrictObject
       const input = dataset.value;
       const parsed = run['~run'](dataset, config);
       if (typeof input !== 'object' || input === null || Array.isArray(input)) return parsed;
-      for (const [key, value] of Object.entries(input)) {
+      const whole: Record<string, unknown> = { ...input };
+      for (const [key, value] of Object.entries(whole)) {
         if (Object.hasOwn(entries, key)) continue;
         const message = laterOptions[key] ?? `unknown key${didYouMean(key, known)}`;
-        const path: [v.ObjectPathItem] = [{ type: 'object', origin: 'key', input: { ...input }, key, value }];
+        const path: [v.ObjectPathItem] = [{ type: 'object', origin: 'key', input: whole, key, value }];
         // oxlint-disable-next-line no-underscore-dangle -- exported by Valibot for schemas of one's own
         v._addIssue(v.never(), 'key', parsed, config, { input: key, expected: 'never', message, path });
       }
@@ -127,4 +128,13 @@ export function option<S extends v.GenericSchema>(schema: S, description: string
 /** An option that must be there. */
 export function required<S extends v.GenericSchema>(schema: S, description: string) {
   return v.pipe(schema, v.description(description));
+}
+
+/** What {@link option} and {@link required} say of the options of a map; for the generator, whose library loses some. */
+export function descriptionsIn(schema: object): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  if (!('entries' in schema) || typeof schema.entries !== 'object' || schema.entries === null) return found;
+  const entries: Record<string, v.GenericSchema> = { ...schema.entries };
+  for (const [name, entry] of Object.entries(entries)) found.set(name, v.getDescription(entry) ?? '');
+  return found;
 }

@@ -66,13 +66,14 @@ export function size(bounds: Bounds) {
 
 /** A number between bounds; `whole` numbers only where it says so. */
 export function numeric(bounds: Bounds & { readonly whole: boolean }) {
-  const kind = bounds.whole ? 'a whole number' : 'a number';
+  const noun = bounds.whole ? 'whole number' : 'number';
+  const limited = bounds.max < Number.MAX_SAFE_INTEGER;
   const shape = bounds.whole ? /^-?\d{1,15}$/ : /^-?\d{1,15}(?:\.\d{1,15})?$/;
   return scalar({
-    what: kind,
+    what: `a ${noun}`,
     parse: (written) => {
       const value = Number(written);
-      if (!shape.test(written)) return refused(`expected ${kind}, given ${quoted(written)}`);
+      if (!shape.test(written)) return refused(`expected a ${noun}, given ${quoted(written)}`);
       if (value < bounds.min) return refused(`is at least ${bounds.min}, given ${written}`);
       if (value > bounds.max) return refused(`is at most ${bounds.max}, given ${written}`);
       return ok(value);
@@ -82,7 +83,7 @@ export function numeric(bounds: Bounds & { readonly whole: boolean }) {
       minimum: bounds.min,
       maximum: bounds.max,
       pattern: `^-?[0-9]+(\\.[0-9]+)?$|${variable}`,
-      'x-type': `${bounds.whole ? 'whole number' : 'number'}, ${bounds.min} to ${bounds.max}`,
+      'x-type': limited ? `${noun}, ${bounds.min} to ${bounds.max}` : noun,
     },
   });
 }

@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { buildJsonSchema, docsFile, docsText, schemaFile, schemaText } from '../../src/config/generate.ts';
+import { type JsonSchema, asSchema, markedPaths } from '../../src/config/render-docs.ts';
+import { paramTypes } from '../../src/config/schema-params.ts';
+import { contractFile } from '../support/config-text.ts';
+import { schemaFaults } from '../support/json-schema.ts';
+
+const schema = buildJsonSchema();
+
+/** Every option of the schema with its path. */
+function options(node: JsonSchema, path: string): readonly (readonly [string, JsonSchema])[] {
+  const own = Object.entries(node.properties ?? {}).map(
+    ([name, value]) => [`${path}.${name}`, asSchema(value) ?? {}] as const,
+  );
+  const below = own.flatMap(([name, option]) => options(option, name));
+  const others = [node.items, node.additionalProperties, ...(node.anyOf ?? []), ...(node.oneOf ?? [])];
+  const further = others.map(asSchema).filter((other) => other !== undefined);
+  return [...own, ...below, ...further.flatMap((other) => options(other, `${path}.*`))];
+}
+
+describe('what is generated', () => {
+  test('the committed JSON Schema is up to date (node src/config/generate.ts)', () => {
+    expect(readFileSync(schemaFile, 'utf8')).toBe(schemaText());
+  });
+
+  test('the committed documentation is up to date (node src/config/generate.ts)', () => {
+    const current = readFileSync(docsFile, 'utf8');
+    expect(docsText(current)).toBe(current);
+    expect(current).not.toContain('No such option');
+  });
+});
+
+describe('the JSON Schema', () => {
+  test('describes every option, in sentences', () => {
+    const all = options(schema, '');
+    expect(all.length).toBeGreaterThan(150);
+    for (const [path, option] of all) expect(`${path}: ${option.description ?? ''}`).toMatch(/: .{5,}[.)]$/);
+  });
+
+  test('knows no option beside those that it names', () => {
+    const open = options(schema, '').filter(([, option]) => option.properties && option.additionalProperties !== false);
+    expect(open.map(([path]) => path)).toEqual([]);
+    expect(schema.additionalProperties).toBe(false);
+  });
+
+  test('offers the types of parameters that the reader has', () => {
+    const rules = options(schema, '').find(([path]) => path === '.routes.*.query')?.[1];
+    const kinds = asSchema(rules?.additionalProperties)?.oneOf ?? [];
+    expect(kinds.map((kind) => asSchema(asSchema(kind)?.properties?.['type'])?.const)).toEqual(paramTypes);
+  });
+
+  test.each([
+    ['the file of the contract', contractFile],
+    ['config/forecache.yaml', readFileSync(new URL('../../config/forecache.yaml', import.meta.url), 'utf8')],
+    ['config/demo.yaml', readFileSync(new URL('../../config/demo.yaml', import.meta.url), 'utf8')],
+  ])('accepts %s as it is written', (_name, text) => {
+    expect(schemaFaults(schema, parse(text), '')).toEqual([]);
+  });
+
+  test.each([
+    ['an unknown option', 'servr: {}', ['.servr is unknown']],
+    ['a duration without a unit', 'server: { grace: 30 }', ['.server.grace 30 is above 0']],
+    ['a duration of nonsense', 'server: { grace: soon }', ['.server.grace "soon" has another form']],
+    ['a word that is none', 'log: { level: loud }', ['.log.level fits none']],
+    ['a word from a variable', 'log: { level: "${LEVEL}" }', []],
+    ['a number from a variable', 'warm: { concurrency: "${N:-4}" }', []],
+    ['a number past its limit', 'warm: { concurrency: 1001 }', ['.warm.concurrency 1001 is above 1000']],
+  ])('judges %s', (_name, more, faults) => {
+    expect(
+      schemaFaults(
+        schema,
+        parse(`upstreams: { a: { origin: "http://x" } }\nroutes: [{ name: a, match: /a, upstream: a }]\n${more}\n`),
+        '',
+      ),
+    ).toEqual(faults);
+  });
+});
+
+describe('the documentation', () => {
+  test('has a table for every section of the file and every map that repeats', () => {
+    const paths = markedPaths(readFileSync(docsFile, 'utf8'));
+    expect(paths).toEqual([
+      'server',
+      'server.listeners.*',
+      'admin',
+      'log',
+      'store',
+      'upstreams.*',
+      'routes.[]',
+      'routes.[].query.*',
+      'warm',
+      'warm.jobs.[]',
+      'purge',
+      'purge.schedule.[]',
+    ]);
+    const sections = Object.keys(schema.properties ?? {});
+    expect(new Set(paths.map((path) => path.split('.')[0]))).toEqual(new Set(sections));
+  });
+});
+
+describe('the shipped files', () => {
+  test.each(['forecache.yaml', 'demo.yaml'])('%s tells editors where the schema is', (name) => {
+    const text = readFileSync(new URL(`../../config/${name}`, import.meta.url), 'utf8');
+    expect(text.startsWith('# yaml-language-server: $schema=./forecache.schema.json\n')).toBe(true);
+  });
+});
