@@ -1,6 +1,4 @@
 import { runCli } from './cli/program.ts';
-import { explainOffline, loadConfigFile } from './offline.ts';
-import { serve } from './serve.ts';
 import { version } from './version.ts';
 
 /** The command line on this process: its exit code. */
@@ -10,8 +8,10 @@ export function run(argv: readonly string[]): Promise<number> {
     stderr: (text) => void process.stderr.write(text),
     env: process.env,
     version,
-    serve: (configFile) => serve(configFile, process.env),
-    loadConfig: (configFile) => loadConfigFile(configFile, process.env),
-    explainOffline: (configFile, request) => explainOffline(configFile, process.env, request),
+    // Loaded when needed: `purge` and `stats` are over before the proxy's own packages would have been read.
+    serve: async (configFile) => (await import('./serve.ts')).serve(configFile, process.env),
+    loadConfig: async (configFile) => (await import('./offline.ts')).loadConfigFile(configFile, process.env),
+    explainOffline: async (configFile, request) =>
+      (await import('./offline.ts')).explainOffline(configFile, process.env, request),
   });
 }

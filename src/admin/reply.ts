@@ -55,10 +55,17 @@ export function sendReply(request: IncomingMessage, response: ServerResponse, re
   for (const [name, value] of [...protective, ...reply.fields]) response.setHeader(name, value);
   response.setHeader('content-length', reply.body.byteLength);
   if (!request.complete && tooMuchToDrop(request)) response.setHeader('connection', 'close');
-  const { socket } = response;
-  socket?.setTimeout(sendTimeoutMs, () => socket.destroy());
-  response.once('finish', () => socket?.setTimeout(0));
+  cutSlowReader(response);
   response.end(request.method === 'HEAD' ? undefined : reply.body);
+}
+
+/** One listener for each answer, taken off with it; after a kept answer `node:http` sets the idle timeout itself. */
+function cutSlowReader(response: ServerResponse): void {
+  const { socket } = response;
+  if (socket === null) return;
+  const giveUp = (): void => void socket.destroy();
+  socket.setTimeout(sendTimeoutMs, giveUp);
+  response.once('close', () => socket.off('timeout', giveUp));
 }
 
 function tooMuchToDrop({ headers }: IncomingMessage): boolean {

@@ -16,8 +16,8 @@ interface JsonOption {
 
 type Asking = AdminOptions & JsonOption;
 
-export function check(options: JsonOption & { readonly config: string }, io: CliIo): number {
-  const config = io.loadConfig(options.config);
+export async function check(options: JsonOption & { readonly config: string }, io: CliIo): Promise<number> {
+  const config = await io.loadConfig(options.config);
   if (!config.ok) {
     if (options.json === true) io.stdout(`${printableJson({ ok: false, issues: config.error })}\n`);
     return reportIssues(config.error, io);

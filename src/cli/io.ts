@@ -11,7 +11,7 @@ export interface CliIo {
   /** Runs the proxy until it is told to stop; the exit code. Reports config issues itself and then gives 64. */
   readonly serve: (configFile: string) => Promise<number>;
   /** The error is every issue as `file:line:col: path: message`. */
-  readonly loadConfig: (configFile: string) => Result<Config, readonly string[]>;
+  readonly loadConfig: (configFile: string) => Promise<Result<Config, readonly string[]>>;
   /** Explains from the config alone: nothing is stored, nothing is called. */
   readonly explainOffline: (configFile: string, request: ExplainInput) => Promise<OfflineExplanation>;
 }

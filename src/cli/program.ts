@@ -61,7 +61,7 @@ function addServing(program: Command, io: CliIo, done: (code: number) => void): 
   command(program, 'check', 'check a configuration and say every issue of it', text.checkNotes)
     .requiredOption('-c, --config <file>', 'YAML configuration')
     .option('--json', 'print the answer as JSON')
-    .action((options: Parameters<typeof check>[0]) => done(check(options, io)));
+    .action(async (options: Parameters<typeof check>[0]) => done(await check(options, io)));
 }
 
 function addExplain(program: Command, io: CliIo, done: (code: number) => void): void {

@@ -389,6 +389,26 @@ describe('the listener', () => {
     await second.close();
   });
 
+  it('keeps no listener of the answers that a kept connection has had', async () => {
+    const { port } = await startAdmin();
+    const { connect } = await import('node:net');
+    const warnings: Error[] = [];
+    const hear = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', hear);
+    const socket = connect({ host: '127.0.0.1', port });
+    for (let turn = 0; turn < 15; turn += 1) {
+      await new Promise<void>((resolve) => {
+        socket.once('data', () => resolve());
+        socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      });
+    }
+    socket.destroy();
+    // Warnings are emitted on the next tick.
+    await new Promise((resolve) => void setImmediate(resolve));
+    process.off('warning', hear);
+    expect(warnings).toEqual([]);
+  });
+
   it('closes although a client keeps its connection', async () => {
     const { port, server } = await startAdmin();
     const { connect } = await import('node:net');

@@ -88,13 +88,13 @@ describe('serve', () => {
   });
 });
 
-const sound = () => ok(configWith({ routes: 2, upstreams: 1, jobs: 1, purges: 0 }));
+const sound = async () => ok(configWith({ routes: 2, upstreams: 1, jobs: 1, purges: 0 }));
 
 describe('check', () => {
   const issues = ['a.yaml:3:5: routes[0].ttl: "1 fortnight" is no duration', 'a.yaml:9:1: upstreams: \u001b[2J'];
 
   test('says every issue on its line, on stderr, with 64', async () => {
-    const { code, stdout, stderr } = await cli(['check', '-c', 'a.yaml'], { loadConfig: () => refused(issues) });
+    const { code, stdout, stderr } = await cli(['check', '-c', 'a.yaml'], { loadConfig: async () => refused(issues) });
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' });
     expect(stderr).toBe(`${issues[0]}\na.yaml:9:1: upstreams: \\u{1b}[2J\n`);
   });
@@ -117,7 +117,7 @@ describe('check', () => {
       warmJobs: 1,
       scheduledPurges: 0,
     });
-    const bad = await cli(['check', '--config', 'a.yaml', '--json'], { loadConfig: () => refused(issues) });
+    const bad = await cli(['check', '--config', 'a.yaml', '--json'], { loadConfig: async () => refused(issues) });
     expect(bad.code).toBe(64);
     expect(JSON.parse(bad.stdout)).toEqual({ ok: false, issues });
   });

@@ -25,7 +25,7 @@ export function cliIo(parts: Partial<CliIo> = {}): {
     env: {},
     version: '1.2.3',
     serve: () => Promise.resolve(0),
-    loadConfig: (file) => refused([`${file}:1:1: : nothing to load here`]),
+    loadConfig: async (file) => refused([`${file}:1:1: : nothing to load here`]),
     explainOffline: (file) => Promise.resolve({ kind: 'config', issues: [`${file}:1:1: : nothing to load here`] }),
     ...parts,
   };
