@@ -4,7 +4,7 @@ import { type Result, ok, refused } from '../core/problem.ts';
 import type { Position } from './source.ts';
 
 /** More than any hand-written configuration; what comes past it is no configuration. */
-export const maxFileBytes = 2 ** 20;
+const maxFileBytes = 2 ** 20;
 
 /** Why a file is no text that could be configuration, and where. */
 export interface TextProblem {

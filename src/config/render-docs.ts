@@ -32,7 +32,7 @@ export function markedPaths(current: string): readonly string[] {
 }
 
 /** The schema below another one: a property, a list's item (`[]`) or the value of any name (`*`). */
-export function childOf(node: JsonSchema, step: string): JsonSchema | undefined {
+function childOf(node: JsonSchema, step: string): JsonSchema | undefined {
   if (step === '[]') return asSchema(node.items);
   if (step === '*') return asSchema(node.additionalProperties);
   return asSchema(node.properties?.[step]);

@@ -1,4 +1,3 @@
-import type * as v from 'valibot';
 import { choice, map, option, recordOf, required } from './schema-base.ts';
 import { duration, flag, numeric, scalar, secretText, size, text } from './schema-scalars.ts';
 import { nameProblem, parseListen } from './words.ts';
@@ -125,5 +124,3 @@ export const storeSchema = map({
   ),
   redis: option(redis, 'The shared tier; a later version brings it.'),
 });
-
-export type ServerInput = v.InferOutput<typeof serverSchema>;
