@@ -4,7 +4,10 @@ import { runSlice } from './slices.ts';
 /** Between two slices others get this much of the process. */
 const pauseMs = 1;
 
-/** Two passes over everything for the sake of retention are at least this far apart. */
+/**
+ * A pass over everything for the sake of retention comes this long after the first expiry it is for, so that it finds many at
+ * once; two passes are at least this far apart.
+ */
 const sweepEveryMs = 30_000;
 
 export interface ReaperOptions {
@@ -29,7 +32,6 @@ export class Reaper implements Disposable {
   #cancelSlice: (() => void) | undefined;
   #cancelSweep: (() => void) | undefined;
   #sweepAtMs = Number.POSITIVE_INFINITY;
-  #lastSweepMs = Number.NEGATIVE_INFINITY;
   #disposed = false;
 
   constructor(options: ReaperOptions) {
@@ -58,8 +60,8 @@ export class Reaper implements Disposable {
   /** Something is stored that is past its retention at `atMs` (wall clock). */
   expectExpiry(atMs: number): void {
     const nowMs = this.#clock.nowMs();
-    const dueMs = Math.max(atMs, this.#lastSweepMs + sweepEveryMs, nowMs);
-    // A pass that comes a little later than it could saves a timer for each put.
+    const dueMs = Math.max(atMs, nowMs);
+    // A pass that is soon enough already saves a timer for each put.
     if (this.#disposed || dueMs >= this.#sweepAtMs - sweepEveryMs || !Number.isFinite(dueMs)) return;
     this.#cancelSweep?.();
     this.#sweepAtMs = dueMs + sweepEveryMs;
@@ -77,7 +79,6 @@ export class Reaper implements Disposable {
 
   #startSweep(): void {
     this.#sweepAtMs = Number.POSITIVE_INFINITY;
-    this.#lastSweepMs = this.#clock.nowMs();
     const pass = this.#sweep();
     let nextMs = Number.POSITIVE_INFINITY;
     const work = {

@@ -216,7 +216,19 @@ describe('prefixes', () => {
     expect(log.isPurged(item(position, 'yz'))).toBe(false);
   });
 
-  test('forgetting one of two prefixes of a length leaves the other in force; forgetting both frees the length', async () => {
+  test('a length is free again when its prefixes are forgotten', async () => {
+    const { log, hard, clock } = setUp(100);
+    for (let length = 1; length <= maxPrefixLengths; length += 1) await hard(`p:${'x'.repeat(length)}`);
+    clock.advance(maxAgeMs);
+    await hard('t:a');
+    expect(log.scopes).toBe(1);
+    const position = log.position();
+    await hard(`p:${'y'.repeat(maxPrefixLengths + 6)}`);
+    expect(log.isPurged(item(position, 'y'.repeat(maxPrefixLengths)))).toBe(false);
+    expect(log.isPurged(item(position, 'y'.repeat(maxPrefixLengths + 7)))).toBe(true);
+  });
+
+  test('forgetting one of two prefixes of a length leaves the other in force', async () => {
     const { log, hard, clock } = setUp(2);
     await hard('p:aa');
     clock.advance(maxAgeMs);
