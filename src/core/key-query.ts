@@ -17,7 +17,7 @@ export interface CanonicalQuery {
 }
 
 /** A query taken apart by its rules. */
-export interface SortedQuery {
+interface SortedQuery {
   /** Decoded values in the order of the plan's slots; `undefined` within one: not UTF-8. */
   readonly given: readonly (readonly (string | undefined)[] | undefined)[];
   /** Parameters without a rule that are kept, canonically spelt, in the order of the request. */
@@ -94,7 +94,7 @@ function slotValue(slot: ParamSlot, given: readonly (string | undefined)[] | und
 }
 
 /** Sorts the pairs into those with a rule, those that are kept and those that go nowhere. */
-export function sortQuery(plan: RoutePlan, raw: string | undefined): Result<SortedQuery> {
+function sortQuery(plan: RoutePlan, raw: string | undefined): Result<SortedQuery> {
   if (raw !== undefined && hasBrokenEscape(raw)) {
     return refused(targetProblem('The query holds a % that two hexadecimal digits do not follow.'));
   }

@@ -4,7 +4,7 @@ import type { DecimalKind, ParamKind, ParamRule } from './params.ts';
 import { ok, refused, type Result } from './problem.ts';
 
 /** The canonical spelling of one value, or what is wrong with it: words that follow a name, such as `must be an integer`. */
-export type Normaliser = (text: string) => Result<string, string>;
+type Normaliser = (text: string) => Result<string, string>;
 
 /** A rule made ready once, so that a request only runs it. */
 export interface CompiledParam {
@@ -26,15 +26,19 @@ const MAX_ITEMS = 1000;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
+/** ASCII words with single spaces between them: folding is lower-casing then, and most texts are such. */
+const PLAIN_WORDS = /^[!-~]+(?: [!-~]+)*$/;
+
 /** Case folding of `fold`: NFC, white space of any kind and length to one space, trimmed, lower case. Idempotent. */
 export function foldText(text: string): string {
+  if (PLAIN_WORDS.test(text)) return text.toLowerCase();
   const spaced = text.normalize('NFC').replaceAll(/[\s\u0085]+/g, ' ');
   // Lower-casing can leave NFC (U+0130), so it is composed again.
   return spaced.trim().toLowerCase().normalize('NFC');
 }
 
 /** The normaliser of a kind. Its refusals hold nothing of the value. */
-export function compileKind(kind: ParamKind): Normaliser {
+function compileKind(kind: ParamKind): Normaliser {
   switch (kind.type) {
     case 'text':
       return (text) => freeText(text, kind.fold);

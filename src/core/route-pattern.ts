@@ -2,7 +2,7 @@ import { ok, refused, type Result } from './problem.ts';
 import { pathIssue } from './target.ts';
 
 /** How often a part may come, in URLPattern's words. */
-export type Modifier = '' | '?' | '*' | '+';
+type Modifier = '' | '?' | '*' | '+';
 
 /** One part of a pattern. `text` with a modifier is a literal in braces, such as `{/v1}?`. */
 export type PatternPart =

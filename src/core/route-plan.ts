@@ -44,7 +44,7 @@ export interface RoutePlan {
   readonly tags: readonly TagTemplate[];
 }
 
-export interface KeyedHeader {
+interface KeyedHeader {
   readonly name: string;
   readonly encodedName: string;
   /** Enters the key as a digest. */
