@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { generate } from 'selfsigned';
 
 /** A key and a certificate for `localhost` that nobody has signed but itself. */
 export interface TestCertificate extends Disposable {
@@ -11,19 +11,21 @@ export interface TestCertificate extends Disposable {
   readonly certFile: string;
 }
 
-/** Made anew by `openssl`; the files go when it is disposed. */
-export function selfSigned(): TestCertificate {
-  const folder = mkdtempSync(join(tmpdir(), 'forecache-cert-'));
-  const keyFile = join(folder, 'key.pem');
-  const certFile = join(folder, 'cert.pem');
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '36500'];
-  execFileSync('openssl', ['req', '-x509', ...curve, '-keyout', keyFile, '-out', certFile, ...subject], {
-    stdio: 'ignore',
+/** Made anew for each call; the file goes when it is disposed. */
+export async function selfSigned(): Promise<TestCertificate> {
+  const made = await generate([{ name: 'commonName', value: 'localhost' }], {
+    keyType: 'ec',
+    extensions: [
+      { name: 'basicConstraints', cA: true },
+      { name: 'subjectAltName', altNames: [{ type: 2, value: 'localhost' }] },
+    ],
   });
+  const folder = mkdtempSync(join(tmpdir(), 'forecache-cert-'));
+  const certFile = join(folder, 'cert.pem');
+  writeFileSync(certFile, made.cert);
   return {
-    key: readFileSync(keyFile, 'utf8'),
-    cert: readFileSync(certFile, 'utf8'),
+    key: made.private,
+    cert: made.cert,
     certFile,
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   };

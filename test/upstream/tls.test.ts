@@ -10,7 +10,7 @@ import { answer, startOrigin } from '../support/origin.ts';
 import { startRelayHost } from '../support/relay-host.ts';
 import { upstreamConfig } from '../support/upstream-config.ts';
 
-const certificate = selfSigned();
+const certificate = await selfSigned();
 afterAll(() => certificate[Symbol.dispose]());
 
 const ok = answer(200, { 'Content-Type': 'text/plain' }, 'over TLS');
