@@ -20,7 +20,9 @@ function options(node: JsonSchema, path: string): readonly (readonly [string, Js
   return [...own, ...below, ...further.flatMap((other) => options(other, `${path}.*`))];
 }
 
-const validate = new Ajv({ allErrors: true, strict: false }).compile(schema);
+// The committed file, as an editor gets it.
+const published: Record<string, unknown> = JSON.parse(readFileSync(schemaFile, 'utf8'));
+const validate = new Ajv({ allErrors: true, strict: false }).compile(published);
 
 /** What an editor would underline: the place and the keyword of the schema that it breaks. */
 function faultsOf(value: unknown): readonly string[] {
