@@ -8,13 +8,13 @@ import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 export const responseOverheadBytes = 1300;
 
 /** The same for a Vary marker, which has no body, fields or freshness. */
-export const markerOverheadBytes = 600;
+const markerOverheadBytes = 600;
 
 /** One `[name, value]` pair: array, elements, two string headers and rounding; same measurement. */
-export const fieldOverheadBytes = 116;
+const fieldOverheadBytes = 116;
 
 /** One tag beside its characters, where no other item has it: a shared one takes a third of that. */
-export const tagOverheadBytes = 136;
+const tagOverheadBytes = 136;
 
 /** What the item counts for in the tier. Text counts a byte a character: keys, tags and fields are ASCII nearly always. */
 export function sizeOfItem(item: StoredItem): number {
