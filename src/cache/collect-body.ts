@@ -12,7 +12,10 @@ export type Collected =
  * what is still to come. Never throws; an error of the body is a value.
  */
 export async function collectBody(body: UpstreamBody, maxBytes: number): Promise<Collected> {
-  if (body.length !== undefined && body.length > maxBytes) return { kind: 'overflow', chunks: body.chunks() };
+  if (body.length !== undefined && body.length > maxBytes) {
+    body.streamed();
+    return { kind: 'overflow', chunks: body.chunks() };
+  }
   const iterator = body.chunks()[Symbol.asyncIterator]();
   const collected: Buffer[] = [];
   let size = 0;
@@ -22,7 +25,10 @@ export async function collectBody(body: UpstreamBody, maxBytes: number): Promise
       if (next.done === true) return { kind: 'complete', bytes: joined(collected, size) };
       collected.push(next.value);
       size += next.value.length;
-      if (size > maxBytes) return { kind: 'overflow', chunks: continued(collected, iterator) };
+      if (size > maxBytes) {
+        body.streamed();
+        return { kind: 'overflow', chunks: continued(collected, iterator) };
+      }
     }
   } catch (error) {
     if (error instanceof UpstreamBodyError) return { kind: 'broken', failure: error.failure, detail: error.message };

@@ -72,26 +72,15 @@ async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, 
   const fields = passedFields(answer, policy);
   deps.observer.storage(input.route.name, reason);
   if (!ruled && !isFailureStatus(answer.status)) {
-    return {
-      kind: 'stream',
-      ...head(answer, fields),
-      chunks: answer.body.chunks(),
-      reason,
-      cancel: () => answer.body.cancel(),
-    };
+    answer.body.streamed();
+    return stream(answer, { fields, chunks: answer.body.chunks(), reason });
   }
   const collected = await collectBody(answer.body, policy.maxStoredBytes);
   switch (collected.kind) {
     case 'complete':
       return { kind: 'answer', status: answer.status, fields, bytes: collected.bytes, reason, shareable: ruled };
     case 'overflow':
-      return {
-        kind: 'stream',
-        ...head(answer, fields),
-        chunks: collected.chunks,
-        reason,
-        cancel: () => answer.body.cancel(),
-      };
+      return stream(answer, { fields, chunks: collected.chunks, reason });
     case 'broken':
       return { kind: 'failed', failure: collected.failure, detail: collected.detail };
   }
@@ -103,8 +92,11 @@ function passedFields(answer: UpstreamResponse, policy: CachePolicy): FieldLines
   return storableFields(answer.fields, policy, answer.status);
 }
 
-function head(answer: UpstreamResponse, fields: FieldLines) {
-  return { status: answer.status, fields, length: answer.body.length };
+type Streamed = Extract<FillResult, { kind: 'stream' }>;
+
+function stream(answer: UpstreamResponse, passed: Pick<Streamed, 'fields' | 'chunks' | 'reason'>): Streamed {
+  const { status, body } = answer;
+  return { kind: 'stream', status, length: body.length, ...passed, cancel: () => body.cancel() };
 }
 
 /** An answer that may be stored, once it proves complete and passes the route's check. */
@@ -124,13 +116,7 @@ async function take(
     case 'overflow':
       deps.observer.storage(route.name, 'too-large');
       deps.observer.limit('maxStoredBytes');
-      return {
-        kind: 'stream',
-        ...head(answer, fields),
-        chunks: collected.chunks,
-        reason: 'too-large',
-        cancel: () => answer.body.cancel(),
-      };
+      return stream(answer, { fields, chunks: collected.chunks, reason: 'too-large' });
     case 'complete':
       break;
   }

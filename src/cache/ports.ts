@@ -151,6 +151,11 @@ export interface UpstreamBody {
    * cut by a reset without a sign of it (RFC 9112 §8), so it is passed on but never stored.
    */
   readonly framed: boolean;
+  /**
+   * Says that the body is passed on as it comes, not collected: from here on only the time between two pieces is
+   * limited (`bodyTimeout`), since a large answer may rightly take longer than `totalTimeout`. Harmless when repeated.
+   */
+  streamed(): void;
   cancel(): void;
 }
 

@@ -41,7 +41,7 @@ export function upstreamResponse(head: ReceivedHead, body: ReceivedBody): Upstre
   const framed = framing.kind !== 'close';
   const length = lengthOf(framing, decoded);
   const cancel = (): void => body.queue.cancel();
-  const port: UpstreamBody & { streamed(): void } = { length, framed, chunks, cancel, streamed: body.streamed };
+  const port: UpstreamBody = { length, framed, chunks, cancel, streamed: body.streamed };
   return { kind: 'response', status, fields, body: port, ...times };
 }
 
