@@ -32,6 +32,10 @@ export interface ProxyStart {
   readonly args: readonly string[];
   /** The whole environment beside `PATH`. */
   readonly env: Readonly<Record<string, string>>;
+  /** The Node to run it with; this one unless told otherwise. */
+  readonly node?: string;
+  /** User and group to run as, which only root may set. */
+  readonly user?: number;
   /** Until `GET /readyz` answers 200; 15 s unless told otherwise. */
   readonly timeoutMs?: number;
 }
@@ -47,11 +51,12 @@ const addressLine = /\bproxy (https?:\/\/\S+?)\/? .*\badmin (https?:\/\/\S+?)\/?
  * It runs in a process group of its own, so that Ctrl-C in a terminal reaches it once, through whoever started it.
  */
 export async function startProxy(start: ProxyStart): Promise<ProxyProcess> {
-  const child = spawn(process.execPath, [start.main, ...start.args], {
+  const child = spawn(start.node ?? process.execPath, [start.main, ...start.args], {
     // The channel tells it when this process is gone, however it went.
     env: { PATH: process.env['PATH'] ?? '', FORECACHE_PARENT: 'ipc', ...start.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     detached: true,
+    ...(start.user === undefined ? {} : { uid: start.user, gid: start.user }),
   });
   const output = collectOutput(child);
   const ended = endOf(child);
