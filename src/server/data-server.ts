@@ -102,15 +102,20 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   );
   server.on('connect', (_req: IncomingMessage, socket: Duplex) => answerClientError({ code: 'CONNECT' }, socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    // An error answer in front of a response that is still owed would be taken for that response.
+    // An error answer in front of a response that is still owed would be taken for that response. What is already
+    // written of one still leaves.
     if (options.handler.owes(socket)) {
-      socket.destroy();
+      destroyWhenFlushed(socket);
       return;
     }
     const limit = answerClientError(error, socket);
     if (limit !== undefined) options.observer.limit(limit);
   });
   return server;
+}
+
+function destroyWhenFlushed(socket: Duplex): void {
+  socket.end(() => socket.destroy());
 }
 
 function bind(server: Server, listener: ListenerConfig): Promise<BoundListener> {

@@ -38,6 +38,11 @@ export function readRequest(message: IncomingMessage, context: ReadContext): Res
   // TRACE would echo the credentials that the proxy puts on; CONNECT never gets here (it has an event of its own).
   if (method === 'TRACE' || method === 'CONNECT') return refused(methodRefused(method));
   const fields = fieldLines(message.rawHeaders);
+  if (!isFramingClear(message, fields)) {
+    return refused(
+      badRequest('framing-invalid', 'Bad request', 'Only HTTP/1.1 content framed by length or as chunked is read.'),
+    );
+  }
   const target = parseTarget(rawTarget);
   if (!target.ok) return target;
   const host = readHost(message, fields, target.value.authority);
@@ -76,6 +81,16 @@ function readHost(message: IncomingMessage, fields: FieldLines, authority: strin
   if (authority === undefined) return ok(given?.value.host ?? '');
   const target = parseHost(authority);
   return target.ok ? ok(target.value.host) : target;
+}
+
+/**
+ * RFC 9112 §6.1: a coding that is not `chunked` leaves the end of the content unknown, and HTTP/1.0 has no codings. The
+ * parser notices the former only behind the head, when the request is under way.
+ */
+function isFramingClear(message: IncomingMessage, fields: FieldLines): boolean {
+  const codings = fieldLineValues(fields, 'transfer-encoding');
+  if (codings.length === 0) return true;
+  return codings.length === 1 && codings[0]?.toLowerCase() === 'chunked' && message.httpVersionMinor >= 1;
 }
 
 /** RFC 9112 §6: content is announced by either framing field. */

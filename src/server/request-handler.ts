@@ -9,6 +9,7 @@ import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
 import type { ServerLoad } from './load.ts';
+import { Connections } from './connections.ts';
 import { readRequest } from './read-request.ts';
 import type { Relay, RelayPlan, RelayResult } from './relay-port.ts';
 import { type Sent, writeResponse } from './write-response.ts';
@@ -44,7 +45,7 @@ interface Transit {
 /** Serves requests of all listeners; records each exactly once. */
 export class ExchangeHandler {
   readonly #options: HandlerOptions;
-  readonly #owed = new WeakMap<object, number>();
+  readonly #connections = new Connections();
   readonly #upgraded = new Set<Duplex>();
   #draining = false;
 
@@ -63,15 +64,16 @@ export class ExchangeHandler {
 
   /** True while a response is owed on this connection. */
   owes(socket: object): boolean {
-    return (this.#owed.get(socket) ?? 0) > 0;
+    return this.#connections.owes(socket);
   }
 
   request(req: IncomingMessage, res: ServerResponse, listener: string): void {
+    if (this.#connections.isEnding(req.socket)) return;
     const transit: Transit = { req, listener, startedMs: this.#options.clock.monotonicMs(), request: undefined };
-    this.#owe(req.socket, 1);
+    this.#connections.owe(req.socket);
     this.#options.load.requestsInFlight += 1;
     res.once('close', () => {
-      this.#owe(req.socket, -1);
+      this.#connections.settle(req.socket);
       this.#options.load.requestsInFlight -= 1;
     });
     const read = readRequest(req, {
@@ -100,6 +102,10 @@ export class ExchangeHandler {
 
   upgrade(attempt: UpgradeAttempt): void {
     const { req, socket } = attempt;
+    if (this.#connections.isEnding(req.socket)) {
+      socket.end();
+      return;
+    }
     const transit: Transit = {
       req,
       listener: attempt.listener,
@@ -151,6 +157,7 @@ export class ExchangeHandler {
     const { clock, config } = this.#options;
     // Content that nobody reads (a refused POST) must not hold a kept connection.
     const close = this.#draining || (transit.request?.hasContent ?? false) || transit.request === undefined;
+    if (close) this.#connections.announceLast(transit.req.socket);
     let sent: Sent = { bytes: 0, failed: false };
     if (res.closed) {
       if (response.body.kind === 'stream') response.body.cancel();
@@ -266,10 +273,6 @@ export class ExchangeHandler {
       traceId: fields === undefined ? undefined : traceIdOf(fields),
       listener: transit.listener,
     });
-  }
-
-  #owe(socket: object, change: 1 | -1): void {
-    this.#owed.set(socket, (this.#owed.get(socket) ?? 0) + change);
   }
 }
 
