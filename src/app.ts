@@ -201,10 +201,15 @@ async function shutDown(config: Config, parts: Parts & { readonly server: DataSe
   await pause(config.server.drainDelayMs);
   server.beginDrain();
   const ended = server.close();
+  log.info({}, 'closing');
   const cancelGrace = deps.clock.after(config.server.graceMs, () => server.closeNow());
   // The clock's timers do not keep the process alive; an open connection does.
   await ended;
-  await Promise.race([background.idle(), pause(BACKGROUND_DEADLINE_MS)]);
+  const deadline = Promise.withResolvers<void>();
+  // Cleared below: what is left running would keep the process alive for as long.
+  const timer = setTimeout(deadline.resolve, BACKGROUND_DEADLINE_MS);
+  await Promise.race([background.idle(), deadline.promise]);
+  clearTimeout(timer);
   await background.stop();
   cancelGrace();
 }

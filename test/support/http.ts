@@ -24,7 +24,8 @@ export function ask(origin: string, target: string, options: Ask = {}): Promise<
   return new Promise((resolve, reject) => {
     const request = httpRequest(
       {
-        host: hostname,
+        // As a socket takes an IPv6 address: without the brackets of the URL.
+        host: hostname.replaceAll(/[[\]]/g, ''),
         port: Number(port),
         path: target,
         method: options.method ?? 'GET',
