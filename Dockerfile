@@ -11,7 +11,8 @@ RUN npm run build
 FROM node:26.10.0-bookworm-slim AS dependencies
 WORKDIR /src
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --ignore-scripts
+# `optional` too: TypeScript is an optional peer of a dependency, and npm would bring it along.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
 FROM node:26.10.0-bookworm-slim
 ENV NODE_ENV=production

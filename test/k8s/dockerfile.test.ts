@@ -20,7 +20,7 @@ describe('the Dockerfile', () => {
   it('has a stage that builds, one for production dependencies, and one that ships', () => {
     expect(stages.map(({ name }) => name)).toEqual(['build', 'dependencies', undefined]);
     expect(all(build, 'RUN')).toEqual(['npm ci --ignore-scripts', 'npm run build']);
-    expect(all(dependencies, 'RUN')).toEqual(['npm ci --omit=dev --ignore-scripts']);
+    expect(all(dependencies, 'RUN')).toEqual(['npm ci --omit=dev --omit=optional --ignore-scripts']);
   });
 
   it('pins the Node on Debian that the project is developed on', () => {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,35 +9,24 @@ import { startProxy, type ProxyProcess } from '../../src/demo/proxy-process.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const run = promisify(execFile);
 
+/** Builds where there is no build or a source file is newer; over the old one, since another test may be loading from it. */
+const buildWhereStale = `
+  if [ -e dist/main.js ] && [ -z "$(find src -type f -newer dist/main.js -print -quit)" ]; then exit 0; fi
+  exec "$NODE" node_modules/typescript/bin/tsc -p tsconfig.build.json
+`;
+
 /**
- * The path of the built `main.js`. `npm ci` leaves a build; where a source file is newer it is built again, once,
- * whatever the number of test files that ask.
+ * The path of the built `main.js`. `npm ci` leaves a build; a stale one is renewed once, whatever the number of test
+ * files that ask.
  */
 export async function builtMain(): Promise<string> {
-  const main = join(root, 'dist/main.js');
-  if (isFresh(main)) return main;
   const cache = join(root, 'node_modules/.cache');
   mkdirSync(cache, { recursive: true });
-  const check = `import('${fileURLToPath(import.meta.url)}').then(({ buildIfStale }) => buildIfStale())`;
-  await run('flock', [join(cache, 'forecache-build.lock'), process.execPath, '--eval', check], { cwd: root });
-  return main;
-}
-
-/** Builds `dist/` where it is older than the sources. Only with the lock of {@link builtMain} held. */
-export async function buildIfStale(): Promise<void> {
-  if (isFresh(join(root, 'dist/main.js'))) return;
-  // Over the old build, not after removing it: another test's process may be loading from there.
-  await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
+  await run('flock', [join(cache, 'forecache-build.lock'), 'bash', '-euc', buildWhereStale], {
     cwd: root,
+    env: { ...process.env, NODE: process.execPath },
   });
-}
-
-function isFresh(main: string): boolean {
-  const builtMs = statSync(main, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const sources = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true });
-  return sources
-    .filter((entry) => entry.isFile())
-    .every((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs < builtMs);
+  return join(root, 'dist/main.js');
 }
 
 export interface ProgramOptions {
@@ -71,23 +60,4 @@ export async function startProgram(options: ProgramOptions): Promise<ProxyProces
     remove();
     throw error;
   }
-}
-
-/** Runs a command of the built program to its end. */
-export async function runProgram(
-  args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
-  const main = await builtMain();
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [main, ...args],
-      { env: { PATH: process.env['PATH'] ?? '', ...env }, timeout: 30_000 },
-      (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-        resolve({ code, stdout, stderr });
-      },
-    );
-  });
 }
