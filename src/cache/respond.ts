@@ -54,8 +54,8 @@ export function respondStored(
   reply: StoredReply,
 ): MaybePromise<ProxyResponse> {
   const { item } = reply;
-  const { ttlSeconds } = standingOf(item, reply.staleSinceMs, reply.nowMs);
-  const served = { ttlSeconds, forwarded: reply.tier === undefined };
+  const { ttlMs } = standingOf(item, reply.staleSinceMs, reply.nowMs);
+  const served = { ttlMs, forwarded: reply.tier === undefined };
   const fields = replyFields(item, served, ask.route.policy, reply.nowMs);
   if (evaluatePreconditions(ask.requestFields, item) === 'not-modified') {
     return labelled(ask, { status: 304, fields: notModifiedFields(fields), body: { kind: 'none' } }, reply);

@@ -7,8 +7,8 @@ import type { StoredResponse } from './stored-response.ts';
 
 /** How a stored response is being used: any of the decisions that serve one fits. */
 export interface Served {
-  /** Seconds of freshness left, negative when stale, a soft purge taken in; `undefined`: as its own freshness says. */
-  readonly ttlSeconds: number | undefined;
+  /** Milliseconds of freshness left, negative when stale, a soft purge taken in; `undefined`: as its own freshness says. */
+  readonly ttlMs: number | undefined;
   /** True for an answer that was just fetched or validated: Age then only where it already has one. */
   readonly forwarded?: boolean;
 }
@@ -52,8 +52,8 @@ const wholeContentOnly: ReadonlySet<string> = new Set([
  */
 export function replyFields(stored: StoredResponse, served: Served, policy: CachePolicy, nowMs: number): FieldLines {
   const standing = standingOf(stored, undefined, nowMs);
-  const { ageSeconds } = standing;
-  const ttlSeconds = served.ttlSeconds ?? standing.ttlSeconds;
+  const { ageMs, ageSeconds } = standing;
+  const ttlMs = served.ttlMs ?? standing.ttlMs;
   const ruled = policy.upstreamCacheControl === 'ignore';
   const fields: FieldLine[] = [];
   for (const line of stored.fields) {
@@ -61,7 +61,8 @@ export function replyFields(stored: StoredResponse, served: Served, policy: Cach
     fields.push(line);
   }
   if (!hasField(fields, 'date')) fields.push(['date', formatHttpDate(stored.responseTimeMs)]);
-  if (ruled) fields.push(['cache-control', `max-age=${Math.max(0, ageSeconds + ttlSeconds)}`]);
+  // Added up before they are cut to seconds: else `ttl: 1h` would read 3599 on every hit between two whole seconds.
+  if (ruled) fields.push(['cache-control', `max-age=${Math.max(0, Math.floor((ageMs + ttlMs) / 1000))}`]);
   if (served.forwarded !== true || ageSeconds > 0) fields.push(['age', String(ageSeconds)]);
   return fields;
 }
