@@ -112,12 +112,13 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
     }),
   );
   const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
+  const onLimit = (option: string): void => observer.limit(option);
   const purgeLog = createLocalPurgeLog({ clock, instanceId: randomUUID() });
   const routeLimits = new Map(config.routes.map((route) => [route.name, route.maxKeys]));
   const store: MemoryStore = stack.use(
-    createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock }),
+    createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock, observer }),
   );
-  const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version }));
+  const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version, onLimit }));
   const background = new BackgroundWork((name, error) =>
     log.error({ work: name, error: describe(error) }, 'background work failed'),
   );
@@ -145,7 +146,7 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
     nextRun: nextCronRunMs,
     onRefused: (entry, problem) => log.error({ cron: entry.cron, problem: problem.detail }, 'scheduled purge refused'),
   });
-  const relay = stack.use(createRelay({ upstreams: config.upstreams, clock }));
+  const relay = stack.use(createRelay({ upstreams: config.upstreams, clock, onLimit }));
   const exchange = new Exchange(deps, fetcher);
   return { metrics, store, background, deps, exchange, relay, purger, warmer, schedule, log, load };
 }

@@ -1,11 +1,15 @@
 /** What is under way on each client connection; nothing is kept of one that is gone. */
 export class Connections {
   readonly #owed = new WeakMap<object, number>();
+  readonly #count = new WeakMap<object, number>();
   readonly #ending = new WeakSet<object>();
 
-  /** A request came whose response is owed until {@link settle}. */
-  owe(socket: object): void {
+  /** A request came whose response is owed until {@link settle}. Tells how many came so far. */
+  owe(socket: object): number {
+    const count = (this.#count.get(socket) ?? 0) + 1;
+    this.#count.set(socket, count);
     this.#owed.set(socket, (this.#owed.get(socket) ?? 0) + 1);
+    return count;
   }
 
   settle(socket: object): void {

@@ -66,13 +66,18 @@ export function createDataServer(options: DataServerOptions): DataServer {
 
 function buildServer(listener: ListenerConfig, options: DataServerOptions): Server {
   const { limits, timeouts } = options.config;
+  // A head is part of its request, and `node:http` throws where it may take longer.
+  const headersMs = Math.min(timeouts.headersMs, timeouts.requestMs);
+  const keepAliveReserveMs = Math.floor(Math.min(1_000, timeouts.keepAliveMs / 2));
   const server = createServer({
     maxHeaderSize: limits.maxHeaderBytes,
-    headersTimeout: timeouts.headersMs,
+    headersTimeout: headersMs,
     requestTimeout: timeouts.requestMs,
-    keepAliveTimeout: timeouts.keepAliveMs,
+    // Clients are told a little less, so that they do not send just when the connection closes.
+    keepAliveTimeout: timeouts.keepAliveMs - keepAliveReserveMs,
+    keepAliveTimeoutBuffer: keepAliveReserveMs,
     // The default of 30 s would let a slow head live that much longer than its limit.
-    connectionsCheckingInterval: Math.max(50, Math.min(1_000, timeouts.headersMs / 4)),
+    connectionsCheckingInterval: Math.max(50, Math.min(1_000, Math.floor(headersMs / 4))),
     requireHostHeader: false,
     insecureHTTPParser: false,
     // Only a WebSocket handshake is an upgrade here; `Upgrade: h2c` of a plain request is ignored (RFC 9110 §7.8).
@@ -91,20 +96,33 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     });
     if (open > limits.maxConnections) {
       options.observer.limit('server.limits.maxConnections');
+      options.handler.ignore(socket);
       refuseConnection(socket, limits.maxConnections);
     }
   });
   const serve = (req: IncomingMessage, res: ServerResponse) => options.handler.request(req, res, listener.name);
   server.on('request', serve);
-  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => options.handler.expectation(req, res));
+  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) =>
+    options.handler.expectation(req, res, listener.name),
+  );
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) =>
     options.handler.upgrade({ req, socket, head, listener: listener.name }),
   );
+  server.on('timeout', (socket: Socket) => {
+    // With a response owed it is the send timeout, which has its own listener.
+    if (options.handler.owes(socket)) return;
+    options.observer.limit('server.timeouts.keepAlive');
+    socket.destroy();
+  });
   server.on('connect', (_req: IncomingMessage, socket: Duplex) => answerClientError({ code: 'CONNECT' }, socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // An error answer in front of a response that is still owed would be taken for that response. What is already
     // written of one still leaves.
     if (options.handler.owes(socket)) {
+      if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+        options.observer.limit('server.timeouts.request');
+        if (options.handler.timedOut(socket)) return;
+      }
       destroyWhenFlushed(socket);
       return;
     }

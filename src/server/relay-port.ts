@@ -33,6 +33,8 @@ export interface RelayPlan {
   readonly cacheStatus: string;
   /** Request content past this is refused with 413. */
   readonly maxBodyBytes: number;
+  /** Hears the status of upstream's answer as soon as its head is there, 101 for a switch; not where the call failed before. */
+  readonly onHead: (status: number) => void;
 }
 
 export interface RelayResult {
@@ -46,4 +48,6 @@ export interface RelayResult {
   readonly failure: FailureKind | undefined;
   /** The client went before its answer was complete. */
   readonly aborted: boolean;
+  /** False where the relay refused the request before it called upstream. */
+  readonly called: boolean;
 }

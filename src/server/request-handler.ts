@@ -2,17 +2,18 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 import type { Handled, RelayDecision } from '../cache/handled.ts';
-import type { Clock, MaybePromise, Observer, ProxyResponse, ResponseMeta } from '../cache/ports.ts';
+import type { Clock, MaybePromise, Observer, ProxyResponse } from '../cache/ports.ts';
 import { problemReply } from '../cache/problem-reply.ts';
 import type { ServerConfig } from '../core/config.ts';
+import type { FieldLines } from '../core/fields.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { traceIdOf } from '../core/trace.ts';
 import type { ServerLoad } from './load.ts';
 import { Connections } from './connections.ts';
 import { readRequest } from './read-request.ts';
-import type { Relay, RelayPlan, RelayResult } from './relay-port.ts';
-import { type Sent, writeResponse } from './write-response.ts';
+import { Recorder, type Transit } from './recorder.ts';
+import type { Relay, RelayPlan } from './relay-port.ts';
+import { limitSending, type SendLimit, type Sent, writeResponse } from './write-response.ts';
 
 /** What carries requests from the listeners to the exchange and back. */
 export interface HandlerOptions {
@@ -34,23 +35,25 @@ export interface UpgradeAttempt {
   readonly listener: string;
 }
 
-/** One request on its way, and what its record will need. */
-interface Transit {
-  readonly req: IncomingMessage;
-  readonly listener: string;
-  readonly startedMs: number;
-  request: ProxyRequest | undefined;
+/** A relayed request whose content may still be on its way. */
+interface Relaying {
+  readonly transit: Transit;
+  readonly res: ServerResponse;
+  readonly relay: RelayDecision;
 }
 
 /** Serves requests of all listeners; records each exactly once. */
 export class ExchangeHandler {
   readonly #options: HandlerOptions;
+  readonly #recorder: Recorder;
   readonly #connections = new Connections();
+  readonly #relaying = new WeakMap<object, Relaying>();
   readonly #upgraded = new Set<Duplex>();
   #draining = false;
 
   constructor(options: HandlerOptions) {
     this.#options = options;
+    this.#recorder = new Recorder(options);
   }
 
   beginDrain(): void {
@@ -62,20 +65,35 @@ export class ExchangeHandler {
     for (const socket of this.#upgraded) socket.destroy();
   }
 
+  /** Nothing that comes on this connection is a request any more. */
+  ignore(socket: object): void {
+    this.#connections.announceLast(socket);
+  }
+
+  /**
+   * The rest of a request has not come in time. Answers it where its relay has not begun to; false: nothing can be
+   * said any more.
+   */
+  timedOut(socket: object): boolean {
+    const waiting = this.#relaying.get(socket);
+    if (waiting === undefined || waiting.res.headersSent || waiting.res.socket !== socket) return false;
+    const { transit, res, relay } = waiting;
+    transit.refusal = requestTimeout;
+    const meta = { route: relay.route.name, upstream: relay.route.upstream, url: relay.url };
+    const answer = problemReply(requestTimeout, { meta, cacheStatus: undefined, head: transit.req.method === 'HEAD' });
+    const fields: FieldLines = [...answer.fields, ['cache-status', relay.cacheStatus]];
+    writeResponse(res, { ...answer, fields }, { ...this.#sending(), close: true });
+    return true;
+  }
+
   /** True while a response is owed on this connection. */
   owes(socket: object): boolean {
     return this.#connections.owes(socket);
   }
 
   request(req: IncomingMessage, res: ServerResponse, listener: string): void {
-    if (this.#connections.isEnding(req.socket)) return;
-    const transit: Transit = { req, listener, startedMs: this.#options.clock.monotonicMs(), request: undefined };
-    this.#connections.owe(req.socket);
-    this.#options.load.requestsInFlight += 1;
-    res.once('close', () => {
-      this.#connections.settle(req.socket);
-      this.#options.load.requestsInFlight -= 1;
-    });
+    const transit = this.#begin(req, res, listener);
+    if (transit === undefined) return;
     const read = readRequest(req, {
       listener,
       limits: this.#options.config.limits,
@@ -90,8 +108,9 @@ export class ExchangeHandler {
   }
 
   /** RFC 9110 §10.1.1: an expectation other than `100-continue`. */
-  expectation(req: IncomingMessage, res: ServerResponse): void {
-    const transit = { req, listener: 'default', startedMs: this.#options.clock.monotonicMs(), request: undefined };
+  expectation(req: IncomingMessage, res: ServerResponse, listener: string): void {
+    const transit = this.#begin(req, res, listener);
+    if (transit === undefined) return;
     this.#refuse(transit, res, {
       status: 417,
       code: 'expectation-failed',
@@ -106,12 +125,7 @@ export class ExchangeHandler {
       socket.end();
       return;
     }
-    const transit: Transit = {
-      req,
-      listener: attempt.listener,
-      startedMs: this.#options.clock.monotonicMs(),
-      request: undefined,
-    };
+    const transit = this.#recorder.begin(req, attempt.listener);
     this.#upgraded.add(socket);
     this.#options.load.requestsInFlight += 1;
     socket.once('close', () => {
@@ -124,6 +138,22 @@ export class ExchangeHandler {
       this.#options.onBug(error);
       socket.destroy();
     });
+  }
+
+  /** `undefined`: what comes on this connection is not looked at any more. */
+  #begin(req: IncomingMessage, res: ServerResponse, listener: string): Transit | undefined {
+    const { config, load, observer } = this.#options;
+    if (this.#connections.isEnding(req.socket)) return undefined;
+    // `node:http` closes the connection behind this response.
+    if (this.#connections.owe(req.socket) === config.limits.maxRequestsPerConnection) {
+      observer.limit('server.limits.maxRequestsPerConnection');
+    }
+    load.requestsInFlight += 1;
+    res.once('close', () => {
+      this.#connections.settle(req.socket);
+      load.requestsInFlight -= 1;
+    });
+    return this.#recorder.begin(req, listener);
   }
 
   #dispatch(transit: Transit, request: ProxyRequest, res: ServerResponse): void {
@@ -154,32 +184,36 @@ export class ExchangeHandler {
   }
 
   #send(transit: Transit, res: ServerResponse, response: ProxyResponse): void {
-    const { clock, config } = this.#options;
     // Content that nobody reads (a refused POST) must not hold a kept connection.
     const close = this.#draining || (transit.request?.hasContent ?? false) || transit.request === undefined;
     if (close) this.#connections.announceLast(transit.req.socket);
     let sent: Sent = { bytes: 0, failed: false };
     if (res.closed) {
       if (response.body.kind === 'stream') response.body.cancel();
-      this.#record(transit, { ...response.meta, outcome: 'aborted' }, { status: 0, bytes: 0 });
+      this.#recorder.request(transit, { ...response.meta, outcome: 'aborted' }, { status: 0, bytes: 0 });
       return;
     }
     res.once('close', () => {
       if (res.writableFinished) {
-        this.#record(transit, response.meta, { status: response.status, bytes: sent.bytes });
+        this.#recorder.request(transit, response.meta, { status: response.status, bytes: sent.bytes });
       } else {
         const outcome = sent.failed ? 'error' : 'aborted';
-        this.#record(transit, { ...response.meta, outcome }, { status: response.status, bytes: sent.bytes });
+        this.#recorder.request(transit, { ...response.meta, outcome }, { status: response.status, bytes: sent.bytes });
       }
     });
-    sent = writeResponse(res, response, { clock, sendTimeoutMs: config.timeouts.sendMs, close });
+    sent = writeResponse(res, response, { ...this.#sending(), close });
   }
 
   async #relay(transit: Transit, res: ServerResponse, handled: Extract<Handled, { kind: 'relay' }>): Promise<void> {
+    const { relay } = handled;
+    const { socket } = transit.req;
     if (this.#draining) res.setHeader('connection', 'close');
-    const result = await this.#options.relay.web(transit.req, res, this.#plan(handled));
-    handled.relay.settled(result.status);
-    this.#recordRelayed(transit, handled, result);
+    this.#relaying.set(socket, { transit, res, relay });
+    limitSending(res, this.#sending());
+    const result = await this.#options.relay.web(transit.req, res, this.#plan(transit, handled));
+    if (this.#relaying.get(socket)?.res === res) this.#relaying.delete(socket);
+    relay.settled(result.status);
+    this.#recorder.relayed(transit, handled.relay, result);
   }
 
   async #upgrade(transit: Transit, attempt: UpgradeAttempt): Promise<void> {
@@ -194,19 +228,25 @@ export class ExchangeHandler {
     transit.request = read.value;
     const handled = await this.#options.handle(read.value);
     if (handled.kind === 'response') return this.#send(transit, responseOn(req, socket), handled.response);
-    const result = await this.#options.relay.upgrade({ req, socket, head, plan: this.#plan(handled) });
-    this.#recordRelayed(transit, handled, result);
+    const result = await this.#options.relay.upgrade({ req, socket, head, plan: this.#plan(transit, handled) });
+    this.#recorder.relayed(transit, handled.relay, result);
     return undefined;
   }
 
-  #plan({ relay }: Extract<Handled, { kind: 'relay' }>): RelayPlan {
+  #plan(transit: Transit, { relay }: Extract<Handled, { kind: 'relay' }>): RelayPlan {
     return {
       upstream: relay.route.upstream,
       target: relay.target,
       route: relay.route,
       cacheStatus: relay.cacheStatus,
       maxBodyBytes: this.#options.config.limits.maxBodyBytes,
+      onHead: (status) => this.#recorder.answered(transit, relay, status),
     };
+  }
+
+  #sending(): SendLimit {
+    const { config, observer } = this.#options;
+    return { sendTimeoutMs: config.timeouts.sendMs, onSlow: () => observer.limit('server.timeouts.send') };
   }
 
   #refuse(transit: Transit, res: ServerResponse, problem: Problem): void {
@@ -224,57 +264,14 @@ export class ExchangeHandler {
     const detail = 'An error inside the proxy; its log has it.';
     this.#refuse(transit, res, { status: 500, code: 'internal', title: 'Internal error', detail });
   }
-
-  #recordRelayed(transit: Transit, handled: Extract<Handled, { kind: 'relay' }>, result: RelayResult): void {
-    const { relay } = handled;
-    this.#recordCall(transit, relay, result);
-    let outcome: ResponseMeta['outcome'] = 'relayed';
-    if (result.aborted) outcome = 'aborted';
-    else if (result.problem !== undefined) outcome = result.status < 500 ? 'rejected' : 'error';
-    const meta: ResponseMeta = {
-      outcome,
-      route: relay.route.name,
-      upstream: relay.route.upstream,
-      tier: undefined,
-      fwd: relay.fwd,
-      problem: result.problem,
-      url: relay.url,
-    };
-    this.#record(transit, meta, { status: result.status, bytes: result.bytesSent });
-  }
-
-  /** A relayed request is an upstream call too, unless the relay refused it itself. */
-  #recordCall(transit: Transit, relay: RelayDecision, result: RelayResult): void {
-    if (result.problem !== undefined && result.failure === undefined) return;
-    this.#options.observer.upstreamCall({
-      upstream: relay.route.upstream,
-      route: relay.route.name,
-      purpose: 'interactive',
-      status: result.failure === undefined ? result.status : undefined,
-      failure: result.failure,
-      durationMs: this.#options.clock.monotonicMs() - transit.startedMs,
-    });
-  }
-
-  #record(transit: Transit, meta: ResponseMeta, sent: { readonly status: number; readonly bytes: number }): void {
-    const fields = transit.request?.fields;
-    this.#options.observer.request({
-      outcome: meta.outcome,
-      method: transit.req.method ?? '',
-      route: meta.route,
-      upstream: meta.upstream,
-      tier: meta.tier,
-      fwd: meta.fwd,
-      status: sent.status,
-      durationMs: this.#options.clock.monotonicMs() - transit.startedMs,
-      bytesSent: sent.bytes,
-      problem: meta.problem,
-      url: meta.url,
-      traceId: fields === undefined ? undefined : traceIdOf(fields),
-      listener: transit.listener,
-    });
-  }
 }
+
+const requestTimeout: Problem = {
+  status: 408,
+  code: 'request-timeout',
+  title: 'Request Timeout',
+  detail: 'The request did not arrive in time.',
+};
 
 /** A response on a connection that `node:http` has already let go for an upgrade. */
 function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {

@@ -1,13 +1,18 @@
 import type { ServerResponse } from 'node:http';
 
 import type { FieldLines } from '../core/fields.ts';
-import type { Clock, ProxyResponse, ResponseBody } from '../cache/ports.ts';
+import type { ProxyResponse, ResponseBody } from '../cache/ports.ts';
 
-/** How a response is to be sent. */
-export interface SendOptions {
-  readonly clock: Clock;
+/** How long a client may take to take something. */
+export interface SendLimit {
   /** A client that takes nothing for this long is cut off. Milliseconds. */
   readonly sendTimeoutMs: number;
+  /** Hears of it. */
+  readonly onSlow: () => void;
+}
+
+/** How a response is to be sent. */
+export interface SendOptions extends SendLimit {
   /** True while draining: the connection is not kept. */
   readonly close: boolean;
 }
@@ -37,7 +42,8 @@ export function writeResponse(res: ServerResponse, response: ProxyResponse, opti
     case 'bytes':
       sent.bytes = body.bytes.length;
       res.end(body.bytes);
-      guardSlowReader(res, options);
+      // Only where the kernel did not take everything at once is there anything to wait for.
+      if (res.socket !== null && res.socket.writableLength > 0) limitSending(res, options);
       break;
     case 'stream':
       void pump(res, body, options, sent);
@@ -53,13 +59,18 @@ function rawFields(fields: FieldLines, close: boolean): string[] {
   return raw;
 }
 
-/** Only where the kernel did not take everything at once is there anything to wait for. */
-function guardSlowReader(res: ServerResponse, options: SendOptions): void {
-  const { socket } = res;
-  if (socket === null || socket.writableLength === 0) return;
-  const giveUp = () => res.destroy();
-  socket.setTimeout(options.sendTimeoutMs, giveUp);
-  res.once('finish', () => socket.removeListener('timeout', giveUp));
+/**
+ * Cuts off a client that takes nothing for the limit while there is something for it to take; upstream's pauses do not
+ * count. `node:net` looks at whether bytes have left, so that one large write is not held against a slow reader.
+ */
+export function limitSending(res: ServerResponse, { sendTimeoutMs, onSlow }: SendLimit): void {
+  res.setTimeout(sendTimeoutMs, () => {
+    if ((res.socket?.writableLength ?? 0) === 0) return;
+    onSlow();
+    res.destroy();
+  });
+  // First of all listeners: the next one lets go of the socket and sets the time that it may be idle.
+  res.prependOnceListener('finish', () => res.socket?.setTimeout(0));
 }
 
 async function pump(
@@ -71,15 +82,15 @@ async function pump(
   // The upstream call ends with the client, not with the next write that fails.
   const onClose = () => body.cancel();
   res.once('close', onClose);
+  limitSending(res, options);
   try {
     for await (const chunk of body.chunks) {
       if (res.destroyed) return;
       sent.bytes += chunk.length;
-      if (!res.write(chunk) && !(await drained(res, options))) return;
+      if (!res.write(chunk) && !(await drained(res))) return;
     }
     res.removeListener('close', onClose);
     res.end();
-    guardSlowReader(res, options);
   } catch {
     // The cause is counted where the body was read; what is left to do here is to not pretend a complete answer.
     if (!res.destroyed) sent.failed = true;
@@ -89,21 +100,16 @@ async function pump(
   }
 }
 
-/** False when the client went, or took nothing for the send timeout. */
-function drained(res: ServerResponse, options: SendOptions): Promise<boolean> {
+/** False when the client went. */
+function drained(res: ServerResponse): Promise<boolean> {
   return new Promise((resolve) => {
     const settle = (outcome: boolean) => {
-      cancel();
       res.removeListener('drain', onDrain);
       res.removeListener('close', onClose);
       resolve(outcome);
     };
     const onDrain = () => settle(true);
     const onClose = () => settle(false);
-    const cancel = options.clock.after(options.sendTimeoutMs, () => {
-      res.destroy();
-      settle(false);
-    });
     res.once('drain', onDrain);
     res.once('close', onClose);
   });

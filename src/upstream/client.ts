@@ -4,6 +4,7 @@ import type { Clock, UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cac
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { targetWithCredentials } from './credentials.ts';
+import type { OnUpstreamLimit } from './failure.ts';
 import { PendingCall } from './pending-call.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { requestFields } from './request-fields.ts';
@@ -15,6 +16,7 @@ export interface UpstreamClientOptions {
   readonly clock: Clock;
   /** Ours, for `User-Agent`. */
   readonly version: string;
+  readonly onLimit?: OnUpstreamLimit;
 }
 
 /**
@@ -89,7 +91,7 @@ function linkOf(links: ReadonlyMap<string, Link>, call: UpstreamCall): Link {
 function fetchOn(
   link: Link,
   call: UpstreamCall,
-  options: { readonly clock: Clock; readonly version: string; readonly signal: AbortSignal },
+  options: Pick<UpstreamClientOptions, 'clock' | 'version' | 'onLimit'> & { readonly signal: AbortSignal },
 ): Promise<UpstreamAnswer> {
   const { config } = link;
   const fields = requestFields(askedFields(call, config), config, options.version);
@@ -102,7 +104,7 @@ function fetchOn(
     if (fresh) link.freshPool.dispatch({ ...request, reset: true }, handler);
     else link.pool.dispatch(request, handler);
   };
-  const { clock, signal } = options;
+  const { clock, signal, onLimit = () => {} } = options;
   const pending = new PendingCall({
     call,
     config,
@@ -111,6 +113,7 @@ function fetchOn(
     slots: link.slots,
     dispatch,
     signal,
+    onLimit,
   });
   pending.start();
   return pending.answer;

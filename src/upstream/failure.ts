@@ -5,7 +5,21 @@ export interface NamedFailure {
   readonly failure: FailureKind;
   /** For people and logs; made of fixed words and an error code alone, never of a library's message (those quote addresses and bytes). */
   readonly detail: string;
+  /** `undefined`: no limit of ours. */
+  readonly limit?: UpstreamLimit | undefined;
 }
+
+/** Limits of an upstream that a call can hit; options of that name. */
+export type UpstreamLimit =
+  | 'connectTimeout'
+  | 'headersTimeout'
+  | 'bodyTimeout'
+  | 'totalTimeout'
+  | 'maxHeaderBytes'
+  | 'maxBodyBytes';
+
+/** Hears the option of each limit that a call hit, `upstreams.maxBodyBytes` for example. */
+export type OnUpstreamLimit = (option: `upstreams.${UpstreamLimit}`) => void;
 
 /** How far a call had come when it failed. */
 export type CallPhase = 'connecting' | 'waiting' | 'body';
@@ -41,6 +55,14 @@ const byCode: Readonly<Record<string, FailureKind>> = {
   UND_ERR_CLOSED: 'aborted',
 };
 
+const limitByCode: Readonly<Record<string, UpstreamLimit>> = {
+  UND_ERR_CONNECT_TIMEOUT: 'connectTimeout',
+  UND_ERR_HEADERS_TIMEOUT: 'headersTimeout',
+  UND_ERR_BODY_TIMEOUT: 'bodyTimeout',
+  UND_ERR_HEADERS_OVERFLOW: 'maxHeaderBytes',
+  HPE_HEADER_OVERFLOW: 'maxHeaderBytes',
+};
+
 const byPattern: readonly (readonly [codes: RegExp, kind: FailureKind])[] = [
   [/^EAI_/, 'dns'],
   [/^HPE_/, 'malformed'],
@@ -62,13 +84,28 @@ const words: Readonly<Record<FailureKind, string>> = {
 /** Turns whatever a connection threw into one of our kinds. Never throws. */
 export function nameFailure(error: unknown, phase: CallPhase): NamedFailure {
   const code = codeOf(error);
-  return describe(kindOf(error, code, phase), code);
+  const named = describe(kindOf(error, code, phase), code);
+  return code === undefined ? named : { ...named, limit: limitByCode[code] };
 }
 
 /** The words for a kind, for failures that we find ourselves. */
 export function describe(failure: FailureKind, code?: string): NamedFailure {
   return { failure, detail: code === undefined ? words[failure] : `${words[failure]} (${code})` };
 }
+
+/** The failure of a call that hit one of the upstream's limits. */
+export function pastLimit(limit: UpstreamLimit): NamedFailure {
+  return { ...describe(kindByLimit[limit]), limit };
+}
+
+const kindByLimit: Readonly<Record<UpstreamLimit, FailureKind>> = {
+  connectTimeout: 'timeout',
+  headersTimeout: 'timeout',
+  bodyTimeout: 'timeout',
+  totalTimeout: 'timeout',
+  maxHeaderBytes: 'malformed',
+  maxBodyBytes: 'too-large',
+};
 
 function kindOf(error: unknown, code: string | undefined, phase: CallPhase): FailureKind {
   if (isCutInBody(error, code)) return phase === 'body' ? 'truncated' : 'malformed';

@@ -1,9 +1,16 @@
 import type { Clock, FailureKind, UpstreamAnswer, UpstreamCall } from '../cache/ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { BodyQueue } from './body-queue.ts';
-import { describe, nameFailure, type CallPhase, type NamedFailure } from './failure.ts';
+import {
+  describe,
+  nameFailure,
+  pastLimit,
+  type CallPhase,
+  type NamedFailure,
+  type OnUpstreamLimit,
+} from './failure.ts';
 import type { Redactor } from './redact.ts';
-import { fieldLinesOf, framingOf } from './response-head.ts';
+import { fieldLineBytes, fieldLinesOf, framingOf } from './response-head.ts';
 import type { Slots } from './slots.ts';
 import { upstreamResponse } from './upstream-response.ts';
 
@@ -24,6 +31,7 @@ export interface PendingCallOptions {
   /** Hands the call to a connection; `fresh`: to one that has served nothing yet. */
   readonly dispatch: (handler: PendingCall, fresh: boolean) => void;
   readonly signal: AbortSignal;
+  readonly onLimit: OnUpstreamLimit;
 }
 
 /** One call from the wait for a connection to the end of the body; the `on…` methods are undici's handler interface. */
@@ -85,7 +93,7 @@ export class PendingCall {
   onResponseStart(control: ConnectionControl, status: number): void {
     // Interim responses (RFC 9110 §15.2) say nothing that a cache could use.
     if (status < 200 || this.#stopped) return;
-    const { call, config, clock, redactor } = this.#options;
+    const { call, config, clock, redactor, onLimit } = this.#options;
     this.#phase = 'body';
     const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
     const framing = fields === undefined ? undefined : framingOf(call.canonical.method, status, fields);
@@ -93,8 +101,13 @@ export class PendingCall {
       this.#stop(describe('malformed'));
       return;
     }
+    // The parser's own limit leaves out what separates names and values: here the line is drawn exactly.
+    if (fieldLineBytes(fields) > config.maxHeaderBytes) {
+      this.#stop(pastLimit('maxHeaderBytes'));
+      return;
+    }
     if (framing.kind === 'length' && framing.bytes > config.maxBodyBytes) {
-      this.#stop(describe('too-large'));
+      this.#stop(pastLimit('maxBodyBytes'));
       return;
     }
     const queue = new BodyQueue(this.#source(control), config.maxBodyBytes);
@@ -102,7 +115,7 @@ export class PendingCall {
     const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs: clock.nowMs() };
     const streamed = (): void => this.#unbind();
     const head = { call, status, fields, framing, times };
-    this.#settle(upstreamResponse(head, { queue, redactor, maxBytes: config.maxBodyBytes, streamed }));
+    this.#settle(upstreamResponse(head, { queue, redactor, maxBytes: config.maxBodyBytes, streamed, onLimit }));
   }
 
   onResponseData(_control: ConnectionControl, chunk: Buffer): void {
@@ -152,7 +165,8 @@ export class PendingCall {
     if (!this.#holdsSlot) this.#over();
   }
 
-  #fail({ failure, detail }: NamedFailure): void {
+  #fail({ failure, detail, limit }: NamedFailure): void {
+    if (limit !== undefined) this.#options.onLimit(`upstreams.${limit}`);
     if (this.#queue !== undefined) {
       this.#queue.fail(failure, detail);
       return;
@@ -172,7 +186,7 @@ export class PendingCall {
   #startTimer(): void {
     const { clock } = this.#options;
     this.#timerStartedMs = clock.monotonicMs();
-    this.#stopTimer = clock.after(this.#leftMs, () => this.#stop(describe('timeout')));
+    this.#stopTimer = clock.after(this.#leftMs, () => this.#stop(pastLimit('totalTimeout')));
   }
 
   /** From here on only the time between two pieces is limited. */

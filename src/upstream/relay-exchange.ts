@@ -1,32 +1,41 @@
-import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Clock, FailureKind } from '../cache/ports.ts';
 import { UpstreamBodyError } from '../cache/ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
-import { withoutFields, type FieldLines } from '../core/fields.ts';
+import type { FieldLines } from '../core/fields.ts';
 import { failureProblem } from '../core/failure-policy.ts';
-import { endToEnd } from '../core/hop-by-hop.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
 import type { Route } from '../core/route.ts';
-import { codingsOf, decodedFields, decodeStream } from './decode.ts';
-import { describe, nameFailure, type CallPhase, type NamedFailure } from './failure.ts';
-import { locationOnProxy } from './location.ts';
-import { isText, type Redactor } from './redact.ts';
+import {
+  describe,
+  nameFailure,
+  pastLimit,
+  type CallPhase,
+  type NamedFailure,
+  type OnUpstreamLimit,
+  type UpstreamLimit,
+} from './failure.ts';
+import type { Redactor } from './redact.ts';
+import { passedAnswer, readAnswerHead, type AnswerHead, type AnswerRules } from './relay-answer.ts';
 import { contentTooLarge } from './relay-problem.ts';
 import { ContentTooLargeError, headersOf } from './relay-request.ts';
 import { RelayTimer } from './relay-timer.ts';
-import { viaMember } from './request-fields.ts';
-import { fieldLinesOf, framingOf } from './response-head.ts';
 
 export interface RelayExchangeOptions {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly plan: { readonly route: Route; readonly cacheStatus: string; readonly maxBodyBytes: number };
+  readonly plan: {
+    readonly route: Route;
+    readonly cacheStatus: string;
+    readonly maxBodyBytes: number;
+    readonly onHead: (status: number) => void;
+  };
   readonly config: UpstreamConfig;
   readonly clock: Clock;
   readonly redactor: Redactor;
+  readonly onLimit: OnUpstreamLimit;
 }
 
 /** What {@link RelayExchange.result} tells. */
@@ -36,10 +45,19 @@ export interface RelayOutcome {
   readonly problem: string | undefined;
   readonly failure: FailureKind | undefined;
   readonly aborted: boolean;
+  readonly called: boolean;
 }
 
 /** How far upstream's side has come, which decides what may take how long. */
 type Stage = 'connecting' | 'sending' | 'waiting' | 'body' | 'over';
+
+const limitOfStage: Readonly<Record<Stage, UpstreamLimit>> = {
+  connecting: 'connectTimeout',
+  sending: 'bodyTimeout',
+  waiting: 'headersTimeout',
+  body: 'bodyTimeout',
+  over: 'bodyTimeout',
+};
 
 /**
  * One relayed request: the client's side of it and the time that upstream takes. Whatever upstream does, exactly one
@@ -57,6 +75,7 @@ export class RelayExchange {
   #problem: string | undefined;
   #failure: FailureKind | undefined;
   #torn = false;
+  #called = false;
 
   constructor(options: RelayExchangeOptions) {
     this.#options = options;
@@ -65,14 +84,17 @@ export class RelayExchange {
     this.result = promise;
     const { res } = options;
     const closed = (): void => {
+      // Somebody else may have answered in our place: then the response is finished and the call is not.
+      const unfinished = this.#stage !== 'over' || !res.writableFinished;
       this.end();
-      if (!res.writableFinished) this.#upstream?.destroy();
+      if (unfinished) this.#upstream?.destroy();
       resolve({
         status: this.#status,
         bytesSent: this.#bytesSent,
         problem: this.#problem,
         failure: this.#failure,
         aborted: !res.writableFinished && !this.#torn,
+        called: this.#called,
       });
     };
     if (res.closed || res.destroyed) closed();
@@ -87,6 +109,7 @@ export class RelayExchange {
 
   /** A connection is being made. */
   connecting(): void {
+    this.#called = true;
     this.#stage = 'connecting';
     this.#timer.limit(this.#options.config.connectTimeoutMs);
   }
@@ -115,35 +138,36 @@ export class RelayExchange {
       answer.destroy();
       return;
     }
-    const status = answer.statusCode ?? 0;
-    const fields = fieldLinesOf(answer.rawHeaders);
-    const framing = fields === undefined ? undefined : framingOf(this.#options.req.method ?? '', status, fields);
-    if (fields === undefined || framing === undefined || status < 200) {
-      this.fail(describe('malformed'));
-      return;
-    }
-    const { config } = this.#options;
-    if (framing.kind === 'length' && framing.bytes > config.maxBodyBytes) {
-      this.fail(describe('too-large'));
+    const head = readAnswerHead(answer, this.#rules());
+    if (!('kind' in head)) {
+      this.fail(head);
       return;
     }
     this.#stage = 'body';
+    this.#options.plan.onHead(head.status);
     // An end that only the connection's end tells may be the cut of a reset: node calls that complete, too.
-    this.#complete = () => framing.kind !== 'close' && answer.complete;
-    this.#timer.limit(config.bodyTimeoutMs);
+    this.#complete = () => head.framing.kind !== 'close' && answer.complete;
+    this.#timer.limit(this.#options.config.bodyTimeoutMs);
     try {
-      await this.#pass(answer, status, fields);
+      await this.#pass(answer, head);
     } catch (error) {
-      if (error instanceof UpstreamBodyError) this.fail(error);
-      else this.fail(describe('truncated'));
+      if (!(error instanceof UpstreamBodyError)) this.fail(describe('truncated'));
+      else if (error.failure === 'too-large') this.fail(pastLimit('maxBodyBytes'));
+      else this.fail(error);
     }
   }
 
   /** Something broke: of upstream's connection, or of the client's content. */
   broke(error: unknown): void {
     if (error instanceof ContentTooLargeError) {
-      const { plan } = this.#options;
-      if (this.open) this.refuse(contentTooLarge(plan.maxBodyBytes));
+      const problem = contentTooLarge(this.#options.plan.maxBodyBytes);
+      if (this.open) {
+        this.refuse(problem);
+      } else if (this.#stage === 'body') {
+        // Upstream had begun to answer what it will never have whole.
+        this.#problem = problem.code;
+        this.#tear();
+      }
       this.#upstream?.destroy();
       return;
     }
@@ -153,8 +177,9 @@ export class RelayExchange {
   }
 
   /** Ends the exchange for a fault of upstream: with a problem where nothing was sent, else by cutting the connection. */
-  fail({ failure }: Pick<NamedFailure, 'failure'>): void {
+  fail({ failure, limit }: Pick<NamedFailure, 'failure' | 'limit'>): void {
     if (this.#stage === 'over') return;
+    if (limit !== undefined) this.#options.onLimit(`upstreams.${limit}`);
     this.#failure ??= failure;
     if (this.open) this.refuse(failureProblem(failure));
     else this.#tear();
@@ -184,14 +209,15 @@ export class RelayExchange {
     this.#timer.stop();
   }
 
-  async #pass(answer: IncomingMessage, status: number, received: FieldLines): Promise<void> {
+  async #pass(answer: IncomingMessage, head: AnswerHead): Promise<void> {
     const { res } = this.#options;
-    const { fields, chunks } = this.#content(answer, status, received);
-    this.#sendHead(status, fields);
+    const onChunk = (): void => this.#timer.touch();
+    const { fields, chunks } = passedAnswer(answer, head, { ...this.#rules(), onChunk });
+    this.#sendHead(head.status, fields);
     for await (const chunk of chunks) {
       if (this.#stage !== 'body') return;
       this.#bytesSent += chunk.length;
-      if (!res.write(chunk)) await Promise.race([once(res, 'drain'), once(res, 'close')]);
+      if (!res.write(chunk)) await drained(res);
       this.#timer.touch();
     }
     if (!answer.complete) this.fail(describe('truncated'));
@@ -200,28 +226,9 @@ export class RelayExchange {
     res.end();
   }
 
-  /** Errors and redirects of an upstream with credentials are decoded where needed, since they like to quote them. */
-  #content(
-    answer: IncomingMessage,
-    status: number,
-    received: FieldLines,
-  ): { readonly fields: FieldLines; readonly chunks: AsyncIterable<Buffer> } {
-    const { config, redactor } = this.#options;
-    const limited = this.#limited(answer);
-    if (!redactor.active) return { fields: received, chunks: limited };
-    const codings = status >= 300 && status !== 304 ? (codingsOf(received) ?? []) : [];
-    const fields = codings.length > 0 ? decodedFields(received) : received;
-    const chunks = codings.length > 0 ? decodeStream(limited, codings, config.maxBodyBytes) : limited;
-    return { fields, chunks: isText(fields) ? redactor.stream(chunks) : chunks };
-  }
-
-  #sendHead(status: number, received: FieldLines): void {
-    const { req, res, plan, config, redactor } = this.#options;
-    let fields = redactor.fields(endToEnd(received));
-    fields = locationOnProxy(fields, config, plan.route);
-    if (status === 204) fields = withoutFields(fields, new Set(['content-length']));
-    const lines: FieldLines = [...fields, ['via', viaMember], ['cache-status', plan.cacheStatus]];
-    for (const [name, value] of Object.entries(headersOf(lines))) res.setHeader(name, value);
+  #sendHead(status: number, fields: FieldLines): void {
+    const { req, res } = this.#options;
+    for (const [name, value] of Object.entries(headersOf(fields))) res.setHeader(name, value);
     if (!req.complete) res.setHeader('connection', 'close');
     this.#status = status;
     res.writeHead(status);
@@ -229,17 +236,9 @@ export class RelayExchange {
     res.flushHeaders();
   }
 
-  async *#limited(answer: IncomingMessage): AsyncGenerator<Buffer, void, void> {
-    let bytes = 0;
-    const incoming: AsyncIterable<Buffer> = answer;
-    for await (const chunk of incoming) {
-      this.#timer.touch();
-      bytes += chunk.length;
-      if (bytes > this.#options.config.maxBodyBytes) {
-        throw new UpstreamBodyError('too-large', 'the body is larger than allowed');
-      }
-      yield chunk;
-    }
+  #rules(): AnswerRules {
+    const { req, config, redactor, plan } = this.#options;
+    return { method: req.method ?? '', config, redactor, plan };
   }
 
   #sending(upstream: ClientRequest): void {
@@ -262,7 +261,7 @@ export class RelayExchange {
       (this.#stage === 'sending' && this.#upstream?.writableNeedDrain === false) ||
       (this.#stage === 'body' && res.writableNeedDrain);
     if (clientsTurn) this.#timer.limit(config.bodyTimeoutMs);
-    else this.fail(describe('timeout'));
+    else this.fail(pastLimit(limitOfStage[this.#stage]));
   }
 
   #tear(): void {
@@ -278,4 +277,17 @@ export class RelayExchange {
     if (this.#stage === 'connecting') return 'connecting';
     return this.#stage === 'body' ? 'body' : 'waiting';
   }
+}
+
+/** Resolves when the client has taken what waited for it, or went. Leaves no listener behind. */
+function drained(res: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      res.removeListener('drain', settle);
+      res.removeListener('close', settle);
+      resolve();
+    };
+    res.on('drain', settle);
+    res.on('close', settle);
+  });
 }

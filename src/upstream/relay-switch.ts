@@ -18,7 +18,7 @@ export interface SwitchOptions {
   readonly upstream: ClientRequest;
   /** On the client's connection, for answers other than 101. */
   readonly res: ServerResponse;
-  readonly plan: { readonly cacheStatus: string };
+  readonly plan: { readonly cacheStatus: string; readonly onHead: (status: number) => void };
   readonly clock: Clock;
   readonly config: UpstreamConfig;
   readonly redactor: Redactor;
@@ -45,6 +45,7 @@ export function switchProtocols(options: SwitchOptions): void {
       return;
     }
     exchange.end();
+    options.plan.onHead(101);
     options.res.detachSocket(client);
     answer.headers = headersOf(fields);
     for (const listener of join) Reflect.apply(listener, upstream, [answer, upstreamSocket, head]);
@@ -93,7 +94,14 @@ async function joined(client: Socket, upstream: Duplex, { clock, config }: Switc
   );
   await Promise.all([upstreamClosed, clientClosed]);
   for (const one of stop) one();
-  return { status: 101, bytesSent: client.bytesWritten - bytesBefore, problem: undefined, failure, aborted: false };
+  return {
+    status: 101,
+    bytesSent: client.bytesWritten - bytesBefore,
+    problem: undefined,
+    failure,
+    aborted: false,
+    called: true,
+  };
 }
 
 function closing(stream: Duplex): Promise<void> {

@@ -10,7 +10,7 @@ import { fieldValue } from '../core/fields.ts';
 import { isUnsafe } from '../core/methods.ts';
 import type { Route } from '../core/route.ts';
 import { targetWithCredentials } from './credentials.ts';
-import { nameFailure } from './failure.ts';
+import { nameFailure, type OnUpstreamLimit } from './failure.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { RelayExchange, type RelayOutcome } from './relay-exchange.ts';
 import { contentTooLarge, upgradeUnsupported } from './relay-problem.ts';
@@ -23,6 +23,7 @@ import { trusted } from './trusted.ts';
 export interface RelayOptions {
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
   readonly clock: Clock;
+  readonly onLimit?: OnUpstreamLimit;
 }
 
 /** What the server's port hands over; `server/relay-port.ts` says what each member means. */
@@ -32,6 +33,7 @@ interface Plan {
   readonly route: Route;
   readonly cacheStatus: string;
   readonly maxBodyBytes: number;
+  readonly onHead: (status: number) => void;
 }
 
 interface Attempt {
@@ -65,6 +67,7 @@ interface RelayLink {
  * does not count here; the server's own limit does. Throws at once where a `caFile` cannot be read.
  */
 export function createRelay(options: RelayOptions): UpstreamRelay {
+  const { clock, onLimit = () => {} } = options;
   const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config)]));
   const linkOf = (plan: Plan): RelayLink => {
     const link = links.get(plan.upstream);
@@ -72,23 +75,28 @@ export function createRelay(options: RelayOptions): UpstreamRelay {
     return link;
   };
   return {
-    web: (req, res, plan) => relayWeb(linkOf(plan), { req, res, plan, clock: options.clock }),
-    upgrade: (attempt) => relayUpgrade(linkOf(attempt.plan), attempt, options.clock),
+    web: (req, res, plan) => relayWeb(linkOf(plan), { req, res, plan, clock, onLimit }),
+    upgrade: (attempt) => relayUpgrade(linkOf(attempt.plan), attempt, { clock, onLimit }),
     [Symbol.dispose]: () => {
       for (const link of links.values()) link.agent.destroy();
     },
   };
 }
 
-interface WebRelay {
+interface RelayGround {
+  readonly clock: Clock;
+  readonly onLimit: OnUpstreamLimit;
+}
+
+interface WebRelay extends RelayGround {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly plan: Plan;
-  readonly clock: Clock;
 }
 
-function relayWeb(link: RelayLink, { req, res, plan, clock }: WebRelay): Promise<RelayOutcome> {
-  const exchange = new RelayExchange({ req, res, plan, clock, config: link.config, redactor: link.redactor });
+function relayWeb(link: RelayLink, { req, res, plan, clock, onLimit }: WebRelay): Promise<RelayOutcome> {
+  const { config, redactor } = link;
+  const exchange = new RelayExchange({ req, res, plan, clock, onLimit, config, redactor });
   const fields = fieldLinesOf(req.rawHeaders) ?? [];
   if (!exchange.open) return exchange.result;
   if (Number(fieldValue(fields, 'content-length') ?? '0') > plan.maxBodyBytes) {
@@ -140,13 +148,15 @@ function relayWeb(link: RelayLink, { req, res, plan, clock }: WebRelay): Promise
   return exchange.result;
 }
 
-function relayUpgrade(link: RelayLink, attempt: Attempt, clock: Clock): Promise<RelayOutcome> {
+function relayUpgrade(link: RelayLink, attempt: Attempt, ground: RelayGround): Promise<RelayOutcome> {
+  const { config, redactor } = link;
+  const { clock } = ground;
   const { req, socket, head, plan } = attempt;
   const res = new ServerResponse(req);
   res.assignSocket(req.socket);
   res.shouldKeepAlive = false;
   res.once('finish', () => req.socket.destroySoon());
-  const exchange = new RelayExchange({ req, res, plan, clock, config: link.config, redactor: link.redactor });
+  const exchange = new RelayExchange({ req, res, plan, ...ground, config, redactor });
   const fields = fieldLinesOf(req.rawHeaders) ?? [];
   if (!exchange.open) return exchange.result;
   if (!isWebSocket(req) || framingFields(fields).length > 0) {
@@ -164,7 +174,6 @@ function relayUpgrade(link: RelayLink, attempt: Attempt, clock: Clock): Promise<
     proxyReq.once('socket', () => exchange.connected(proxyReq));
     // http-proxy-3 adds its listeners after this event; ours go in their place.
     queueMicrotask(() => {
-      const { config, redactor } = link;
       const onEnd = made.resolve;
       switchProtocols({ exchange, upstream: proxyReq, res, plan, clock, config, redactor, onEnd });
     });

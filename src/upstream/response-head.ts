@@ -21,6 +21,13 @@ export function framingOf(method: string, status: number, fields: FieldLines): R
   return lengths.size === 1 && /^\d{1,15}$/.test(length) ? { kind: 'length', bytes: Number(length) } : undefined;
 }
 
+/** Bytes of the field lines of a head with their line ends, each taken as `Name: value`: what `maxHeaderBytes` counts. */
+export function fieldLineBytes(fields: FieldLines): number {
+  let bytes = 0;
+  for (const [name, value] of fields) bytes += name.length + value.length + 4;
+  return bytes;
+}
+
 /** Name and value pairs as a parser gives them, flat; `undefined` when one of them could not be sent on. */
 export function fieldLinesOf(raw: readonly (string | Buffer)[]): FieldLines | undefined {
   const lines: FieldLine[] = [];

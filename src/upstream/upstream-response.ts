@@ -1,8 +1,9 @@
-import type { UpstreamBody, UpstreamCall, UpstreamResponse } from '../cache/ports.ts';
+import { UpstreamBodyError, type UpstreamBody, type UpstreamCall, type UpstreamResponse } from '../cache/ports.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import type { BodyQueue } from './body-queue.ts';
 import { codingsOf, decodedFields, decodeStream, weakened } from './decode.ts';
+import type { OnUpstreamLimit } from './failure.ts';
 import { isText, type Redactor } from './redact.ts';
 import type { ResponseFraming } from './response-head.ts';
 
@@ -22,6 +23,7 @@ export interface ReceivedBody {
   readonly maxBytes: number;
   /** Ends the total timeout: the body is passed on as it comes. */
   readonly streamed: () => void;
+  readonly onLimit: OnUpstreamLimit;
 }
 
 /** What the port promises: decoded, secrets taken out, hop-by-hop lines gone. */
@@ -36,7 +38,7 @@ export function upstreamResponse(head: ReceivedHead, body: ReceivedBody): Upstre
     let chain: AsyncIterable<Buffer> = body.queue.read();
     if (decoded) chain = decodeStream(chain, codings, body.maxBytes);
     if (redact) chain = body.redactor.stream(chain);
-    return releasing(chain, body.queue);
+    return releasing(chain, body);
   };
   const framed = framing.kind !== 'close';
   const length = lengthOf(framing, decoded);
@@ -80,9 +82,15 @@ function lengthOf(framing: ResponseFraming, decoded: boolean): number | undefine
 }
 
 /** However reading ends, the connection is let go at once, even where a layer between still waits for it. */
-async function* releasing(chunks: AsyncIterable<Buffer>, queue: BodyQueue): AsyncGenerator<Buffer, void, void> {
+async function* releasing(
+  chunks: AsyncIterable<Buffer>,
+  { queue, onLimit }: Pick<ReceivedBody, 'queue' | 'onLimit'>,
+): AsyncGenerator<Buffer, void, void> {
   try {
     yield* chunks;
+  } catch (error) {
+    if (error instanceof UpstreamBodyError && error.failure === 'too-large') onLimit('upstreams.maxBodyBytes');
+    throw error;
   } finally {
     queue.cancel();
   }

@@ -45,6 +45,7 @@ export async function startRelayHost({ config, clock, plan }: RelayHostOptions):
     route: cacheOffRoute,
     cacheStatus: 'forecache; fwd=bypass',
     maxBodyBytes: 1024 * 1024,
+    onHead: () => {},
     ...plan,
   });
   const server: Server = createServer((req, res) => {

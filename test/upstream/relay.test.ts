@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 
 import type { UpstreamConfig } from '../../src/core/config.ts';
 import { FakeClock } from '../support/clock.ts';
@@ -17,6 +17,7 @@ import {
   type OriginOptions,
   type OriginScript,
 } from '../support/origin.ts';
+import { cacheOffRoute } from '../support/relay-route.ts';
 import { rawClient, startRelayHost, type RelayHostOptions } from '../support/relay-host.ts';
 import { upstreamConfig } from '../support/upstream-config.ts';
 
@@ -68,7 +69,7 @@ describe('a relayed request', () => {
     expect(names).toEqual(['authorization', 'connection', 'cookie', 'host', 'via', 'x-custom']);
     expect(origin.requests[0]?.field('host')).toBe(`127.0.0.1:${origin.port}`);
     expect(origin.requests[0]?.field('connection')).toBe('keep-alive');
-    expect(host.results).toEqual([{ status: 200, bytesSent: 7, problem: undefined, failure: undefined, aborted: false }]); // prettier-ignore
+    expect(host.results).toEqual([{ status: 200, bytesSent: 7, problem: undefined, failure: undefined, aborted: false, called: true }]); // prettier-ignore
   });
 
   test('tells nothing of where it came from and believes nothing', async () => {
@@ -227,6 +228,10 @@ describe('a relayed answer', () => {
   test('is held up for a slow client in bounded memory and arrives whole', async () => {
     const total = 24 * 1024 * 1024;
     let sent = 0;
+    const warnings: string[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning.name);
+    process.on('warning', onWarning);
+    onTestFinished(() => void process.off('warning', onWarning));
     const { host } = await setUp(
       huge(total, 'content-length', (bytes) => (sent = bytes)),
       {
@@ -248,6 +253,8 @@ describe('a relayed answer', () => {
     expect(client.received.length - client.received.indexOf('\r\n\r\n') - 4).toBe(total);
     await host.ended(1);
     expect(host.results[0]).toMatchObject({ status: 200, bytesSent: total, aborted: false });
+    // Each pause must take its listeners with it.
+    expect(warnings).toEqual([]);
   });
 });
 
@@ -271,15 +278,23 @@ describe('limits', () => {
   });
 
   test('an answer declared past the upstream’s maxBodyBytes is a 502, an endless one is cut off', async () => {
-    const { origin, host } = await setUp(inTurn(answer(200, {}, 'x'.repeat(2001)), huge(1e12, 'chunked')), {
-      maxBodyBytes: 2000,
-    });
+    const { origin, host } = await setUp(
+      inTurn(answer(200, {}, 'x'.repeat(2001)), huge(1e12, 'chunked')),
+      { maxBodyBytes: 2000 },
+      { plan: { route: { ...cacheOffRoute, cache: 'on' } } },
+    );
     const declared = await ask(host.port, last());
     expect([declared.head.slice(0, 12), problemCode(declared.body)]).toEqual(['HTTP/1.1 502', 'upstream-too-large']);
     const endless = await ask(host.port, get());
     expect(endless.body.endsWith(lastChunk)).toBe(false);
     await expect.poll(() => origin.openConnections).toBe(0);
     expect(host.results[1]).toMatchObject({ status: 200, failure: 'too-large', aborted: false });
+  });
+
+  test('an answer on a route with cache: off may be as long as it likes', async () => {
+    const total = 1024 * 1024;
+    const { host } = await setUp(huge(total, 'content-length'), { maxBodyBytes: 2000 });
+    expect((await ask(host.port, last())).body).toHaveLength(total);
   });
 
   test('a head past the upstream’s maxHeaderBytes is a 502', async () => {
@@ -460,7 +475,7 @@ describe('a client that goes', () => {
     await origin.arrived(1);
     client.socket.resetAndDestroy();
     await host.ended(1);
-    expect(host.results[0]).toEqual({ status: 0, bytesSent: 0, problem: undefined, failure: undefined, aborted: true });
+    expect(host.results[0]).toEqual({ status: 0, bytesSent: 0, problem: undefined, failure: undefined, aborted: true, called: true }); // prettier-ignore
     await expect.poll(() => origin.openConnections).toBe(0);
   });
 

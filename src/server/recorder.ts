@@ -1,0 +1,106 @@
+import type { IncomingMessage } from 'node:http';
+
+import type { RelayDecision } from '../cache/handled.ts';
+import type { Clock, FailureKind, Observer, ResponseMeta } from '../cache/ports.ts';
+import type { Problem } from '../core/problem.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import { traceIdOf } from '../core/trace.ts';
+import type { RelayResult } from './relay-port.ts';
+
+/** One request on its way, and what its record will need. */
+export interface Transit {
+  readonly req: IncomingMessage;
+  readonly listener: string;
+  readonly startedMs: number;
+  request: ProxyRequest | undefined;
+  /** Set where the server answers in the place of the relay. */
+  refusal: Problem | undefined;
+  /** Upstream's answer to a relayed request has come, and was told. */
+  answered: boolean;
+}
+
+interface RecorderOptions {
+  readonly observer: Observer;
+  readonly clock: Clock;
+}
+
+/** Tells the observer of each request once, and of each relayed call. */
+export class Recorder {
+  readonly #observer: Observer;
+  readonly #clock: Clock;
+
+  constructor({ observer, clock }: RecorderOptions) {
+    this.#observer = observer;
+    this.#clock = clock;
+  }
+
+  begin(req: IncomingMessage, listener: string): Transit {
+    const startedMs = this.#clock.monotonicMs();
+    return { req, listener, startedMs, request: undefined, refusal: undefined, answered: false };
+  }
+
+  request(transit: Transit, meta: ResponseMeta, sent: { readonly status: number; readonly bytes: number }): void {
+    const fields = transit.request?.fields;
+    this.#observer.request({
+      outcome: meta.outcome,
+      method: transit.req.method ?? '',
+      route: meta.route,
+      upstream: meta.upstream,
+      tier: meta.tier,
+      fwd: meta.fwd,
+      status: sent.status,
+      durationMs: this.#clock.monotonicMs() - transit.startedMs,
+      bytesSent: sent.bytes,
+      problem: meta.problem,
+      url: meta.url,
+      traceId: fields === undefined ? undefined : traceIdOf(fields),
+      listener: transit.listener,
+    });
+  }
+
+  /** A relayed request has its answer's head: the call is told now, since its body may go on for hours. */
+  answered(transit: Transit, relay: RelayDecision, status: number): void {
+    transit.answered = true;
+    this.#call(transit, relay, { status, failure: undefined });
+  }
+
+  relayed(transit: Transit, relay: RelayDecision, result: RelayResult): void {
+    if (result.called && !transit.answered) {
+      this.#call(transit, relay, { status: undefined, failure: result.failure ?? 'aborted' });
+    }
+    const { refusal } = transit;
+    const problem = refusal?.code ?? result.problem;
+    if (problem === 'content-too-large') this.#observer.limit('server.limits.maxBodyBytes');
+    const meta: ResponseMeta = {
+      outcome: refusal === undefined ? outcomeOf(result) : 'rejected',
+      route: relay.route.name,
+      upstream: relay.route.upstream,
+      tier: undefined,
+      fwd: relay.fwd,
+      problem,
+      url: relay.url,
+    };
+    this.request(transit, meta, { status: refusal?.status ?? result.status, bytes: result.bytesSent });
+  }
+
+  #call(
+    transit: Transit,
+    relay: RelayDecision,
+    result: { readonly status: number | undefined; readonly failure: FailureKind | undefined },
+  ): void {
+    this.#observer.upstreamCall({
+      upstream: relay.route.upstream,
+      route: relay.route.name,
+      purpose: 'interactive',
+      ...result,
+      durationMs: this.#clock.monotonicMs() - transit.startedMs,
+    });
+  }
+}
+
+function outcomeOf(result: RelayResult): ResponseMeta['outcome'] {
+  if (result.aborted) return 'aborted';
+  if (result.problem !== undefined) return result.status < 500 ? 'rejected' : 'error';
+  // Upstream broke off its answer. A switched connection may end as it likes.
+  return result.failure === undefined || result.status === 101 ? 'relayed' : 'error';
+}

@@ -1,0 +1,90 @@
+import type { IncomingMessage } from 'node:http';
+
+import { UpstreamBodyError } from '../cache/ports.ts';
+import type { UpstreamConfig } from '../core/config.ts';
+import { withoutFields, type FieldLines } from '../core/fields.ts';
+import { endToEnd } from '../core/hop-by-hop.ts';
+import type { Route } from '../core/route.ts';
+import { codingsOf, decodedFields, decodeStream } from './decode.ts';
+import { describe, pastLimit, type NamedFailure } from './failure.ts';
+import { locationOnProxy } from './location.ts';
+import { isText, type Redactor } from './redact.ts';
+import { viaMember } from './request-fields.ts';
+import { fieldLineBytes, fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
+
+/** What decides how an answer is passed on. */
+export interface AnswerRules {
+  readonly method: string;
+  readonly config: UpstreamConfig;
+  readonly redactor: Redactor;
+  readonly plan: { readonly route: Route; readonly cacheStatus: string };
+}
+
+/** The head of upstream's answer, as it came. */
+export interface AnswerHead {
+  readonly kind: 'head';
+  readonly status: number;
+  readonly fields: FieldLines;
+  readonly framing: ResponseFraming;
+}
+
+/** On `cache: off` routes answers may be endless: they are carried in bounded memory, and are what these routes are for. */
+export function maxAnswerBytes({ plan, config }: Pick<AnswerRules, 'plan' | 'config'>): number {
+  return plan.route.cache === 'off' ? Number.POSITIVE_INFINITY : config.maxBodyBytes;
+}
+
+/** The head, or why it cannot be passed on. */
+export function readAnswerHead(answer: IncomingMessage, rules: AnswerRules): AnswerHead | NamedFailure {
+  const status = answer.statusCode ?? 0;
+  const fields = fieldLinesOf(answer.rawHeaders);
+  const framing = fields === undefined ? undefined : framingOf(rules.method, status, fields);
+  if (fields === undefined || framing === undefined || status < 200) return describe('malformed');
+  if (fieldLineBytes(fields) > rules.config.maxHeaderBytes) return pastLimit('maxHeaderBytes');
+  if (framing.kind === 'length' && framing.bytes > maxAnswerBytes(rules)) return pastLimit('maxBodyBytes');
+  return { kind: 'head', status, fields, framing };
+}
+
+/** What goes to the client. */
+export interface PassedAnswer {
+  readonly fields: FieldLines;
+  /** Throws {@link UpstreamBodyError} past a limit or where the coding is malformed. */
+  readonly chunks: AsyncIterable<Buffer>;
+}
+
+/** Errors and redirects of an upstream with credentials are decoded where needed, since they like to quote them. */
+export function passedAnswer(
+  answer: IncomingMessage,
+  head: AnswerHead,
+  rules: AnswerRules & { readonly onChunk: () => void },
+): PassedAnswer {
+  const { config, redactor } = rules;
+  const { status } = head;
+  const limited = within(maxAnswerBytes(rules), answer, rules.onChunk);
+  const codings = redactor.active && status >= 300 && status !== 304 ? (codingsOf(head.fields) ?? []) : [];
+  const fields = codings.length > 0 ? decodedFields(head.fields) : head.fields;
+  const chunks = codings.length > 0 ? decodeStream(limited, codings, config.maxBodyBytes) : limited;
+  return {
+    fields: sentFields(status, fields, rules),
+    chunks: redactor.active && isText(fields) ? redactor.stream(chunks) : chunks,
+  };
+}
+
+function sentFields(status: number, received: FieldLines, { config, redactor, plan }: AnswerRules): FieldLines {
+  const clean = locationOnProxy(redactor.fields(endToEnd(received)), config, plan.route);
+  const fields = status === 204 ? withoutFields(clean, new Set(['content-length'])) : clean;
+  return [...fields, ['via', viaMember], ['cache-status', plan.cacheStatus]];
+}
+
+async function* within(
+  maxBytes: number,
+  answer: AsyncIterable<Buffer>,
+  onChunk: () => void,
+): AsyncGenerator<Buffer, void, void> {
+  let bytes = 0;
+  for await (const chunk of answer) {
+    onChunk();
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new UpstreamBodyError('too-large', 'the body is larger than allowed');
+    yield chunk;
+  }
+}
