@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+
+import { callsWith, startMission, startStillMission } from '../support/mission.ts';
+
+describe('warming the built program', () => {
+  it('by locations runs the configured jobs for them: fetched first, then reused, then hits', async () => {
+    const { call, get, weather, events } = await startMission();
+    const today = new Date().toISOString().slice(0, 10);
+    const locations = ['Tokyo', 'lima'];
+    const first = await call('/api/warm', { locations });
+    expect(first).toMatchObject({ status: 200, body: { fetched: 4, reused: 0, failed: 0 } });
+    expect(first.body['items']).toEqual(
+      expect.arrayContaining([
+        { route: 'weather-forecast', url: expect.stringContaining('location=tokyo'), result: 'fetched', status: 200 },
+        {
+          route: 'event-search',
+          url: expect.stringContaining(`location=lima&start=${today}`),
+          result: 'fetched',
+          status: 200,
+        },
+      ]),
+    );
+    const calls = (): number => callsWith(weather, 'tokyo') + callsWith(events, 'tokyo');
+    expect(calls()).toBe(2);
+    expect((await get('/weather/forecast?location=tokyo')).cacheStatus).toContain('; hit;');
+    expect(await call('/api/warm', { locations })).toMatchObject({ body: { fetched: 0, reused: 4, failed: 0 } });
+    expect(calls()).toBe(2);
+  });
+
+  it('by route fetches what is listed, reports what fails and lets nothing else fail with it', async () => {
+    const { call, get, weather } = await startMission();
+    const route = 'weather-historical';
+    const request = (location: string): object => ({ location, date: '2026-11-01' });
+    const wanted = { route, with: [request('lima'), request('tokyo'), { location: 'lima' }, request('42')] };
+    const report = await call('/api/warm', wanted);
+    expect(report).toMatchObject({ status: 200, body: { fetched: 2, reused: 0, failed: 2 } });
+    expect(report.body['items']).toMatchObject([
+      { result: 'fetched', status: 200 },
+      { result: 'fetched', status: 200 },
+      // Refused like a request, without a call.
+      { result: 'failed', detail: expect.stringContaining('date') },
+      // The API knows no place of that name.
+      { result: 'failed', status: 400 },
+    ]);
+    for (const location of ['lima', 'TOKYO']) {
+      const { cacheStatus } = await get(`/weather/historical?date=2026-11-01&location=${location}`);
+      expect(cacheStatus).toContain('; hit;');
+    }
+    expect(callsWith(weather, '/v1/historical')).toBe(3);
+
+    weather.setFault({ down: true });
+    expect(await call('/api/warm', { route, with: [request('berlin')] })).toMatchObject({
+      status: 200,
+      body: { fetched: 0, failed: 1, items: [{ result: 'failed', route }] },
+    });
+    expect(await call('/api/warm', { route: 'weather-historic', with: [{}] })).toMatchObject({ status: 400 });
+  });
+});
+
+it('warms the configured locations by itself at the start and at each interval, in moved time', async () => {
+  const { clock, report, get, weather, events } = await startStillMission();
+  const runs = async (): Promise<unknown> => (await report())['warm'];
+  // The first runs are spread over ten seconds.
+  clock.advance(10_000);
+  await expect.poll(runs).toEqual({ runs: 2, fetched: 6, reused: 0, failed: 0 });
+  for (const place of ['berlin', 'paris', 'new york']) {
+    const { cacheStatus } = await get(`/weather/forecast?location=${encodeURIComponent(place)}`);
+    expect(cacheStatus).toContain('; hit;');
+  }
+  expect(callsWith(events, 'location=berlin&start=2020-01-06')).toBe(1);
+  expect(callsWith(events, 'end=2020-01-13')).toBe(3);
+  const calls = weather.calls();
+
+  // Half an hour later the events are due again (jitter included), the forecasts are not.
+  clock.advance(45 * 60_000);
+  await expect.poll(runs).toMatchObject({ runs: 3, fetched: 9 });
+  expect(weather.calls()).toBe(calls);
+});
