@@ -2,6 +2,11 @@ import { describe, expect, it } from 'vitest';
 
 import { callsWith, startMission, startStillMission } from '../support/mission.ts';
 
+/** Parameters of one request for the past. */
+function pastOf(location: string): object {
+  return { location, date: '2026-11-01' };
+}
+
 describe('warming the built program', () => {
   it('by locations runs the configured jobs for them: fetched first, then reused, then hits', async () => {
     const { call, get, weather, events } = await startMission();
@@ -30,8 +35,7 @@ describe('warming the built program', () => {
   it('by route fetches what is listed, reports what fails and lets nothing else fail with it', async () => {
     const { call, get, weather } = await startMission();
     const route = 'weather-historical';
-    const request = (location: string): object => ({ location, date: '2026-11-01' });
-    const wanted = { route, with: [request('lima'), request('tokyo'), { location: 'lima' }, request('42')] };
+    const wanted = { route, with: [pastOf('lima'), pastOf('tokyo'), { location: 'lima' }, pastOf('42')] };
     const report = await call('/api/warm', wanted);
     expect(report).toMatchObject({ status: 200, body: { fetched: 2, reused: 0, failed: 2 } });
     expect(report.body['items']).toMatchObject([
@@ -49,7 +53,7 @@ describe('warming the built program', () => {
     expect(callsWith(weather, '/v1/historical')).toBe(3);
 
     weather.setFault({ down: true });
-    expect(await call('/api/warm', { route, with: [request('berlin')] })).toMatchObject({
+    expect(await call('/api/warm', { route, with: [pastOf('berlin')] })).toMatchObject({
       status: 200,
       body: { fetched: 0, failed: 1, items: [{ result: 'failed', route }] },
     });
