@@ -166,6 +166,7 @@ function buildAdmin(config: Config, parts: Parts, state: () => State): AdminServ
     clock: deps.clock,
     log: parts.log,
     version,
+    onLimit: (option) => deps.observer.limit(option),
     services: {
       purge: (command) => purger.purge(command),
       warm: (request) => warmer.run(request),

@@ -14,6 +14,8 @@ export interface AdminServerOptions {
   readonly log: { readonly error: (fields: Readonly<Record<string, unknown>>, message: string) => void };
   /** Of the program, for the OpenAPI document. */
   readonly version: string;
+  /** Hears the option of a limit that a call hit. */
+  readonly onLimit?: (option: string) => void;
 }
 
 export interface AdminServer extends AsyncDisposable {
@@ -65,9 +67,10 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
 }
 
 function createRouter(options: AdminServerOptions): (request: IncomingMessage) => Promise<Reply> {
-  const { services } = options;
-  const guard = createGuard(options.config);
-  const byPath = Map.groupBy(endpointsOf(options), (endpoint) => endpoint.path);
+  const { services, config, onLimit } = options;
+  const guard = createGuard(config);
+  const body = { maxBodyBytes: config.maxBodyBytes, onTooLarge: () => onLimit?.('admin.maxBodyBytes') };
+  const byPath = Map.groupBy(endpointsOf({ ...options, body }), (endpoint) => endpoint.path);
   return async (request) => {
     const malformed = malformedHead(request);
     if (malformed !== undefined) return problemReply(malformed);

@@ -6,7 +6,7 @@ import { dashboardCss } from './dashboard-css.ts';
 import { dashboardHtml } from './dashboard-html.ts';
 import { dashboardJs } from './dashboard-js.ts';
 import { openApiDocument } from './openapi.ts';
-import { readJsonObject, type JsonObject } from './read-body.ts';
+import { readJsonObject, type BodyLimit, type JsonObject } from './read-body.ts';
 import { readExplain } from './read-explain.ts';
 import { readListFilter } from './read-list.ts';
 import { readPurge } from './read-purge.ts';
@@ -30,6 +30,7 @@ export interface EndpointParts {
   readonly services: AdminServices;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly version: string;
+  readonly body: BodyLimit;
 }
 
 /** All calls of the admin listener, except the PURGE method, which goes to any path. */
@@ -52,7 +53,7 @@ function healthEndpoints({ services }: EndpointParts): readonly Endpoint[] {
   ];
 }
 
-function apiEndpoints({ services, clock }: EndpointParts): readonly Endpoint[] {
+function apiEndpoints({ services, clock, body }: EndpointParts): readonly Endpoint[] {
   const common = { access: 'guarded', needsStart: true } as const;
   return [
     {
@@ -60,19 +61,21 @@ function apiEndpoints({ services, clock }: EndpointParts): readonly Endpoint[] {
       method: 'POST',
       path: '/api/purge',
       handle: (request) =>
-        withBody(request, readPurge, (command) => answerPurge(services, { ...command, source: 'api' })),
+        withBody(request, body, readPurge, (command) => answerPurge(services, { ...command, source: 'api' })),
     },
     {
       ...common,
       method: 'POST',
       path: '/api/warm',
-      handle: (request) => withBody(request, readWarm, async (wanted) => resultReply(await services.warm(wanted))),
+      handle: (request) =>
+        withBody(request, body, readWarm, async (wanted) => resultReply(await services.warm(wanted))),
     },
     {
       ...common,
       method: 'POST',
       path: '/api/explain',
-      handle: (request) => withBody(request, readExplain, async (asked) => resultReply(await services.explain(asked))),
+      handle: (request) =>
+        withBody(request, body, readExplain, async (asked) => resultReply(await services.explain(asked))),
     },
     {
       ...common,
@@ -92,7 +95,7 @@ function apiEndpoints({ services, clock }: EndpointParts): readonly Endpoint[] {
   ];
 }
 
-function metricsEndpoints({ services }: EndpointParts): readonly Endpoint[] {
+function metricsEndpoints({ services, body }: EndpointParts): readonly Endpoint[] {
   const common = { access: 'guarded', needsStart: false } as const;
   return [
     {
@@ -106,7 +109,7 @@ function metricsEndpoints({ services }: EndpointParts): readonly Endpoint[] {
       method: 'POST',
       path: '/api/metrics/cache/reset',
       handle: (request) =>
-        withBody(request, readNothing, async () => {
+        withBody(request, body, readNothing, async () => {
           await services.resetMetrics();
           return jsonReply(200, await services.metricsReport());
         }),
@@ -146,10 +149,11 @@ export async function answerPurge(services: AdminServices, command: PurgeCommand
 
 async function withBody<T>(
   request: IncomingMessage,
+  limit: BodyLimit,
   read: (body: JsonObject) => Result<T>,
   answer: (value: T) => Promise<Reply>,
 ): Promise<Reply> {
-  const body = await readJsonObject(request);
+  const body = await readJsonObject(request, limit);
   if (!body.ok) return problemReply(body.error);
   const value = read(body.value);
   return value.ok ? answer(value.value) : problemReply(value.error);

@@ -2,8 +2,12 @@ import type { IncomingMessage } from 'node:http';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import { maxDroppedBytes } from './reply.ts';
 
-/** Request content at most. */
-const maxBodyBytes = 64 * 1024;
+/** How much may be read. */
+export interface BodyLimit {
+  readonly maxBodyBytes: number;
+  /** Hears of content that is larger. */
+  readonly onTooLarge: () => void;
+}
 
 /** What a JSON body holds, by member name; a body that is absent is an object without members. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -12,32 +16,27 @@ export type JsonObject = Readonly<Record<string, unknown>>;
  * Reads a body that must be one JSON object in `application/json`, which no form of another site can send. Refused
  * with 400, 413 or 415. Rejects only where the client goes.
  */
-export async function readJsonObject(request: IncomingMessage): Promise<Result<JsonObject>> {
+export async function readJsonObject(request: IncomingMessage, limit: BodyLimit): Promise<Result<JsonObject>> {
   if (!hasContent(request)) return ok({});
-  const refusal = refusedByHead(request);
-  if (refusal !== undefined) return refused(refusal);
-  const bytes = await readBytes(request);
-  return bytes === undefined ? refused(tooLarge) : parseObject(bytes);
+  if (!isJson(request)) return refused(notJson);
+  const bytes = await readBytes(request, limit.maxBodyBytes);
+  if (bytes !== undefined) return parseObject(bytes);
+  limit.onTooLarge();
+  return refused(tooLarge(limit.maxBodyBytes));
 }
 
 function hasContent({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-function refusedByHead({ headers }: IncomingMessage): Problem | undefined {
-  const type = headers['content-type'] ?? '';
-  if (!/^application\/json *(?:;|$)/i.test(type) || headers['content-encoding'] !== undefined) {
-    return {
-      status: 415,
-      code: 'content-not-json',
-      title: 'Content is not JSON',
-      detail: 'Content must be application/json without a content coding.',
-    };
-  }
-  return Number(headers['content-length'] ?? 0) > maxDroppedBytes ? tooLarge : undefined;
+function isJson({ headers }: IncomingMessage): boolean {
+  return (
+    /^application\/json *(?:;|$)/i.test(headers['content-type'] ?? '') && headers['content-encoding'] === undefined
+  );
 }
 
-async function readBytes(request: IncomingMessage): Promise<Buffer | undefined> {
+async function readBytes(request: IncomingMessage, maxBodyBytes: number): Promise<Buffer | undefined> {
+  if (Number(request.headers['content-length'] ?? 0) > maxDroppedBytes) return undefined;
   const chunks: Buffer[] = [];
   let length = 0;
   // Left at the limit the iterator would destroy the socket, and with it the answer.
@@ -75,10 +74,19 @@ export function invalidBody(detail: string, member?: string): Problem {
   };
 }
 
-const tooLarge: Problem = {
-  status: 413,
-  code: 'content-too-large',
-  title: 'Content is too large',
-  detail: `Content may have ${maxBodyBytes} bytes at most.`,
-  extra: { limit: maxBodyBytes },
+const notJson: Problem = {
+  status: 415,
+  code: 'content-not-json',
+  title: 'Content is not JSON',
+  detail: 'Content must be application/json without a content coding.',
 };
+
+function tooLarge(maxBodyBytes: number): Problem {
+  return {
+    status: 413,
+    code: 'content-too-large',
+    title: 'Content is too large',
+    detail: `Content may have ${maxBodyBytes} bytes at most.`,
+    extra: { limit: maxBodyBytes },
+  };
+}

@@ -1,6 +1,6 @@
 import { classifyRequest } from '../core/classify-request.ts';
 import { formatCacheStatus } from '../core/cache-status.ts';
-import { deriveKey, rawTarget } from '../core/key.ts';
+import { deriveKey, isCutKey, rawTarget } from '../core/key.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -56,6 +56,7 @@ export class Exchange {
     }
     const keyed = deriveKey(match, request, this.#deps.sha256);
     if (!keyed.ok) return refusal(request, keyed.error, match);
+    if (isCutKey(keyed.value.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
     const ask: Ask = { route, keyed: keyed.value, requestFields: request.fields, head: classified.head };
     const response = this.#lookUp(ask);
     return response instanceof Promise ? response.then(asHandled) : asHandled(response);

@@ -115,7 +115,7 @@ async function take(
       return { kind: 'failed', failure: collected.failure, detail: collected.detail };
     case 'overflow':
       deps.observer.storage(route.name, 'too-large');
-      deps.observer.limit('maxStoredBytes');
+      deps.observer.limit('routes.maxStoredBytes');
       return stream(answer, { fields, chunks: collected.chunks, reason: 'too-large' });
     case 'complete':
       break;

@@ -60,7 +60,7 @@ function pathOfListener(name: string): readonly string[] {
 export function compileAdmin(compilation: Compilation): AdminConfig | undefined {
   const { issues, input } = compilation;
   if (!issues.isClean(['admin'])) return undefined;
-  const { listen, token } = input.admin;
+  const { listen, token, maxBodyBytes } = input.admin;
   if (token !== '' && !/^[A-Za-z0-9._~+/-]+=*$/.test(token)) {
     issues.add(['admin', 'token'], 'a bearer token is letters, digits and -._~+/, with = at its end alone (RFC 6750)');
   }
@@ -68,7 +68,7 @@ export function compileAdmin(compilation: Compilation): AdminConfig | undefined 
     const message = `a token is needed where the admin listener is not on loopback (it listens on ${listen.host}); set it, or listen on 127.0.0.1`;
     issues.add(['admin', 'token'], message);
   }
-  return { ...listen, token: token === '' ? undefined : token };
+  return { ...listen, token: token === '' ? undefined : token, maxBodyBytes };
 }
 
 /** `undefined` where the section has issues. */

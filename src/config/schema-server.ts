@@ -91,6 +91,11 @@ export const adminSchema = map({
     'Bearer token that admin calls must carry; empty: none. Needed when the listener is not on loopback.',
     '',
   ),
+  maxBodyBytes: option(
+    size({ min: 1024, max: 2 ** 20 }),
+    'Bytes of the content of an admin call; past it 413.',
+    '64KiB',
+  ),
 });
 
 /** What the program says of itself. */

@@ -52,10 +52,14 @@ const upstream = map({
     'Connections open at once; further calls wait. Keep it small for APIs that limit calls under way.',
     '64',
   ),
-  maxHeaderBytes: option(size({ min: 1024, max: 2 ** 20 }), 'Bytes of a response head; past it 502.', '16KiB'),
+  maxHeaderBytes: option(
+    size({ min: 1024, max: 2 ** 20 }),
+    'Bytes of the field lines of a response; past it 502.',
+    '16KiB',
+  ),
   maxBodyBytes: option(
     size({ min: 1024, max: 2 ** 40 }),
-    'Bytes of a response body, as sent and decoded; past it the answer is cut off, streamed or not.',
+    'Bytes of a response body, as sent and decoded; past it the answer is cut off, streamed or not. Relayed answers of `cache: off` routes are not limited.',
     '256MiB',
   ),
   acceptEncoding: option(

@@ -60,6 +60,8 @@ export interface ServerTimeouts {
 export interface AdminConfig extends ListenAddress {
   /** Bearer token; `undefined` only where the listener is on loopback. */
   readonly token: string | undefined;
+  /** Request content at most. */
+  readonly maxBodyBytes: number;
 }
 
 export interface LogConfig {
@@ -84,9 +86,9 @@ export interface UpstreamConfig {
   /** From the start of the call to the end of a body that is to be stored (`timeout` of the contract is head and body alike). */
   readonly totalTimeoutMs: number;
   readonly maxConnections: number;
-  /** Response head at most. */
+  /** Field lines of a response with their line ends, at most. */
   readonly maxHeaderBytes: number;
-  /** A body past this is cut off, streamed or not. */
+  /** A body past this is cut off, streamed or not; on `cache: off` routes there is no such limit. */
   readonly maxBodyBytes: number;
   /** Content coding asked for on ruled routes. */
   readonly acceptEncoding: 'gzip' | 'identity';

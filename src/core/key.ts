@@ -92,6 +92,11 @@ function bounded(key: string, maxBytes: number, sha256: Sha256Fn): string {
   return `${key.slice(0, maxBytes - DIGEST_LENGTH)}#${sha256(key)}`;
 }
 
+/** True for a key that was cut because it was longer than the route's `maxKeyBytes`. No whole key holds a `#`. */
+export function isCutKey(key: string, maxBytes: number): boolean {
+  return key.length === maxBytes && key.charAt(maxBytes - DIGEST_LENGTH) === '#';
+}
+
 /**
  * Path and query upstream of a request that is relayed, never stored: the groups of `forward` put in raw, the query
  * byte for byte but for the parameters that may not leave. Normalising is for what is keyed. Refused with a 400

@@ -26,7 +26,7 @@ export interface MemoryStoreOptions {
   readonly routeLimits: ReadonlyMap<string, number>;
   readonly purgeLog: TrackedPurgeLog;
   readonly clock: Clock;
-  /** Hears `maxKeys` for each response evicted by its route's limit, `store.memory.maxBytes` for each refused as too large. */
+  /** Hears `routes.maxKeys` for each response evicted by its route's limit, `store.memory.maxBytes` for each refused as too large. */
   readonly observer?: Pick<Observer, 'limit'>;
 }
 

@@ -99,7 +99,7 @@ export class MemoryTable {
       const victim = this.#order.routeVictim(route, limit);
       if (victim === undefined) break;
       this.drop(victim, 'route-limit');
-      this.#options.observer?.limit('maxKeys');
+      this.#options.observer?.limit('routes.maxKeys');
     }
   }
 }

@@ -379,7 +379,7 @@ describe('the listener', () => {
     const { createAdminServer } = await import('../../src/admin/admin-server.ts');
     const { clock } = await startAdmin();
     const second = createAdminServer({
-      config: { host: '127.0.0.1', port, token: undefined },
+      config: { host: '127.0.0.1', port, token: undefined, maxBodyBytes: 64 * 1024 },
       services: Object.create(null),
       clock,
       log: { error: () => undefined },

@@ -51,9 +51,16 @@ function mismatches(schemaName: string, value: Json): readonly string[] {
   ];
 }
 
+const parts = {
+  services: Object.create(null),
+  clock: { nowMs: () => 0 },
+  version: '1',
+  body: { maxBodyBytes: 1, onTooLarge: () => {} },
+};
+
 describe('the OpenAPI document', () => {
   it('describes exactly the calls that there are', () => {
-    const endpoints = endpointsOf({ services: Object.create(null), clock: { nowMs: () => 0 }, version: '1' });
+    const endpoints = endpointsOf(parts);
     const there = endpoints.map(({ method, path }) => `${method} ${path}`).toSorted();
     expect(
       operations()
@@ -66,7 +73,7 @@ describe('the OpenAPI document', () => {
   });
 
   it('says which calls need no token', () => {
-    const endpoints = endpointsOf({ services: Object.create(null), clock: { nowMs: () => 0 }, version: '1' });
+    const endpoints = endpointsOf(parts);
     const open = endpoints.filter(({ access }) => access === 'anyone').map(({ method, path }) => `${method} ${path}`);
     const described = operations().filter(([, operation]) => JSON.stringify(operation['security']) === '[]');
     expect(described.map(([name]) => name).toSorted()).toEqual(open.toSorted());

@@ -24,7 +24,7 @@ describe('the configuration of the contract', () => {
     const config = configOf(contractFile);
     expect(config.file).toBe('/etc/f.yaml');
     expect(config.server.listeners).toEqual([{ name: 'default', host: '127.0.0.1', port: 8080 }]);
-    expect(config.admin).toEqual({ host: '127.0.0.1', port: 9090, token: undefined });
+    expect(config.admin).toEqual({ host: '127.0.0.1', port: 9090, token: undefined, maxBodyBytes: 65_536 });
     expect(config.store.memory.maxBytes).toBe(268_435_456);
     expect(config.routes.map((route) => route.name)).toEqual([
       'weather-forecast',
@@ -117,7 +117,7 @@ describe('the configuration of the contract', () => {
       EVENTS_API_KEY: 'k#1&',
     });
     expect(config.server.listeners[0]).toEqual({ name: 'default', host: '::1', port: 0 });
-    expect(config.admin).toEqual({ host: '0.0.0.0', port: 9090, token: 'tok-en_1' });
+    expect(config.admin).toEqual({ host: '0.0.0.0', port: 9090, token: 'tok-en_1', maxBodyBytes: 65_536 });
     expect(config.upstreams.get('weather')?.origin).toBe('https://weather.test');
     expect(config.upstreams.get('events')?.credentials.query).toEqual(new Map([['apikey', 'k#1&']]));
   });

@@ -173,7 +173,7 @@ describe('eviction', () => {
     expect(store.list({ route: 'flooded', limit: 1000 })).toHaveLength(50);
     expect(store.stats()).toMatchObject({ evictedRouteLimit: 450, evictedCapacity: 0 });
     expect(limits).toHaveLength(450);
-    expect(new Set(limits)).toEqual(new Set(['maxKeys']));
+    expect(new Set(limits)).toEqual(new Set(['routes.maxKeys']));
   });
 
   test('a route at its limit keeps what is in use when a scan comes', () => {

@@ -90,7 +90,7 @@ export async function startAdmin(
     ...options.services,
   };
   const server = createAdminServer({
-    config: { host: options.host ?? '127.0.0.1', port: 0, token: options.token },
+    config: { host: options.host ?? '127.0.0.1', port: 0, token: options.token, maxBodyBytes: 64 * 1024 },
     services,
     clock,
     log: { error: (fields) => errors.push(fields) },

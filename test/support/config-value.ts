@@ -25,7 +25,7 @@ export function configWith(counts: {
       drainDelayMs: 0,
       graceMs: 0,
     },
-    admin: { host: '127.0.0.1', port: 0, token: undefined },
+    admin: { host: '127.0.0.1', port: 0, token: undefined, maxBodyBytes: 1 },
     log: { level: 'silent', requests: false },
     store: { memory: { maxBytes: 1 } },
     upstreams: new Map(
