@@ -35,14 +35,18 @@ type PassReason =
   | 'not-understood'
   | 'no-freshness'
   | 'no-cache'
-  | 'stale-on-arrival';
+  | 'stale-on-arrival'
+  | 'request-error';
 
 export type StorageDecision =
   | {
       readonly kind: 'store';
       readonly freshness: Freshness;
       readonly initialAgeMs: number;
-      /** Lower-cased, sorted; always empty on ruled routes, where only keyed fields go upstream. */
+      /**
+       * Lower-cased, sorted; always empty on ruled routes, where only keyed fields go upstream. For an error that may be
+       * the request's own fault all fields that went upstream unkeyed are among them, whatever upstream's Vary says.
+       */
       readonly vary: readonly string[];
       /** What is stored and replayed; a Date is added where upstream sent none (RFC 9110 §6.6.1). */
       readonly fields: FieldLines;
@@ -62,6 +66,12 @@ function isConditionBound(status: number): boolean {
 
 /** Status codes that may be stored without explicit freshness (RFC 9110 §15.1), those bound to conditions left out. */
 const heuristicallyCacheable: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]);
+
+/**
+ * Errors that speak of the path, the method or the origin. Any other may be the answer to a field that only this client
+ * sent, oversize or odd, and that is not in the key: stored as it is it would be everybody's ("CPDoS").
+ */
+const errorsOfResource: ReadonlySet<number> = new Set([404, 405, 410, 414, 451, 501]);
 
 /** Final status codes whose meaning for caching is known here, for must-understand (RFC 9111 §5.2.2.3). */
 const understood: ReadonlySet<number> = new Set(
@@ -87,15 +97,26 @@ export function decideStorage(input: StorageInput): StorageDecision {
   const lastModified = validLastModified(fields, input.responseTimeMs);
   const useless = uselessBecause(input, directives, freshness, etag !== undefined || lastModified !== undefined);
   if (useless !== undefined) return { kind: 'pass', reason: useless };
+  const selecting = selectingFields(input, vary);
+  if (selecting === undefined) return { kind: 'pass', reason: 'request-error' };
   return {
     kind: 'store',
     freshness,
     initialAgeMs: initialAgeMs(input),
-    vary: route.policy.upstreamCacheControl === 'honour' ? vary : [],
+    vary: selecting,
     fields: fieldsToStore(input),
     etag,
     lastModified,
   };
+}
+
+/** The fields that must be the same in a request that gets this response; `undefined` where nobody can name them. */
+function selectingFields(input: StorageInput, vary: readonly string[]): readonly string[] | undefined {
+  const { route, status } = input;
+  if (route.policy.upstreamCacheControl !== 'honour') return [];
+  if (status < 400 || errorsOfResource.has(status)) return vary;
+  if (route.forwardHeaders.includes('*')) return undefined;
+  return [...new Set([...vary, ...route.forwardHeaders])].toSorted();
 }
 
 /** On ruled routes only what the rule gives a lifetime is stored: an error never, unless `statusTtl` names it. */

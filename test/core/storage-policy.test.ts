@@ -30,6 +30,31 @@ function verdict(lines: readonly string[], given: Case = {}): string {
 
 const cap = (policy: Partial<CachePolicy> = {}): Route => routeOf({ upstreamCacheControl: 'cap', ...policy });
 
+describe('an error that upstream says may be kept', () => {
+  const lines = [FRESH, DATE, 'Vary: Origin'];
+  const route = honourRoute({}, { forwardHeaders: ['user-agent', 'accept'] });
+
+  it.each([400, 401, 403, 406, 413, 415, 417, 421, 422, 431, 499, 500, 502])(
+    '%i varies by every field that went upstream unkeyed',
+    (status) => {
+      expect(decide(lines, { route, status })).toMatchObject({ vary: ['accept', 'origin', 'user-agent'] });
+    },
+  );
+
+  it('is not stored where any field may have gone upstream', () => {
+    const all = honourRoute({}, { forwardHeaders: ['*'] });
+    expect(verdict(lines, { route: all, status: 400 })).toBe('request-error');
+    expect(verdict(lines, { route: all, status: 404 })).toBe('store');
+  });
+
+  it.each([200, 301, 404, 405, 410, 414, 451, 501])(
+    '%i varies as upstream says, no field being its cause',
+    (status) => {
+      expect(decide(lines, { route, status })).toMatchObject({ vary: ['origin'] });
+    },
+  );
+});
+
 describe('what is stored on honour routes (RFC 9111 §3)', () => {
   it.each<[string, readonly string[], string]>([
     ['explicit freshness', [FRESH, DATE], 'store'],
