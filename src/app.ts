@@ -113,7 +113,7 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
   );
   const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
   const onLimit = (option: string): void => observer.limit(option);
-  const purgeLog = createLocalPurgeLog({ clock, instanceId: randomUUID() });
+  const purgeLog = createLocalPurgeLog({ clock, instanceId: randomUUID(), positionMaxAgeMs: positionMaxAgeMs(config) });
   const routeLimits = new Map(config.routes.map((route) => [route.name, route.maxKeys]));
   const store: MemoryStore = stack.use(
     createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock, observer }),
@@ -221,6 +221,12 @@ const BACKGROUND_DEADLINE_MS = 2_000;
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms));
+}
+
+/** No fetch that ends in a stored response takes longer than its upstream's total timeout; twice that is never too early. */
+function positionMaxAgeMs(config: Config): number {
+  const longestMs = Math.max(...[...config.upstreams.values()].map((upstream) => upstream.totalTimeoutMs));
+  return Math.max(15 * 60_000, 2 * longestMs);
 }
 
 /** A bug's own words and where it happened; the log masks what is secret. */
