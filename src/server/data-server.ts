@@ -85,7 +85,8 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   });
   // Fields are counted in read-request.ts; the parser's own limit drops what is beyond it without a word.
   server.maxHeadersCount = 0;
-  server.maxRequestsPerSocket = limits.maxRequestsPerConnection;
+  // Requests are counted in request-handler.ts; `node:http` would hold a connection open behind pipelined ones too many.
+  server.maxRequestsPerSocket = 0;
   let open = 0;
   server.on('connection', (socket: Socket) => {
     open += 1;

@@ -11,6 +11,8 @@ import type { RelayResult } from './relay-port.ts';
 export interface Transit {
   readonly req: IncomingMessage;
   readonly listener: string;
+  /** The last request that its connection serves. */
+  readonly last: boolean;
   readonly startedMs: number;
   request: ProxyRequest | undefined;
   /** Set where the server answers in the place of the relay. */
@@ -34,9 +36,9 @@ export class Recorder {
     this.#clock = clock;
   }
 
-  begin(req: IncomingMessage, listener: string): Transit {
+  begin(req: IncomingMessage, listener: string, last: boolean): Transit {
     const startedMs = this.#clock.monotonicMs();
-    return { req, listener, startedMs, request: undefined, refusal: undefined, answered: false };
+    return { req, listener, last, startedMs, request: undefined, refusal: undefined, answered: false };
   }
 
   request(transit: Transit, meta: ResponseMeta, sent: { readonly status: number; readonly bytes: number }): void {

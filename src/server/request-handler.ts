@@ -125,7 +125,7 @@ export class ExchangeHandler {
       socket.end();
       return;
     }
-    const transit = this.#recorder.begin(req, attempt.listener);
+    const transit = this.#recorder.begin(req, attempt.listener, true);
     this.#upgraded.add(socket);
     this.#options.load.requestsInFlight += 1;
     socket.once('close', () => {
@@ -144,16 +144,17 @@ export class ExchangeHandler {
   #begin(req: IncomingMessage, res: ServerResponse, listener: string): Transit | undefined {
     const { config, load, observer } = this.#options;
     if (this.#connections.isEnding(req.socket)) return undefined;
-    // `node:http` closes the connection behind this response.
-    if (this.#connections.owe(req.socket) === config.limits.maxRequestsPerConnection) {
+    const last = this.#connections.owe(req.socket) === config.limits.maxRequestsPerConnection;
+    if (last) {
       observer.limit('server.limits.maxRequestsPerConnection');
+      this.#connections.announceLast(req.socket);
     }
     load.requestsInFlight += 1;
     res.once('close', () => {
       this.#connections.settle(req.socket);
       load.requestsInFlight -= 1;
     });
-    return this.#recorder.begin(req, listener);
+    return this.#recorder.begin(req, listener, last);
   }
 
   #dispatch(transit: Transit, request: ProxyRequest, res: ServerResponse): void {
@@ -185,7 +186,7 @@ export class ExchangeHandler {
 
   #send(transit: Transit, res: ServerResponse, response: ProxyResponse): void {
     // Content that nobody reads (a refused POST) must not hold a kept connection.
-    const close = this.#draining || (transit.request?.hasContent ?? false) || transit.request === undefined;
+    const close = this.#closes(transit) || (transit.request?.hasContent ?? true);
     if (close) this.#connections.announceLast(transit.req.socket);
     let sent: Sent = { bytes: 0, failed: false };
     if (res.closed) {
@@ -207,7 +208,7 @@ export class ExchangeHandler {
   async #relay(transit: Transit, res: ServerResponse, handled: Extract<Handled, { kind: 'relay' }>): Promise<void> {
     const { relay } = handled;
     const { socket } = transit.req;
-    if (this.#draining) res.setHeader('connection', 'close');
+    if (this.#closes(transit)) res.setHeader('connection', 'close');
     this.#relaying.set(socket, { transit, res, relay });
     limitSending(res, this.#sending());
     const result = await this.#options.relay.web(transit.req, res, this.#plan(transit, handled));
@@ -242,6 +243,10 @@ export class ExchangeHandler {
       maxBodyBytes: this.#options.config.limits.maxBodyBytes,
       onHead: (status) => this.#recorder.answered(transit, relay, status),
     };
+  }
+
+  #closes({ last }: Transit): boolean {
+    return last || this.#draining;
   }
 
   #sending(): SendLimit {

@@ -9,7 +9,7 @@ export interface NamedFailure {
   readonly limit?: UpstreamLimit | undefined;
 }
 
-/** Limits of an upstream that a call can hit; options of that name. */
+/** Limits of an upstream that end a call; options of that name. */
 export type UpstreamLimit =
   | 'connectTimeout'
   | 'headersTimeout'
@@ -18,8 +18,8 @@ export type UpstreamLimit =
   | 'maxHeaderBytes'
   | 'maxBodyBytes';
 
-/** Hears the option of each limit that a call hit, `upstreams.maxBodyBytes` for example. */
-export type OnUpstreamLimit = (option: `upstreams.${UpstreamLimit}`) => void;
+/** Hears the option of each limit that a call hit: `upstreams.maxConnections` where it has to wait, else what ended it. */
+export type OnUpstreamLimit = (option: `upstreams.${UpstreamLimit | 'maxConnections'}`) => void;
 
 /** How far a call had come when it failed. */
 export type CallPhase = 'connecting' | 'waiting' | 'body';

@@ -74,8 +74,12 @@ export class PendingCall {
     }
     signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#startTimer();
-    if (slots.tryTake()) this.#send();
-    else this.#leaveQueue = slots.wait(() => this.#send());
+    if (slots.tryTake()) {
+      this.#send();
+      return;
+    }
+    this.#options.onLimit('upstreams.maxConnections');
+    this.#leaveQueue = slots.wait(() => this.#send());
   }
 
   onRequestStart(control: ConnectionControl): void {

@@ -1,0 +1,184 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import { get, head, startStage, type Stage } from '../support/hostile.ts';
+import { limitHits, outcomes, upstreamCalls } from '../support/metrics.ts';
+import { silent } from '../support/origin.ts';
+import type { RawConnection } from '../support/raw.ts';
+
+function kept(target: string): string {
+  return head(`GET ${target} HTTP/1.1`, 'Host: api.test');
+}
+
+/** A connection that has been served and stays open. */
+async function served(stage: Stage): Promise<RawConnection> {
+  const connection = await stage.open();
+  onTestFinished(() => connection[Symbol.dispose]());
+  await connection.send(kept('/c/x'));
+  expect((await connection.reply()).status).toBe(200);
+  return connection;
+}
+
+describe('How many', () => {
+  it('exactly maxConnections are served, one more is told 429 and closed', async () => {
+    await using stage = await startStage({ server: 'limits: { maxConnections: 3 }' });
+    const open = [await served(stage), await served(stage), await served(stage)];
+    expect(await limitHits(stage.admin)).toEqual({});
+
+    const { replies, rest, end } = await stage.converse('');
+    expect(replies.map((reply) => [reply.status, reply.field('retry-after'), reply.field('connection')])).toEqual([
+      [429, '1', 'close'],
+    ]);
+    expect(JSON.parse(replies[0]?.text ?? '')).toMatchObject({ type: 'urn:forecache:problem:too-many-connections' });
+    expect([rest.length, end]).toEqual([0, 'fin']);
+    expect(await limitHits(stage.admin)).toEqual({ 'server.limits.maxConnections': 1 });
+
+    // Those that are open stay so, and one that goes makes room.
+    await open[0]?.send(kept('/c/x'));
+    expect((await open[0]?.reply())?.status).toBe(200);
+    open[1]?.socket.end();
+    await open[1]?.ended();
+    await served(stage);
+  });
+
+  it('what is asked on a connection too many is not served behind its refusal', async () => {
+    await using stage = await startStage({ server: 'limits: { maxConnections: 1 }' });
+    const only = await served(stage);
+    using refused = await stage.open();
+    await refused.send(kept('/c/refused') + kept('/c/refused'));
+    expect((await refused.reply()).status).toBe(429);
+    await refused.ended();
+    expect(refused.received.length).toBe(0);
+    await only.send(kept('/c/y'));
+    await only.reply();
+    expect(stage.asked()).toEqual(['/c/x', '/c/y']);
+    expect(await outcomes(stage.admin)).toEqual({ miss: 2 });
+  });
+
+  it('a connection serves exactly maxRequestsPerConnection, the last one says so, nothing behind it is looked at', async () => {
+    await using stage = await startStage({ server: 'limits: { maxRequestsPerConnection: 3 }' });
+    const targets = ['/c/1', '/c/2', '/c/3', '/c/4', '/c/5'];
+    const { replies, rest } = await stage.converse(targets.map(kept).join(''));
+    expect(replies.map((reply) => [reply.status, reply.field('connection') === 'close'])).toEqual([
+      [200, false],
+      [200, false],
+      [200, true],
+    ]);
+    expect(rest.length).toBe(0);
+    expect(stage.asked()).toEqual(['/c/1', '/c/2', '/c/3']);
+    expect(await limitHits(stage.admin)).toEqual({ 'server.limits.maxRequestsPerConnection': 1 });
+    await stage.sound();
+  });
+});
+
+describe('How long', () => {
+  it('a connection that is idle for keepAlive is closed, one that asks before is served', async () => {
+    await using stage = await startStage({ server: 'timeouts: { keepAlive: 250ms }' });
+    const connection = await served(stage);
+    await connection.send(kept('/c/x'));
+    expect((await connection.reply()).status).toBe(200);
+    const startedMs = performance.now();
+    expect(await connection.ended()).toBe('fin');
+    expect(performance.now() - startedMs).toBeGreaterThan(200);
+    expect(connection.received.length).toBe(0);
+    expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.keepAlive': 1 });
+    await stage.sound();
+  });
+
+  it('the idle time says nothing about a response that upstream takes longer for', async () => {
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      server: 'timeouts: { keepAlive: 100ms, send: 100ms }',
+      script: async (request, peer) => {
+        if (request.target.endsWith('/slow')) await gate;
+        await peer.respond(200, {}, 'late');
+      },
+    });
+    const idle = await served(stage);
+    const connection = await served(stage);
+    await connection.send(kept('/c/slow'));
+    await connection.send(kept('/r/slow'));
+    // The other one was idle all the while and is gone by now.
+    await idle.ended();
+    open();
+    expect([(await connection.reply()).text, (await connection.reply()).text]).toEqual(['late', 'late']);
+  });
+
+  it.each([
+    ['nothing at all', ''],
+    ['half a head', 'GET /c/x HTTP/1.1\r\nHost: api.test\r\nX-Slow:'],
+  ])('%s within the headers timeout is a 408', async (_what, begun) => {
+    await using stage = await startStage({ server: 'timeouts: { headers: 100ms }' });
+    const { replies, rest, end } = await stage.converse(begun);
+    expect(replies.map((reply) => [reply.status, reply.field('content-type'), reply.field('connection')])).toEqual([
+      [408, 'application/problem+json', 'close'],
+    ]);
+    expect([rest.length, end]).toEqual([0, 'fin']);
+    expect(stage.asked()).toEqual([]);
+    expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.headers': 1 });
+    await stage.sound();
+  });
+
+  it('a head in pieces that is whole within the headers timeout is served', async () => {
+    await using stage = await startStage({ server: 'timeouts: { headers: 2s }' });
+    const whole = get('/c/x');
+    const { replies } = await stage.converse([...whole]);
+    expect(replies.map((reply) => reply.status)).toEqual([200]);
+    expect(await limitHits(stage.admin)).toEqual({});
+  });
+
+  it('the headers timeout holds for further requests of a connection, from their first byte', async () => {
+    await using stage = await startStage({ server: 'timeouts: { headers: 150ms, keepAlive: 5s }' });
+    const connection = await served(stage);
+    await connection.send('GET /c/y HTTP/1.1\r\n');
+    expect((await connection.reply()).status).toBe(408);
+    await connection.ended();
+    expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.headers': 1 });
+  });
+
+  it('content that is not whole within the request timeout is a 408, and upstream’s call ends', async () => {
+    await using stage = await startStage({ server: 'timeouts: { headers: 100ms, request: 150ms }', script: silent });
+    using connection = await stage.open();
+    await connection.send(`${head('POST /r/x HTTP/1.1', 'Host: api.test', 'Content-Length: 100')}only a part`);
+    const reply = await connection.reply();
+    expect([reply.status, reply.field('content-type'), reply.field('connection')]).toEqual([
+      408,
+      'application/problem+json',
+      'close',
+    ]);
+    expect(reply.field('cache-status')).toBe('forecache; fwd=bypass');
+    expect(await connection.ended()).toBe('fin');
+    expect(connection.received.length).toBe(0);
+    await expect.poll(() => stage.origin.openConnections).toBe(0);
+    expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.request': 1 });
+    expect(await outcomes(stage.admin)).toEqual({ rejected: 1 });
+    expect(await upstreamCalls(stage.admin)).toEqual({ aborted: 1 });
+  });
+
+  it('content that is whole within the request timeout is relayed, however long upstream thinks then', async () => {
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      server: 'timeouts: { headers: 100ms, request: 100ms, keepAlive: 100ms }',
+      script: async (request, peer) => {
+        if (request.target === '/r/x') await gate;
+        await peer.respond(200, {}, request.body);
+      },
+    });
+    const idle = await served(stage);
+    using connection = await stage.open();
+    await connection.send(head('POST /r/x HTTP/1.1', 'Host: api.test', 'Content-Length: 4'));
+    await connection.send('whole'.slice(0, 4));
+    await idle.ended();
+    open();
+    expect((await connection.reply()).text).toBe('whol');
+  });
+
+  it('half-sent content on a cached route is not waited for: 400, and the connection closes', async () => {
+    await using stage = await startStage({ server: 'timeouts: { headers: 5s, request: 5s }' });
+    const half = `${head('GET /c/x HTTP/1.1', 'Host: api.test', 'Content-Length: 100')}half`;
+    const { replies, end } = await stage.converse(half);
+    expect(replies.map((reply) => [reply.status, reply.field('connection')])).toEqual([[400, 'close']]);
+    expect(JSON.parse(replies[0]?.text ?? '')).toMatchObject({ type: 'urn:forecache:problem:content-not-allowed' });
+    expect(end).toBe('fin');
+    expect(stage.asked()).toEqual([]);
+  });
+});
