@@ -55,74 +55,61 @@ function echo(request: OriginRequest): string {
 
 const json = { 'Content-Type': 'application/json' };
 
-/** Answers by the last part of the path. */
-const upstream: OriginScript = async (request, peer) => {
-  const url = `http://${request.field('host')}${request.target}`;
-  const fields = { ...json, 'X-Cache-Key': url, 'X-Echo': request.target, 'Set-Cookie': `last=${request.target}` };
-  const what = /^\/\w+\/([a-z-]+)/.exec(request.target)?.[1] ?? '';
-  switch (what) {
-    case 'found':
-      return peer.respond(302, { ...fields, Location: url }, echo(request));
-    case 'relative':
-      return peer.respond(307, { ...fields, Location: `${request.target}#top` }, '');
-    case 'missing':
-      return peer.respond(404, fields, echo(request));
-    case 'limited':
-      return peer.respond(429, fields, `Quota exceeded. Identifier : ${decodeURIComponent(request.target)}`);
-    case 'coded-error':
-      return peer.respond(500, { ...fields, 'Content-Encoding': 'gzip' }, gzipSync(echo(request)));
-    case 'broken':
-      return peer.respond(500, fields, echo(request));
-    case 'large': {
-      // In pieces of five bytes where the secret is, so that none holds all of it.
-      await peer.write(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n`);
-      await peer.write(chunk('x'.repeat(128 * 1024)));
-      for (const piece of echo(request).match(/.{1,5}/gs) ?? []) await peer.write(chunk(piece));
-      return peer.write(lastChunk);
-    }
-    case 'crash': {
-      const body = echo(request);
-      await peer.write(
-        `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${body.length + 9}\r\n\r\n`,
-      );
-      await peer.write(body);
-      return peer.reset();
-    }
-    case 'malformed':
-      return peer.write(`HTTP/1.1 200 OK\r\nX-Bad ${request.target}: 1\r\n\r\n`);
-    case 'reset':
-      return peer.reset();
-    case 'socket':
-      await peer.write(
-        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Echo: ${url}\r\n\r\n`,
-      );
-      return peer.end();
-    default:
-      return peer.respond(200, request.target.includes('gzip') ? coded(fields) : fields, body(request));
-  }
+/** Fields in which APIs echo what they were asked. */
+function fieldsFor(request: OriginRequest): Readonly<Record<string, string>> {
+  const { target } = request;
+  return { ...json, 'X-Cache-Key': urlOf(request), 'X-Echo': target, 'Set-Cookie': `last=${target}` };
+}
+
+function urlOf(request: OriginRequest): string {
+  return `http://${request.field('host')}${request.target}`;
+}
+
+const coded = { 'Content-Encoding': 'gzip' };
+
+/** What upstream may do, by the second part of the path. */
+const scripts: Readonly<Record<string, OriginScript>> = {
+  echo: (request, peer) => peer.respond(200, fieldsFor(request), echo(request)),
+  coded: (request, peer) => peer.respond(200, { ...fieldsFor(request), ...coded }, gzipSync(echo(request))),
+  found: (request, peer) => peer.respond(302, { ...fieldsFor(request), Location: urlOf(request) }, echo(request)),
+  relative: (request, peer) => peer.respond(307, { ...fieldsFor(request), Location: `${request.target}#top` }),
+  missing: (request, peer) => peer.respond(404, fieldsFor(request), echo(request)),
+  limited: (request, peer) =>
+    peer.respond(429, fieldsFor(request), `Quota exceeded. Identifier : ${decodeURIComponent(request.target)}`),
+  broken: (request, peer) => peer.respond(500, fieldsFor(request), echo(request)),
+  'coded-error': (request, peer) => peer.respond(500, { ...fieldsFor(request), ...coded }, gzipSync(echo(request))),
+  /** Larger than what is stored, and in pieces so small that none holds all of a secret. */
+  large: async (request, peer) => {
+    await peer.write('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n');
+    await peer.write(chunk('x'.repeat(128 * 1024)));
+    for (const piece of echo(request).match(/.{1,5}/gs) ?? []) await peer.write(chunk(piece));
+    await peer.write(lastChunk);
+  },
+  crash: async (request, peer) => {
+    const content = echo(request);
+    const length = content.length + 9;
+    await peer.write(
+      `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${content}`,
+    );
+    peer.reset();
+  },
+  malformed: (request, peer) => peer.write(`HTTP/1.1 200 OK\r\nX-Bad ${request.target}: 1\r\n\r\n`),
+  reset: (_request, peer) => peer.reset(),
 };
 
-function coded(fields: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  return { ...fields, 'Content-Encoding': 'gzip' };
-}
+const switching: OriginScript = async (request, peer) => {
+  const fields = `Upgrade: websocket\r\nConnection: Upgrade\r\nX-Echo: ${urlOf(request)}`;
+  await peer.write(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n\r\n`);
+  peer.end();
+};
 
-function body(request: OriginRequest): string | Buffer {
-  return request.target.includes('gzip') ? gzipSync(echo(request)) : echo(request);
-}
+const upstream: OriginScript = (request, peer) => {
+  if (request.field('upgrade') !== undefined) return switching(request, peer);
+  const [, kind = ''] = /^\/\w+\/([a-z-]+)/.exec(request.target) ?? [];
+  return scripts[kind]?.(request, peer);
+};
 
-const kinds = [
-  'echo',
-  'found',
-  'relative',
-  'missing',
-  'limited',
-  'coded-error',
-  'broken',
-  'large',
-  'crash',
-  'malformed',
-  'reset',
-];
+const kinds = Object.keys(scripts).filter((kind) => kind !== 'coded');
 
 /** Ways to write the credentials' names. */
 const spellings = ['apikey', 'APIKEY', 'ApiKey', 'api%6Bey', '%41PIKEY'];
@@ -168,13 +155,12 @@ async function handshake(proxy: string, target: string): Promise<string> {
   return text;
 }
 
+function post(content: object): Ask {
+  return { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(content) };
+}
+
 /** All that an operator can ask. */
 async function askOperator({ get }: Scene): Promise<void> {
-  const post = (body: object): Ask => ({
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
   for (const page of ['metrics', 'api/metrics/cache', 'api/stored?limit=1000', 'openapi.json', 'readyz', '']) {
     await get(`/admin/${page}`);
   }
@@ -197,8 +183,8 @@ describe('credentials of an upstream', () => {
         await get(`/${route}/${kind}?a=1`, { method: 'HEAD' });
       }
     }
-    await get('/ruled/echo?gzip=1');
-    await get('/ruled/echo?gzip=1', { headers: { 'accept-encoding': 'gzip' } });
+    await get('/ruled/coded');
+    await get('/ruled/coded', { headers: { 'accept-encoding': 'gzip' } });
     await get('/ruled/echo?a=1', { headers: { authorization: `Bearer ${own}` } });
     await get('/typed?q=1');
     await get('/typed?q=x');
