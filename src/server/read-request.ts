@@ -75,7 +75,7 @@ function headBytes({ method, url, rawHeaders }: IncomingMessage): number {
 }
 
 /** `rawHeaders` as field lines: the combined object of `node:http` drops and joins lines by rules of its own. */
-export function fieldLines(rawHeaders: readonly string[]): FieldLines {
+function fieldLines(rawHeaders: readonly string[]): FieldLines {
   const lines: FieldLine[] = [];
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     lines.push([(rawHeaders[index] ?? '').toLowerCase(), rawHeaders[index + 1] ?? '']);

@@ -78,7 +78,7 @@ export async function startOrigin(script: OriginScript, options: OriginOptions =
 }
 
 /** A response written out in bytes; Content-Length is added unless `fields` has one or a Transfer-Encoding. */
-export function responseBytes(
+function responseBytes(
   status: number,
   fields: Readonly<Record<string, string | readonly string[]>> = {},
   body: string | Buffer = '',
