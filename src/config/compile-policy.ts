@@ -29,7 +29,8 @@ export function compilePolicy(compilation: Compilation, path: Path, input: Route
 }
 
 function defaultRetainMs(input: RouteInput): number {
-  if (input.ttl === undefined) return week;
+  // Upstream may give a longer lifetime than `ttl`, and what is stale can still be validated (RFC 9111 §4.3).
+  if (input.ttl === undefined || input.upstreamCacheControl === 'honour') return Math.max(week, input.ttl ?? 0);
   const wanted = input.ttl + Math.max(input.staleWhileRevalidate, input.staleIfError);
   return Math.min(wanted, Math.max(week, input.ttl));
 }

@@ -98,7 +98,7 @@ const caching = {
   ),
   retain: option(
     ruleDuration(1),
-    'Hard cap on the time from answer to removal, stale time included. Default: `ttl` plus the longer stale window, at most 7d (or `ttl`, where that is longer); 7d without `ttl`.',
+    'Hard cap on the time from answer to removal, stale time included. Default: 7d on `honour` routes, else `ttl` plus the longer stale window and at most 7d; never less than `ttl`.',
   ),
   upstreamCacheControl: option(
     choice(['ignore', 'cap', 'honour']),

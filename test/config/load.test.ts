@@ -198,6 +198,8 @@ describe('a small file', () => {
     ['ttl: 1h, staleIfError: 30d', 604_800_000],
     ['ttl: 30d, staleIfError: 30d', 2_592_000_000],
     ['upstreamCacheControl: honour', 604_800_000],
+    ['upstreamCacheControl: honour, ttl: 1m', 604_800_000],
+    ['upstreamCacheControl: honour, ttl: 30d', 2_592_000_000],
     ['ttl: 2h, retain: 1h', 3_600_000],
   ])('retains a route with %s for %d ms', (options, retainMs) => {
     expect(configOf(withRoute(options)).routes[0]?.policy.retainMs).toBe(retainMs);
