@@ -1,0 +1,80 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import { get, startStage, type Stage } from '../support/hostile.ts';
+import { limitHits, outcomes } from '../support/metrics.ts';
+import { huge } from '../support/origin.ts';
+import type { RawConnection } from '../support/raw.ts';
+
+const MiB = 1024 * 1024;
+
+// More than the kernel's buffers of both ends take on loopback.
+const total = 24 * MiB;
+
+const routes = `
+  - { name: stored, match: /c/*, upstream: api, ttl: 10m, maxStoredBytes: 32MiB }
+  - { name: streamed, match: /s/*, upstream: api, ttl: 10m, maxStoredBytes: 1KiB }
+  - { name: relayed, match: /r/*, upstream: api, cache: off }`;
+
+function startSlow(send: string): Promise<Stage> {
+  return startStage({
+    server: `timeouts: { send: ${send} }`,
+    script: huge(total, 'content-length'),
+    routes,
+  });
+}
+
+/** Asks and takes nothing of the answer. */
+async function deaf(stage: Stage, target: string): Promise<RawConnection> {
+  const connection = await stage.open();
+  onTestFinished(() => connection[Symbol.dispose]());
+  connection.socket.pause();
+  await connection.send(get(target));
+  return connection;
+}
+
+async function sendHits(stage: Stage): Promise<number> {
+  return (await limitHits(stage.admin))['server.timeouts.send'] ?? 0;
+}
+
+describe.each([
+  ['a stored response', '/c/big'],
+  ['a stream', '/s/big'],
+  ['a relayed answer', '/r/big'],
+])('The send timeout of %s', (_kind, target) => {
+  it('cuts off a client that takes nothing of it, and ends upstream’s call', async () => {
+    await using stage = await startSlow('150ms');
+    if (target.startsWith('/c/')) await stage.get(target);
+    const connection = await deaf(stage, target);
+    await expect.poll(() => sendHits(stage), { timeout: 5000 }).toBe(1);
+    await expect.poll(() => outcomes(stage.admin)).toMatchObject({ aborted: 1 });
+    // One of them may be kept, idle: that of a response which was stored whole.
+    await expect.poll(() => stage.origin.openConnections).toBe(target.startsWith('/c/') ? 1 : 0);
+    connection.socket.resume();
+    await connection.ended();
+    expect(connection.received.length).toBeLessThan(total);
+    await stage.sound();
+  });
+
+  it('leaves a client alone that takes a little all the time, though the whole takes far longer', async () => {
+    await using stage = await startSlow('250ms');
+    if (target.startsWith('/c/')) await stage.get(target);
+    using connection = await stage.open();
+    const { socket } = connection;
+    const startedMs = performance.now();
+    let taken = 0;
+    socket.removeAllListeners('data');
+    const whole = new Promise<void>((resolve) => {
+      socket.on('data', (data: Buffer) => {
+        taken += data.length;
+        socket.pause();
+        setTimeout(() => socket.resume(), 2);
+      });
+      socket.once('end', resolve);
+    });
+    await connection.send(get(target));
+    await whole;
+    expect(taken).toBeGreaterThan(total);
+    expect(performance.now() - startedMs).toBeGreaterThan(500);
+    expect(await sendHits(stage)).toBe(0);
+  });
+});
