@@ -38,6 +38,8 @@ export interface RelayExchangeOptions {
   readonly onLimit: OnUpstreamLimit;
 }
 
+const nothing = Buffer.alloc(0);
+
 /** What {@link RelayExchange.result} tells. */
 export interface RelayOutcome {
   readonly status: number;
@@ -232,8 +234,8 @@ export class RelayExchange {
     if (!req.complete) res.setHeader('connection', 'close');
     this.#status = status;
     res.writeHead(status);
-    // A stream may take its time to its first byte; its head must not.
-    res.flushHeaders();
+    // A stream may take its time to its first byte; its head must not. (flushHeaders would write it as UTF-8.)
+    res.write(nothing);
   }
 
   #rules(): AnswerRules {
