@@ -100,6 +100,20 @@ function killGroup(pid: number): void {
   }
 }
 
+/** How a command of the program went. */
+interface CommandRun {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command of the built program to its end. */
+export async function runProgram(args: readonly string[], env: Launch['env'] = {}): Promise<CommandRun> {
+  const launched = await launch({ args, env });
+  const { code } = await launched.ended;
+  return { code, stdout: launched.stdout(), stderr: launched.stderr() };
+}
+
 /** A serving program with its addresses. */
 export interface Served extends Launched {
   /** Base URL for agents. */
