@@ -35,6 +35,8 @@ export interface StageOptions {
   readonly routes?: string;
   /** Members of `server:` in flow style. */
   readonly server?: string;
+  /** Members of `admin:` in flow style. */
+  readonly admin?: string;
   /** Members of the upstream in flow style. */
   readonly upstream?: string;
   /** Further members of the file. */
@@ -121,7 +123,7 @@ function member(text: string | undefined): string {
 function yamlOf(origin: string, options: StageOptions): string {
   return `
 server: { listen: 127.0.0.1:0${member(options.server)} }
-admin: { listen: 127.0.0.1:0 }
+admin: { listen: 127.0.0.1:0${member(options.admin)} }
 log: { level: silent }
 upstreams:
   api: { origin: "${origin}"${options.upstream?.includes('timeout:') === true ? '' : ', timeout: 5s'}${member(options.upstream)} }
