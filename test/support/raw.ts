@@ -81,20 +81,26 @@ export async function openRaw(origin: string): Promise<RawConnection> {
 
 class Connection implements RawConnection {
   readonly socket: Socket;
-  received = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
   #end: RawEnd | undefined;
   readonly #listeners = new Set<() => void>();
 
   constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (data: Buffer) => {
-      this.received = Buffer.concat([this.received, data]);
+      this.#chunks.push(data);
       this.#notify();
     });
     socket.on('end', () => this.#finish('fin'));
     // EPIPE: the proxy had closed before all was written.
     socket.on('error', () => this.#finish('reset'));
     socket.on('close', () => this.#finish('fin'));
+  }
+
+  get received(): Buffer {
+    // Joined when looked at: a large answer joined with each packet would take quadratic time.
+    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0] ?? Buffer.alloc(0);
   }
 
   async send(data: string | Buffer): Promise<void> {
@@ -113,7 +119,7 @@ class Connection implements RawConnection {
     for (;;) {
       const parsed = parseReply(this.received, { method, atEnd: this.#end === 'fin' });
       if (parsed !== undefined) {
-        this.received = this.received.subarray(parsed.length);
+        this.#chunks = [this.received.subarray(parsed.length)];
         if (parsed.reply.status >= 200) return parsed.reply;
         continue;
       }
