@@ -15,16 +15,17 @@ h2 { font-size: 1rem; margin: 0 0 .6rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: 1rem; margin: 1rem 0; }
 #state { color: var(--soft); margin: 0; }
 #state.bad { color: var(--warn); }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .8rem; margin: 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: .8rem; margin: 0; }
 dt { color: var(--soft); font-size: .85rem; }
-dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
+dd { margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child, td.text { text-align: left; }
-td.text { max-width: 34rem; overflow: hidden; text-overflow: ellipsis; }
+th:first-child, td:first-child, .text { text-align: left; }
+td.text { max-width: 27rem; overflow: hidden; text-overflow: ellipsis; }
+td.tags { max-width: 19rem; }
 th { color: var(--soft); font-weight: 500; }
-form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
+form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .6rem 0; }
 input { flex: 1 1 12rem; padding: .35rem .5rem; }
 input, button { font: inherit; color: inherit; background: var(--ground); border: 1px solid var(--line); border-radius: 4px; }
 button { padding: .3rem .7rem; cursor: pointer; }

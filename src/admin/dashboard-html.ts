@@ -53,7 +53,7 @@ export const dashboardHtml = `<!doctype html>
 <button type="button" id="purge-tag">Purge this tag</button>
 </form>
 <p id="purged" role="status"></p>
-<div class="scroll"><table><thead><tr><th scope="col">URL</th><th scope="col">Tags</th><th scope="col">Age</th><th scope="col">Fresh for</th><th scope="col">Size</th><th scope="col">Hits</th><th scope="col">Purge</th></tr></thead>
+<div class="scroll"><table><thead><tr><th scope="col">URL</th><th scope="col" class="text">Tags</th><th scope="col">Age</th><th scope="col">Fresh for</th><th scope="col">Size</th><th scope="col">Hits</th><th scope="col">Purge</th></tr></thead>
 <tbody id="stored"></tbody></table></div>
 </section>
 </div>

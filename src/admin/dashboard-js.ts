@@ -36,6 +36,10 @@ function bytes(count) {
   return (step === 0 ? count : count.toFixed(1)) + ' ' + units[step];
 }
 
+function percent(number) {
+  return number.toFixed(1) + ' %';
+}
+
 function duration(seconds) {
   if (seconds === null) return '–';
   const past = seconds < 0 ? '-' : '';
@@ -76,14 +80,14 @@ function showReport(report) {
   $('since').textContent = new Date(report.since).toLocaleString();
   const saved = report.upstream_seconds_saved_estimate;
   const sums = [
-    ['Hit rate', report.hit_rate + ' %'],
+    ['Hit rate', percent(report.hit_rate)],
     ['Requests', whole.format(report.requests)],
     ['Errors', whole.format(report.errors)],
     ['Upstream calls', whole.format(report.upstream_calls)],
     ['Upstream calls avoided', whole.format(report.upstream_calls_avoided)],
     ['Waiting saved (estimate)', saved === null ? '–' : duration(Math.round(saved))],
     ['Served from store', bytes(report.bytes_from_store)],
-    ['Store', bytes(report.store.bytes) + ' of ' + bytes(report.store.max_bytes)],
+    ['Store (of ' + bytes(report.store.max_bytes) + ')', bytes(report.store.bytes)],
     ['Stored responses', whole.format(report.store.responses)],
     ['Evicted', whole.format(report.store.evicted)],
     ['Purges', whole.format(report.purges)],
@@ -107,7 +111,7 @@ function showReport(report) {
     if (name !== 'none') last.append(button('Purge', 'Purge route ' + name, () => purge({ route: name })));
     const numbers = [route.requests, route.hits, route.misses, route.errors, route.upstream_calls,
       route.upstream_calls_avoided].map((count) => cell('td', whole.format(count)));
-    numbers.splice(1, 0, cell('td', route.hit_rate + ' %'));
+    numbers.splice(1, 0, cell('td', percent(route.hit_rate)));
     return row(cell('td', name, 'text'), ...numbers, last);
   }));
 }
@@ -118,9 +122,14 @@ function showStored(stored) {
   $('stored').replaceChildren(...stored.map((item) => {
     const url = cell('td', item.url, 'text');
     url.title = item.key;
+    // What does not fit is cut; a pointer on it shows all. The tags that every response has come last.
+    const common = (tag) => /^(route|upstream):/.test(tag);
+    const ordered = [...item.tags.filter((tag) => !common(tag)), ...item.tags.filter(common)];
+    const tags = cell('td', ordered.join(', '), 'text tags');
+    tags.title = item.tags.join('\n');
     const last = document.createElement('td');
     last.append(button('Purge', 'Purge ' + item.key, () => purge({ key: item.key })));
-    return row(url, cell('td', item.tags.join(' '), 'text'), cell('td', duration(item.age)),
+    return row(url, tags, cell('td', duration(item.age)),
       cell('td', item.kind === 'vary' ? 'varies' : duration(item.ttl)), cell('td', bytes(item.size)),
       cell('td', whole.format(item.hits)), last);
   }));

@@ -57,7 +57,7 @@ describe('the dashboard', () => {
     expect(page.text('stored')).toContain(hostile);
     expect(page.text('stored')).toContain('59 min');
     expect(page.text('sums')).toContain('0 %');
-    expect(page.text('sums')).toContain('33.8 KiB of 976.6 KiB');
+    expect(page.text('sums')).toContain('Store (of 976.6 KiB) 33.8 KiB');
     expect(page.text('outcomes')).toContain('stale-error');
     expect(page.text('routes')).toContain('weather');
     expect(page.text('state')).toMatch(/^updated /);
