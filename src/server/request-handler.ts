@@ -144,11 +144,12 @@ export class ExchangeHandler {
   #begin(req: IncomingMessage, res: ServerResponse, listener: string): Transit | undefined {
     const { config, load, observer } = this.#options;
     if (this.#connections.isEnding(req.socket)) return undefined;
-    const last = this.#connections.owe(req.socket) === config.limits.maxRequestsPerConnection;
-    if (last) {
-      observer.limit('server.limits.maxRequestsPerConnection');
-      this.#connections.announceLast(req.socket);
-    }
+    const full = this.#connections.owe(req.socket) === config.limits.maxRequestsPerConnection;
+    if (full) observer.limit('server.limits.maxRequestsPerConnection');
+    // Behind an offer to upgrade that was not taken up `node:http` loses what came in the same packet: what follows may
+    // be the middle of a request.
+    const last = full || req.headers.upgrade !== undefined;
+    if (last) this.#connections.announceLast(req.socket);
     load.requestsInFlight += 1;
     res.once('close', () => {
       this.#connections.settle(req.socket);
