@@ -29,11 +29,14 @@ function onNewerNode(): void {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, FORECACHE_PARENT: 'ipc' },
   });
-  // A terminal sends SIGINT to the child as well; forwarding it would look like a second one.
-  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => child.kill(signal));
-  process.on('SIGINT', () => {
-    if (!process.stdin.isTTY) child.kill('SIGINT');
-  });
+  let serves = false;
+  child.on('message', () => (serves = true));
+  // A terminal, or a service manager, sends the signal to the child as well. What comes through the channel is counted
+  // by itself (serve.ts): forwarded as a signal it would look like the second one, which ends everything at once.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => void (serves && child.connected ? child.send(signal) : child.kill(signal)));
+  }
+  for (const signal of ['SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => {
     process.exit(code ?? 128 + constants.signals[signal ?? 'SIGTERM']);
   });

@@ -45,25 +45,38 @@ interface StopAsks extends Disposable {
 }
 
 /**
- * Hears SIGTERM, SIGINT, and that a parent process that started this one through IPC is gone. To be disposed of: a
+ * Hears SIGTERM and SIGINT, and from a parent process that started this one through IPC the signals that it got, and
+ * that it is gone. The second ask is the second of one kind: a signal to both processes is one ask. To be disposed of: a
  * channel that is listened to keeps the process alive.
  */
 function hearStopAsks(): StopAsks {
   const first = Promise.withResolvers<void>();
   const second = Promise.withResolvers<void>();
-  let asked = false;
-  const heed = (): void => {
-    if (asked) second.resolve();
-    else first.resolve();
-    asked = true;
+  const heard = new Set<Kind>();
+  const heed = (kind: Kind) => (): void => {
+    if (heard.has(kind)) second.resolve();
+    heard.add(kind);
+    first.resolve();
   };
-  const asks = process.env['FORECACHE_PARENT'] === 'ipc' ? [...stopSignals, 'disconnect'] : stopSignals;
-  for (const ask of asks) process.on(ask, heed);
+  const [signalled, told] = [heed('signal'), heed('told')];
+  for (const signal of stopSignals) process.on(signal, signalled);
+  if (process.env['FORECACHE_PARENT'] === 'ipc') {
+    process.on('message', told);
+    process.on('disconnect', told);
+    process.send?.('serving');
+  }
   return {
     first: first.promise,
     second: second.promise,
-    [Symbol.dispose]: () => asks.forEach((ask) => void process.off(ask, heed)),
+    [Symbol.dispose]() {
+      for (const signal of stopSignals) process.off(signal, signalled);
+      process.off('message', told);
+      process.off('disconnect', told);
+    },
   };
 }
 
-const stopSignals: readonly string[] = ['SIGTERM', 'SIGINT'];
+/** By which way an ask came: to this process, or through the parent. */
+type Kind = 'signal' | 'told';
+
+const stopSignals = ['SIGTERM', 'SIGINT'] as const;

@@ -64,6 +64,21 @@ describe.each([pretended, ...installed])('the program on an older Node ($name)',
     expect(await program.ended).toEqual({ code: 1, signal: null });
   });
 
+  it('takes a signal that both processes get for one, as from a terminal or a service manager', async () => {
+    const program = await launchServe(yaml.replace(':0 }', ':0, drainDelay: 300ms }'), { node });
+    process.kill(-program.pid, 'SIGINT');
+    await program.says('stderr', /"msg":"closing"/);
+    expect(await program.ended).toEqual({ code: 0, signal: null });
+  });
+
+  it('ends at once with 1 when both processes get a second one', async () => {
+    const program = await launchServe(yaml.replace(':0 }', ':0, drainDelay: 1h }'), { node });
+    process.kill(-program.pid, 'SIGINT');
+    await program.says('stderr', /"msg":"draining"/);
+    process.kill(-program.pid, 'SIGINT');
+    expect(await program.ended).toEqual({ code: 1, signal: null });
+  });
+
   it('leaves nothing behind when it is killed', async () => {
     const program = await launchServe(yaml, { node });
     program.signal('SIGKILL');
