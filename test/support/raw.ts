@@ -49,10 +49,21 @@ export async function converse(
   }
   if (options.halfClose === true) connection.socket.end();
   const end = await connection.ended();
+  return { ...readReplies(connection.received, { ...options, atEnd: end === 'fin' }), end };
+}
+
+/**
+ * The complete final responses at the beginning of the bytes, and what is left. `atEnd`: the connection ended in order
+ * behind them. Throws for what RFC 9112 does not allow a sender.
+ */
+export function readReplies(
+  bytes: Buffer,
+  options: Pick<ConverseOptions, 'methods'> & { readonly atEnd: boolean },
+): Omit<Conversation, 'end'> {
   const replies: RawReply[] = [];
-  for (let rest = connection.received; ;) {
-    const parsed = parseReply(rest, { method: options.methods?.[replies.length] ?? 'GET', atEnd: end === 'fin' });
-    if (parsed === undefined) return { replies, rest, end };
+  for (let rest = bytes; ;) {
+    const parsed = parseReply(rest, { method: options.methods?.[replies.length] ?? 'GET', atEnd: options.atEnd });
+    if (parsed === undefined) return { replies, rest };
     rest = rest.subarray(parsed.length);
     if (parsed.reply.status >= 200) replies.push(parsed.reply);
   }
