@@ -127,6 +127,7 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
     store,
     purgeLog,
     upstream,
+    upstreams: config.upstreams,
     background,
     observer,
     clock,

@@ -9,7 +9,7 @@ import { decideAbsent, decideReuse, notStoredProblem } from '../core/reuse-polic
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
 import { isUnsafe } from '../core/methods.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
-import { variantKeyOf } from './fill.ts';
+import { variantKeyOf } from './store-fill.ts';
 import type { Handled } from './handled.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
 import { problemReply } from './problem-reply.ts';
@@ -103,9 +103,11 @@ export class Exchange {
     const nowMs = this.#deps.clock.nowMs();
     const { policy } = ask.route;
     const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
-    const stale = { item, staleSinceMs, tier };
+    const { tally } = found.read;
+    const stale = { item, staleSinceMs, tier, tally };
     switch (decision.kind) {
       case 'reuse':
+        tally.hits += 1;
         return respondStored(this.#deps, ask, {
           item,
           staleSinceMs,
@@ -115,6 +117,7 @@ export class Exchange {
           tier,
         });
       case 'reuse-stale':
+        tally.hits += 1;
         if (decision.revalidate)
           this.#fetcher.refreshBehind({ ask, key: found.key, fwd: 'stale', found: stale, validate: true });
         return respondStored(this.#deps, ask, {

@@ -3,7 +3,7 @@ import { standingOf } from '../core/freshness.ts';
 import type { CanonicalRequest } from '../core/request.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import { variantKeyOf } from './fill.ts';
+import { variantKeyOf } from './store-fill.ts';
 import type { ExplainedStored } from './operations.ts';
 import type { ResponseStore, Sha256, StoreInspector, StoreRead } from './ports.ts';
 import type { Ask } from './respond.ts';

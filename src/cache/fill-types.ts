@@ -1,3 +1,4 @@
+import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { Route } from '../core/route.ts';
@@ -5,6 +6,7 @@ import type { Position, StoredResponse } from '../core/stored-response.ts';
 import type {
   BodyCheck,
   Clock,
+  ContentDecoder,
   FailureKind,
   Observer,
   PutOutcome,
@@ -19,6 +21,9 @@ export interface FillDeps {
   readonly upstream: UpstreamClient;
   readonly store: ResponseStore;
   readonly bodyCheck: BodyCheck;
+  readonly decoder: ContentDecoder;
+  /** By name: where a `Location` of theirs points. */
+  readonly upstreams: ReadonlyMap<string, Pick<UpstreamConfig, 'origin'>>;
   readonly observer: Observer;
   readonly clock: Clock;
   readonly sha256: Sha256;

@@ -1,24 +1,39 @@
 import { isFailureStatus } from '../core/failure-policy.ts';
-import type { FieldLines } from '../core/fields.ts';
+import { contentCodings } from '../core/content-coding.ts';
+import { fieldValue, type FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
-import { freshenStored, validationFields } from '../core/freshen.ts';
+import { validationFields } from '../core/freshen.ts';
 import { storableFields } from '../core/hop-by-hop.ts';
-import type { CachePolicy } from '../core/route.ts';
+import { locationOnProxy } from '../core/location.ts';
+import type { Route } from '../core/route.ts';
 import { decideStorage, type StorageDecision } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import { variantKey } from '../core/vary.ts';
 import { collectBody } from './collect-body.ts';
+import { freshen, storeResponse } from './store-fill.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
-import type { Sha256, UpstreamAnswer, UpstreamResponse } from './ports.ts';
+import { type UpstreamAnswer, UpstreamBodyError, type UpstreamResponse } from './ports.ts';
 
 /** Fetches (or validates) and stores. Never throws for anything that upstream does. */
 export async function fill(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<FillResult> {
   const answer = await callUpstream(deps, input, signal);
   if (answer.kind === 'failure') return { kind: 'failed', failure: answer.failure, detail: answer.detail };
-  if (answer.status === 304 && input.validate !== undefined) return freshen(deps, input, input.validate, answer);
+  if (answer.status === 304 && input.validate !== undefined) {
+    const freshened = await freshen(deps, { ...input, validate: input.validate }, answer);
+    // Upstream confirmed something else than what is stored: ask for the whole, without a condition.
+    return freshened ?? fill(deps, { ...input, validate: undefined }, signal);
+  }
+  if (isUnasked(answer.status)) {
+    answer.body.cancel();
+    return { kind: 'failed', failure: 'malformed', detail: `upstream answered ${answer.status} to a plain GET` };
+  }
   const decision = storageDecision(input, answer);
   if (decision.kind === 'pass') return pass(deps, input, answer, decision.reason);
   return take(deps, input, answer, decision);
+}
+
+/** Answers to a condition or a range, which the proxy never sends but to validate (RFC 9110 §15.3.7, §15.4.5, §15.5.17). */
+function isUnasked(status: number): boolean {
+  return status === 206 || status === 304 || status === 416;
 }
 
 async function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<UpstreamAnswer> {
@@ -69,7 +84,7 @@ function storageDecision(
 async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, reason: string): Promise<FillResult> {
   const { policy } = input.route;
   const ruled = policy.upstreamCacheControl === 'ignore';
-  const fields = passedFields(answer, policy);
+  const fields = passedFields(deps, input, answer);
   deps.observer.storage(input.route.name, reason);
   if (!ruled && !isFailureStatus(answer.status)) {
     answer.body.streamed();
@@ -87,9 +102,17 @@ async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, 
 }
 
 /** On ruled routes nobody's cookies and quota reach an agent, stored or not; honour routes pass on what upstream sent. */
-function passedFields(answer: UpstreamResponse, policy: CachePolicy): FieldLines {
-  if (policy.upstreamCacheControl === 'honour') return answer.fields;
-  return storableFields(answer.fields, policy, answer.status);
+function passedFields(deps: FillDeps, { route }: FillInput, answer: UpstreamResponse): FieldLines {
+  const { policy } = route;
+  const fields =
+    policy.upstreamCacheControl === 'honour' ? answer.fields : storableFields(answer.fields, policy, answer.status);
+  return onProxy(deps, route, fields);
+}
+
+/** An agent that follows a redirect stays on the proxy where the path means the same there. */
+function onProxy(deps: FillDeps, route: Route, fields: FieldLines): FieldLines {
+  const upstream = deps.upstreams.get(route.upstream);
+  return upstream === undefined ? fields : locationOnProxy(fields, upstream, route);
 }
 
 type Streamed = Extract<FillResult, { kind: 'stream' }>;
@@ -109,7 +132,7 @@ async function take(
   const { route } = input;
   const { policy } = route;
   const collected = await collectBody(answer.body, policy.maxStoredBytes);
-  const fields = passedFields(answer, policy);
+  const fields = passedFields(deps, input, answer);
   switch (collected.kind) {
     case 'broken':
       return { kind: 'failed', failure: collected.failure, detail: collected.detail };
@@ -121,12 +144,12 @@ async function take(
       break;
   }
   const shareable = policy.upstreamCacheControl === 'ignore';
-  const refusal = refusalOf(deps, input, answer, collected.bytes);
+  const refusal = await refusalOf(deps, input, answer, collected.bytes);
   if (refusal !== undefined) {
     deps.observer.storage(route.name, refusal);
     return { kind: 'answer', status: answer.status, fields, bytes: collected.bytes, reason: refusal, shareable };
   }
-  return store(deps, input, buildStored(deps, input, answer, { decision, bytes: collected.bytes }), {
+  return storeResponse(deps, input, buildStored(deps, input, answer, { decision, bytes: collected.bytes }), {
     vary: decision.vary,
     fwdStatus: answer.status,
     validated: false,
@@ -134,12 +157,26 @@ async function take(
 }
 
 /** Why a complete body is not stored although its head allows it. */
-function refusalOf(deps: FillDeps, input: FillInput, answer: UpstreamResponse, bytes: Buffer): string | undefined {
+async function refusalOf(
+  deps: FillDeps,
+  input: FillInput,
+  answer: UpstreamResponse,
+  bytes: Buffer,
+): Promise<string | undefined> {
   // A reset may have cut it off without a sign (RFC 9112 §8): complete by all appearances is not enough.
   if (!answer.body.framed) return 'close-delimited';
-  const { storeIf } = input.route.policy;
-  if (storeIf === undefined || answer.status !== 200) return undefined;
-  return deps.bodyCheck.fails(storeIf, bytes);
+  const { storeIf, maxStoredBytes } = input.route.policy;
+  if (storeIf === undefined || answer.status < 200 || answer.status > 299) return undefined;
+  const codings = contentCodings(fieldValue(answer.fields, 'content-encoding'));
+  if (codings.length === 0) return deps.bodyCheck.fails(storeIf, bytes);
+  // An honour route keeps upstream's coding; the check is about what it holds.
+  try {
+    const identity = await deps.decoder.decode(codings.join(', '), bytes, maxStoredBytes);
+    return identity === undefined ? 'undecodable' : deps.bodyCheck.fails(storeIf, identity);
+  } catch (error) {
+    if (error instanceof UpstreamBodyError) return 'undecodable';
+    throw error;
+  }
 }
 
 function buildStored(
@@ -152,14 +189,14 @@ function buildStored(
   const { decision } = found;
   return {
     kind: 'response',
-    key: decision.vary.length === 0 ? keyed.key : variantKeyOf(deps.sha256, input, decision.vary),
+    key: keyed.key,
     route: route.name,
     upstream: route.upstream,
     url: keyed.url,
     tags: keyed.tags,
     position: input.position ?? { epoch: '', seq: 0 },
     status: answer.status,
-    fields: decision.fields,
+    fields: onProxy(deps, route, decision.fields),
     body: found.bytes,
     requestTimeMs: answer.requestTimeMs,
     responseTimeMs: answer.responseTimeMs,
@@ -168,65 +205,4 @@ function buildStored(
     etag: decision.etag,
     lastModified: decision.lastModified,
   };
-}
-
-/** The key of the variant that these request fields select (RFC 9111 §4.1): what upstream saw counts, no more. */
-export function variantKeyOf(
-  sha256: Sha256,
-  input: Pick<FillInput, 'route' | 'keyed' | 'requestFields'>,
-  names: readonly string[],
-): string {
-  const sent = [...input.keyed.canonical.fields, ...forwardedFields(input.route, input.requestFields)];
-  return variantKey(input.keyed.key, names, sent, sha256);
-}
-
-interface StoreFacts {
-  readonly vary: readonly string[];
-  readonly fwdStatus: number;
-  readonly validated: boolean;
-}
-
-async function store(deps: FillDeps, input: FillInput, item: StoredResponse, facts: StoreFacts): Promise<FillResult> {
-  if (facts.vary.length > 0) {
-    await deps.store.put({
-      kind: 'vary',
-      key: input.keyed.key,
-      route: item.route,
-      upstream: item.upstream,
-      url: item.url,
-      tags: item.tags,
-      position: item.position,
-      names: facts.vary,
-      retainUntilMs: item.freshness.retainUntilMs,
-    });
-  }
-  const put = await deps.store.put(item);
-  deps.observer.storage(item.route, put);
-  return { kind: 'stored', item, fwdStatus: facts.fwdStatus, validated: facts.validated, put };
-}
-
-/** RFC 9111 §4.3.4: the stored response lives on with the 304's fields, under a position taken before the validation. */
-async function freshen(
-  deps: FillDeps,
-  input: FillInput,
-  stored: StoredResponse,
-  answer: UpstreamResponse,
-): Promise<FillResult> {
-  answer.body.cancel();
-  const freshened = freshenStored({
-    stored,
-    route: input.route,
-    requestFields: input.requestFields,
-    fields: answer.fields,
-    requestTimeMs: answer.requestTimeMs,
-    responseTimeMs: answer.responseTimeMs,
-  });
-  const { response, storage } = freshened;
-  const item: StoredResponse = { ...response, tags: input.keyed.tags, position: input.position ?? stored.position };
-  // The 304 took away the right to keep it: it answers the request that asked, and nobody after it.
-  if (storage.kind === 'pass') await deps.store.invalidate(stored.key);
-  if (storage.kind === 'pass' || input.position === undefined || !input.mayStore) {
-    return { kind: 'stored', item, fwdStatus: 304, validated: true, put: 'purged' };
-  }
-  return store(deps, input, item, { vary: [], fwdStatus: 304, validated: true });
 }

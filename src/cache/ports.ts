@@ -39,9 +39,17 @@ export interface StoreRead {
   /** Set by a soft purge: stale since then, whatever its freshness says. Milliseconds, wall clock. */
   readonly staleSinceMs: number | undefined;
   readonly tier: Tier;
+  /** Whoever answers a request with the item counts it here; a look-up alone is no hit. */
+  readonly tally: HitTally;
 }
 
-export type PutOutcome = 'stored' | 'purged' | 'too-large';
+/** Times that a stored response was served since it was stored. */
+export interface HitTally {
+  hits: number;
+}
+
+/** `outdated`: what is stored was asked for later (RFC 9111 §4 prefers the newer), so it stays. */
+export type PutOutcome = 'stored' | 'purged' | 'too-large' | 'outdated';
 
 /** What an operator sees of what is stored. */
 export interface StoredSummary {

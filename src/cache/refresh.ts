@@ -1,5 +1,6 @@
 import { decideReuse } from '../core/reuse-policy.ts';
-import type { Fallback, Fetcher, FetcherDeps } from './fetcher.ts';
+import type { Fallback } from './fetch-plan.ts';
+import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import type { FillResult } from './fill-types.ts';
 import type { RefreshInput, RefreshOutcome, Refresher } from './refresher.ts';
 import type { Ask } from './respond.ts';
@@ -23,7 +24,7 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
 async function storedFor(deps: FetcherDeps, ask: Ask): Promise<Fallback | undefined> {
   const read = await deps.store.peek(ask.keyed.key);
   if (read === undefined || read.item.kind !== 'response') return undefined;
-  return { item: read.item, staleSinceMs: read.staleSinceMs, tier: read.tier };
+  return { ...read, item: read.item };
 }
 
 function stillGood(deps: FetcherDeps, input: RefreshInput, found: Fallback): boolean {

@@ -1,6 +1,6 @@
 import { appendCacheStatus, formatCacheStatus } from '../core/cache-status.ts';
 import { acceptsCoding, contentCodings } from '../core/content-coding.ts';
-import { fieldValue, type FieldLine, type FieldLines, withoutFields } from '../core/fields.ts';
+import { fieldValue, type FieldLines, withoutFields } from '../core/fields.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { CacheStatus, OutcomeName, Tier } from '../core/outcome.ts';
@@ -13,7 +13,7 @@ import {
   partialFields,
   replyFields,
   unsatisfiableFields,
-  weakEtag,
+  weakenEtag,
 } from '../core/response-fields.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
@@ -58,11 +58,11 @@ export function respondStored(
   const served = { ttlMs, forwarded: reply.tier === undefined };
   const fields = replyFields(item, served, ask.route.policy, reply.nowMs);
   if (evaluatePreconditions(ask.requestFields, item) === 'not-modified') {
-    return labelled(ask, { status: 304, fields: notModifiedFields(fields), body: { kind: 'none' } }, reply);
+    return labelledStored(ask, { status: 304, fields: notModifiedFields(fields), body: { kind: 'none' } }, reply);
   }
   const decoded = decodeFor(deps.decoder, ask, item);
   if (decoded === undefined) return sized(ask, reply, { fields, bytes: item.body, validators: item.fields });
-  const identity = withoutFields(fields, CODED).map(weakened);
+  const identity = weakenEtag(withoutFields(fields, CODED));
   return decoded.then(
     // Both forms share validators, which makes these weak (RFC 9110 §8.8.1): no If-Range may join parts of the two.
     (bytes) => sized(ask, reply, { fields: identity, bytes, validators: [] }),
@@ -88,11 +88,6 @@ const CODED: ReadonlySet<string> = new Set([
   'digest',
   'content-md5',
 ]);
-
-/** The same representation, but not the same bytes (RFC 9110 §8.8.3). */
-function weakened([name, value]: FieldLine): FieldLine {
-  return name === 'etag' ? [name, weakEtag(value)] : [name, value];
-}
 
 /** Identity bytes where the client does not accept the stored coding and the proxy can take it off. */
 function decodeFor(decoder: ContentDecoder, ask: Ask, item: StoredResponse): Promise<Buffer> | undefined {
@@ -123,13 +118,13 @@ function sized(ask: Ask, reply: StoredReply, { fields: stored, bytes, validators
     : decideRange(ask.requestFields, { status, responseTimeMs, fields: validators }, length);
   switch (range.kind) {
     case 'whole':
-      return labelled(ask, content(status, fields, bytes), reply);
+      return labelledStored(ask, content(status, fields, bytes), reply);
     case 'partial': {
       const part = bytes.subarray(range.start, range.end + 1);
-      return labelled(ask, content(206, partialFields(fields, range, length), part), reply);
+      return labelledStored(ask, content(206, partialFields(fields, range, length), part), reply);
     }
     case 'unsatisfiable':
-      return labelled(
+      return labelledStored(
         ask,
         content(416, [...withoutFields(fields, BODY), ...unsatisfiableFields(length)], EMPTY),
         reply,
@@ -181,9 +176,11 @@ export function respondStream(
 ): ProxyResponse {
   const { chunks, length } = result;
   const fields = withoutFields(result.fields, REPEATED);
-  const sizedFields: FieldLines = length === undefined ? fields : [...fields, ['content-length', String(length)]];
+  // 204 never has a Content-Length (RFC 9110 §8.6).
+  const unsized = length === undefined || result.status === 204;
+  const sizedFields: FieldLines = unsized ? fields : [...fields, ['content-length', String(length)]];
   const body: ResponseBody = { kind: 'stream', chunks, length, cancel: () => result.cancel() };
-  if (ask.head || result.status === 204 || result.status === 304) {
+  if (ask.head || result.status === 204) {
     result.cancel();
     return labelled(
       ask,
@@ -192,6 +189,13 @@ export function respondStream(
     );
   }
   return labelled(ask, { status: result.status, fields: sizedFields, body }, { ...reply, tier: undefined });
+}
+
+/** `fwd-status` where what was fetched just now is sent under another status (RFC 9211 §2.3). */
+function labelledStored(ask: Ask, shaped: Shaped, reply: StoredReply): ProxyResponse {
+  const { status, item, tier } = reply;
+  const differs = tier === undefined && status.fwdStatus === undefined && item.status !== shaped.status;
+  return labelled(ask, shaped, differs ? { ...reply, status: { ...status, fwdStatus: item.status } } : reply);
 }
 
 /** Puts on what every answer of a route carries. */

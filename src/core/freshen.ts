@@ -1,6 +1,7 @@
-import type { FieldLine, FieldLines } from './fields.ts';
+import { type FieldLine, type FieldLines, fieldValue } from './fields.ts';
 import { initialAgeMs } from './freshness.ts';
 import { endToEnd } from './hop-by-hop.ts';
+import { weaklyEqual } from './preconditions.ts';
 import type { Route } from './route.ts';
 import type { StorageDecision } from './storage-policy.ts';
 import { decideStorage, fieldsToStore } from './storage-policy.ts';
@@ -52,6 +53,17 @@ export function freshenStored(input: FreshenInput): Freshened {
       return { response: { ...renewed, fields, initialAgeMs: initialAgeMs(merged), freshness }, storage };
     }
   }
+}
+
+/**
+ * Whether a 304 is about the stored response (RFC 9111 §4.3.4): where both name a validator of the same kind it has to be
+ * the same. A 304 with another entity tag confirms a representation that is not here; its fields must not be put on this one.
+ */
+export function confirms(stored: Pick<StoredResponse, 'etag' | 'lastModified'>, fields: FieldLines): boolean {
+  const etag = fieldValue(fields, 'etag');
+  if (etag !== undefined && stored.etag !== undefined) return weaklyEqual(etag, stored.etag);
+  const lastModified = fieldValue(fields, 'last-modified');
+  return lastModified === undefined || stored.lastModified === undefined || lastModified === stored.lastModified;
 }
 
 /** The fields that make a request a validation of the stored response (RFC 9111 §4.3.1). */

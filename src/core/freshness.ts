@@ -99,9 +99,10 @@ export function standingOf(
   const { freshUntilMs, swrUntilMs, sieUntilMs } = stored.freshness;
   const staleFromMs = Math.min(freshUntilMs, staleSinceMs ?? freshUntilMs);
   const earlierMs = freshUntilMs - staleFromMs;
-  // A wall clock that was set back must not make a response younger than it came.
-  const ageMs = stored.initialAgeMs + Math.max(0, nowMs - stored.responseTimeMs);
-  const ttlMs = staleFromMs - nowMs;
+  // A wall clock that was set back must not make a response younger than it came, nor give it more than its lifetime.
+  const atMs = Math.max(nowMs, stored.responseTimeMs);
+  const ageMs = stored.initialAgeMs + atMs - stored.responseTimeMs;
+  const ttlMs = staleFromMs - atMs;
   return {
     ageMs,
     ttlMs,

@@ -21,7 +21,7 @@ export function evaluatePreconditions(
 }
 
 /** Weak comparison (RFC 9110 §8.8.3.2): the opaque tags are equal, whatever their weakness. */
-function weaklyEqual(one: string, other: string): boolean {
+export function weaklyEqual(one: string, other: string): boolean {
   return opaqueTag(one) === opaqueTag(other);
 }
 

@@ -46,7 +46,8 @@ const wholeContentOnly: ReadonlySet<string> = new Set([
 
 /**
  * All fields of an answer made from a stored response but Content-Length, Cache-Status and Via. Age is the current age
- * (RFC 9111 §4.2.3, §5.1); Date stays upstream's. On `ignore` routes Cache-Control says what the rule means: the
+ * (RFC 9111 §4.2.3, §5.1); Date stays upstream's. Where the rule gave the lifetime (on `ignore` routes always, on `cap` routes
+ * where it was the shorter one) Cache-Control says what the rule means: the
  * `max-age` of which, after subtracting Age, just the freshness is left that the rule leaves, so that a client's own
  * cache neither keeps the answer for longer nor drops it earlier. On other routes upstream's fields stay.
  */
@@ -54,7 +55,7 @@ export function replyFields(stored: StoredResponse, served: Served, policy: Cach
   const standing = standingOf(stored, undefined, nowMs);
   const { ageMs, ageSeconds } = standing;
   const ttlMs = served.ttlMs ?? standing.ttlMs;
-  const ruled = policy.upstreamCacheControl === 'ignore';
+  const ruled = isByRule(stored, policy);
   const fields: FieldLine[] = [];
   for (const line of stored.fields) {
     if (line[0] === 'content-length' || line[0] === 'age' || (ruled && overruled.has(line[0]))) continue;
@@ -62,10 +63,21 @@ export function replyFields(stored: StoredResponse, served: Served, policy: Cach
   }
   if (!hasField(fields, 'date')) fields.push(['date', formatHttpDate(stored.responseTimeMs)]);
   // Added up before they are cut to seconds: else `ttl: 1h` would read 3599 on every hit between two whole seconds.
-  if (ruled) fields.push(['cache-control', `max-age=${Math.max(0, Math.floor((ageMs + ttlMs) / 1000))}`]);
+  if (ruled) {
+    const maxAge = `max-age=${Math.max(0, Math.floor((ageMs + ttlMs) / 1000))}`;
+    fields.push(['cache-control', stored.freshness.mustRevalidate ? `${maxAge}, must-revalidate` : maxAge]);
+  }
   if (served.forwarded !== true || ageSeconds > 0) fields.push(['age', String(ageSeconds)]);
   return fields;
 }
+
+/** Whether the rule and not upstream decided how long it is fresh. */
+function isByRule(stored: StoredResponse, policy: CachePolicy): boolean {
+  if (policy.upstreamCacheControl === 'honour') return false;
+  return policy.upstreamCacheControl === 'ignore' || RULE_SOURCES.has(stored.freshness.source);
+}
+
+const RULE_SOURCES: ReadonlySet<string> = new Set(['cap', 'rule ttl', 'rule statusTtl']);
 
 /**
  * The fields of the 304 that stands for the response with these fields (RFC 9110 §15.4.5): without metadata of the

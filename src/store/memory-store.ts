@@ -61,7 +61,6 @@ export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter,
   get(key: string): StoreRead | undefined {
     const record = this.#usable(key);
     if (record === undefined) return undefined;
-    record.hits += 1;
     if (record.frequency < 3) record.frequency += 1;
     return record.read;
   }
@@ -72,6 +71,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter,
 
   put(item: StoredItem): PutOutcome {
     if (!this.#log.isValid(item)) return 'purged';
+    if (this.#isOutdated(item)) return 'outdated';
     const owned = withOwnBody(item);
     const sizeBytes = sizeOfItem(owned);
     if (!this.#table.fits(sizeBytes)) return 'too-large';
@@ -81,6 +81,17 @@ export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter,
     this.#table.put(record);
     this.#reaper.expectExpiry(record.retainUntilMs);
     return 'stored';
+  }
+
+  /**
+   * A validation or a slow answer that was asked for before what is stored now must not replace it. A stored time in the
+   * future means that the clock was set back since: then it says nothing.
+   */
+  #isOutdated(item: StoredItem): boolean {
+    if (item.kind !== 'response') return false;
+    const stored = this.#usable(item.key)?.item;
+    if (stored?.kind !== 'response' || stored.requestTimeMs > this.#clock.nowMs()) return false;
+    return stored.requestTimeMs > item.requestTimeMs;
   }
 
   invalidate(key: string): boolean {

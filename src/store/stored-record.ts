@@ -1,4 +1,4 @@
-import type { StoreRead } from '../cache/ports.ts';
+import type { HitTally, StoreRead } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 
 /** Where a record stands in the eviction order; `out`: in no queue, that is, not stored. */
@@ -9,7 +9,7 @@ export type Queue = (typeof queues)[keyof typeof queues];
  * One stored item with all its bookkeeping in one flat object: links, counters and places in the indexes are plain slots, as
  * a Set or list node for each would double what a stored response costs beside its body.
  */
-export class StoredRecord {
+export class StoredRecord implements HitTally {
   readonly item: StoredItem;
   /** What it takes of the tier's bytes. */
   readonly sizeBytes: number;
@@ -44,7 +44,7 @@ export class StoredRecord {
 
   /** The same object for each read, until a soft purge changes what it says. */
   get read(): StoreRead {
-    this.#read ??= { item: this.item, staleSinceMs: this.staleSinceMs, tier: 'memory' };
+    this.#read ??= { item: this.item, staleSinceMs: this.staleSinceMs, tier: 'memory', tally: this };
     return this.#read;
   }
 

@@ -7,7 +7,7 @@ import { endToEnd } from '../core/hop-by-hop.ts';
 import type { Route } from '../core/route.ts';
 import { codingsOf, decodedFields, decodeStream } from './decode.ts';
 import { describe, pastLimit, type NamedFailure } from './failure.ts';
-import { locationOnProxy } from './location.ts';
+import { locationOnProxy } from '../core/location.ts';
 import { isText, type Redactor } from './redact.ts';
 import { viaMember } from './request-fields.ts';
 import { fieldLineBytes, fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
@@ -29,7 +29,7 @@ export interface AnswerHead {
 }
 
 /** On `cache: off` routes answers may be endless: they are carried in bounded memory, and are what these routes are for. */
-export function maxAnswerBytes({ plan, config }: Pick<AnswerRules, 'plan' | 'config'>): number {
+function maxAnswerBytes({ plan, config }: Pick<AnswerRules, 'plan' | 'config'>): number {
   return plan.route.cache === 'off' ? Number.POSITIVE_INFINITY : config.maxBodyBytes;
 }
 

@@ -57,7 +57,7 @@ export function responseStoreContract(name: string, makeStore: () => Promise<Sto
         const item = response({ tags: ['location:berlin', 'route:weather-forecast'] });
         expect(await store.put(item)).toBe('stored');
         const read = await store.get(item.key);
-        expect(read).toEqual({ item, staleSinceMs: undefined, tier: store.tier });
+        expect(read).toMatchObject({ item, staleSinceMs: undefined, tier: store.tier, tally: { hits: 0 } });
       });
 
       test('bytes of any value come back as they were', async () => {
@@ -103,6 +103,22 @@ export function responseStoreContract(name: string, makeStore: () => Promise<Sto
         await store.put(first);
         expect(await store.put(second)).toBe('stored');
         expect((await store.get(first.key))?.item).toEqual(second);
+      });
+
+      test('what was asked for earlier does not replace what was asked for later', async () => {
+        const later = response({ body: ownBytes('later') });
+        const earlier = { ...later, body: ownBytes('earlier'), requestTimeMs: later.requestTimeMs - 1 };
+        await store.put(later);
+        expect(await store.put(earlier)).toBe('outdated');
+        expect((await store.get(later.key))?.item).toEqual(later);
+      });
+
+      test('what is stored from the future, before the clock was set back, is replaced', async () => {
+        const future = response({ body: ownBytes('future') });
+        const ahead = { ...future, requestTimeMs: clock.nowMs() + 1 };
+        await store.put(ahead);
+        expect(await store.put(future)).toBe('stored');
+        expect((await store.get(future.key))?.item).toEqual(future);
       });
 
       test('keys that differ only in case or in one escape are different', async () => {
@@ -276,7 +292,7 @@ export function responseStoreContract(name: string, makeStore: () => Promise<Sto
         const purgedMs = clock.nowMs();
         await soft('r:weather-forecast');
         clock.advance(7000);
-        expect(await store.get(item.key)).toEqual({ item, staleSinceMs: purgedMs, tier: store.tier });
+        expect(await store.get(item.key)).toMatchObject({ item, staleSinceMs: purgedMs, tier: store.tier });
         expect(purgeLog.softPurgedAtMs(item)).toBe(purgedMs);
       });
 

@@ -50,9 +50,25 @@ describe('the fields of an answer from store', () => {
     );
   });
 
-  it.each(['cap', 'honour'] as const)('are those of upstream on %s routes', (upstreamCacheControl) => {
-    const fields = replyFields(stored, { ttlMs: 3540 * SECOND }, policyOf({ upstreamCacheControl }), T0 + MINUTE);
+  it.each([
+    ['honour', 'rule ttl'],
+    ['honour', 'max-age'],
+    ['cap', 'max-age'],
+    ['cap', 's-maxage'],
+  ] as const)('are those of upstream on %s routes where %s decided', (upstreamCacheControl, source) => {
+    const item = { ...stored, freshness: { ...stored.freshness, source } };
+    const fields = replyFields(item, { ttlMs: 3540 * SECOND }, policyOf({ upstreamCacheControl }), T0 + MINUTE);
     expect(fields).toEqual([...said, ['age', '60']]);
+  });
+
+  it('say the cap where the cap decided, so that no client keeps it for longer', () => {
+    const capped = { ...stored, freshness: { ...stored.freshness, source: 'cap' } };
+    const cap = policyOf({ upstreamCacheControl: 'cap' });
+    const fields = replyFields(capped, { ttlMs: 540 * SECOND }, cap, T0 + MINUTE);
+    expect(fieldValue(fields, 'cache-control')).toBe('max-age=600');
+    const strict = { ...capped, freshness: { ...capped.freshness, mustRevalidate: true } };
+    const bound = replyFields(strict, { ttlMs: 540 * SECOND }, cap, T0 + MINUTE);
+    expect(fieldValue(bound, 'cache-control')).toBe('max-age=600, must-revalidate');
   });
 
   it('have Age only where there is some, when the answer was just fetched', () => {

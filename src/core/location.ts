@@ -1,6 +1,6 @@
-import type { UpstreamConfig } from '../core/config.ts';
-import type { FieldLines } from '../core/fields.ts';
-import type { Route } from '../core/route.ts';
+import type { UpstreamConfig } from './config.ts';
+import type { FieldLines } from './fields.ts';
+import type { Route } from './route.ts';
 
 /**
  * Makes a `Location` that points into the upstream's origin relative, so that clients stay on the proxy. Only where the

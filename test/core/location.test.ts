@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { locationOnProxy } from '../../src/upstream/location.ts';
+import { locationOnProxy } from '../../src/core/location.ts';
 
 test.each([
   ['http://api.example/next?page=2', undefined, '/next?page=2'],

@@ -1,0 +1,20 @@
+import type { Fwd } from '../core/outcome.ts';
+import type { StoredResponse } from '../core/stored-response.ts';
+import type { StoreRead } from './ports.ts';
+import type { Ask } from './respond.ts';
+
+/** A stored response that cannot be reused as it is, but may be validated, or served if upstream fails. */
+export interface Fallback extends StoreRead {
+  readonly item: StoredResponse;
+}
+
+/** A request that has to go upstream, and why. */
+export interface FetchPlan {
+  readonly ask: Ask;
+  /** The key that it waits under: with the variant part once that is known. */
+  readonly key: string;
+  readonly fwd: Fwd;
+  readonly found: Fallback | undefined;
+  /** True: with the validators of `found`. */
+  readonly validate: boolean;
+}
