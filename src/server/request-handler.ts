@@ -13,7 +13,7 @@ import { Connections } from './connections.ts';
 import { readRequest } from './read-request.ts';
 import { Recorder, type Transit } from './recorder.ts';
 import type { Relay, RelayPlan } from './relay-port.ts';
-import { limitSending, type SendLimit, type Sent, writeResponse } from './write-response.ts';
+import { cutOff, limitSending, type SendLimit, type Sent, writeResponse } from './write-response.ts';
 
 /** What carries requests from the listeners to the exchange and back. */
 export interface HandlerOptions {
@@ -264,7 +264,7 @@ export class ExchangeHandler {
   #bug(transit: Transit, res: ServerResponse, error: unknown): void {
     this.#options.onBug(error);
     if (res.headersSent) {
-      res.destroy();
+      cutOff(res);
       return;
     }
     const detail = 'An error inside the proxy; its log has it.';

@@ -24,8 +24,8 @@ export interface Sent {
 }
 
 /**
- * Sends a response. Never throws; a broken stream ends the connection without its terminator, so that the client sees
- * that the content is incomplete (RFC 9112 §8). The returned object is filled while sending.
+ * Sends a response. Never throws; a broken stream ends the connection so that the client sees that the content is
+ * incomplete (RFC 9112 §8). The returned object is filled while sending.
  */
 export function writeResponse(res: ServerResponse, response: ProxyResponse, options: SendOptions): Sent {
   const sent: Sent = { bytes: 0, failed: false };
@@ -67,10 +67,19 @@ export function limitSending(res: ServerResponse, { sendTimeoutMs, onSlow }: Sen
   res.setTimeout(sendTimeoutMs, () => {
     if ((res.socket?.writableLength ?? 0) === 0) return;
     onSlow();
-    res.destroy();
+    cutOff(res);
   });
   // First of all listeners: the next one lets go of the socket and sets the time that it may be idle.
   res.prependOnceListener('finish', () => res.socket?.setTimeout(0));
+}
+
+/**
+ * Ends the connection of a response that will never be whole. To an HTTP/1.0 client, which knows no chunks, the end of
+ * the connection is the end of the content: only a reset says that it is not (RFC 9112 §8).
+ */
+export function cutOff(res: ServerResponse): void {
+  if (res.req.httpVersion === '1.0') res.socket?.resetAndDestroy();
+  res.destroy();
 }
 
 async function pump(
@@ -94,7 +103,7 @@ async function pump(
   } catch {
     // The cause is counted where the body was read; what is left to do here is to not pretend a complete answer.
     if (!res.destroyed) sent.failed = true;
-    res.destroy();
+    cutOff(res);
   } finally {
     if (res.destroyed) body.cancel();
   }
