@@ -22,6 +22,8 @@ export function compilePolicy(compilation: Compilation, path: Path, input: Route
     staleWhileRevalidateMs: input.staleWhileRevalidate,
     staleIfErrorMs: input.staleIfError,
     retainMs: input.retain ?? defaultRetainMs(input),
+    // One lifetime more, so that it can be validated when it is asked for again; what was written down caps all.
+    keepForValidationMs: input.retain === undefined && !honours ? Math.min(input.ttl ?? 0, week) : 0,
     statusTtlMs: new Map(Object.entries(input.statusTtl).map(([status, ttlMs]) => [Number(status), ttlMs])),
     storeIf: compileStoreIf(compilation, [...path, 'storeIf'], input),
     maxStoredBytes: input.maxStoredBytes,

@@ -98,7 +98,7 @@ const caching = {
   ),
   retain: option(
     ruleDuration(1),
-    'Hard cap on the time from answer to removal, stale time included. Default: 7d on `honour` routes, else `ttl` plus the longer stale window and at most 7d; never less than `ttl`.',
+    'Hard cap on the time from answer to removal, stale time included. Default: 7d on `honour` routes, else `ttl` plus the longer stale window and at most 7d; never less than `ttl`. By that default an answer with an ETag or Last-Modified is kept one `ttl` longer, to be validated and not served.',
   ),
   upstreamCacheControl: option(
     choice(['ignore', 'cap', 'honour']),

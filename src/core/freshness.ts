@@ -72,22 +72,27 @@ function dateOf(fields: FieldLines, nowMs: number): number | undefined {
 export function freshnessOf(input: FreshnessInput): Freshness {
   const { policy, responseTimeMs } = input;
   const directives = parseCacheControl(fieldLineValues(input.fields, 'cache-control'));
-  const retainUntilMs = responseTimeMs + policy.retainMs;
+  const usableUntilMs = responseTimeMs + policy.retainMs;
   const { freshUntilMs: wantedMs, source } = lifetimeOf(input, directives);
-  const freshUntilMs = Math.min(wantedMs, retainUntilMs);
+  const freshUntilMs = Math.min(wantedMs, usableUntilMs);
   const alwaysValidate = policy.upstreamCacheControl !== 'ignore' && directives.has('no-cache');
   const mustRevalidate = alwaysValidate || forbidsStale(policy, directives);
   const until = (windowMs: number): number =>
-    mustRevalidate ? freshUntilMs : Math.min(freshUntilMs + windowMs, retainUntilMs);
+    mustRevalidate ? freshUntilMs : Math.min(freshUntilMs + windowMs, usableUntilMs);
   return {
     freshUntilMs,
     swrUntilMs: until(staleWindowMs(policy, directives, 'stale-while-revalidate')),
     sieUntilMs: until(staleWindowMs(policy, directives, 'stale-if-error')),
-    retainUntilMs,
+    retainUntilMs: usableUntilMs + (isValidatable(input.fields) ? policy.keepForValidationMs : 0),
     mustRevalidate,
     alwaysValidate,
     source,
   };
+}
+
+/** What has a validator is worth keeping although it may not be served: a 304 costs no body (RFC 9111 §4.3.1). */
+function isValidatable(fields: FieldLines): boolean {
+  return hasField(fields, 'etag') || hasField(fields, 'last-modified');
 }
 
 /** Age and freshness left at `nowMs`. `staleSinceMs`: a soft purge made it stale then, whatever its freshness says. */

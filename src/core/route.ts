@@ -24,6 +24,8 @@ export interface CachePolicy {
   readonly staleIfErrorMs: number;
   /** Hard cap on the time from response to removal, stale windows included. */
   readonly retainMs: number;
+  /** A response with a validator is kept this much longer, to be validated only; 0 where the operator set `retain`. */
+  readonly keepForValidationMs: number;
   /** Freshness lifetime of answers with these status codes; they are stored although they are not 200. 0: never stored. */
   readonly statusTtlMs: ReadonlyMap<number, number>;
   readonly storeIf: StoreIf | undefined;

@@ -13,6 +13,7 @@ const routes = `
   - { name: ruled, match: /ruled, upstream: api, ttl: 10m, staleIfError: 6h, retain: 24h }
   - { name: judged, match: /judged, upstream: api, ttl: 10m, storeIf: { absent: ["$.error"] } }
   - { name: behind, match: /behind, upstream: api, ttl: 10m, staleWhileRevalidate: 1h, retain: 24h, statusTtl: { 503: 30s } }
+  - { name: brief, match: /brief, upstream: api, ttl: 10m }
   - { name: capped, match: /capped, upstream: api, ttl: 10m, upstreamCacheControl: cap }
 `;
 
@@ -49,6 +50,21 @@ describe('a validation', () => {
     expect(reply.cacheStatus).toBe('forecache; fwd=stale; fwd-status=304; stored');
     clock.advance(5 * MINUTE);
     expect((await proxy.get('/honour/a')).cacheStatus).toContain('hit');
+  });
+
+  it('is possible for one lifetime past the freshness of a ruled route that sets no retain', async () => {
+    origin.script(answer(200, { ETag: '"v1"' }, 'v1'));
+    await proxy.get('/brief');
+    clock.advance(15 * MINUTE);
+    origin.script(answer(304, { ETag: '"v1"' }));
+    const reply = await proxy.get('/brief');
+    expect([reply.text, reply.cacheStatus]).toEqual(['v1', 'forecache; fwd=stale; fwd-status=304; stored']);
+    clock.advance(21 * MINUTE);
+    origin.script(answer(200, {}, 'v2'));
+    expect((await proxy.get('/brief')).cacheStatus).toBe('forecache; fwd=uri-miss; stored');
+    clock.advance(11 * MINUTE);
+    // Without a validator it is of no use past its freshness, and not kept.
+    expect((await proxy.call('GET', '/api/stored')).body).toMatchObject({ stored: [] });
   });
 
   it('fetches the whole where the 304 names another entity tag', async () => {

@@ -18,6 +18,7 @@ export function policyOf(overrides: Partial<CachePolicy> = {}): CachePolicy {
     staleWhileRevalidateMs: 0,
     staleIfErrorMs: 0,
     retainMs: 24 * HOUR,
+    keepForValidationMs: 0,
     statusTtlMs: new Map(),
     storeIf: undefined,
     maxStoredBytes: 1024 * 1024,

@@ -16,6 +16,7 @@ export const cacheOffRoute: Route = {
     staleWhileRevalidateMs: 0,
     staleIfErrorMs: 0,
     retainMs: 0,
+    keepForValidationMs: 0,
     statusTtlMs: new Map(),
     storeIf: undefined,
     maxStoredBytes: 0,
