@@ -45,6 +45,7 @@ describe('the configuration of the contract', () => {
       staleWhileRevalidateMs: 600_000,
       staleIfErrorMs: 21_600_000,
       retainMs: 86_400_000,
+      keepForValidationMs: 0,
       statusTtlMs: new Map(),
       storeIf: undefined,
       maxStoredBytes: 8_388_608,
@@ -203,6 +204,19 @@ describe('a small file', () => {
     ['ttl: 2h, retain: 1h', 3_600_000],
   ])('retains a route with %s for %d ms', (options, retainMs) => {
     expect(configOf(withRoute(options)).routes[0]?.policy.retainMs).toBe(retainMs);
+  });
+
+  test.each([
+    ['ttl: 1h', 3_600_000],
+    ['ttl: 1h, staleIfError: 6h', 3_600_000],
+    ['ttl: 30d', 604_800_000],
+    ['ttl: 1h, upstreamCacheControl: cap', 3_600_000],
+    ['ttl: 1h, retain: 24h', 0],
+    ['ttl: 1h, upstreamCacheControl: honour', 0],
+    ['upstreamCacheControl: honour', 0],
+    ['cache: off', 0],
+  ])('keeps what has a validator on a route with %s for %d ms more', (options, keepMs) => {
+    expect(configOf(withRoute(options)).routes[0]?.policy.keepForValidationMs).toBe(keepMs);
   });
 
   test.each([
