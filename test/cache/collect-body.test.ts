@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+
+import { collectBody } from '../../src/cache/collect-body.ts';
+import { type UpstreamBody, UpstreamBodyError } from '../../src/cache/ports.ts';
+
+function bodyOf(pieces: readonly (string | Error)[], length?: number): UpstreamBody & { readonly calls: string[] } {
+  const calls: string[] = [];
+  return {
+    calls,
+    length,
+    framed: true,
+    async *chunks() {
+      try {
+        for (const piece of pieces) {
+          if (piece instanceof Error) throw piece;
+          yield Buffer.from(piece);
+        }
+      } finally {
+        calls.push('closed');
+      }
+    },
+    streamed: () => void calls.push('streamed'),
+    cancel: () => void calls.push('cancelled'),
+  };
+}
+
+async function text(chunks: AsyncIterable<Buffer>): Promise<string> {
+  let all = '';
+  for await (const chunk of chunks) all += chunk.toString();
+  return all;
+}
+
+describe('collecting a body', () => {
+  it('gives a body up to the limit whole, in memory that is its own', async () => {
+    const collected = await collectBody(bodyOf(['ab', 'c']), 3);
+    expect(collected).toEqual({ kind: 'complete', bytes: Buffer.from('abc') });
+    expect(collected.kind === 'complete' && collected.bytes.buffer.byteLength).toBe(3);
+  });
+
+  it('gives nothing as an empty buffer', async () => {
+    expect(await collectBody(bodyOf([]), 0)).toEqual({ kind: 'complete', bytes: Buffer.alloc(0) });
+  });
+
+  it('hands one byte past the limit on as a stream, with what was read in front', async () => {
+    const body = bodyOf(['ab', 'cd', 'ef']);
+    const collected = await collectBody(body, 3);
+    expect(body.calls).toEqual(['streamed']);
+    expect(collected.kind === 'overflow' && (await text(collected.chunks))).toBe('abcdef');
+    expect(body.calls).toEqual(['streamed', 'closed']);
+  });
+
+  it('does not read a body whose length is past the limit before it is asked for', async () => {
+    const body = bodyOf(['abcd'], 4);
+    const collected = await collectBody(body, 3);
+    expect(body.calls).toEqual(['streamed']);
+    expect(collected.kind === 'overflow' && (await text(collected.chunks))).toBe('abcd');
+  });
+
+  it('closes the body when a reader of the stream leaves early', async () => {
+    const body = bodyOf(['ab', 'cd', 'ef']);
+    const collected = await collectBody(body, 1);
+    if (collected.kind !== 'overflow') throw new Error('expected a stream');
+    for await (const chunk of collected.chunks) if (chunk.toString() === 'cd') break;
+    expect(body.calls).toEqual(['streamed', 'closed']);
+  });
+
+  it('says how a body broke off', async () => {
+    const broken = bodyOf(['ab', new UpstreamBodyError('truncated', 'cut')]);
+    expect(await collectBody(broken, 10)).toEqual({ kind: 'broken', failure: 'truncated', detail: 'cut' });
+  });
+
+  it('lets a bug through', async () => {
+    await expect(collectBody(bodyOf([new TypeError('a bug')]), 10)).rejects.toThrow('a bug');
+  });
+});
