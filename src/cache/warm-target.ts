@@ -1,6 +1,7 @@
 import { deriveKey } from '../core/key.ts';
 import { printable } from '../core/printable.ts';
 import { ok, refused, type Result } from '../core/problem.ts';
+import { foldWithheld } from '../core/query.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { Route } from '../core/route.ts';
 import { matchRoute, type RouteTable } from '../core/route-table.ts';
@@ -71,16 +72,20 @@ function keyedAs(
 function wouldBeDropped(route: Route, name: string): boolean {
   if (route.rawQuery || route.params.has(name)) return false;
   if ([...route.params.values()].some((rule) => rule.aliases.includes(name))) return false;
-  return route.unknownQuery === 'drop' || route.ignore.includes(name) || route.secret.includes(name.toLowerCase());
+  return route.unknownQuery === 'drop' || route.ignore.includes(name) || isWithheld(route, name);
+}
+
+function isWithheld(route: Route, name: string): boolean {
+  return route.secret.some((secret) => foldWithheld(secret) === foldWithheld(name));
 }
 
 /** For reports of what could not be keyed; names of secrets are matched whatever their case. */
 function shownUrl(route: Route, values: ReadonlyMap<string, string>): string {
-  const secret = new Set(route.secret);
+  const secret = new Set(route.secret.map(foldWithheld));
   for (const rule of [...route.params.values(), ...route.pathParams.values()]) {
-    if (rule.secret) for (const name of [rule.name, ...rule.aliases]) secret.add(name.toLowerCase());
+    if (rule.secret) for (const name of [rule.name, ...rule.aliases]) secret.add(foldWithheld(name));
   }
-  const pairs = [...values].map(([name, value]) => `${name}=${secret.has(name.toLowerCase()) ? '***' : value}`);
+  const pairs = [...values].map(([name, value]) => `${name}=${secret.has(foldWithheld(name)) ? '***' : value}`);
   const shown = pairs.length === 0 ? route.match : `${route.match}?${pairs.join('&')}`;
   return shown.replaceAll(/[^ -~]/gu, '?').slice(0, 500);
 }

@@ -2,7 +2,15 @@ import { parameterProblem, secretDigest, type Sha256Fn } from './key-path.ts';
 import { byCodeUnit, normaliseValues } from './normalise.ts';
 import { printable } from './printable.ts';
 import { ok, refused, type Result } from './problem.ts';
-import { decodeQueryText, encodeQueryValue, hasBrokenEscape, parseQuery, recodeQueryText } from './query.ts';
+import {
+  decodeQueryText,
+  encodeQueryValue,
+  foldWithheld,
+  hasBrokenEscape,
+  parseQuery,
+  recodeQueryText,
+  withheldName,
+} from './query.ts';
 import type { ParamSlot, RoutePlan } from './route-plan.ts';
 import { targetProblem } from './target.ts';
 
@@ -121,7 +129,7 @@ export function meaningOf(plan: RoutePlan, name: string | undefined): number | '
   if (name === undefined) return plan.route.unknownQuery;
   const known = plan.names.get(name);
   if (known !== undefined) return known;
-  return plan.secretNames.has(name.toLowerCase()) ? 'drop' : plan.route.unknownQuery;
+  return plan.secretNames.has(foldWithheld(name)) ? 'drop' : plan.route.unknownQuery;
 }
 
 /**
@@ -146,5 +154,5 @@ function isWithheld(plan: RoutePlan, piece: string): boolean {
   const equals = piece.indexOf('=');
   const rawName = equals === -1 ? piece : piece.slice(0, equals);
   const name = decodeQueryText(rawName) ?? rawName;
-  return plan.names.get(name) === 'drop' || plan.secretNames.has(name.toLowerCase());
+  return plan.names.get(name) === 'drop' || plan.secretNames.has(withheldName(rawName));
 }

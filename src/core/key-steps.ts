@@ -2,7 +2,7 @@ import { fieldValue } from './fields.ts';
 import type { CanonicalPath } from './key-path.ts';
 import { meaningOf, type CanonicalQuery } from './key-query.ts';
 import type { CompiledParam } from './normalise.ts';
-import { decodeQueryText, parseQuery, recodeQueryText } from './query.ts';
+import { decodeQueryText, foldWithheld, parseQuery, recodeQueryText } from './query.ts';
 import type { KeyStep, ProxyRequest } from './request.ts';
 import type { ParamSlot } from './route-plan.ts';
 import type { RouteMatch } from './route-table.ts';
@@ -93,7 +93,7 @@ function querySteps(match: RouteMatch, raw: string | undefined, query: Canonical
       given.set(meaning, [...(given.get(meaning) ?? []), { name, value }]);
       continue;
     }
-    const secret = plan.secretNames.has(name.toLowerCase());
+    const secret = plan.secretNames.has(foldWithheld(name));
     const kept = meaning === 'keep';
     steps.push({
       part: 'query',

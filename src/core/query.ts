@@ -47,6 +47,20 @@ export function decodeQueryText(raw: string): string | undefined {
   return decodePathText(raw.includes('+') ? raw.replaceAll('+', '%20') : raw);
 }
 
+/**
+ * A raw name as lists of withheld names (`secret`, names of credentials) mean it: decoded, without white space around
+ * it, lower-cased, since some upstreams read it so. What is not UTF-8 stays raw. Keys and calls both ask here, so that
+ * nothing that a call leaves out is in a key.
+ */
+export function withheldName(rawName: string): string {
+  return foldWithheld(decodeQueryText(rawName) ?? rawName);
+}
+
+/** As {@link withheldName}, of a name that is decoded already. */
+export function foldWithheld(name: string): string {
+  return name.trim().toLowerCase();
+}
+
 /** As {@link decodeQueryText} for a piece of a path, where `+` is a plus. */
 export function decodePathText(raw: string): string | undefined {
   if (!raw.includes('%')) return raw;

@@ -2,7 +2,7 @@ import { parseForward, templateNames, type TemplatePiece } from './forward.ts';
 import { byCodeUnit, compileParam, type CompiledParam } from './normalise.ts';
 import type { ParamRule } from './params.ts';
 import { ok, refused, type Result } from './problem.ts';
-import { encodeQueryValue } from './query.ts';
+import { encodeQueryValue, foldWithheld } from './query.ts';
 import type { Route } from './route.ts';
 import type { GroupPart, PatternPart } from './route-pattern.ts';
 import { parseTags, type TagTemplate } from './tags.ts';
@@ -34,7 +34,7 @@ export interface RoutePlan {
   readonly slotOf: ReadonlyMap<string, number>;
   /** Whether some slot's value is secret. */
   readonly hasSecret: boolean;
-  /** Lower-cased. */
+  /** As {@link foldWithheld} writes them. */
   readonly secretNames: ReadonlySet<string>;
   readonly headers: readonly KeyedHeader[];
   /** Route name as the key begins with it. */
@@ -78,7 +78,7 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
     names,
     slotOf: new Map(slots.map((slot, index) => [slot.rule.name, index])),
     hasSecret: slots.some((slot) => slot.rule.secret),
-    secretNames: new Set(route.secret.map((name) => name.toLowerCase())),
+    secretNames: new Set(route.secret.map(foldWithheld)),
     headers: headersOf(route),
     keyPrefix: encodeQueryValue(route.name),
     urlPrefix: route.host === undefined ? '' : `//${route.host}`,
@@ -148,11 +148,11 @@ function slotsOf(route: Route, issues: string[]): readonly ParamSlot[] {
 
 function namesOf(route: Route, slots: readonly ParamSlot[], issues: string[]): ReadonlyMap<string, number | 'drop'> {
   const names = new Map<string, number | 'drop'>();
-  const secret = new Set(route.secret.map((name) => name.toLowerCase()));
+  const secret = new Set(route.secret.map(foldWithheld));
   for (const [index, slot] of slots.entries()) {
     for (const name of [slot.rule.name, ...slot.rule.aliases]) {
       if (names.has(name)) issues.push(`query: the name "${name}" stands for more than one parameter`);
-      if (secret.has(name.toLowerCase()))
+      if (secret.has(foldWithheld(name)))
         issues.push(`query: "${name}" is a parameter and secret, so it never gets upstream`);
       names.set(name, index);
     }

@@ -1,5 +1,6 @@
 import type { Credentials } from '../core/config.ts';
 import type { FieldLine, FieldLines } from '../core/fields.ts';
+import { foldWithheld, withheldName } from '../core/query.ts';
 
 /**
  * The target as it is sent: parameters of the credentials' names (whatever their case or spelling) are dropped, then
@@ -10,13 +11,14 @@ export function targetWithCredentials(target: string, credentials: Credentials):
   if (credentials.query.size === 0) return target;
   const mark = target.indexOf('?');
   const path = mark === -1 ? target : target.slice(0, mark);
-  const names = new Set([...credentials.query.keys()].map((name) => name.toLowerCase()));
+  const names = new Set([...credentials.query.keys()].map(foldWithheld));
   const own: string[] = [];
   for (const [name, value] of credentials.query) {
     if (value !== '') own.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`);
   }
   const query = mark === -1 ? undefined : target.slice(mark + 1);
-  const kept = query === undefined ? [] : query.split('&').filter((part) => !names.has(parameterName(part)));
+  const kept =
+    query === undefined ? [] : query.split('&').filter((part) => !names.has(withheldName(part.split('=', 1)[0] ?? '')));
   // An upstream that got `?` or `&&` gets it still, unless that is all that is left beside our own.
   const parts = kept.every((part) => part === '') && own.length > 0 ? own : [...kept, ...own];
   return parts.length === 0 ? path : `${path}?${parts.join('&')}`;
@@ -41,15 +43,4 @@ export function secretValues(credentials: Credentials): readonly string[] {
     if (scheme !== undefined) values.push(scheme);
   }
   return [...new Set(values)];
-}
-
-/** Decoded as upstreams do it, so that `%61ppid` and `APPID` are both found; undecodable names are compared as they are. */
-function parameterName(part: string): string {
-  const end = part.indexOf('=');
-  const raw = (end === -1 ? part : part.slice(0, end)).replaceAll('+', ' ');
-  try {
-    return decodeURIComponent(raw).trim().toLowerCase();
-  } catch {
-    return raw.toLowerCase();
-  }
 }

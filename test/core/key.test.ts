@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { deriveKey, rawTarget } from '../../src/core/key.ts';
 import type { ParamRule } from '../../src/core/params.ts';
-import { matchRoute } from '../../src/core/route-table.ts';
+import { buildRouteTable, matchRoute } from '../../src/core/route-table.ts';
 import type { Route } from '../../src/core/route.ts';
 import { honourRoute, routeOf } from '../support/policy.ts';
 import { decimal, exact, folded, integer, keyed, keyOf, ruleOf, rulesOf, sha256, tableOf } from '../support/routes.ts';
@@ -125,6 +125,25 @@ describe('a secret', () => {
     for (const name of ['apikey', 'APIKEY', '%61pikey', 'apike%79']) {
       expect(keyed(table, `/a?x=1&${name}=HUSH`).key).toBe('forecast|/a?x=1');
     }
+  });
+
+  test.for(['+apikey', 'apikey+', '%20%09ApiKey', 'apikey%C2%A0', '%E2%80%83apikey'])(
+    'name with white space around it, %s, is one as well',
+    (name) => {
+      const kept = tableOf(routeOf({}, { match: '/a', secret: [' ApiKey'] }));
+      const request = keyed(kept, `/a?x=1&${name}=HUSH`);
+      expect(request.key).toBe('forecast|/a?x=1');
+      expect(request.steps()).toContainEqual(expect.objectContaining({ before: '***', rule: 'secret, removed' }));
+      expect(target(routeOf({}, { match: '/a', secret: ['apikey'] }), '/a', `x=1;${name}=HUSH`)).toEqual({
+        ok: true,
+        value: '/a?x=1',
+      });
+    },
+  );
+
+  test('name cannot be a parameter too, whatever the white space around it', () => {
+    const params = rulesOf(ruleOf('apikey ', exact));
+    expect(buildRouteTable([routeOf({}, { params, secret: ['apikey'] })])).toMatchObject({ ok: false });
   });
 
   test('parameter is forwarded, and a digest everywhere else', () => {
