@@ -192,7 +192,7 @@ function buildDataServer(config: Config, parts: Parts): DataServer {
     load,
     onBug: (error) => log.error({ error: describe(error) }, 'a request failed inside the proxy'),
   });
-  return createDataServer({ config: config.server, handler, observer: deps.observer, clock: deps.clock, load });
+  return createDataServer({ config: config.server, handler, load });
 }
 
 /** The reverse of the start, with the deadlines of the config; the admin listener outlives it for the last scrape. */

@@ -17,6 +17,6 @@ export interface RelayDecision {
   readonly fwd: Fwd;
   /** The `Cache-Status` value of the answer. */
   readonly cacheStatus: string;
-  /** To be called with the final status: a successful unsafe method makes stored responses invalid (RFC 9111 §4.4). */
+  /** To be called once, as soon as upstream's final status is there: a successful unsafe method makes stored responses invalid (RFC 9111 §4.4). */
   settled(status: number): void;
 }

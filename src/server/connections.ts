@@ -1,29 +1,75 @@
+/** The place of a request among those of its connection. */
+export interface Turn {
+  /** May not run beside another: what it does may depend on those before it, and what they do on it. */
+  readonly alone: boolean;
+  /** False while it waits for those before it. */
+  running: boolean;
+  /** Called when it need not wait any more. */
+  start: (() => void) | undefined;
+}
+
+/** What is known of a connection. */
+interface Connection {
+  /** Requests so far. */
+  count: number;
+  /** A response says, or will say, that it is the last one. */
+  ending: boolean;
+  /** Requests that run and whose response is owed. */
+  running: number;
+  /** Of them, those that may not run beside another. */
+  runningAlone: number;
+  /** Those behind them, in the order in which they came. */
+  readonly waiting: Turn[];
+}
+
 /** What is under way on each client connection; nothing is kept of one that is gone. */
 export class Connections {
-  readonly #owed = new WeakMap<object, number>();
-  readonly #count = new WeakMap<object, number>();
-  readonly #ending = new WeakSet<object>();
+  readonly #known = new WeakMap<object, Connection>();
 
-  /** A request came whose response is owed until {@link settle}. Tells how many came so far. */
-  owe(socket: object): number {
-    const count = (this.#count.get(socket) ?? 0) + 1;
-    this.#count.set(socket, count);
-    this.#owed.set(socket, (this.#owed.get(socket) ?? 0) + 1);
-    return count;
+  /**
+   * A request came whose response is owed until {@link settle}. Pipelined requests run side by side only where all of
+   * them are safe (RFC 9112 §9.3.2); the others wait for the responses before theirs.
+   */
+  owe(socket: object, alone: boolean): Turn {
+    const connection = this.#of(socket);
+    connection.count += 1;
+    const turn: Turn = { alone, running: false, start: undefined };
+    if (connection.waiting.length === 0 && mayRun(connection, turn)) run(connection, turn);
+    else connection.waiting.push(turn);
+    return turn;
   }
 
-  settle(socket: object): void {
-    this.#owed.set(socket, (this.#owed.get(socket) ?? 0) - 1);
+  /** The response has ended, or never will be; starts what waited for it. */
+  settle(socket: object, turn: Turn): void {
+    const connection = this.#of(socket);
+    const { waiting } = connection;
+    if (turn.running) {
+      connection.running -= 1;
+      if (turn.alone) connection.runningAlone -= 1;
+    } else {
+      waiting.splice(waiting.indexOf(turn), 1);
+    }
+    for (let [next] = waiting; next !== undefined && mayRun(connection, next); [next] = waiting) {
+      waiting.shift();
+      run(connection, next);
+      next.start?.();
+    }
+  }
+
+  /** Requests that came on this connection so far. */
+  count(socket: object): number {
+    return this.#known.get(socket)?.count ?? 0;
   }
 
   /** True while a response is owed. */
   owes(socket: object): boolean {
-    return (this.#owed.get(socket) ?? 0) > 0;
+    const connection = this.#known.get(socket);
+    return connection !== undefined && connection.running + connection.waiting.length > 0;
   }
 
   /** A response says that it is the last one. */
   announceLast(socket: object): void {
-    this.#ending.add(socket);
+    this.#of(socket).ending = true;
   }
 
   /**
@@ -31,6 +77,24 @@ export class Connections {
    * be no request at all, and `node:http` reads on.
    */
   isEnding(socket: object): boolean {
-    return this.#ending.has(socket);
+    return this.#known.get(socket)?.ending ?? false;
   }
+
+  #of(socket: object): Connection {
+    const known = this.#known.get(socket);
+    if (known !== undefined) return known;
+    const connection: Connection = { count: 0, ending: false, running: 0, runningAlone: 0, waiting: [] };
+    this.#known.set(socket, connection);
+    return connection;
+  }
+}
+
+function mayRun({ running, runningAlone }: Connection, { alone }: Turn): boolean {
+  return running === 0 || (!alone && runningAlone === 0);
+}
+
+function run(connection: Connection, turn: Turn): void {
+  turn.running = true;
+  connection.running += 1;
+  if (turn.alone) connection.runningAlone += 1;
 }

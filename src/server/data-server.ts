@@ -3,7 +3,6 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import type { ListenerConfig, ServerConfig } from '../core/config.ts';
-import type { Clock, Observer } from '../cache/ports.ts';
 import { answerClientError, refuseConnection } from './client-error.ts';
 import type { ServerLoad } from './load.ts';
 import type { ExchangeHandler } from './request-handler.ts';
@@ -12,9 +11,7 @@ import type { ExchangeHandler } from './request-handler.ts';
 export interface DataServerOptions {
   readonly config: ServerConfig;
   readonly handler: ExchangeHandler;
-  readonly observer: Observer;
   readonly load: ServerLoad;
-  readonly clock: Clock;
 }
 
 /** A listener with the address that it really has. */
@@ -96,7 +93,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
       options.load.connections -= 1;
     });
     if (open > limits.maxConnections) {
-      options.observer.limit('server.limits.maxConnections');
+      options.handler.limit('server.limits.maxConnections');
       options.handler.ignore(socket);
       refuseConnection(socket, limits.maxConnections);
     }
@@ -112,7 +109,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   server.on('timeout', (socket: Socket) => {
     // With a response owed it is the send timeout, which has its own listener.
     if (options.handler.owes(socket)) return;
-    options.observer.limit('server.timeouts.keepAlive');
+    options.handler.limit('server.timeouts.keepAlive');
     socket.destroy();
   });
   server.on('connect', (_req: IncomingMessage, socket: Duplex) => answerClientError({ code: 'CONNECT' }, socket));
@@ -121,14 +118,14 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     // written of one still leaves.
     if (options.handler.owes(socket)) {
       if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-        options.observer.limit('server.timeouts.request');
+        options.handler.limit('server.timeouts.request');
         if (options.handler.timedOut(socket)) return;
       }
       destroyWhenFlushed(socket);
       return;
     }
     const limit = answerClientError(error, socket);
-    if (limit !== undefined) options.observer.limit(limit);
+    if (limit !== undefined) options.handler.limit(limit);
   });
   return server;
 }

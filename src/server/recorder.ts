@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 
 import type { RelayDecision } from '../cache/handled.ts';
-import type { Clock, FailureKind, Observer, ResponseMeta } from '../cache/ports.ts';
+import type { Clock, FailureKind, Observer, ProxyResponse, ResponseMeta } from '../cache/ports.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
 import type { RelayResult } from './relay-port.ts';
+import type { Sent } from './write-response.ts';
 
 /** One request on its way, and what its record will need. */
 export interface Transit {
@@ -19,6 +20,9 @@ export interface Transit {
   refusal: Problem | undefined;
   /** Upstream's answer to a relayed request has come, and was told. */
   answered: boolean;
+  /** What the server sends, or sent, itself. */
+  reply: { readonly response: ProxyResponse; sent: Sent } | undefined;
+  recorded: boolean;
 }
 
 interface RecorderOptions {
@@ -38,10 +42,19 @@ export class Recorder {
 
   begin(req: IncomingMessage, listener: string, last: boolean): Transit {
     const startedMs = this.#clock.monotonicMs();
-    return { req, listener, last, startedMs, request: undefined, refusal: undefined, answered: false };
+    const nothingYet = { request: undefined, refusal: undefined, answered: false, reply: undefined, recorded: false };
+    return { req, listener, last, startedMs, ...nothingYet };
+  }
+
+  /** Its connection ended before its turn came. */
+  dropped(transit: Transit): void {
+    const meta = { outcome: 'aborted', url: '-', route: undefined, upstream: undefined, problem: undefined } as const;
+    this.request(transit, { ...meta, tier: undefined, fwd: undefined }, { status: 0, bytes: 0 });
   }
 
   request(transit: Transit, meta: ResponseMeta, sent: { readonly status: number; readonly bytes: number }): void {
+    if (transit.recorded) return;
+    transit.recorded = true;
     const fields = transit.request?.fields;
     this.#observer.request({
       outcome: meta.outcome,

@@ -1,0 +1,23 @@
+import type { Observer } from '../cache/ports.ts';
+
+/**
+ * The same observer, but one that never throws: it is told of things in listeners and timers, where an error would end
+ * the process. `onBug` hears what it threw.
+ */
+export function guardObserver(observer: Observer, onBug: (error: unknown) => void): Observer {
+  const guard = (tell: () => void): void => {
+    try {
+      tell();
+    } catch (error) {
+      onBug(error);
+    }
+  };
+  return {
+    request: (record) => guard(() => observer.request(record)),
+    upstreamCall: (call) => guard(() => observer.upstreamCall(call)),
+    storage: (route, result) => guard(() => observer.storage(route, result)),
+    purge: (record) => guard(() => observer.purge(record)),
+    warm: (record) => guard(() => observer.warm(record)),
+    limit: (option) => guard(() => observer.limit(option)),
+  };
+}

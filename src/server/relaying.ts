@@ -1,0 +1,100 @@
+import type { ServerResponse } from 'node:http';
+
+import type { RelayDecision } from '../cache/handled.ts';
+import { problemReply } from '../cache/problem-reply.ts';
+import type { FieldLines } from '../core/fields.ts';
+import type { Problem } from '../core/problem.ts';
+import type { Recorder, Transit } from './recorder.ts';
+import type { Relay, RelayPlan } from './relay-port.ts';
+import type { Sender } from './sender.ts';
+import type { UpgradeAttempt } from './upgrade-attempt.ts';
+import { limitSending, writeResponse } from './write-response.ts';
+
+/** What {@link Relaying} needs. */
+export interface RelayingOptions {
+  readonly relay: Relay;
+  readonly recorder: Recorder;
+  readonly sender: Sender;
+  /** Bytes of request content, at most. */
+  readonly maxBodyBytes: number;
+  readonly onBug: (error: unknown) => void;
+}
+
+/** A relayed request whose content may still be on its way. */
+interface Waiting {
+  readonly transit: Transit;
+  readonly res: ServerResponse;
+  readonly relay: RelayDecision;
+}
+
+/** Hands requests to the relay; records them and their calls. */
+export class Relaying {
+  readonly #options: RelayingOptions;
+  readonly #waiting = new WeakMap<object, Waiting>();
+
+  constructor(options: RelayingOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the response is closed. */
+  async web(transit: Transit, res: ServerResponse, relay: RelayDecision): Promise<void> {
+    const { sender, recorder } = this.#options;
+    const { socket } = transit.req;
+    if (sender.closes(transit)) res.setHeader('connection', 'close');
+    this.#waiting.set(socket, { transit, res, relay });
+    limitSending(res, sender.limit());
+    const result = await this.#options.relay.web(transit.req, res, this.#plan(transit, relay));
+    if (this.#waiting.get(socket)?.res === res) this.#waiting.delete(socket);
+    recorder.relayed(transit, relay, result);
+  }
+
+  /** Resolves when both connections are closed. */
+  async upgrade(transit: Transit, { req, socket, head }: UpgradeAttempt, relay: RelayDecision): Promise<void> {
+    const result = await this.#options.relay.upgrade({ req, socket, head, plan: this.#plan(transit, relay) });
+    this.#options.recorder.relayed(transit, relay, result);
+  }
+
+  /**
+   * The rest of a request has not come in time. Answers it where its relay has not begun to; false: nothing can be
+   * said any more.
+   */
+  timedOut(socket: object): boolean {
+    const waiting = this.#waiting.get(socket);
+    if (waiting === undefined || waiting.res.headersSent || waiting.res.socket !== socket) return false;
+    const { transit, res, relay } = waiting;
+    transit.refusal = requestTimeout;
+    const meta = { route: relay.route.name, upstream: relay.route.upstream, url: relay.url };
+    const answer = problemReply(requestTimeout, { meta, cacheStatus: undefined, head: transit.req.method === 'HEAD' });
+    const fields: FieldLines = [...answer.fields, ['cache-status', relay.cacheStatus]];
+    writeResponse(res, { ...answer, fields }, { ...this.#options.sender.limit(), close: true });
+    return true;
+  }
+
+  #plan(transit: Transit, relay: RelayDecision): RelayPlan {
+    const { recorder, maxBodyBytes, onBug } = this.#options;
+    return {
+      upstream: relay.route.upstream,
+      target: relay.target,
+      route: relay.route,
+      cacheStatus: relay.cacheStatus,
+      maxBodyBytes,
+      onHead: (status) => {
+        // The relay calls from its streams, where nobody would catch an error.
+        try {
+          recorder.answered(transit, relay, status);
+          // Now and not when the content has ended: what is stored is invalid as of upstream's answer (RFC 9111 §4.4).
+          relay.settled(status);
+        } catch (error) {
+          onBug(error);
+        }
+      },
+    };
+  }
+}
+
+const requestTimeout: Problem = {
+  status: 408,
+  code: 'request-timeout',
+  title: 'Request Timeout',
+  detail: 'The request did not arrive in time.',
+};

@@ -1,0 +1,101 @@
+import type { ServerResponse } from 'node:http';
+
+import type { Observer, ProxyResponse } from '../cache/ports.ts';
+import { problemReply } from '../cache/problem-reply.ts';
+import type { ServerConfig } from '../core/config.ts';
+import type { Problem } from '../core/problem.ts';
+import type { Connections } from './connections.ts';
+import type { Recorder, Transit } from './recorder.ts';
+import { cutOff, type SendLimit, writeResponse } from './write-response.ts';
+
+/** What a {@link Sender} needs. */
+export interface SenderOptions {
+  readonly config: ServerConfig;
+  readonly observer: Observer;
+  readonly recorder: Recorder;
+  readonly connections: Connections;
+  /** True once every response is to close its connection. */
+  readonly draining: () => boolean;
+  readonly onBug: (error: unknown) => void;
+}
+
+/** Sends answers of the proxy's own making, and sees to it that each is recorded once, as what it became. */
+export class Sender {
+  readonly #options: SenderOptions;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+  }
+
+  send(transit: Transit, res: ServerResponse, response: ProxyResponse): void {
+    const { connections, recorder } = this.#options;
+    // Content that nobody reads (a refused POST) must not hold a kept connection.
+    const close = this.closes(transit) || (transit.request?.hasContent ?? true);
+    if (close) connections.announceLast(transit.req.socket);
+    if (res.closed) {
+      if (response.body.kind === 'stream') response.body.cancel();
+      recorder.request(transit, { ...response.meta, outcome: 'aborted' }, { status: 0, bytes: 0 });
+      return;
+    }
+    // The answer to a bug may follow one that could not be sent: the later counts.
+    if (transit.reply === undefined) res.once('close', () => this.#record(transit, res));
+    transit.reply = { response, sent: { bytes: 0, failed: false } };
+    try {
+      transit.reply.sent = writeResponse(res, response, { ...this.limit(), close });
+    } catch (error) {
+      if (response.body.kind === 'stream') response.body.cancel();
+      throw error;
+    }
+  }
+
+  /** Answers with a problem that no route has a part in. */
+  refuse(transit: Transit, res: ServerResponse, problem: Problem): void {
+    const head = transit.req.method === 'HEAD';
+    const meta = { route: undefined, upstream: undefined, url: '-' };
+    this.send(transit, res, problemReply(problem, { meta, cacheStatus: undefined, head }));
+  }
+
+  /** Something of ours threw: a 500 where nothing was sent, else the end of the connection. Never throws. */
+  bug(transit: Transit, res: ServerResponse, error: unknown): void {
+    const { onBug, recorder } = this.#options;
+    onBug(error);
+    try {
+      if (!res.headersSent) {
+        this.refuse(transit, res, internal);
+        return;
+      }
+    } catch (again) {
+      onBug(again);
+    }
+    cutOff(res);
+    if (transit.reply !== undefined) return;
+    const meta = { outcome: 'error', route: undefined, upstream: undefined, url: '-' } as const;
+    const rest = { tier: undefined, fwd: undefined, problem: undefined };
+    recorder.request(transit, { ...meta, ...rest }, { status: res.headersSent ? res.statusCode : 0, bytes: 0 });
+  }
+
+  closes({ last }: Transit): boolean {
+    return last || this.#options.draining();
+  }
+
+  limit(): SendLimit {
+    const { config, observer } = this.#options;
+    return { sendTimeoutMs: config.timeouts.sendMs, onSlow: () => observer.limit('server.timeouts.send') };
+  }
+
+  #record(transit: Transit, res: ServerResponse): void {
+    if (transit.reply === undefined) return;
+    const { response, sent } = transit.reply;
+    const broken = sent.failed ? 'error' : 'aborted';
+    const outcome = res.writableFinished ? response.meta.outcome : broken;
+    const { bytes } = sent;
+    this.#options.recorder.request(transit, { ...response.meta, outcome }, { status: response.status, bytes });
+  }
+}
+
+const internal: Problem = {
+  status: 500,
+  code: 'internal',
+  title: 'Internal error',
+  detail: 'An error inside the proxy; its log has it.',
+};

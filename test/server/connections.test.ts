@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+
+import { Connections, type Turn } from '../../src/server/connections.ts';
+
+/** Requests of one connection: which of them have begun, by their places. */
+function connection(...alone: readonly boolean[]): {
+  readonly begun: readonly number[];
+  readonly owes: () => boolean;
+  readonly end: (place: number) => void;
+} {
+  const connections = new Connections();
+  const socket = {};
+  const begun: number[] = [];
+  const turns: Turn[] = alone.map((one, place) => {
+    const turn = connections.owe(socket, one);
+    if (turn.running) begun.push(place);
+    else turn.start = () => begun.push(place);
+    return turn;
+  });
+  return {
+    begun,
+    owes: () => connections.owes(socket),
+    end: (place) => {
+      const turn = turns[place];
+      if (turn !== undefined) connections.settle(socket, turn);
+    },
+  };
+}
+
+describe('Requests of one connection', () => {
+  it('run side by side where all of them are safe', () => {
+    expect(connection(false, false, false).begun).toEqual([0, 1, 2]);
+  });
+
+  it('wait behind an unsafe one until its response has ended', () => {
+    const { begun, end } = connection(true, false, false);
+    expect(begun).toEqual([0]);
+    end(0);
+    expect(begun).toEqual([0, 1, 2]);
+  });
+
+  it('that are unsafe wait for all before them, and keep their order', () => {
+    const { begun, end } = connection(false, false, true, true, false);
+    expect(begun).toEqual([0, 1]);
+    end(0);
+    expect(begun).toEqual([0, 1]);
+    end(1);
+    expect(begun).toEqual([0, 1, 2]);
+    end(2);
+    expect(begun).toEqual([0, 1, 2, 3]);
+    end(3);
+    expect(begun).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('that are safe do not overtake an unsafe one that waits', () => {
+    const { begun, end } = connection(false, true, false);
+    expect(begun).toEqual([0]);
+    end(0);
+    expect(begun).toEqual([0, 1]);
+  });
+
+  it('are owed until each has ended, those that never began too', () => {
+    const { owes, end, begun } = connection(true, true);
+    end(1);
+    expect(owes()).toBe(true);
+    end(0);
+    expect([owes(), begun]).toEqual([false, [0]]);
+  });
+});
+
+describe('Connections', () => {
+  it('count the requests of each, and know which is ending', () => {
+    const connections = new Connections();
+    const [one, other] = [{}, {}];
+    connections.settle(one, connections.owe(one, false));
+    connections.owe(one, false);
+    connections.announceLast(other);
+    expect([connections.count(one), connections.count(other)]).toEqual([2, 0]);
+    expect([connections.isEnding(one), connections.isEnding(other)]).toEqual([false, true]);
+    expect([connections.owes(one), connections.owes(other)]).toEqual([true, false]);
+  });
+});

@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+
+import { get, head, startStage } from '../support/hostile.ts';
+import { outcomes } from '../support/metrics.ts';
+import { gated, type OriginScript, truncated } from '../support/origin.ts';
+
+const host = 'Host: api.test';
+const plain = (target: string): string => head(`GET ${target} HTTP/1.1`, host);
+const post = (target: string, content: string): string =>
+  head(`POST ${target} HTTP/1.1`, host, `Content-Length: ${content.length}`) + content;
+
+/** Script: says what came, and how many came before it. */
+function counting(): OriginScript {
+  let before = 0;
+  return (request, peer) =>
+    peer.respond(200, { 'Cache-Control': 'max-age=60' }, `${request.method} ${request.body.toString()} ${before++}`);
+}
+
+describe('Pipelined requests', () => {
+  it('that are all safe are asked upstream side by side, and answered in order', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({ script: gated(gate.promise, counting()) });
+    using connection = await stage.open();
+    await connection.send(plain('/c/1') + plain('/r/2') + plain('/h/3'));
+    await stage.origin.arrived(3);
+    expect(stage.origin.peakConcurrency).toBe(3);
+    gate.resolve();
+    const texts = [await connection.reply(), await connection.reply(), await connection.reply()].map(
+      ({ text }) => text,
+    );
+    expect(texts.map((text) => text.split(' ')[0])).toEqual(['GET', 'GET', 'GET']);
+  });
+
+  it('wait for an unsafe one before them, which waits for those before it', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({ script: gated(gate.promise, counting()) });
+    using connection = await stage.open();
+    await connection.send(plain('/h/1') + plain('/h/2') + post('/h/1', 'new') + get('/h/1'));
+    await stage.origin.arrived(2);
+    // A request of another connection shows that what is to come upstream has come.
+    const other = stage.get('/r/other');
+    await stage.origin.arrived(3);
+    expect(stage.asked().toSorted()).toEqual(['/h/1', '/h/2', '/r/other']);
+    gate.resolve();
+    await other;
+    await connection.ended();
+    // The last one is no hit: the POST between has made what was stored invalid.
+    expect(stage.origin.requests.map(({ method, target }) => `${method} ${target}`).slice(3)).toEqual([
+      'POST /h/1',
+      'GET /h/1',
+    ]);
+    expect(stage.origin.requests[3]?.body.toString()).toBe('new');
+  });
+
+  it('behind one that closes the connection are not processed, though they came before it was answered', async () => {
+    const gate = Promise.withResolvers<void>();
+    // What upstream breaks off ends the client's connection.
+    await using stage = await startStage({ script: gated(gate.promise, truncated('content-length', 'fin')) });
+    using connection = await stage.open();
+    await connection.send(plain('/r/1') + post('/r/2', 'x'));
+    await stage.origin.arrived(1);
+    gate.resolve();
+    await connection.ended();
+    await expect.poll(() => outcomes(stage.admin)).toEqual({ error: 1, aborted: 1 });
+    expect(stage.asked()).toEqual(['/r/1']);
+    await stage.sound();
+  });
+
+  it('of a client that goes are dropped while they wait', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({ script: gated(gate.promise, counting()) });
+    using connection = await stage.open();
+    await connection.send(plain('/r/1') + post('/r/2', 'x') + plain('/r/3'));
+    await stage.origin.arrived(1);
+    connection.socket.destroy();
+    await expect.poll(() => outcomes(stage.admin)).toEqual({ aborted: 3 });
+    gate.resolve();
+    expect(stage.asked()).toEqual(['/r/1']);
+  });
+
+  it('with large content that wait for their turn come through whole', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      script: gated(gate.promise, (request, peer) => peer.respond(200, {}, String(request.body.length))),
+    });
+    using connection = await stage.open();
+    await connection.send(plain('/r/1'));
+    await stage.origin.arrived(1);
+    const sent = connection.send(post('/r/2', 'x'.repeat(3_000_000)));
+    gate.resolve();
+    await sent;
+    await connection.reply();
+    expect((await connection.reply('POST')).text).toBe('3000000');
+  });
+});
+
+describe('An unsafe request', () => {
+  it('makes what is stored invalid as soon as upstream has answered, not when its content has ended', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      script: async (request, peer) => {
+        if (request.method === 'GET') return peer.respond(200, { 'Cache-Control': 'max-age=600' }, 'state');
+        await peer.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello');
+        await gate.promise;
+        return peer.write('world');
+      },
+    });
+    await stage.get('/h/x');
+    using connection = await stage.open();
+    await connection.send(post('/h/x', 'new'));
+    await expect.poll(() => connection.received.toString('latin1')).toContain('hello');
+    const read = await stage.get('/h/x');
+    expect(read.cacheStatus).toContain('fwd=uri-miss');
+    gate.resolve();
+    expect((await connection.reply('POST')).text).toBe('helloworld');
+    // Once, not again at the end: what was fetched meanwhile stays.
+    expect((await stage.get('/h/x')).cacheStatus).toContain('hit');
+  });
+
+  it('that upstream refuses leaves what is stored', async () => {
+    await using stage = await startStage({
+      script: (request, peer) =>
+        peer.respond(request.method === 'GET' ? 200 : 409, { 'Cache-Control': 'max-age=600' }, 'state'),
+    });
+    await stage.get('/h/x');
+    await stage.get('/h/x', { method: 'PUT', body: 'x' });
+    expect((await stage.get('/h/x')).cacheStatus).toContain('hit');
+  });
+});
