@@ -1,4 +1,4 @@
-import { compileParam } from '../core/normalise.ts';
+import { compileParam, foldText } from '../core/normalise.ts';
 import type { DecimalKind, ParamKind, ParamRule } from '../core/params.ts';
 import type { Compilation } from './compilation.ts';
 import type { ParamInput } from './schema-params.ts';
@@ -30,11 +30,11 @@ function compileRule(
     kind: kindOf(input),
     required: input.required,
     default: input.default,
-    aliases: input.alias ?? [],
+    aliases: ('alias' in input ? input.alias : undefined) ?? [],
     repeat: 'repeat' in input && input.repeat,
     secret: input.secret,
   };
-  checkRanges(compilation, path, input);
+  checkKind(compilation, path, rule.kind);
   if (input.default === undefined) return rule;
   if (input.required)
     compilation.issues.add([...path, 'required'], 'a parameter with a default is never missing; keep one of the two');
@@ -60,7 +60,7 @@ function kindOf(input: ParamInput): ParamKind {
     case 'boolean':
       return { type: input.type };
     case 'datetime':
-      return { type: 'datetime', floorMs: input.floor };
+      return { type: 'datetime', floorMs: input.floor, ceilMs: input.ceil };
     case 'enum':
       return { type: 'enum', values: input.values, fold: input.fold };
     case 'point':
@@ -87,32 +87,62 @@ function decimalOf(input: DecimalInput, fallback: DecimalInput): DecimalKind {
   };
 }
 
-function checkRanges(compilation: Compilation, path: Path, input: ParamInput): void {
-  switch (input.type) {
+/** What no value could meet, and what two rules in one would say differently. */
+function checkKind(compilation: Compilation, path: Path, kind: ParamKind): void {
+  switch (kind.type) {
     case 'integer':
     case 'decimal':
-      return checkRange(compilation, path, input);
+      return checkRange(compilation, path, kind);
     case 'point':
-      checkRange(compilation, [...path, 'lat'], input.lat);
-      return checkRange(compilation, [...path, 'lon'], input.lon);
+      checkRange(compilation, [...path, 'lat'], kind.lat);
+      return checkRange(compilation, [...path, 'lon'], kind.lon);
     case 'enum':
-      if (new Set(input.values).size < input.values.length) {
-        compilation.issues.add([...path, 'values'], 'has a word twice');
-      }
-      return;
+      return checkWords(compilation, [...path, 'values'], kind);
+    case 'datetime':
+      return checkSteps(compilation, [...path, 'ceil'], kind);
     case 'text':
     case 'set':
     case 'list':
     case 'date':
     case 'boolean':
-    case 'datetime':
       return;
   }
 }
 
-function checkRange(compilation: Compilation, path: Path, range: DecimalInput): void {
-  if (range.min === undefined || range.max === undefined || range.min <= range.max) return;
-  compilation.issues.add([...path, 'min'], `min ${range.min} is above max ${range.max}`);
+function checkSteps(compilation: Compilation, path: Path, kind: Extract<ParamKind, { type: 'datetime' }>): void {
+  if (kind.floorMs === undefined || kind.ceilMs === undefined) return;
+  compilation.issues.add(path, 'an instant is rounded down or up; keep one of floor and ceil');
+}
+
+/** Two words of one meaning: a request could get either of the two spellings. */
+function checkWords(compilation: Compilation, path: Path, kind: Extract<ParamKind, { type: 'enum' }>): void {
+  const first = new Map<string, string>();
+  for (const [index, word] of kind.values.entries()) {
+    const meaning = kind.fold ? foldText(word) : word;
+    const other = first.get(meaning);
+    first.set(meaning, word);
+    if (other === undefined) continue;
+    const message = other === word ? 'is given twice' : `is the same word as ${quoted(other)} where fold is true`;
+    compilation.issues.add([...path, index], `${quoted(word)} ${message}`);
+  }
+}
+
+type RangeKind = Extract<ParamKind, { type: 'integer' | 'decimal' }>;
+
+function checkRange(compilation: Compilation, path: Path, kind: RangeKind): void {
+  const { min, max } = kind;
+  if (min === undefined || max === undefined) return;
+  if (min > max) {
+    compilation.issues.add([...path, 'min'], `min ${min} is above max ${max}`);
+    return;
+  }
+  const places = kind.type === 'decimal' ? kind.places : undefined;
+  if (places === undefined) return;
+  // Values are rounded before the range is checked. Where a range holds a rounded value, one of these rounds to such.
+  const rule = { name: '', kind, required: false, aliases: [], repeat: false, secret: false };
+  const reachable = [min, max, (min + max) / 2].some((value) => compileParam({ ...rule, default: String(value) }).ok);
+  if (reachable) return;
+  compilation.issues.add([...path, 'places'], `no number of ${places} places lies between ${min} and ${max}`);
 }
 
 /** A name that two rules read would make the answer depend on which of them came first. */

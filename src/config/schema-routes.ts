@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { choice, listOf, map, notOneOf, oneOrMany, option, recordOf, required } from './schema-base.ts';
 import { duration, flag, numeric, scalar, size, text } from './schema-scalars.ts';
 import { ok, refused } from '../core/problem.ts';
-import { paramRules } from './schema-params.ts';
+import { pathRulesByName, queryRulesByName } from './schema-params.ts';
 import { forwardedFieldProblem, keyedFieldProblem, nameProblem, parseRouteHost } from './words.ts';
 
 const day = 86_400_000;
@@ -128,8 +128,16 @@ const caching = {
 };
 
 const keying = {
-  query: option(paramRules(), 'Typed parameters by name; they make the key and the canonical upstream request.', {}),
-  pathParams: option(paramRules(), 'Typed named groups of `match`, by group name.', {}),
+  query: option(
+    queryRulesByName(),
+    'Typed parameters by name; they make the key and the canonical upstream request.',
+    {},
+  ),
+  pathParams: option(
+    pathRulesByName(),
+    'Typed named groups of `match`, by group name; rules as under `query`, without `alias` and `repeat`.',
+    {},
+  ),
   unknownQuery: option(
     choice(['keep', 'drop', 'reject']),
     'Parameters without a rule: `keep` keys and forwards them, `drop` does neither, `reject` answers 400.',

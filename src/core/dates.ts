@@ -64,12 +64,18 @@ export function canonicalDate(text: string): string | undefined {
   return days === undefined ? undefined : formatDays(days);
 }
 
+/** To what instants are rounded: down (`floorMs`) or up (`ceilMs`) to a multiple of whole milliseconds. */
+export interface DateTimeStep {
+  readonly floorMs?: number | undefined;
+  readonly ceilMs?: number | undefined;
+}
+
 /**
  * ISO 8601 with optional seconds, fraction and zone. A time with a zone becomes UTC and ends in `Z`; one without stays
- * without, since only upstream knows which is meant. `floorMs` rounds down to a multiple of it since the Unix epoch
- * (a time without a zone as if it were UTC). Seconds are always written, a fraction only where it is not zero.
+ * without, since only upstream knows which is meant. A step rounds to a multiple of it since the Unix epoch (a time
+ * without a zone as if it were UTC). Seconds are always written, a fraction only where it is not zero.
  */
-export function canonicalDateTime(text: string, floorMs: number | undefined): string | undefined {
+export function canonicalDateTime(text: string, step: DateTimeStep = {}): string | undefined {
   const parts = DATE_TIME.exec(text);
   const days = parts === null ? undefined : daysFromParts(parts);
   if (parts === null || days === undefined) return undefined;
@@ -82,8 +88,18 @@ export function canonicalDateTime(text: string, floorMs: number | undefined): st
   const whole = ((hour * 60 + minute - offset) * 60 + second) * 1000 + Number(fraction.slice(0, 3));
   const instantMs = days * DAY_MS + whole;
   const zone = parts[8] === undefined ? '' : 'Z';
-  if (floorMs === undefined) return formatInstant(instantMs, fraction.slice(3), zone);
-  return formatInstant(Math.floor(instantMs / floorMs) * floorMs, '', zone);
+  return formatRounded(instantMs, fraction.slice(3), zone, step);
+}
+
+/** `belowMs` are the digits of a part of a millisecond. */
+function formatRounded(instantMs: number, belowMs: string, zone: string, step: DateTimeStep): string | undefined {
+  const { floorMs, ceilMs } = step;
+  if (floorMs !== undefined) return formatInstant(Math.floor(instantMs / floorMs) * floorMs, '', zone);
+  if (ceilMs === undefined) return formatInstant(instantMs, belowMs, zone);
+  // A part of a millisecond is past the step too.
+  const atLeastMs = /[1-9]/.test(belowMs) ? instantMs + 1 : instantMs;
+  // The last instants of 9999 stand for "never ends"; the year 10000 cannot be written.
+  return formatInstant(Math.ceil(atLeastMs / ceilMs) * ceilMs, '', zone) ?? formatInstant(instantMs, belowMs, zone);
 }
 
 function offsetMinutes(zone: string | undefined): number | undefined {

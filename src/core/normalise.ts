@@ -49,8 +49,7 @@ function compileKind(kind: ParamKind): Normaliser {
     case 'date':
       return (text) => orRefuse(canonicalDate(text.trim()), 'must be a date, YYYY-MM-DD');
     case 'datetime':
-      return (text) =>
-        orRefuse(canonicalDateTime(text.trim(), kind.floorMs), 'must be a date and time, YYYY-MM-DDThh:mm');
+      return (text) => orRefuse(canonicalDateTime(text.trim(), kind), 'must be a date and time, YYYY-MM-DDThh:mm');
     case 'boolean':
       return (text) => orRefuse(BOOLEANS.get(text.trim().toLowerCase()), 'must be true or false');
     case 'enum':

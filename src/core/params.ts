@@ -20,8 +20,11 @@ export type ParamKind =
   | { readonly type: 'integer'; readonly min: number | undefined; readonly max: number | undefined }
   | DecimalKind
   | { readonly type: 'date' }
-  /** `floorMs`: instants are rounded down to a multiple of this step since the Unix epoch; `undefined` keeps them. */
-  | { readonly type: 'datetime'; readonly floorMs: number | undefined }
+  /**
+   * `floorMs`: instants are rounded down to a multiple of this step since the Unix epoch; `ceilMs`: up, for ends, which
+   * must not lose time. At most one of them; with neither instants stay as they are.
+   */
+  | { readonly type: 'datetime'; readonly floorMs?: number | undefined; readonly ceilMs?: number | undefined }
   | { readonly type: 'boolean' }
   | { readonly type: 'enum'; readonly values: readonly string[]; readonly fold: boolean }
   /** Comma list. `set`: order and repetition carry no meaning; `list`: they do. */

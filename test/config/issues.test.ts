@@ -78,7 +78,7 @@ other:
       '10:22: upstreams.events.origin: environment variable NOPE is not set (${NOPE:-default} gives a default)',
       '14:15: routes[0].upstream: there is no upstream "wether"; did you mean weather?',
       '17:21: routes[0].query.days.type: expected one of text, integer, decimal, date, datetime, boolean, enum, set, list, point, given "integr"; did you mean integer?',
-      '18:55: routes[0].query.n.folds: unknown key; valid: type, min, max, required, default, alias, secret',
+      '18:55: routes[0].query.n.folds: unknown key; valid: type, min, max, required, default, secret, alias',
       '19:12: routes[0].tags[0]: {cty} is no parameter or group; did you mean city?',
       '20:11: routes[1].name: "a" is the name of routes[0] already',
       '21:12: routes[1].match: must begin with /',
@@ -168,7 +168,35 @@ describe('routes', () => {
       [
         '9:39: routes[0].query.a.min: min 2 is above max 1',
         '9:79: routes[0].query.b.required: a parameter with a default is never missing; keep one of the two',
-        '9:124: routes[0].query.c.values: has a word twice',
+        '9:128: routes[0].query.c.values[1]: "x" is given twice',
+      ],
+    ],
+    [
+      'words of one meaning',
+      'ttl: 1h\nquery: { a: { type: enum, values: [A, b, a], fold: true }, b: { type: enum, values: [A, a] } }',
+      ['9:46: routes[0].query.a.values[2]: "a" is the same word as "A" where fold is true'],
+    ],
+    [
+      'ranges that no value can meet',
+      'ttl: 1h\nquery:\n  a: { type: decimal, places: 1, min: 0.01, max: 0.04 }\n  b: { type: decimal, places: 1, min: 0.01, max: 0.1 }\n  c: { type: point, lat: { min: 91 }, lon: { places: 0, min: 0.1, max: 0.9 } }\n  d: { type: decimal, places: 0, min: 0.1, max: 2.9 }',
+      [
+        '10:35: routes[0].query.a.places: no number of 1 places lies between 0.01 and 0.04',
+        '12:37: routes[0].query.c.lat.min: min 91 is above max 90',
+        '12:58: routes[0].query.c.lon.places: no number of 0 places lies between 0.1 and 0.9',
+      ],
+    ],
+    [
+      'an instant rounded both ways',
+      'ttl: 1h\nquery: { a: { type: datetime, floor: 1h, ceil: 1h }, b: { type: datetime, ceil: 1h } }',
+      ['9:52: routes[0].query.a.ceil: an instant is rounded down or up; keep one of floor and ceil'],
+    ],
+    [
+      'options of a query in a path, where a name comes once',
+      'ttl: 1h\npathParams: { id: { type: set, alias: x, repeat: true, fold: true } }',
+      [
+        '9:19: routes[0].pathParams.id: match has no group "id"',
+        '9:36: routes[0].pathParams.id.alias: unknown key; valid: type, fold, required, default, secret',
+        '9:46: routes[0].pathParams.id.repeat: unknown key; valid: type, fold, required, default, secret',
       ],
     ],
     [

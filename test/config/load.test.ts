@@ -250,6 +250,11 @@ describe('a small file', () => {
     expect(route?.params.get('p')?.default).toBe('52.5');
   });
 
+  test('rounds ends up where it is told so', () => {
+    const [route] = configOf(withRoute('ttl: 1h, query: { end: { type: datetime, ceil: 5m } }')).routes;
+    expect(route?.params.get('end')?.kind).toEqual({ type: 'datetime', floorMs: undefined, ceilMs: 300_000 });
+  });
+
   test('lower-cases field names and keeps an empty credential, under whose name clients send nothing', () => {
     const text = small.replace(
       '9" }',

@@ -68,7 +68,7 @@ describe('a date and time', () => {
     ['2026-11-23T01:02-00:00', '2026-11-23T01:02:00Z'],
     ['2024-2-29T1:05Z', '2024-02-29T01:05:00Z'],
   ] as const)('%s is %s', ([text, expected]) => {
-    expect(canonicalDateTime(text, undefined)).toBe(expected);
+    expect(canonicalDateTime(text)).toBe(expected);
   });
 
   test.for([
@@ -86,7 +86,7 @@ describe('a date and time', () => {
     '1795176000',
     '',
   ])('%j is none', (text) => {
-    expect(canonicalDateTime(text, undefined)).toBeUndefined();
+    expect(canonicalDateTime(text)).toBeUndefined();
   });
 
   test.for([
@@ -97,7 +97,21 @@ describe('a date and time', () => {
     ['2026-11-23T00:00:00Z', 24 * HOUR, '2026-11-23T00:00:00Z'],
     ['2026-11-23T01:02:03.123456Z', 1, '2026-11-23T01:02:03.123Z'],
   ] as const)('%s is rounded down to a step of %d ms', ([text, floorMs, expected]) => {
-    expect(canonicalDateTime(text, floorMs)).toBe(expected);
+    expect(canonicalDateTime(text, { floorMs })).toBe(expected);
+  });
+
+  test.for([
+    ['2026-11-23T23:59:59Z', HOUR, '2026-11-24T00:00:00Z'],
+    ['2026-11-23T23:00:00Z', HOUR, '2026-11-23T23:00:00Z'],
+    ['2026-11-23T23:00:00.0001Z', HOUR, '2026-11-24T00:00:00Z'],
+    ['2026-11-23T23:00:00.0000Z', HOUR, '2026-11-23T23:00:00Z'],
+    ['2026-11-23T01:30:00+05:45', HOUR, '2026-11-22T20:00:00Z'],
+    ['2026-11-23T01:02:03', 24 * HOUR, '2026-11-24T00:00:00'],
+    ['1969-12-31T23:59:59Z', HOUR, '1970-01-01T00:00:00Z'],
+    ['9999-12-31T23:59:59Z', HOUR, '9999-12-31T23:59:59Z'],
+  ] as const)('%s is rounded up to a step of %d ms', ([text, ceilMs, expected]) => {
+    expect(canonicalDateTime(text, { ceilMs })).toBe(expected);
+    expect(canonicalDateTime(expected, { ceilMs })).toBe(expected);
   });
 
   test('is the same instant as the platform reads', () => {
@@ -111,9 +125,9 @@ describe('a date and time', () => {
         const local = new Date(instant.getTime() + offset * MINUTE).toISOString().slice(0, -1);
         const size = Math.abs(offset);
         const zone = `${offset < 0 ? '-' : '+'}${String(Math.floor(size / 60)).padStart(2, '0')}:${String(size % 60).padStart(2, '0')}`;
-        const canonical = canonicalDateTime(local + zone, undefined);
+        const canonical = canonicalDateTime(local + zone);
         expect(new Date(canonical ?? '').getTime()).toBe(instant.getTime());
-        expect(canonicalDateTime(canonical ?? '', undefined)).toBe(canonical);
+        expect(canonicalDateTime(canonical ?? '')).toBe(canonical);
       }),
       { seed: 4, numRuns: 3000 },
     );
