@@ -1,13 +1,13 @@
-import { classifyRequest } from '../core/classify-request.ts';
+import { classifyRequest, type Classification } from '../core/classify-request.ts';
 import { formatCacheStatus } from '../core/cache-status.ts';
-import { deriveKey, isCutKey, rawTarget } from '../core/key.ts';
-import type { Fwd } from '../core/outcome.ts';
+import { deriveKey, isCutKey, maskedUrl } from '../core/key.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 
 import { decideAbsent, decideReuse, notStoredProblem } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
 import { isUnsafe } from '../core/methods.ts';
+import { relayTarget } from '../core/relay-target.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { Handled } from './handled.ts';
@@ -23,6 +23,8 @@ export interface ExchangeDeps extends FetcherDeps {
   /** Lower-cased hosts that mean the proxy itself in an absolute-form target, beside loopback names. */
   readonly ownHosts: ReadonlySet<string>;
 }
+
+type RelayClass = Extract<Classification, { kind: 'relay' }>;
 
 /** A stored response that was found under a key. */
 interface Found {
@@ -50,7 +52,7 @@ export class Exchange {
       case 'reject':
         return refusal(request, classified.problem, match);
       case 'relay':
-        return this.#relay(match, request, classified.fwd);
+        return this.#relay(match, request, classified);
       case 'lookup':
         break;
     }
@@ -137,16 +139,16 @@ export class Exchange {
     }
   }
 
-  #relay(match: RouteMatch, request: ProxyRequest, fwd: Fwd): Handled {
+  #relay(match: RouteMatch, request: ProxyRequest, { fwd, reason }: RelayClass): Handled {
     const { route } = match;
-    const target = rawTarget(match, request);
+    const target = relayTarget(match, request, { reason, sha256: this.#deps.sha256 });
     if (!target.ok) return refusal(request, target.error, match);
     return {
       kind: 'relay',
       relay: {
         route,
         target: target.value,
-        url: request.path,
+        url: maskedUrl(match, request),
         fwd,
         cacheStatus: formatCacheStatus({ hit: false, fwd }),
         settled: (status) => this.#invalidate(match, request, status),
@@ -189,7 +191,7 @@ function refusal(request: ProxyRequest, problem: Problem, match?: RouteMatch): H
     const meta = { route: undefined, upstream: undefined, url: request.path };
     return asHandled(problemReply(problem, { meta, cacheStatus: undefined, head }));
   }
-  const meta = { route: match.route.name, upstream: match.route.upstream, url: request.path };
+  const meta = { route: match.route.name, upstream: match.route.upstream, url: maskedUrl(match, request) };
   return asHandled(problemReply(problem, { meta, cacheStatus: { hit: false, detail: problem.code }, head }));
 }
 

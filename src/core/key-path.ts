@@ -21,6 +21,9 @@ export interface CanonicalPath {
   readonly values: ReadonlyMap<string, string>;
 }
 
+/** Stands for a secret where nothing is keyed by it. */
+export const MASK = '***';
+
 const noValues: ReadonlyMap<string, string> = new Map();
 
 /** What stands for a secret value in a key, URL or tag; the name is hashed too, so that equal secrets do not show as such. */
@@ -106,6 +109,17 @@ function urlPath({ plan, captures }: RouteMatch, values: ReadonlyMap<string, str
     if (plan.dropped.has(part.name)) return optional ? '' : around(part, '*');
     const value = values.get(part.name);
     return optional && plan.forward !== undefined && value === '' ? '' : around(part, value);
+  });
+}
+
+/** The path as received, with `***` in the place of each group whose rule calls it secret. */
+export function maskedPath({ plan, groups, captures }: RouteMatch, path: string): string {
+  const isSecret = (name: string): boolean => plan.pathParams.get(name)?.rule.secret === true;
+  if (![...plan.pathParams.keys()].some(isSecret)) return path;
+  return joined(plan.parts, (part, index) => {
+    if (part.kind === 'text') return captures[index] ?? '';
+    const raw = groups.get(part.name);
+    return around(part, raw !== undefined && isSecret(part.name) ? MASK : raw);
   });
 }
 

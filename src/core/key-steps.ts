@@ -1,13 +1,11 @@
 import { fieldValue } from './fields.ts';
-import type { CanonicalPath } from './key-path.ts';
+import { MASK, type CanonicalPath } from './key-path.ts';
 import { meaningOf, type CanonicalQuery } from './key-query.ts';
 import type { CompiledParam } from './normalise.ts';
 import { decodeQueryText, foldWithheld, parseQuery, recodeQueryText } from './query.ts';
 import type { KeyStep, ProxyRequest } from './request.ts';
 import type { ParamSlot } from './route-plan.ts';
 import type { RouteMatch } from './route-table.ts';
-
-const MASK = '***';
 
 /** What {@link keySteps} tells of, already worked out. */
 interface Derived {

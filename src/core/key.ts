@@ -1,5 +1,12 @@
 import { fieldLineValues, type FieldLine, type FieldLines } from './fields.ts';
-import { canonicalPath, rawForwardPath, secretDigest, type CanonicalPath, type Sha256Fn } from './key-path.ts';
+import {
+  canonicalPath,
+  maskedPath,
+  rawForwardPath,
+  secretDigest,
+  type CanonicalPath,
+  type Sha256Fn,
+} from './key-path.ts';
 import { canonicalQuery, rawQueryWithout, type CanonicalQuery } from './key-query.ts';
 import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
@@ -95,6 +102,14 @@ function bounded(key: string, maxBytes: number, sha256: Sha256Fn): string {
 /** True for a key that was cut because it was longer than the route's `maxKeyBytes`. No whole key holds a `#`. */
 export function isCutKey(key: string, maxBytes: number): boolean {
   return key.length === maxBytes && key.charAt(maxBytes - DIGEST_LENGTH) === '#';
+}
+
+/**
+ * What may be shown of the URL of a request that is not keyed (relayed, or refused): the path with `***` in the place
+ * of secret groups, and `//host` in front where the route names one. No query, of which nothing is known to be harmless.
+ */
+export function maskedUrl(match: RouteMatch, request: Pick<ProxyRequest, 'path'>): string {
+  return match.plan.urlPrefix + maskedPath(match, request.path);
 }
 
 /**

@@ -1,0 +1,36 @@
+import type { RelayReason } from './classify-request.ts';
+import { deriveKey, rawTarget, type KeyInput, type Sha256Fn } from './key.ts';
+import { ok, type Result } from './problem.ts';
+import type { RouteMatch } from './route-table.ts';
+
+/** Why a request is relayed, and what a key needs. */
+interface RelayContext {
+  readonly reason: RelayReason;
+  readonly sha256: Sha256Fn;
+}
+
+/**
+ * Path and query upstream of a request that is relayed. A GET or HEAD that only its fields keep from the store has the
+ * target that a look-up would have: a cookie must not switch the route's rules off. Refused with the same 400s, then.
+ * Other methods, upgrades and routes without caching speak to upstream in its own words.
+ */
+export function relayTarget(match: RouteMatch, request: KeyInput, context: RelayContext): Result<string> {
+  if (!followsRules(context.reason)) return rawTarget(match, request);
+  const keyed = deriveKey(match, request, context.sha256);
+  return keyed.ok ? ok(keyed.value.canonical.target) : keyed;
+}
+
+/** Whether the route's parameter rules hold for a request that is relayed for this reason. */
+export function followsRules(reason: RelayReason): boolean {
+  switch (reason) {
+    case 'authorization':
+    case 'cookie':
+    case 'precondition':
+    case 'method-override':
+      return true;
+    case 'cache-off':
+    case 'method':
+    case 'upgrade':
+      return false;
+  }
+}
