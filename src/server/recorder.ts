@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http';
 
 import type { RelayDecision } from '../cache/handled.ts';
 import type { Clock, FailureKind, Observer, ProxyResponse, ResponseMeta } from '../cache/ports.ts';
+import type { RelayResult } from '../cache/relay-types.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
-import type { RelayResult } from './relay-port.ts';
 import type { Sent } from './write-response.ts';
 
 /** One request on its way, and what its record will need. */

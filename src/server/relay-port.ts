@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
-import type { FailureKind } from '../cache/ports.ts';
-import type { Route } from '../core/route.ts';
+import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 
 /** Carries what is never cached: unsafe methods, `cache: off` routes, credentialed requests, WebSocket upgrades. */
 export interface Relay {
@@ -21,33 +20,4 @@ interface RelayUpgrade {
   /** Bytes that came behind the request head. */
   readonly head: Buffer;
   readonly plan: RelayPlan;
-}
-
-export interface RelayPlan {
-  /** Name of the upstream in the configuration. */
-  readonly upstream: string;
-  /** Path and query upstream, forwarded byte for byte; the route's secret parameters are already gone. */
-  readonly target: string;
-  readonly route: Route;
-  /** Our member of `Cache-Status`, appended to what upstream sent (RFC 9211 §2). */
-  readonly cacheStatus: string;
-  /** Request content past this is refused with 413. */
-  readonly maxBodyBytes: number;
-  /** Hears the status of upstream's answer as soon as its head is there, 101 for a switch; not where the call failed before. */
-  readonly onHead: (status: number) => void;
-}
-
-export interface RelayResult {
-  /** Status that was sent, 101 after a switch; 0 when the client went before any. */
-  readonly status: number;
-  /** Content bytes handed to the client's connection; after a switch all bytes that followed the 101. */
-  readonly bytesSent: number;
-  /** `code` of the relay's own problem answer. */
-  readonly problem: string | undefined;
-  /** What upstream did wrong, also when its answer had begun and the client's connection was cut; `undefined` when it did nothing wrong. */
-  readonly failure: FailureKind | undefined;
-  /** The client went before its answer was complete. */
-  readonly aborted: boolean;
-  /** False where the relay refused the request before it called upstream. */
-  readonly called: boolean;
 }

@@ -2,10 +2,11 @@ import type { ServerResponse } from 'node:http';
 
 import type { RelayDecision } from '../cache/handled.ts';
 import { problemReply } from '../cache/problem-reply.ts';
+import type { RelayPlan } from '../cache/relay-types.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Recorder, Transit } from './recorder.ts';
-import type { Relay, RelayPlan } from './relay-port.ts';
+import type { Relay } from './relay-port.ts';
 import type { Sender } from './sender.ts';
 import type { UpgradeAttempt } from './upgrade-attempt.ts';
 import { limitSending, writeResponse } from './write-response.ts';

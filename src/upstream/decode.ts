@@ -9,7 +9,9 @@ import {
 } from 'node:zlib';
 
 import { UpstreamBodyError, type ContentDecoder } from '../cache/ports.ts';
-import { fieldLineValues, type FieldLines } from '../core/fields.ts';
+import { contentCodings } from '../core/content-coding.ts';
+import { fieldValue, type FieldLines, withoutFields } from '../core/fields.ts';
+import { weakenEtag } from '../core/response-fields.ts';
 
 /** More codings than this on top of each other is an attack or a fault; such a body is passed on as it is. */
 const maxCodings = 4;
@@ -18,7 +20,6 @@ type Coding = 'gzip' | 'deflate' | 'br' | 'zstd';
 
 const codings: ReadonlyMap<string, Coding> = new Map([
   ['gzip', 'gzip'],
-  ['x-gzip', 'gzip'],
   ['deflate', 'deflate'],
   ['br', 'br'],
   ['zstd', 'zstd'],
@@ -30,9 +31,7 @@ const codings: ReadonlyMap<string, Coding> = new Map([
  */
 export function codingsOf(fields: FieldLines): readonly Coding[] | undefined {
   const known: Coding[] = [];
-  for (const token of fieldLineValues(fields, 'content-encoding').join(',').split(',')) {
-    const name = token.trim().toLowerCase();
-    if (name === '' || name === 'identity') continue;
+  for (const name of contentCodings(fieldValue(fields, 'content-encoding'))) {
     const coding = codings.get(name);
     if (coding === undefined) return undefined;
     known.push(coding);
@@ -61,14 +60,7 @@ export function decodedFields(fields: FieldLines): FieldLines {
     // Ranges of the coded representation are not ranges of this one.
     'accept-ranges',
   ]);
-  return fields
-    .filter(([name]) => !gone.has(name))
-    .map(([name, value]): readonly [string, string] => (name === 'etag' ? [name, weakened(value)] : [name, value]));
-}
-
-/** The validator in its weak form (RFC 9110 §8.8.1): equivalent, no longer byte for byte. */
-export function weakened(etag: string): string {
-  return etag.startsWith('W/') ? etag : `W/${etag}`;
+  return weakenEtag(withoutFields(fields, gone));
 }
 
 /** For stored codings that a client does not accept. */

@@ -2,12 +2,12 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Clock, FailureKind } from '../cache/ports.ts';
 import { UpstreamBodyError } from '../cache/ports.ts';
+import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
-import type { Route } from '../core/route.ts';
 import {
   describe,
   nameFailure,
@@ -26,12 +26,7 @@ import { RelayTimer } from './relay-timer.ts';
 export interface RelayExchangeOptions {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly plan: {
-    readonly route: Route;
-    readonly cacheStatus: string;
-    readonly maxBodyBytes: number;
-    readonly onHead: (status: number) => void;
-  };
+  readonly plan: RelayPlan;
   readonly config: UpstreamConfig;
   readonly clock: Clock;
   readonly redactor: Redactor;
@@ -39,16 +34,6 @@ export interface RelayExchangeOptions {
 }
 
 const nothing = Buffer.alloc(0);
-
-/** What {@link RelayExchange.result} tells. */
-export interface RelayOutcome {
-  readonly status: number;
-  readonly bytesSent: number;
-  readonly problem: string | undefined;
-  readonly failure: FailureKind | undefined;
-  readonly aborted: boolean;
-  readonly called: boolean;
-}
 
 /** How far upstream's side has come, which decides what may take how long. */
 type Stage = 'connecting' | 'sending' | 'waiting' | 'body' | 'over';
@@ -66,7 +51,7 @@ const limitOfStage: Readonly<Record<Stage, UpstreamLimit>> = {
  * answer begins, and an answer that cannot be completed ends with the client's connection, never with silence.
  */
 export class RelayExchange {
-  readonly result: Promise<RelayOutcome>;
+  readonly result: Promise<RelayResult>;
   readonly #options: RelayExchangeOptions;
   readonly #timer: RelayTimer;
   #stage: Stage = 'connecting';
@@ -82,7 +67,7 @@ export class RelayExchange {
   constructor(options: RelayExchangeOptions) {
     this.#options = options;
     this.#timer = new RelayTimer(options.clock, () => this.#idle());
-    const { promise, resolve } = Promise.withResolvers<RelayOutcome>();
+    const { promise, resolve } = Promise.withResolvers<RelayResult>();
     this.result = promise;
     const { res } = options;
     const closed = (): void => {

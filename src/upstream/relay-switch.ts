@@ -3,12 +3,13 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import type { Clock, FailureKind } from '../cache/ports.ts';
+import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { describe, nameFailure } from './failure.ts';
 import type { Redactor } from './redact.ts';
-import type { RelayExchange, RelayOutcome } from './relay-exchange.ts';
+import type { RelayExchange } from './relay-exchange.ts';
 import { headersOf } from './relay-request.ts';
 import { viaMember } from './request-fields.ts';
 import { fieldLinesOf } from './response-head.ts';
@@ -18,12 +19,12 @@ export interface SwitchOptions {
   readonly upstream: ClientRequest;
   /** On the client's connection, for answers other than 101. */
   readonly res: ServerResponse;
-  readonly plan: { readonly cacheStatus: string; readonly onHead: (status: number) => void };
+  readonly plan: Pick<RelayPlan, 'cacheStatus' | 'onHead'>;
   readonly clock: Clock;
   readonly config: UpstreamConfig;
   readonly redactor: Redactor;
   /** Called when both connections of a switch are closed; other answers end with the exchange. */
-  readonly onEnd: (outcome: RelayOutcome) => void;
+  readonly onEnd: (outcome: RelayResult) => void;
 }
 
 /**
@@ -67,7 +68,7 @@ function switchedFields(answer: IncomingMessage, { plan, redactor }: SwitchOptio
 }
 
 /** Both ends of a switched connection live and die together; quiet ones may stay as long as they like. */
-async function joined(client: Socket, upstream: Duplex, { clock, config }: SwitchOptions): Promise<RelayOutcome> {
+async function joined(client: Socket, upstream: Duplex, { clock, config }: SwitchOptions): Promise<RelayResult> {
   const bytesBefore = client.bytesWritten;
   let failure: FailureKind | undefined;
   upstream.on('error', (error) => {

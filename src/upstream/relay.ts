@@ -4,15 +4,15 @@ import type { Duplex } from 'node:stream';
 import { createProxyServer, type ServerOptions } from 'http-proxy-3';
 
 import type { Clock } from '../cache/ports.ts';
+import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLine, FieldLines } from '../core/fields.ts';
 import { fieldValue } from '../core/fields.ts';
 import { isUnsafe } from '../core/methods.ts';
-import type { Route } from '../core/route.ts';
 import { targetWithCredentials } from './credentials.ts';
 import { nameFailure, type OnUpstreamLimit } from './failure.ts';
 import { createRedactor, type Redactor } from './redact.ts';
-import { RelayExchange, type RelayOutcome } from './relay-exchange.ts';
+import { RelayExchange } from './relay-exchange.ts';
 import { contentTooLarge, upgradeUnsupported } from './relay-problem.ts';
 import { RelayRequest } from './relay-request.ts';
 import { switchProtocols } from './relay-switch.ts';
@@ -26,27 +26,17 @@ export interface RelayOptions {
   readonly onLimit?: OnUpstreamLimit;
 }
 
-/** What the server's port hands over; `server/relay-port.ts` says what each member means. */
-interface Plan {
-  readonly upstream: string;
-  readonly target: string;
-  readonly route: Route;
-  readonly cacheStatus: string;
-  readonly maxBodyBytes: number;
-  readonly onHead: (status: number) => void;
-}
-
 interface Attempt {
   readonly req: IncomingMessage;
   readonly socket: Duplex;
   readonly head: Buffer;
-  readonly plan: Plan;
+  readonly plan: RelayPlan;
 }
 
 /** Satisfies the server's `Relay` port. Disposing closes idle connections; those in use end with their clients. */
 export interface UpstreamRelay extends Disposable {
-  web(req: IncomingMessage, res: ServerResponse, plan: Plan): Promise<RelayOutcome>;
-  upgrade(attempt: Attempt): Promise<RelayOutcome>;
+  web(req: IncomingMessage, res: ServerResponse, plan: RelayPlan): Promise<RelayResult>;
+  upgrade(attempt: Attempt): Promise<RelayResult>;
 }
 
 /** The way to one upstream. */
@@ -69,7 +59,7 @@ interface RelayLink {
 export function createRelay(options: RelayOptions): UpstreamRelay {
   const { clock, onLimit = () => {} } = options;
   const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config)]));
-  const linkOf = (plan: Plan): RelayLink => {
+  const linkOf = (plan: RelayPlan): RelayLink => {
     const link = links.get(plan.upstream);
     if (link === undefined) throw new Error(`no upstream is named ${plan.upstream}`);
     return link;
@@ -91,10 +81,10 @@ interface RelayGround {
 interface WebRelay extends RelayGround {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly plan: Plan;
+  readonly plan: RelayPlan;
 }
 
-function relayWeb(link: RelayLink, { req, res, plan, clock, onLimit }: WebRelay): Promise<RelayOutcome> {
+function relayWeb(link: RelayLink, { req, res, plan, clock, onLimit }: WebRelay): Promise<RelayResult> {
   const { config, redactor } = link;
   const exchange = new RelayExchange({ req, res, plan, clock, onLimit, config, redactor });
   const fields = fieldLinesOf(req.rawHeaders) ?? [];
@@ -148,7 +138,7 @@ function relayWeb(link: RelayLink, { req, res, plan, clock, onLimit }: WebRelay)
   return exchange.result;
 }
 
-function relayUpgrade(link: RelayLink, attempt: Attempt, ground: RelayGround): Promise<RelayOutcome> {
+function relayUpgrade(link: RelayLink, attempt: Attempt, ground: RelayGround): Promise<RelayResult> {
   const { config, redactor } = link;
   const { clock } = ground;
   const { req, socket, head, plan } = attempt;
@@ -168,7 +158,7 @@ function relayUpgrade(link: RelayLink, attempt: Attempt, ground: RelayGround): P
   const broke = (error: unknown): void => exchange.broke(error);
   // Of the client's connection, which closes then; upstream's errors go to `broke`.
   proxy.on('error', () => {});
-  const made = Promise.withResolvers<RelayOutcome>();
+  const made = Promise.withResolvers<RelayResult>();
   proxy.on('proxyReqWs', (proxyReq) => {
     proxyReq.path = request.url;
     proxyReq.once('socket', () => exchange.connected(proxyReq));
@@ -203,7 +193,7 @@ function framingFields(fields: FieldLines): readonly FieldLine[] {
 
 interface RequestParts {
   readonly req: IncomingMessage;
-  readonly plan: Plan;
+  readonly plan: RelayPlan;
   readonly fields: FieldLines;
   /** Hop-by-hop lines of the new hop. */
   readonly extra: FieldLines;

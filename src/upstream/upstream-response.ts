@@ -1,8 +1,9 @@
 import { UpstreamBodyError, type UpstreamBody, type UpstreamCall, type UpstreamResponse } from '../cache/ports.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
+import { weakEtag } from '../core/response-fields.ts';
 import type { BodyQueue } from './body-queue.ts';
-import { codingsOf, decodedFields, decodeStream, weakened } from './decode.ts';
+import { codingsOf, decodedFields, decodeStream } from './decode.ts';
 import type { OnUpstreamLimit } from './failure.ts';
 import { isText, type Redactor } from './redact.ts';
 import type { ResponseFraming } from './response-head.ts';
@@ -65,7 +66,7 @@ function validatorsAsStored(fields: FieldLines, head: ReceivedHead): FieldLines 
   if (head.status !== 304) return fields;
   const asked = fieldValue(head.call.fields, 'if-none-match') ?? '';
   return fields.map(([name, value]): readonly [string, string] =>
-    name === 'etag' && asked.includes(weakened(value)) ? [name, weakened(value)] : [name, value],
+    name === 'etag' && asked.includes(weakEtag(value)) ? [name, weakEtag(value)] : [name, value],
   );
 }
 

@@ -3,8 +3,9 @@ import { createServer, type Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
 
 import type { Clock } from '../../src/cache/ports.ts';
+import type { RelayPlan, RelayResult } from '../../src/cache/relay-types.ts';
 import type { UpstreamConfig } from '../../src/core/config.ts';
-import type { RelayPlan, RelayResult, Relay } from '../../src/server/relay-port.ts';
+import type { Relay } from '../../src/server/relay-port.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { createRelay } from '../../src/upstream/relay.ts';
 import { cacheOffRoute } from './relay-route.ts';
