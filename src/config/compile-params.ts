@@ -1,4 +1,4 @@
-import { compileParam, foldText } from '../core/normalise.ts';
+import { booleanWordsIssue, compileParam, foldText } from '../core/normalise.ts';
 import type { DecimalKind, ParamKind, ParamRule } from '../core/params.ts';
 import type { Compilation } from './compilation.ts';
 import type { ParamInput } from './schema-params.ts';
@@ -57,8 +57,9 @@ function kindOf(input: ParamInput): ParamKind {
     case 'decimal':
       return decimalOf(input, {});
     case 'date':
-    case 'boolean':
       return { type: input.type };
+    case 'boolean':
+      return { type: 'boolean', words: wordsOf(input.as) };
     case 'datetime':
       return { type: 'datetime', floorMs: input.floor, ceilMs: input.ceil };
     case 'enum':
@@ -104,9 +105,21 @@ function checkKind(compilation: Compilation, path: Path, kind: ParamKind): void 
     case 'set':
     case 'list':
     case 'date':
-    case 'boolean':
       return;
+    case 'boolean':
+      return checkBoolean(compilation, [...path, 'as'], kind);
   }
+}
+
+/** The schema lets nothing but two words pass. */
+function wordsOf(words: readonly string[] | undefined): readonly [string, string] | undefined {
+  const [whenTrue, whenFalse] = words ?? [];
+  return whenTrue === undefined || whenFalse === undefined ? undefined : [whenTrue, whenFalse];
+}
+
+function checkBoolean(compilation: Compilation, path: Path, kind: Extract<ParamKind, { type: 'boolean' }>): void {
+  const issue = kind.words && booleanWordsIssue(kind.words);
+  if (issue !== undefined) compilation.issues.add(path, issue);
 }
 
 function checkSteps(compilation: Compilation, path: Path, kind: Extract<ParamKind, { type: 'datetime' }>): void {

@@ -88,10 +88,17 @@ function rulesWith<const Q extends v.ObjectEntries, const L extends v.ObjectEntr
       ),
       ...all,
     }),
-    boolean: map({ type: kind('boolean', 'True or false, in the usual spellings.'), ...all }),
+    boolean: map({
+      type: kind('boolean', 'True or false, in the usual spellings: `true`, `1`, `yes`, `false`, `0`, `no`.'),
+      as: option(
+        v.pipe(listOf(text({ what: 'a word' }), 2), v.length(2, 'needs two words, for true and for false')),
+        'The two words that upstream knows, for true and for false: `[yes, no]`. Left out: `true` and `false`.',
+      ),
+      ...all,
+    }),
     enum: map({
       type: kind('enum', 'One of a few words.'),
-      values: required(listOf(text({ what: 'a word', empty: true }), 1000), 'The words.'),
+      values: required(listOf(text({ what: 'a word', empty: true }), 1000, 'needed'), 'The words.'),
       ...fold,
       ...all,
     }),

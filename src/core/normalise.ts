@@ -51,7 +51,7 @@ function compileKind(kind: ParamKind): Normaliser {
     case 'datetime':
       return (text) => orRefuse(canonicalDateTime(text.trim(), kind), 'must be a date and time, YYYY-MM-DDThh:mm');
     case 'boolean':
-      return (text) => orRefuse(BOOLEANS.get(text.trim().toLowerCase()), 'must be true or false');
+      return compileBoolean(kind.words ?? ['true', 'false']);
     case 'enum':
       return compileEnum(kind.values, kind.fold);
     case 'set':
@@ -62,14 +62,30 @@ function compileKind(kind: ParamKind): Normaliser {
   }
 }
 
-const BOOLEANS: ReadonlyMap<string, string> = new Map([
-  ['true', 'true'],
-  ['1', 'true'],
-  ['yes', 'true'],
-  ['false', 'false'],
-  ['0', 'false'],
-  ['no', 'false'],
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['1', true],
+  ['yes', true],
+  ['false', false],
+  ['0', false],
+  ['no', false],
 ]);
+
+/** The usual spellings are read whatever upstream's words are. */
+function compileBoolean([whenTrue, whenFalse]: readonly [string, string]): Normaliser {
+  const spelling = new Map([...BOOLEANS].map(([word, value]) => [word, value ? whenTrue : whenFalse]));
+  for (const word of [whenTrue, whenFalse]) spelling.set(word.toLowerCase(), word);
+  return (text) => orRefuse(spelling.get(text.trim().toLowerCase()), 'must be true or false');
+}
+
+/** What keeps two words from telling true from false, `undefined` where nothing does. */
+export function booleanWordsIssue([whenTrue, whenFalse]: readonly [string, string]): string | undefined {
+  const [yes, no] = [whenTrue.trim().toLowerCase(), whenFalse.trim().toLowerCase()];
+  if (yes === no) return 'has one word for true and for false';
+  if (yes.length < whenTrue.length || no.length < whenFalse.length) return 'has a word with white space around it';
+  const swapped = BOOLEANS.get(yes) === false || BOOLEANS.get(no) === true;
+  return swapped ? 'needs the word for true first, then the one for false' : undefined;
+}
 
 function orRefuse(value: string | undefined, words: string): Result<string, string> {
   return value === undefined ? refused(words) : ok(value);
@@ -186,23 +202,4 @@ function mayRepeat(kind: ParamKind): boolean {
 
 function outcomeOf(result: Result<string, string>): ParamOutcome {
   return result.ok ? { kind: 'value', value: result.value } : { kind: 'invalid', words: result.error };
-}
-
-/** The canonical value of a parameter, `undefined` where it is absent; the error is a sentence. The default is not put in. */
-export function normaliseParam(rule: ParamRule, values: readonly string[]): Result<string | undefined, string> {
-  const outcome = normaliseValues({ rule, normalise: compileKind(rule.kind), default: undefined }, values);
-  switch (outcome.kind) {
-    case 'absent':
-      return ok(undefined);
-    case 'value':
-      return ok(outcome.value);
-    case 'invalid':
-    case 'repeated':
-      return refused(`Parameter "${rule.name}" ${outcome.words}.`);
-  }
-}
-
-/** The canonical form of a rule's default, `undefined` where it has none; the error is a sentence. */
-export function checkDefault(rule: ParamRule): Result<string | undefined, string> {
-  return normaliseParam(rule, rule.default === undefined ? [] : [rule.default]);
 }

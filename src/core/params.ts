@@ -25,7 +25,8 @@ export type ParamKind =
    * must not lose time. At most one of them; with neither instants stay as they are.
    */
   | { readonly type: 'datetime'; readonly floorMs?: number | undefined; readonly ceilMs?: number | undefined }
-  | { readonly type: 'boolean' }
+  /** `words`: how true and false are written for upstream, the first for true; `undefined` for `true` and `false`. */
+  | { readonly type: 'boolean'; readonly words?: readonly [whenTrue: string, whenFalse: string] | undefined }
   | { readonly type: 'enum'; readonly values: readonly string[]; readonly fold: boolean }
   /** Comma list. `set`: order and repetition carry no meaning; `list`: they do. */
   | { readonly type: 'set' | 'list'; readonly fold: boolean }

@@ -33,6 +33,7 @@ const weather = routeOf(
       ruleOf('units', { type: 'enum', values: ['metric', 'imperial'], fold: true }, { default: 'metric' }),
       ruleOf('lat', decimal(2, -90, 90)),
       ruleOf('wet', { type: 'boolean' }),
+      ruleOf('aqi', { type: 'boolean', words: ['yes', 'no'] }),
       ruleOf('fields', { type: 'set', fold: true }, { repeat: true }),
       ruleOf('order', { type: 'list', fold: false }),
       ruleOf('at', { type: 'datetime', floorMs: 300_000 }),
@@ -56,6 +57,7 @@ const typedValues: Readonly<Record<string, readonly (string | undefined)[]>> = {
   units: [undefined, 'imperial'],
   lat: [undefined, '0', '52.52', '-0.01', '90'],
   wet: [undefined, 'true', 'false'],
+  aqi: [undefined, undefined, 'yes', 'no'],
   fields: [undefined, 'a', 'a,b', 'a,b,c d', 'ab'],
   order: [undefined, 'a,b', 'b,a', 'a,,b'],
   at: [undefined, '2026-11-23T10:05:00Z', '2026-11-23T10:05:00', '2026-11-23T10:10:00Z'],
@@ -149,6 +151,7 @@ const otherSpellings: Readonly<Record<string, (dice: Dice, value: string) => str
       ? dice.pick(['52.5249', '52.515', '52.519999999999999999'])
       : unroundNumber(dice, value, true),
   wet: (dice, value) => dice.pick(value === 'true' ? ['true', '1', 'YES', 'True'] : ['false', '0', 'no', ' FALSE ']),
+  aqi: (dice, value) => dice.pick(value === 'yes' ? ['yes', 'true', '1', 'Yes'] : ['no', 'false', '0', ' NO ']),
   fields: (dice, value) =>
     dice
       .shuffled([...value.split(','), ...value.split(',').slice(dice.roll(3))])

@@ -1,18 +1,39 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkDefault, foldText, normaliseParam } from '../../src/core/normalise.ts';
+import {
+  booleanWordsIssue,
+  compileParam,
+  foldText,
+  normaliseValues,
+  type ParamOutcome,
+} from '../../src/core/normalise.ts';
 import type { ParamKind, ParamRule } from '../../src/core/params.ts';
 import { decimal, exact, folded, integer, ruleOf } from '../support/routes.ts';
 
+function outcome(kind: ParamKind, values: readonly string[], rule: Partial<ParamRule> = {}): ParamOutcome {
+  const param = compileParam(ruleOf('p', kind, rule));
+  if (!param.ok) throw new Error(param.error);
+  return normaliseValues(param.value, values);
+}
+
 function normalised(kind: ParamKind, values: readonly string[], rule: Partial<ParamRule> = {}): string | undefined {
-  const result = normaliseParam(ruleOf('p', kind, rule), values);
-  if (!result.ok) throw new Error(result.error);
-  return result.value;
+  const result = outcome(kind, values, rule);
+  if ('words' in result) throw new Error(result.words);
+  return result.kind === 'value' ? result.value : undefined;
 }
 
 function refusal(kind: ParamKind, values: readonly string[], rule: Partial<ParamRule> = {}): string | undefined {
-  const result = normaliseParam(ruleOf('p', kind, rule), values);
-  return result.ok ? undefined : result.error;
+  const result = outcome(kind, values, rule);
+  return 'words' in result ? result.words : undefined;
+}
+
+function wordsOf(whenTrue: string, whenFalse: string, texts: readonly string[]): readonly unknown[] {
+  return texts.map((text) => normalised({ type: 'boolean', words: [whenTrue, whenFalse] }, [text]));
+}
+
+function defaultOf(kind: ParamKind, text?: string): unknown {
+  const param = compileParam(ruleOf('p', kind, { default: text }));
+  return param.ok ? param.value.default : param.error;
 }
 
 const set: ParamKind = { type: 'set', fold: true };
@@ -62,8 +83,8 @@ describe('text', () => {
   });
 
   test.for(['a\u0000b', 'a\u007f', 'a\u009b', '\u001b[31m'])('with a control character (%j) is refused', (text) => {
-    expect(refusal(folded, [text])).toBe('Parameter "p" must not hold control characters.');
-    expect(refusal(exact, [text])).toBe('Parameter "p" must not hold control characters.');
+    expect(refusal(folded, [text])).toBe('must not hold control characters');
+    expect(refusal(exact, [text])).toBe('must not hold control characters');
   });
 
   test('that is absent is not the same as empty', () => {
@@ -88,7 +109,7 @@ describe('an integer', () => {
   test.for(['', ' ', '7.0', '1e3', '0x7', '7a', '+', '--7', '9007199254740992', '1'.repeat(40), '٧', 'null'])(
     '%j is none',
     (text) => {
-      expect(refusal(integer, [text])).toBe('Parameter "p" must be an integer.');
+      expect(refusal(integer, [text])).toBe('must be an integer');
     },
   );
 
@@ -96,8 +117,8 @@ describe('an integer', () => {
     const days: ParamKind = { type: 'integer', min: 1, max: 16 };
     expect(normalised(days, ['1'])).toBe('1');
     expect(normalised(days, ['16'])).toBe('16');
-    expect(refusal(days, ['0'])).toBe('Parameter "p" must be an integer from 1 to 16.');
-    expect(refusal(days, ['17'])).toBe('Parameter "p" must be an integer from 1 to 16.');
+    expect(refusal(days, ['0'])).toBe('must be an integer from 1 to 16');
+    expect(refusal(days, ['17'])).toBe('must be an integer from 1 to 16');
     expect(refusal({ type: 'integer', min: 0, max: undefined }, ['-1'])).toContain('at least 0');
     expect(refusal({ type: 'integer', min: undefined, max: 9 }, ['10'])).toContain('at most 9');
   });
@@ -117,7 +138,7 @@ describe('a decimal', () => {
   });
 
   test('is checked against its range exactly, after rounding', () => {
-    expect(refusal(decimal(2, -90, 90), ['90.005'])).toBe('Parameter "p" must be a number from -90 to 90.');
+    expect(refusal(decimal(2, -90, 90), ['90.005'])).toBe('must be a number from -90 to 90');
     expect(refusal(decimal(undefined, -90, 90), ['90.0000000000000000001'])).toBeDefined();
     expect(normalised(decimal(2, -180, 180), ['-180'])).toBe('-180');
     expect(normalised(decimal(2, -180, 180), ['180'])).toBe('180');
@@ -126,7 +147,7 @@ describe('a decimal', () => {
   });
 
   test.for(['', 'abc', '1,5', 'NaN', 'Infinity', '1e999'])('%j is none', (text) => {
-    expect(refusal(decimal(2), [text])).toBe('Parameter "p" must be a number.');
+    expect(refusal(decimal(2), [text])).toBe('must be a number');
   });
 });
 
@@ -139,15 +160,30 @@ describe('a boolean', () => {
       expect(normalised({ type: 'boolean' }, [text])).toBe('false');
     for (const text of ['', 'on', '2', 'y', 'tru']) expect(refusal({ type: 'boolean' }, [text])).toBeDefined();
   });
+
+  test('leaves in the two words that upstream knows, which are read as well', () => {
+    expect(wordsOf('yes', 'no', ['yes', 'TRUE', '1'])).toEqual(['yes', 'yes', 'yes']);
+    expect(wordsOf('yes', 'no', ['no', 'false', '0'])).toEqual(['no', 'no', 'no']);
+    expect(wordsOf('On', 'OFF', ['on', 'true', ' off ', 'No'])).toEqual(['On', 'On', 'OFF', 'OFF']);
+    expect(refusal({ type: 'boolean', words: ['on', 'off'] }, ['y'])).toBe('must be true or false');
+  });
+
+  test.for<[readonly [string, string], string]>([
+    [['no', 'yes'], 'the word for true first'],
+    [['on', '1'], 'the word for true first'],
+    [['Y', 'y'], 'one word for true and for false'],
+    [['y ', 'n'], 'white space'],
+  ])('has no words such as %j', ([words, issue]) => {
+    expect(booleanWordsIssue(words)).toContain(issue);
+    expect(booleanWordsIssue(['y', 'n'])).toBeUndefined();
+  });
 });
 
 describe('an enum', () => {
   const values = ['metric', 'Imperial'];
   test('takes its values as they are written', () => {
     expect(normalised({ type: 'enum', values, fold: false }, ['metric'])).toBe('metric');
-    expect(refusal({ type: 'enum', values, fold: false }, ['Metric'])).toBe(
-      'Parameter "p" must be one of metric, Imperial.',
-    );
+    expect(refusal({ type: 'enum', values, fold: false }, ['Metric'])).toBe('must be one of metric, Imperial');
     expect(refusal({ type: 'enum', values, fold: false }, [''])).toBeDefined();
   });
 
@@ -168,7 +204,7 @@ describe('dates', () => {
     expect(normalised({ type: 'datetime', floorMs: 3_600_000 }, ['2026-11-23T10:59:59 02:00'])).toBe(
       '2026-11-23T08:00:00Z',
     );
-    expect(refusal({ type: 'date' }, ['2021-02-29'])).toBe('Parameter "p" must be a date, YYYY-MM-DD.');
+    expect(refusal({ type: 'date' }, ['2021-02-29'])).toBe('must be a date, YYYY-MM-DD');
     expect(refusal({ type: 'datetime', floorMs: undefined }, ['now'])).toContain('YYYY-MM-DDThh:mm');
   });
 });
@@ -181,13 +217,13 @@ describe('a set', () => {
 
   test('may be repeated where its rule says so', () => {
     expect(normalised(set, ['b', 'a,c', 'B'], { repeat: true })).toBe('a,b,c');
-    expect(refusal(set, ['b', 'a'])).toBe('Parameter "p" is given more than once with different values.');
+    expect(refusal(set, ['b', 'a'])).toBe('is given more than once with different values');
     expect(normalised(set, ['b,a', 'a,b'])).toBe('a,b');
   });
 
   test('of nothing is refused', () => {
-    expect(refusal(set, [''])).toBe('Parameter "p" must not be empty.');
-    expect(refusal(set, [' , ,'])).toBe('Parameter "p" must not be empty.');
+    expect(refusal(set, [''])).toBe('must not be empty');
+    expect(refusal(set, [' , ,'])).toBe('must not be empty');
   });
 });
 
@@ -195,13 +231,13 @@ describe('a list', () => {
   test('keeps order, repeats and the place of empty items', () => {
     expect(normalised(list, [' b , a,,b'])).toBe('b,a,,b');
     expect(normalised(list, ['b', 'a'], { repeat: true })).toBe('b,a');
-    expect(refusal(list, [','])).toBe('Parameter "p" must not be empty.');
+    expect(refusal(list, [','])).toBe('must not be empty');
   });
 
   test('holds a thousand items and no more', () => {
     const items = Array.from({ length: 1000 }, (_, index) => String(index));
     expect(normalised(list, [items.join(',')])).toBe(items.join(','));
-    expect(refusal(list, [[...items, 'x'].join(',')])).toBe('Parameter "p" must not hold more than 1000 items.');
+    expect(refusal(list, [[...items, 'x'].join(',')])).toBe('must not hold more than 1000 items');
   });
 });
 
@@ -212,8 +248,8 @@ describe('a point', () => {
     expect(normalised(point, ['-0,180'])).toBe('0,180');
     expect(refusal(point, ['52.5'])).toContain('two numbers');
     expect(refusal(point, ['1,2,3'])).toContain('two numbers');
-    expect(refusal(point, ['91,0'])).toBe('Parameter "p" must be a number from -90 to 90 before the comma.');
-    expect(refusal(point, ['0,181'])).toBe('Parameter "p" must be a number from -180 to 180 after the comma.');
+    expect(refusal(point, ['91,0'])).toBe('must be a number from -90 to 90 before the comma');
+    expect(refusal(point, ['0,181'])).toBe('must be a number from -180 to 180 after the comma');
     expect(refusal(point, [''])).toBeDefined();
   });
 });
@@ -224,9 +260,9 @@ describe('a parameter given more than once', () => {
   });
 
   test('is refused where they differ, or one of them is broken', () => {
-    expect(refusal(integer, ['7', '8'])).toBe('Parameter "p" is given more than once with different values.');
-    expect(refusal(integer, ['7', 'x'])).toBe('Parameter "p" must be an integer.');
-    expect(refusal(integer, ['x', '7'])).toBe('Parameter "p" must be an integer.');
+    expect(refusal(integer, ['7', '8'])).toBe('is given more than once with different values');
+    expect(refusal(integer, ['7', 'x'])).toBe('must be an integer');
+    expect(refusal(integer, ['x', '7'])).toBe('must be an integer');
     expect(refusal(integer, ['7', '8'], { repeat: true })).toContain('more than once');
   });
 });
@@ -240,6 +276,7 @@ describe('every kind', () => {
     { type: 'date' },
     { type: 'datetime', floorMs: 60_000 },
     { type: 'boolean' },
+    { type: 'boolean', words: ['Y', 'n'] },
     { type: 'enum', values: ['a', 'B b'], fold: true },
     set,
     list,
@@ -256,10 +293,10 @@ describe('every kind', () => {
     let accepted = 0;
     fc.assert(
       fc.property(texts, fc.constantFrom(...kinds), (text, kind) => {
-        const once = normaliseParam(ruleOf('p', kind), [text]);
-        if (!once.ok || once.value === undefined) return;
+        const once = outcome(kind, [text]);
+        if (once.kind !== 'value') return;
         accepted += 1;
-        expect(normaliseParam(ruleOf('p', kind), [once.value])).toEqual(once);
+        expect(outcome(kind, [once.value])).toEqual(once);
       }),
       { seed: 6, numRuns: 20_000 },
     );
@@ -281,11 +318,9 @@ describe('every kind', () => {
 
 describe('a default', () => {
   test('is brought into canonical form, or refused', () => {
-    expect(checkDefault(ruleOf('p', decimal(1), { default: '+7.00' }))).toEqual({ ok: true, value: '7' });
-    expect(checkDefault(ruleOf('p', integer))).toEqual({ ok: true, value: undefined });
-    expect(checkDefault(ruleOf('p', integer, { default: 'x' }))).toEqual({
-      ok: false,
-      error: 'Parameter "p" must be an integer.',
-    });
+    expect(defaultOf(decimal(1), '+7.00')).toBe('7');
+    expect(defaultOf(integer)).toBeUndefined();
+    expect(defaultOf({ type: 'boolean', words: ['yes', 'no'] }, 'true')).toBe('yes');
+    expect(defaultOf(integer, 'x')).toBe('the default must be an integer');
   });
 });
