@@ -1,7 +1,7 @@
 import type { CachePolicy, StoreIf } from '../core/route.ts';
 import type { Compilation } from './compilation.ts';
 import type { RouteInput } from './schema-routes.ts';
-import type { Path } from './source.ts';
+import { type Path, nodeAt } from './source.ts';
 import { formatSize } from './units.ts';
 
 const week = 7 * 86_400_000;
@@ -41,10 +41,10 @@ function checkSize(compilation: Compilation, path: Path, input: RouteInput): voi
   if (!compilation.issues.isClean(['store'])) return;
   const room = compilation.input.store.memory.maxBytes;
   const message = `is larger than the whole memory tier (store.memory.maxBytes is ${formatSize(room)})`;
+  const place = [...path, 'maxStoredBytes'];
   // The default gives way to a small memory tier; what was written down does not.
-  if (input.maxStoredBytes > room && input.maxStoredBytes !== 8 * 2 ** 20) {
-    compilation.issues.add([...path, 'maxStoredBytes'], message);
-  }
+  const written = nodeAt(compilation.root, place) !== undefined;
+  if (written && input.maxStoredBytes > room) compilation.issues.add(place, message);
 }
 
 function compileStoreIf(compilation: Compilation, path: Path, input: RouteInput): StoreIf | undefined {

@@ -50,8 +50,20 @@ function checkTable(compilation: Compilation, routes: ReadonlyMap<number, Route>
   const places = new Map([...routes].map(([index, route]) => [route.name, index]));
   for (const issue of table.error) {
     const index = places.get(issue.route);
-    compilation.issues.add(index === undefined ? ['routes'] : ['routes', index, 'match'], issue.message);
+    if (index === undefined) compilation.issues.add(['routes'], issue.message);
+    else compilation.issues.add(['routes', index, ...optionOf(issue.message)], withoutOption(issue.message));
   }
+}
+
+/** A message that begins with the name of an option is about it; the others are about which paths match. */
+const aboutOption = /^(match|forward|pathParams): /;
+
+function optionOf(message: string): Path {
+  return [aboutOption.exec(message)?.[1] ?? 'match'];
+}
+
+function withoutOption(message: string): string {
+  return message.replace(aboutOption, '');
 }
 
 interface Given {
@@ -89,7 +101,7 @@ function compileRoute(compilation: Compilation, path: Path, given: Given): Route
     maxKeys: input.maxKeys,
   };
   checkParameterNames(compilation, path, route);
-  checkCredentialFields(compilation, path, { route, upstream });
+  checkUpstreamFields(compilation, path, given);
   const ruled = params.size + route.ignore.length + route.secret.length > 0 || input.unknownQuery !== 'keep';
   return { ...route, rawQuery: input.upstreamCacheControl === 'honour' && !ruled };
 }
@@ -123,16 +135,21 @@ function checkParameterNames(compilation: Compilation, path: Path, route: Route)
   }
 }
 
-function checkCredentialFields(
-  compilation: Compilation,
-  path: Path,
-  given: { readonly route: Route; readonly upstream: UpstreamConfig | undefined },
-): void {
+/** A field that the upstream's own settings put on: what a client sends never gets there, so it must not be keyed. */
+function checkUpstreamFields(compilation: Compilation, path: Path, { input, upstream }: Given): void {
+  if (!upstream) return;
   for (const option of ['headers', 'forwardHeaders'] as const) {
-    for (const [index, name] of given.route[option].entries()) {
-      if (given.upstream?.credentials.headers.has(name) !== true) continue;
-      const message = `${name} is put on by the credentials of ${given.route.upstream}; what clients send is dropped`;
-      compilation.issues.add([...path, option, index], message);
+    // Only what is written down: the fields that are forwarded by default may be set by the upstream.
+    for (const [index, written] of (input[option] ?? []).entries()) {
+      const name = written.toLowerCase();
+      const place = [...path, option, index];
+      if (upstream.credentials.headers.has(name)) {
+        const message = `${name} is put on by the credentials of ${upstream.name}; what clients send is dropped`;
+        compilation.issues.add(place, message);
+      } else if (upstream.fields.has(name)) {
+        const message = `${name} is set by the fields of ${upstream.name}; what clients send never gets there`;
+        compilation.issues.add(place, message);
+      }
     }
   }
 }

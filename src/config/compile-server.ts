@@ -84,7 +84,7 @@ export function compileStore(compilation: Compilation): StoreConfig | undefined 
   const url = textAt(root, ['store', 'redis', 'url']) ?? '';
   if (url !== '') {
     issues.add(['store', 'redis', 'url'], `${laterRedis}; leave url empty for memory only`);
-  } else if (nodeAt(root, ['store', 'redis'])) {
+  } else if (nodeAt(root, ['store', 'redis'])?.kind === 'map') {
     const set = ['REDIS_URL', 'REDIS_HOST'].find((name) => (env[name] ?? '') !== '');
     const message = `${laterRedis}, but the environment has ${set ?? ''}; remove the section or the variable for memory only`;
     if (set !== undefined) issues.add(['store', 'redis'], message, 'key');

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type JsonSchema as Converted, toJsonSchema } from '@valibot/to-json-schema';
 import { type JsonSchema, renderDocs } from './render-docs.ts';
-import { descriptionsIn } from './schema-base.ts';
+import { descriptionsIn, mayBeEmpty } from './schema-base.ts';
 import { configSchema } from './schema.ts';
 
 const root = new URL('../../', import.meta.url);
@@ -22,7 +22,8 @@ export function buildJsonSchema(): JsonSchema {
       if (valibotSchema.type === 'picklist') {
         return { anyOf: [{ enum: jsonSchema.enum ?? [] }, { type: 'string', pattern: '\\$\\{' }] };
       }
-      return described(jsonSchema, descriptionsIn(valibotSchema));
+      const described = withDescriptions(jsonSchema, descriptionsIn(valibotSchema));
+      return mayBeEmpty(valibotSchema) ? { ...described, type: ['null', ...[described.type ?? []].flat()] } : described;
     },
   });
   const { $schema, ...rest } = converted;
@@ -31,7 +32,7 @@ export function buildJsonSchema(): JsonSchema {
 }
 
 /** Puts the descriptions in that the conversion loses: those that follow a transformation. */
-function described(converted: Converted, descriptions: ReadonlyMap<string, string>): Converted {
+function withDescriptions(converted: Converted, descriptions: ReadonlyMap<string, string>): Converted {
   if (descriptions.size === 0) return converted;
   const properties = Object.entries(converted.properties ?? {}).map(([name, property]) => {
     const description = descriptions.get(name) ?? '';

@@ -74,13 +74,17 @@ function typeOf(option: JsonSchema): string {
   if (words) return words.map((word) => `\`${String(word)}\``).join(', ');
   if (typeof option.const === 'string') return `\`${option.const}\``;
   if (option.items !== undefined) {
-    const one = Array.isArray(option.type) ? 'one or a list of: ' : 'list of: ';
-    return `${one}${typeOf(asSchema(option.items) ?? {})}`;
+    return `${takesOne(option.type) ? 'one or a ' : ''}list of: ${typeOf(asSchema(option.items) ?? {})}`;
   }
   if (option.additionalProperties !== undefined && !option.properties) {
     return `names to: ${typeOf(asSchema(option.additionalProperties) ?? {})}`;
   }
   return 'map';
+}
+
+/** True for a list that may be written as its only value. */
+function takesOne(type: unknown): boolean {
+  return Array.isArray(type) && type.includes('string');
 }
 
 function fallbackOf(option: JsonSchema, required: boolean): string {

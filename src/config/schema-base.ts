@@ -28,11 +28,13 @@ export function choice<const T extends readonly string[]>(valid: T) {
   return v.picklist(valid, (issue) => notOneOf(issue.input, valid));
 }
 
-/** A list of 1 to `max` values. */
-export function listOf<T extends v.GenericSchema>(item: T, max: number) {
+const emptyList = 'is empty; it needs at least one value';
+
+/** A list of 1 to `max` values. `needed`: it cannot be left out. */
+export function listOf<T extends v.GenericSchema>(item: T, max: number, needed: 'needed' | 'optional' = 'optional') {
   return v.pipe(
     v.array(item, (issue) => `expected a list, given ${given(issue.input)}`),
-    v.minLength(1, 'is empty; it needs at least one value, or the option is left out'),
+    v.minLength(1, needed === 'needed' ? emptyList : `${emptyList}, or the option is left out`),
     v.maxLength(max, (issue) => `has at most ${max} values, given ${issue.received}`),
   );
 }
@@ -47,7 +49,7 @@ export function oneOrMany<T extends v.GenericSchema>(item: T, max: number) {
   };
   return v.pipe(
     lenient,
-    v.minLength(1, 'is empty; it needs at least one value, or the option is left out'),
+    v.minLength(1, `${emptyList}, or the option is left out`),
     v.maxLength(max, `has at most ${max} values`),
     v.metadata({ type: ['array', 'string'] }),
   );
@@ -122,7 +124,28 @@ export function option<S extends v.GenericSchema, const D extends v.InferInput<S
   fallback: D,
 ): Described<S, D>;
 export function option<S extends v.GenericSchema>(schema: S, description: string, fallback?: v.InferInput<S>) {
-  return v.pipe(v.optional(schema, fallback), v.description(description));
+  const optional = v.optional(schema, fallback);
+  return v.pipe(isCollection(schema) ? emptyAsLeftOut(optional) : optional, v.description(description));
+}
+
+/** True for maps and lists; a schema with steps behind it has the type of its first. */
+function isCollection(schema: object): boolean {
+  return 'type' in schema && ['strict_object', 'record', 'array'].includes(String(schema.type));
+}
+
+/** True for what {@link option} makes of a map or list, whose key may stand there without a value. */
+export function mayBeEmpty(schema: object): boolean {
+  const wrapped = 'wrapped' in schema ? schema.wrapped : undefined;
+  return typeof wrapped === 'object' && wrapped !== null && isCollection(wrapped);
+}
+
+/** A section of which all is commented out is there with nothing in it. */
+function emptyAsLeftOut<S extends v.GenericSchema>(schema: S): S {
+  return {
+    ...schema,
+    '~run': (dataset: v.UnknownDataset, config: v.Config<v.BaseIssue<unknown>>) =>
+      schema['~run'](dataset.value === null ? { value: undefined } : dataset, config),
+  };
 }
 
 /** An option that must be there. */

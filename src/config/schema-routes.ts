@@ -171,6 +171,6 @@ const keying = {
 const route = map({ ...matching, ...caching, ...keying });
 
 /** The routes, in any order. */
-export const routesSchema = v.pipe(listOf(route, 2000));
+export const routesSchema = v.pipe(listOf(route, 2000, 'needed'));
 
 export type RouteInput = v.InferOutput<typeof route>;

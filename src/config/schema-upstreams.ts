@@ -1,7 +1,7 @@
 import type * as v from 'valibot';
 import { choice, map, option, recordOf, required } from './schema-base.ts';
 import { duration, numeric, scalar, secretText, size, text } from './schema-scalars.ts';
-import { fieldNameProblem, nameProblem, parseOrigin } from './words.ts';
+import { staticFieldProblem, nameProblem, parseOrigin } from './words.ts';
 
 const hour = 3_600_000;
 
@@ -20,7 +20,7 @@ const credentials = map({
     {},
   ),
   headers: option(
-    recordOf(secretText(), { max: 20, name: fieldNameProblem }),
+    recordOf(secretText(), { max: 20, name: staticFieldProblem }),
     'Request fields, for example `{ authorization: "Bearer ${TOKEN}" }`. An empty value is not put on.',
     {},
   ),
@@ -73,7 +73,7 @@ const upstream = map({
     {},
   ),
   fields: option(
-    recordOf(text({ what: 'a field value', empty: true }), { max: 50, name: fieldNameProblem }),
+    recordOf(text({ what: 'a field value', empty: true }), { max: 50, name: staticFieldProblem }),
     'Request fields that every call carries, for example a `user-agent` with a contact address.',
     {},
   ),

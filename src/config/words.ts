@@ -38,7 +38,7 @@ const own: ReadonlySet<string> = new Set([
   'range',
 ]);
 
-/** What keeps a name from being a field that configuration may set upstream. */
+/** What keeps a name from being a field that configuration may name at all. */
 export function fieldNameProblem(value: string): string | undefined {
   if (!token.test(value) || value.length > 256) {
     return `${quoted(value)} is no field name (letters, digits and !#$%&'*+-.^_\`|~ only)`;
@@ -46,6 +46,27 @@ export function fieldNameProblem(value: string): string | undefined {
   const name = value.toLowerCase();
   if (framing.has(name)) return `${name} frames the message or belongs to one connection; the proxy sets it itself`;
   return undefined;
+}
+
+/** Fields beside {@link own} that no call carries otherwise than as the proxy writes them. */
+const alwaysOurs: ReadonlySet<string> = new Set([
+  'accept-encoding',
+  'content-encoding',
+  'content-range',
+  'forwarded',
+  'http2-settings',
+  'via',
+  'x-real-ip',
+]);
+
+/** What keeps a name from being a field that an upstream's `fields` or `credentials` put on. */
+export function staticFieldProblem(value: string): string | undefined {
+  const problem = fieldNameProblem(value);
+  if (problem !== undefined) return problem;
+  const name = value.toLowerCase();
+  if (!own.has(name) && !alwaysOurs.has(name) && !name.startsWith('x-forwarded-')) return undefined;
+  const hint = name === 'accept-encoding' ? ' (see acceptEncoding)' : '';
+  return `${name} is worked out by the proxy itself and cannot be set${hint}`;
 }
 
 /** What keeps a name from being a field of the request that a route may key or forward. */
@@ -87,21 +108,21 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-/** `http://host[:port]` or `https://…`, normalised as URLs are. The message never shows what could be a password. */
+/** `http://host[:port]` or `https://…`, normalised as URLs are. The message never shows what could be a secret. */
 export function parseOrigin(text: string): Result<string, string> {
   const shape = 'expected http://host[:port] or https://host[:port]';
-  if (!URL.canParse(text)) return refused(`${shape}, given ${text.includes('@') ? 'text with an @' : quoted(text)}`);
-  const url = new URL(text);
-  if (url.username !== '' || url.password !== '' || text.includes('@')) {
+  if (text.includes('@')) {
     return refused(`${shape}, given one with user information; put secrets into credentials`);
   }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return refused(`${shape}, given ${quoted(text)}`);
-  if (!/^https?:\/\/[^/?#\\]+\/?$/i.test(text)) {
-    return refused(
-      `${shape} without a path, query or fragment, given ${quoted(text)}; paths belong to a route's forward`,
-    );
-  }
-  return ok(url.origin);
+  // Paths and queries of APIs hold keys often enough.
+  const shown = quoted(/^(?:[a-z][a-z0-9+.-]*:\/\/)?[^/?#\\]*/i.exec(text)?.[0] ?? '');
+  if (!URL.canParse(text)) return refused(`${shape}, given ${shown}`);
+  const url = new URL(text);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return refused(`${shape}, given ${shown}`);
+  if (/^https?:\/\/[^/?#\\]+\/?$/i.test(text)) return ok(url.origin);
+  return refused(
+    `${shape} without a path, query or fragment, given more after ${shown}; paths belong to a route's forward, secrets into credentials`,
+  );
 }
 
 /** A host as requests name it: lower-cased, no port (RFC 3986 §3.2.2). */

@@ -74,6 +74,7 @@ describe('the JSON Schema', () => {
     ['a duration of nonsense', 'server: { grace: soon }', ['/server/grace pattern']],
     ['a word that is none', 'log: { level: loud }', ['/log/level enum', '/log/level pattern', '/log/level anyOf']],
     ['a word from a variable', 'log: { level: "${LEVEL}" }', []],
+    ['sections without contents', 'warm:\nserver: { listeners: , limits: }\npurge: { schedule: }', []],
     ['a number from a variable', 'warm: { concurrency: "${N:-4}" }', []],
     ['a number past its limit', 'warm: { concurrency: 1001 }', ['/warm/concurrency maximum']],
   ])('judges %s', (_name, more, faults) => {

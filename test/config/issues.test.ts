@@ -115,7 +115,11 @@ other:
     expect(issuesOf('server: {}\n')).toEqual(['1:1: upstreams: is required', '1:1: routes: is required']);
     expect(issuesOf('upstreams: {}\nroutes: []\n')).toEqual([
       '1:12: upstreams: is empty',
-      '2:9: routes: is empty; it needs at least one value, or the option is left out',
+      '2:9: routes: is empty; it needs at least one value',
+    ]);
+    expect(issuesOf(file({ route: 'ttl: 1h\ntags: []\nquery: { a: { type: enum, values: [] } }' }))).toEqual([
+      '9:11: routes[0].tags: is empty; it needs at least one value, or the option is left out',
+      '10:39: routes[0].query.a.values: is empty; it needs at least one value',
     ]);
     expect(issuesOf('upstreams:\nroutes: [{}]\n')).toEqual([
       '1:1: upstreams: expected a map, given nothing',
@@ -247,6 +251,34 @@ describe('routes', () => {
     expect(issuesOf(file({ route }))).toEqual(issues);
   });
 
+  test('may store more than a small memory tier holds by default, not by what is written', () => {
+    const more = 'store: { memory: { maxBytes: 1MiB } }\n';
+    expect(issuesOf(file({ more }))).toEqual([]);
+    expect(issuesOf(file({ more, route: 'ttl: 1h\nmaxStoredBytes: 8MiB' }))).toEqual([
+      '9:21: routes[0].maxStoredBytes: is larger than the whole memory tier (store.memory.maxBytes is 1MiB)',
+    ]);
+  });
+
+  test.each<readonly [string, string, readonly string[]]>([
+    [
+      '/:a/:b',
+      'forward: "/x/{b}{a}"',
+      [
+        '9:14: routes[0].forward: two paths on the proxy could become the same path upstream; put a / between the groups',
+      ],
+    ],
+    ['/:a', 'forward: /x//../{a}', ['9:14: routes[0].forward: is no path: ']],
+    [
+      '/x/*',
+      'pathParams: { "0": { type: text } }',
+      ['9:17: routes[0].pathParams: group "0" can hold several segments, so it cannot have a rule'],
+    ],
+  ])('%s with %s are refused at the option that is wrong', (match, option, issues) => {
+    const found = issuesOf(file({ route: `ttl: 1h\n${option}` }).replace('/one', match));
+    expect(found).toHaveLength(issues.length);
+    expect(found[0]?.startsWith(issues[0] ?? '-') ? [] : found).toEqual([]);
+  });
+
   test('that could claim the same path are refused at the second of them', () => {
     const more =
       '  - { name: two, match: "/:x", upstream: api, ttl: 1h }\n  - { name: three, match: "/:y", upstream: api, ttl: 1h }\n';
@@ -271,6 +303,23 @@ describe('routes', () => {
   });
 });
 
+describe('fields that the upstream sets itself', () => {
+  const upstream = 'fields: { Accept: text/csv }';
+
+  test.each([
+    ['ttl: 1h\nheaders: [x-a, accept]', '10:20: routes[0].headers[1]'],
+    ['upstreamCacheControl: honour\nforwardHeaders: [Accept]', '10:22: routes[0].forwardHeaders[0]'],
+  ])('cannot be those of a route with %s', (route, place) => {
+    expect(issuesOf(file({ upstream, route }))).toEqual([
+      `${place}: accept is set by the fields of api; what clients send never gets there`,
+    ]);
+  });
+
+  test('may be among those that an honour route forwards by default', () => {
+    expect(issuesOf(file({ upstream, route: 'upstreamCacheControl: honour' }))).toEqual([]);
+  });
+});
+
 describe('upstreams', () => {
   test.each<readonly [string, readonly string[]]>([
     [
@@ -287,6 +336,16 @@ describe('upstreams', () => {
     [
       'fields: { x: "Grüße" }',
       ['4:18: upstreams.api.fields.x: holds characters that a field value cannot have (printable ASCII only)'],
+    ],
+    [
+      'fields: { Range: x, accept-encoding: x, Via: x, if-none-match: x }\ncredentials: { headers: { x-forwarded-for: x } }',
+      [
+        '4:15: upstreams.api.fields.Range: range is worked out by the proxy itself and cannot be set',
+        '4:25: upstreams.api.fields.accept-encoding: accept-encoding is worked out by the proxy itself and cannot be set (see acceptEncoding)',
+        '4:45: upstreams.api.fields.Via: via is worked out by the proxy itself and cannot be set',
+        '4:53: upstreams.api.fields.if-none-match: if-none-match is worked out by the proxy itself and cannot be set',
+        '5:31: upstreams.api.credentials.headers.x-forwarded-for: x-forwarded-for is worked out by the proxy itself and cannot be set',
+      ],
     ],
     ['fields: { A: x, a: y }', ['4:21: upstreams.api.fields.a: a is given twice (field names have no case)']],
     [
@@ -320,6 +379,19 @@ describe('upstreams', () => {
 });
 
 describe('secrets', () => {
+  test.each([
+    'https://h/v1?key=hunter2',
+    'https://h/hunter2',
+    'hunter2@h',
+    'https://h#hunter2',
+    'h?hunter2',
+    'ftp://h/hunter2',
+  ])('in an origin such as %s are not shown', (origin) => {
+    const issues = issuesOf(file().replace('http://127.0.0.1:9', JSON.stringify(origin)));
+    expect(issues).toHaveLength(1);
+    expect(issues[0]).not.toContain('hunter2');
+  });
+
   test('are in no message, whatever is wrong with them', () => {
     const env = { SECRET: 'hunter2\nhunter2', ORIGIN: 'http://user:hunter2@x' };
     const text = file({

@@ -175,6 +175,25 @@ describe('a small file', () => {
     expect(config.routes[0]).toMatchObject({ maxKeyBytes: 512, unknownQuery: 'keep', rawQuery: false, cache: 'on' });
   });
 
+  test.each([
+    'server:',
+    'server: { listeners: , limits: ~, timeouts: null }',
+    'admin:\nlog:\nstore:\n  memory:\n  redis:',
+    'warm:',
+    'warm:\n  # locations: [berlin]\n  jobs:\n    # - { route: one, every: 1h }',
+    'purge:\n  schedule:',
+  ])('takes a section without contents for one that is left out: %j', (section) => {
+    const { file, ...expected } = configOf(small);
+    expect(configOf(`${small}${section}\n`, { REDIS_URL: 'redis://redis' })).toEqual({ file, ...expected });
+  });
+
+  test('takes options without contents for ones that are left out', () => {
+    const [route] = configOf(
+      withRoute('ttl: 1h, query: , pathParams: , tags: , headers: , secret: , storeIf: '),
+    ).routes;
+    expect(route).toEqual(configOf(withRoute('ttl: 1h')).routes[0]);
+  });
+
   test('is frozen all the way down, maps too', () => {
     const config = configOf(small);
     const upstreams: unknown = config.upstreams;
