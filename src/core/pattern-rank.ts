@@ -10,7 +10,7 @@ export interface PatternSegment {
   readonly rank: number;
   /** May match a `/`, so what follows has no fixed place from the left. */
   readonly spans: boolean;
-  /** Expression of the group, where the segment is that group alone. */
+  /** Expression of the group, where there is one and it comes once. */
   readonly source: string | undefined;
 }
 
@@ -89,7 +89,7 @@ function segmentOf(atoms: readonly Atom[]): PatternSegment {
     after: literal(atoms.slice(last + 1)),
     rank: only === undefined ? rankOf(spans ? 4 : 5, literal(atoms).length) : rankOf(loneClass(only), 0),
     spans,
-    source: only?.source,
+    source: groups.length === 1 && groups[0]?.modifier === '' ? groups[0].source : undefined,
   };
 }
 
@@ -127,11 +127,13 @@ export function mayOverlap(a: readonly PatternSegment[], b: readonly PatternSegm
   // Between the first and the last spanning segment nothing has a fixed place.
   return a.every((segment, index) => {
     const other = b[index];
-    return other === undefined || segmentsMeet(segment, other, { left: index <= first, right: index >= last });
+    if (other === undefined) return true;
+    const whole = index < first || index > last;
+    return segmentsMeet(segment, other, { left: whole || index <= first, right: whole || index >= last });
   });
 }
 
-/** `left`, `right`: whether the segment's place is known from that end of the path. */
+/** `left`, `right`: whether that end of the segment has a fixed place; both, where the whole of it has. */
 function segmentsMeet(a: PatternSegment, b: PatternSegment, place: { left: boolean; right: boolean }): boolean {
   if (!place.left && !place.right) return true;
   if (a.after === undefined || b.after === undefined) return a.before === b.before;
@@ -139,7 +141,12 @@ function segmentsMeet(a: PatternSegment, b: PatternSegment, place: { left: boole
   const afterMeets = a.after.endsWith(b.after) || b.after.endsWith(a.after);
   if (!place.left) return afterMeets;
   if (!place.right) return beforeMeets;
-  return beforeMeets && afterMeets && !areDisjoint(a.source, b.source);
+  return beforeMeets && afterMeets && !groupsDiffer(a, b);
+}
+
+/** With the same text around them the groups stand for the same piece of the path, and may be such as never match the same. */
+function groupsDiffer(a: PatternSegment, b: PatternSegment): boolean {
+  return a.before === b.before && a.after === b.after && areDisjoint(a.source, b.source);
 }
 
 /** `berlin|paris` and the like. */

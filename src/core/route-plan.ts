@@ -1,4 +1,4 @@
-import { parseForward, templateNames, type TemplatePiece } from './forward.ts';
+import { parseForward, parseTemplate, templateNames, type TemplatePiece } from './forward.ts';
 import { byCodeUnit, compileParam, type CompiledParam } from './normalise.ts';
 import type { ParamRule } from './params.ts';
 import { ok, refused, type Result } from './problem.ts';
@@ -125,8 +125,14 @@ function checkPathParams(route: Route, groups: readonly GroupPart[], issues: str
 }
 
 function tagsOf(route: Route, groups: readonly GroupPart[], issues: string[]): readonly TagTemplate[] {
-  const tags = parseTags(route, new Set([...route.params.keys(), ...groups.map((group) => group.name)]));
+  const ofPath = new Set(groups.map((group) => group.name));
+  const tags = parseTags(route, new Set([...route.params.keys(), ...ofPath]));
   issues.push(...tags.filter((tag) => typeof tag === 'string'));
+  for (const tag of route.tags) {
+    const both = templateNames(parseTemplate(tag) ?? []).find((name) => route.params.has(name) && ofPath.has(name));
+    if (both === undefined) continue;
+    issues.push(`tags: {${both}} is a query parameter and a group of match; rename the group`);
+  }
   return tags.filter((tag) => typeof tag !== 'string');
 }
 

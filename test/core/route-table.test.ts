@@ -111,6 +111,12 @@ describe('ambiguous routes', () => {
     ['/a{/:x}?', '/a'],
     ['/a{/:x}?', '/a/:y'],
     ['/a/(b|c)', '/a/(c|d)'],
+    ['/a/:x(b|c)/*', '/a/:x(c|d)/*'],
+    ['/*/:x(b|c)', '/*/:x(c|d)'],
+    ['/*/:x(b|c)/*', '/*/:x(d|e)/*'],
+    ['/v:n(\\d+)/x', '/v:m([0-9a-f]+)/x'],
+    // Repeated without a slash between: ab is both.
+    ['/a{:x(a|b)}+', '/a{:x(ab)}+'],
   ])('%s and %s are refused', ([a = '', b = '']) => {
     expect(buildRouteTable([route('one', a), route('two', b)])).toMatchObject({
       ok: false,
@@ -124,6 +130,11 @@ describe('ambiguous routes', () => {
     ['/:x/a', '/:x/b'],
     ['/a/(b|c)', '/a/(d|e)'],
     ['/a/:id(\\d+)', '/a/:name([a-z]+)'],
+    ['/x/:k(venues|attractions)/*', '/x/:k(genres|types)/*'],
+    ['/x/:k(venues|attractions)/:id/*', '/x/:k(genres|types)/:id/*'],
+    ['/*/:k(venues|attractions)', '/*/:k(genres|types)'],
+    ['/*/a-:k(b|c).json', '/*/a-:k(d|e).json'],
+    ['/v:n(\\d+)/x', '/v:m([a-z]+)/x'],
     ['/a/:x', '/:y/b'],
     ['/a/:x.json', '/a/:x'],
   ])('%s and %s stand together', ([a = '', b = '']) => {
@@ -186,6 +197,14 @@ describe('a route that cannot work', () => {
     ['/}', 'braces do not pair'],
   ] as const)('forwards to %s, which %s', ([forward, why]) => {
     expect(issuesOf(route('r', '/a/:x', { forward })).join()).toContain(why);
+  });
+
+  test('has a tag of a name that is a parameter and a group', () => {
+    const both = { params: rulesOf(ruleOf('id', folded), ruleOf('n', integer)), tags: ['i:{id}', 'n:{n}'] };
+    expect(issuesOf(route('r', '/a/:id', both))).toEqual([
+      'r: tags: {id} is a query parameter and a group of match; rename the group',
+    ]);
+    expect(issuesOf(route('r', '/a/:id', { ...both, tags: ['n:{n}'] }))).toEqual([]);
   });
 
   test('has a rule for a group of several segments', () => {
