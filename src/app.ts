@@ -118,7 +118,7 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
   const store: MemoryStore = stack.use(
     createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock, observer }),
   );
-  const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version, onLimit }));
+  const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version, observer }));
   const background = new BackgroundWork((name, error) =>
     log.error({ work: name, error: describe(error) }, 'background work failed'),
   );

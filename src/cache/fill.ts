@@ -52,6 +52,8 @@ async function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSigna
     },
     signal,
   );
+  // A call that never got a connection is none that upstream saw.
+  if (answer.attempts === 0) return answer;
   deps.observer.upstreamCall({
     upstream: canonical.upstream,
     route: input.route.name,
@@ -59,6 +61,7 @@ async function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSigna
     status: answer.kind === 'response' ? answer.status : undefined,
     failure: answer.kind === 'failure' ? answer.failure : undefined,
     durationMs: deps.clock.monotonicMs() - startedMs,
+    attempts: answer.attempts,
   });
   return answer;
 }

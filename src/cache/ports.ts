@@ -146,6 +146,8 @@ export interface UpstreamResponse {
   readonly body: UpstreamBody;
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
+  /** Times that the call was handed to a connection: 2 where a kept one broke before anything came and a new one took over. */
+  readonly attempts: number;
 }
 
 /** The body, pulled once. Whoever gets it reads it to the end or calls `cancel`. */
@@ -176,6 +178,8 @@ export interface UpstreamFailure {
   readonly detail: string;
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
+  /** As of {@link UpstreamResponse}; 0 where the call never got a connection, so that nothing was sent. */
+  readonly attempts: number;
 }
 
 /** Thrown by {@link UpstreamBody.chunks}. */
@@ -204,8 +208,10 @@ export interface ContentDecoder {
 export interface Observer {
   /** Once for each request, when its response has ended. */
   request(record: RequestRecord): void;
-  /** Once for each call that was made upstream, when its head came or it failed. */
+  /** Once for each call that was handed to a connection, when its head came or it failed. */
   upstreamCall(call: UpstreamCallRecord): void;
+  /** An answer broke off, or proved wrong, behind its head. Its call was told before. */
+  brokenBody(record: BrokenBodyRecord): void;
   /** A response was put in the store, or why not: a token. */
   storage(route: string, result: string): void;
   purge(record: PurgeRecord): void;
@@ -220,7 +226,15 @@ export interface UpstreamCallRecord {
   readonly purpose: UpstreamCall['purpose'];
   readonly status: number | undefined;
   readonly failure: FailureKind | undefined;
+  /** Over all attempts. */
   readonly durationMs: number;
+  /** At least 1. All but the last were reset before anything came back. */
+  readonly attempts: number;
+}
+
+export interface BrokenBodyRecord {
+  readonly upstream: string;
+  readonly failure: FailureKind;
 }
 
 export interface PurgeRecord {

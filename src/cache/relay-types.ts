@@ -12,8 +12,8 @@ export interface RelayPlan {
   readonly cacheStatus: string;
   /** Request content past this is refused with 413. Bytes. */
   readonly maxBodyBytes: number;
-  /** Hears the status of upstream's answer as soon as its head is there, 101 for a switch; not where the call failed before. */
-  readonly onHead: (status: number) => void;
+  /** Hears the status of upstream's answer as soon as its head is there, 101 for a switch; not where the call failed before. `attempts`: as of {@link RelayResult}. */
+  readonly onHead: (status: number, attempts: number) => void;
 }
 
 /** What came of a relayed request. */
@@ -28,6 +28,6 @@ export interface RelayResult {
   readonly failure: FailureKind | undefined;
   /** The client went before its answer was complete. */
   readonly aborted: boolean;
-  /** False where the relay refused the request before it called upstream. */
-  readonly called: boolean;
+  /** Times that the call was handed to a connection: 0 where the relay refused the request, 2 where a kept connection broke before anything came and a new one took over. */
+  readonly attempts: number;
 }

@@ -80,6 +80,13 @@ export function failureProblem(failure: FailureKind): Problem {
         title: 'Upstream timeout',
         detail: 'Upstream did not answer in time.',
       };
+    case 'busy':
+      return {
+        status: 504,
+        code: 'upstream-busy',
+        title: 'Upstream busy',
+        detail: 'All connections to upstream were taken for too long.',
+      };
   }
 }
 
@@ -110,6 +117,7 @@ function isDisconnection(failure: FailureKind): boolean {
     case 'timeout':
     case 'truncated':
       return true;
+    case 'busy':
     case 'malformed':
     case 'too-large':
     case 'aborted':

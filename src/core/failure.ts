@@ -5,6 +5,8 @@ export type FailureKind =
   | 'tls'
   | 'reset'
   | 'timeout'
+  /** All connections to upstream were taken for as long as the call could wait; nothing was sent. */
+  | 'busy'
   | 'malformed'
   | 'truncated'
   | 'too-large'

@@ -5,6 +5,7 @@ export function combineObservers(observers: readonly Observer[]): Observer {
   return {
     request: (record) => observers.forEach((observer) => observer.request(record)),
     upstreamCall: (call) => observers.forEach((observer) => observer.upstreamCall(call)),
+    brokenBody: (record) => observers.forEach((observer) => observer.brokenBody(record)),
     storage: (route, result) => observers.forEach((observer) => observer.storage(route, result)),
     purge: (record) => observers.forEach((observer) => observer.purge(record)),
     warm: (record) => observers.forEach((observer) => observer.warm(record)),

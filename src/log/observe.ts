@@ -27,6 +27,9 @@ export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'
       if (call.failure !== undefined) log.warn(rounded(call), 'upstream call failed');
       else if (debug) log.debug(rounded(call), 'upstream call');
     },
+    brokenBody(record) {
+      log.warn({ ...record }, 'upstream answer broke off');
+    },
     storage(route, result) {
       if (debug) log.debug({ route, result }, 'storage');
     },

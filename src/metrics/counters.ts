@@ -1,4 +1,4 @@
-import type { Observer, PurgeRecord, UpstreamCallRecord, WarmRecord } from '../cache/ports.ts';
+import type { BrokenBodyRecord, Observer, PurgeRecord, UpstreamCallRecord, WarmRecord } from '../cache/ports.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import {
   callResultNames,
@@ -12,6 +12,7 @@ import {
   purgeByNames,
   purposeIndex,
   purposeNames,
+  resetResult,
   statusClassNames,
   statusClassOf,
   tierIndex,
@@ -33,7 +34,7 @@ export class RouteTally {
   readonly hitsByTier = new Float64Array(tierNames.length);
   readonly missesByFwd = new Float64Array(fwdNames.length);
   readonly storage = new TokenTally();
-  /** Upstream calls by purpose. */
+  /** Upstream calls by purpose, each attempt counted. */
   readonly calls = new Float64Array(purposeNames.length);
   /** Calls that were answered, and the milliseconds that they took: the measured latency of this route's upstream. */
   readonly answered = new Float64Array(2);
@@ -44,6 +45,8 @@ export class UpstreamTally {
   /** By purpose, then result. */
   readonly calls = new Float64Array(purposeNames.length * callResultNames.length);
   readonly durations = new DurationTally();
+  /** Answers that broke off behind their heads, by kind of failure. */
+  readonly brokenBodies = new TokenTally();
 }
 
 interface WarmTally {
@@ -93,14 +96,20 @@ export class Counters implements Observer {
   upstreamCall(call: UpstreamCallRecord): void {
     const route = this.#route(call.route);
     const purpose = purposeIndex[call.purpose];
-    bump(route.calls, purpose);
+    bump(route.calls, purpose, call.attempts);
     if (call.status !== undefined && call.durationMs >= 0) {
       bump(route.answered, 0);
       bump(route.answered, 1, call.durationMs);
     }
     const upstream = this.upstreams.get(call.upstream) ?? this.#unknownUpstream;
-    bump(upstream.calls, purpose * callResultNames.length + callResultOf(call));
+    const first = purpose * callResultNames.length;
+    bump(upstream.calls, first + callResultOf(call));
+    if (call.attempts > 1) bump(upstream.calls, first + resetResult, call.attempts - 1);
     upstream.durations.add(call.durationMs);
+  }
+
+  brokenBody({ upstream, failure }: BrokenBodyRecord): void {
+    (this.upstreams.get(upstream) ?? this.#unknownUpstream).brokenBodies.add(failure);
   }
 
   storage(route: string, result: string): void {

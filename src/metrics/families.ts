@@ -85,6 +85,7 @@ function cacheFamilies(counters: Counters): readonly Family[] {
 /** The families of upstream calls. */
 export function upstreamFamilies(counters: Counters): readonly Family[] {
   const calls: Sample[] = [];
+  const broken: Sample[] = [];
   const durations: [Labels, DurationTally][] = [];
   for (const [upstream, tally] of counters.upstreams) {
     for (const [purposePlace, purpose] of purposeNames.entries()) {
@@ -93,10 +94,16 @@ export function upstreamFamilies(counters: Counters): readonly Family[] {
         if (value > 0) calls.push({ labels: { upstream, purpose, result }, value });
       }
     }
+    for (const [failure, value] of tally.brokenBodies.entries()) broken.push({ labels: { upstream, failure }, value });
     if (tally.durations.count > 0) durations.push([{ upstream }, tally.durations]);
   }
   return [
     counter('forecache_upstream_calls_total', 'Calls made upstream, by purpose and status class or failure.', calls),
+    counter(
+      'forecache_upstream_broken_bodies_total',
+      'Upstream answers that broke off or proved wrong behind their heads, by kind of failure.',
+      broken,
+    ),
     histogram(
       'forecache_upstream_call_duration_seconds',
       'Time from the start of an upstream call to its response head or its failure.',

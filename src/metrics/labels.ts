@@ -70,7 +70,11 @@ const failureIndex: Readonly<Record<FailureKind, number>> = {
   truncated: 12,
   'too-large': 13,
   aborted: 14,
+  busy: 15,
 };
+/** Place of a call that was reset, and sent again, in {@link callResultNames}. */
+export const resetResult = failureIndex.reset;
+
 /** Results of an upstream call: a status class, or the kind of failure. */
 export const callResultNames: readonly string[] = [...statusClassNames, ...Object.keys(failureIndex)];
 

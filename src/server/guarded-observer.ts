@@ -15,6 +15,7 @@ export function guardObserver(observer: Observer, onBug: (error: unknown) => voi
   return {
     request: (record) => guard(() => observer.request(record)),
     upstreamCall: (call) => guard(() => observer.upstreamCall(call)),
+    brokenBody: (record) => guard(() => observer.brokenBody(record)),
     storage: (route, result) => guard(() => observer.storage(route, result)),
     purge: (record) => guard(() => observer.purge(record)),
     warm: (record) => guard(() => observer.warm(record)),

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 
 import type { RelayDecision } from '../cache/handled.ts';
-import type { Clock, FailureKind, Observer, ProxyResponse, ResponseMeta } from '../cache/ports.ts';
+import type { Clock, Observer, ProxyResponse, ResponseMeta, UpstreamCallRecord } from '../cache/ports.ts';
 import type { RelayResult } from '../cache/relay-types.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -74,14 +74,24 @@ export class Recorder {
   }
 
   /** A relayed request has its answer's head: the call is told now, since its body may go on for hours. */
-  answered(transit: Transit, relay: RelayDecision, status: number): void {
+  answered(
+    transit: Transit,
+    relay: RelayDecision,
+    answer: { readonly status: number; readonly attempts: number },
+  ): void {
     transit.answered = true;
-    this.#call(transit, relay, { status, failure: undefined });
+    this.#call(transit, relay, { ...answer, failure: undefined });
   }
 
   relayed(transit: Transit, relay: RelayDecision, result: RelayResult): void {
-    if (result.called && !transit.answered) {
-      this.#call(transit, relay, { status: undefined, failure: result.failure ?? 'aborted' });
+    const { attempts, failure } = result;
+    if (transit.answered) {
+      // What ends a switched connection is no end of an answer.
+      if (failure !== undefined && result.status !== 101) {
+        this.#observer.brokenBody({ upstream: relay.route.upstream, failure });
+      }
+    } else if (attempts > 0) {
+      this.#call(transit, relay, { status: undefined, failure: failure ?? 'aborted', attempts });
     }
     const { refusal } = transit;
     const problem = refusal?.code ?? result.problem;
@@ -101,7 +111,7 @@ export class Recorder {
   #call(
     transit: Transit,
     relay: RelayDecision,
-    result: { readonly status: number | undefined; readonly failure: FailureKind | undefined },
+    result: Pick<UpstreamCallRecord, 'status' | 'failure' | 'attempts'>,
   ): void {
     this.#observer.upstreamCall({
       upstream: relay.route.upstream,

@@ -79,10 +79,10 @@ export class Relaying {
       route: relay.route,
       cacheStatus: relay.cacheStatus,
       maxBodyBytes,
-      onHead: (status) => {
+      onHead: (status, attempts) => {
         // The relay calls from its streams, where nobody would catch an error.
         try {
-          recorder.answered(transit, relay, status);
+          recorder.answered(transit, relay, { status, attempts });
           // Now and not when the content has ended: what is stored is invalid as of upstream's answer (RFC 9111 §4.4).
           relay.settled(status);
         } catch (error) {

@@ -1,10 +1,9 @@
 import { Client, Pool, type Dispatcher } from 'undici';
 
-import type { Clock, UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/ports.ts';
+import type { Clock, Observer, UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { targetWithCredentials } from './credentials.ts';
-import type { OnUpstreamLimit } from './failure.ts';
 import { PendingCall } from './pending-call.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { requestFields } from './request-fields.ts';
@@ -16,7 +15,8 @@ export interface UpstreamClientOptions {
   readonly clock: Clock;
   /** Ours, for `User-Agent`. */
   readonly version: string;
-  readonly onLimit?: OnUpstreamLimit;
+  /** Hears of limits that were hit, and of answers that broke off behind their heads. */
+  readonly observer?: Pick<Observer, 'limit' | 'brokenBody'>;
 }
 
 /**
@@ -91,7 +91,7 @@ function linkOf(links: ReadonlyMap<string, Link>, call: UpstreamCall): Link {
 function fetchOn(
   link: Link,
   call: UpstreamCall,
-  options: Pick<UpstreamClientOptions, 'clock' | 'version' | 'onLimit'> & { readonly signal: AbortSignal },
+  options: Pick<UpstreamClientOptions, 'clock' | 'version' | 'observer'> & { readonly signal: AbortSignal },
 ): Promise<UpstreamAnswer> {
   const { config } = link;
   const fields = requestFields(askedFields(call, config), config, options.version);
@@ -104,7 +104,7 @@ function fetchOn(
     if (fresh) link.freshPool.dispatch({ ...request, reset: true }, handler);
     else link.pool.dispatch(request, handler);
   };
-  const { clock, signal, onLimit = () => {} } = options;
+  const { clock, signal, observer } = options;
   const pending = new PendingCall({
     call,
     config,
@@ -113,7 +113,8 @@ function fetchOn(
     slots: link.slots,
     dispatch,
     signal,
-    onLimit,
+    onLimit: (option) => observer?.limit(option),
+    onBroken: (failure) => observer?.brokenBody({ upstream: config.name, failure }),
   });
   pending.start();
   return pending.answer;

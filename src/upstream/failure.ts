@@ -75,6 +75,7 @@ const words: Readonly<Record<FailureKind, string>> = {
   tls: 'the TLS handshake failed',
   reset: 'the connection was reset',
   timeout: 'it took too long',
+  busy: 'no connection to it became free in time',
   malformed: 'the response is not correct HTTP/1.1',
   truncated: 'the response ended before it was complete',
   'too-large': 'the response is larger than allowed',

@@ -32,6 +32,7 @@ export interface PendingCallOptions {
   readonly dispatch: (handler: PendingCall, fresh: boolean) => void;
   readonly signal: AbortSignal;
   readonly onLimit: OnUpstreamLimit;
+  readonly onBroken: (failure: FailureKind) => void;
 }
 
 /** One call from the wait for a connection to the end of the body; the `on…` methods are undici's handler interface. */
@@ -47,7 +48,7 @@ export class PendingCall {
   #control: ConnectionControl | undefined;
   #reused = false;
   #firstByte = false;
-  #retried = false;
+  #attempts = 0;
   #stopped = false;
   #holdsSlot = false;
   #leaveQueue: (() => unknown) | undefined;
@@ -97,7 +98,7 @@ export class PendingCall {
   onResponseStart(control: ConnectionControl, status: number): void {
     // Interim responses (RFC 9110 §15.2) say nothing that a cache could use.
     if (status < 200 || this.#stopped) return;
-    const { call, config, clock, redactor, onLimit } = this.#options;
+    const { call, config, clock, redactor, onLimit, onBroken } = this.#options;
     this.#phase = 'body';
     const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
     const framing = fields === undefined ? undefined : framingOf(call.canonical.method, status, fields);
@@ -118,8 +119,9 @@ export class PendingCall {
     this.#queue = queue;
     const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs: clock.nowMs() };
     const streamed = (): void => this.#unbind();
-    const head = { call, status, fields, framing, times };
-    this.#settle(upstreamResponse(head, { queue, redactor, maxBytes: config.maxBodyBytes, streamed, onLimit }));
+    const head = { call, status, fields, framing, times, attempts: this.#attempts };
+    const maxBytes = config.maxBodyBytes;
+    this.#settle(upstreamResponse(head, { queue, redactor, maxBytes, streamed, onLimit, onBroken }));
   }
 
   onResponseData(_control: ConnectionControl, chunk: Buffer): void {
@@ -134,9 +136,9 @@ export class PendingCall {
   onResponseError(_control: unknown, error: unknown): void {
     const failure = nameFailure(error, this.#phase);
     if (this.#mayRetry(failure.failure)) {
-      this.#retried = true;
       this.#phase = 'connecting';
       this.#control = undefined;
+      this.#attempts += 1;
       this.#options.dispatch(this, true);
       return;
     }
@@ -149,12 +151,13 @@ export class PendingCall {
    * of which nothing has come back, are sent once more on a connection that is new.
    */
   #mayRetry(failure: FailureKind): boolean {
-    return failure === 'reset' && this.#reused && !this.#firstByte && !this.#retried && !this.#stopped;
+    return failure === 'reset' && this.#reused && !this.#firstByte && this.#attempts === 1 && !this.#stopped;
   }
 
   #send(): void {
     this.#holdsSlot = true;
     this.#leaveQueue = undefined;
+    this.#attempts += 1;
     this.#options.dispatch(this, false);
   }
 
@@ -176,7 +179,8 @@ export class PendingCall {
       return;
     }
     const responseTimeMs = this.#options.clock.nowMs();
-    this.#settle({ kind: 'failure', failure, detail, requestTimeMs: this.#requestTimeMs, responseTimeMs });
+    const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs };
+    this.#settle({ kind: 'failure', failure, detail, attempts: this.#attempts, ...times });
   }
 
   /** The connection is done with this call. */
@@ -190,7 +194,10 @@ export class PendingCall {
   #startTimer(): void {
     const { clock } = this.#options;
     this.#timerStartedMs = clock.monotonicMs();
-    this.#stopTimer = clock.after(this.#leftMs, () => this.#stop(pastLimit('totalTimeout')));
+    this.#stopTimer = clock.after(this.#leftMs, () => {
+      // In the queue it is not upstream that took too long: `maxConnections` was hit, and told, when the wait began.
+      this.#stop(this.#leaveQueue === undefined ? pastLimit('totalTimeout') : describe('busy'));
+    });
   }
 
   /** From here on only the time between two pieces is limited. */

@@ -62,7 +62,7 @@ export class RelayExchange {
   #problem: string | undefined;
   #failure: FailureKind | undefined;
   #torn = false;
-  #called = false;
+  #attempts = 0;
 
   constructor(options: RelayExchangeOptions) {
     this.#options = options;
@@ -81,7 +81,7 @@ export class RelayExchange {
         problem: this.#problem,
         failure: this.#failure,
         aborted: !res.writableFinished && !this.#torn,
-        called: this.#called,
+        attempts: this.#attempts,
       });
     };
     if (res.closed || res.destroyed) closed();
@@ -94,9 +94,14 @@ export class RelayExchange {
     return this.#stage !== 'over' && this.#stage !== 'body' && !res.headersSent && !res.destroyed;
   }
 
+  /** Connections that the call was handed to so far. */
+  get attempts(): number {
+    return this.#attempts;
+  }
+
   /** A connection is being made. */
   connecting(): void {
-    this.#called = true;
+    this.#attempts += 1;
     this.#stage = 'connecting';
     this.#timer.limit(this.#options.config.connectTimeoutMs);
   }
@@ -131,7 +136,7 @@ export class RelayExchange {
       return;
     }
     this.#stage = 'body';
-    this.#options.plan.onHead(head.status);
+    this.#options.plan.onHead(head.status, this.#attempts);
     // An end that only the connection's end tells may be the cut of a reset: node calls that complete, too.
     this.#complete = () => head.framing.kind !== 'close' && answer.complete;
     this.#timer.limit(this.#options.config.bodyTimeoutMs);

@@ -46,7 +46,7 @@ export function switchProtocols(options: SwitchOptions): void {
       return;
     }
     exchange.end();
-    options.plan.onHead(101);
+    options.plan.onHead(101, exchange.attempts);
     options.res.detachSocket(client);
     answer.headers = headersOf(fields);
     for (const listener of join) Reflect.apply(listener, upstream, [answer, upstreamSocket, head]);
@@ -68,7 +68,11 @@ function switchedFields(answer: IncomingMessage, { plan, redactor }: SwitchOptio
 }
 
 /** Both ends of a switched connection live and die together; quiet ones may stay as long as they like. */
-async function joined(client: Socket, upstream: Duplex, { clock, config }: SwitchOptions): Promise<RelayResult> {
+async function joined(
+  client: Socket,
+  upstream: Duplex,
+  { clock, config, exchange }: SwitchOptions,
+): Promise<RelayResult> {
   const bytesBefore = client.bytesWritten;
   let failure: FailureKind | undefined;
   upstream.on('error', (error) => {
@@ -101,7 +105,7 @@ async function joined(client: Socket, upstream: Duplex, { clock, config }: Switc
     problem: undefined,
     failure,
     aborted: false,
-    called: true,
+    attempts: exchange.attempts,
   };
 }
 

@@ -1,4 +1,10 @@
-import { UpstreamBodyError, type UpstreamBody, type UpstreamCall, type UpstreamResponse } from '../cache/ports.ts';
+import {
+  type FailureKind,
+  type UpstreamBody,
+  UpstreamBodyError,
+  type UpstreamCall,
+  type UpstreamResponse,
+} from '../cache/ports.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { weakEtag } from '../core/response-fields.ts';
@@ -15,6 +21,7 @@ export interface ReceivedHead {
   readonly fields: FieldLines;
   readonly framing: ResponseFraming;
   readonly times: { readonly requestTimeMs: number; readonly responseTimeMs: number };
+  readonly attempts: number;
 }
 
 export interface ReceivedBody {
@@ -25,11 +32,13 @@ export interface ReceivedBody {
   /** Ends the total timeout: the body is passed on as it comes. */
   readonly streamed: () => void;
   readonly onLimit: OnUpstreamLimit;
+  /** Hears how a body broke off, or proved wrong, while it was read; not that its reader gave it up. */
+  readonly onBroken: (failure: FailureKind) => void;
 }
 
 /** What the port promises: decoded, secrets taken out, hop-by-hop lines gone. */
 export function upstreamResponse(head: ReceivedHead, body: ReceivedBody): UpstreamResponse {
-  const { status, framing, times } = head;
+  const { status, framing, times, attempts } = head;
   const codings = codingsToTakeOff(head, body.redactor);
   const endFields = endToEnd(head.fields);
   const decoded = codings.length > 0;
@@ -45,7 +54,7 @@ export function upstreamResponse(head: ReceivedHead, body: ReceivedBody): Upstre
   const length = lengthOf(framing, decoded);
   const cancel = (): void => body.queue.cancel();
   const port: UpstreamBody = { length, framed, chunks, cancel, streamed: body.streamed };
-  return { kind: 'response', status, fields, body: port, ...times };
+  return { kind: 'response', status, fields, body: port, attempts, ...times };
 }
 
 /**
@@ -85,12 +94,15 @@ function lengthOf(framing: ResponseFraming, decoded: boolean): number | undefine
 /** However reading ends, the connection is let go at once, even where a layer between still waits for it. */
 async function* releasing(
   chunks: AsyncIterable<Buffer>,
-  { queue, onLimit }: Pick<ReceivedBody, 'queue' | 'onLimit'>,
+  { queue, onLimit, onBroken }: Pick<ReceivedBody, 'queue' | 'onLimit' | 'onBroken'>,
 ): AsyncGenerator<Buffer, void, void> {
   try {
     yield* chunks;
   } catch (error) {
-    if (error instanceof UpstreamBodyError && error.failure === 'too-large') onLimit('upstreams.maxBodyBytes');
+    if (error instanceof UpstreamBodyError) {
+      if (error.failure === 'too-large') onLimit('upstreams.maxBodyBytes');
+      if (error.failure !== 'aborted') onBroken(error.failure);
+    }
     throw error;
   } finally {
     queue.cancel();

@@ -13,6 +13,7 @@ const kinds: readonly FailureKind[] = [
   'truncated',
   'too-large',
   'aborted',
+  'busy',
 ];
 const stale = storedOf({ freshness: freshnessWith({ sieUntilMs: T0 + 7 * HOUR }) });
 
@@ -85,6 +86,7 @@ describe('an honour route that is disconnected (RFC 9111 §4.2.4)', () => {
     ['malformed', 'problem'],
     ['too-large', 'problem'],
     ['aborted', 'problem'],
+    ['busy', 'problem'],
     [503, 'pass-through'],
     [429, 'pass-through'],
   ] as const)('on %s without any directive: %s', (failure, kind) => {
@@ -103,7 +105,7 @@ describe('an honour route that is disconnected (RFC 9111 §4.2.4)', () => {
 describe("the proxy's own answer to a failure", () => {
   it.each(kinds)('to %s is a 502 or 504, never a 503', (kind) => {
     const problem = failureProblem(kind);
-    expect(problem.status).toBe(kind === 'timeout' ? 504 : 502);
+    expect(problem.status).toBe(kind === 'timeout' || kind === 'busy' ? 504 : 502);
     expect(problem.code).toMatch(/^upstream-[a-z-]+$/);
     expect(decide({ stored: undefined, failure: kind })).toMatchObject({ kind: 'problem', problem });
   });
@@ -120,6 +122,7 @@ describe("the proxy's own answer to a failure", () => {
       'upstream-truncated',
       'upstream-too-large',
       'upstream-aborted',
+      'upstream-busy',
     ]);
   });
 });

@@ -57,6 +57,7 @@ describe('the log of what happens', () => {
     observer.warm({ job: 'hourly', fetched: 1, reused: 0, failed: 1, durationMs: 5 });
     observer.upstreamCall(callRecord());
     observer.upstreamCall(callRecord({ status: undefined, failure: 'timeout' }));
+    observer.brokenBody({ upstream: 'met', failure: 'truncated' });
     observer.storage('weather', 'stored');
     observer.limit('maxTargetBytes');
     expect(lines()).toEqual([
@@ -64,6 +65,7 @@ describe('the log of what happens', () => {
       expect.objectContaining({ level: 'info', msg: 'warmed', fetched: 2 }),
       expect.objectContaining({ level: 'warn', failed: 1 }),
       expect.objectContaining({ level: 'warn', failure: 'timeout', upstream: 'met' }),
+      expect.objectContaining({ level: 'warn', failure: 'truncated', upstream: 'met' }),
     ]);
   });
 
@@ -82,6 +84,7 @@ describe('combined observers', () => {
     const named = (name: string): Observer => ({
       request: () => heard.push(`${name} request`),
       upstreamCall: () => heard.push(`${name} upstreamCall`),
+      brokenBody: () => heard.push(`${name} brokenBody`),
       storage: () => heard.push(`${name} storage`),
       purge: () => heard.push(`${name} purge`),
       warm: () => heard.push(`${name} warm`),
@@ -90,11 +93,12 @@ describe('combined observers', () => {
     const both = combineObservers([named('a'), named('b')]);
     both.request(requestRecord());
     both.upstreamCall(callRecord());
+    both.brokenBody({ upstream: 'met', failure: 'truncated' });
     both.storage('weather', 'stored');
     both.purge(purgeRecord());
     both.warm({ job: 'j', fetched: 0, reused: 0, failed: 0, durationMs: 0 });
     both.limit('x');
-    const kinds = ['request', 'upstreamCall', 'storage', 'purge', 'warm', 'limit'];
+    const kinds = ['request', 'upstreamCall', 'brokenBody', 'storage', 'purge', 'warm', 'limit'];
     expect(heard).toEqual(kinds.flatMap((kind) => [`a ${kind}`, `b ${kind}`]));
   });
 });

@@ -145,6 +145,23 @@ describe('the Prometheus exposition', () => {
     expect(total(text, 'forecache_upstream_call_duration_seconds_count')).toBe(3);
   });
 
+  it('counts each attempt of a call that was sent again, and answers that broke off apart', async () => {
+    const { observer, prometheus, report } = metrics();
+    observer.upstreamCall(callRecord({ attempts: 2 }));
+    observer.brokenBody({ upstream: 'met', failure: 'truncated' });
+    observer.brokenBody({ upstream: 'unheard-of', failure: 'timeout' });
+    const text = await prometheus();
+    expect(samples(text, 'forecache_upstream_calls_total')).toEqual([
+      '{upstream="met",purpose="interactive",result="2xx"} 1',
+      '{upstream="met",purpose="interactive",result="reset"} 1',
+    ]);
+    expect(report().upstream_calls).toBe(2);
+    expect(samples(text, 'forecache_upstream_broken_bodies_total')).toEqual([
+      '{upstream="met",failure="truncated"} 1',
+      '{upstream="none",failure="timeout"} 1',
+    ]);
+  });
+
   it('tells purges, warming, problems, limits, evictions and the store', async () => {
     const { observer, prometheus } = metrics();
     observer.purge(purgeRecord());

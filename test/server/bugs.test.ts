@@ -85,6 +85,7 @@ async function bench({ handle, relay = noRelay, observer }: BenchOptions): Promi
     observer: {
       request: (record) => records.push(record),
       upstreamCall: nothing,
+      brokenBody: nothing,
       storage: nothing,
       purge: nothing,
       warm: nothing,
@@ -181,7 +182,7 @@ describe('An observer that throws', () => {
     const relay: Relay = {
       ...noRelay,
       web: (_req, res, plan) => {
-        plan.onHead(200);
+        plan.onHead(200, 1);
         res.end('ok');
         const result = {
           status: 200,
@@ -189,7 +190,7 @@ describe('An observer that throws', () => {
           problem: undefined,
           failure: undefined,
           aborted: false,
-          called: true,
+          attempts: 1,
         };
         return once(res, 'close').then(() => result);
       },

@@ -27,6 +27,11 @@ export async function upstreamCalls(admin: string): Promise<Readonly<Record<stri
   return byLabel(await samples(admin), 'forecache_upstream_calls_total', 'result');
 }
 
+/** Answers that broke off behind their heads, by kind of failure. */
+export async function brokenBodies(admin: string): Promise<Readonly<Record<string, number>>> {
+  return byLabel(await samples(admin), 'forecache_upstream_broken_bodies_total', 'failure');
+}
+
 /** The samples of a family added up by one label; what is 0 is left out. */
 function byLabel(all: ReadonlyMap<string, number>, family: string, label: string): Readonly<Record<string, number>> {
   const sums: Record<string, number> = {};

@@ -30,6 +30,7 @@ export function callRecord(changes: Partial<UpstreamCallRecord> = {}): UpstreamC
     status: 200,
     failure: undefined,
     durationMs: 100,
+    attempts: 1,
     ...changes,
   };
 }

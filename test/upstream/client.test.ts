@@ -384,7 +384,7 @@ describe('time', () => {
     body.streamed();
     const waiting = fetch();
     clock.advance(3000);
-    expect(failureOf(await waiting)).toBe('timeout');
+    expect(await waiting).toMatchObject({ kind: 'failure', failure: 'busy', attempts: 0 });
     body.cancel();
     await expect.poll(() => origin.openConnections).toBe(0);
     expect(origin.requests).toHaveLength(1);

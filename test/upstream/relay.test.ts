@@ -69,7 +69,7 @@ describe('a relayed request', () => {
     expect(names).toEqual(['authorization', 'connection', 'cookie', 'host', 'via', 'x-custom']);
     expect(origin.requests[0]?.field('host')).toBe(`127.0.0.1:${origin.port}`);
     expect(origin.requests[0]?.field('connection')).toBe('keep-alive');
-    expect(host.results).toEqual([{ status: 200, bytesSent: 7, problem: undefined, failure: undefined, aborted: false, called: true }]); // prettier-ignore
+    expect(host.results).toEqual([{ status: 200, bytesSent: 7, problem: undefined, failure: undefined, aborted: false, attempts: 1 }]); // prettier-ignore
   });
 
   test('tells nothing of where it came from and believes nothing', async () => {
@@ -475,7 +475,7 @@ describe('a client that goes', () => {
     await origin.arrived(1);
     client.socket.resetAndDestroy();
     await host.ended(1);
-    expect(host.results[0]).toEqual({ status: 0, bytesSent: 0, problem: undefined, failure: undefined, aborted: true, called: true }); // prettier-ignore
+    expect(host.results[0]).toEqual({ status: 0, bytesSent: 0, problem: undefined, failure: undefined, aborted: true, attempts: 1 }); // prettier-ignore
     await expect.poll(() => origin.openConnections).toBe(0);
   });
 
