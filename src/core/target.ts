@@ -45,13 +45,27 @@ const MAX_HOST = 253;
 
 /** What keeps a path from being forwarded, as a sentence; `undefined` where nothing does. */
 export function pathIssue(path: string): string | undefined {
-  if (!PATH.test(path)) return 'The path holds characters that RFC 3986 does not allow there, or a broken % escape.';
+  if (!PATH.test(path)) return notPchar(path);
   // Joined to a base URL it would name another host.
   if (path.startsWith('//')) return 'The path begins with //.';
   if (DOT_SEGMENT.test(path)) return 'The path holds a dot segment.';
   if (path.includes('%') && ENCODED_CONTROL.test(path)) return 'The path holds an encoded control character.';
   if (path.includes('%') && OVERLONG.test(path)) return 'The path holds an overlong UTF-8 sequence.';
   return undefined;
+}
+
+/**
+ * Which character it is: browsers and curl send `[`, `]`, `|` and `^` as they are, and whoever reads this needs to know
+ * how to write them.
+ */
+function notPchar(path: string): string {
+  if (!path.startsWith('/')) return 'The path does not begin with /.';
+  if (/%(?![0-9A-Fa-f]{2})/.test(path)) return 'The path holds a % that two hexadecimal digits do not follow.';
+  const char = /[^A-Za-z0-9\-._~!$&'()*+,;=:@/%]/.exec(path)?.[0] ?? '';
+  if (!/^[ -~]$/.test(char)) return 'The path holds a character outside printable ASCII; percent-encode it as UTF-8.';
+  const code = char.charCodeAt(0).toString(16).toUpperCase();
+  const shown = char === ' ' ? 'a space' : `the character ${char}`;
+  return `The path holds ${shown}, which RFC 3986 does not allow there; percent-encode it as %${code}.`;
 }
 
 /** A 400 for a target that is refused. */

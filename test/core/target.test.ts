@@ -99,6 +99,21 @@ describe('a request target', () => {
     expect(JSON.stringify(result)).not.toMatch(/evil|alice|Set-Cookie/);
   });
 
+  test.for([
+    ['/a[0]', 'the character [, which RFC 3986 does not allow there; percent-encode it as %5B'],
+    ['/a]', 'the character ]'],
+    ['/a|b', 'percent-encode it as %7C'],
+    ['/x^2', 'percent-encode it as %5E'],
+    ['/a b', 'a space, which RFC 3986 does not allow there; percent-encode it as %20'],
+    ['/caf\u00e9', 'a character outside printable ASCII'],
+    ['/a\u0007', 'a character outside printable ASCII'],
+    ['/100%', 'a % that two hexadecimal digits do not follow'],
+  ])('%j is refused in words that say what to write instead', ([raw = '', words = '']) => {
+    const result = parseTarget(raw);
+    expect(result.ok ? '' : result.error.detail).toContain(words);
+    expect(JSON.stringify(result)).toMatch(/^[ -~]+$/);
+  });
+
   test('a long target costs time in proportion to its length', () => {
     const startMs = performance.now();
     for (const piece of ['%2e', '/..a', 'a', '/', '%C3%A9', ';', '.']) {
