@@ -1,5 +1,6 @@
 import { createApp, type App } from './app.ts';
 import { exitCode } from './cli/io.ts';
+import { formatIssue } from './config/issue.ts';
 import { loadConfigFile } from './offline.ts';
 import type { Environment } from './config/env.ts';
 
@@ -7,7 +8,7 @@ import type { Environment } from './config/env.ts';
 export async function serve(configFile: string, env: Environment): Promise<number> {
   const config = loadConfigFile(configFile, env);
   if (!config.ok) {
-    process.stderr.write(`${config.error.join('\n')}\n`);
+    process.stderr.write(`${config.error.map(formatIssue).join('\n')}\n`);
     return exitCode.usage;
   }
   // From here on, so that a signal while it starts is an ordinary stop too.

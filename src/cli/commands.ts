@@ -1,3 +1,4 @@
+import { formatIssue } from '../config/issue.ts';
 import { adminTarget, callAdmin, type AdminCall, type AdminOptions } from './admin-client.ts';
 import { explainBody, type ExplainOptions } from './explain-request.ts';
 import { exitCode, type CliIo } from './io.ts';
@@ -30,6 +31,7 @@ export async function check(options: JsonOption & { readonly config: string }, i
     upstreams: value.upstreams.size,
     warmJobs: value.warm.jobs.length,
     scheduledPurges: value.purge.schedule.length,
+    notes: value.notes,
   };
   const counts = [
     counted(summary.routes, 'route'),
@@ -37,9 +39,9 @@ export async function check(options: JsonOption & { readonly config: string }, i
     counted(summary.warmJobs, 'warm job'),
     counted(summary.scheduledPurges, 'scheduled purge'),
   ];
-  io.stdout(
-    options.json === true ? `${printableJson(summary)}\n` : printable(`${options.config}: ok, ${counts.join(', ')}\n`),
-  );
+  const notes = value.notes.map((note) => `${formatIssue({ ...note, path: `note: ${note.path}` })}\n`);
+  const text = `${notes.join('')}${options.config}: ok, ${counts.join(', ')}\n`;
+  io.stdout(options.json === true ? `${printableJson(summary)}\n` : printable(text));
   return exitCode.ok;
 }
 

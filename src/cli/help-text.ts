@@ -41,6 +41,7 @@ Exit codes: 0 after an ordinary stop, 64 with issues in the configuration.
 
 export const checkNotes = `
 Issues go to stderr, each as file:line:col: path: message. Nothing is bound and nobody is called.
+What is allowed but hardly meant is a note on stdout, file:line:col: note: path: message.
 
 Examples:
   forecache check --config config/forecache.yaml

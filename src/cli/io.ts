@@ -1,3 +1,4 @@
+import type { ConfigIssue } from '../config/issue.ts';
 import type { Config } from '../core/config.ts';
 import type { Problem, Result } from '../core/problem.ts';
 
@@ -10,8 +11,8 @@ export interface CliIo {
   readonly version: string;
   /** Runs the proxy until it is told to stop; the exit code. Reports config issues itself and then gives 64. */
   readonly serve: (configFile: string) => Promise<number>;
-  /** The error is every issue as `file:line:col: path: message`. */
-  readonly loadConfig: (configFile: string) => Promise<Result<Config, readonly string[]>>;
+  /** The error is every issue of the file. */
+  readonly loadConfig: (configFile: string) => Promise<Result<Config, readonly ConfigIssue[]>>;
   /** Explains from the config alone: nothing is stored, nothing is called. */
   readonly explainOffline: (configFile: string, request: ExplainInput) => Promise<OfflineExplanation>;
 }
@@ -27,7 +28,7 @@ export type OfflineExplanation =
   /** The same object that `POST /api/explain` answers. */
   | { readonly kind: 'explained'; readonly explanation: object }
   /** As {@link CliIo.loadConfig}. */
-  | { readonly kind: 'config'; readonly issues: readonly string[] }
+  | { readonly kind: 'config'; readonly issues: readonly ConfigIssue[] }
   | { readonly kind: 'refused'; readonly problem: Problem };
 
 /** Exit codes, where there is one after sysexits.h. */

@@ -1,3 +1,4 @@
+import { type ConfigIssue, formatIssue } from '../config/issue.ts';
 import type { Problem } from '../core/problem.ts';
 import type { AdminAnswer, AdminTarget } from './admin-client.ts';
 import { exitCode, type CliIo } from './io.ts';
@@ -59,8 +60,8 @@ export function reportUsage(detail: string, io: CliIo): number {
 }
 
 /** Prints config issues, each on its line. */
-export function reportIssues(issues: readonly string[], io: CliIo): number {
-  for (const issue of issues) io.stderr(`${printableLine(issue)}\n`);
+export function reportIssues(issues: readonly ConfigIssue[], io: CliIo): number {
+  for (const issue of issues) io.stderr(`${printableLine(formatIssue(issue))}\n`);
   return exitCode.usage;
 }
 

@@ -51,7 +51,8 @@ function checkAddresses(compilation: Compilation, listeners: readonly ListenerCo
   }
 }
 
-function pathOfListener(name: string): readonly string[] {
+/** Where the file says a listener's address; `admin` is that of operators. */
+export function pathOfListener(name: string): readonly string[] {
   if (name === 'default') return ['server', 'listen'];
   return name === 'admin' ? ['admin', 'listen'] : ['server', 'listeners', name, 'listen'];
 }

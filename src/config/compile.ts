@@ -7,6 +7,7 @@ import { compileAdmin, compileLog, compileServer, compileStore, compileUpstreams
 import type { Environment } from './env.ts';
 import { deepFreeze } from './freeze.ts';
 import type { ConfigIssue, IssueList } from './issue.ts';
+import { findNotes } from './notes.ts';
 import { applySchema } from './schema.ts';
 import type { SourceNode } from './source.ts';
 
@@ -40,5 +41,6 @@ export function compileConfig(
   const purge = compilePurge(compilation);
   if (issues.size > 0 || !server || !admin || !log || !store) return refused(issues.sorted());
   const routes = [...byPlace.values()];
-  return ok(deepFreeze({ file: context.file, server, admin, log, store, upstreams, routes, warm, purge }));
+  const notes = findNotes(compilation, { server, admin, routes: byPlace });
+  return ok(deepFreeze({ file: context.file, server, admin, log, store, upstreams, routes, warm, purge, notes }));
 }

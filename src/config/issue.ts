@@ -62,6 +62,11 @@ export class IssueList {
     return !this.#touched.has(JSON.stringify(path));
   }
 
+  /** An empty list of the same file. */
+  another(): IssueList {
+    return new IssueList(this.#file, this.#root);
+  }
+
   get size(): number {
     return this.#found.length;
   }

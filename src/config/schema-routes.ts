@@ -79,7 +79,7 @@ const caching = {
         cacheWords.includes(word) ? ok(word === 'on' || word === 'true') : refused(notOneOf(word, cacheWords)),
       json: { type: ['string', 'boolean'], enum: [...cacheWords, true, false], 'x-type': 'on or off' },
     }),
-    '`off`: relayed, never stored (streams, WebSockets, any method); the options of caching then have no effect.',
+    '`off`: relayed as it comes, never stored (streams, WebSockets, any method). Of the other options only those of matching, `secret`, `ignore` and `secret` rules of groups then have an effect, so that a route can be switched off without taking it apart; `check` names those that have none.',
     'on',
   ),
   ttl: option(

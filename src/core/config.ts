@@ -13,6 +13,22 @@ export interface Config {
   readonly routes: readonly Route[];
   readonly warm: WarmConfig;
   readonly purge: PurgeConfig;
+  /** What is allowed but hardly meant, in the order of the file; for `check`. */
+  readonly notes: readonly ConfigNote[];
+}
+
+/** A remark on a place of the configuration file. */
+export interface ConfigNote {
+  /** As it was given on the command line. */
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  /** From 1. */
+  readonly column: number;
+  /** `routes[0].cache`, or `(file)` for what concerns the whole of it. */
+  readonly path: string;
+  /** Never the value of a secret. */
+  readonly message: string;
 }
 
 export interface ListenAddress {

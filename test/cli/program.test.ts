@@ -91,12 +91,15 @@ describe('serve', () => {
 const sound = async () => ok(configWith({ routes: 2, upstreams: 1, jobs: 1, purges: 0 }));
 
 describe('check', () => {
-  const issues = ['a.yaml:3:5: routes[0].ttl: "1 fortnight" is no duration', 'a.yaml:9:1: upstreams: \u001b[2J'];
+  const issues = [
+    { file: 'a.yaml', line: 3, column: 5, path: 'routes[0].ttl', message: '"1 fortnight" is no duration' },
+    { file: 'a.yaml', line: 9, column: 1, path: 'upstreams', message: '\u001b[2J' },
+  ];
 
   test('says every issue on its line, on stderr, with 64', async () => {
     const { code, stdout, stderr } = await cli(['check', '-c', 'a.yaml'], { loadConfig: async () => refused(issues) });
     expect({ code, stdout }).toEqual({ code: 64, stdout: '' });
-    expect(stderr).toBe(`${issues[0]}\na.yaml:9:1: upstreams: \\u{1b}[2J\n`);
+    expect(stderr).toBe('a.yaml:3:5: routes[0].ttl: "1 fortnight" is no duration\na.yaml:9:1: upstreams: \\u001b[2J\n');
   });
 
   test('sums a sound configuration up in one line', async () => {
@@ -116,10 +119,30 @@ describe('check', () => {
       upstreams: 1,
       warmJobs: 1,
       scheduledPurges: 0,
+      notes: [],
     });
     const bad = await cli(['check', '--config', 'a.yaml', '--json'], { loadConfig: async () => refused(issues) });
     expect(bad.code).toBe(64);
     expect(JSON.parse(bad.stdout)).toEqual({ ok: false, issues });
+  });
+});
+
+describe('check of what is hardly meant', () => {
+  const note = { file: 'a.yaml', line: 7, column: 12, path: 'routes[0].cache', message: 'tags do nothing' };
+  const loadConfig = async () => ok({ ...configWith({ routes: 1, upstreams: 1, jobs: 0, purges: 0 }), notes: [note] });
+
+  test('says so in front of the sum, and ends with 0', async () => {
+    expect(await cli(['check', '--config', 'a.yaml'], { loadConfig })).toEqual({
+      code: 0,
+      stdout:
+        'a.yaml:7:12: note: routes[0].cache: tags do nothing\na.yaml: ok, 1 route, 1 upstream, 0 warm jobs, 0 scheduled purges\n',
+      stderr: '',
+    });
+  });
+
+  test('says the same as JSON', async () => {
+    const { stdout } = await cli(['check', '--config', 'a.yaml', '--json'], { loadConfig });
+    expect(JSON.parse(stdout)).toMatchObject({ ok: true, notes: [note] });
   });
 });
 
@@ -209,11 +232,11 @@ stored    (nothing)
   });
 
   test('config issues end with 64, a refusal with 1', async () => {
-    const issues = ['a.yaml:1:1: : bad'];
+    const issues = [{ file: 'a.yaml', line: 1, column: 1, path: '(file)', message: 'bad' }];
     const config = await cli(['explain', '-c', 'f', '/x'], {
       explainOffline: () => Promise.resolve({ kind: 'config', issues }),
     });
-    expect(config).toEqual({ code: 64, stdout: '', stderr: 'a.yaml:1:1: : bad\n' });
+    expect(config).toEqual({ code: 64, stdout: '', stderr: 'a.yaml:1:1: (file): bad\n' });
     const problem = { status: 400, code: 'explain-invalid', title: 'Not a request', detail: 'The method is no token.' };
     const no = await cli(['explain', '-c', 'f', '/x'], {
       explainOffline: () => Promise.resolve({ kind: 'refused', problem }),

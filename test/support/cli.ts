@@ -1,5 +1,6 @@
 import { runCli } from '../../src/cli/program.ts';
 import type { CliIo } from '../../src/cli/io.ts';
+import type { ConfigIssue } from '../../src/config/issue.ts';
 import { refused } from '../../src/core/problem.ts';
 
 /** What a command line printed and ended with. */
@@ -7,6 +8,10 @@ export interface CliRun {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+function nothingIn(file: string): ConfigIssue {
+  return { file, line: 1, column: 1, path: '(file)', message: 'nothing to load here' };
 }
 
 /** The program's io without a process: prints into text, knows no config. */
@@ -25,8 +30,8 @@ export function cliIo(parts: Partial<CliIo> = {}): {
     env: {},
     version: '1.2.3',
     serve: () => Promise.resolve(0),
-    loadConfig: async (file) => refused([`${file}:1:1: : nothing to load here`]),
-    explainOffline: (file) => Promise.resolve({ kind: 'config', issues: [`${file}:1:1: : nothing to load here`] }),
+    loadConfig: async (file) => refused([nothingIn(file)]),
+    explainOffline: (file) => Promise.resolve({ kind: 'config', issues: [nothingIn(file)] }),
     ...parts,
   };
   return { io, printed };

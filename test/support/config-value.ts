@@ -62,6 +62,7 @@ export function configWith(counts: {
       concurrency: 1,
       reuseAbove: 0.5,
     },
+    notes: [],
     purge: {
       schedule: many(counts.purges, () => ({
         cron: '@daily',

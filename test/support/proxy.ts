@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { type App, createApp } from '../../src/app.ts';
 import type { Clock } from '../../src/cache/ports.ts';
+import { formatIssue } from '../../src/config/issue.ts';
 import { loadConfigFile } from '../../src/offline.ts';
 import { ask, type Ask, type Reply } from './http.ts';
 
@@ -32,7 +33,7 @@ export async function startTestProxy(options: TestProxyOptions): Promise<TestPro
     const file = join(folder, 'forecache.yaml');
     writeFileSync(file, options.yaml);
     const config = loadConfigFile(file, options.env ?? {});
-    if (!config.ok) throw new Error(config.error.join('\n'));
+    if (!config.ok) throw new Error(config.error.map(formatIssue).join('\n'));
     const app = await createApp(config.value, options.clock === undefined ? {} : { clock: options.clock });
     return wrap(app);
   } finally {

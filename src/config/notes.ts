@@ -1,0 +1,99 @@
+import type { ConfigNote, ListenerConfig, ServerConfig, AdminConfig } from '../core/config.ts';
+import type { Route } from '../core/route.ts';
+import type { Compilation } from './compilation.ts';
+import { pathOfListener } from './compile-server.ts';
+import type { IssueList } from './issue.ts';
+import { type Path, nodeAt } from './source.ts';
+
+/** The parts of a sound configuration that can be hardly meant. */
+interface Sound {
+  readonly server: ServerConfig;
+  readonly admin: AdminConfig;
+  /** By their place in the file. */
+  readonly routes: ReadonlyMap<number, Route>;
+}
+
+/** What is allowed and works, but is hardly what was meant. */
+export function findNotes(compilation: Compilation, sound: Sound): readonly ConfigNote[] {
+  const notes = compilation.issues.another();
+  notePorts(notes, [...sound.server.listeners, { ...sound.admin, name: 'admin' }]);
+  noteRedis(notes, compilation);
+  for (const name of Object.keys(compilation.input.upstreams)) noteCredentials(notes, compilation, name);
+  for (const [index, route] of sound.routes) {
+    noteUnused(notes, compilation, ['routes', index], route);
+    noteRetain(notes, ['routes', index], route);
+  }
+  return notes.sorted();
+}
+
+function isEverywhere(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
+/** On most systems the second of two such listeners cannot be opened; on some it takes the connections of its address. */
+function notePorts(notes: IssueList, listeners: readonly ListenerConfig[]): void {
+  for (const [index, listener] of listeners.entries()) {
+    const other = listeners
+      .slice(0, index)
+      .find((one) => one.port === listener.port && (isEverywhere(one.host) || isEverywhere(listener.host)));
+    if (listener.port === 0 || !other) continue;
+    const place = pathOfListener(other.name).join('.');
+    const message = `shares port ${listener.port} with ${place} (${other.host}), and one of them is on all addresses; most systems refuse the second`;
+    notes.add(pathOfListener(listener.name), message);
+  }
+}
+
+function noteRedis(notes: IssueList, { env, root }: Compilation): void {
+  if (nodeAt(root, ['store', 'redis'])?.kind === 'map') return;
+  const name = ['REDIS_URL', 'REDIS_HOST'].find((one) => (env[one] ?? '') !== '');
+  if (name === undefined) return;
+  notes.add(['store', 'redis'], `${name} is set, but this version keeps to memory; other proxies do not share it`);
+}
+
+function noteCredentials(notes: IssueList, { input }: Compilation, name: string): void {
+  const credentials = input.upstreams[name]?.credentials;
+  for (const kind of ['query', 'headers'] as const) {
+    for (const [key, value] of Object.entries(credentials?.[kind] ?? {})) {
+      if (!/(?:^|\s)\$[A-Za-z_][A-Za-z0-9_]*$/.test(value)) continue;
+      const message = 'looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';
+      notes.add(['upstreams', name, 'credentials', kind, key], message);
+    }
+  }
+}
+
+/** Options that a relayed request never comes to; `secret`, `ignore` and secret groups hold for it too. */
+const ofCaching = [
+  'ttl',
+  'staleWhileRevalidate',
+  'staleIfError',
+  'retain',
+  'upstreamCacheControl',
+  'clientCacheControl',
+  'statusTtl',
+  'storeIf',
+  'maxStoredBytes',
+  'maxKeyBytes',
+  'maxKeys',
+  'query',
+  'pathParams',
+  'unknownQuery',
+  'headers',
+  'forwardHeaders',
+  'tags',
+];
+
+function noteUnused(notes: IssueList, compilation: Compilation, path: Path, route: Route): void {
+  if (route.cache === 'on') return;
+  const written = ofCaching.filter((option) => {
+    const node = nodeAt(compilation.root, [...path, option]);
+    return node !== undefined && node.kind !== 'nothing';
+  });
+  if (written.length === 0) return;
+  const message = `requests are relayed as they come, so these options do nothing: ${written.join(', ')}`;
+  notes.add([...path, 'cache'], message);
+}
+
+function noteRetain(notes: IssueList, path: Path, { cache, policy }: Route): void {
+  if (cache === 'off' || policy.ttlMs === undefined || policy.retainMs >= policy.ttlMs) return;
+  notes.add([...path, 'retain'], 'is below ttl: answers are removed while they are still fresh');
+}

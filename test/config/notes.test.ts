@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest';
+import { formatIssue } from '../../src/config/issue.ts';
+import { configOf, contractFile } from '../support/config-text.ts';
+
+/** The notes of a text as they are printed, without the file's name. */
+function notesOf(text: string, env: Readonly<Record<string, string>> = {}): readonly string[] {
+  return configOf(text, env).notes.map((note) => formatIssue(note).slice('/etc/f.yaml:'.length));
+}
+
+function file(route: string, upstream = '', more = ''): string {
+  return `upstreams: { api: { origin: "http://127.0.0.1:9"${upstream} } }
+routes:
+  - { name: one, match: "/one/:g", upstream: api, ${route} }
+${more}`;
+}
+
+describe('what is allowed but hardly meant', () => {
+  test('is nothing in the file of the contract', () => {
+    expect(notesOf(contractFile)).toEqual([]);
+  });
+
+  test.each<readonly [string, readonly string[]]>([
+    ['cache: off', []],
+    ['cache: off, forward: "/{g}", secret: key, ignore: utm, tags: , headers: ~', []],
+    [
+      'tags: [a], cache: off, query: { q: { type: text } }, storeIf: { exists: $.a }, headers: accept, statusTtl: { 404: 1m }',
+      [
+        '3:69: routes[0].cache: requests are relayed as they come, so these options do nothing: statusTtl, storeIf, query, headers, tags',
+      ],
+    ],
+    ['ttl: 1h, retain: 1h', []],
+    ['ttl: 2h, retain: 1h', ['3:68: routes[0].retain: is below ttl: answers are removed while they are still fresh']],
+  ])('on a route with %s', (route, notes) => {
+    expect(notesOf(file(route))).toEqual(notes);
+  });
+
+  test('is a variable without braces as a credential, whose value is not shown', () => {
+    const credentials =
+      ', credentials: { query: { a: $API_KEY, b: "${API_KEY}", c: "pa$$word" }, headers: { authorization: Bearer $TOKEN } }';
+    const notes = notesOf(file('ttl: 1h', credentials), { API_KEY: 'k' });
+    const message = 'looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';
+    expect(notes).toEqual([
+      `1:78: upstreams.api.credentials.query.a: ${message}`,
+      `1:148: upstreams.api.credentials.headers.authorization: ${message}`,
+    ]);
+  });
+
+  test('is an address of Redis without a section for it', () => {
+    const note = ': store.redis: REDIS_URL is set, but this version keeps to memory; other proxies do not share it';
+    expect(notesOf(file('ttl: 1h'), { REDIS_URL: 'redis://:hunter2@x' })).toEqual([`1:1${note}`]);
+    expect(notesOf(file('ttl: 1h', '', 'store: { memory: }\n'), { REDIS_URL: 'x' })).toEqual([`4:8${note}`]);
+    expect(notesOf(file('ttl: 1h'), { REDIS_URL: '' })).toEqual([]);
+  });
+
+  test.each<readonly [string, readonly string[]]>([
+    ['server: { listen: "0.0.0.0:8080", listeners: { b: { listen: "127.0.0.1:8081" } } }', []],
+    ['server: { listen: "127.0.0.1:8080", listeners: { b: { listen: "127.0.0.2:8080" } } }', []],
+    ['server: { listen: "0.0.0.0:0", listeners: { b: { listen: "127.0.0.1:0" } } }', []],
+    [
+      'server: { listen: "0.0.0.0:8080", listeners: { b: { listen: "127.0.0.1:8080" } } }',
+      [
+        '4:61: server.listeners.b.listen: shares port 8080 with server.listen (0.0.0.0), and one of them is on all addresses; most systems refuse the second',
+      ],
+    ],
+    [
+      'server: { listen: "[::]:9090" }',
+      [
+        '1:1: admin.listen: shares port 9090 with server.listen (::), and one of them is on all addresses; most systems refuse the second',
+      ],
+    ],
+  ])('is one port on all addresses and on one: %s', (server, notes) => {
+    expect(notesOf(file('ttl: 1h', '', `${server}\n`))).toEqual(notes);
+  });
+});
