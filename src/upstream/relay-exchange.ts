@@ -4,10 +4,8 @@ import type { Clock, FailureKind } from '../cache/ports.ts';
 import { UpstreamBodyError } from '../cache/ports.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
-import type { FieldLines } from '../core/fields.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import type { Problem } from '../core/problem.ts';
-import { problemBody } from '../core/problem-response.ts';
 import {
   describe,
   nameFailure,
@@ -20,7 +18,8 @@ import {
 import type { Redactor } from './redact.ts';
 import { passedAnswer, readAnswerHead, type AnswerHead, type AnswerRules } from './relay-answer.ts';
 import { contentTooLarge } from './relay-problem.ts';
-import { ContentTooLargeError, headersOf } from './relay-request.ts';
+import { RelayReply } from './relay-reply.ts';
+import { ContentTooLargeError } from './relay-request.ts';
 import { RelayTimer } from './relay-timer.ts';
 
 export interface RelayExchangeOptions {
@@ -32,8 +31,6 @@ export interface RelayExchangeOptions {
   readonly redactor: Redactor;
   readonly onLimit: OnUpstreamLimit;
 }
-
-const nothing = Buffer.alloc(0);
 
 /** How far upstream's side has come, which decides what may take how long. */
 type Stage = 'connecting' | 'sending' | 'waiting' | 'body' | 'over';
@@ -53,19 +50,18 @@ const limitOfStage: Readonly<Record<Stage, UpstreamLimit>> = {
 export class RelayExchange {
   readonly result: Promise<RelayResult>;
   readonly #options: RelayExchangeOptions;
+  readonly #reply: RelayReply;
   readonly #timer: RelayTimer;
   #stage: Stage = 'connecting';
   #upstream: ClientRequest | undefined;
   #complete: (() => boolean) | undefined;
-  #status = 0;
-  #bytesSent = 0;
-  #problem: string | undefined;
   #failure: FailureKind | undefined;
-  #torn = false;
   #attempts = 0;
 
   constructor(options: RelayExchangeOptions) {
     this.#options = options;
+    const reply = new RelayReply(options.req, options.res, options.plan);
+    this.#reply = reply;
     this.#timer = new RelayTimer(options.clock, () => this.#idle());
     const { promise, resolve } = Promise.withResolvers<RelayResult>();
     this.result = promise;
@@ -76,11 +72,11 @@ export class RelayExchange {
       this.end();
       if (unfinished) this.#upstream?.destroy();
       resolve({
-        status: this.#status,
-        bytesSent: this.#bytesSent,
-        problem: this.#problem,
+        status: reply.status,
+        bytesSent: reply.bytesSent,
+        problem: reply.problem,
         failure: this.#failure,
-        aborted: !res.writableFinished && !this.#torn,
+        aborted: reply.aborted,
         attempts: this.#attempts,
       });
     };
@@ -90,8 +86,7 @@ export class RelayExchange {
 
   /** No answer has begun, and the client is there. */
   get open(): boolean {
-    const { res } = this.#options;
-    return this.#stage !== 'over' && this.#stage !== 'body' && !res.headersSent && !res.destroyed;
+    return this.#stage !== 'over' && this.#stage !== 'body' && this.#reply.open;
   }
 
   /** Connections that the call was handed to so far. */
@@ -157,7 +152,7 @@ export class RelayExchange {
         this.refuse(problem);
       } else if (this.#stage === 'body') {
         // Upstream had begun to answer what it will never have whole.
-        this.#problem = problem.code;
+        this.#reply.problem = problem.code;
         this.#tear();
       }
       this.#upstream?.destroy();
@@ -180,19 +175,8 @@ export class RelayExchange {
 
   /** Answers with a problem of our own. */
   refuse(problem: Problem): void {
-    const { req, res, plan } = this.#options;
     this.end();
-    this.#problem = problem.code;
-    this.#status = problem.status;
-    const answer = problemBody(problem);
-    for (const [name, value] of answer.fields) res.setHeader(name, value);
-    res.setHeader('content-length', answer.body.length);
-    res.setHeader('cache-status', plan.cacheStatus);
-    // What the client has not sent yet would be read as its next request.
-    if (!req.complete) res.setHeader('connection', 'close');
-    res.writeHead(problem.status);
-    if (req.method !== 'HEAD') this.#bytesSent = answer.body.length;
-    res.end(answer.body);
+    this.#reply.refuse(problem);
   }
 
   /** Nothing more is timed; the connection was handed over, or all is said. */
@@ -202,30 +186,18 @@ export class RelayExchange {
   }
 
   async #pass(answer: IncomingMessage, head: AnswerHead): Promise<void> {
-    const { res } = this.#options;
     const onChunk = (): void => this.#timer.touch();
     const { fields, chunks } = passedAnswer(answer, head, { ...this.#rules(), onChunk });
-    this.#sendHead(head.status, fields);
+    this.#reply.head(head.status, fields);
     for await (const chunk of chunks) {
       if (this.#stage !== 'body') return;
-      this.#bytesSent += chunk.length;
-      if (!res.write(chunk)) await drained(res);
+      await this.#reply.write(chunk);
       this.#timer.touch();
     }
     if (!answer.complete) this.fail(describe('truncated'));
     if (this.#stage !== 'body') return;
     this.end();
-    res.end();
-  }
-
-  #sendHead(status: number, fields: FieldLines): void {
-    const { req, res } = this.#options;
-    for (const [name, value] of Object.entries(headersOf(fields))) res.setHeader(name, value);
-    if (!req.complete) res.setHeader('connection', 'close');
-    this.#status = status;
-    res.writeHead(status);
-    // A stream may take its time to its first byte; its head must not. (flushHeaders would write it as UTF-8.)
-    res.write(nothing);
+    this.#reply.end();
   }
 
   #rules(): AnswerRules {
@@ -248,38 +220,21 @@ export class RelayExchange {
 
   /** Nothing has happened for the stage's limit; a client that does not send or take is not upstream's fault. */
   #idle(): void {
-    const { res, config } = this.#options;
+    const { config } = this.#options;
     const clientsTurn =
       (this.#stage === 'sending' && this.#upstream?.writableNeedDrain === false) ||
-      (this.#stage === 'body' && res.writableNeedDrain);
+      (this.#stage === 'body' && this.#reply.held);
     if (clientsTurn) this.#timer.limit(config.bodyTimeoutMs);
     else this.fail(pastLimit(limitOfStage[this.#stage]));
   }
 
   #tear(): void {
-    const { req, res } = this.#options;
-    this.#torn = true;
     this.end();
-    // To an HTTP/1.0 client the end of the connection is the end of the content: only a reset says that it is not.
-    if (req.httpVersion === '1.0' && res.socket !== null) res.socket.resetAndDestroy();
-    res.destroy();
+    this.#reply.tear();
   }
 
   #phase(): CallPhase {
     if (this.#stage === 'connecting') return 'connecting';
     return this.#stage === 'body' ? 'body' : 'waiting';
   }
-}
-
-/** Resolves when the client has taken what waited for it, or went. Leaves no listener behind. */
-function drained(res: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const settle = (): void => {
-      res.removeListener('drain', settle);
-      res.removeListener('close', settle);
-      resolve();
-    };
-    res.on('drain', settle);
-    res.on('close', settle);
-  });
 }
