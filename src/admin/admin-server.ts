@@ -16,6 +16,8 @@ export interface AdminServerOptions {
   readonly version: string;
   /** Hears the option of a limit that a call hit. */
   readonly onLimit?: (option: string) => void;
+  /** Tests have shorter ones. */
+  readonly limits?: AdminLimits;
 }
 
 export interface AdminServer extends AsyncDisposable {
@@ -25,8 +27,21 @@ export interface AdminServer extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-// An operator, a dashboard or two, a scraper and probes: whoever needs more is not one of them.
-const limits = {
+/** What one client of the admin listener may take. Milliseconds, bytes. */
+export interface AdminLimits {
+  readonly connections: number;
+  readonly headerBytes: number;
+  readonly headersMs: number;
+  readonly requestMs: number;
+  readonly keepAliveMs: number;
+  /** How often the times are looked at. */
+  readonly checkEveryMs: number;
+  /** That calls have to end when the listener closes. */
+  readonly closeMs: number;
+}
+
+/** Without options: an operator, a dashboard or two, a scraper and probes; whoever needs more is not one of them. */
+export const adminLimits: AdminLimits = {
   connections: 256,
   headerBytes: 16 * 1024,
   headersMs: 5_000,
@@ -34,10 +49,11 @@ const limits = {
   keepAliveMs: 65_000,
   checkEveryMs: 1_000,
   closeMs: 2_000,
-} as const;
+};
 
 /** The listener of the contract's admin calls: health, purge, warm, explain, listings, metrics, dashboard. */
 export function createAdminServer(options: AdminServerOptions): AdminServer {
+  const { limits = adminLimits } = options;
   const answer = createRouter(options);
   const server = createServer(
     {
@@ -50,6 +66,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
     (request, response) => void respond(request, response),
   );
   server.maxConnections = limits.connections;
+  server.on('drop', () => options.onLimit?.('admin.maxConnections'));
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
@@ -62,7 +79,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
     }
   }
 
-  const close = (): Promise<void> => closeServer(server);
+  const close = (): Promise<void> => closeServer(server, limits.closeMs);
   return { listen: () => listen(server, options.config), close, [Symbol.asyncDispose]: close };
 }
 
@@ -169,11 +186,11 @@ function listen(
   });
 }
 
-async function closeServer(server: Server): Promise<void> {
+async function closeServer(server: Server, closeMs: number): Promise<void> {
   if (!server.listening) return;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
-  const cut = setTimeout(() => server.closeAllConnections(), limits.closeMs);
+  const cut = setTimeout(() => server.closeAllConnections(), closeMs);
   await closed;
   clearTimeout(cut);
 }

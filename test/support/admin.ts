@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { createAdminServer, type AdminServer } from '../../src/admin/admin-server.ts';
+import { adminLimits, createAdminServer, type AdminLimits, type AdminServer } from '../../src/admin/admin-server.ts';
 import type { AdminServices } from '../../src/admin/services.ts';
 import type { Explanation, PurgeAnswer } from '../../src/cache/operations.ts';
 import type { StoredSummary } from '../../src/cache/ports.ts';
@@ -42,6 +42,7 @@ export interface AdminRig {
   readonly port: number;
   readonly calls: Calls;
   readonly errors: unknown[];
+  readonly limitHits: readonly string[];
   readonly clock: FakeClock;
   readonly server: AdminServer;
 }
@@ -50,10 +51,16 @@ const open: AdminServer[] = [];
 
 /** Starts an admin server on a free port of loopback, with services that record what they are asked. */
 export async function startAdmin(
-  options: { readonly token?: string; readonly services?: Partial<AdminServices>; readonly host?: string } = {},
+  options: {
+    readonly token?: string;
+    readonly services?: Partial<AdminServices>;
+    readonly host?: string;
+    readonly limits?: Partial<AdminLimits>;
+  } = {},
 ): Promise<AdminRig> {
   const calls: Calls = [];
   const errors: unknown[] = [];
+  const limitHits: string[] = [];
   const clock = new FakeClock();
   using metrics = createMetrics({
     routes: [{ name: 'weather' }],
@@ -95,10 +102,12 @@ export async function startAdmin(
     clock,
     log: { error: (fields) => errors.push(fields) },
     version: '1.2.3',
+    onLimit: (option) => limitHits.push(option),
+    limits: { ...adminLimits, ...options.limits },
   });
   open.push(server);
   const { port } = await server.listen();
-  return { port, calls, errors, clock, server };
+  return { port, calls, errors, limitHits, clock, server };
 }
 
 /** Closes every server that this file started. */

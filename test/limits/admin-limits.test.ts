@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { adminLimits } from '../../src/admin/admin-server.ts';
+import { head } from '../support/hostile.ts';
+import { ask, startAdmin, stopAdmins } from '../support/admin.ts';
+import { converse, openRaw, type RawConnection } from '../support/raw.ts';
+
+afterEach(stopAdmins);
+
+const host = 'Host: 127.0.0.1';
+const kept = head('GET /healthz HTTP/1.1', host);
+
+function padded(bytes: number): string {
+  return head('GET /healthz HTTP/1.1', host, 'Connection: close', `X-Pad: ${'p'.repeat(bytes)}`);
+}
+
+function urlOf({ port }: { readonly port: number }): string {
+  return `http://127.0.0.1:${port}`;
+}
+
+describe('The fixed limits', () => {
+  it('are those of docs/limits.md, each with a test here', () => {
+    expect(adminLimits).toMatchObject({
+      connections: 256,
+      headerBytes: 16 * 1024,
+      headersMs: 5000,
+      requestMs: 15_000,
+      keepAliveMs: 65_000,
+    });
+    const text = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8');
+    const here = readFileSync(new URL(import.meta.url), 'utf8');
+    const rows = [...text.matchAll(/^\| [a-z][^|`]+ \| (\d[^|]*) \| [^|]+ \| ([^|]+) \|$/gm)];
+    expect(rows.map(([, fixed]) => fixed)).toEqual(['256', '16 KiB', '5 s', '15 s', '65 s']);
+    for (const [, , test = ''] of rows) expect(here).toContain(`it('${test}'`);
+  });
+
+  it('the admin listener has exactly 256 connections, one more is closed', async () => {
+    const rig = await startAdmin();
+    const open: RawConnection[] = [];
+    using stack = new DisposableStack();
+    for (let count = 0; count < 256; count += 1) open.push(stack.use(await openRaw(urlOf(rig))));
+    await open[255]?.send(kept);
+    expect((await open[255]?.reply())?.status).toBe(200);
+    const refused = await converse(urlOf(rig), kept);
+    expect([refused.replies.length, refused.rest.length]).toEqual([0, 0]);
+    expect(rig.limitHits).toEqual(['admin.maxConnections']);
+    open[0]?.socket.destroy();
+    await expect
+      .poll(() =>
+        ask(rig.port, '/healthz').then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      )
+      .toBe(200);
+  });
+
+  it('a head of an admin call past 16 KiB is a 431', async () => {
+    const rig = await startAdmin();
+    const statusOf = async (bytes: number): Promise<number | undefined> =>
+      (await converse(urlOf(rig), padded(bytes))).replies[0]?.status;
+    expect(await statusOf(16 * 1024 - 100)).toBe(200);
+    expect(await statusOf(16 * 1024)).toBe(431);
+  });
+
+  it('a head of an admin call that does not come in time is a 408', async () => {
+    const rig = await startAdmin({ limits: { headersMs: 100, checkEveryMs: 25 } });
+    const { replies } = await converse(urlOf(rig), 'GET /healthz HTTP/1.1\r\nHost: 127');
+    expect(replies.map(({ status }) => status)).toEqual([408]);
+  });
+
+  it('content of an admin call that does not come in time is a 408', async () => {
+    const rig = await startAdmin({ limits: { headersMs: 100, requestMs: 150, checkEveryMs: 25 } });
+    const begun = `${head('POST /api/purge HTTP/1.1', host, 'Content-Type: application/json', 'Content-Length: 20')}{"all"`;
+    const { replies } = await converse(urlOf(rig), begun);
+    expect(replies.map(({ status }) => status)).toEqual([408]);
+    expect(rig.calls).toEqual([]);
+  });
+
+  it('an idle connection of the admin listener is closed', async () => {
+    const rig = await startAdmin({ limits: { keepAliveMs: 100 } });
+    const { replies, end } = await converse(urlOf(rig), kept);
+    expect([replies.map(({ status }) => status), end]).toEqual([[200], 'fin']);
+  });
+});
