@@ -1,25 +1,18 @@
-import { createHash } from 'node:crypto';
-
 import { createExplainer } from './cache/explain.ts';
 import type { ExplainInput, OfflineExplanation } from './cli/io.ts';
+import { configChecks } from './config-checks.ts';
 import type { Environment } from './config/env.ts';
 import type { ConfigIssue } from './config/issue.ts';
 import { loadConfig } from './config/load.ts';
 import type { Config } from './core/config.ts';
 import type { Result } from './core/problem.ts';
 import { buildRouteTable, type RouteTable } from './core/route-table.ts';
-import { checkCron } from './cron.ts';
+import { sha256 } from './sha256.ts';
 import { systemClock } from './system-clock.ts';
-import { compileQueryIssue } from './upstream/body-check.ts';
-
-/** Lower-case hex, as the keys want it. */
-export function sha256(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex');
-}
 
 /** Loads a config with everything that can be checked before a socket is bound. */
 export function loadConfigFile(file: string, env: Environment): Result<Config, readonly ConfigIssue[]> {
-  return loadConfig(file, env, { checkQuery: compileQueryIssue, checkCron });
+  return loadConfig(file, env, configChecks);
 }
 
 /** `forecache explain --config FILE URL`: the way from URL to key, with nothing stored and nothing called. */

@@ -1,3 +1,5 @@
+import type { WarmJob } from '../core/config.ts';
+import type { RouteTable } from '../core/route-table.ts';
 import type { Environment } from './env.ts';
 import type { IssueList } from './issue.ts';
 import type { ConfigInput } from './schema.ts';
@@ -5,12 +7,18 @@ import { type Path, type SourceNode, nodeAt } from './source.ts';
 import { didYouMean } from './suggest.ts';
 import { quoted } from './units.ts';
 
-/** Checks that need a package which this folder does not own; each answers a sentence, or `undefined` for "valid". */
+/** Checks that need what this folder may not import; each answers a sentence, or `undefined` for "valid". */
 export interface ConfigChecks {
   /** Of an RFC 9535 query. */
   readonly checkQuery?: (query: string) => string | undefined;
   /** Of a cron expression. */
   readonly checkCron?: (expression: string) => string | undefined;
+  /** Of a file (absolute path) of certificate authorities. */
+  readonly checkCaFile?: (file: string) => string | undefined;
+  /** Of what a job requests, {location} standing for each of `locations`. */
+  readonly checkWarmJob?: (table: RouteTable, job: WarmJob, locations: readonly string[]) => string | undefined;
+  /** Of a URL to be purged. */
+  readonly checkPurgeUrl?: (table: RouteTable, url: string) => string | undefined;
 }
 
 /** What the steps from typed input to `Config` share. */

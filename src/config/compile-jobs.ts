@@ -1,6 +1,8 @@
 import type { PurgeConfig, PurgeSelector, ScheduledPurge, WarmConfig, WarmJob } from '../core/config.ts';
 import type { Route } from '../core/route.ts';
+import type { RouteTable } from '../core/route-table.ts';
 import { type Compilation, cleanItems, unknownName } from './compilation.ts';
+import type { CompiledRoutes } from './compile-routes.ts';
 import { routeNames } from './route-words.ts';
 import type { JobInput, ScheduledPurgeInput } from './schema-jobs.ts';
 import { type Path, nodeAt, textAt } from './source.ts';
@@ -10,12 +12,13 @@ import { quoted } from './units.ts';
 const placeholder = /\{([^{}]*)\}/g;
 
 /** What is to be warmed; jobs with issues are left out. */
-export function compileWarm(compilation: Compilation, routes: ReadonlyMap<number, Route>): WarmConfig {
+export function compileWarm(compilation: Compilation, { byPlace, table }: CompiledRoutes): WarmConfig {
   const input = compilation.input.warm;
   const jobs: WarmJob[] = [];
   for (const index of cleanItems(compilation, ['warm', 'jobs'])) {
     const job = input?.jobs?.[index];
-    if (job) jobs.push(compileJob(compilation, ['warm', 'jobs', index], { job, routes, before: jobs }));
+    if (job) jobs.push(compileJob(compilation, ['warm', 'jobs', index], { job, routes: byPlace, before: jobs }));
+    checkRequests(compilation, ['warm', 'jobs', index], { job: jobs.at(-1), table });
   }
   checkRouteNames(compilation, ['warm', 'jobs']);
   return {
@@ -47,6 +50,23 @@ function compileJob(
     jitterMs: job.jitter ?? Math.round(job.every / 10),
     zone: job.zone,
   };
+}
+
+/** What only a whole request shows: values that the rules refuse, groups of the path that are missing. */
+function checkRequests(
+  compilation: Compilation,
+  path: Path,
+  given: { readonly job: WarmJob | undefined; readonly table: RouteTable | undefined },
+): void {
+  const { job, table } = given;
+  // Another issue of the job says more.
+  if (!job || !table || !compilation.issues.isClean(path) || !compilation.issues.isClean(['warm', 'locations'])) return;
+  const locations = compilation.input.warm?.locations ?? [];
+  const problem = compilation.checks.checkWarmJob?.(table, job, locations);
+  if (problem === undefined) return;
+  const name = [...job.with.keys()].find((one) => problem.includes(JSON.stringify(one)));
+  const place = name === undefined ? ['with'] : ['with', name];
+  compilation.issues.add([...path, ...place], `makes no request of route ${job.route}: ${problem}`);
 }
 
 function freeName(route: string, before: readonly WarmJob[]): string {
@@ -108,7 +128,7 @@ function checkPlaceholders(compilation: Compilation, path: Path, template: strin
 }
 
 /** Purges by the clock; those with issues are left out. */
-export function compilePurge(compilation: Compilation): PurgeConfig {
+export function compilePurge(compilation: Compilation, table: RouteTable | undefined): PurgeConfig {
   const schedule: ScheduledPurge[] = [];
   for (const index of cleanItems(compilation, ['purge', 'schedule'])) {
     const path = ['purge', 'schedule', index];
@@ -117,10 +137,21 @@ export function compilePurge(compilation: Compilation): PurgeConfig {
     if (!input || !selector) continue;
     const problem = compilation.checks.checkCron?.(input.cron);
     if (problem !== undefined) compilation.issues.add([...path, 'cron'], problem);
+    if (selector.by === 'url') checkPurgeUrl(compilation, [...path, 'url'], { url: selector.url, table });
     schedule.push({ cron: input.cron, zone: input.zone, selector, soft: input.soft });
   }
   checkRouteNames(compilation, ['purge', 'schedule']);
   return { schedule };
+}
+
+function checkPurgeUrl(
+  compilation: Compilation,
+  path: Path,
+  given: { readonly url: string; readonly table: RouteTable | undefined },
+): void {
+  if (!given.table || !compilation.issues.isClean(path)) return;
+  const problem = compilation.checks.checkPurgeUrl?.(given.table, given.url);
+  if (problem !== undefined) compilation.issues.add(path, problem);
 }
 
 function selectorOf(compilation: Compilation, path: Path, input: ScheduledPurgeInput): PurgeSelector | undefined {
@@ -145,9 +176,12 @@ function selectorOf(compilation: Compilation, path: Path, input: ScheduledPurgeI
 
 function checkSelector(compilation: Compilation, path: Path, input: ScheduledPurgeInput): void {
   if (input.all === false) compilation.issues.add([...path, 'all'], 'can only be true');
-  for (const name of ['url', 'prefix'] as const) {
-    const value = input[name];
-    if (value === undefined || /^(?:\/|https?:\/\/)/i.test(value)) continue;
-    compilation.issues.add([...path, name], `must begin with /, given ${quoted(value)}`);
+  const { url, prefix } = input;
+  if (url !== undefined && !/^(?:\/|https?:\/\/)/i.test(url)) {
+    compilation.issues.add([...path, 'url'], `must begin with /, given ${quoted(url)}`);
+  }
+  if (prefix !== undefined && !prefix.startsWith('/')) {
+    const message = `must begin with / (with //host/ for routes that name a host), given ${quoted(prefix)}`;
+    compilation.issues.add([...path, 'prefix'], message);
   }
 }

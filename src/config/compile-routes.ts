@@ -1,5 +1,5 @@
 import type { UpstreamConfig } from '../core/config.ts';
-import { buildRouteTable } from '../core/route-table.ts';
+import { buildRouteTable, type RouteTable } from '../core/route-table.ts';
 import type { Route } from '../core/route.ts';
 import { type Compilation, cleanItems } from './compilation.ts';
 import { compileParams } from './compile-params.ts';
@@ -11,11 +11,19 @@ import { quoted } from './units.ts';
 
 const defaultForwardHeaders = ['accept', 'accept-language', 'accept-encoding', 'user-agent'];
 
-/** The routes that are sound, by their place in the file. */
+/** What {@link compileRoutes} gives. */
+export interface CompiledRoutes {
+  /** The routes that are sound, by their place in the file. */
+  readonly byPlace: ReadonlyMap<number, Route>;
+  /** `undefined` where some route is not sound: then nothing can be said of what governs a path. */
+  readonly table: RouteTable | undefined;
+}
+
+/** The routes that are sound, and all of them as requests find them. */
 export function compileRoutes(
   compilation: Compilation,
   upstreams: ReadonlyMap<string, UpstreamConfig>,
-): ReadonlyMap<number, Route> {
+): CompiledRoutes {
   const routes = new Map<number, Route>();
   for (const index of cleanItems(compilation, ['routes'])) {
     const input = compilation.input.routes[index];
@@ -27,8 +35,8 @@ export function compileRoutes(
     checkRouteWords(compilation, index);
     if (!compilation.issues.isClean(['routes', index])) routes.delete(index);
   }
-  checkTable(compilation, routes);
-  return routes;
+  const table = tableOf(compilation, routes);
+  return { byPlace: routes, table: compilation.issues.isClean(['routes']) ? table : undefined };
 }
 
 function checkRouteNames(compilation: Compilation): void {
@@ -44,19 +52,20 @@ function checkRouteNames(compilation: Compilation): void {
 }
 
 /** What only the table of all routes can see: patterns that are none, and routes that could match the same path. */
-function checkTable(compilation: Compilation, routes: ReadonlyMap<number, Route>): void {
+function tableOf(compilation: Compilation, routes: ReadonlyMap<number, Route>): RouteTable | undefined {
   const table = buildRouteTable([...routes.values()]);
-  if (table.ok) return;
+  if (table.ok) return table.value;
   const places = new Map([...routes].map(([index, route]) => [route.name, index]));
   for (const issue of table.error) {
     const index = places.get(issue.route);
     if (index === undefined) compilation.issues.add(['routes'], issue.message);
     else compilation.issues.add(['routes', index, ...optionOf(issue.message)], withoutOption(issue.message));
   }
+  return undefined;
 }
 
 /** A message that begins with the name of an option is about it; the others are about which paths match. */
-const aboutOption = /^(match|forward|pathParams): /;
+const aboutOption = /^(match|forward|pathParams|tags): /;
 
 function optionOf(message: string): Path {
   return [aboutOption.exec(message)?.[1] ?? 'match'];

@@ -104,7 +104,6 @@ export function compileUpstreams(compilation: Compilation): ReadonlyMap<string, 
 }
 
 function compileUpstream(compilation: Compilation, name: string, input: UpstreamInput): UpstreamConfig {
-  const caFile = input.caFile;
   return {
     name,
     origin: input.origin,
@@ -118,8 +117,16 @@ function compileUpstream(compilation: Compilation, name: string, input: Upstream
     acceptEncoding: input.acceptEncoding,
     credentials: compileCredentials(compilation, name, input),
     fields: compileFields(compilation, ['upstreams', name, 'fields'], input.fields),
-    caFile: caFile === undefined ? undefined : resolve(dirname(compilation.file), caFile),
+    caFile: compileCaFile(compilation, name, input),
   };
+}
+
+function compileCaFile(compilation: Compilation, name: string, input: UpstreamInput): string | undefined {
+  if (input.caFile === undefined) return undefined;
+  const file = resolve(dirname(compilation.file), input.caFile);
+  const problem = compilation.checks.checkCaFile?.(file);
+  if (problem !== undefined) compilation.issues.add(['upstreams', name, 'caFile'], problem);
+  return file;
 }
 
 function compileCredentials(compilation: Compilation, name: string, input: UpstreamInput): Credentials {

@@ -36,9 +36,9 @@ export function compileConfig(
   const log = compileLog(compilation);
   const store = compileStore(compilation);
   const upstreams = compileUpstreams(compilation);
-  const byPlace = compileRoutes(compilation, upstreams);
-  const warm = compileWarm(compilation, byPlace);
-  const purge = compilePurge(compilation);
+  const { byPlace, table } = compileRoutes(compilation, upstreams);
+  const warm = compileWarm(compilation, { byPlace, table });
+  const purge = compilePurge(compilation, table);
   if (issues.size > 0 || !server || !admin || !log || !store) return refused(issues.sorted());
   const routes = [...byPlace.values()];
   const notes = findNotes(compilation, { server, admin, routes: byPlace });

@@ -61,7 +61,7 @@ function noteCredentials(notes: IssueList, { input }: Compilation, name: string)
   }
 }
 
-/** Options that a relayed request never comes to; `secret`, `ignore` and secret groups hold for it too. */
+/** Options that a relayed request never comes to. */
 const ofCaching = [
   'ttl',
   'staleWhileRevalidate',
@@ -84,7 +84,10 @@ const ofCaching = [
 
 function noteUnused(notes: IssueList, compilation: Compilation, path: Path, route: Route): void {
   if (route.cache === 'on') return;
+  const masks = [...route.pathParams.values()].some((rule) => rule.secret);
   const written = ofCaching.filter((option) => {
+    // What a secret group holds is masked in what is told of a relayed request too.
+    if (option === 'pathParams' && masks) return false;
     const node = nodeAt(compilation.root, [...path, option]);
     return node !== undefined && node.kind !== 'nothing';
   });

@@ -28,6 +28,11 @@ describe('what is allowed but hardly meant', () => {
         '3:69: routes[0].cache: requests are relayed as they come, so these options do nothing: statusTtl, storeIf, query, headers, tags',
       ],
     ],
+    ['cache: off, pathParams: { g: { type: text, secret: true } }', []],
+    [
+      'cache: off, pathParams: { g: { type: text } }',
+      ['3:58: routes[0].cache: requests are relayed as they come, so these options do nothing: pathParams'],
+    ],
     ['ttl: 1h, retain: 1h', []],
     ['ttl: 2h, retain: 1h', ['3:68: routes[0].retain: is below ttl: answers are removed while they are still fresh']],
   ])('on a route with %s', (route, notes) => {

@@ -1,0 +1,61 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+import { urlsOf } from './cache/locate.ts';
+import { usesLocation } from './cache/template.ts';
+import { planJob } from './cache/warm-plan.ts';
+import { warmTarget } from './cache/warm-target.ts';
+import type { ConfigChecks } from './config/compilation.ts';
+import { quoted } from './config/units.ts';
+import type { WarmJob } from './core/config.ts';
+import type { RouteTable } from './core/route-table.ts';
+import { checkCron } from './cron.ts';
+import { sha256 } from './sha256.ts';
+import { systemClock } from './system-clock.ts';
+import { compileQueryIssue } from './upstream/body-check.ts';
+
+/** Everything about a config that can be checked before a socket is bound. */
+export const configChecks: ConfigChecks = {
+  checkQuery: compileQueryIssue,
+  checkCron,
+  checkCaFile,
+  checkWarmJob,
+  checkPurgeUrl,
+};
+
+const certificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** TLS would pass over what is no certificate, and then trust nobody. */
+function checkCaFile(file: string): string | undefined {
+  try {
+    const found = readFileSync(file, 'utf8').match(certificate) ?? [];
+    if (found.length === 0) return `${file} holds no certificate in PEM`;
+    for (const pem of found) void new X509Certificate(pem);
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    return code.startsWith('ERR_') ? `${file} holds a certificate that is none` : `${file} cannot be read: ${code}`;
+  }
+}
+
+/** Locations that are tried for each job: a list of thousands would take a start too long. */
+const sampledLocations = 20;
+
+function checkWarmJob(table: RouteTable, job: WarmJob, locations: readonly string[]): string | undefined {
+  const sample = usesLocation(job.with.values()) ? locations.slice(0, sampledLocations) : [undefined];
+  for (const location of sample) {
+    const tried = location === undefined ? [] : [location];
+    for (const { route, values } of planJob(table, job, tried, systemClock.nowMs())) {
+      const target = values.ok ? warmTarget({ table, sha256 }, route, values.value) : values;
+      if (target.ok) continue;
+      const detail = typeof target.error === 'string' ? target.error : target.error.detail;
+      return location === undefined ? detail : `${detail} (with location ${quoted(location)})`;
+    }
+  }
+  return undefined;
+}
+
+function checkPurgeUrl(table: RouteTable, url: string): string | undefined {
+  const urls = urlsOf(table, url, sha256);
+  return urls.ok ? undefined : urls.error.detail;
+}
