@@ -155,7 +155,8 @@ function ruledValues(plan: RoutePlan, groups: ReadonlyMap<string, string>): Resu
   return ok(values);
 }
 
-function ruledValue(name: string, param: CompiledParam, raw: string | undefined): Result<string | undefined> {
+/** The canonical value of one group that has a rule; a 400 where it is refused. */
+export function ruledValue(name: string, param: CompiledParam, raw: string | undefined): Result<string | undefined> {
   if (raw === undefined) {
     if (param.default !== undefined || !param.rule.required) return ok(param.default);
     return refused(parameterProblem('parameter-missing', name, 'is required'));

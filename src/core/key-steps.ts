@@ -1,29 +1,26 @@
 import { fieldValue } from './fields.ts';
-import { MASK, type CanonicalPath } from './key-path.ts';
-import { meaningOf, type CanonicalQuery } from './key-query.ts';
+import { canonicalPath, MASK, maskedPath, ruledValue, type CanonicalPath, type Sha256Fn } from './key-path.ts';
+import { meaningOf, rawQueryWithout, slotValue } from './key-query.ts';
 import type { CompiledParam } from './normalise.ts';
-import { decodeQueryText, foldWithheld, parseQuery, recodeQueryText } from './query.ts';
+import { ok, type Result } from './problem.ts';
+import { decodeQueryText, foldWithheld, hasBrokenEscape, parseQuery, recodeQueryText } from './query.ts';
 import type { KeyStep, ProxyRequest } from './request.ts';
-import type { ParamSlot } from './route-plan.ts';
+import type { ParamSlot, RoutePlan } from './route-plan.ts';
 import type { RouteMatch } from './route-table.ts';
 
-/** What {@link keySteps} tells of, already worked out. */
-interface Derived {
-  readonly path: CanonicalPath;
-  readonly query: CanonicalQuery;
-}
-
-/** Each part of the request before and after, in words, with secret values masked. For `explain`; costs what it costs. */
+/**
+ * Each part of the request before and after, in words, with secret values masked. For `explain`, so it costs what it
+ * costs: it works from the request alone, also of one that has no key. What is refused has nothing after it and says why.
+ */
 export function keySteps(
   match: RouteMatch,
   request: Pick<ProxyRequest, 'path' | 'query' | 'fields'>,
-  derived: Derived,
+  sha256: Sha256Fn,
 ): readonly KeyStep[] {
+  const path = canonicalPath(match, request.path, sha256);
   return [
-    ...pathSteps(match, request.path, derived.path),
-    ...(match.route.rawQuery
-      ? rawQuerySteps(request.query, derived.query)
-      : querySteps(match, request.query, derived.query)),
+    ...pathSteps(match, request.path, valueOf(path)),
+    ...(match.route.rawQuery ? rawQuerySteps(match.plan, request.query) : querySteps(match.plan, request.query)),
     ...match.plan.headers.map(({ name, secret }): KeyStep => {
       const value = fieldValue(request.fields, name);
       const shown = hide(value, secret);
@@ -39,28 +36,39 @@ export function keySteps(
   ];
 }
 
-function pathSteps(match: RouteMatch, path: string, canonical: CanonicalPath): readonly KeyStep[] {
+function valueOf<T>(result: Result<T>): T | undefined {
+  return result.ok ? result.value : undefined;
+}
+
+function pathSteps(match: RouteMatch, path: string, canonical: CanonicalPath | undefined): readonly KeyStep[] {
   const { plan, groups } = match;
-  const secret = [...plan.pathParams.values()].some((param) => param.rule.secret);
-  const steps: KeyStep[] = [
+  const names = new Set([...groups.keys(), ...plan.pathParams.keys()]);
+  return [
     {
       part: 'path',
       name: 'path',
-      before: secret ? canonical.url : path,
-      after: canonical.keyed,
+      before: maskedPath(match, path),
+      after: canonical?.keyed,
       rule: plan.forward === undefined ? `match ${plan.route.match}` : `forward ${plan.route.forward ?? ''}`,
     },
+    ...[...names].map((name) => groupStep(match, name)),
   ];
-  const names = new Set([...groups.keys(), ...plan.pathParams.keys()]);
-  for (const name of names) {
-    const param = plan.pathParams.get(name);
-    const raw = groups.get(name);
-    const hidden = param?.rule.secret === true;
-    const rule = plan.dropped.has(name) ? 'not in forward, dropped' : groupRule(param, raw);
-    const after = plan.dropped.has(name) ? undefined : canonical.values.get(name);
-    steps.push({ part: 'path', name, before: hide(raw, hidden), after: hide(after, hidden), rule });
-  }
-  return steps;
+}
+
+function groupStep({ plan, groups }: RouteMatch, name: string): KeyStep {
+  const param = plan.pathParams.get(name);
+  const raw = groups.get(name);
+  const hidden = param?.rule.secret === true;
+  const value = param === undefined ? ok(raw) : ruledValue(name, param, raw);
+  const dropped = plan.dropped.has(name);
+  const words = dropped ? 'not in forward, dropped' : groupRule(param, raw);
+  return {
+    part: 'path',
+    name,
+    before: hide(raw, hidden),
+    after: dropped ? undefined : hide(valueOf(value), hidden),
+    rule: [words, ...refusal(name, value)].join(', '),
+  };
 }
 
 function groupRule(param: CompiledParam | undefined, raw: string | undefined): string {
@@ -68,27 +76,42 @@ function groupRule(param: CompiledParam | undefined, raw: string | undefined): s
   return raw === undefined ? 'default' : param.rule.kind.type;
 }
 
+/** The words of a 400 about one parameter, without its name, which stands beside them. */
+function refusal(name: string, result: Result<unknown>): readonly string[] {
+  if (result.ok) return [];
+  return [`refused: ${result.error.detail.slice(`Parameter "${name}" `.length, -1)}`];
+}
+
 function hide(value: string | undefined, hidden: boolean): string | undefined {
   return hidden && value !== undefined ? MASK : value;
 }
 
-function rawQuerySteps(raw: string | undefined, query: CanonicalQuery): readonly KeyStep[] {
+function rawQuerySteps(plan: RoutePlan, raw: string | undefined): readonly KeyStep[] {
   if (raw === undefined) return [];
-  const rule = raw === query.target ? 'byte for byte' : 'byte for byte, without secret and ignored parameters';
-  return [{ part: 'query', name: 'query', before: raw === query.target ? raw : MASK, after: query.target, rule }];
+  const after = rawQueryWithout(plan, raw);
+  const rule = raw === after ? 'byte for byte' : 'byte for byte, without secret and ignored parameters';
+  return [{ part: 'query', name: 'query', before: raw === after ? raw : MASK, after, rule }];
 }
 
-function querySteps(match: RouteMatch, raw: string | undefined, query: CanonicalQuery): readonly KeyStep[] {
-  const { plan } = match;
+/** What the request has of one parameter. */
+interface Given {
+  readonly name: string;
+  readonly value: string;
+  /** `undefined`: not UTF-8. */
+  readonly decoded: string | undefined;
+}
+
+function querySteps(plan: RoutePlan, raw: string | undefined): readonly KeyStep[] {
   const steps: KeyStep[] = [];
-  const given = new Map<number, { name: string; value: string }[]>();
-  for (const { rawName, rawValue } of parseQuery(raw)) {
+  const given = new Map<number, Given[]>();
+  for (const { rawName, rawValue = '' } of parseQuery(raw)) {
     const decodedName = decodeQueryText(rawName);
     const meaning = meaningOf(plan, decodedName);
-    const name = decodedName ?? recodeQueryText(rawName);
-    const value = decodeQueryText(rawValue ?? '') ?? recodeQueryText(rawValue ?? '');
+    const name = decodedName ?? shownBytes(rawName);
+    const decoded = decodeQueryText(rawValue);
+    const value = decoded ?? shownBytes(rawValue);
     if (typeof meaning === 'number') {
-      given.set(meaning, [...(given.get(meaning) ?? []), { name, value }]);
+      given.set(meaning, [...(given.get(meaning) ?? []), { name, value, decoded }]);
       continue;
     }
     const secret = plan.secretNames.has(foldWithheld(name));
@@ -98,39 +121,45 @@ function querySteps(match: RouteMatch, raw: string | undefined, query: Canonical
       name,
       before: hide(value, secret),
       after: kept ? value : undefined,
-      rule: kept ? 'unknown, kept' : droppedRule(secret, plan.names.has(name)),
+      rule: kept ? 'unknown, kept' : droppedRule(meaning, secret, plan.names.has(name)),
     });
   }
-  const typed = plan.slots.flatMap((slot, index) => slotStep(slot, given.get(index) ?? [], query.values[index]));
+  const typed = plan.slots.flatMap((slot, index) => slotStep(slot, given.get(index) ?? []));
   return [...typed, ...steps];
 }
 
-function droppedRule(secret: boolean, configured: boolean): string {
+/** Bytes that are no text, spelt so that they can be shown; a broken escape is shown as it came. */
+function shownBytes(raw: string): string {
+  return hasBrokenEscape(raw) ? raw : recodeQueryText(raw);
+}
+
+function droppedRule(meaning: 'drop' | 'reject', secret: boolean, configured: boolean): string {
   if (secret) return 'secret, removed';
+  if (meaning === 'reject') return 'unknown, refused';
   return configured ? 'ignored' : 'unknown, dropped';
 }
 
-function slotStep(
-  slot: ParamSlot,
-  given: readonly { readonly name: string; readonly value: string }[],
-  value: string | undefined,
-): readonly KeyStep[] {
+function slotStep(slot: ParamSlot, given: readonly Given[]): readonly KeyStep[] {
   const { rule } = slot;
-  if (given.length === 0 && value === undefined) return [];
+  const values = given.map((one) => one.decoded);
+  const value = slotValue(slot, given.length === 0 ? undefined : values);
+  const after = valueOf(value);
+  if (given.length === 0 && after === undefined && value.ok) return [];
   const before = given.length === 0 ? undefined : given.map((one) => one.value).join(' & ');
   const aliases = given.map((one) => one.name).filter((name) => name !== rule.name);
   const words = [
-    given.length === 0 ? 'default' : rule.kind.type,
+    given.length === 0 && value.ok ? 'default' : rule.kind.type,
     ...(aliases.length > 0 ? [`as ${[...new Set(aliases)].join(', ')}`] : []),
     ...(given.length > 1 ? [`given ${given.length} times`] : []),
     ...(rule.secret ? ['secret, keyed as a digest'] : []),
+    ...refusal(rule.name, value),
   ];
   return [
     {
       part: 'query',
       name: rule.name,
       before: hide(before, rule.secret),
-      after: hide(value, rule.secret),
+      after: hide(after, rule.secret),
       rule: words.join(', '),
     },
   ];

@@ -50,7 +50,7 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
     },
     url: plan.urlPrefix + withQuery(path.value.url, keyed),
     tags: expandTags(plan.fixedTags, plan.tags, (name) => valueOf(plan, name, path.value, query.value)),
-    steps: () => keySteps(match, request, { path: path.value, query: query.value }),
+    steps: () => keySteps(match, request, sha256),
   });
 }
 

@@ -38,7 +38,8 @@ const NAME = /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*/u;
 
 /**
  * Takes a URLPattern pathname apart. `URLPattern` itself says whether it is one; it is not asked for each request, since
- * its `exec` takes 15 µs on Node 26 (how that was measured: docs/decisions/0003), and it decodes nothing but may rewrite what a raw path holds.
+ * its `exec` takes 15 µs on Node 26 (docs/decisions/0003 says how that was measured), and it decodes nothing but may
+ * rewrite what a raw path holds.
  */
 export function parsePattern(pattern: string): Result<readonly PatternPart[], string> {
   if (!pattern.startsWith('/')) return refused('must begin with /');
