@@ -124,35 +124,6 @@ describe('the configuration of the contract', () => {
   });
 });
 
-function shipped(name: string): string {
-  return new URL(`../../config/${name}`, import.meta.url).pathname;
-}
-
-describe('the shipped files', () => {
-  test.each(['forecache.yaml', 'demo.yaml'])('%s loads in an empty environment', (name) => {
-    const loaded = loadConfig(shipped(name), {});
-    expect(loaded.ok ? [] : loaded.error.map(formatIssue)).toEqual([]);
-  });
-
-  test('the default one names the real APIs, keeps nothing of events past a day, and never shows the key', () => {
-    const loaded = loadConfig(shipped('forecache.yaml'), { TICKETMASTER_API_KEY: 'key' });
-    if (!loaded.ok) throw new Error('does not load');
-    const { upstreams, routes } = loaded.value;
-    expect([...upstreams.values()].map((upstream) => upstream.origin)).toEqual([
-      'https://api.open-meteo.com',
-      'https://archive-api.open-meteo.com',
-      'https://geocoding-api.open-meteo.com',
-      'https://app.ticketmaster.com',
-    ]);
-    const events = routes.filter((route) => route.upstream === 'ticketmaster');
-    expect(events.map((route) => route.policy.retainMs)).toEqual(events.map(() => 86_400_000));
-    expect(events.map((route) => route.secret)).toEqual(events.map(() => ['apikey']));
-    const forecast = routes.find((route) => route.name === 'weather-forecast');
-    expect(forecast?.params.get('hourly')?.kind.type).toBe('list');
-    expect(forecast?.params.get('latitude')?.kind.type).toBe('list');
-  });
-});
-
 describe('a small file', () => {
   test('has the defaults of everything else', () => {
     const config = configOf(small);
