@@ -78,7 +78,9 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     requireHostHeader: false,
     insecureHTTPParser: false,
     // Only a WebSocket handshake is an upgrade here; `Upgrade: h2c` of a plain request is ignored (RFC 9110 §7.8).
-    shouldUpgradeCallback: (message) => /^websocket$/i.test(message.headers.upgrade ?? ''),
+    // Neither is one behind responses that are still owed: the connection cannot be theirs and the WebSocket's.
+    shouldUpgradeCallback: (message) =>
+      /^websocket$/i.test(message.headers.upgrade ?? '') && !options.handler.owes(message.socket),
   });
   // Fields are counted in read-request.ts; the parser's own limit drops what is beyond it without a word.
   server.maxHeadersCount = 0;

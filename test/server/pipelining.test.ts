@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import { get, head, startStage } from '../support/hostile.ts';
-import { outcomes } from '../support/metrics.ts';
-import { gated, type OriginScript, truncated } from '../support/origin.ts';
+import { outcomes, samples } from '../support/metrics.ts';
+import { answer, gated, type OriginScript, silent, truncated } from '../support/origin.ts';
 
 const host = 'Host: api.test';
 const plain = (target: string): string => head(`GET ${target} HTTP/1.1`, host);
@@ -91,6 +91,47 @@ describe('Pipelined requests', () => {
     await sent;
     await connection.reply();
     expect((await connection.reply('POST')).text).toBe('3000000');
+  });
+});
+
+const upgrade = head(
+  'GET /r/socket HTTP/1.1',
+  host,
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+);
+
+describe('A WebSocket handshake behind other requests', () => {
+  it('is answered in its turn as a plain request, and the last of its connection', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({ script: gated(gate.promise, answer(200, {}, 'no switch')) });
+    using connection = await stage.open();
+    await connection.send(plain('/r/1') + plain('/r/2') + upgrade + plain('/r/behind'));
+    await stage.origin.arrived(3);
+    expect(stage.origin.requests.map((request) => request.field('upgrade'))).toEqual([undefined, undefined, undefined]);
+    gate.resolve();
+    const replies = [await connection.reply(), await connection.reply(), await connection.reply()];
+    expect(replies.map((reply) => [reply.status, reply.field('connection')])).toEqual([
+      [200, 'keep-alive'],
+      [200, 'keep-alive'],
+      [200, 'close'],
+    ]);
+    await connection.ended();
+    expect(connection.received.length).toBe(0);
+    expect(await outcomes(stage.admin)).toEqual({ relayed: 3 });
+  });
+
+  it('goes with its client, and leaves nothing under way', async () => {
+    await using stage = await startStage({ script: silent });
+    using connection = await stage.open();
+    await connection.send(plain('/r/1') + plain('/r/2') + upgrade);
+    await stage.origin.arrived(3);
+    connection.socket.destroy();
+    await expect.poll(() => outcomes(stage.admin)).toEqual({ aborted: 3 });
+    await expect.poll(async () => (await samples(stage.admin)).get('forecache_requests_in_flight')).toBe(0);
+    await stage.sound();
   });
 });
 
