@@ -25,14 +25,17 @@ export interface Transit {
   recorded: boolean;
 }
 
+/** What it tells an observer. */
+type Told = Pick<Observer, 'request' | 'upstreamCall' | 'brokenBody' | 'limit'>;
+
 interface RecorderOptions {
-  readonly observer: Observer;
+  readonly observer: Told;
   readonly clock: Clock;
 }
 
 /** Tells the observer of each request once, and of each relayed call. */
 export class Recorder {
-  readonly #observer: Observer;
+  readonly #observer: Told;
   readonly #clock: Clock;
 
   constructor({ observer, clock }: RecorderOptions) {
