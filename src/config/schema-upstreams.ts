@@ -74,12 +74,12 @@ const upstream = map({
   ),
   fields: option(
     recordOf(text({ what: 'a field value', empty: true }), { max: 50, name: staticFieldProblem }),
-    'Request fields that every call carries, for example a `user-agent` with a contact address.',
+    'Request fields that every call carries, for example a `user-agent` with a contact address. A route cannot key or forward them. Refused: what the proxy works out itself (conditions, ranges, codings, `via`, `forwarded`, framing).',
     {},
   ),
   caFile: option(
     text({ what: 'a path' }),
-    "PEM file of certificate authorities to trust for this origin beside the system's; relative to this file.",
+    "PEM file of certificate authorities to trust for this origin beside the system's; relative to this file. It is read before the start.",
   ),
 });
 
