@@ -19,7 +19,7 @@ describe('the command line without a running program', () => {
     const { code, stdout } = await runProgram(['check', '--config', file, '--json']);
     expect([code, JSON.parse(stdout)]).toEqual([
       0,
-      { ok: true, file, routes: 6, upstreams: 2, warmJobs: 2, scheduledPurges: 1 },
+      { ok: true, file, routes: 6, upstreams: 2, warmJobs: 2, scheduledPurges: 1, notes: [] },
     ]);
   });
 
@@ -32,7 +32,9 @@ FILE:33:5: routes[0].tll: unknown key; did you mean ttl?
 FILE:70:10: routes[3].ttl: expected a duration such as 500ms, 30s, 10m, 1h or 7d, given "30 minutes"
 `);
     const json = await runProgram(['check', '--config', file, '--json']);
-    expect([json.code, JSON.parse(json.stdout)]).toMatchObject([64, { ok: false, issues: expect.any(Array) }]);
+    const first = { file, line: 33, column: 5, path: 'routes[0].tll', message: 'unknown key; did you mean ttl?' };
+    const second = { file, line: 70, column: 10, path: 'routes[3].ttl' };
+    expect([json.code, JSON.parse(json.stdout)]).toMatchObject([64, { ok: false, issues: [first, second] }]);
   });
 
   it('explain --config shows the key and what a first request does', async () => {
