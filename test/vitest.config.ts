@@ -8,6 +8,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // A busy machine takes its time; the default is one second.
+    expect: { poll: { timeout: 15_000 } },
     // A test file that needs Redis, nginx or promtool asks test/support for it.
     reporters: ['default'],
   },

@@ -68,7 +68,8 @@ async function varyNamesFor(deps: FillDeps, key: string, vary: readonly string[]
 
 /**
  * RFC 9111 §4.3.4: the stored response lives on with the 304's fields, under a position taken before the validation.
- * `undefined` where the 304 is about another representation than the stored one, which then goes.
+ * `undefined` where the 304 is about another representation than the stored one, which then goes, or where a purge came
+ * meanwhile: the whole has to be fetched.
  */
 export async function freshen(
   deps: FillDeps,
@@ -95,5 +96,7 @@ export async function freshen(
   if (storage.kind === 'pass' || input.position === undefined || !input.mayStore) {
     return { kind: 'stored', item, fwdStatus: 304, validated: true, put: 'purged' };
   }
-  return storeResponse(deps, input, item, { vary: storage.vary, fwdStatus: 304, validated: true });
+  const result = await storeResponse(deps, input, item, { vary: storage.vary, fwdStatus: 304, validated: true });
+  // Purged while it was validated: what is stored is from before the purge and serves nobody, the asker included.
+  return result.kind === 'stored' && result.put === 'purged' ? undefined : result;
 }

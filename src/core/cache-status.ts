@@ -1,4 +1,5 @@
-import type { FieldLines } from './fields.ts';
+import type { FieldLine, FieldLines } from './fields.ts';
+import { splitList } from './list.ts';
 import type { CacheStatus } from './outcome.ts';
 
 /** Name of this cache in Cache-Status (RFC 9211 §2). */
@@ -28,9 +29,20 @@ export function formatCacheStatus(status: CacheStatus): string {
   return parts.join('; ');
 }
 
-/** The lines with our member behind those of caches nearer to the origin (RFC 9211 §2: the last is nearest to the client). */
+/**
+ * The lines with our member behind those of caches nearer to the origin (RFC 9211 §2: the last is nearest to the client).
+ * A member that calls itself by our name does not pass: whoever looks for `forecache` finds what this proxy did.
+ */
 export function appendCacheStatus(fields: FieldLines, value: string): FieldLines {
-  return [...fields, ['cache-status', value]];
+  const others = fields.flatMap((line) => (line[0] === 'cache-status' ? othersOf(line) : [line]));
+  return [...others, ['cache-status', value]];
+}
+
+function othersOf([name, value]: FieldLine): FieldLines {
+  const members = splitList(value);
+  const others = members.filter((member) => !/^"?forecache"?[ \t]*(?:;|$)/.test(member) && member !== '');
+  if (others.length === members.length) return [[name, value]];
+  return others.length === 0 ? [] : [[name, others.join(', ')]];
 }
 
 function integer(value: number): string {

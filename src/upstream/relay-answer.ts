@@ -1,3 +1,4 @@
+import { appendCacheStatus } from '../core/cache-status.ts';
 import type { IncomingMessage } from 'node:http';
 
 import { UpstreamBodyError } from '../cache/ports.ts';
@@ -72,7 +73,7 @@ export function passedAnswer(
 function sentFields(status: number, received: FieldLines, { config, redactor, plan }: AnswerRules): FieldLines {
   const clean = locationOnProxy(redactor.fields(endToEnd(received)), config, plan.route);
   const fields = status === 204 ? withoutFields(clean, new Set(['content-length'])) : clean;
-  return [...fields, ['via', viaMember], ['cache-status', plan.cacheStatus]];
+  return appendCacheStatus([...fields, ['via', viaMember]], plan.cacheStatus);
 }
 
 async function* within(

@@ -137,10 +137,26 @@ describe('a validation', () => {
       .toContain('\nforecache_requests_in_flight 2\n');
     expect((await proxy.call('POST', '/api/purge', { all: true })).body).toMatchObject({ complete: true });
     gate.resolve();
-    await leader;
+    expect((await leader).text).toBe('v2');
     expect((await follower).text).toBe('v2');
     expect((await proxy.get('/honour/a')).text).toBe('v2');
     expect(origin.requests.at(-1)?.field('if-none-match')).toBeUndefined();
+  });
+
+  it('that a purge overtook leaves nothing to stand in when upstream then fails', async () => {
+    origin.script(answer(200, {}, 'v1'));
+    await proxy.get('/ruled');
+    clock.advance(20 * MINUTE);
+    const gate = Promise.withResolvers<void>();
+    origin.script(async (_request, peer) => {
+      await gate.promise;
+      peer.reset();
+    });
+    const asked = proxy.get('/ruled');
+    await origin.arrived(2);
+    await proxy.call('POST', '/api/purge', { route: 'ruled' });
+    gate.resolve();
+    expect((await asked).status).toBe(502);
   });
 
   it('behind the scenes keeps what is stored where upstream answers an error that has a lifetime', async () => {
