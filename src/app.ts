@@ -54,11 +54,12 @@ export async function createApp(config: Config, { clock = systemClock }: AppOpti
   let state: State = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
   const parts = buildParts({ config, log, stack, clock });
-  const admin = buildAdmin(config, parts, () => state);
+  let listeners: readonly BoundListener[] = config.server.listeners;
+  const admin = buildAdmin(config, parts, { state: () => state, listeners: () => listeners });
   stack.defer(() => admin.close());
   const adminAddress = await admin.listen();
   const server = buildDataServer(config, parts);
-  const listeners = await server.listen();
+  listeners = await server.listen();
   parts.schedule.start();
   parts.warmer.start();
   state = 'ready';
@@ -153,16 +154,15 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
   return { metrics, store, background, deps, exchange, relay, purger, warmer, schedule, log, load };
 }
 
-function buildAdmin(config: Config, parts: Parts, state: () => State): AdminServer {
+/** What is known later than the admin listener is built. */
+interface Later {
+  readonly state: () => State;
+  readonly listeners: () => readonly BoundListener[];
+}
+
+function buildAdmin(config: Config, parts: Parts, { state, listeners }: Later): AdminServer {
   const { metrics, store, purger, warmer, deps } = parts;
-  const explainer = createExplainer({
-    table: deps.table,
-    upstreams: config.upstreams,
-    store,
-    inspector: store,
-    clock: deps.clock,
-    sha256,
-  });
+  const explainer = createExplainer({ ...deps, upstreams: config.upstreams, listeners, inspector: store });
   return createAdminServer({
     config: config.admin,
     clock: deps.clock,

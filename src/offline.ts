@@ -26,6 +26,7 @@ export async function explainOffline(
   const explainer = createExplainer({
     table: routeTableOf(config.value),
     upstreams: config.value.upstreams,
+    listeners: () => config.value.server.listeners,
     store: undefined,
     inspector: undefined,
     clock: systemClock,

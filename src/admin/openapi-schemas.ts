@@ -80,7 +80,18 @@ const outcomes = [
 
 const explainSchemas: Schema = {
   ExplainRequest: object(
-    { url: text, method: { ...text, default: 'GET' }, headers: { type: 'object', additionalProperties: text } },
+    {
+      url: {
+        ...text,
+        description: 'Path and query on the proxy, an absolute URL, or //host with a path, as canonical URLs are.',
+      },
+      listener: {
+        ...text,
+        description: 'Name of the listener; where absent the one at the address of url, else default.',
+      },
+      method: { ...text, default: 'GET' },
+      headers: { type: 'object', additionalProperties: text },
+    },
     ['url'],
     { additionalProperties: false },
   ),

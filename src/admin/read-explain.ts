@@ -3,12 +3,14 @@ import { ok, refused, type Result } from '../core/problem.ts';
 import { isText, notText, unknownMember } from './members.ts';
 import { invalidBody, isJsonObject, type JsonObject } from './read-body.ts';
 
-/** The body of `POST /api/explain`: `url`, and perhaps `method` and `headers`. */
+/** The body of `POST /api/explain`: `url`, and perhaps `listener`, `method` and `headers`. */
 export function readExplain(body: JsonObject): Result<ExplainRequest> {
-  const unknown = unknownMember(body, ['url', 'method', 'headers']);
+  const unknown = unknownMember(body, ['url', 'listener', 'method', 'headers']);
   if (unknown !== undefined) return refused(unknown);
   const { url, method, headers } = body;
   if (!isText(url)) return refused(notText('url'));
+  const listener = listenerOf(body['listener']);
+  if (!listener.ok) return listener;
   if (method !== undefined && !(typeof method === 'string' && /^[A-Za-z-]{1,32}$/.test(method))) {
     return refused(invalidBody('method must be the name of a method.', 'method'));
   }
@@ -18,9 +20,15 @@ export function readExplain(body: JsonObject): Result<ExplainRequest> {
   }
   return ok({
     url,
+    ...listener.value,
     ...(method === undefined ? {} : { method }),
     ...(fields === undefined ? {} : { headers: fields }),
   });
+}
+
+function listenerOf(listener: unknown): Result<Pick<ExplainRequest, 'listener'>> {
+  if (listener === undefined) return ok({});
+  return isText(listener) ? ok({ listener }) : refused(notText('listener'));
 }
 
 function requestFields(value: unknown): Readonly<Record<string, string>> | undefined {

@@ -1,6 +1,6 @@
-import type { UpstreamConfig } from '../core/config.ts';
+import type { Credentials, UpstreamConfig } from '../core/config.ts';
 import { standingOf } from '../core/freshness.ts';
-import type { CanonicalRequest } from '../core/request.ts';
+import { foldWithheld, withheldName } from '../core/query.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { variantKeyOf } from './store-fill.ts';
@@ -53,36 +53,41 @@ export function explainedStored(
 }
 
 /**
- * What would go upstream, for an operator's eyes: the canonical target with every secret as `***`: credentials that the
- * proxy puts on, and values of parameters that the route calls secret.
+ * What would go upstream, for an operator's eyes: the target (canonical, or raw where it is relayed so) with every secret
+ * as `***`: credentials that the proxy puts on, and values of parameters that the route calls secret.
  */
-export function maskedTarget(route: Route, canonical: CanonicalRequest, upstream: UpstreamConfig | undefined): string {
-  const mark = canonical.target.indexOf('?');
-  const path = mark < 0 ? canonical.target : canonical.target.slice(0, mark);
+export function maskedTarget(route: Route, target: string, upstream: UpstreamConfig | undefined): string {
+  const mark = target.indexOf('?');
+  const path = mark === -1 ? target : target.slice(0, mark);
   const secretInPath = [...route.pathParams.values()].some((rule) => rule.secret);
   // Which bytes of the path came from the secret group is not known here; its template says as much as can be said.
   const shownPath = secretInPath ? (route.forward ?? route.match) : path;
-  const pairs = mark < 0 ? [] : canonical.target.slice(mark + 1).split('&');
-  const shown = pairs.map((pair) => maskedPair(route, pair));
-  for (const name of upstream?.credentials.query.keys() ?? []) shown.push(`${encodeURIComponent(name)}=***`);
-  return `${upstream?.origin ?? ''}${shownPath}${shown.length === 0 ? '' : `?${shown.join('&')}`}`;
+  const query = mark === -1 ? undefined : maskedQuery(route, target.slice(mark + 1));
+  const own = upstream === undefined ? [] : ownPairs(upstream.credentials);
+  const pairs = query === undefined || (query === '' && own.length > 0) ? own : [query, ...own];
+  return `${upstream?.origin ?? ''}${shownPath}${pairs.length === 0 ? '' : `?${pairs.join('&')}`}`;
 }
 
-function maskedPair(route: Route, pair: string): string {
-  const equals = pair.indexOf('=');
-  if (equals < 0) return pair;
-  const name = pair.slice(0, equals);
-  const secret = [...route.params.values()].some((rule) => rule.secret && encodesName(name, rule.name));
-  return secret ? `${name}=***` : pair;
+/** An empty credential is not put on. */
+function ownPairs(credentials: Credentials): readonly string[] {
+  const given = [...credentials.query].filter(([, value]) => value !== '');
+  return given.map(([name]) => `${encodeURIComponent(name)}=***`);
 }
 
-function encodesName(encoded: string, name: string): boolean {
-  try {
-    return decodeURIComponent(encoded) === name;
-  } catch {
-    // Bytes that are no UTF-8 are no configured name.
-    return false;
+/** A `;` separates here too: better a piece too many is masked than a secret is shown. */
+function maskedQuery(route: Route, query: string): string {
+  const secret = new Set<string>();
+  for (const rule of route.params.values()) {
+    if (rule.secret) for (const name of [rule.name, ...rule.aliases]) secret.add(foldWithheld(name));
   }
+  if (secret.size === 0) return query;
+  const pieces = query.split(/([&;])/);
+  return pieces.map((piece) => maskedPair(piece, secret)).join('');
+}
+
+function maskedPair(piece: string, secret: ReadonlySet<string>): string {
+  const [name = ''] = piece.split('=', 1);
+  return name.length < piece.length && secret.has(withheldName(name)) ? `${name}=***` : piece;
 }
 
 /** ISO 8601, or a word where the time is past what a date can hold (kept for ever). */

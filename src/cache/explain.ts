@@ -1,13 +1,18 @@
-import { classifyRequest, type RelayReason } from '../core/classify-request.ts';
-import type { UpstreamConfig } from '../core/config.ts';
-import { fieldValue, type FieldLines } from '../core/fields.ts';
+import { classifyRequest, type Classification, type RelayReason } from '../core/classify-request.ts';
+import type { ListenerConfig, UpstreamConfig } from '../core/config.ts';
+import { fieldValue } from '../core/fields.ts';
+import { keySteps } from '../core/key-steps.ts';
 import { deriveKey } from '../core/key.ts';
-import { ok, refused, type Problem, type Result } from '../core/problem.ts';
+import { ok, type Problem, type Result } from '../core/problem.ts';
+import { followsRules, relayTarget } from '../core/relay-target.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { decideAbsent, decideReuse, notStoredProblem } from '../core/reuse-policy.ts';
-import type { RouteTable } from '../core/route-table.ts';
+import type { RouteMatch, RouteTable } from '../core/route-table.ts';
+import type { Route } from '../core/route.ts';
 import { explainedStored, lookUp, maskedTarget, type Looked } from './explain-parts.ts';
-import { locate, type Located } from './locate.ts';
+import { arrive } from './explain-place.ts';
+import { readRequest } from './explain-request.ts';
+import type { Located } from './locate.ts';
 import type { ExplainedDecision, ExplainRequest, Explanation } from './operations.ts';
 import type { Clock, ResponseStore, Sha256, StoreInspector } from './ports.ts';
 import type { Ask } from './respond.ts';
@@ -15,6 +20,8 @@ import type { Ask } from './respond.ts';
 export interface ExplainerParts {
   readonly table: RouteTable;
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
+  /** With the ports that they are bound to, as soon as they are. */
+  readonly listeners: () => readonly ListenerConfig[];
   /** `undefined`: explained from the configuration alone, as if nothing were stored. */
   readonly store: ResponseStore | undefined;
   readonly inspector: Pick<StoreInspector, 'summary'> | undefined;
@@ -32,61 +39,83 @@ export interface Explainer {
 }
 
 export function createExplainer(parts: ExplainerParts): Explainer {
-  async function explain(input: ExplainRequest): Promise<Result<Explanation>> {
-    const method = input.method ?? 'GET';
-    const fields = requestFields(input.headers ?? {});
-    if (!token.test(method)) return refused(notARequest('The method is no token (RFC 9110 §9.1).'));
-    if (!fields.ok) return fields;
-    const located = locate(parts.table, input.url, fieldValue(fields.value, 'host'));
-    if (!located.ok) return ok(rejected(method, located.error));
-    // Where several listeners or hosts govern a bare path, the plain one is what a client without them would get.
-    const [first] = located.value;
-    if (first === undefined) return ok(rejected(method, noRoute));
-    return ok(await explainRouted(first, { method, fields: fields.value }));
-  }
+  return {
+    async explain(input) {
+      const read = readRequest(input);
+      if (!read.ok) return read;
+      const { method, fields } = read.value;
+      const { table, listeners } = parts;
+      const arrival = arrive({ table, listeners: listeners() }, input, fieldValue(fields, 'host'));
+      if (!arrival.ok) return arrival;
+      switch (arrival.value.kind) {
+        case 'invalid':
+          return ok(rejected(method, arrival.value.problem));
+        case 'unrouted':
+          return ok(rejected(method, noRoute, arrival.value.hint));
+        case 'routed':
+          return ok(await explainRouted(parts, arrival.value.located, read.value));
+      }
+    },
+  };
+}
 
-  async function explainRouted(
-    { match, place }: Located,
-    { method, fields }: Pick<ProxyRequest, 'method' | 'fields'>,
-  ): Promise<Explanation> {
-    const { route } = match;
-    const request: ProxyRequest = { ...place, absolute: false, method, fields, hasContent: hasContent(fields) };
-    const known = { ...nothing, method, route: route.name };
-    const classified = classifyRequest(route, request);
-    switch (classified.kind) {
-      case 'reject':
-        return { ...known, ...refusal(classified.problem) };
-      case 'relay':
-        return {
-          ...known,
-          decision: { would: 'relayed', fwd: classified.fwd, reason: relayReasons[classified.reason] },
-        };
-      case 'lookup':
-        break;
-    }
-    const keyed = deriveKey(match, request, parts.sha256);
-    if (!keyed.ok) return { ...known, ...refusal(keyed.error) };
-    const ask: Ask = { route, keyed: keyed.value, requestFields: fields, head: classified.head };
-    const looked = parts.store === undefined ? undefined : await lookUp(parts.store, ask, parts.sha256);
-    const nowMs = parts.clock.nowMs();
-    const { decision, problem } = decide(ask, looked, nowMs);
-    const { key, url, tags, steps, canonical } = keyed.value;
-    const target = maskedTarget(route, canonical, parts.upstreams.get(route.upstream));
-    return {
-      method,
-      route: route.name,
-      key,
-      url,
-      tags,
-      upstream: { name: canonical.upstream, target },
-      steps: steps(),
-      stored: explainedStored(looked, nowMs, parts.inspector),
-      decision,
-      problem,
-    };
+async function explainRouted(
+  parts: ExplainerParts,
+  { match, place }: Located,
+  read: Pick<ProxyRequest, 'method' | 'fields' | 'hasContent'>,
+): Promise<Explanation> {
+  const { route } = match;
+  const request: ProxyRequest = { ...place, ...read, absolute: false };
+  const classified = classifyRequest(route, request);
+  const known = { ...nothing, method: read.method, route: route.name, steps: keySteps(match, request, parts.sha256) };
+  switch (classified.kind) {
+    case 'reject':
+      return { ...known, ...refusal(classified.problem) };
+    case 'relay':
+      return explainRelay(parts, { match, request, known }, classified);
+    case 'lookup':
+      break;
   }
+  const keyed = deriveKey(match, request, parts.sha256);
+  if (!keyed.ok) return { ...known, ...refusal(keyed.error) };
+  const ask: Ask = { route, keyed: keyed.value, requestFields: read.fields, head: classified.head };
+  const looked = parts.store === undefined ? undefined : await lookUp(parts.store, ask, parts.sha256);
+  const nowMs = parts.clock.nowMs();
+  const { key, url, tags, canonical } = keyed.value;
+  return {
+    ...known,
+    key,
+    url,
+    tags,
+    upstream: upstreamOf(parts, route, canonical.target),
+    stored: explainedStored(looked, nowMs, parts.inspector),
+    ...decide(ask, looked, nowMs),
+  };
+}
 
-  return { explain };
+/** A request whose route is known. */
+interface Routed {
+  readonly match: RouteMatch;
+  readonly request: ProxyRequest;
+  /** What is known of it so far. */
+  readonly known: Omit<Explanation, 'decision'>;
+}
+
+function explainRelay(
+  parts: ExplainerParts,
+  { match, request, known }: Routed,
+  { fwd, reason }: Extract<Classification, { kind: 'relay' }>,
+): Explanation {
+  const target = relayTarget(match, request, { reason, sha256: parts.sha256 });
+  // Where the rules do not hold, no parameter becomes another.
+  const shown = followsRules(reason) ? known : { ...known, steps: [] };
+  if (!target.ok) return { ...shown, ...refusal(target.error) };
+  const upstream = upstreamOf(parts, match.route, target.value);
+  return { ...shown, upstream, decision: { would: 'relayed', fwd, reason: relayReasons[reason] } };
+}
+
+function upstreamOf(parts: ExplainerParts, route: Route, target: string): Explanation['upstream'] {
+  return { name: route.upstream, target: maskedTarget(route, target, parts.upstreams.get(route.upstream)) };
 }
 
 interface Decided {
@@ -135,32 +164,11 @@ function refusal(problem: Problem): Decided {
 
 const nothing = { key: null, url: null, tags: [], upstream: null, steps: [], stored: null, problem: null } as const;
 
-function rejected(method: string, problem: Problem): Explanation {
-  return { ...nothing, method, route: null, ...refusal(problem) };
-}
-
-/** RFC 9110 §5.6.2. */
-const token = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/u;
-
-function requestFields(headers: Readonly<Record<string, string>>): Result<FieldLines> {
-  const fields: (readonly [string, string])[] = [];
-  for (const [name, value] of Object.entries(headers)) {
-    // What node:http would not let in must not be explained as if it could come.
-    if (!token.test(name) || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/u.test(value)) {
-      return refused(notARequest('A header has a name or a value that no request can have (RFC 9110 §5).'));
-    }
-    fields.push([name.toLowerCase(), value.trim()]);
-  }
-  return ok(fields);
-}
-
-/** RFC 9112 §6: content is announced by either field. */
-function hasContent(fields: FieldLines): boolean {
-  return fieldValue(fields, 'transfer-encoding') !== undefined || Number(fieldValue(fields, 'content-length') ?? 0) > 0;
-}
-
-function notARequest(detail: string): Problem {
-  return { status: 400, code: 'explain-invalid', title: 'Not a request', detail };
+/** `hint`: more than the client is told. */
+function rejected(method: string, problem: Problem, hint?: string): Explanation {
+  const { decision } = refusal(problem);
+  const reason = hint === undefined ? decision.reason : `${decision.reason} ${hint}`;
+  return { ...nothing, method, route: null, problem, decision: { ...decision, reason } };
 }
 
 const noRoute: Problem = {

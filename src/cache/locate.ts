@@ -3,7 +3,7 @@ import { printable } from '../core/printable.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
-import { parseHost, parseTarget } from '../core/target.ts';
+import { parseHost, parseTarget, type RequestTarget } from '../core/target.ts';
 import { nearestWord } from './nearest.ts';
 import type { Sha256 } from './ports.ts';
 
@@ -13,16 +13,29 @@ export interface Located {
   readonly place: Pick<ProxyRequest, 'path' | 'query' | 'host' | 'listener'>;
 }
 
+/** What fixes the place of a URL beside the URL itself. */
+export interface Place {
+  /** A Host value; the host of an absolute URL comes before it. */
+  readonly host?: string | undefined;
+  /** Name of a listener. */
+  readonly listener?: string | undefined;
+}
+
+/** A URL of an operator's: as {@link parseTarget}, and `//host/path`, which is how canonical URLs name a host. */
+export function parseUrl(url: string): Result<RequestTarget> {
+  return parseTarget(url.startsWith('//') ? `http:${url}` : url);
+}
+
 /**
  * The places to which a URL written by an operator can belong, each governing route once: a path alone says neither
- * host nor listener, so every configured one is tried, the plain ones first. An absolute URL, or `host` where given
- * (a Host value), fixes the host. Empty where no route governs it; refused where it is no target of a request.
+ * host nor listener, so every configured one is tried, the plain ones first, unless the URL or `fixed` says which.
+ * Empty where no route governs it; refused where it is no target of a request.
  */
-export function locate(table: RouteTable, url: string, host?: string): Result<readonly Located[]> {
-  const target = parseTarget(url);
+export function locate(table: RouteTable, url: string, fixed: Place = {}): Result<readonly Located[]> {
+  const target = parseUrl(url);
   if (!target.ok) return target;
   const { path, query } = target.value;
-  const authority = target.value.authority ?? host;
+  const authority = target.value.authority ?? fixed.host;
   const hosts =
     authority === undefined
       ? ok(
@@ -33,10 +46,13 @@ export function locate(table: RouteTable, url: string, host?: string): Result<re
         )
       : hostOf(authority);
   if (!hosts.ok) return hosts;
-  const listeners = distinct(
-    'default',
-    table.routes.map((route) => route.listener),
-  );
+  const listeners =
+    fixed.listener === undefined
+      ? distinct(
+          'default',
+          table.routes.map((route) => route.listener),
+        )
+      : [fixed.listener];
   const found = new Map<string, Located>();
   for (const one of hosts.value) {
     for (const listener of listeners) {

@@ -53,8 +53,13 @@ export interface WarmItem {
 }
 
 export interface ExplainRequest {
-  /** Path and query on the proxy, or an absolute URL. */
+  /**
+   * Path and query on the proxy, an absolute URL, or `//host` with a path, as canonical URLs are. A URL with the address
+   * of one of the proxy's own listeners is asked of that listener.
+   */
   readonly url: string;
+  /** Name of the listener that the request comes by; where absent the one that `url` names, else `default`. */
+  readonly listener?: string;
   /** GET where absent. */
   readonly method?: string;
   /** Request fields; names in any case. */

@@ -3,6 +3,7 @@ import type { ExplainInput } from './io.ts';
 
 export interface ExplainOptions {
   readonly config?: string;
+  readonly listener?: string;
   readonly method?: string;
   /** `name: value` each. */
   readonly header?: readonly string[];
@@ -22,6 +23,7 @@ export function explainBody(url: string, options: ExplainOptions): Result<Explai
   }
   return ok({
     url,
+    ...(options.listener === undefined ? {} : { listener: options.listener }),
     ...(options.method === undefined ? {} : { method: options.method }),
     ...(header.length === 0 ? {} : { headers }),
   });

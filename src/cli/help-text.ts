@@ -59,6 +59,7 @@ ${remote}
 Examples:
   forecache explain --config config/forecache.yaml '/weather/forecast?location=New%20York&days=07'
   forecache explain '/events/search?location=lima'
+  forecache explain http://127.0.0.1:8081/v1/tides
   forecache explain -H 'Accept-Language: de' -H 'Cache-Control: no-cache' /honour/news --json
 
 Exit codes: 0 explained (also where the request would be refused), 1 refused, 64 usage or

@@ -20,6 +20,7 @@ export interface CliIo {
 /** The body of `POST /api/explain`. */
 export interface ExplainInput {
   readonly url: string;
+  readonly listener?: string;
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -66,8 +66,12 @@ function addServing(program: Command, io: CliIo, done: (code: number) => void): 
 
 function addExplain(program: Command, io: CliIo, done: (code: number) => void): void {
   const explaining = command(program, 'explain', 'show what would happen to a request now, and why', text.explainNotes)
-    .argument('<url>', 'path and query on the proxy, or an absolute URL')
+    .argument('<url>', 'path and query on the proxy, an absolute URL, or //host with a path')
     .option('-c, --config <file>', 'explain offline from this configuration: nothing is asked, nothing is stored')
+    .option(
+      '-l, --listener <name>',
+      "listener that it comes by (default: the one at the URL's address, else 'default')",
+    )
     .option('-m, --method <method>', 'request method (default: GET)')
     .option('-H, --header <line>', "request field 'name: value'; repeatable", collect);
   addAdminOptions(explaining, 30).action(async (url: string, options: Parameters<typeof explain>[1]) =>

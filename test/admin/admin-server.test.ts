@@ -168,7 +168,8 @@ describe('warming, explaining and listing', () => {
 
   it('explains a request', async () => {
     const { port, calls } = await startAdmin();
-    const body = { url: '/weather?location=Berlin', method: 'HEAD', headers: { Accept: '*/*', 'X-Empty': '' } };
+    const headers = { Accept: '*/*', 'X-Empty': '' };
+    const body = { url: '/weather?location=Berlin', listener: 'internal', method: 'HEAD', headers };
     expect(await post(port, '/api/explain', body)).toMatchObject({
       status: 200,
       json: { decision: { would: 'miss' } },
@@ -184,6 +185,8 @@ describe('warming, explaining and listing', () => {
     {},
     { url: 7 },
     { url: '' },
+    { url: '/a', listener: '' },
+    { url: '/a', listener: ['default'] },
     { url: '/a', method: 'GET /b' },
     { url: '/a', method: 5 },
     { url: '/a', headers: [] },

@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 import { createExplainer } from '../../src/cache/explain.ts';
+import { urlsOf } from '../../src/cache/locate.ts';
 import { variantKeyOf } from '../../src/cache/store-fill.ts';
 import type { Explanation, ExplainRequest } from '../../src/cache/operations.ts';
 import type { UpstreamConfig } from '../../src/core/config.ts';
@@ -38,13 +39,19 @@ const honour: readonly Route[] = [
   ),
 ];
 
+const listeners = [
+  { name: 'default', host: '127.0.0.1', port: 8080 },
+  { name: 'tides', host: '0.0.0.0', port: 8081 },
+];
+
 function setUp(routes: readonly Route[] = someRoutes) {
   const at = new StoreSetUp(routes);
   onTestFinished(() => at[Symbol.dispose]());
   const upstreams = new Map([upstream('weather'), upstream('events')]);
   const { table, store, clock } = at;
-  const explainer = createExplainer({ table, upstreams, store, inspector: store, clock, sha256 });
-  const offline = createExplainer({ table, upstreams, store: undefined, inspector: undefined, clock, sha256 });
+  const ground = { table, upstreams, listeners: () => listeners, clock, sha256 };
+  const explainer = createExplainer({ ...ground, store, inspector: store });
+  const offline = createExplainer({ ...ground, store: undefined, inspector: undefined });
   const explained = async (request: string | ExplainRequest, by = explainer): Promise<Explanation> => {
     const answer = await by.explain(typeof request === 'string' ? { url: request } : request);
     if (!answer.ok) throw new Error(answer.error.detail);
@@ -239,7 +246,110 @@ describe('explaining a request', () => {
     ];
     for (const request of requests) expect(await explained(request)).toMatchObject({ route: 'by-host' });
     expect(await explained({ url: 'http://other.test/v1/news' })).toMatchObject({ route: null });
-    expect(await explained('/v1/tides')).toMatchObject({ route: 'by-listener' });
+  });
+
+  test('the listener is the default one, unless it is named or the URL has its address', async () => {
+    const { explained, explainer } = setUp();
+    const requests: readonly ExplainRequest[] = [
+      { url: '/v1/tides', listener: 'tides' },
+      { url: 'http://localhost:8081/v1/tides' },
+      { url: 'http://[::1]:8081/v1/tides' },
+      { url: 'http://10.1.2.3:8081/v1/tides' },
+      { url: 'http://127.0.0.1:8080/v1/tides', listener: 'tides' },
+    ];
+    for (const request of requests) expect(await explained(request)).toMatchObject({ route: 'by-listener' });
+    for (const url of ['/v1/tides', 'http://localhost:8080/v1/tides', 'http://10.1.2.3:8080/v1/tides']) {
+      expect(await explained(url)).toMatchObject({
+        route: null,
+        problem: { status: 404, detail: 'No route matches this path and host.' },
+        decision: {
+          would: 'rejected',
+          reason: 'No route matches this path and host. Route by-listener governs it on listener tides.',
+        },
+      });
+    }
+    expect(await explainer.explain({ url: '/v1/tides', listener: 'tide' })).toMatchObject({
+      ok: false,
+      error: { status: 400, code: 'listener-unknown', detail: 'There is no listener "tide"; did you mean "tides"?' },
+    });
+  });
+
+  test('a URL with the address of a listener is asked for the host of the Host field', async () => {
+    const { explained } = setUp();
+    const url = 'http://127.0.0.1:8080/v1/news?a=1';
+    expect(await explained({ url })).toMatchObject({ route: null });
+    expect(await explained({ url, headers: { host: 'news.test' } })).toMatchObject({
+      route: 'by-host',
+      url: '//news.test/v1/news?a=1',
+    });
+  });
+
+  test('the canonical URL of a route with a host can be explained and purged', async () => {
+    const { explained, at } = setUp();
+    at.put('/v1/news?b=2&a=1', {}, { host: 'news.test' });
+    const { url, key } = await explained('http://news.test/v1/news?b=2&a=1');
+    expect(url).toBe('//news.test/v1/news?a=1&b=2');
+    expect(await explained(url ?? '')).toMatchObject({ url, key, decision: { would: 'hit' } });
+    expect(urlsOf(at.table, url ?? '', sha256)).toEqual({ ok: true, value: [url] });
+    expect(await explained('//other.test/v1/news')).toMatchObject({ route: null });
+    expect(await explained('///v1/news')).toMatchObject({ problem: { status: 400 } });
+  });
+
+  test('what is refused shows each parameter as far as it is known', async () => {
+    const { explained } = setUp();
+    const rows = async (request: string | ExplainRequest) =>
+      (await explained(request)).steps.map(({ name, before, after, rule }) => [name, before, after, rule]);
+    expect(await rows('/weather/forecast?days=99&token=s3cret-value&x=%zz')).toEqual([
+      ['path', '/weather/forecast', '/v1/forecast', 'forward /v1/forecast'],
+      ['days', '99', undefined, 'integer, refused: must be an integer from 1 to 16'],
+      ['location', undefined, undefined, 'text, refused: is required'],
+      ['token', '***', '***', 'text, secret, keyed as a digest'],
+      ['x', '%zz', undefined, 'unknown, dropped'],
+    ]);
+    expect(await rows('/weather/forecast?location=a&city=b&days=%FF')).toEqual([
+      ['path', '/weather/forecast', '/v1/forecast', 'forward /v1/forecast'],
+      ['days', '%FF', undefined, 'integer, refused: is not UTF-8 text'],
+      [
+        'location',
+        'a & b',
+        undefined,
+        'text, as city, given 2 times, refused: is given more than once with different values',
+      ],
+    ]);
+    expect(await rows('/places/%FF/x')).toEqual([
+      ['path', '/places/%FF/x', undefined, 'match /places/:place/:day?'],
+      ['place', '%FF', undefined, 'text, refused: is not UTF-8 text'],
+      ['day', 'x', 'x', 'group, byte for byte'],
+    ]);
+    const withContent = { url: '/events/search?location=LIMA', headers: { 'content-length': '1' } };
+    expect(await rows(withContent)).toContainEqual(['location', 'LIMA', 'lima', 'text']);
+  });
+
+  test('what is relayed shows what goes upstream: by the rules where they hold, else as it came', async () => {
+    const { explained } = setUp();
+    const cookie = { cookie: 'a=1' };
+    const url = '/weather/forecast?city=LIMA&token=s3cret-value&x=1&APIKEY=s3cret-value';
+    const byRules = await explained({ url, headers: cookie });
+    expect(byRules).toMatchObject({
+      key: null,
+      decision: { would: 'relayed', fwd: 'bypass' },
+      upstream: {
+        name: 'weather',
+        target: 'https://weather.test/v1/forecast?days=7&location=lima&token=***&apikey=***',
+      },
+    });
+    expect(byRules.steps).toContainEqual(expect.objectContaining({ name: 'location', before: 'LIMA', after: 'lima' }));
+    expect(await explained({ url, method: 'POST' })).toMatchObject({
+      decision: { would: 'relayed', fwd: 'method' },
+      upstream: { target: 'https://weather.test/v1/forecast?city=LIMA&token=***&x=1&apikey=***' },
+      steps: [],
+    });
+    expect(await explained('/live/a?b=%7e')).toMatchObject({
+      upstream: { name: 'weather', target: 'https://weather.test/live/a?b=%7e&apikey=***' },
+    });
+    const refused = await explained({ url: '/weather/forecast?days=x', headers: cookie });
+    expect(refused).toMatchObject({ decision: { would: 'rejected' }, problem: { code: 'parameter-invalid' } });
+    expect(JSON.stringify([byRules, refused])).not.toContain(secret);
   });
 
   test('a secret in the path is shown nowhere', async () => {

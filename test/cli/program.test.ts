@@ -192,13 +192,15 @@ stored    (nothing)
 `);
   });
 
-  test('takes a method and request fields', async () => {
+  test('takes a listener, a method and request fields', async () => {
     const asked: ExplainInput[] = [];
     await cli(
       [
         'explain',
         '-c',
         'f',
+        '-l',
+        'internal',
         '-m',
         'HEAD',
         '-H',
@@ -221,7 +223,7 @@ stored    (nothing)
       ['__proto__', 'x'],
     ]);
     expect(asked.map((input) => JSON.stringify(input))).toEqual([
-      JSON.stringify({ url: '/x', method: 'HEAD', headers }),
+      JSON.stringify({ url: '/x', listener: 'internal', method: 'HEAD', headers }),
     ]);
   });
 

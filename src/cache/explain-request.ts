@@ -1,0 +1,37 @@
+import { fieldValue, type FieldLines } from '../core/fields.ts';
+import { ok, refused, type Problem, type Result } from '../core/problem.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import type { ExplainRequest } from './operations.ts';
+
+/** What an operator says of a request beside its URL; a 400 where no request can have it. */
+export function readRequest(input: ExplainRequest): Result<Pick<ProxyRequest, 'method' | 'fields' | 'hasContent'>> {
+  const { method = 'GET', headers = {} } = input;
+  if (!token.test(method)) return refused(notARequest('The method is no token (RFC 9110 §9.1).'));
+  const fields = fieldLines(headers);
+  if (!fields.ok) return fields;
+  return ok({ method, fields: fields.value, hasContent: hasContent(fields.value) });
+}
+
+/** RFC 9110 §5.6.2. */
+const token = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/u;
+
+function fieldLines(headers: Readonly<Record<string, string>>): Result<FieldLines> {
+  const fields: (readonly [string, string])[] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    // What node:http would not let in must not be explained as if it could come.
+    if (!token.test(name) || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/u.test(value)) {
+      return refused(notARequest('A header has a name or a value that no request can have (RFC 9110 §5).'));
+    }
+    fields.push([name.toLowerCase(), value.trim()]);
+  }
+  return ok(fields);
+}
+
+/** RFC 9112 §6: content is announced by either field. */
+function hasContent(fields: FieldLines): boolean {
+  return fieldValue(fields, 'transfer-encoding') !== undefined || Number(fieldValue(fields, 'content-length') ?? 0) > 0;
+}
+
+function notARequest(detail: string): Problem {
+  return { status: 400, code: 'explain-invalid', title: 'Not a request', detail };
+}
