@@ -5,14 +5,30 @@ import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
+import { hearStopAsks, stopSignals } from './stop-signal.ts';
+
 /** undici 8 and http-proxy-3 do not load on anything older (package.json `engines`). */
 const OLDEST_NODE = 24;
 
 if (Number.parseInt(process.versions.node, 10) >= OLDEST_NODE) {
-  const { run } = await import('./run.ts');
-  process.exitCode = await run(process.argv.slice(2));
+  await onThisNode();
 } else {
   onNewerNode();
+}
+
+/**
+ * Signals are heard before the program is read, which takes a while: what has no handler yet ends any process but the
+ * first one of a container, which never gets it. The other commands are to end as programs do.
+ */
+async function onThisNode(): Promise<void> {
+  const asks = hearStopAsks();
+  if (process.argv[2] !== 'serve') asks.release();
+  try {
+    const { run } = await import('./run.ts');
+    process.exitCode = await run(process.argv.slice(2), asks);
+  } finally {
+    asks.release();
+  }
 }
 
 /** Runs the same command on the Node that `npm ci` installed beside the program, and ends as it ends. */
@@ -33,10 +49,10 @@ function onNewerNode(): void {
   child.on('message', () => (serves = true));
   // A terminal, or a service manager, sends the signal to the child as well. What comes through the channel is counted
   // by itself (serve.ts): forwarded as a signal it would look like the second one, which ends everything at once.
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  for (const signal of stopSignals) {
     process.on(signal, () => void (serves && child.connected ? child.send(signal) : child.kill(signal)));
   }
-  for (const signal of ['SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => child.kill(signal));
+  process.on('SIGUSR2', () => child.kill('SIGUSR2'));
   child.on('exit', (code, signal) => {
     process.exit(code ?? 128 + constants.signals[signal ?? 'SIGTERM']);
   });

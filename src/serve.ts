@@ -1,18 +1,27 @@
+import { setImmediate } from 'node:timers/promises';
+
 import { createApp, type App } from './app.ts';
 import { exitCode } from './cli/io.ts';
 import { formatIssue } from './config/issue.ts';
 import { loadConfigFile } from './offline.ts';
 import type { Environment } from './config/env.ts';
+import type { StopAsks } from './stop-signal.ts';
 
-/** `forecache serve`: runs until a signal, answers with the exit code. Nothing is bound before the config has loaded. */
-export async function serve(configFile: string, env: Environment): Promise<number> {
+/**
+ * `forecache serve`: runs until it is asked to stop, answers with the exit code. Nothing is bound before the config has
+ * loaded, and nothing at all where the ask came while the program was read.
+ */
+export async function serve(configFile: string, env: Environment, asks: StopAsks): Promise<number> {
   const config = loadConfigFile(configFile, env);
   if (!config.ok) {
     process.stderr.write(`${config.error.map(formatIssue).join('\n')}\n`);
     return exitCode.usage;
   }
-  // From here on, so that a signal while it starts is an ordinary stop too.
-  using asks = hearStopAsks();
+  // The second one is from whoever does not want to wait for drain and grace.
+  void asks.second.then(() => process.exit(exitCode.failed));
+  // The program is read without a turn of the event loop, and only that delivers signals.
+  await setImmediate();
+  if (asks.heard()) return exitCode.ok;
   let app: App;
   try {
     app = await createApp(config.value);
@@ -23,8 +32,6 @@ export async function serve(configFile: string, env: Environment): Promise<numbe
   }
   process.stdout.write(`${readyLine(app)}\n`);
   await asks.first;
-  // The second one is from whoever does not want to wait for drain and grace.
-  void asks.second.then(() => process.exit(exitCode.failed));
   await app.stop();
   return exitCode.ok;
 }
@@ -39,45 +46,3 @@ function readyLine(app: App): string {
 function baseUrl({ host, port }: { readonly host: string; readonly port: number }): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
-
-interface StopAsks extends Disposable {
-  readonly first: Promise<void>;
-  readonly second: Promise<void>;
-}
-
-/**
- * Hears SIGTERM and SIGINT, and from a parent process that started this one through IPC the signals that it got, and
- * that it is gone. The second ask is the second of one kind: a signal to both processes is one ask. To be disposed of: a
- * channel that is listened to keeps the process alive.
- */
-function hearStopAsks(): StopAsks {
-  const first = Promise.withResolvers<void>();
-  const second = Promise.withResolvers<void>();
-  const heard = new Set<Kind>();
-  const heed = (kind: Kind) => (): void => {
-    if (heard.has(kind)) second.resolve();
-    heard.add(kind);
-    first.resolve();
-  };
-  const [signalled, told] = [heed('signal'), heed('told')];
-  for (const signal of stopSignals) process.on(signal, signalled);
-  if (process.env['FORECACHE_PARENT'] === 'ipc') {
-    process.on('message', told);
-    process.on('disconnect', told);
-    process.send?.('serving');
-  }
-  return {
-    first: first.promise,
-    second: second.promise,
-    [Symbol.dispose]() {
-      for (const signal of stopSignals) process.off(signal, signalled);
-      process.off('message', told);
-      process.off('disconnect', told);
-    },
-  };
-}
-
-/** By which way an ask came: to this process, or through the parent. */
-type Kind = 'signal' | 'told';
-
-const stopSignals = ['SIGTERM', 'SIGINT'] as const;

@@ -79,6 +79,8 @@ interface Sink {
  */
 function standardError(): Sink {
   const destination = pino.destination({ fd: 2, sync: true });
+  // A log that nobody reads any more, or on a full disk, is no reason to stop serving.
+  destination.on('error', () => {});
   let pending = '';
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
