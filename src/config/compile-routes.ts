@@ -1,4 +1,5 @@
 import type { UpstreamConfig } from '../core/config.ts';
+import { foldWithheld } from '../core/query.ts';
 import { buildRouteTable, type RouteTable } from '../core/route-table.ts';
 import type { Route } from '../core/route.ts';
 import { type Compilation, cleanItems } from './compilation.ts';
@@ -131,13 +132,12 @@ function forwardedBy(compilation: Compilation, path: Path, input: RouteInput): r
 /** A name has one meaning: a rule, ignored, or secret. */
 function checkParameterNames(compilation: Compilation, path: Path, route: Route): void {
   const ignored = new Set(route.ignore);
-  const secret = new Set(route.secret);
+  const secret = new Set(route.secret.map(foldWithheld));
   for (const rule of route.params.values()) {
     for (const name of [rule.name, ...rule.aliases]) {
       const place = [...path, 'query', rule.name];
-      const lower = name.toLowerCase();
       if (ignored.has(name)) compilation.issues.add(place, `${quoted(name)} is ignored by this route too`, 'key');
-      if (!secret.has(lower)) continue;
+      if (!secret.has(foldWithheld(name))) continue;
       const message = `${quoted(name)} is secret here (by the route, or by the credentials of ${route.upstream}): what clients send is dropped, so a rule has no effect`;
       compilation.issues.add(place, message, 'key');
     }

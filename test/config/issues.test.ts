@@ -300,6 +300,8 @@ describe('routes', () => {
       '10:15: routes[0].headers[0]: x-key is put on by the credentials of api; what clients send is dropped',
       '11:14: routes[0].query.ApiKey: "ApiKey" is secret here (by the route, or by the credentials of api): what clients send is dropped, so a rule has no effect',
     ]);
+    const spaced = 'ttl: 1h\nquery: { "apikey ": { type: text } }';
+    expect(issuesOf(file({ upstream, route: spaced })).join()).toContain('"apikey " is secret here');
   });
 });
 
