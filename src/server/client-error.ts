@@ -4,32 +4,42 @@ import type { Duplex } from 'node:stream';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
 
+/** What was answered where no request could be read. */
+export interface Unread {
+  readonly problem: Problem;
+  /** Content bytes of the answer. */
+  readonly bytes: number;
+  /** The option whose limit was hit; `undefined` where none was. */
+  readonly limit: string | undefined;
+}
+
 /**
  * Answers what the HTTP parser or a timeout refused, on the raw connection, and ends it: after a framing error nothing
- * on it can be trusted (RFC 9112 §11.2). Returns the option whose limit was hit, if it was one.
+ * on it can be trusted (RFC 9112 §11.2). `undefined` where the connection takes no answer.
  */
-export function answerClientError(error: { readonly code?: string | undefined }, socket: Duplex): string | undefined {
+export function answerClientError(error: { readonly code?: string | undefined }, socket: Duplex): Unread | undefined {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return undefined;
   }
   const { problem, limit } = describe(error.code);
-  endWith(socket, problem);
-  return limit;
+  return { problem, limit, bytes: endWith(socket, problem) };
 }
 
 /** One connection more than the limit: told so, then closed. 429, since real clients take the content of a 503 for data. */
-export function refuseConnection(socket: Socket, limit: number): void {
-  endWith(socket, {
+export function refuseConnection(socket: Socket, limit: number): Unread {
+  const problem: Problem = {
     status: 429,
     code: 'too-many-connections',
     title: 'Too many connections',
     detail: `More than ${limit} connections are open.`,
     retryAfter: 1,
-  });
+  };
+  return { problem, limit: 'server.limits.maxConnections', bytes: endWith(socket, problem) };
 }
 
-function endWith(socket: Duplex, problem: Problem): void {
+/** Gives the number of content bytes. */
+function endWith(socket: Duplex, problem: Problem): number {
   const { fields, body } = problemBody(problem);
   const lines = [
     `HTTP/1.1 ${problem.status} ${problem.title}`,
@@ -41,9 +51,10 @@ function endWith(socket: Duplex, problem: Problem): void {
   socket.end(body);
   // Whatever else the peer sends is not read as a request; the socket goes when it has our answer.
   socket.once('finish', () => socket.destroy());
+  return body.length;
 }
 
-function describe(code: string | undefined): { readonly problem: Problem; readonly limit?: string } {
+function describe(code: string | undefined): Omit<Unread, 'bytes'> {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return {
@@ -67,6 +78,7 @@ function describe(code: string | undefined): { readonly problem: Problem; readon
       };
     case 'CONNECT':
       return {
+        limit: undefined,
         problem: {
           status: 405,
           code: 'method-not-allowed',
@@ -78,6 +90,7 @@ function describe(code: string | undefined): { readonly problem: Problem; readon
     case undefined:
     default:
       return {
+        limit: undefined,
         problem: {
           status: 400,
           code: 'request-malformed',

@@ -95,9 +95,8 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
       options.load.connections -= 1;
     });
     if (open > limits.maxConnections) {
-      options.handler.limit('server.limits.maxConnections');
       options.handler.ignore(socket);
-      refuseConnection(socket, limits.maxConnections);
+      options.handler.unread(refuseConnection(socket, limits.maxConnections), listener.name);
     }
   });
   const serve = (req: IncomingMessage, res: ServerResponse) => options.handler.request(req, res, listener.name);
@@ -114,7 +113,9 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     options.handler.limit('server.timeouts.keepAlive');
     socket.destroy();
   });
-  server.on('connect', (_req: IncomingMessage, socket: Duplex) => answerClientError({ code: 'CONNECT' }, socket));
+  server.on('connect', (req: IncomingMessage, socket: Duplex) =>
+    options.handler.unread(answerClientError({ code: 'CONNECT' }, socket), listener.name, req.method),
+  );
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // An error answer in front of a response that is still owed would be taken for that response. What is already
     // written of one still leaves.
@@ -126,8 +127,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
       destroyWhenFlushed(socket);
       return;
     }
-    const limit = answerClientError(error, socket);
-    if (limit !== undefined) options.handler.limit(limit);
+    options.handler.unread(answerClientError(error, socket), listener.name);
   });
   return server;
 }

@@ -6,6 +6,7 @@ import type { RelayResult } from '../cache/relay-types.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
+import type { Unread } from './client-error.ts';
 import type { Sent } from './write-response.ts';
 
 /** One request on its way, and what its record will need. */
@@ -53,6 +54,25 @@ export class Recorder {
   dropped(transit: Transit): void {
     const meta = { outcome: 'aborted', url: '-', route: undefined, upstream: undefined, problem: undefined } as const;
     this.request(transit, { ...meta, tier: undefined, fwd: undefined }, { status: 0, bytes: 0 });
+  }
+
+  /** What could not be read as a request, or was not read at all, got this answer. Its method is mostly unknown. */
+  unread({ problem, bytes }: Unread, listener: string, method = '-'): void {
+    this.#observer.request({
+      outcome: 'rejected',
+      method,
+      route: undefined,
+      upstream: undefined,
+      tier: undefined,
+      fwd: undefined,
+      status: problem.status,
+      durationMs: 0,
+      bytesSent: bytes,
+      problem: problem.code,
+      url: '-',
+      traceId: undefined,
+      listener,
+    });
   }
 
   request(transit: Transit, meta: ResponseMeta, sent: { readonly status: number; readonly bytes: number }): void {

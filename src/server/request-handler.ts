@@ -7,6 +7,7 @@ import type { ServerConfig } from '../core/config.ts';
 import { isUnsafe } from '../core/methods.ts';
 import type { Problem, Result } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
+import type { Unread } from './client-error.ts';
 import type { ServerLoad } from './load.ts';
 import { Connections, type Turn } from './connections.ts';
 import { guardObserver } from './guarded-observer.ts';
@@ -86,6 +87,13 @@ export class ExchangeHandler {
   /** Tells that the limit of this option was hit. Never throws. */
   limit(option: string): void {
     this.#observer.limit(option);
+  }
+
+  /** Tells of an answer where no request could be read; of none where there was none. Never throws. */
+  unread(answered: Unread | undefined, listener: string, method?: string): void {
+    if (answered === undefined) return;
+    if (answered.limit !== undefined) this.limit(answered.limit);
+    this.#recorder.unread(answered, listener, method);
   }
 
   /** True while a response is owed on this connection. */

@@ -51,7 +51,7 @@ describe('How many', () => {
     await only.send(kept('/c/y'));
     await only.reply();
     expect(stage.asked()).toEqual(['/c/x', '/c/y']);
-    expect(await outcomes(stage.admin)).toEqual({ miss: 2 });
+    expect(await outcomes(stage.admin)).toEqual({ miss: 2, rejected: 1 });
   });
 
   it('a connection serves exactly maxRequestsPerConnection, the last one says so, nothing behind it is looked at', async () => {

@@ -25,7 +25,7 @@ async function answered(
 ): Promise<{ readonly talk: Conversation; readonly limit: string | undefined }> {
   let limit: string | undefined;
   const url = await listen((socket) => {
-    limit = answerClientError({ code }, socket);
+    limit = answerClientError({ code }, socket)?.limit;
   });
   return { talk: await converse(url, ''), limit };
 }
@@ -62,7 +62,7 @@ describe('What is no request', () => {
 
 describe('A connection too many', () => {
   it('is told when to come again, and closed whatever it still sends', async () => {
-    const url = await listen((socket) => refuseConnection(socket, 7));
+    const url = await listen((socket) => void refuseConnection(socket, 7));
     using connection = await openRaw(url);
     await connection.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     const reply = await connection.reply();
