@@ -240,6 +240,8 @@ export interface BrokenBodyRecord {
 export interface PurgeRecord {
   readonly id: string;
   readonly by: PurgeSelector['by'];
+  /** What was named, on one line: tags with a space between, canonical URLs (secrets are digests), a key, route or prefix. */
+  readonly what: string;
   readonly soft: boolean;
   readonly matched: number;
   readonly durationMs: number;

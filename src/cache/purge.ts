@@ -51,7 +51,8 @@ export function createPurger(parts: PurgerParts): Purger {
     }
     const { matched, receipt } = await countAndAppend(scopes.value, soft);
     const durationMs = parts.clock.monotonicMs() - startMs;
-    parts.observer.purge({ id: receipt.id, by: selector.by, soft, matched, durationMs, source });
+    const what = whatOf(selector, scopes.value);
+    parts.observer.purge({ id: receipt.id, by: selector.by, what, soft, matched, durationMs, source });
     return ok({ ...receipt, matched, dryRun, soft });
   }
 
@@ -68,4 +69,25 @@ export function createPurger(parts: PurgerParts): Purger {
 interface Counted {
   readonly matched: number;
   readonly receipt: PurgeReceipt;
+}
+
+/**
+ * The selector for the log, which escapes and cuts it. Of a URL it is the canonical ones, in which secrets are digests; the query of a prefix may
+ * have been typed with one, so it is left out.
+ */
+function whatOf(selector: PurgeSelector, scopes: readonly string[]): string {
+  switch (selector.by) {
+    case 'all':
+      return 'all';
+    case 'key':
+      return selector.key;
+    case 'route':
+      return selector.route;
+    case 'tags':
+      return selector.tags.join(' ');
+    case 'prefix':
+      return selector.prefix.replace(/\?.+$/su, '?***');
+    case 'url':
+      return scopes.map((scope) => scope.slice('u:'.length)).join(' ');
+  }
 }

@@ -166,7 +166,9 @@ describe('how it is purged', () => {
       dryRun: false,
       soft: false,
     });
-    expect(at.purges).toEqual([{ id: 'one-1', by: 'route', soft: false, matched: 2, durationMs: 0, source: 'api' }]);
+    expect(at.purges).toEqual([
+      { id: 'one-1', by: 'route', what: 'event-search', soft: false, matched: 2, durationMs: 0, source: 'api' },
+    ]);
   });
 
   test('a response whose fetch began before the purge cannot come back after it', async () => {
@@ -242,5 +244,24 @@ describe('what is refused, with nothing purged', () => {
     expect(await refusal(purger, selector)).toEqual(expected);
     expect(at.store.stats().responses).toBe(5);
     expect(at.purges).toEqual([]);
+  });
+});
+
+describe('the record of a purge', () => {
+  test.each<[string, PurgeSelector, string]>([
+    ['its tags', { by: 'tags', tags: ['location:lima', 'location:berlin'] }, 'location:lima location:berlin'],
+    ['its route', { by: 'route', route: 'weather-forecast' }, 'weather-forecast'],
+    ['its key', { by: 'key', key: 'a-key' }, 'a-key'],
+    ['its prefix, without a query that may hold a secret', { by: 'prefix', prefix: '/events/?key=s3' }, '/events/?***'],
+    [
+      'the canonical URL',
+      { by: 'url', url: '/weather/forecast?city=LIMA&apikey=s3' },
+      '/weather/forecast?days=7&location=lima',
+    ],
+    ['everything', { by: 'all' }, 'all'],
+  ])('names %s', async (_what, selector, what) => {
+    const { at, purger } = setUp();
+    await purged(purger, selector);
+    expect(at.purges.map((record) => record.what)).toEqual([what]);
   });
 });

@@ -61,7 +61,7 @@ describe('the log of what happens', () => {
     observer.storage('weather', 'stored');
     observer.limit('maxTargetBytes');
     expect(lines()).toEqual([
-      expect.objectContaining({ level: 'info', msg: 'purge', by: 'tags', matched: 3 }),
+      expect.objectContaining({ level: 'info', msg: 'purge', by: 'tags', what: 'location:berlin', matched: 3 }),
       expect.objectContaining({ level: 'info', msg: 'warmed', fetched: 2 }),
       expect.objectContaining({ level: 'warn', failed: 1 }),
       expect.objectContaining({ level: 'warn', failure: 'timeout', upstream: 'met' }),

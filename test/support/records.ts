@@ -37,7 +37,16 @@ export function callRecord(changes: Partial<UpstreamCallRecord> = {}): UpstreamC
 
 /** A hard purge by tag through the API, changed as told. */
 export function purgeRecord(changes: Partial<PurgeRecord> = {}): PurgeRecord {
-  return { id: 'p1', by: 'tags', soft: false, matched: 3, durationMs: 1, source: 'api', ...changes };
+  return {
+    id: 'p1',
+    by: 'tags',
+    what: 'location:berlin',
+    soft: false,
+    matched: 3,
+    durationMs: 1,
+    source: 'api',
+    ...changes,
+  };
 }
 
 /** A store with a little in it. */
