@@ -37,6 +37,8 @@ export function problemReply(problem: Problem, more: FieldLines = []): Reply {
 
 // Nothing here is for other sites to embed, frame or guess at; the dashboard's own policy comes on top.
 const protective: FieldLines = [
+  // By this the command line knows that it talks to the right listener.
+  ['server', 'forecache'],
   ['x-content-type-options', 'nosniff'],
   ['cross-origin-resource-policy', 'same-origin'],
   ['referrer-policy', 'no-referrer'],

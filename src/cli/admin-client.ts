@@ -25,7 +25,7 @@ export interface AdminCall {
   readonly body?: unknown;
 }
 
-/** What came back: any JSON answer whatever its status, or why there is none. */
+/** What came back: any JSON answer of an admin listener, whatever its status, or why there is none. */
 export type AdminAnswer =
   | { readonly kind: 'answer'; readonly status: number; readonly body: unknown }
   | { readonly kind: 'unreachable'; readonly detail: string };
@@ -87,8 +87,11 @@ export async function callAdmin(target: AdminTarget, call: AdminCall): Promise<A
       redirect: 'error',
       signal: AbortSignal.timeout(target.timeoutMs),
     });
-    const text = await bodyText(response);
-    return readAnswer(response.status, text);
+    if (response.headers.get('server') !== 'forecache') {
+      await response.body?.cancel();
+      return notAdmin(response.status);
+    }
+    return readAnswer(response.status, await bodyText(response));
   } catch (error) {
     return { kind: 'unreachable', detail: networkDetail(error, target) };
   }
@@ -112,10 +115,11 @@ function readAnswer(status: number, text: string | undefined): AdminAnswer {
   } catch {
     // Told below: what answers there is no admin listener, whatever its status.
   }
-  return {
-    kind: 'unreachable',
-    detail: `what answers there is no admin listener of Forecache (status ${status}, no JSON)`,
-  };
+  return notAdmin(status);
+}
+
+function notAdmin(status: number): AdminAnswer {
+  return { kind: 'unreachable', detail: `what answers there is not a Forecache admin listener (status ${status})` };
 }
 
 /** The library says only "fetch failed"; the cause has the system's word for it. */

@@ -166,6 +166,7 @@ describe('without a token', () => {
       expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
       expect(answer.headers['cross-origin-resource-policy']).toBe('same-origin');
       expect(answer.headers['x-content-type-options']).toBe('nosniff');
+      expect(answer.headers['server']).toBe('forecache');
       expect(answer.headers['cache-control']).toBe('no-store');
     }
   });

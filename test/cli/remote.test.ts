@@ -317,7 +317,13 @@ describe('answers that are not the wished-for one', () => {
   ])('%s instead of JSON ends with 69', async (_what, answer) => {
     const { run } = await ask(['stats'], answer);
     expect(run.code).toBe(69);
-    expect(run.stderr).toContain('no admin listener of Forecache');
+    expect(run.stderr).toContain('not a Forecache admin listener');
+  });
+
+  test.each(['', 'nginx'])('JSON of another server (%j) ends with 69', async (server) => {
+    const { run } = await ask(['purge', '--all'], { ...purged, server });
+    expect(run).toMatchObject({ code: 69, stdout: '' });
+    expect(run.stderr).toContain('not a Forecache admin listener (status 200)');
   });
 
   test('an answer that does not come in time ends with 69', async () => {

@@ -9,9 +9,15 @@ export interface AdminRequestSeen {
   readonly body: unknown;
 }
 
-/** What it answers: JSON by default, any text where `text` is given; `undefined` never answers. */
+/** What it answers: JSON by default, any text where `text` is given, as an admin listener unless `server` says otherwise; `undefined` never answers. */
 export type ScriptedAnswer =
-  | { readonly status: number; readonly json?: unknown; readonly text?: string; readonly location?: string }
+  | {
+      readonly status: number;
+      readonly json?: unknown;
+      readonly text?: string;
+      readonly location?: string;
+      readonly server?: string;
+    }
   | undefined;
 
 export interface ScriptedAdmin extends AsyncDisposable {
@@ -33,6 +39,8 @@ export async function scriptedAdmin(answer: (request: AdminRequestSeen) => Scrip
       const answered = answer(request);
       if (answered === undefined) return;
       if (answered.location !== undefined) res.setHeader('location', answered.location);
+      const { server: name = 'forecache' } = answered;
+      if (name !== '') res.setHeader('server', name);
       res.statusCode = answered.status;
       res.end(answered.text ?? JSON.stringify(answered.json ?? {}));
     });
