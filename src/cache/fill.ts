@@ -62,6 +62,8 @@ async function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSigna
     failure: answer.kind === 'failure' ? answer.failure : undefined,
     durationMs: deps.clock.monotonicMs() - startedMs,
     attempts: answer.attempts,
+    url: input.keyed.url,
+    reason: answer.kind === 'failure' ? answer.detail : undefined,
   });
   return answer;
 }

@@ -230,6 +230,10 @@ export interface UpstreamCallRecord {
   readonly durationMs: number;
   /** At least 1. All but the last were reset before anything came back. */
   readonly attempts: number;
+  /** Canonical URL on the proxy, secrets as digests. */
+  readonly url: string;
+  /** Why it failed, for people; nothing secret or untrusted. `undefined` where it did not, or no more is known than `failure`. */
+  readonly reason: string | undefined;
 }
 
 export interface BrokenBodyRecord {
@@ -254,6 +258,8 @@ export interface WarmRecord {
   readonly reused: number;
   readonly failed: number;
   readonly durationMs: number;
+  /** Why the first of those that failed did; absent where none has. */
+  readonly reason?: string;
 }
 
 /** Work that outlives its request; awaited at shutdown with a deadline. */

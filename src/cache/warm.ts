@@ -80,7 +80,8 @@ async function warmAll(
   const count = (result: WarmItem['result']): number => items.filter((item) => item.result === result).length;
   const counts = { fetched: count('fetched'), reused: count('reused'), failed: count('failed') };
   const durationMs = parts.clock.monotonicMs() - startMs;
-  parts.observer.warm({ job, ...counts, durationMs });
+  const reason = items.find((item) => item.result === 'failed')?.detail;
+  parts.observer.warm({ job, ...counts, durationMs, ...(reason === undefined ? {} : { reason }) });
   return { ...counts, durationMs, items };
 }
 

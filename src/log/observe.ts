@@ -1,4 +1,4 @@
-import type { Observer } from '../cache/ports.ts';
+import type { Observer, UpstreamCallRecord } from '../cache/ports.ts';
 import type { LogConfig } from '../core/config.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import type { LogFields } from './redact.ts';
@@ -24,8 +24,8 @@ export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'
       if (requests) log.info(requestFields(record), 'request');
     },
     upstreamCall(call) {
-      if (call.failure !== undefined) log.warn(rounded(call), 'upstream call failed');
-      else if (debug) log.debug(rounded(call), 'upstream call');
+      if (call.failure !== undefined) log.warn(callFields(call), 'upstream call failed');
+      else if (debug) log.debug(callFields(call), 'upstream call');
     },
     brokenBody(record) {
       log.warn({ ...record }, 'upstream answer broke off');
@@ -37,8 +37,8 @@ export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'
       log.info(rounded(record), 'purge');
     },
     warm(record) {
-      if (record.failed > 0) log.warn(rounded(record), 'warming failed in part');
-      else log.info(rounded(record), 'warmed');
+      if (record.failed === 0) log.info(rounded(record), 'warmed');
+      else log.warn(rounded(record), record.fetched + record.reused > 0 ? 'warming failed in part' : 'warming failed');
     },
     limit(option) {
       // At `debug`: whoever floods the limits should not flood the log as well; the metric counts them.
@@ -49,10 +49,9 @@ export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'
 
 /** Members without a value are left out of the line. */
 function requestFields(record: RequestRecord): Record<string, string | number | undefined> {
-  const { url } = record;
   return {
     method: record.method,
-    url: url.length > maxUrlLength ? `${url.slice(0, maxUrlLength)}…` : url,
+    url: shortened(record.url),
     route: record.route,
     outcome: record.outcome,
     status: record.status,
@@ -65,6 +64,14 @@ function requestFields(record: RequestRecord): Record<string, string | number | 
     traceId: record.traceId,
     listener: record.listener,
   };
+}
+
+function callFields(call: UpstreamCallRecord): LogFields {
+  return { ...rounded(call), url: shortened(call.url) };
+}
+
+function shortened(url: string): string {
+  return url.length > maxUrlLength ? `${url.slice(0, maxUrlLength)}…` : url;
 }
 
 function rounded(record: { readonly durationMs: number }): LogFields {

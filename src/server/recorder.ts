@@ -142,6 +142,8 @@ export class Recorder {
       purpose: 'interactive',
       ...result,
       durationMs: this.#clock.monotonicMs() - transit.startedMs,
+      url: relay.url,
+      reason: undefined,
     });
   }
 }

@@ -175,7 +175,9 @@ describe('warming jobs', () => {
       ),
     );
     await at.begin();
-    expect(at.records).toEqual([{ job: 'forecast', fetched: 3, reused: 0, failed: 1, durationMs: 0 }]);
+    expect(at.records).toEqual([
+      { job: 'forecast', fetched: 3, reused: 0, failed: 1, reason: 'status', durationMs: 0 },
+    ]);
   });
 
   test('all jobs together keep to the limit of fetches at once', async () => {
@@ -219,7 +221,9 @@ describe('warming by request', () => {
         },
       ],
     });
-    expect(at.records).toEqual([{ job: 'api', fetched: 1, reused: 1, failed: 1, durationMs: 0 }]);
+    expect(at.records).toEqual([
+      { job: 'api', fetched: 1, reused: 1, failed: 1, reason: 'upstream-status', durationMs: 0 },
+    ]);
   });
 
   test('locations run the jobs that use one, for these locations alone', async () => {

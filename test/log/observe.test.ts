@@ -54,17 +54,25 @@ describe('the log of what happens', () => {
     const { observer, lines } = observed('info', false);
     observer.purge(purgeRecord());
     observer.warm({ job: 'hourly', fetched: 2, reused: 0, failed: 0, durationMs: 5 });
-    observer.warm({ job: 'hourly', fetched: 1, reused: 0, failed: 1, durationMs: 5 });
+    observer.warm({ job: 'hourly', fetched: 1, reused: 0, failed: 1, durationMs: 5, reason: 'no answer' });
+    observer.warm({ job: 'hourly', fetched: 0, reused: 0, failed: 2, durationMs: 5, reason: 'no answer' });
     observer.upstreamCall(callRecord());
-    observer.upstreamCall(callRecord({ status: undefined, failure: 'timeout' }));
+    observer.upstreamCall(callRecord({ status: undefined, failure: 'timeout', reason: 'no head in time' }));
     observer.brokenBody({ upstream: 'met', failure: 'truncated' });
     observer.storage('weather', 'stored');
     observer.limit('maxTargetBytes');
     expect(lines()).toEqual([
       expect.objectContaining({ level: 'info', msg: 'purge', by: 'tags', what: 'location:berlin', matched: 3 }),
       expect.objectContaining({ level: 'info', msg: 'warmed', fetched: 2 }),
-      expect.objectContaining({ level: 'warn', failed: 1 }),
-      expect.objectContaining({ level: 'warn', failure: 'timeout', upstream: 'met' }),
+      expect.objectContaining({ level: 'warn', msg: 'warming failed in part', failed: 1, reason: 'no answer' }),
+      expect.objectContaining({ level: 'warn', msg: 'warming failed', failed: 2, reason: 'no answer' }),
+      expect.objectContaining({
+        level: 'warn',
+        failure: 'timeout',
+        upstream: 'met',
+        url: '/weather?location=berlin',
+        reason: 'no head in time',
+      }),
       expect.objectContaining({ level: 'warn', failure: 'truncated', upstream: 'met' }),
     ]);
   });

@@ -31,6 +31,8 @@ export function callRecord(changes: Partial<UpstreamCallRecord> = {}): UpstreamC
     failure: undefined,
     durationMs: 100,
     attempts: 1,
+    url: '/weather?location=berlin',
+    reason: undefined,
     ...changes,
   };
 }
