@@ -26,8 +26,10 @@ COPY config ./config
 COPY --from=build /src/dist ./dist
 # The image's user `node`, by number so that Kubernetes can see that it is not root. Nothing in /app is writable for it.
 USER 1000:1000
-EXPOSE 8080 9090
+# The admin listener is on loopback here, so there is nothing of it to publish.
+EXPOSE 8080
 STOPSIGNAL SIGTERM
+# Asks FORECACHE_ADMIN_LISTEN: whoever mounts a configuration with another `admin.listen` sets that variable to it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["node", "/app/dist/healthcheck.js"]
 ENTRYPOINT ["node", "/app/dist/main.js"]
 CMD ["serve", "--config", "/app/config/forecache.yaml"]

@@ -120,14 +120,22 @@ function mounted(prefix: string, file: string): string {
 }
 
 function sidecarConfig(): Config {
+  const loaded = loadedWith(() => 'a-value-for-the-test');
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
+  return loaded.value;
+}
+
+/** The sidecar's configuration as it loads with these values of its variables. */
+function loadedWith(
+  valueOf: (variable: NonNullable<IContainer['env']>[number]) => string,
+): ReturnType<typeof loadConfig> {
   const folder = mkdtempSync(join(tmpdir(), 'forecache-k8s-'));
   const file = join(folder, 'forecache.yaml');
   writeFileSync(file, mounted('forecache-config', 'forecache.yaml'));
-  const names = sidecar().container.env?.map(({ name }) => [name, 'a-value-for-the-test']) ?? [];
+  const names = sidecar().container.env?.map((variable) => [variable.name, valueOf(variable)]) ?? [];
   const loaded = loadConfig(file, Object.fromEntries(names));
   rmSync(folder, { recursive: true });
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
-  return loaded.value;
+  return loaded;
 }
 
 beforeAll(async () => {
@@ -243,6 +251,16 @@ describe('the sidecar', () => {
     const volume = pod.volumes?.find(({ configMap }) => configMap?.name?.startsWith('forecache-config'))?.name;
     const mountPath = container.volumeMounts?.find(({ name }) => name === volume)?.mountPath;
     expect(container.args).toEqual(['serve', '--config', `${mountPath}/forecache.yaml`]);
+  });
+
+  it('does not start with the secret as it is shipped, and says which value to replace', () => {
+    const secret = manifests.find(({ kind }) => kind === 'Secret');
+    const shipped: unknown = Reflect.get(secret ?? {}, 'stringData');
+    const loaded = loadedWith(({ valueFrom }) =>
+      String(Reflect.get(Object(shipped), valueFrom?.secretKeyRef?.key ?? '')),
+    );
+    const issues = loaded.ok ? [] : loaded.error.map(({ path, message }) => [path, message]);
+    expect(issues).toEqual([['admin.token', expect.stringContaining('RFC 6750')]]);
   });
 
   it('asks upstreams where the simulators listen', () => {
