@@ -136,6 +136,46 @@ describe('the purge schedule', () => {
     expect(times).toEqual(['2026-11-23T13:00:00.000Z']);
   });
 
+  test('a timer that fires early, or a wall clock set back in the last wait, makes it wait for what is left', () => {
+    const timers: { readonly delayMs: number; readonly callback: () => void }[] = [];
+    let nowMs = Date.UTC(2026, 10, 23, 12, 59, 30);
+    let purges = 0;
+    const running = createPurgeSchedule({
+      schedule: [entry('0 13 * * *')],
+      nextRun: nextCronRunMs,
+      purger: {
+        purge() {
+          purges += 1;
+          return Promise.resolve(refused({ status: 503, code: 'c', title: 't', detail: 'd' }));
+        },
+      },
+      clock: {
+        nowMs: () => nowMs,
+        monotonicMs: () => nowMs,
+        after(delayMs, callback) {
+          timers.push({ delayMs, callback });
+          return () => {};
+        },
+      },
+      background: new BackgroundWork(() => undefined),
+      onRefused: () => undefined,
+    });
+    /** The last timer fires after so much of its time on the wall clock. */
+    const fire = (elapsedMs: number): void => {
+      nowMs += elapsedMs;
+      timers.at(-1)?.callback();
+    };
+    running.start();
+    fire(29_999);
+    fire(-10_000);
+    expect(timers.map(({ delayMs }) => delayMs)).toEqual([30_000, 1, 10_001]);
+    expect(purges).toBe(0);
+    fire(10_001);
+    expect(purges).toBe(1);
+    // The next one is that of tomorrow, in pieces.
+    expect(timers.slice(3).map(({ delayMs }) => delayMs)).toEqual([60_000]);
+  });
+
   test('a wall clock that was set forward, as after a suspend, is noticed within a minute', () => {
     let skewMs = 0;
     const clock = new FakeClock();

@@ -29,6 +29,22 @@ routes:
   return launchServe(yaml, { channel });
 }
 
+/** A proxy that answers stale and asks upstream behind the answer, and logs what it stores. */
+function refreshing(origin: Pick<Origin, 'url'>): string {
+  return `
+server: { listen: 127.0.0.1:0 }
+admin: { listen: 127.0.0.1:0 }
+log: { level: debug }
+upstreams: { api: { origin: "${origin.url}", timeout: 20s } }
+routes:
+  - { name: plain, match: /plain, upstream: api, ttl: 1h, staleWhileRevalidate: 1h }
+`;
+}
+
+function posted(body: object): { readonly body: string; readonly headers: Readonly<Record<string, string>> } {
+  return { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+}
+
 async function upstream(): Promise<Origin> {
   const origin = await startOrigin(answer(200, { 'Content-Type': 'application/json' }, '{"v":1}'));
   onTestFinished(() => origin.close());
@@ -99,6 +115,37 @@ describe('forecache serve, stopping', () => {
     expect([reply.status, reply.text, reply.headers.connection]).toEqual([200, 'late', 'close']);
     expect(await program.ended).toEqual({ code: 0, signal: null });
     await expect(ask(program.admin, '/metrics')).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('waits for a refresh that no client waits for, and stores it', async () => {
+    const origin = await upstream();
+    const program = await launchServe(refreshing(origin));
+    await ask(program.proxy, '/plain');
+    const gate = Promise.withResolvers<void>();
+    origin.script(gated(gate.promise, answer(200, { 'Content-Type': 'application/json' }, '{"v":2}')));
+    // A soft purge makes it stale, and the next answer asks upstream behind itself.
+    await ask(program.admin, '/api/purge', { method: 'POST', ...posted({ all: true, soft: true }) });
+    expect((await ask(program.proxy, '/plain')).text).toBe('{"v":1}');
+    await origin.arrived(2);
+    program.signal('SIGTERM');
+    await program.says('stderr', closing);
+    gate.resolve();
+    expect(await program.ended).toEqual({ code: 0, signal: null });
+    const stored = program.stderr().match(/"result":"stored","msg":"storage"/gu);
+    expect(stored).toHaveLength(2);
+  });
+
+  it('ends a refresh that takes longer than two seconds more', async () => {
+    const origin = await upstream();
+    const program = await launchServe(refreshing(origin));
+    await ask(program.proxy, '/plain');
+    origin.script(silent);
+    await ask(program.admin, '/api/purge', { method: 'POST', ...posted({ all: true, soft: true }) });
+    await ask(program.proxy, '/plain');
+    await origin.arrived(2);
+    program.signal('SIGTERM');
+    expect(await program.ended).toEqual({ code: 0, signal: null });
+    expect(program.stderr()).toMatch(/"failure":"aborted".*"msg":"upstream call failed"/u);
   });
 
   it('lets a relayed stream end by itself', async () => {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createMetrics, type Metrics } from '../../src/metrics/metrics.ts';
 import { FakeClock } from '../support/clock.ts';
 import { callRecord, purgeRecord, requestRecord, someStoreStats } from '../support/records.ts';
+import { DurationTally, durationBounds } from '../../src/metrics/tallies.ts';
 
 const open: Metrics[] = [];
 
@@ -78,6 +79,18 @@ describe('the Prometheus exposition', () => {
     expect(samples(text, 'forecache_misses_total')).toContain('{route="weather",reason="uri-miss"} 1');
     expect(samples(text, 'forecache_stale_total')).toContain('{route="weather",outcome="stale-error"} 1');
     expect(samples(text, 'forecache_collapsed_total')).toContain('{route="weather"} 1');
+  });
+
+  it('counts a duration that equals a bound under that bound', () => {
+    for (const [place, bound] of durationBounds.entries()) {
+      const tally = new DurationTally();
+      tally.add(bound * 1000);
+      tally.add(bound * 1000 * 1.001);
+      expect([...tally.buckets.entries()].filter(([, count]) => count > 0)).toEqual([
+        [place, 1],
+        [place + 1, 1],
+      ]);
+    }
   });
 
   it('resolves 100 µs and counts buckets cumulatively', async () => {
