@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { ask } from '../support/http.ts';
 import { configFile, launch, launchServe } from '../support/launch.ts';
+import { startTestProxy } from '../support/proxy.ts';
 
 /** Somebody else's listener, until the end of the test. */
 async function occupiedPort(host = '127.0.0.1'): Promise<number> {
@@ -14,6 +15,21 @@ async function occupiedPort(host = '127.0.0.1'): Promise<number> {
   onTestFinished(() => void server.close());
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** `undefined`: nobody answers there. */
+async function statusOf(origin: string, path: string): Promise<number | undefined> {
+  return (await ask(origin, path).catch(() => undefined))?.status;
 }
 
 const rest = `
@@ -34,6 +50,25 @@ describe('forecache serve, starting', () => {
     program.signal('SIGTERM');
     await program.ended;
     expect(program.stdout().split('\n')).toHaveLength(2);
+  });
+
+  it('is ready only when the last of its listeners is bound', async () => {
+    const [admin, last] = [await freePort(), await freePort()];
+    // Bound one behind the other, each after its name was looked up: so there is time to ask in between.
+    const others = Array.from({ length: 98 }, (_, index) => `l${100 + index}: { listen: localhost:0 }`);
+    const starting = startTestProxy({
+      yaml: `server: { listen: 127.0.0.1:0, listeners: { ${others.join(', ')}, z: { listen: "127.0.0.1:${last}" } } }
+admin: { listen: "127.0.0.1:${admin}" }\n${rest}`,
+    });
+    const states: (number | undefined)[] = [];
+    while (states.at(-1) !== 200 && states.length < 1000) {
+      states.push(await statusOf(`http://127.0.0.1:${admin}`, '/readyz'));
+    }
+    // At once: where it says that it is ready, nothing of it may be refused.
+    expect(await statusOf(`http://127.0.0.1:${last}`, '/nowhere')).toBe(404);
+    await using proxy = await starting;
+    expect(states).toContain(503);
+    expect((await ask(proxy.admin, '/readyz')).status).toBe(200);
   });
 
   it('names IPv6 addresses as URLs do, in brackets', async () => {
