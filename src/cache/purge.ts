@@ -51,7 +51,7 @@ export function createPurger(parts: PurgerParts): Purger {
     }
     const { matched, receipt } = await countAndAppend(scopes.value, soft);
     const durationMs = parts.clock.monotonicMs() - startMs;
-    const what = whatOf(selector, scopes.value);
+    const what = whatOf(command, scopes.value, matched);
     parts.observer.purge({ id: receipt.id, by: selector.by, what, soft, matched, durationMs, source });
     return ok({ ...receipt, matched, dryRun, soft });
   }
@@ -72,22 +72,26 @@ interface Counted {
 }
 
 /**
- * The selector for the log, which escapes and cuts it. Of a URL it is the canonical ones, in which secrets are digests; the query of a prefix may
- * have been typed with one, so it is left out.
+ * The selector for the log, which escapes and cuts it. Of a URL it is the canonical ones, in which secrets are digests.
+ * A tag, key or prefix that is stored has none in it either; what covers nothing may be whatever somebody pasted, so it
+ * is masked, but for what a configuration says.
  */
-function whatOf(selector: PurgeSelector, scopes: readonly string[]): string {
+function whatOf({ selector, source }: PurgeCommand, scopes: readonly string[], matched: number): string {
+  const known = matched > 0 || source === 'schedule';
   switch (selector.by) {
     case 'all':
       return 'all';
-    case 'key':
-      return selector.key;
     case 'route':
       return selector.route;
-    case 'tags':
-      return selector.tags.join(' ');
-    case 'prefix':
-      return selector.prefix.replace(/\?.+$/su, '?***');
     case 'url':
       return scopes.map((scope) => scope.slice('u:'.length)).join(' ');
+    case 'key':
+      return known ? selector.key : mask;
+    case 'tags':
+      return selector.tags.map((tag) => (known ? tag : tag.replace(/[^:]*$/su, mask))).join(' ');
+    case 'prefix':
+      return known ? selector.prefix : mask;
   }
 }
+
+const mask = '***';

@@ -251,8 +251,7 @@ describe('the record of a purge', () => {
   test.each<[string, PurgeSelector, string]>([
     ['its tags', { by: 'tags', tags: ['location:lima', 'location:berlin'] }, 'location:lima location:berlin'],
     ['its route', { by: 'route', route: 'weather-forecast' }, 'weather-forecast'],
-    ['its key', { by: 'key', key: 'a-key' }, 'a-key'],
-    ['its prefix, without a query that may hold a secret', { by: 'prefix', prefix: '/events/?key=s3' }, '/events/?***'],
+    ['its prefix', { by: 'prefix', prefix: '/events/search?loc' }, '/events/search?loc'],
     [
       'the canonical URL',
       { by: 'url', url: '/weather/forecast?city=LIMA&apikey=s3' },
@@ -261,7 +260,37 @@ describe('the record of a purge', () => {
     ['everything', { by: 'all' }, 'all'],
   ])('names %s', async (_what, selector, what) => {
     const { at, purger } = setUp();
+    fill(at);
     await purged(purger, selector);
     expect(at.purges.map((record) => record.what)).toEqual([what]);
+  });
+
+  test('names its key', async () => {
+    const { at, purger } = setUp();
+    const { key } = at.put('/weather/forecast?location=cusco');
+    await purged(purger, { by: 'key', key });
+    expect(at.purges.map((record) => record.what)).toEqual([key]);
+  });
+
+  test.each<[string, PurgeSelector, string]>([
+    ['a tag', { by: 'tags', tags: ['location:s3', 's3'] }, 'location:*** ***'],
+    ['a key', { by: 'key', key: 's3' }, '***'],
+    ['a prefix', { by: 'prefix', prefix: '/events/?key=s3' }, '***'],
+  ])('does not repeat %s that covers nothing, which may be a secret that was pasted', async (_what, selector, what) => {
+    const { at, purger } = setUp();
+    fill(at);
+    await purged(purger, selector);
+    expect(at.purges.map((record) => record.what)).toEqual([what]);
+  });
+
+  test('repeats what the configuration says, whether it covers anything or not', async () => {
+    const { at, purger } = setUp();
+    await purger.purge({
+      selector: { by: 'tags', tags: ['kind:weather'] },
+      soft: false,
+      dryRun: false,
+      source: 'schedule',
+    });
+    expect(at.purges.map((record) => record.what)).toEqual(['kind:weather']);
   });
 });
