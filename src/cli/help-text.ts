@@ -30,8 +30,8 @@ Exit codes:
 
 export const serveNotes = `
 Prints one line with both addresses when it is ready (GET /readyz on the admin listener answers
-200). SIGTERM or SIGINT: readiness turns 503, requests in flight are finished, then it ends. A
-second signal ends it at once.
+200). SIGTERM, SIGINT or SIGHUP: readiness turns 503, requests in flight are finished, then it ends.
+A second signal ends it at once; SIGHUP is never a second one.
 
 Example:
   forecache serve --config config/forecache.yaml
