@@ -81,7 +81,10 @@ function speltSlot(slot: ParamSlot, value: string, sha256: Sha256Fn): Spelt {
 }
 
 /** The canonical value of one parameter, from what the request has of it (`undefined` within: not UTF-8). */
-export function slotValue(slot: ParamSlot, given: readonly (string | undefined)[] | undefined): Result<string | undefined> {
+export function slotValue(
+  slot: ParamSlot,
+  given: readonly (string | undefined)[] | undefined,
+): Result<string | undefined> {
   const { name } = slot.rule;
   if (given === undefined) {
     if (slot.default !== undefined || !slot.rule.required) return ok(slot.default);
