@@ -65,12 +65,19 @@ function copy(cwd: string, parts: readonly string[]): void {
 /** As in a build: none of what npm and vitest tell the processes that they start, and the image's Node first. */
 async function runStep(cwd: string, command: string): Promise<void> {
   const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(npm_|VITEST|NODE_ENV$|NODE_OPTIONS$)/i.test(name),
+    ([name]) => name.toLowerCase() === 'npm_config_registry' || !/^(npm_|VITEST|NODE_ENV$|NODE_OPTIONS$)/i.test(name),
   );
   await run('sh', ['-c', command], {
     cwd,
-    env: { ...Object.fromEntries(inherited), PATH: `${join(folder, 'bin')}:/usr/local/bin:/usr/bin:/bin` },
-    timeout: 120_000,
+    env: {
+      ...Object.fromEntries(inherited),
+      PATH: `${join(folder, 'bin')}:/usr/local/bin:/usr/bin:/bin`,
+      // The packages are those that this checkout was installed from a moment ago: no need to ask for them again.
+      npm_config_prefer_offline: 'true',
+      npm_config_audit: 'false',
+      npm_config_fund: 'false',
+    },
+    timeout: 300_000,
   });
 }
 
@@ -92,7 +99,7 @@ beforeAll(async () => {
     mkdirSync(image);
     for (const instruction of stage.instructions) await carryOut(image, instruction);
   }
-}, 300_000);
+}, 600_000);
 
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
