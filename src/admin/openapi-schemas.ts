@@ -1,3 +1,5 @@
+import { outcomeNames } from '../metrics/labels.ts';
+
 type Schema = Readonly<Record<string, unknown>>;
 
 const text = { type: 'string' } as const;
@@ -65,19 +67,6 @@ const warmSchemas: Schema = {
   ),
 };
 
-const outcomes = [
-  'hit',
-  'stale',
-  'stale-error',
-  'revalidated',
-  'miss',
-  'collapsed',
-  'relayed',
-  'rejected',
-  'error',
-  'aborted',
-];
-
 const explainSchemas: Schema = {
   ExplainRequest: object(
     {
@@ -104,7 +93,7 @@ const explainSchemas: Schema = {
     upstream: { oneOf: [object({ name: text, target: text }), { type: 'null' }] },
     steps: { type: 'array', items: ref('KeyStep') },
     stored: { oneOf: [ref('ExplainedStored'), { type: 'null' }] },
-    decision: object({ would: { enum: outcomes }, fwd: optionalText, reason: text }),
+    decision: object({ would: { enum: outcomeNames }, fwd: optionalText, reason: text }),
     problem: { type: ['object', 'null'], description: 'The refusal, where the request would be refused.' },
   }),
   KeyStep: object({ part: { enum: ['path', 'query', 'header'] }, name: text, before: text, after: text, rule: text }, [
@@ -160,7 +149,7 @@ const numbers = {
   relayed: count,
   rejected: count,
   aborted: count,
-  outcomes: object(Object.fromEntries(outcomes.map((name) => [name, count]))),
+  outcomes: object(Object.fromEntries(outcomeNames.map((name) => [name, count]))),
   bytes_sent: count,
   bytes_from_store: count,
   upstream_calls: count,

@@ -9,11 +9,11 @@ import { decideRange } from '../core/range.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import {
   appendVia,
+  decodedFields,
   notModifiedFields,
   partialFields,
   replyFields,
   unsatisfiableFields,
-  weakenEtag,
 } from '../core/response-fields.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
@@ -62,7 +62,7 @@ export function respondStored(
   }
   const decoded = decodeFor(deps.decoder, ask, item);
   if (decoded === undefined) return sized(ask, reply, { fields, bytes: item.body, validators: item.fields });
-  const identity = weakenEtag(withoutFields(fields, CODED));
+  const identity = decodedFields(fields);
   return decoded.then(
     // Both forms share validators, which makes these weak (RFC 9110 §8.8.1): no If-Range may join parts of the two.
     (bytes) => sized(ask, reply, { fields: identity, bytes, validators: [] }),
@@ -79,15 +79,6 @@ function undecodable(ask: Ask): ProxyResponse {
     head: ask.head,
   });
 }
-
-/** They describe the coded bytes and go with the coding. */
-const CODED: ReadonlySet<string> = new Set([
-  'content-encoding',
-  'content-digest',
-  'repr-digest',
-  'digest',
-  'content-md5',
-]);
 
 /** Identity bytes where the client does not accept the stored coding and the proxy can take it off. */
 function decodeFor(decoder: ContentDecoder, ask: Ask, item: StoredResponse): Promise<Buffer> | undefined {

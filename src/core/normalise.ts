@@ -23,7 +23,7 @@ export type ParamOutcome =
 /** Items of a `set` or `list` at most; the largest list that a known API takes is 1000 places. */
 const MAX_ITEMS = 1000;
 
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** ASCII words with single spaces between them: folding is lower-casing then, and most texts are such. */

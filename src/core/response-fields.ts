@@ -122,3 +122,19 @@ export function weakEtag(etag: string): string {
 export function weakenEtag(fields: FieldLines): FieldLines {
   return fields.map((line) => (line[0] === 'etag' ? (['etag', weakEtag(line[1])] as const) : line));
 }
+
+/** They say something of the coded bytes, or of which parts of them can be had. */
+const ofCodedBytes: ReadonlySet<string> = new Set([
+  'accept-ranges',
+  'content-digest',
+  'content-encoding',
+  'content-length',
+  'content-md5',
+  'digest',
+  'repr-digest',
+]);
+
+/** The lines of an answer whose content codings were taken off (RFC 9110 §8.4, §8.8.3). */
+export function decodedFields(fields: FieldLines): FieldLines {
+  return weakenEtag(withoutFields(fields, ofCodedBytes));
+}

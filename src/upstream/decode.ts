@@ -10,8 +10,7 @@ import {
 
 import { UpstreamBodyError, type ContentDecoder } from '../cache/ports.ts';
 import { contentCodings } from '../core/content-coding.ts';
-import { fieldValue, type FieldLines, withoutFields } from '../core/fields.ts';
-import { weakenEtag } from '../core/response-fields.ts';
+import { fieldValue, type FieldLines } from '../core/fields.ts';
 
 /** More codings than this on top of each other is an attack or a fault; such a body is passed on as it is. */
 const maxCodings = 4;
@@ -46,21 +45,6 @@ export function decodeStream(
   maxBytes: number,
 ): AsyncIterable<Buffer> {
   return applied.toReversed().reduce((inner, coding) => decodeOne(inner, coding, maxBytes), chunks);
-}
-
-/** Lines of a response whose codings were taken off: validators and digests of the coded bytes no longer hold. */
-export function decodedFields(fields: FieldLines): FieldLines {
-  const gone = new Set([
-    'content-encoding',
-    'content-length',
-    'content-md5',
-    'digest',
-    'content-digest',
-    'repr-digest',
-    // Ranges of the coded representation are not ranges of this one.
-    'accept-ranges',
-  ]);
-  return weakenEtag(withoutFields(fields, gone));
 }
 
 /** For stored codings that a client does not accept. */

@@ -56,12 +56,7 @@ describe('a response on a ruled route', () => {
   });
 
   it('is shared by all spellings that mean the same', async () => {
-    for (const query of [
-      'q=New%20York',
-      'q=new+york',
-      'utm=1&q=%20NEW%20%20YORK',
-      'q=n%65w york'.replace(' ', '%20'),
-    ]) {
+    for (const query of ['q=New%20York', 'q=new+york', 'utm=1&q=%20NEW%20%20YORK', 'q=n%65w%20york']) {
       await proxy.get(`/plain?${query}`);
     }
     expect(origin.requests.length).toBe(1);

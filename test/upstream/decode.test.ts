@@ -3,7 +3,8 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { UpstreamBodyError } from '../../src/cache/ports.ts';
-import { codingsOf, createContentDecoder, decodedFields, decodeStream } from '../../src/upstream/decode.ts';
+import { decodedFields } from '../../src/core/response-fields.ts';
+import { codingsOf, createContentDecoder, decodeStream } from '../../src/upstream/decode.ts';
 
 const text = Buffer.from('{"hourly":{"temperature_2m":[3.1,3.0,2.8]}}'.repeat(50));
 const decoder = createContentDecoder();
