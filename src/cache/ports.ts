@@ -1,10 +1,12 @@
 import type { FailureKind } from '../core/failure.ts';
+import type { Result } from '../core/problem.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { Fwd, RequestRecord, Tier } from '../core/outcome.ts';
 import type { PurgeSelector } from '../core/config.ts';
 import type { CanonicalRequest } from '../core/request.ts';
 import type { StoreIf } from '../core/route.ts';
 import type { Position, StoredItem } from '../core/stored-response.ts';
+import type { FleetEvent, ReadFor } from './fleet-ports.ts';
 
 /** Time, so that tests can hold it still. */
 export interface Clock {
@@ -25,9 +27,9 @@ export interface ResponseStore {
    * The item under `key`, unless it is past `retainUntilMs` or a purge covers it. Counts as a use for eviction.
    * A soft-purged response is returned; see {@link StoreRead.staleSinceMs}.
    */
-  get(key: string): MaybePromise<StoreRead | undefined>;
+  get(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined>;
   /** As {@link get}, but is no use: for `explain` and warming. */
-  peek(key: string): MaybePromise<StoreRead | undefined>;
+  peek(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined>;
   /** Stores unless a purge after `item.position` covers it, or it alone is larger than the tier. Replaces what is there. */
   put(item: StoredItem): MaybePromise<PutOutcome>;
   /** Drops the item under `key` (an unsafe method made it invalid, RFC 9111 §4.4). Also its variants where it is a marker. */
@@ -98,7 +100,8 @@ export interface PurgeLog {
   isValid(item: Pick<StoredItem, 'key' | 'route' | 'url' | 'tags' | 'position'>): boolean;
   /** Wall clock of the soft purge after its position that covers the item, `undefined` when none does. */
   softPurgedAtMs(item: Pick<StoredItem, 'key' | 'route' | 'url' | 'tags' | 'position'>): number | undefined;
-  append(request: PurgeRequest): Promise<PurgeReceipt>;
+  /** Refused with a 503 where the purge cannot be guaranteed; it may have taken effect then, and is safe to repeat. */
+  append(request: PurgeRequest): Promise<Result<PurgeReceipt>>;
 }
 
 export interface PurgeRequest {
@@ -107,12 +110,14 @@ export interface PurgeRequest {
   readonly soft: boolean;
 }
 
-/** Contract: `{id, complete, sidecars:[{id, appliedMs}], missing}`. */
+/** Contract: `{id, complete, sidecars:[{id, appliedMs}], missing}`. `missing` have not acknowledged, and serve nothing from store until they do. */
 export interface PurgeReceipt {
   readonly id: string;
   readonly complete: boolean;
   readonly sidecars: readonly { readonly id: string; readonly appliedMs: number }[];
   readonly missing: readonly string[];
+  /** Where not complete: the instant (ISO 8601) from which it is, whatever becomes of those that are missing. */
+  readonly completeBy?: string;
 }
 
 /** Counts what a selector covers in the memory tier, exactly; resolves after short slices of work. */
@@ -218,6 +223,8 @@ export interface Observer {
   warm(record: WarmRecord): void;
   /** A limit of the named option was hit. */
   limit(option: string): void;
+  /** The shared tier and the fleet. */
+  fleet(event: FleetEvent): void;
 }
 
 export interface UpstreamCallRecord {

@@ -19,7 +19,7 @@ export interface PurgerParts {
 export interface Purger {
   /**
    * Purges, or only counts, what the selector covers. Refused with a 400 where the selector cannot be meant: a route
-   * that is not configured, a URL that no route governs. Rejects only where the purge log does.
+   * that is not configured, a URL that no route governs; with a 503 where it cannot be guaranteed.
    */
   purge(command: PurgeCommand): Promise<Result<PurgeAnswer>>;
 }
@@ -50,10 +50,11 @@ export function createPurger(parts: PurgerParts): Purger {
       return ok({ id: 'dry-run', complete: true, sidecars: [], missing: [], matched, dryRun, soft });
     }
     const { matched, receipt } = await countAndAppend(scopes.value, soft);
+    if (!receipt.ok) return receipt;
     const durationMs = parts.clock.monotonicMs() - startMs;
     const what = whatOf(command, scopes.value, matched);
-    parts.observer.purge({ id: receipt.id, by: selector.by, what, soft, matched, durationMs, source });
-    return ok({ ...receipt, matched, dryRun, soft });
+    parts.observer.purge({ id: receipt.value.id, by: selector.by, what, soft, matched, durationMs, source });
+    return ok({ ...receipt.value, matched, dryRun, soft });
   }
 
   function scopesFor(selector: PurgeSelector): Result<readonly string[]> {
@@ -68,7 +69,7 @@ export function createPurger(parts: PurgerParts): Purger {
 
 interface Counted {
   readonly matched: number;
-  readonly receipt: PurgeReceipt;
+  readonly receipt: Result<PurgeReceipt>;
 }
 
 /**

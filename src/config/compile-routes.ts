@@ -97,6 +97,7 @@ function compileRoute(compilation: Compilation, path: Path, given: Given): Route
     upstream: input.upstream,
     forward: input.forward,
     cache: input.cache ? 'on' : 'off',
+    onLeaseLost: input.onLeaseLost,
     policy: compilePolicy(compilation, path, input),
     params,
     pathParams,

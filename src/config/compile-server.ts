@@ -90,7 +90,7 @@ export function compileStore(compilation: Compilation): StoreConfig | undefined 
     const message = `${laterRedis}, but the environment has ${set ?? ''}; remove the section or the variable for memory only`;
     if (set !== undefined) issues.add(['store', 'redis'], message, 'key');
   }
-  return issues.isClean(['store']) ? { memory: input.store.memory } : undefined;
+  return issues.isClean(['store']) ? { memory: input.store.memory, redis: undefined } : undefined;
 }
 
 /** The upstreams that are sound, by name. */

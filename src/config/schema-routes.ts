@@ -118,6 +118,11 @@ const caching = {
     storeIf,
     'Checks of the complete body of a 200 before it is stored, for APIs whose 200 can be an error. What fails is passed on, not stored.',
   ),
+  onLeaseLost: option(
+    choice(['bypass', 'error', 'serve-if-upstream-fails']),
+    'With Redis, while the purge log cannot be reached: `bypass` asks upstream and stores nothing; `error` answers 504; `serve-if-upstream-fails` asks upstream, and where that fails gives what is stored, although it may have been purged (`detail=lease`).',
+    'bypass',
+  ),
   maxStoredBytes: option(size({ min: 1, max: 2 ** 32 }), 'Larger bodies stream through and are not stored.', '8MiB'),
   maxKeyBytes: option(size({ min: 128, max: 65_536 }), 'Longer keys are cut and carry a digest of the whole.', '512'),
   maxKeys: option(

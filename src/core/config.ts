@@ -88,6 +88,72 @@ export interface LogConfig {
 
 export interface StoreConfig {
   readonly memory: { readonly maxBytes: number };
+  /** `undefined`: memory only. */
+  readonly redis: RedisConfig | undefined;
+}
+
+/** The shared tier and the fleet's coherence. */
+export interface RedisConfig {
+  readonly topology: RedisTopology;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  /** 0 on a cluster. */
+  readonly database: number;
+  /** `undefined`: no TLS. */
+  readonly tls: RedisTls | undefined;
+  /** First part of all keys: proxies with the same one are a fleet. */
+  readonly keyPrefix: string;
+  /** Budget of a read on the request path. */
+  readonly timeoutMs: number;
+  /** Larger values are not written. */
+  readonly maxObjectBytes: number;
+  /** Values under way to Redis at most; what comes beyond is not written. */
+  readonly maxPendingBytes: number;
+  /** Bodies from this size on are compressed where that saves a fifth; `undefined`: none is. */
+  readonly compressAboveBytes: number | undefined;
+  readonly breaker: { readonly failures: number; readonly pauseMs: number; readonly maxPauseMs: number };
+  /** `strict`: a purge answers when it holds everywhere. `available`: it may answer 202 first. */
+  readonly coherence: 'strict' | 'available';
+  /** How long a process may serve from store after it last heard of the purge log. */
+  readonly leaseMs: number;
+  /** With `available`: how long a purge waits for acknowledgements before it answers 202. */
+  readonly purgeWaitMs: number;
+  /** In-sync replicas that the control node must have (split brain); 0: not checked. */
+  readonly minReplicas: number;
+  /** Purges are kept in the log for so long, and so many of them; what was stored before the oldest is not served. */
+  readonly purgeRetentionMs: number;
+  readonly maxPurges: number;
+  /** A fill lock and a job lease lapse so long after their holder was last heard of. */
+  readonly fillLockMs: number;
+  readonly jobLeaseMs: number;
+  /** Counters are written this often. */
+  readonly countersEveryMs: number;
+}
+
+export type RedisTopology =
+  | ({ readonly kind: 'standalone' } & RedisNode)
+  | {
+      readonly kind: 'sentinel';
+      readonly sentinels: readonly RedisNode[];
+      readonly name: string;
+      readonly sentinelUsername: string | undefined;
+      readonly sentinelPassword: string | undefined;
+    }
+  | { readonly kind: 'cluster'; readonly nodes: readonly RedisNode[] };
+
+export interface RedisNode {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RedisTls {
+  /** PEM file of the authorities to trust instead of the system's. */
+  readonly caFile: string | undefined;
+  /** PEM files of a client certificate and its key. */
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  /** Name that the certificate must have, where it is not the host's. */
+  readonly serverName: string | undefined;
 }
 
 export interface UpstreamConfig {

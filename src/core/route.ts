@@ -47,6 +47,11 @@ export interface Route {
   readonly forward: string | undefined;
   /** `off`: relayed, never cached. */
   readonly cache: 'on' | 'off';
+  /**
+   * Without a lease (the purge log cannot be reached): `bypass` asks upstream and stores nothing; `error` answers 504;
+   * `serve-if-upstream-fails` asks upstream, and where that fails serves what is stored, purged or not (and says so).
+   */
+  readonly onLeaseLost: 'bypass' | 'error' | 'serve-if-upstream-fails';
   readonly policy: CachePolicy;
   /** By canonical name. */
   readonly params: ReadonlyMap<string, ParamRule>;

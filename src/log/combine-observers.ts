@@ -10,5 +10,6 @@ export function combineObservers(observers: readonly Observer[]): Observer {
     purge: (record) => observers.forEach((observer) => observer.purge(record)),
     warm: (record) => observers.forEach((observer) => observer.warm(record)),
     limit: (option) => observers.forEach((observer) => observer.limit(option)),
+    fleet: (event) => observers.forEach((observer) => observer.fleet(event)),
   };
 }

@@ -40,6 +40,9 @@ export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'
       if (record.failed === 0) log.info(rounded(record), 'warmed');
       else log.warn(rounded(record), record.fetched + record.reused > 0 ? 'warming failed in part' : 'warming failed');
     },
+    fleet(event) {
+      if (debug) log.debug({ ...event }, 'fleet');
+    },
     limit(option) {
       // At `debug`: whoever floods the limits should not flood the log as well; the metric counts them.
       if (debug) log.debug({ option }, 'limit hit');

@@ -1,4 +1,5 @@
 import type { BrokenBodyRecord, Observer, PurgeRecord, UpstreamCallRecord, WarmRecord } from '../cache/ports.ts';
+import type { FleetEvent } from '../cache/fleet-ports.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import {
   callResultNames,
@@ -65,6 +66,7 @@ export class Counters implements Observer {
   readonly upstreams: ReadonlyMap<string, UpstreamTally>;
   readonly problems = new TokenTally();
   readonly limits = new TokenTally();
+  readonly fleetEvents = new TokenTally();
   /** Purges, keyed `by|mode|source`. */
   readonly purges = new TokenTally();
   readonly purgedBy = new Float64Array(purgeByNames.length);
@@ -135,6 +137,10 @@ export class Counters implements Observer {
 
   limit(option: string): void {
     this.limits.add(option);
+  }
+
+  fleet(event: FleetEvent): void {
+    this.fleetEvents.add(event.kind);
   }
 
   #route(name: string | undefined): RouteTally {

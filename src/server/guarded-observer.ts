@@ -20,5 +20,6 @@ export function guardObserver(observer: Observer, onBug: (error: unknown) => voi
     purge: (record) => guard(() => observer.purge(record)),
     warm: (record) => guard(() => observer.warm(record)),
     limit: (option) => guard(() => observer.limit(option)),
+    fleet: (event) => guard(() => observer.fleet(event)),
   };
 }

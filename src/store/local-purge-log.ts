@@ -1,4 +1,5 @@
 import type { Clock, PurgeReceipt, PurgeRequest } from '../cache/ports.ts';
+import { ok, type Result } from '../core/problem.ts';
 import type { Position } from '../core/stored-response.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
 import type { PurgeableItem } from './purge-table.ts';
@@ -85,7 +86,7 @@ export class LocalPurgeLog implements TrackedPurgeLog {
   }
 
   /** In force when it returns, before its promise is awaited. Rejects with RangeError for what is no scope. */
-  async append(request: PurgeRequest): Promise<PurgeReceipt> {
+  async append(request: PurgeRequest): Promise<Result<PurgeReceipt>> {
     const startMs = this.#clock.monotonicMs();
     const seq = this.#position.seq + 1;
     const asked = { scopes: request.scopes, soft: request.soft, seq, atMs: this.#clock.nowMs() };
@@ -94,12 +95,12 @@ export class LocalPurgeLog implements TrackedPurgeLog {
     this.#mark(seq, startMs);
     for (const follower of this.#followers) follower.hear({ kind: 'purge', purge, version: seq });
     this.#keepBounded(startMs);
-    return {
+    return ok({
       id: `${this.#instanceId}-${seq}`,
       complete: true,
       sidecars: [{ id: this.#instanceId, appliedMs: this.#clock.monotonicMs() - startMs }],
       missing: [],
-    };
+    });
   }
 
   follow(hear: (event: PurgeEvent) => void): PurgeFollower {

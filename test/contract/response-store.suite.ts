@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { PurgeLog, ResponseStore } from '../../src/cache/ports.ts';
+import type { PurgeLog, PurgeRequest, ResponseStore } from '../../src/cache/ports.ts';
 import type { Position } from '../../src/core/stored-response.ts';
 import type { ItemTraits } from '../support/stored-items.ts';
 import type { FakeClock } from '../support/clock.ts';
@@ -44,8 +44,13 @@ export function responseStoreContract(name: string, makeStore: () => Promise<Sto
       return varyMarker({ position: position(), nowMs: clock.nowMs(), ...traits });
     }
 
-    const hard = async (...scopes: readonly string[]) => purgeLog.append({ scopes, soft: false });
-    const soft = async (...scopes: readonly string[]) => purgeLog.append({ scopes, soft: true });
+    const append = async (request: PurgeRequest) => {
+      const receipt = await purgeLog.append(request);
+      if (!receipt.ok) throw new Error(receipt.error.detail);
+      return receipt.value;
+    };
+    const hard = async (...scopes: readonly string[]) => append({ scopes, soft: false });
+    const soft = async (...scopes: readonly string[]) => append({ scopes, soft: true });
 
     describe('reading what was stored', () => {
       test('a key that was never stored gives nothing', async () => {

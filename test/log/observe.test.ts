@@ -97,6 +97,7 @@ describe('combined observers', () => {
       purge: () => heard.push(`${name} purge`),
       warm: () => heard.push(`${name} warm`),
       limit: () => heard.push(`${name} limit`),
+      fleet: () => heard.push(`${name} fleet`),
     });
     const both = combineObservers([named('a'), named('b')]);
     both.request(requestRecord());

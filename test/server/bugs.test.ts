@@ -90,6 +90,7 @@ async function bench({ handle, relay = noRelay, observer }: BenchOptions): Promi
       purge: nothing,
       warm: nothing,
       limit: nothing,
+      fleet: nothing,
       ...observer,
     },
     clock: systemClock,

@@ -47,10 +47,13 @@ describe('receipts', () => {
   test('name the purge and the one process that applied it', async () => {
     const { hard } = setUp();
     expect(await hard('all')).toEqual({
-      id: 'one-1',
-      complete: true,
-      sidecars: [{ id: 'one', appliedMs: 0 }],
-      missing: [],
+      ok: true,
+      value: {
+        id: 'one-1',
+        complete: true,
+        sidecars: [{ id: 'one', appliedMs: 0 }],
+        missing: [],
+      },
     });
   });
 

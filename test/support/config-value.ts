@@ -27,7 +27,7 @@ export function configWith(counts: {
     },
     admin: { host: '127.0.0.1', port: 0, token: undefined, maxBodyBytes: 1 },
     log: { level: 'silent', requests: false },
-    store: { memory: { maxBytes: 1 } },
+    store: { memory: { maxBytes: 1 }, redis: undefined },
     upstreams: new Map(
       upstreams.map((name) => [
         name,

@@ -40,6 +40,7 @@ export function routeOf(policy: Partial<CachePolicy> = {}, overrides: Partial<Ro
     upstream: 'weather',
     forward: undefined,
     cache: 'on',
+    onLeaseLost: 'bypass',
     policy: policyOf(policy),
     params: new Map(),
     pathParams: new Map(),

@@ -9,6 +9,7 @@ export const cacheOffRoute: Route = {
   upstream: 'api',
   forward: undefined,
   cache: 'off',
+  onLeaseLost: 'bypass',
   policy: {
     upstreamCacheControl: 'ignore',
     clientCacheControl: 'ignore',

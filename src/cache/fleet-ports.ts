@@ -1,0 +1,167 @@
+import type { KeyedRequest } from '../core/request.ts';
+import type { Result } from '../core/problem.ts';
+import type { Route } from '../core/route.ts';
+import type { Position, StoredItem } from '../core/stored-response.ts';
+import type { PurgeReceipt, StoreRead } from './ports.ts';
+
+/**
+ * On whose behalf a tier is read. A shared tier holds what other configurations stored: lifetimes are worked out anew by the
+ * rules of this route, and its URL and tags count for purges beside those that were stored (invariants 13 and 20).
+ */
+export interface ReadFor {
+  readonly route: Route;
+  readonly keyed: Pick<KeyedRequest, 'url' | 'tags'>;
+}
+
+/** Whether this process may serve from store, and what it knows of the purge log. */
+export interface CoherenceStatus {
+  /** False: nothing may be served from store (`position()` is `undefined`). */
+  readonly leased: boolean;
+  /** Milliseconds since the lease was last renewed, counted from the send time of the call; `undefined` before the first. */
+  readonly leaseAgeMs: number | undefined;
+  readonly leaseMs: number;
+  /** 16 hex digits; empty before the first contact. */
+  readonly epoch: string;
+  /** Last purge of the log that was applied here. */
+  readonly applied: number;
+  /** Purges that the log was last known to hold beyond `applied`. */
+  readonly lag: number;
+  readonly floor: number;
+  /** Scopes in the purge table. */
+  readonly scopes: number;
+  /** Wall clock of Redis less that of this process, milliseconds. */
+  readonly skewMs: number;
+}
+
+/** One fetch for the fleet: an optimisation, on which no guarantee rests. Never rejects, and answers within the budget. */
+export interface FillLocks {
+  claim(claim: FillClaim): Promise<FillAnswer>;
+}
+
+export interface FillClaim {
+  readonly key: string;
+  readonly asked: ReadFor;
+  /** What is known to be stored and not good enough; anything newer is the answer. */
+  readonly known: StoredItem | undefined;
+}
+
+export type FillAnswer =
+  /** This process fetches; it calls `release` once, however the fetch ends. */
+  | { readonly kind: 'ours'; readonly lock: FillLock }
+  /** Another one is fetching: ask again in some 25 ms. */
+  | { readonly kind: 'theirs' }
+  /** Another one has fetched; valid now, and put into the memory tier. */
+  | { readonly kind: 'stored'; readonly read: StoreRead }
+  /** Another one fetched a moment ago what cannot be shared: everyone fetches for itself. */
+  | { readonly kind: 'unshared' }
+  /** Redis does not answer, the lease is lost, or the breaker is open: fetch at once. */
+  | { readonly kind: 'unavailable' };
+
+export interface FillLock {
+  /** `unshared`: what was fetched was not stored, and those who wait should not wait for one another. Returns at once. */
+  release(outcome: 'stored' | 'unshared'): void;
+}
+
+/** Work that one process does for the fleet. Never rejects. */
+export interface JobLeases {
+  /**
+   * `ours`: run it and call `finish`; the lease is renewed until then. `running`: somebody else runs it; ask again after
+   * {@link retryMs}, since a crashed holder's job is there to be taken over. `done`: done for this turn. `unavailable`: Redis
+   * does not answer, so nobody knows.
+   */
+  claim(name: string): Promise<JobClaim>;
+  readonly retryMs: number;
+}
+
+export type JobClaim =
+  | { readonly kind: 'ours'; readonly lease: JobLease }
+  | { readonly kind: 'running' | 'done' | 'unavailable' };
+
+export interface JobLease {
+  /** Done, and not to be done again by anyone for this long. 0: to be done again whenever it is asked for. */
+  finish(holdMs: number): Promise<void>;
+}
+
+/** Tells every process of the fleet something in the order of the purge log, and waits as a purge does. */
+export interface FleetNotices {
+  /** `notice` is a word of at most 200 ASCII characters without spaces. */
+  announce(notice: string): Promise<Result<PurgeReceipt>>;
+  /** Hears each notice exactly once, when its place in the log is applied, before that is acknowledged. */
+  onNotice(hear: (notice: string) => void): void;
+}
+
+/** What the shared tier does and meets, for metrics and the log. Members are tokens: nothing of keys or contents. */
+export type FleetEvent =
+  | { readonly kind: 'lease'; readonly state: 'gained' | 'lost' }
+  /** `new`: no control data was there; `failover`: another replication history; `log-lost`: the log was not whole; `behind`: less in it than was applied here. */
+  | {
+      readonly kind: 'epoch';
+      readonly reason: 'new' | 'failover' | 'log-lost' | 'behind';
+      readonly epoch: string;
+    }
+  | { readonly kind: 'sync'; readonly result: 'ok' | RedisFailureKind; readonly durationMs: number }
+  /** A purge's acknowledgements: how long each took, and who was missing at the end. */
+  | {
+      readonly kind: 'acknowledged';
+      readonly sidecars: readonly { readonly appliedMs: number }[];
+      readonly missing: number;
+    }
+  /** A stored response was found and refused: why. */
+  | { readonly kind: 'refused'; readonly reason: 'lease' | 'epoch' | 'floor' | 'purged' }
+  | {
+      readonly kind: 'redis';
+      readonly operation: 'get' | 'put' | 'claim' | 'release' | 'unlink' | 'counters' | 'job';
+      /** `over-budget`: not answered within `timeout`; `breaker`, `lease`, `pending`: not sent at all. */
+      readonly result: RedisResult;
+      /** 0 where it was not sent. */
+      readonly durationMs: number;
+      /** Bytes of the value read or written. */
+      readonly bytes: number;
+    }
+  /** A value that cannot be used was read. */
+  | {
+      readonly kind: 'unusable';
+      readonly reason: 'foreign' | 'version' | 'truncated' | 'checksum' | 'collision' | 'coding';
+    }
+  | { readonly kind: 'breaker'; readonly state: 'open' | 'half-open' | 'closed' };
+
+export type RedisResult =
+  | 'ok'
+  | 'hit'
+  | 'miss'
+  | 'too-large'
+  | 'outdated'
+  | 'over-budget'
+  | 'breaker'
+  | 'lease'
+  | 'pending'
+  | RedisFailureKind;
+
+/** Why a command failed. `closed`: there was no connection, or it broke. */
+export type RedisFailureKind =
+  | 'closed'
+  | 'timeout'
+  | 'readonly'
+  | 'loading'
+  | 'oom'
+  | 'noreplicas'
+  | 'clusterdown'
+  | 'auth'
+  | 'other';
+
+/** What the shared tier is like now, for gauges. */
+export interface RedisStatus {
+  readonly breaker: 'closed' | 'open' | 'half-open';
+  readonly pendingBytes: number;
+  readonly maxPendingBytes: number;
+}
+
+/** A position with why it is not good, for `explain`; `undefined`: good. */
+export type Invalidity = 'lease' | 'epoch' | 'floor' | 'purged';
+
+export interface PositionJudge {
+  /** Why an item of this position and scopes may not be served now. */
+  invalidity(item: Pick<StoredItem, 'key' | 'route' | 'url' | 'tags' | 'position'>): Invalidity | undefined;
+}
+
+export type { Position };

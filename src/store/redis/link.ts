@@ -1,0 +1,50 @@
+import type { RedisFailureKind } from '../../cache/fleet-ports.ts';
+
+/** A Lua script that runs by its digest. All keys of one call are in one slot. */
+export interface RedisScript {
+  /** Unique; a word of letters. */
+  readonly name: string;
+  readonly keys: number;
+  readonly lua: string;
+  /** How strings in replies come: as text (UTF-8) or as bytes, which may be views into a socket's chunk. */
+  readonly reply: 'text' | 'bytes';
+}
+
+/**
+ * One connection (on a cluster one to each node), with no queue for bad times: what cannot be sent now is rejected now, nothing
+ * is sent twice. Commands of one slot are carried out in the order in which they were given. Rejects with {@link RedisFailure}.
+ */
+export interface RedisLink {
+  /** False where a command would be rejected as `closed`. */
+  readonly isReady: boolean;
+  /** A view into a socket's chunk: copy what is kept. */
+  get(key: string): Promise<Buffer | null>;
+  unlink(key: string): Promise<void>;
+  run(script: RedisScript, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<unknown>;
+  /** Calls back each time that the connection has become usable, the first included. */
+  onReady(callback: () => void): void;
+}
+
+/** A connection that hears a channel, again after each reconnection; what is said meanwhile is lost. */
+export interface RedisBell {
+  onRing(callback: (message: string) => void): void;
+}
+
+/** All that a process has to do with Redis. Disposing of it closes everything; nothing is rejected unheard. */
+export interface RedisLinks extends AsyncDisposable {
+  /** Stored responses, locks: replies of megabytes. */
+  readonly data: RedisLink;
+  /** The purge log, counters, jobs: never behind a large reply. */
+  readonly control: RedisLink;
+  readonly bell: RedisBell;
+}
+
+/** A command that failed, or was not sent. The message holds no credential, key, or value. */
+export class RedisFailure extends Error {
+  readonly kind: RedisFailureKind;
+  constructor(kind: RedisFailureKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'RedisFailure';
+    this.kind = kind;
+  }
+}
