@@ -5,6 +5,7 @@ import { BackgroundWork } from './cache/background.ts';
 import { Exchange } from './cache/exchange.ts';
 import { createExplainer } from './cache/explain.ts';
 import { Fetcher, type FetcherDeps } from './cache/fetcher.ts';
+import { localJobs } from './cache/local-jobs.ts';
 import { createPurger } from './cache/purge.ts';
 import { createRefresher } from './cache/refresh.ts';
 import { createPurgeSchedule } from './cache/schedule.ts';
@@ -141,10 +142,11 @@ function buildParts({ config, log, stack, clock }: Ground): Parts {
   const fetcher = new Fetcher(deps);
   const purger = createPurger({ ...deps, counter: store });
   const refresher = createRefresher(deps, fetcher);
-  const warmer = createWarmer({ ...deps, config: config.warm, refresher, random: Math.random });
+  const warmer = createWarmer({ ...deps, config: config.warm, leases: localJobs, refresher, random: Math.random });
   const schedule = createPurgeSchedule({
     ...deps,
     purger,
+    leases: localJobs,
     schedule: config.purge.schedule,
     nextRun: nextCronRunMs,
     onRefused: (entry, problem) => log.error({ cron: entry.cron, problem: problem.detail }, 'scheduled purge refused'),

@@ -43,6 +43,8 @@ export interface FillClaim {
   readonly asked: ReadFor;
   /** What is known to be stored and not good enough; anything newer is the answer. */
   readonly known: StoredItem | undefined;
+  /** Milliseconds that the request has waited for the shared tier before; they count against its budget (invariant 18). */
+  readonly waitedMs?: number;
 }
 
 export type FillAnswer =
@@ -123,7 +125,11 @@ export type FleetEvent =
       readonly kind: 'unusable';
       readonly reason: 'foreign' | 'version' | 'truncated' | 'checksum' | 'collision' | 'coding';
     }
-  | { readonly kind: 'breaker'; readonly state: 'open' | 'half-open' | 'closed' };
+  | { readonly kind: 'breaker'; readonly state: 'open' | 'half-open' | 'closed' }
+  /** Work for the fleet was asked for, by the name of its lease. `lost`: the lease lapsed while it ran here, so somebody else may run it too. */
+  | { readonly kind: 'job'; readonly name: string; readonly result: JobClaim['kind'] | 'lost' }
+  /** A purge that could not be guaranteed (503); it may have taken effect, and is safe to repeat. */
+  | { readonly kind: 'purge-refused'; readonly code: string; readonly source: 'api' | 'method' | 'schedule' };
 
 export type RedisResult =
   | 'ok'

@@ -45,6 +45,12 @@ export interface StoreRead {
   readonly tally: HitTally;
 }
 
+/** What this process's memory holds, for routes that would rather serve what may be purged than an error. */
+export interface UnleasedReads {
+  /** Without a lease: the item may be covered by a purge that this process has not heard of. No use for eviction. */
+  peekUnleased(key: string): StoreRead | undefined;
+}
+
 /** Times that a stored response was served since it was stored. */
 export interface HitTally {
   hits: number;
@@ -257,6 +263,9 @@ export interface PurgeRecord {
   readonly matched: number;
   readonly durationMs: number;
   readonly source: 'api' | 'method' | 'schedule';
+  /** As in its {@link PurgeReceipt}. */
+  readonly complete: boolean;
+  readonly missing: readonly string[];
 }
 
 export interface WarmRecord {

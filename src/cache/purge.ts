@@ -11,7 +11,7 @@ export interface PurgerParts {
   readonly table: RouteTable;
   readonly purgeLog: PurgeLog;
   readonly counter: PurgeCounter;
-  readonly observer: Pick<Observer, 'purge'>;
+  readonly observer: Pick<Observer, 'purge' | 'fleet'>;
   readonly clock: Clock;
   readonly sha256: Sha256;
 }
@@ -50,10 +50,15 @@ export function createPurger(parts: PurgerParts): Purger {
       return ok({ id: 'dry-run', complete: true, sidecars: [], missing: [], matched, dryRun, soft });
     }
     const { matched, receipt } = await countAndAppend(scopes.value, soft);
-    if (!receipt.ok) return receipt;
+    if (!receipt.ok) {
+      parts.observer.fleet({ kind: 'purge-refused', code: receipt.error.code, source });
+      return receipt;
+    }
+    const { id, complete, missing } = receipt.value;
     const durationMs = parts.clock.monotonicMs() - startMs;
     const what = whatOf(command, scopes.value, matched);
-    parts.observer.purge({ id: receipt.value.id, by: selector.by, what, soft, matched, durationMs, source });
+    const covered = { by: selector.by, what, soft, matched };
+    parts.observer.purge({ id, ...covered, durationMs, source, complete, missing });
     return ok({ ...receipt.value, matched, dryRun, soft });
   }
 

@@ -6,8 +6,11 @@ export interface JobTimersParts {
   readonly clock: Clock;
   /** 0 up to but not 1. */
   readonly random: () => number;
-  /** Begins a run; `ended` is to be called once, when it has ended however it did. */
-  readonly run: (job: WarmJob, ended: () => void) => void;
+  /**
+   * Begins a run; `ended` is to be called once, when it has ended however it did: with nothing where this turn is over,
+   * else with the milliseconds after which it is to be begun again.
+   */
+  readonly run: (job: WarmJob, ended: (againMs?: number) => void) => void;
 }
 
 /** The first runs come within this of the start, whatever the jitter: agents that start along want warm answers. */
@@ -49,7 +52,11 @@ export class JobTimers {
   #begin(job: WarmJob, dueMs: number): void {
     const { clock, run } = this.#parts;
     // The next wait begins with the end of this run, so that no job runs twice at once. Where the run took longer than
-    // the interval, the grid begins anew.
-    run(job, () => this.#wait(job, Math.max(dueMs + job.everyMs, clock.monotonicMs()), job.jitterMs));
+    // the interval, or was put off, the grid begins anew.
+    run(job, (againMs) => {
+      const nowMs = clock.monotonicMs();
+      if (againMs === undefined) this.#wait(job, Math.max(dueMs + job.everyMs, nowMs), job.jitterMs);
+      else this.#wait(job, nowMs + againMs, 0);
+    });
   }
 }

@@ -1,12 +1,14 @@
 import type { WarmConfig, WarmJob } from '../core/config.ts';
 import { ok, type Result } from '../core/problem.ts';
 import type { RouteTable } from '../core/route-table.ts';
+import type { JobLeases } from './fleet-ports.ts';
 import { createLimiter, type Limiter } from './limiter.ts';
 import type { WarmItem, WarmReport, WarmRequest } from './operations.ts';
 import type { Background, Clock, Observer, Sha256 } from './ports.ts';
 import type { Refresher, RefreshOutcome } from './refresher.ts';
 import { JobTimers } from './warm-timers.ts';
 import { planJob, planRequest, type PlannedWarm } from './warm-plan.ts';
+import { WarmTurns } from './warm-turns.ts';
 import { warmTarget } from './warm-target.ts';
 
 export interface WarmerParts {
@@ -16,13 +18,18 @@ export interface WarmerParts {
   readonly observer: Pick<Observer, 'warm'>;
   readonly clock: Clock;
   readonly background: Background;
+  /** Each run of a job is claimed, so that it is done once for the fleet. */
+  readonly leases: JobLeases;
   readonly sha256: Sha256;
   /** 0 up to but not 1, for jitter. */
   readonly random: () => number;
 }
 
 export interface Warmer {
-  /** Runs each job within seconds, and then at its interval, moved by a random part of its jitter. */
+  /**
+   * Runs each job within seconds, and then at its interval, moved by a random part of its jitter; of a fleet one process
+   * does. Where Redis does not answer nobody warms: nothing could be served from store then.
+   */
   start(): void;
   /** No job begins after this; what is under way ends with the background's signal. */
   stop(): void;
@@ -37,15 +44,21 @@ export interface Warmer {
 export function createWarmer(parts: WarmerParts): Warmer {
   const { config, table, clock, background } = parts;
   const limited = createLimiter(config.concurrency);
+  const turns = new WarmTurns({ ...parts, locations: config.locations, warm: warmJob });
   const timers = new JobTimers({ jobs: config.jobs, clock, random: parts.random, run: runJob });
 
-  function runJob(job: WarmJob, ended: () => void): void {
+  async function warmJob(job: WarmJob, signal: AbortSignal): Promise<void> {
+    const planned = planJob(table, job, config.locations, clock.nowMs());
+    await warmAll(parts, limited, { job: job.name, planned }, signal);
+  }
+
+  function runJob(job: WarmJob, ended: (againMs?: number) => void): void {
     background.run(`warm ${job.name}`, async (signal) => {
+      let againMs: number | undefined;
       try {
-        const planned = planJob(table, job, config.locations, clock.nowMs());
-        await warmAll(parts, limited, { job: job.name, planned }, signal);
+        againMs = await turns.take(job, signal);
       } finally {
-        ended();
+        ended(againMs);
       }
     });
   }
@@ -60,7 +73,14 @@ export function createWarmer(parts: WarmerParts): Warmer {
     return ok(await promise);
   }
 
-  return { start: () => timers.start(), stop: () => timers.stop(), run };
+  return {
+    start: () => timers.start(),
+    stop() {
+      turns.stop();
+      timers.stop();
+    },
+    run,
+  };
 }
 
 interface WarmWork {

@@ -1,15 +1,18 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 
+import type { FleetEvent } from '../../src/cache/fleet-ports.ts';
 import type { PurgeAnswer } from '../../src/cache/operations.ts';
+import type { PurgeLog, PurgeReceipt } from '../../src/cache/ports.ts';
 import { createPurger, type Purger } from '../../src/cache/purge.ts';
 import type { PurgeSelector } from '../../src/core/config.ts';
+import { ok, refused, type Result } from '../../src/core/problem.ts';
 import { StoreSetUp, sha256 } from '../support/operations.ts';
 import { honourRoute } from '../support/policy.ts';
 
 function setUp(prepared = new StoreSetUp()): { readonly at: StoreSetUp; readonly purger: Purger } {
   onTestFinished(() => prepared[Symbol.dispose]());
   const { table, purgeLog, store, clock, purges } = prepared;
-  const observer = { purge: (record: (typeof purges)[number]) => void purges.push(record) };
+  const observer = { purge: (record: (typeof purges)[number]) => void purges.push(record), fleet: () => undefined };
   return { at: prepared, purger: createPurger({ table, purgeLog, counter: store, observer, clock, sha256 }) };
 }
 
@@ -28,6 +31,16 @@ async function refusal(purger: Purger, selector: PurgeSelector): Promise<object>
   if (answer.ok) throw new Error('it was not refused');
   const { status, code, detail } = answer.error;
   return { status, code, detail };
+}
+
+/** The log of a fleet, so far as a purger sees it. */
+function answering({ purgeLog }: StoreSetUp, answer: Result<PurgeReceipt>): PurgeLog {
+  return {
+    position: () => purgeLog.position(),
+    isValid: (item) => purgeLog.isValid(item),
+    softPurgedAtMs: (item) => purgeLog.softPurgedAtMs(item),
+    append: () => Promise.resolve(answer),
+  };
 }
 
 function fill(at: StoreSetUp): void {
@@ -167,8 +180,59 @@ describe('how it is purged', () => {
       soft: false,
     });
     expect(at.purges).toEqual([
-      { id: 'one-1', by: 'route', what: 'event-search', soft: false, matched: 2, durationMs: 0, source: 'api' },
+      {
+        id: 'one-1',
+        by: 'route',
+        what: 'event-search',
+        soft: false,
+        matched: 2,
+        durationMs: 0,
+        source: 'api',
+        complete: true,
+        missing: [],
+      },
     ]);
+  });
+
+  test('one that cannot be guaranteed is refused as the log says, and told of as no purge', async () => {
+    const at = new StoreSetUp();
+    onTestFinished(() => at[Symbol.dispose]());
+    const problem = { status: 503, code: 'purge-unsure', title: 't', detail: 'd', retryAfter: 1 };
+    const events: FleetEvent[] = [];
+    const purger = createPurger({
+      table: at.table,
+      clock: at.clock,
+      purgeLog: answering(at, refused(problem)),
+      counter: at.store,
+      observer: { purge: (record) => void at.purges.push(record), fleet: (event) => void events.push(event) },
+      sha256,
+    });
+    const answer = await purger.purge({ selector: { by: 'all' }, soft: false, dryRun: false, source: 'method' });
+    expect(answer).toEqual({ ok: false, error: problem });
+    expect(at.purges).toEqual([]);
+    expect(events).toEqual([{ kind: 'purge-refused', code: 'purge-unsure', source: 'method' }]);
+  });
+
+  test('the record says who is missing where it is not complete', async () => {
+    const at = new StoreSetUp();
+    onTestFinished(() => at[Symbol.dispose]());
+    const receipt = {
+      id: 'x',
+      complete: false,
+      sidecars: [],
+      missing: ['two'],
+      completeBy: '2026-11-23T12:05:00.000Z',
+    };
+    const purger = createPurger({
+      table: at.table,
+      clock: at.clock,
+      purgeLog: answering(at, ok(receipt)),
+      counter: at.store,
+      observer: { purge: (record) => void at.purges.push(record), fleet: () => undefined },
+      sha256,
+    });
+    expect(await purged(purger, { by: 'all' })).toEqual({ ...receipt, matched: 0, dryRun: false, soft: false });
+    expect(at.purges).toMatchObject([{ complete: false, missing: ['two'] }]);
   });
 
   test('a response whose fetch began before the purge cannot come back after it', async () => {

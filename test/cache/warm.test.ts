@@ -1,10 +1,13 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 
+import type { JobLeases } from '../../src/cache/fleet-ports.ts';
+import { localJobs } from '../../src/cache/local-jobs.ts';
 import type { WarmReport, WarmRequest } from '../../src/cache/operations.ts';
 import type { Refresher, RefreshInput, RefreshOutcome } from '../../src/cache/refresher.ts';
 import { createWarmer } from '../../src/cache/warm.ts';
 import type { WarmConfig, WarmJob } from '../../src/core/config.ts';
 import { FakeClock } from '../support/clock.ts';
+import { JobFleet } from '../support/job-fleet.ts';
 import { keyedOf, sha256, tableOf, TestBackground, warmRecords } from '../support/operations.ts';
 
 const minuteMs = 60_000;
@@ -29,8 +32,17 @@ type Answer = (input: RefreshInput, signal: AbortSignal) => Promise<RefreshOutco
 
 const fetched: RefreshOutcome = { result: 'fetched', status: 200, detail: undefined };
 
-function setUp(config: Partial<WarmConfig> = {}, answer: Answer = () => Promise.resolve(fetched), random = () => 0) {
-  const clock = new FakeClock();
+interface Place {
+  readonly clock?: FakeClock;
+  readonly leases?: JobLeases;
+}
+
+function setUp(
+  config: Partial<WarmConfig> = {},
+  answer: Answer = () => Promise.resolve(fetched),
+  random = () => 0,
+  { clock = new FakeClock(), leases = localJobs }: Place = {},
+) {
   const asked: { readonly at: number; readonly key: string; readonly input: RefreshInput }[] = [];
   const running = { now: 0, most: 0 };
   const refresher: Refresher = {
@@ -50,7 +62,7 @@ function setUp(config: Partial<WarmConfig> = {}, answer: Answer = () => Promise.
   const observer = warmRecords();
   const table = tableOf();
   const whole: WarmConfig = { locations: ['berlin', 'new york'], jobs: [], concurrency: 4, reuseAbove: 0.5, ...config };
-  const warmer = createWarmer({ config: whole, table, refresher, observer, clock, background, sha256, random });
+  const warmer = createWarmer({ config: whole, table, refresher, observer, clock, background, leases, sha256, random });
   onTestFinished(() => {
     warmer.stop();
     expect(background.errors).toEqual([]);
@@ -142,6 +154,8 @@ describe('warming jobs', () => {
     const answers = [gate.promise];
     const at = setUp({ jobs: [forecastJob], locations: ['lima'] }, () => answers.shift() ?? Promise.resolve(fetched));
     at.warmer.start();
+    at.clock.advance(0);
+    await expect.poll(() => at.asked).toHaveLength(1);
     at.clock.advance(2.5 * hourMs);
     expect(at.asked).toHaveLength(1);
     gate.resolve(fetched);
@@ -159,6 +173,7 @@ describe('warming jobs', () => {
     const at = setUp({ jobs: [forecastJob], concurrency: 1 }, () => gate.promise);
     at.warmer.start();
     at.clock.advance(0);
+    await expect.poll(() => at.asked).toHaveLength(1);
     at.warmer.stop();
     const stopped = at.background.stop();
     gate.resolve({ result: 'failed', status: undefined, detail: 'aborted' });
@@ -189,6 +204,162 @@ describe('warming jobs', () => {
     await at.begin();
     expect(at.asked).toHaveLength(40);
     expect(at.running.most).toBe(3);
+  });
+});
+
+/** Processes that started some time apart, on one clock. */
+function fleetOf(apartMs: readonly number[], config: Partial<WarmConfig>, answer?: Answer, random?: () => number) {
+  const clock = new FakeClock();
+  const fleet = new JobFleet(clock);
+  const members = apartMs.map((_, index) => fleet.member(`p${index}`));
+  const processes = members.map((leases) => setUp(config, answer, random, { clock, leases }));
+  const startMs = clock.nowMs();
+  const settle = async (): Promise<void> => {
+    for (const { background } of processes) await background.idle();
+  };
+  /** Starts each at its time, and goes on until so much has passed since the first. */
+  const pass = async (untilMs: number, stepMs = minuteMs): Promise<void> => {
+    while (clock.nowMs() - startMs < untilMs) {
+      const atMs = clock.nowMs() - startMs;
+      for (const [index, dueMs] of apartMs.entries()) if (dueMs === atMs) processes[index]?.warmer.start();
+      clock.advance(stepMs);
+      await settle();
+    }
+  };
+  const times = (): readonly number[] =>
+    processes.flatMap(({ asked }) => asked.map(({ at }) => at / minuteMs)).toSorted((a, b) => a - b);
+  return { clock, fleet, members, processes, pass, times };
+}
+
+describe('warming jobs of a fleet', () => {
+  const hourly = { jobs: [forecastJob], locations: ['lima'] };
+
+  test('a job is run once an interval, early by a twentieth at most, however far apart the processes started', async () => {
+    const { pass, times } = fleetOf(
+      [0, 10, 25, 50].map((minutes) => minutes * minuteMs),
+      hourly,
+    );
+    await pass(10 * hourMs);
+    const gaps = times()
+      .slice(1)
+      .map((at, index) => at - (times()[index] ?? 0));
+    expect(gaps.length).toBeGreaterThan(8);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(57);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(60);
+  });
+
+  test('a process alone keeps its interval, whatever the jitter moves', async () => {
+    const draws = [0.9, 0, 0.9, 0, 0.9, 0, 0.9, 0];
+    const jittered = { jobs: [{ ...forecastJob, jitterMs: 10 * minuteMs }], locations: ['lima'] };
+    const { pass, times } = fleetOf([0], jittered, undefined, () => draws.shift() ?? 0);
+    await pass(8 * hourMs, minuteMs / 2);
+    const gaps = times()
+      .slice(1)
+      .map((at, index) => at - (times()[index] ?? 0));
+    expect(gaps.length).toBeGreaterThan(5);
+    // An hour, and nine tenths of the jitter; without asking again it would be two.
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(70);
+  });
+
+  test('one that crashes in the middle is taken over from when its lease has lapsed', async () => {
+    const never = new Promise<never>(() => {});
+    const answers: Promise<RefreshOutcome>[] = [never];
+    const clock = new FakeClock();
+    const fleet = new JobFleet(clock);
+    const crashing = fleet.member('crashing');
+    const first = setUp(hourly, () => answers.shift() ?? never, undefined, { clock, leases: crashing });
+    const second = setUp(hourly, undefined, undefined, { clock, leases: fleet.member('second') });
+    first.warmer.start();
+    clock.advance(0);
+    await expect.poll(() => first.asked).toHaveLength(1);
+    second.warmer.start();
+    await second.pass(5 * minuteMs, 1000);
+    expect(second.asked).toEqual([]);
+    crashing.crash();
+    await second.pass(minuteMs, 1000);
+    expect(second.asked).toHaveLength(1);
+    const takenOverMs = (second.asked[0]?.at ?? 0) - 5 * minuteMs;
+    expect(takenOverMs).toBeGreaterThanOrEqual(fleet.leaseMs);
+    expect(takenOverMs).toBeLessThanOrEqual(fleet.leaseMs + crashing.retryMs);
+  });
+
+  test('a run that a stop cut short is somebody else’s at once', async () => {
+    const clock = new FakeClock();
+    const fleet = new JobFleet(clock);
+    const gate = Promise.withResolvers<RefreshOutcome>();
+    const first = setUp(hourly, () => gate.promise, undefined, { clock, leases: fleet.member('first') });
+    const second = setUp(hourly, undefined, undefined, { clock, leases: fleet.member('second') });
+    first.warmer.start();
+    clock.advance(0);
+    await expect.poll(() => first.asked).toHaveLength(1);
+    first.warmer.stop();
+    const stopped = first.background.stop();
+    gate.resolve({ result: 'failed', status: undefined, detail: 'aborted' });
+    await stopped;
+    expect(fleet.holds).toEqual([0]);
+    await second.begin();
+    expect(second.asked).toHaveLength(1);
+  });
+
+  test('a run that was claimed while it was stopped does not begin', async () => {
+    const clock = new FakeClock();
+    const fleet = new JobFleet(clock);
+    const at = setUp(hourly, undefined, undefined, { clock, leases: fleet.member('one') });
+    at.warmer.start();
+    clock.advance(0);
+    at.warmer.stop();
+    await at.background.idle();
+    expect(at.asked).toEqual([]);
+    expect(fleet.holds).toEqual([0]);
+  });
+
+  test('the time that a run took is no part of the wait for the next', async () => {
+    const clock = new FakeClock();
+    const fleet = new JobFleet(clock);
+    const gate = Promise.withResolvers<RefreshOutcome>();
+    const at = setUp(hourly, () => gate.promise, undefined, { clock, leases: fleet.member('one') });
+    at.warmer.start();
+    clock.advance(0);
+    await expect.poll(() => at.asked).toHaveLength(1);
+    clock.advance(20 * minuteMs);
+    gate.resolve(fetched);
+    await at.background.idle();
+    expect(fleet.holds).toEqual([37 * minuteMs]);
+  });
+
+  test('nobody warms while Redis does not answer, and a daily job does within a minute of its return', async () => {
+    const clock = new FakeClock();
+    const fleet = new JobFleet(clock);
+    fleet.down = true;
+    const daily = { jobs: [{ ...forecastJob, everyMs: 24 * hourMs }], locations: ['lima'] };
+    const at = setUp(daily, undefined, undefined, { clock, leases: fleet.member('one') });
+    await at.begin();
+    await at.pass(3 * hourMs);
+    expect(at.asked).toEqual([]);
+    fleet.down = false;
+    await at.pass(minuteMs);
+    expect(at.asked).toHaveLength(1);
+  });
+
+  test('what an operator asks for is done by who was asked, whoever runs the jobs', async () => {
+    const clock = new FakeClock();
+    const fleet = new JobFleet(clock);
+    fleet.down = true;
+    const at = setUp(hourly, undefined, undefined, { clock, leases: fleet.member('one') });
+    expect(await report(at, { kind: 'locations', locations: ['quito'] })).toMatchObject({ fetched: 1 });
+  });
+
+  test('two configurations that mean different things by a name are both warmed', async () => {
+    const clock = new FakeClock();
+    const fleet = new JobFleet(clock);
+    const older = setUp(hourly, undefined, undefined, { clock, leases: fleet.member('older') });
+    const newer = setUp({ ...hourly, locations: ['lima', 'cusco'] }, undefined, undefined, {
+      clock,
+      leases: fleet.member('newer'),
+    });
+    await older.begin();
+    await newer.begin();
+    expect([older.asked.length, newer.asked.length]).toEqual([1, 2]);
   });
 });
 

@@ -47,6 +47,8 @@ export function purgeRecord(changes: Partial<PurgeRecord> = {}): PurgeRecord {
     matched: 3,
     durationMs: 1,
     source: 'api',
+    complete: true,
+    missing: [],
     ...changes,
   };
 }

@@ -1,0 +1,75 @@
+import type { WarmJob } from '../core/config.ts';
+import type { JobLease, JobLeases } from './fleet-ports.ts';
+import type { Clock, Sha256 } from './ports.ts';
+
+export interface WarmTurnsParts {
+  readonly leases: JobLeases;
+  readonly locations: readonly string[];
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly sha256: Sha256;
+  /** Warms what the job names. */
+  readonly warm: (job: WarmJob, signal: AbortSignal) => Promise<unknown>;
+}
+
+/**
+ * A run counts for the fleet until this part of the interval is left, from when it began, and who finds it done asks again
+ * after so much. Waiting for one's own next turn instead could leave up to two intervals between runs, since each process
+ * has its own grid and jitter; so the interval is kept, early by a twentieth at most.
+ */
+const askAgainPart = 0.05;
+
+/** While Redis does not answer, jobs ask at least this often: a daily one should not wait an hour after its return. */
+const longestOutageWaitMs = 60_000;
+
+/** Sees to it that a job is run by one process of the fleet. */
+export class WarmTurns {
+  readonly #parts: WarmTurnsParts;
+  #stopped = false;
+
+  constructor(parts: WarmTurnsParts) {
+    this.#parts = parts;
+  }
+
+  /** Runs the job if it is this process's to run, and resolves to nothing; else to the milliseconds after which to ask again. */
+  async take(job: WarmJob, signal: AbortSignal): Promise<number | undefined> {
+    const { leases } = this.#parts;
+    const claim = await leases.claim(this.#leaseName(job));
+    switch (claim.kind) {
+      case 'ours':
+        await this.#run(job, claim.lease, signal);
+        return undefined;
+      case 'running':
+        return leases.retryMs;
+      case 'done':
+        return Math.max(leases.retryMs, job.everyMs * askAgainPart);
+      case 'unavailable':
+        return Math.max(leases.retryMs, Math.min(job.everyMs * askAgainPart, longestOutageWaitMs));
+    }
+  }
+
+  /** No run begins after this. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #run(job: WarmJob, lease: JobLease, signal: AbortSignal): Promise<void> {
+    const { clock, warm } = this.#parts;
+    const startMs = clock.monotonicMs();
+    let holdMs = 0;
+    try {
+      // The claim may have come back after the stop.
+      if (this.#stopped) return;
+      await warm(job, signal);
+      // A run that was cut short by a stop is somebody else's to do, at once.
+      if (!signal.aborted) holdMs = startMs + job.everyMs * (1 - askAgainPart) - clock.monotonicMs();
+    } finally {
+      await lease.finish(Math.max(0, holdMs));
+    }
+  }
+
+  /** Two configurations that mean different things by a name are both warmed: in a rolling update both are there. */
+  #leaseName(job: WarmJob): string {
+    const meaning = JSON.stringify([job.route, [...job.with], job.zone, job.everyMs, this.#parts.locations]);
+    return `warm:${job.name}:${this.#parts.sha256(meaning).slice(0, 16)}`;
+  }
+}
