@@ -1,15 +1,19 @@
 import { decideOnFailure, failureProblem, isFailureStatus, type FailureDecision } from '../core/failure-policy.ts';
 import type { CacheStatus } from '../core/outcome.ts';
-import type { FetchPlan } from './fetch-plan.ts';
+import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
-import type { Clock, ContentDecoder, FailureKind, ProxyResponse, PurgeLog } from './ports.ts';
+import { isLeased } from './judge.ts';
+import type { Clock, ContentDecoder, FailureKind, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
 import { problemReply } from './problem-reply.ts';
-import { respondAnswer, respondStored, respondStream } from './respond.ts';
+import { type Ask, respondAnswer, respondStored, respondStream } from './respond.ts';
+import { variantKeyOf } from './store-fill.ts';
 
 export interface AnswerDeps {
   readonly clock: Clock;
   readonly decoder: ContentDecoder;
   readonly purgeLog: PurgeLog;
+  readonly sha256: Sha256;
+  readonly unleased?: UnleasedReads;
 }
 
 type ServeStale = Extract<FailureDecision, { kind: 'serve-stale' }>;
@@ -27,13 +31,18 @@ export async function answerWith(
   switch (result.kind) {
     case 'stored':
       return answerStored(deps, plan, result, leader);
+    case 'taken':
+      return answerTaken(deps, plan, result);
     case 'answer': {
       const stale = insteadOf(deps, plan, result);
       if (stale !== undefined) return serveStale(deps, plan, stale, { fwdStatus: result.status, ...collapsed });
-      return respondAnswer(ask, result, { status: { hit: false, fwd, detail: result.reason, ...collapsed }, outcome });
+      return respondAnswer(ask, result, {
+        status: { hit: false, fwd, detail: detailOf(plan, result), ...collapsed },
+        outcome,
+      });
     }
     case 'stream':
-      return respondStream(ask, result, { status: { hit: false, fwd, detail: result.reason }, outcome });
+      return respondStream(ask, result, { status: { hit: false, fwd, detail: detailOf(plan, result) }, outcome });
     case 'failed':
       return answerFailed(deps, plan, result.failure, collapsed);
   }
@@ -41,15 +50,15 @@ export async function answerWith(
 
 /** The stale response to serve at once while upstream is known not to answer; `undefined` where none may be. */
 export function staleWhileDown(deps: AnswerDeps, plan: FetchPlan): Promise<ProxyResponse> | undefined {
-  const decision = onFailure(deps, plan, 'timeout');
-  if (decision.kind !== 'serve-stale' || plan.found === undefined) return undefined;
+  const { decision, found } = onFailure(deps, plan, 'timeout');
+  if (decision.kind !== 'serve-stale' || found === undefined) return undefined;
   const status = { hit: true, ttl: decision.ttlSeconds, detail: decision.detail };
-  return replyStale(deps, plan, plan.found, status);
+  return replyStale(deps, plan, found, isBypass(deps, plan) ? unleasedStatus(decision) : status);
 }
 
 /** Whether a failure with this plan would be answered with what is stored. */
 export function hasStaleFallback(deps: AnswerDeps, plan: FetchPlan): boolean {
-  return onFailure(deps, plan, 503).kind === 'serve-stale';
+  return onFailure(deps, plan, 503).decision.kind === 'serve-stale';
 }
 
 async function answerStored(
@@ -69,10 +78,32 @@ async function answerStored(
       ...(result.validated ? { fwdStatus: 304 } : {}),
       ...(result.put === 'stored' ? { stored: true } : {}),
       ...(leader ? {} : { collapsed: true }),
+      ...(plan.unleased === true ? { detail: 'lease' } : {}),
     },
     outcome: leader ? fetched : 'collapsed',
     tier: undefined,
   });
+}
+
+/** Another process' fetch is collapsed with for whoever asks, the first included. */
+async function answerTaken(
+  deps: AnswerDeps,
+  plan: FetchPlan,
+  { read }: Extract<FillResult, { kind: 'taken' }>,
+): Promise<ProxyResponse> {
+  return respondStored(deps, plan.ask, {
+    item: read.item,
+    staleSinceMs: read.staleSinceMs,
+    nowMs: deps.clock.nowMs(),
+    status: { hit: false, fwd: plan.fwd, collapsed: true, detail: 'redis' },
+    outcome: 'collapsed',
+    tier: undefined,
+  });
+}
+
+/** Why it is not stored; without a lease that comes first. */
+function detailOf({ unleased }: FetchPlan, { reason }: { readonly reason: string }): string {
+  return unleased === true ? 'lease' : reason;
 }
 
 /** The stale response that is better than an error status, or than a 2xx whose content failed the route's check. */
@@ -80,10 +111,9 @@ function insteadOf(
   deps: AnswerDeps,
   plan: FetchPlan,
   result: Extract<FillResult, { kind: 'answer' }>,
-): ServeStale | undefined {
+): Stale | undefined {
   if (!isFailureStatus(result.status) && !BODY_CHECKS.has(result.reason)) return undefined;
-  const decision = onFailure(deps, plan, isFailureStatus(result.status) ? result.status : 'malformed');
-  return decision.kind === 'serve-stale' ? decision : undefined;
+  return staleOf(onFailure(deps, plan, isFailureStatus(result.status) ? result.status : 'malformed'));
 }
 
 async function answerFailed(
@@ -92,9 +122,11 @@ async function answerFailed(
   failure: FailureKind,
   collapsed: Pick<CacheStatus, 'collapsed'>,
 ): Promise<ProxyResponse> {
-  const decision = onFailure(deps, plan, failure);
-  if (decision.kind === 'serve-stale') return serveStale(deps, plan, decision, collapsed);
+  const failed = onFailure(deps, plan, failure);
+  const stale = staleOf(failed);
+  if (stale !== undefined) return serveStale(deps, plan, stale, collapsed);
   const { ask, fwd } = plan;
+  const { decision } = failed;
   return problemReply(decision.kind === 'problem' ? decision.problem : failureProblem(failure), {
     meta: { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url, fwd },
     cacheStatus: { hit: false, fwd, ...collapsed, detail: failure },
@@ -102,33 +134,73 @@ async function answerFailed(
   });
 }
 
-function onFailure(deps: AnswerDeps, plan: FetchPlan, failure: FailureKind | number): FailureDecision {
-  // What was purged while upstream was asked is gone as a fallback too.
-  const found = plan.found !== undefined && deps.purgeLog.isValid(plan.found.item) ? plan.found : undefined;
-  return decideOnFailure({
+/** What a failure comes to, and what it was decided on. */
+interface Failed {
+  readonly decision: FailureDecision;
+  readonly found: Fallback | undefined;
+}
+
+interface Stale {
+  readonly decision: ServeStale;
+  readonly found: Fallback;
+}
+
+function staleOf({ decision, found }: Failed): Stale | undefined {
+  return decision.kind === 'serve-stale' && found !== undefined ? { decision, found } : undefined;
+}
+
+function onFailure(deps: AnswerDeps, plan: FetchPlan, failure: FailureKind | number): Failed {
+  const found = fallbackOf(deps, plan);
+  const decision = decideOnFailure({
     failure,
     stored: found?.item,
     staleSinceMs: found?.staleSinceMs,
     policy: plan.ask.route.policy,
     nowMs: deps.clock.nowMs(),
   });
+  return { decision, found };
+}
+
+/** What there is to fall back on now. What was purged while upstream was asked is gone, and all is without a lease. */
+function fallbackOf(deps: AnswerDeps, plan: FetchPlan): Fallback | undefined {
+  if (isBypass(deps, plan)) {
+    return plan.ask.route.onLeaseLost === 'serve-if-upstream-fails' ? readUnleased(deps, plan.ask) : undefined;
+  }
+  return plan.found !== undefined && deps.purgeLog.isValid(plan.found.item) ? plan.found : undefined;
+}
+
+function isBypass(deps: AnswerDeps, plan: FetchPlan): boolean {
+  return plan.unleased === true || !isLeased(deps.purgeLog);
+}
+
+/** The stored response that the request selects in memory, purged or not as far as is known here. */
+function readUnleased({ unleased, sha256 }: AnswerDeps, ask: Ask): Fallback | undefined {
+  const base = unleased?.peekUnleased(ask.keyed.key);
+  const read = base?.item.kind === 'vary' ? unleased?.peekUnleased(variantKeyOf(sha256, ask, base.item.names)) : base;
+  return read?.item.kind === 'response' ? { ...read, item: read.item } : undefined;
 }
 
 async function serveStale(
   deps: AnswerDeps,
   plan: FetchPlan,
-  decision: ServeStale,
+  { decision, found }: Stale,
   more: Pick<CacheStatus, 'fwdStatus' | 'collapsed'>,
 ): Promise<ProxyResponse> {
-  if (plan.found === undefined) throw new Error('a stale response was decided on that is not there');
-  const status = { hit: false, fwd: plan.fwd, ...more, ttl: decision.ttlSeconds, detail: decision.detail };
-  return replyStale(deps, plan, plan.found, status);
+  const status = isBypass(deps, plan)
+    ? unleasedStatus(decision)
+    : { hit: false, fwd: plan.fwd, ttl: decision.ttlSeconds, detail: decision.detail };
+  return replyStale(deps, plan, found, { ...status, ...more });
+}
+
+/** Served although it may have been purged: whoever reads it must be able to tell. */
+function unleasedStatus({ ttlSeconds }: ServeStale): CacheStatus {
+  return { hit: false, fwd: 'bypass', ttl: ttlSeconds, detail: 'lease' };
 }
 
 async function replyStale(
   deps: AnswerDeps,
   plan: FetchPlan,
-  found: NonNullable<FetchPlan['found']>,
+  found: Fallback,
   status: CacheStatus,
 ): Promise<ProxyResponse> {
   found.tally.hits += 1;

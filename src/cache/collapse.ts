@@ -1,48 +1,117 @@
 import type { Position } from '../core/stored-response.ts';
 
-/** One upstream call that several requests wait for. */
-export interface Flight<T> {
-  /** Purge position from before its fetch began; `undefined` without a lease. */
-  readonly position: Position | undefined;
+/** Orders arrivals and departures; no time. */
+interface Moments {
+  now: number;
+}
+
+/** One upstream call that several requests wait for, begun when it is made. */
+export class Flight<T> {
   readonly result: Promise<T>;
+  readonly #moments: Moments;
+  #departedAt: number | undefined;
+  #position: Position | undefined;
+  #boarders = 1;
+
+  constructor(moments: Moments, fly: (flight: Flight<T>) => Promise<T>) {
+    this.#moments = moments;
+    this.result = fly(this);
+  }
+
+  /** Those who wait for it, whoever began it included. */
+  get boarders(): number {
+    return this.#boarders;
+  }
+
+  /** False while its request has not been sent: whoever joins then came before its fetch began. */
+  get departed(): boolean {
+    return this.#departedAt !== undefined;
+  }
+
+  /** Purge position from before its fetch began; `undefined` before it has departed, and without a lease. */
+  get position(): Position | undefined {
+    return this.#position;
+  }
+
+  /** Right before the request is sent, once. */
+  depart(position: Position | undefined): void {
+    if (this.#departedAt !== undefined) throw new Error('a flight departs once');
+    this.#moments.now += 1;
+    this.#departedAt = this.#moments.now;
+    this.#position = position;
+  }
+
+  /** Whether all of its fetch is later than that moment. */
+  leavesAfter(moment: number): boolean {
+    return this.#departedAt === undefined || this.#departedAt > moment;
+  }
+
+  board(): void {
+    this.#boarders += 1;
+  }
+}
+
+/** How a request may board. */
+export interface Boarder<T> {
+  /** {@link Flights.moment} when it came. */
+  readonly cameAt: number;
+  /** Whether it may have what was under way before it came. */
+  readonly mayJoin: (flight: Flight<T>) => boolean;
+  /** Whether a new flight has to wait for the one that is under way: not two at once. */
+  readonly queues: boolean;
+  /** Begins a flight; `ahead` has to land first. */
+  readonly start: (flight: Flight<T>, ahead: Flight<T> | undefined) => Promise<T>;
 }
 
 /** What a request gets from {@link Flights.join}. */
 export interface Boarding<T> {
   readonly flight: Flight<T>;
-  /** True for the request that started the flight: it alone may use a streamed or meanwhile purged result. */
+  /** True for the request that started the flight. */
   readonly leader: boolean;
+  /** True where the fetch begins after the request came: its result is good for it whatever is purged meanwhile. */
+  readonly early: boolean;
 }
 
 /**
- * Collapsed forwarding (RFC 9211 §2.6) within one process: concurrent requests for one key share one fetch.
- * A request never joins a fetch that began before a purge it could have seen (invariant 6 of `docs/decisions/`).
+ * Collapsed forwarding (RFC 9211 §2.6) within one process: concurrent requests for one key share one fetch. A request
+ * never gets a fetch that began before a purge it could have seen (invariant 6 of docs/coherence.md).
  */
 export class Flights<T> {
-  readonly #flights = new Map<string, Flight<T>>();
+  readonly #latest = new Map<string, Flight<T>>();
+  readonly #moments: Moments = { now: 0 };
 
-  /** Flights under way. */
+  /** Keys with a flight under way. */
   get size(): number {
-    return this.#flights.size;
+    return this.#latest.size;
   }
 
-  /** Joins the flight of `key` if there is one that is `joinable`, else starts one in its place. */
-  join(key: string, joinable: (flight: Flight<T>) => boolean, start: () => Flight<T>): Boarding<T> {
-    const current = this.#flights.get(key);
-    if (current !== undefined && joinable(current)) return { flight: current, leader: false };
-    const flight = start();
-    this.#flights.set(key, flight);
+  /** Now, for {@link Boarder.cameAt}. */
+  get moment(): number {
+    return this.#moments.now;
+  }
+
+  /** Joins the latest flight of `key` where that may be, else starts one in its place. */
+  join(key: string, boarder: Boarder<T>): Boarding<T> {
+    const current = this.#latest.get(key);
+    const early = current?.leavesAfter(boarder.cameAt) === true;
+    if (current !== undefined && (early || boarder.mayJoin(current))) {
+      current.board();
+      return { flight: current, leader: false, early };
+    }
+    const ahead = boarder.queues ? current : undefined;
+    const flight = new Flight<T>(this.#moments, (itself) => boarder.start(itself, ahead));
+    this.#latest.set(key, flight);
     const land = () => {
-      // A later flight may have taken the key after a purge; only its own entry is removed.
-      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+      // A later flight may have taken the key; only its own entry is removed.
+      if (this.#latest.get(key) === flight) this.#latest.delete(key);
     };
     flight.result.then(land, land);
-    return { flight, leader: true };
+    return { flight, leader: true, early: true };
   }
 
   /** True where a flight for `key` is under way (for `stale-while-revalidate`: one refresh at a time). */
   has(key: string): boolean {
-    return this.#flights.has(key);
+    return this.#latest.has(key);
   }
 }
 

@@ -3,14 +3,14 @@ import { formatCacheStatus } from '../core/cache-status.ts';
 import { deriveKey, isCutKey, maskedUrl } from '../core/key.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
-
-import { decideAbsent, decideReuse, notStoredProblem } from '../core/reuse-policy.ts';
+import { decideAbsent, decideReuse, leaseLostProblem, notStoredProblem } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
 import { isUnsafe } from '../core/methods.ts';
 import { relayTarget } from '../core/relay-target.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { Handled } from './handled.ts';
+import { isLeased, mayServe } from './judge.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
 import { problemReply } from './problem-reply.ts';
 import { type Ask, respondStored } from './respond.ts';
@@ -22,15 +22,25 @@ export interface ExchangeDeps extends FetcherDeps {
   readonly purgeLog: PurgeLog;
   /** Lower-cased hosts that mean the proxy itself in an absolute-form target, beside loopback names. */
   readonly ownHosts: ReadonlySet<string>;
+  /** The purge after an unsafe method (RFC 9111 §4.4) was refused; nobody else hears of it, so it should be logged. */
+  readonly onInvalidationRefused?: (route: string, problem: Problem) => void;
 }
 
 type RelayClass = Extract<Classification, { kind: 'relay' }>;
 
-/** A stored response that was found under a key. */
-interface Found {
-  readonly read: StoreRead;
-  /** The key it was found under, with its variant part. */
+/** What a look-up came to. */
+interface LookedUp {
+  /** The key that was looked under, with its variant part. */
   readonly key: string;
+  readonly read: StoreRead | undefined;
+  /** Milliseconds that were waited for it; absent where it was not. */
+  readonly waitedMs?: number | undefined;
+}
+
+/** A look-up that takes time. */
+interface Awaiting {
+  readonly read: Promise<StoreRead | undefined>;
+  readonly sinceMs: number;
 }
 
 /** One request to one outcome: match, classify, key, look up, decide, act. A fresh memory hit makes no promise. */
@@ -71,41 +81,78 @@ export class Exchange {
   }
 
   #lookUp(ask: Ask): MaybePromise<ProxyResponse> {
+    const { store, purgeLog, clock } = this.#deps;
+    if (!isLeased(purgeLog)) return this.#unleased(ask);
     const { key } = ask.keyed;
-    const read = this.#deps.store.get(key);
-    return read instanceof Promise ? read.then((late) => this.#found(ask, key, late)) : this.#found(ask, key, read);
+    const read = store.get(key, ask);
+    return read instanceof Promise
+      ? this.#late(ask, key, { read, sinceMs: clock.monotonicMs() })
+      : this.#found(ask, { key, read });
   }
 
-  #found(ask: Ask, key: string, read: StoreRead | undefined): MaybePromise<ProxyResponse> {
-    if (read === undefined) return this.#absent(ask, key === ask.keyed.key ? 'uri-miss' : 'vary-miss', key);
-    if (read.item.kind === 'response') return this.#stored(ask, { read, key });
+  /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
+  async #late(ask: Ask, key: string, { read, sinceMs }: Awaiting): Promise<ProxyResponse> {
+    const { purgeLog, clock, observer } = this.#deps;
+    const late = await read;
+    if (!isLeased(purgeLog)) return this.#unleased(ask);
+    const waitedMs = clock.monotonicMs() - sinceMs;
+    if (late === undefined || mayServe(purgeLog, ask, late.item))
+      return this.#found(ask, { key, read: late, waitedMs });
+    observer.fleet({ kind: 'refused', reason: 'purged' });
+    return this.#found(ask, { key, read: undefined, waitedMs });
+  }
+
+  #found(ask: Ask, looked: LookedUp): MaybePromise<ProxyResponse> {
+    const { key, read, waitedMs } = looked;
+    if (read === undefined) return this.#absent(ask, key === ask.keyed.key ? 'uri-miss' : 'vary-miss', key, waitedMs);
+    if (read.item.kind === 'response') return this.#stored(ask, read, looked);
     const variant = variantKeyOf(this.#deps.sha256, ask, read.item.names);
     // A marker leads to one variant; a marker under a variant key cannot be (put stores responses there).
-    if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key);
-    const next = this.#deps.store.get(variant);
+    if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key, waitedMs);
+    const next = this.#deps.store.get(variant, ask);
     return next instanceof Promise
-      ? next.then((late) => this.#found(ask, variant, late))
-      : this.#found(ask, variant, next);
+      ? this.#late(ask, variant, { read: next, sinceMs: this.#deps.clock.monotonicMs() - (waitedMs ?? 0) })
+      : this.#found(ask, { key: variant, read: next, waitedMs });
   }
 
-  #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string): MaybePromise<ProxyResponse> {
+  /** Nothing may be served from store: nobody knows here what has been purged since (invariant 3). */
+  #unleased(ask: Ask): MaybePromise<ProxyResponse> {
+    this.#deps.observer.fleet({ kind: 'refused', reason: 'lease' });
+    const decision = decideAbsent(ask.route.policy, ask.requestFields);
+    if (decision.kind === 'refuse') return onlyIfCached(ask);
+    switch (ask.route.onLeaseLost) {
+      case 'error':
+        return ownProblem(ask, leaseLostProblem(), 'lease');
+      case 'bypass':
+      case 'serve-if-upstream-fails':
+        return this.#fetcher.fetch({
+          ask,
+          key: ask.keyed.key,
+          fwd: 'bypass',
+          found: undefined,
+          validate: false,
+          unleased: true,
+        });
+    }
+  }
+
+  #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string, waitedMs = 0): MaybePromise<ProxyResponse> {
     const decision = decideAbsent(ask.route.policy, ask.requestFields, fwd);
     switch (decision.kind) {
       case 'refuse':
         return onlyIfCached(ask);
       case 'fetch':
-        return this.#fetcher.fetch({ ask, key, fwd, found: undefined, validate: false });
+        return this.#fetcher.fetch({ ask, key, fwd, found: undefined, validate: false, waitedMs });
     }
   }
 
   /** The house's one switch: what is decided in `core/reuse-policy.ts` is done here. */
-  #stored(ask: Ask, found: Found): MaybePromise<ProxyResponse> {
-    const { item, staleSinceMs, tier } = found.read;
-    if (item.kind !== 'response') return this.#absent(ask, 'vary-miss', found.key);
+  #stored(ask: Ask, read: StoreRead, { key, waitedMs = 0 }: LookedUp): MaybePromise<ProxyResponse> {
+    const { item, staleSinceMs, tier, tally } = read;
+    if (item.kind !== 'response') return this.#absent(ask, 'vary-miss', key, waitedMs);
     const nowMs = this.#deps.clock.nowMs();
     const { policy } = ask.route;
     const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
-    const { tally } = found.read;
     const stale = { item, staleSinceMs, tier, tally };
     switch (decision.kind) {
       case 'reuse':
@@ -120,8 +167,7 @@ export class Exchange {
         });
       case 'reuse-stale':
         tally.hits += 1;
-        if (decision.revalidate)
-          this.#fetcher.refreshBehind({ ask, key: found.key, fwd: 'stale', found: stale, validate: true });
+        if (decision.revalidate) this.#fetcher.refreshBehind({ ask, key, fwd: 'stale', found: stale, validate: true });
         return respondStored(this.#deps, ask, {
           item,
           staleSinceMs,
@@ -131,9 +177,9 @@ export class Exchange {
           tier,
         });
       case 'validate':
-        return this.#fetcher.fetch({ ask, key: found.key, fwd: decision.fwd, found: stale, validate: true });
+        return this.#fetcher.fetch({ ask, key, fwd: decision.fwd, found: stale, validate: true, waitedMs });
       case 'fetch':
-        return this.#fetcher.fetch({ ask, key: found.key, fwd: decision.fwd, found: stale, validate: false });
+        return this.#fetcher.fetch({ ask, key, fwd: decision.fwd, found: stale, validate: false, waitedMs });
       case 'refuse':
         return onlyIfCached(ask);
     }
@@ -166,9 +212,14 @@ export class Exchange {
     if (!isUnsafe(request.method) || status < 200 || status >= 400) return;
     const keyed = deriveKey(match, request, this.#deps.sha256);
     if (!keyed.ok) return;
-    const scopes = [`u:${keyed.value.url}`];
-    this.#deps.background.run('invalidate', async () => {
-      await this.#deps.purgeLog.append({ scopes, soft: false });
+    const { key, url } = keyed.value;
+    const { purgeLog, store, background, onInvalidationRefused } = this.#deps;
+    background.run('invalidate', async () => {
+      const receipt = await purgeLog.append({ scopes: [`u:${url}`], soft: false });
+      if (receipt.ok) return;
+      onInvalidationRefused?.(route.name, receipt.error);
+      // The fleet may not hear of it; what this process would serve next is gone at least.
+      await store.invalidate(key);
     });
   }
 }
@@ -197,6 +248,10 @@ function refusal(request: ProxyRequest, problem: Problem, match?: RouteMatch): H
 
 function onlyIfCached(ask: Ask): ProxyResponse {
   const problem = notStoredProblem();
+  return ownProblem(ask, problem, problem.code);
+}
+
+function ownProblem(ask: Ask, problem: Problem, detail: string): ProxyResponse {
   const meta = { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url };
-  return problemReply(problem, { meta, cacheStatus: { hit: false, detail: problem.code }, head: ask.head });
+  return problemReply(problem, { meta, cacheStatus: { hit: false, detail }, head: ask.head });
 }

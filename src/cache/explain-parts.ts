@@ -4,8 +4,9 @@ import { foldWithheld, withheldName } from '../core/query.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { variantKeyOf } from './store-fill.ts';
-import type { ExplainedStored } from './operations.ts';
-import type { ResponseStore, Sha256, StoreInspector, StoreRead } from './ports.ts';
+import type { CoherenceStatus, Invalidity, PositionJudge } from './fleet-ports.ts';
+import type { ExplainedCoherence, ExplainedStored } from './operations.ts';
+import type { ResponseStore, Sha256, StoreInspector, StoreRead, UnleasedReads } from './ports.ts';
 import type { Ask } from './respond.ts';
 
 /** What a look under the key found. */
@@ -16,22 +17,63 @@ export interface Looked {
   readonly variant: boolean;
 }
 
-/** The exchange's look-up, by `peek`: no use for eviction, no hit counted. */
-export async function lookUp(store: ResponseStore, ask: Ask, sha256: Sha256): Promise<Looked> {
-  const base = await store.peek(ask.keyed.key);
+/** Where to look. */
+export interface LookUpParts {
+  readonly store: ResponseStore;
+  /** Shows what memory holds while nothing may be served. */
+  readonly unleased?: UnleasedReads;
+  readonly sha256: Sha256;
+}
+
+/** The exchange's look-up, by `peek`: no use for eviction, no hit counted. What is stored is shown even without a lease. */
+export async function lookUp(parts: LookUpParts, ask: Ask): Promise<Looked> {
+  const base = await peek(parts, ask, ask.keyed.key);
   if (base === undefined) return { read: undefined, variant: false };
   if (base.item.kind === 'response') return { read: { ...base, item: base.item }, variant: false };
-  const read = await store.peek(variantKeyOf(sha256, ask, base.item.names));
+  const read = await peek(parts, ask, variantKeyOf(parts.sha256, ask, base.item.names));
   return { read: read?.item.kind === 'response' ? { ...read, item: read.item } : undefined, variant: true };
+}
+
+async function peek({ store, unleased }: LookUpParts, ask: Ask, key: string): Promise<StoreRead | undefined> {
+  return (await store.peek(key, ask)) ?? unleased?.peekUnleased(key);
+}
+
+/** What the purge log says of what is stored, and of itself. */
+export interface CoherenceParts {
+  /** `undefined`: a log that is not shared, which never loses its lease. */
+  readonly coherence?: { status(): CoherenceStatus } & PositionJudge;
+}
+
+/** Why what is stored would not be served; by what was stored with it and by what the rules say of the request today. */
+export function invalidityOf(
+  { coherence }: CoherenceParts,
+  ask: Ask,
+  looked: Looked | undefined,
+): Invalidity | undefined {
+  if (coherence === undefined || looked?.read === undefined) return undefined;
+  const { item } = looked.read;
+  const { key, url, tags } = ask.keyed;
+  const asked = { key, url, tags, route: ask.route.name, position: item.position };
+  return coherence.invalidity(item) ?? coherence.invalidity(asked);
+}
+
+export function explainedCoherence({ coherence }: CoherenceParts): ExplainedCoherence | null {
+  if (coherence === undefined) return null;
+  const { leased, epoch, applied, lag } = coherence.status();
+  return { leased, epoch, applied, lag };
 }
 
 /** The stored response for an operator's eyes. */
 export function explainedStored(
   looked: Looked | undefined,
-  nowMs: number,
-  inspector: Pick<StoreInspector, 'summary'> | undefined,
+  at: {
+    readonly nowMs: number;
+    readonly inspector: Pick<StoreInspector, 'summary'> | undefined;
+    readonly invalidity: Invalidity | undefined;
+  },
 ): ExplainedStored | null {
   if (looked?.read === undefined) return null;
+  const { nowMs, inspector, invalidity } = at;
   const { item, staleSinceMs, tier } = looked.read;
   const { freshness } = item;
   const { ageSeconds, ttlSeconds } = standingOf(item, staleSinceMs, nowMs);
@@ -44,6 +86,8 @@ export function explainedStored(
     sizeBytes: item.body.length,
     hits: inspector?.summary(item.key)?.hits ?? null,
     position: item.position,
+    valid: invalidity === undefined,
+    invalidBecause: invalidity ?? null,
     staleSince: staleSinceMs === undefined ? null : instant(staleSinceMs),
     storedAt: instant(item.responseTimeMs),
     freshUntil: instant(freshness.freshUntilMs),

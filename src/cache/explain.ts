@@ -6,24 +6,33 @@ import { deriveKey } from '../core/key.ts';
 import { ok, type Problem, type Result } from '../core/problem.ts';
 import { followsRules, relayTarget } from '../core/relay-target.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { decideAbsent, decideReuse, notStoredProblem } from '../core/reuse-policy.ts';
+import { decideAbsent, decideReuse, leaseLostProblem, notStoredProblem } from '../core/reuse-policy.ts';
 import type { RouteMatch, RouteTable } from '../core/route-table.ts';
 import type { Route } from '../core/route.ts';
-import { explainedStored, lookUp, maskedTarget, type Looked } from './explain-parts.ts';
+import {
+  type CoherenceParts,
+  explainedCoherence,
+  explainedStored,
+  invalidityOf,
+  lookUp,
+  maskedTarget,
+  type Looked,
+} from './explain-parts.ts';
 import { arrive } from './explain-place.ts';
 import { readRequest } from './explain-request.ts';
 import type { Located } from './locate.ts';
 import type { ExplainedDecision, ExplainRequest, Explanation } from './operations.ts';
-import type { Clock, ResponseStore, Sha256, StoreInspector } from './ports.ts';
+import type { Clock, ResponseStore, Sha256, StoreInspector, UnleasedReads } from './ports.ts';
 import type { Ask } from './respond.ts';
 
-export interface ExplainerParts {
+export interface ExplainerParts extends CoherenceParts {
   readonly table: RouteTable;
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
   /** With the ports that they are bound to, as soon as they are. */
   readonly listeners: () => readonly ListenerConfig[];
   /** `undefined`: explained from the configuration alone, as if nothing were stored. */
   readonly store: ResponseStore | undefined;
+  readonly unleased?: UnleasedReads;
   readonly inspector: Pick<StoreInspector, 'summary'> | undefined;
   readonly clock: Clock;
   readonly sha256: Sha256;
@@ -47,13 +56,14 @@ export function createExplainer(parts: ExplainerParts): Explainer {
       const { table, listeners } = parts;
       const arrival = arrive({ table, listeners: listeners() }, input, fieldValue(fields, 'host'));
       if (!arrival.ok) return arrival;
+      const coherence = explainedCoherence(parts);
       switch (arrival.value.kind) {
         case 'invalid':
-          return ok(rejected(method, arrival.value.problem));
+          return ok({ ...rejected(method, arrival.value.problem), coherence });
         case 'unrouted':
-          return ok(rejected(method, noRoute, arrival.value.hint));
+          return ok({ ...rejected(method, noRoute, arrival.value.hint), coherence });
         case 'routed':
-          return ok(await explainRouted(parts, arrival.value.located, read.value));
+          return ok({ ...(await explainRouted(parts, arrival.value.located, read.value)), coherence });
       }
     },
   };
@@ -79,8 +89,13 @@ async function explainRouted(
   const keyed = deriveKey(match, request, parts.sha256);
   if (!keyed.ok) return { ...known, ...refusal(keyed.error) };
   const ask: Ask = { route, keyed: keyed.value, requestFields: read.fields, head: classified.head };
-  const looked = parts.store === undefined ? undefined : await lookUp(parts.store, ask, parts.sha256);
+  const { store } = parts;
+  const looked = store === undefined ? undefined : await lookUp({ ...parts, store }, ask);
   const nowMs = parts.clock.nowMs();
+  const invalidity = invalidityOf(parts, ask, looked);
+  const leased = parts.coherence?.status().leased !== false;
+  // What may not be served is as good as absent.
+  const usable = invalidity === undefined || looked === undefined ? looked : { ...looked, read: undefined };
   const { key, url, tags, canonical } = keyed.value;
   return {
     ...known,
@@ -88,8 +103,8 @@ async function explainRouted(
     url,
     tags,
     upstream: upstreamOf(parts, route, canonical.target),
-    stored: explainedStored(looked, nowMs, parts.inspector),
-    ...decide(ask, looked, nowMs),
+    stored: explainedStored(looked, { nowMs, inspector: parts.inspector, invalidity }),
+    ...(leased ? decide(ask, usable, nowMs) : decideUnleased(ask)),
   };
 }
 
@@ -148,6 +163,22 @@ function decide(ask: Ask, looked: Looked | undefined, nowMs: number): Decided {
   }
 }
 
+/** The exchange's decision while the lease is lost. */
+function decideUnleased({ route, requestFields }: Ask): Decided {
+  const absent = decideAbsent(route.policy, requestFields);
+  if (absent.kind === 'refuse') return notStored(absent.reason);
+  switch (route.onLeaseLost) {
+    case 'error':
+      return refusal(leaseLostProblem());
+    case 'bypass':
+      return forwarded('miss', 'bypass', noLease);
+    case 'serve-if-upstream-fails':
+      return forwarded('miss', 'bypass', `${noLease}; if upstream fails, what memory holds is served`);
+  }
+}
+
+const noLease = 'no lease on the purge log, so nothing is served from store';
+
 function forwarded(would: 'miss' | 'revalidated', fwd: NonNullable<ExplainedDecision['fwd']>, reason: string): Decided {
   return { decision: { would, fwd, reason }, problem: null };
 }
@@ -162,7 +193,16 @@ function refusal(problem: Problem): Decided {
   return { decision: { would, fwd: null, reason: problem.detail }, problem };
 }
 
-const nothing = { key: null, url: null, tags: [], upstream: null, steps: [], stored: null, problem: null } as const;
+const nothing = {
+  key: null,
+  url: null,
+  tags: [],
+  upstream: null,
+  steps: [],
+  stored: null,
+  coherence: null,
+  problem: null,
+} as const;
 
 /** `hint`: more than the client is told. */
 function rejected(method: string, problem: Problem, hint?: string): Explanation {

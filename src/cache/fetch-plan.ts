@@ -17,4 +17,8 @@ export interface FetchPlan {
   readonly found: Fallback | undefined;
   /** True: with the validators of `found`. */
   readonly validate: boolean;
+  /** True where nothing may be served from store since the lease on the purge log is lost. */
+  readonly unleased?: boolean;
+  /** Milliseconds that the look-up waited for the shared tier. */
+  readonly waitedMs?: number;
 }

@@ -1,12 +1,16 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
-import type { StoredResponse } from '../core/stored-response.ts';
+import type { Position, StoredResponse } from '../core/stored-response.ts';
+import { decideReuse } from '../core/reuse-policy.ts';
 import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
-import { type Flight, Flights, HoldList } from './collapse.ts';
-import type { FetchPlan } from './fetch-plan.ts';
+import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
+import { burstOver, landed } from './departure.ts';
+import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import { fill } from './fill.ts';
+import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
+import { isGoodFor, isLeased, mayServe } from './judge.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
-import type { Background, ProxyResponse, PurgeLog, UpstreamCall } from './ports.ts';
+import type { Background, ProxyResponse, PurgeLog, UnleasedReads, UpstreamCall } from './ports.ts';
 import type { Ask } from './respond.ts';
 
 /** After an answer that could not be shared, requests for its key go upstream side by side for this long. */
@@ -21,9 +25,20 @@ const SILENT_HOLD_MS = 30_000;
 /** Keys on a hold list; some 100 bytes each. */
 const HOLD_CAPACITY = 10_000;
 
-export interface FetcherDeps extends FillDeps {
+export interface FetcherDeps extends FillDeps, FleetFillDeps {
   readonly purgeLog: PurgeLog;
   readonly background: Background;
+  /** For routes with `onLeaseLost: serve-if-upstream-fails`; `undefined` where the lease cannot be lost. */
+  readonly unleased?: UnleasedReads;
+}
+
+/** A fetch that is shared, from its waiting to its landing. */
+interface Voyage {
+  readonly plan: FetchPlan;
+  readonly purpose: UpstreamCall['purpose'];
+  readonly flight: Flight<FillResult>;
+  /** Must have landed first. */
+  readonly ahead: Flight<FillResult> | undefined;
 }
 
 /** Goes upstream once for all who ask, and turns what comes of it into an answer. */
@@ -39,24 +54,24 @@ export class Fetcher {
   }
 
   async fetch(plan: FetchPlan): Promise<ProxyResponse> {
-    const { key, ask } = plan;
+    const { key } = plan;
     if (insistsOnItsOwn(plan)) return this.#alone(plan);
     const stale = this.#silent.has(key, this.#nowMs()) ? staleWhileDown(this.#deps, plan) : undefined;
     if (stale !== undefined) {
       this.refreshBehind(plan);
       return stale;
     }
+    // Whatever is boarded after a flight that was purged in the air begins later than this, and is used as it lands: a
+    // request goes round at most once, however often is purged.
+    const cameAt = this.#flights.moment;
     for (;;) {
       if (this.#unshared.has(key, this.#nowMs())) return this.#alone(plan);
-      const { flight, leader } = this.#flights.join(
-        key,
-        (current) => this.#stillGood(ask, current),
-        () => this.#start(plan, 'interactive'),
-      );
+      const boarding = this.#board(plan, 'interactive', cameAt);
+      const { flight, leader } = boarding;
       const result = await flight.result;
       if (leader) this.#note(plan, result);
-      const shared = leader ? 'use' : this.#shared(plan, flight, result);
-      if (shared === 'use') return answerWith(this.#deps, plan, result, leader);
+      const shared = leader ? 'use' : this.#shared(plan, boarding, result);
+      if (shared === 'use') return answerWith(this.#deps, asFetched(plan, flight), result, leader);
       if (shared === 'alone') return this.#alone(plan);
     }
   }
@@ -72,31 +87,84 @@ export class Fetcher {
 
   /** Fetches for nobody in particular. Collapsed with whatever is under way for the key. */
   async refresh(plan: FetchPlan, purpose: UpstreamCall['purpose']): Promise<FillResult> {
-    const { flight, leader } = this.#flights.join(
-      plan.key,
-      (current) => this.#stillGood(plan.ask, current),
-      () => this.#start(plan, purpose),
-    );
+    const { flight, leader } = this.#board(plan, purpose, this.#flights.moment);
     const result = await flight.result;
     if (leader) this.#note(plan, result);
     if (leader && result.kind === 'stream') result.cancel();
-    if (result.kind !== 'stored') this.#failedRefresh.note(plan.key, this.#nowMs());
+    if (result.kind !== 'stored' && result.kind !== 'taken') this.#failedRefresh.note(plan.key, this.#nowMs());
     return result;
   }
 
   async #alone(plan: FetchPlan): Promise<ProxyResponse> {
-    const result = await this.#start(plan, 'interactive').result;
+    const position = this.#deps.purgeLog.position();
+    const result = await this.#deps.background.own('fill', (signal) =>
+      fill(this.#deps, this.#inputOf(plan, 'interactive', position), signal),
+    );
     // What an insisting request gets says nothing of how others fare.
     if (!insistsOnItsOwn(plan)) this.#note(plan, result);
-    return answerWith(this.#deps, plan, result, true);
+    return answerWith(this.#deps, asFetched(plan, { position }), result, true);
   }
 
-  #start(plan: FetchPlan, purpose: UpstreamCall['purpose']): Flight<FillResult> {
-    const { ask } = plan;
+  #board(plan: FetchPlan, purpose: UpstreamCall['purpose'], cameAt: number): Boarding<FillResult> {
+    return this.#flights.join(plan.key, {
+      cameAt,
+      mayJoin: (flight) => this.#mayJoin(plan, flight),
+      // Without a lease what is under way cannot be joined: each newcomer would make a call of its own (invariant 19).
+      queues: !isLeased(this.#deps.purgeLog),
+      start: (flight, ahead) =>
+        this.#deps.background.own('fill', (signal) => this.#fly({ plan, purpose, flight, ahead }, signal)),
+    });
+  }
+
+  /** Waits for what has to be waited for, and fetches. Nothing is waited for with a lease and without a fleet. */
+  async #fly({ plan, purpose, flight, ahead }: Voyage, signal: AbortSignal): Promise<FillResult> {
+    const { purgeLog, clock, fillLocks } = this.#deps;
+    if (ahead !== undefined) await landed(ahead);
+    else if (!isLeased(purgeLog)) await burstOver(flight, clock, signal);
+    if (fillLocks === undefined || !isLeased(purgeLog)) return this.#send(plan, purpose, flight, signal);
+    const turn = await takeTurn(this.#deps, fillLocks, plan, signal);
+    if (turn.kind === 'fetch')
+      return this.#sendLocked({ plan: improved(plan, turn.found), purpose, flight }, turn, signal);
+    const { position } = turn.read.item;
+    if (!mayServe(purgeLog, plan.ask, turn.read.item)) return this.#send(plan, purpose, flight, signal);
+    // All who wait now came before it was found to be valid. Who joins from here on has to look for himself.
+    flight.depart(position);
+    return turn;
+  }
+
+  async #sendLocked(
+    { plan, purpose, flight }: Omit<Voyage, 'ahead'>,
+    { lock }: Extract<Turn, { kind: 'fetch' }>,
+    signal: AbortSignal,
+  ): Promise<FillResult> {
+    let stored = false;
+    try {
+      const result = await this.#send(plan, purpose, flight, signal);
+      stored = result.kind === 'stored' && result.put === 'stored';
+      return result;
+    } finally {
+      lock?.release(stored ? 'stored' : 'unshared');
+    }
+  }
+
+  #send(
+    plan: FetchPlan,
+    purpose: UpstreamCall['purpose'],
+    flight: Flight<FillResult>,
+    signal: AbortSignal,
+  ): Promise<FillResult> {
+    // Nothing comes between the position and the request (invariant 2).
     const position = this.#deps.purgeLog.position();
+    flight.depart(position);
+    return fill(this.#deps, this.#inputOf(plan, purpose, position), signal);
+  }
+
+  #inputOf(plan: FetchPlan, purpose: UpstreamCall['purpose'], position: Position | undefined): FillInput {
+    const { ask } = plan;
     // A purge may have come since it was found: then nothing of it may live on, not even by a 304.
-    const found = plan.found !== undefined && this.#deps.purgeLog.isValid(plan.found.item) ? plan.found : undefined;
-    const input: FillInput = {
+    const usable = plan.found !== undefined && position !== undefined && this.#deps.purgeLog.isValid(plan.found.item);
+    const found = usable ? plan.found : undefined;
+    return {
       route: ask.route,
       keyed: ask.keyed,
       requestFields: ask.requestFields,
@@ -105,22 +173,25 @@ export class Fetcher {
       position,
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),
       // Behind the scenes what is stored is still being served: an error status is no better than it.
-      staleFallback: found !== undefined && (purpose !== 'interactive' || hasStaleFallback(this.#deps, plan)),
+      staleFallback: (found !== undefined && purpose !== 'interactive') || hasStaleFallback(this.#deps, plan),
     };
-    const result = this.#deps.background.own('fill', (signal) => fill(this.#deps, input, signal));
-    return { position, result };
   }
 
-  /** Invariant 6: a request joins a fetch only if nothing was purged since that fetch began which covers it. */
-  #stillGood(ask: Ask, flight: Flight<FillResult>): boolean {
-    if (flight.position === undefined) return false;
-    const { key, url, tags } = ask.keyed;
-    return this.#deps.purgeLog.isValid({ key, url, tags, route: ask.route.name, position: flight.position });
+  /** Invariants 6 and 7: a fetch that has been sent is joined with a lease, and if nothing was purged since it began. */
+  #mayJoin({ ask }: FetchPlan, { position }: Flight<FillResult>): boolean {
+    const { purgeLog, rules } = this.#deps;
+    if (rules?.checkedJoiner === false) return true;
+    return position !== undefined && isLeased(purgeLog) && isGoodFor(purgeLog, ask, position);
   }
 
-  #shared(plan: FetchPlan, flight: Flight<FillResult>, result: FillResult): 'use' | 'alone' | 'retry' {
-    // Purged while it was fetched: only the request that began the fetch may have it.
-    if (!this.#stillGood(plan.ask, flight)) return 'retry';
+  #shared(
+    { ask, key }: FetchPlan,
+    { flight, early }: Boarding<FillResult>,
+    result: FillResult,
+  ): 'use' | 'alone' | 'retry' {
+    // Purged in the air: only those who came before it departed may have it. A lease is not asked for here: there was one
+    // when it was joined, so no purge that had completed by then is missing from the table.
+    if (!early && !this.#isUnpurged(ask, flight)) return 'retry';
     switch (result.kind) {
       case 'failed':
         return 'use';
@@ -129,17 +200,30 @@ export class Fetcher {
       case 'answer':
         return result.shareable ? 'use' : 'alone';
       case 'stored':
-        return this.#sameVariant(plan, result.item) ? 'use' : 'alone';
+        return this.#selects({ ask, key }, result.item, result.names) ? 'use' : 'alone';
+      case 'taken':
+        return this.#selects({ ask, key }, result.read.item, result.names) && this.#isFreshFor(ask, result.read)
+          ? 'use'
+          : 'alone';
     }
   }
 
+  #isUnpurged(ask: Ask, { position }: Flight<FillResult>): boolean {
+    if (this.#deps.rules?.checkedJoiner === false) return true;
+    return position !== undefined && isGoodFor(this.#deps.purgeLog, ask, position);
+  }
+
   /** Whether a varied response answers this request too (RFC 9111 §4.1). */
-  #sameVariant(plan: FetchPlan, item: StoredResponse): boolean {
-    const { ask } = plan;
+  #selects({ ask, key }: Pick<FetchPlan, 'ask' | 'key'>, item: StoredResponse, names?: readonly string[]): boolean {
     if (item.key === ask.keyed.key) return true;
-    const marker = this.#deps.store.peek(ask.keyed.key);
-    if (marker instanceof Promise || marker?.item.kind !== 'vary') return item.key === plan.key;
-    return variantKeyOf(this.#deps.sha256, ask, marker.item.names) === item.key;
+    if (names === undefined || names.length === 0) return item.key === key;
+    return variantKeyOf(this.#deps.sha256, ask, names) === item.key;
+  }
+
+  /** What was stored before a request came may be too old for it, unlike what was fetched meanwhile. */
+  #isFreshFor({ route, requestFields }: Ask, { item, staleSinceMs }: Fallback): boolean {
+    const { policy } = route;
+    return decideReuse({ stored: item, staleSinceMs, policy, requestFields, nowMs: this.#nowMs() }).kind === 'reuse';
   }
 
   #note(plan: FetchPlan, result: FillResult): void {
@@ -150,8 +234,8 @@ export class Fetcher {
       return;
     }
     this.#silent.forget(key);
-    if (result.kind === 'stored' || (result.kind === 'answer' && result.shareable)) this.#unshared.forget(key);
-    else this.#unshared.note(key, nowMs);
+    if (result.kind === 'stream' || (result.kind === 'answer' && !result.shareable)) this.#unshared.note(key, nowMs);
+    else this.#unshared.forget(key);
   }
 
   #nowMs(): number {
@@ -167,4 +251,16 @@ function insistsOnItsOwn({ ask, fwd }: FetchPlan): boolean {
   const { policy } = ask.route;
   if (fwd === 'request' || requestForbidsStoring(policy, ask.requestFields)) return true;
   return clientDirectives(policy, ask.requestFields).noCache;
+}
+
+/** The plan as its answer is labelled: fetched without a lease it was a bypass, whatever it began as. */
+function asFetched(plan: FetchPlan, { position }: { readonly position: Position | undefined }): FetchPlan {
+  return position === undefined && plan.unleased !== true ? { ...plan, fwd: 'bypass', unleased: true } : plan;
+}
+
+/** The plan with what was met in the shared tier since: a later stored response to validate. */
+function improved(plan: FetchPlan, found: Fallback | undefined): FetchPlan {
+  if (found === plan.found) return plan;
+  const validate = found?.item.etag !== undefined || found?.item.lastModified !== undefined;
+  return { ...plan, found, validate };
 }

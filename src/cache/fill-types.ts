@@ -9,9 +9,11 @@ import type {
   ContentDecoder,
   FailureKind,
   Observer,
+  PurgeLog,
   PutOutcome,
   ResponseStore,
   Sha256,
+  StoreRead,
   UpstreamCall,
   UpstreamClient,
 } from './ports.ts';
@@ -22,11 +24,23 @@ export interface FillDeps {
   readonly store: ResponseStore;
   readonly bodyCheck: BodyCheck;
   readonly decoder: ContentDecoder;
-  /** By name: where a `Location` of theirs points. */
-  readonly upstreams: ReadonlyMap<string, Pick<UpstreamConfig, 'origin'>>;
+  /** Asked again before each request that is sent. */
+  readonly purgeLog: Pick<PurgeLog, 'position'>;
+  /** By name: where a `Location` of theirs points, and how long a call takes at most. */
+  readonly upstreams: ReadonlyMap<string, Pick<UpstreamConfig, 'origin' | 'totalTimeoutMs'>>;
   readonly observer: Observer;
   readonly clock: Clock;
   readonly sha256: Sha256;
+  /** `undefined`, or both true: as it has to be. */
+  readonly rules?: FetchRules;
+}
+
+/** Rules that tests take away, to show that each is needed. The program never does. */
+export interface FetchRules {
+  /** The position is taken before the request goes upstream; without: after the answer has come. */
+  readonly earlyPosition: boolean;
+  /** Who joins a fetch checks that no purge came since it began. */
+  readonly checkedJoiner: boolean;
 }
 
 /** One fetch on a cached route. */
@@ -54,7 +68,16 @@ export type FillResult =
       readonly item: StoredResponse;
       readonly fwdStatus: number;
       readonly validated: boolean;
-      readonly put: PutOutcome;
+      /** `no-lease`: fetched without a position, so that nobody could say later what has been purged since. */
+      readonly put: PutOutcome | 'no-lease';
+      /** Names of the fields that `item.key` is told apart by; `undefined` where that is not known anew. */
+      readonly names: readonly string[] | undefined;
+    }
+  /** Nothing was fetched here: another process of the fleet did, and it is good for whoever came before it was taken. */
+  | {
+      readonly kind: 'taken';
+      readonly read: StoreRead & { readonly item: StoredResponse };
+      readonly names: readonly string[];
     }
   /** Complete, not stored. `shareable`: waiters may have it too, since the route says that the key alone decides the answer. */
   | {

@@ -14,13 +14,15 @@ import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { type UpstreamAnswer, UpstreamBodyError, type UpstreamResponse } from './ports.ts';
 
 /** Fetches (or validates) and stores. Never throws for anything that upstream does. */
-export async function fill(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<FillResult> {
-  const answer = await callUpstream(deps, input, signal);
+export async function fill(deps: FillDeps, asked: FillInput, signal: AbortSignal): Promise<FillResult> {
+  const answer = await callUpstream(deps, asked, signal);
+  const input = deps.rules?.earlyPosition === false ? { ...asked, position: deps.purgeLog.position() } : asked;
   if (answer.kind === 'failure') return { kind: 'failed', failure: answer.failure, detail: answer.detail };
   if (answer.status === 304 && input.validate !== undefined) {
     const freshened = await freshen(deps, { ...input, validate: input.validate }, answer);
-    // Upstream confirmed something else than what is stored: ask for the whole, without a condition.
-    return freshened ?? fill(deps, { ...input, validate: undefined }, signal);
+    // Upstream confirmed something else than what is stored, or what was purged meanwhile: ask for the whole, without a
+    // condition. It is another request, so purges up to now are before it.
+    return freshened ?? fill(deps, { ...input, validate: undefined, position: deps.purgeLog.position() }, signal);
   }
   if (isUnasked(answer.status)) {
     answer.body.cancel();
@@ -73,7 +75,6 @@ function storageDecision(
   answer: UpstreamResponse,
 ): Extract<StorageDecision, { kind: 'store' }> | { readonly kind: 'pass'; readonly reason: string } {
   if (!input.mayStore) return { kind: 'pass', reason: 'request-no-store' };
-  if (input.position === undefined) return { kind: 'pass', reason: 'lease' };
   if (input.staleFallback && isFailureStatus(answer.status)) return { kind: 'pass', reason: 'status' };
   return decideStorage({
     route: input.route,

@@ -3,6 +3,7 @@ import type { Fwd, OutcomeName, Tier } from '../core/outcome.ts';
 import type { Problem } from '../core/problem.ts';
 import type { KeyStep } from '../core/request.ts';
 import type { Position } from '../core/stored-response.ts';
+import type { Invalidity } from './fleet-ports.ts';
 import type { PurgeReceipt } from './ports.ts';
 
 /** What an operator asks to be purged. */
@@ -80,9 +81,22 @@ export interface Explanation {
   /** Each parameter before and after. */
   readonly steps: readonly KeyStep[];
   readonly stored: ExplainedStored | null;
+  /** What this process knows of the purge log that it shares with others; `null` where it shares none. */
+  readonly coherence: ExplainedCoherence | null;
   readonly decision: ExplainedDecision;
   /** The refusal, where the request would be refused. */
   readonly problem: Problem | null;
+}
+
+/** Whether what is stored may be served at all (docs/coherence.md). */
+export interface ExplainedCoherence {
+  /** False: nothing is served from store. */
+  readonly leased: boolean;
+  readonly epoch: string;
+  /** The last purge that was applied here. */
+  readonly applied: number;
+  /** Purges that are known to be missing here. */
+  readonly lag: number;
 }
 
 /** The stored response that the request would select. */
@@ -99,6 +113,10 @@ export interface ExplainedStored {
   /** Times served since stored; `null` where the tier does not count. */
   readonly hits: number | null;
   readonly position: Position;
+  /** False: it is not served, however fresh. */
+  readonly valid: boolean;
+  /** `lease`: nobody knows here what has been purged since; `epoch`, `floor`: its position says nothing any more. */
+  readonly invalidBecause: Invalidity | null;
   /** ISO 8601 instant of the soft purge that made it stale. */
   readonly staleSince: string | null;
   /** ISO 8601 instants. */

@@ -12,6 +12,9 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
       if (signal.aborted) return failed(undefined, 'stopped');
       const ask: Ask = { route: input.route, keyed: input.keyed, requestFields: [], head: false };
       const found = await storedFor(deps, ask);
+      // What is fetched now could not be stored, and what is stored could not be served.
+      if (deps.purgeLog.position() === undefined)
+        return failed(undefined, 'no lease on the purge log: nothing is stored');
       if (found !== undefined && stillGood(deps, input, found)) {
         return { result: 'reused', status: found.item.status, detail: undefined };
       }
@@ -22,7 +25,7 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
 }
 
 async function storedFor(deps: FetcherDeps, ask: Ask): Promise<Fallback | undefined> {
-  const read = await deps.store.peek(ask.keyed.key);
+  const read = await deps.store.peek(ask.keyed.key, ask);
   if (read === undefined || read.item.kind !== 'response') return undefined;
   return { ...read, item: read.item };
 }
@@ -43,6 +46,8 @@ function outcomeOf(result: FillResult): RefreshOutcome {
       return result.put === 'stored'
         ? { result: 'fetched', status: result.fwdStatus, detail: undefined }
         : failed(result.fwdStatus, `not stored: ${result.put}`);
+    case 'taken':
+      return { result: 'reused', status: result.read.item.status, detail: undefined };
     case 'answer':
     case 'stream':
       return failed(result.status, `not stored: ${result.reason}`);

@@ -25,7 +25,7 @@ export function variantKeyOf(
   return variantKey(input.keyed.key, names, sent, sha256);
 }
 
-/** Puts a response under its key, and where upstream varies the marker that leads to it. */
+/** Puts a response under its key, and where upstream varies the marker that leads to it. Nothing is stored without a position. */
 export async function storeResponse(
   deps: FillDeps,
   input: FillInput,
@@ -33,9 +33,15 @@ export async function storeResponse(
   facts: StoreFacts,
 ): Promise<FillResult> {
   const { keyed } = input;
-  const names = await varyNamesFor(deps, keyed.key, facts.vary);
+  const { fwdStatus, validated } = facts;
+  const leased = input.position !== undefined;
+  const names = leased ? await varyNamesFor(deps, input, facts.vary) : facts.vary;
   const key = names.length === 0 ? keyed.key : variantKeyOf(deps.sha256, input, names);
   const item = { ...response, key };
+  if (!leased) {
+    deps.observer.storage(item.route, 'no-lease');
+    return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', names };
+  }
   if (names.length > 0) {
     await deps.store.put({
       kind: 'vary',
@@ -51,16 +57,20 @@ export async function storeResponse(
   }
   const put = await deps.store.put(item);
   deps.observer.storage(item.route, put);
-  return { kind: 'stored', item, fwdStatus: facts.fwdStatus, validated: facts.validated, put };
+  return { kind: 'stored', item, fwdStatus, validated, put, names };
 }
 
 /**
  * The names that all variants of a key are told apart by: those of this response and those known already. Answers that
  * name different fields in turn would else hide each other's variants behind the last one's marker.
  */
-async function varyNamesFor(deps: FillDeps, key: string, vary: readonly string[]): Promise<readonly string[]> {
+async function varyNamesFor(
+  deps: FillDeps,
+  input: Pick<FillInput, 'route' | 'keyed'>,
+  vary: readonly string[],
+): Promise<readonly string[]> {
   if (vary.length === 0) return [];
-  const marker = (await deps.store.peek(key))?.item;
+  const marker = (await deps.store.peek(input.keyed.key, input))?.item;
   if (marker?.kind !== 'vary') return vary;
   const union = [...new Set([...marker.names, ...vary])].toSorted();
   return union.length > MAX_VARY_NAMES ? vary : union;
@@ -94,7 +104,7 @@ export async function freshen(
   // The 304 took away the right to keep it: it answers the request that asked, and nobody after it.
   if (storage.kind === 'pass') await deps.store.invalidate(stored.key);
   if (storage.kind === 'pass' || input.position === undefined || !input.mayStore) {
-    return { kind: 'stored', item, fwdStatus: 304, validated: true, put: 'purged' };
+    return { kind: 'stored', item, fwdStatus: 304, validated: true, put: 'purged', names: undefined };
   }
   const result = await storeResponse(deps, input, item, { vary: storage.vary, fwdStatus: 304, validated: true });
   // Purged while it was validated: what is stored is from before the purge and serves nobody, the asker included.

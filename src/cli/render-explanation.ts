@@ -6,7 +6,13 @@ import { table } from './terminal.ts';
 /** The answer of `POST /api/explain`: what would happen first, then how that came about. */
 export function renderExplanation(body: unknown): Rendering {
   const explanation = asRecord(body);
-  const parts = [decision(explanation), facts(explanation), steps(explanation), stored(explanation)];
+  const parts = [
+    decision(explanation),
+    facts(explanation),
+    steps(explanation),
+    stored(explanation),
+    coherence(explanation),
+  ];
   return { text: parts.filter((part) => part !== '').join('\n'), code: exitCode.ok };
 }
 
@@ -66,9 +72,33 @@ function stored(explanation: JsonRecord): string {
     ['', `${age}, lifetime by ${textOr(found['source'])}, hits ${textOr(found['hits'], 'not counted')}`],
     ['', `stored ${textOr(found['storedAt'])}, fresh until ${textOr(found['freshUntil'])}`],
     ['', `kept until ${textOr(found['retainUntil'])}`],
-    ['', `purge position ${textOr(position['epoch'])}/${textOr(position['seq'])}`],
+    ['', `purge position ${textOr(position['epoch'])}/${textOr(position['seq'])}${validity(found)}`],
   ];
   if (staleSince !== undefined) rows.push(['', `soft-purged at ${staleSince}`]);
   if (asText(found['key']) !== asText(explanation['key'])) rows.push(['', `variant ${textOr(found['key'])}`]);
   return table(rows.map(([name = '', value = '']) => [name.padEnd(8), value]));
+}
+
+function validity(found: JsonRecord): string {
+  const because = asText(found['invalidBecause']);
+  return because === undefined ? '' : `, not served: ${reasons.get(because) ?? because}`;
+}
+
+const reasons: ReadonlyMap<string, string> = new Map([
+  ['lease', 'no lease on the purge log'],
+  ['epoch', 'of another epoch of the purge log'],
+  ['floor', 'older than the purges that are remembered'],
+  ['purged', 'purged'],
+]);
+
+/** Nothing where no purge log is shared. */
+function coherence(explanation: JsonRecord): string {
+  if (!isRecord(explanation['coherence'])) return '';
+  const { leased, epoch, applied, lag } = explanation['coherence'];
+  const lease = leased === true ? 'leased' : 'no lease: nothing is served from store';
+  const missing = asNumber(lag);
+  const behind = missing > 0 ? `, ${missing} purges behind` : '';
+  return table([
+    ['purges', `${lease}; epoch ${textOr(epoch, '(none yet)')}, applied up to ${textOr(applied)}${behind}`],
+  ]);
 }

@@ -81,6 +81,19 @@ export function notStoredProblem(): Problem {
   };
 }
 
+/**
+ * The answer of a route with `onLeaseLost: error` while nobody can say what has been purged. 504, never 503: real clients
+ * take a 503 body for data.
+ */
+export function leaseLostProblem(): Problem {
+  return {
+    status: 504,
+    code: 'lease-lost',
+    title: 'Lease lost',
+    detail: 'The purge log cannot be followed at the moment, and the route answers with nothing that bypasses it.',
+  };
+}
+
 /** Why not even a fresh response is good enough. */
 function objectionToFresh(
   stored: StoredResponse,

@@ -9,6 +9,7 @@ import type {
   StoreInspector,
   StoreRead,
   StoreStats,
+  UnleasedReads,
 } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { sizeOfItem, withOwnBody } from './item-size.ts';
@@ -36,7 +37,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
 }
 
 /** See {@link createMemoryStore}. */
-export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter, Disposable {
+export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter, UnleasedReads, Disposable {
   readonly tier = 'memory';
   readonly #clock: Clock;
   readonly #log: TrackedPurgeLog;
@@ -66,6 +67,11 @@ export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter,
   }
 
   peek(key: string): StoreRead | undefined {
+    return this.#usable(key)?.read;
+  }
+
+  /** See {@link UnleasedReads}. Purges that are known here count all the same. */
+  peekUnleased(key: string): StoreRead | undefined {
     return this.#usable(key)?.read;
   }
 

@@ -1,66 +1,97 @@
 import { describe, expect, it } from 'vitest';
 
-import { type Flight, Flights, HoldList } from '../../src/cache/collapse.ts';
+import { type Boarder, Flights, HoldList } from '../../src/cache/collapse.ts';
 
-function flight(): Flight<string> & { readonly land: (result: string) => void; readonly crash: () => void } {
+/** A flight's fetch, ended by hand. */
+function fetchOf() {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  return {
-    position: { epoch: 'e', seq: 0 },
-    result: promise,
-    land: resolve,
-    crash: () => reject(new Error('crashed')),
-  };
+  return { fetch: () => promise, land: resolve, crash: () => reject(new Error('crashed')) };
 }
 
+type Traits = Partial<Boarder<string>>;
+
+function boarder(flights: Flights<string>, traits: Traits = {}): Boarder<string> {
+  const start = fetchOf().fetch;
+  return { cameAt: flights.moment, mayJoin: () => false, queues: false, start, ...traits };
+}
+
+const position = { epoch: 'e', seq: 0 };
+
 describe('flights', () => {
-  it('give the second request for a key the first one’s flight', () => {
+  it('give the second request for a key the first one’s flight while it has not departed, whatever else', () => {
     const flights = new Flights<string>();
-    const first = flight();
-    expect(
-      flights.join(
-        'k',
-        () => true,
-        () => first,
-      ),
-    ).toEqual({ flight: first, leader: true });
-    const second = flights.join('k', () => true, flight);
-    expect(second).toEqual({ flight: first, leader: false });
-    expect(flights.join('other', () => true, flight).leader).toBe(true);
+    const first = flights.join('k', boarder(flights));
+    expect(first).toMatchObject({ leader: true, early: true });
+    expect(flights.join('k', boarder(flights))).toEqual({ flight: first.flight, leader: false, early: true });
+    expect(flights.join('other', boarder(flights)).leader).toBe(true);
+    expect(first.flight.boarders).toBe(2);
   });
 
-  it('start another where the one under way may not be joined', () => {
+  it('that have departed are joined only by who may, and not as if the fetch began later', () => {
     const flights = new Flights<string>();
-    flights.join('k', () => true, flight);
-    const later = flight();
-    expect(
-      flights.join(
-        'k',
-        () => false,
-        () => later,
-      ),
-    ).toEqual({ flight: later, leader: true });
-    expect(flights.join('k', () => true, flight).flight).toBe(later);
+    const { flight } = flights.join('k', boarder(flights));
+    flight.depart(position);
+    expect(flight.position).toBe(position);
+    const asked: unknown[] = [];
+    const mayJoin = (current: unknown): boolean => asked.push(current) > 0;
+    expect(flights.join('k', boarder(flights, { mayJoin }))).toEqual({ flight, leader: false, early: false });
+    expect(asked).toEqual([flight]);
+    const later = flights.join('k', boarder(flights));
+    expect(later.leader).toBe(true);
+    expect(later.flight).not.toBe(flight);
+    expect(flights.join('k', boarder(flights)).flight).toBe(later.flight);
+  });
+
+  it('that departed after a request came are as good for it as its own', () => {
+    const flights = new Flights<string>();
+    const cameAt = flights.moment;
+    const { flight } = flights.join('k', boarder(flights));
+    flight.depart(position);
+    expect(flights.join('k', boarder(flights, { cameAt }))).toEqual({ flight, leader: false, early: true });
+    expect(flights.join('k', boarder(flights)).flight).not.toBe(flight);
+  });
+
+  it('depart once: what was sent has one position', () => {
+    const flights = new Flights<string>();
+    const { flight } = flights.join('k', boarder(flights));
+    flight.depart(undefined);
+    expect(() => flight.depart(position)).toThrow('once');
+    expect([flight.departed, flight.position]).toEqual([true, undefined]);
+  });
+
+  it('get the one under way to wait for where two at once must not be', () => {
+    const flights = new Flights<string>();
+    const starts: (readonly [string, unknown])[] = [];
+    const startAs = (name: string, queues: boolean): Traits => ({
+      queues,
+      start: (_flight, ahead) => {
+        starts.push([name, ahead]);
+        return fetchOf().fetch();
+      },
+    });
+    const first = flights.join('k', boarder(flights, startAs('first', true)));
+    first.flight.depart(undefined);
+    const second = flights.join('k', boarder(flights, startAs('second', true)));
+    second.flight.depart(undefined);
+    flights.join('k', boarder(flights, startAs('third', false)));
+    expect(starts).toEqual([
+      ['first', undefined],
+      ['second', first.flight],
+      ['third', undefined],
+    ]);
   });
 
   it('are over when they land or crash, and only for themselves', async () => {
     const flights = new Flights<string>();
-    const early = flight();
-    const late = flight();
-    flights.join(
-      'k',
-      () => true,
-      () => early,
-    );
-    flights.join(
-      'k',
-      () => false,
-      () => late,
-    );
+    const [early, late] = [fetchOf(), fetchOf()];
+    const first = flights.join('k', boarder(flights, { start: early.fetch }));
+    first.flight.depart(position);
+    const second = flights.join('k', boarder(flights, { start: late.fetch }));
     early.land('done');
-    await early.result;
+    await first.flight.result;
     expect(flights.has('k')).toBe(true);
     late.crash();
-    await expect(late.result).rejects.toThrow('crashed');
+    await expect(second.flight.result).rejects.toThrow('crashed');
     expect(flights.has('k')).toBe(false);
     expect(flights.size).toBe(0);
   });

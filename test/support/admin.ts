@@ -31,6 +31,7 @@ const someExplanation: Explanation = {
   upstream: { name: 'met', target: 'http://met.test/v1?location=berlin&apikey=***' },
   steps: [{ part: 'query', name: 'location', before: 'Berlin', after: 'berlin', rule: 'text' }],
   stored: null,
+  coherence: null,
   decision: { would: 'miss', fwd: 'uri-miss', reason: 'nothing is stored' },
   problem: null,
 };

@@ -1,0 +1,144 @@
+import { decideReuse } from '../core/reuse-policy.ts';
+import type { StoredItem, StoredResponse, VaryMarker } from '../core/stored-response.ts';
+import { pause } from './departure.ts';
+import type { Fallback, FetchPlan } from './fetch-plan.ts';
+import type { FillDeps, FillResult } from './fill-types.ts';
+import type { FillAnswer, FillLock, FillLocks } from './fleet-ports.ts';
+import { isLeased, mayServe } from './judge.ts';
+import type { MaybePromise, PurgeLog, StoreRead } from './ports.ts';
+import { variantKeyOf } from './store-fill.ts';
+
+/** Who waits for another process asks again after this long, give or take a quarter, lest all ask at once. */
+const ASK_AGAIN_MS = 25;
+const JITTER = 0.25;
+
+export interface FleetFillDeps extends Pick<FillDeps, 'store' | 'upstreams' | 'clock' | 'sha256'> {
+  readonly purgeLog: PurgeLog;
+  /** `undefined`: each process fetches for itself. */
+  readonly fillLocks?: FillLocks;
+  /** From 0 to below 1; without it nothing is left to chance. */
+  readonly random?: () => number;
+}
+
+/** What the fleet makes of a fetch. */
+export type Turn =
+  /** This process fetches. `found`: the latest that is known to be stored. */
+  | { readonly kind: 'fetch'; readonly found: Fallback | undefined; readonly lock: FillLock | undefined }
+  /** Another one has, and it is good for the request at the moment in which this is answered. */
+  | Taken;
+
+type Taken = Extract<FillResult, { kind: 'taken' }>;
+
+/** What is looked for, and what is known of it. */
+interface Search {
+  readonly key: string;
+  /** That the key is told apart by, where a marker led to it. */
+  readonly names: readonly string[];
+  /** Stored, and not good enough. */
+  readonly known: StoredItem | undefined;
+  /** {@link known} where it is a response. */
+  readonly found: Fallback | undefined;
+}
+
+/**
+ * One fetch for the fleet: waits until it is this process' turn to fetch, or another's fetch can be had. It never waits
+ * for longer than a call upstream may take, and only ever saves calls: no guarantee rests on it.
+ */
+export async function takeTurn(
+  deps: FleetFillDeps,
+  locks: FillLocks,
+  plan: FetchPlan,
+  signal: AbortSignal,
+): Promise<Turn> {
+  const { ask } = plan;
+  const untilMs = deps.clock.monotonicMs() + (deps.upstreams.get(ask.route.upstream)?.totalTimeoutMs ?? 0);
+  let search: Search = { key: plan.key, names: [], known: plan.found?.item, found: plan.found };
+  let { waitedMs = 0 } = plan;
+  for (;;) {
+    const answer = await locks.claim({ key: search.key, asked: ask, known: search.known, waitedMs });
+    // The budget is for one look at Redis; what follows is time spent on another's fetch.
+    waitedMs = 0;
+    const next = await heed(deps, plan, search, answer);
+    if (next === 'wait') await pause(deps.clock, askAgainMs(deps.random), signal);
+    else if ('kind' in next) return next;
+    else search = next;
+    if (signal.aborted || deps.clock.monotonicMs() >= untilMs) return fetchWith(search.found);
+  }
+}
+
+function fetchWith(found: Fallback | undefined, lock?: FillLock): Turn {
+  return { kind: 'fetch', found, lock };
+}
+
+/** What an answer leads to: the end, another look, or one at something else. */
+function heed(
+  deps: FleetFillDeps,
+  plan: FetchPlan,
+  search: Search,
+  answer: FillAnswer,
+): MaybePromise<Turn | Search | 'wait'> {
+  switch (answer.kind) {
+    case 'ours':
+      return fetchWith(search.found, answer.lock);
+    case 'unshared':
+    case 'unavailable':
+      return fetchWith(search.found);
+    case 'theirs':
+      return 'wait';
+    case 'stored':
+      return meet(deps, plan, search, answer.read);
+  }
+}
+
+/** What is stored satisfies the request, or is something to go on from. */
+function meet(deps: FleetFillDeps, plan: FetchPlan, search: Search, read: StoreRead): MaybePromise<Turn | Search> {
+  const { item } = read;
+  // Told to look for something newer it came up with the same: asking again would bring it again.
+  if (!isLeased(deps.purgeLog) || isSame(item, search.known)) return fetchWith(search.found);
+  return item.kind === 'response' ? weigh(deps, plan, search, { ...read, item }) : follow(deps, plan, search, item);
+}
+
+/** A response that another process stored: good for the request, or the next to be improved on. */
+function weigh(deps: FleetFillDeps, plan: FetchPlan, search: Search, read: Fallback): Taken | Search {
+  const { ask } = plan;
+  const { item, staleSinceMs } = read;
+  const { key, names } = search;
+  const nowMs = deps.clock.nowMs();
+  const { policy } = ask.route;
+  const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
+  const valid = mayServe(deps.purgeLog, ask, item);
+  if (valid && decision.kind === 'reuse') return { kind: 'taken', read, names };
+  return { key, names, known: item, found: valid ? read : undefined };
+}
+
+/** Upstream proved to vary: the request's own variant is what to wait for. */
+async function follow(
+  deps: FleetFillDeps,
+  plan: FetchPlan,
+  search: Search,
+  marker: VaryMarker,
+): Promise<Turn | Search> {
+  const { ask } = plan;
+  const key = variantKeyOf(deps.sha256, ask, marker.names);
+  // A marker leads to responses only.
+  if (search.names.length > 0 || key === search.key) return fetchWith(search.found);
+  const variant: Search = { key, names: marker.names, known: undefined, found: undefined };
+  const read = await deps.store.get(key, ask);
+  if (read === undefined || !isResponse(read)) return variant;
+  return isLeased(deps.purgeLog) ? weigh(deps, plan, variant, read) : fetchWith(search.found);
+}
+
+function isResponse(read: StoreRead): read is StoreRead & { readonly item: StoredResponse } {
+  return read.item.kind === 'response';
+}
+
+function isSame(item: StoredItem, known: StoredItem | undefined): boolean {
+  if (known === undefined || item.kind !== known.kind || item.key !== known.key) return false;
+  const samePosition = item.position.epoch === known.position.epoch && item.position.seq === known.position.seq;
+  if (item.kind !== 'response' || known.kind !== 'response') return samePosition;
+  return samePosition && item.requestTimeMs === known.requestTimeMs && item.responseTimeMs === known.responseTimeMs;
+}
+
+function askAgainMs(random: (() => number) | undefined): number {
+  return ASK_AGAIN_MS * (1 + JITTER * (2 * (random?.() ?? 0.5) - 1));
+}

@@ -1,0 +1,36 @@
+import type { Route } from '../core/route.ts';
+import type { Position, StoredItem } from '../core/stored-response.ts';
+import type { PurgeLog } from './ports.ts';
+import type { Ask } from './respond.ts';
+
+/** True while what is stored may be served at all. */
+export function isLeased(log: Pick<PurgeLog, 'position'>): boolean {
+  return log.position() !== undefined;
+}
+
+/** Whether no purge that is known here covers the request since that position. */
+export function isGoodFor(
+  log: Pick<PurgeLog, 'isValid'>,
+  ask: Pick<Ask, 'keyed' | 'route'>,
+  position: Position,
+): boolean {
+  return log.isValid({ ...scopesOf(ask), position });
+}
+
+/**
+ * Whether a stored item may answer the request now. To be asked in the same synchronous step in which the item is used,
+ * where it was waited for: a purge may have come since the store looked. What the rules say today of the request's URL and
+ * tags counts beside what was stored with the item (invariant 13).
+ */
+export function mayServe(
+  log: Pick<PurgeLog, 'position' | 'isValid'>,
+  ask: Pick<Ask, 'keyed' | 'route'>,
+  item: StoredItem,
+): boolean {
+  return isLeased(log) && log.isValid(item) && isGoodFor(log, ask, item.position);
+}
+
+function scopesOf({ keyed, route }: { readonly keyed: Ask['keyed']; readonly route: Route }) {
+  const { key, url, tags } = keyed;
+  return { key, url, tags, route: route.name };
+}
