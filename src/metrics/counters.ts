@@ -1,6 +1,7 @@
 import type { BrokenBodyRecord, Observer, PurgeRecord, UpstreamCallRecord, WarmRecord } from '../cache/ports.ts';
 import type { FleetEvent } from '../cache/fleet-ports.ts';
 import type { RequestRecord } from '../core/outcome.ts';
+import { FleetTally } from './fleet-tally.ts';
 import {
   callResultNames,
   callResultOf,
@@ -66,7 +67,7 @@ export class Counters implements Observer {
   readonly upstreams: ReadonlyMap<string, UpstreamTally>;
   readonly problems = new TokenTally();
   readonly limits = new TokenTally();
-  readonly fleetEvents = new TokenTally();
+  readonly fleetTally = new FleetTally();
   /** Purges, keyed `by|mode|source`. */
   readonly purges = new TokenTally();
   readonly purgedBy = new Float64Array(purgeByNames.length);
@@ -140,7 +141,7 @@ export class Counters implements Observer {
   }
 
   fleet(event: FleetEvent): void {
-    this.fleetEvents.add(event.kind);
+    this.fleetTally.add(event);
   }
 
   #route(name: string | undefined): RouteTally {

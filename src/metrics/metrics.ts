@@ -1,6 +1,8 @@
+import type { CoherenceStatus, RedisStatus } from '../cache/fleet-ports.ts';
 import type { Clock, Observer, StoreStats } from '../cache/ports.ts';
 import { Counters } from './counters.ts';
 import { loadFamilies, operationFamilies, requestFamilies, storeFamilies, upstreamFamilies } from './families.ts';
+import { coherenceFamilies, redisFamilies } from './fleet-families.ts';
 import { watchProcess } from './process-families.ts';
 import { expositionOf } from './prometheus.ts';
 import { Reporter, type CacheReport } from './report.ts';
@@ -27,6 +29,9 @@ export interface MetricsOptions {
   readonly load: () => { readonly requestsInFlight: number; readonly connections: number };
   /** Of the program. */
   readonly version: string;
+  /** Of the shared tier, called when a scrape is made; absent without Redis, and with them their families. */
+  readonly coherence?: (() => CoherenceStatus) | undefined;
+  readonly redis?: (() => RedisStatus) | undefined;
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -47,6 +52,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
         ...operationFamilies(counters),
         ...storeFamilies(options.storeStats()),
         ...loadFamilies(options.load()),
+        ...(options.coherence === undefined ? [] : coherenceFamilies(counters.fleetTally, options.coherence())),
+        ...(options.redis === undefined ? [] : redisFamilies(counters.fleetTally, options.redis())),
         ...watch.families(),
       ]),
     [Symbol.dispose]: () => watch[Symbol.dispose](),

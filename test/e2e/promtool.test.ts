@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { beforeAll, expect, it } from 'vitest';
 import { get } from '../../src/demo/http-get.ts';
 import { startWeatherSimulator } from '../../src/demo/simulators.ts';
+import { someCoherence, someEvents, someRedis, startMetrics, stopMetrics } from '../support/fleet-events.ts';
 import { startProgram } from '../support/program.ts';
 import { systemTool } from '../support/system-tools.ts';
 
@@ -52,6 +53,15 @@ it('gives a scrape in which promtool finds nothing to mend, after hits, misses, 
   expect(scrape.status).toBe(200);
   expect(scrape.body.toString()).toMatch(/^forecache_\w+\{.*route="weather-forecast".*\} 1$/m);
   expect(await check(scrape.body)).toEqual({ code: 0, said: '' });
+});
+
+it('finds nothing to mend in the families of a fleet either', async () => {
+  const { observer, prometheus } = startMetrics({ coherence: () => someCoherence, redis: () => someRedis });
+  for (const event of someEvents) observer.fleet(event);
+  const text = await prometheus();
+  stopMetrics();
+  expect(text).toContain('forecache_redis_operation_duration_seconds_bucket{operation="get",le="0.0005"} 1');
+  expect(await check(Buffer.from(text))).toEqual({ code: 0, said: '' });
 });
 
 it('would have found something', async () => {
