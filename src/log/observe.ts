@@ -1,10 +1,12 @@
-import type { Observer, UpstreamCallRecord } from '../cache/ports.ts';
+import type { Observer, PurgeRecord, UpstreamCallRecord } from '../cache/ports.ts';
 import type { LogConfig } from '../core/config.ts';
 import type { RequestRecord } from '../core/outcome.ts';
+import { createFleetLines } from './fleet-lines.ts';
 import type { LogFields } from './redact.ts';
 
 // A target may be as long as its limit allows; a line need not be.
 const maxUrlLength = 2048;
+const maxNames = 20;
 
 /** What it needs of the log. */
 interface Lines {
@@ -15,10 +17,15 @@ interface Lines {
   readonly writes: (level: 'debug' | 'info') => boolean;
 }
 
-/** Writes what happens: one line per request where `log.requests` says so, purges and warming always, the rest at `debug`. */
-export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'>): Observer {
+/** Writes what happens: one line per request where `log.requests` says so, purges and warming always, trouble of the fleet within bounds, the rest at `debug`. */
+export function createLogObserver(
+  log: Lines,
+  config: Pick<LogConfig, 'requests'>,
+  nowMs: () => number = () => performance.now(),
+): Observer {
   const requests = config.requests && log.writes('info');
   const debug = log.writes('debug');
+  const fleet = createFleetLines(log, nowMs);
   return {
     request(record) {
       if (requests) log.info(requestFields(record), 'request');
@@ -34,15 +41,14 @@ export function createLogObserver(log: Lines, config: Pick<LogConfig, 'requests'
       if (debug) log.debug({ route, result }, 'storage');
     },
     purge(record) {
-      log.info(rounded(record), 'purge');
+      if (record.complete && record.missing.length === 0) log.info(purgeFields(record), 'purge');
+      else log.warn(purgeFields(record), record.complete ? 'purge with sidecars missing' : 'purge not complete yet');
     },
     warm(record) {
       if (record.failed === 0) log.info(rounded(record), 'warmed');
       else log.warn(rounded(record), record.fetched + record.reused > 0 ? 'warming failed in part' : 'warming failed');
     },
-    fleet(event) {
-      if (debug) log.debug({ ...event }, 'fleet');
-    },
+    fleet,
     limit(option) {
       // At `debug`: whoever floods the limits should not flood the log as well; the metric counts them.
       if (debug) log.debug({ option }, 'limit hit');
@@ -71,6 +77,13 @@ function requestFields(record: RequestRecord): Record<string, string | number | 
 
 function callFields(call: UpstreamCallRecord): LogFields {
   return { ...rounded(call), url: shortened(call.url) };
+}
+
+/** Who is missing serves nothing from store until it has caught up; of many, some names and the number will do. */
+function purgeFields({ missing, ...record }: PurgeRecord): LogFields {
+  const fields = rounded(record);
+  if (missing.length === 0) return fields;
+  return { ...fields, missing: missing.slice(0, maxNames), missingCount: missing.length };
 }
 
 function shortened(url: string): string {
