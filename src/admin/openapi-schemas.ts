@@ -32,15 +32,32 @@ const purgeSchemas: Schema = {
     additionalProperties: false,
     oneOf: Object.keys(selectorMembers).map((name) => ({ required: [name] })),
   }),
-  PurgeAnswer: object({
-    id: text,
-    complete: { type: 'boolean', description: 'From now on nothing is served whose fetch began before the purge.' },
-    matched: { ...count, description: "Stored responses that this process's memory tier held of it." },
-    dryRun: { type: 'boolean' },
-    soft: { type: 'boolean' },
-    sidecars: { type: 'array', items: object({ id: text, appliedMs: { type: 'number' } }) },
-    missing: { ...names, description: 'Sidecars that have not acknowledged; they may not serve from store.' },
-  }),
+  PurgeAnswer: object(
+    {
+      id: text,
+      complete: { type: 'boolean', description: 'From now on nothing is served whose fetch began before the purge.' },
+      matched: { ...count, description: "Stored responses that this process's memory tier held of it." },
+      dryRun: { type: 'boolean' },
+      soft: { type: 'boolean' },
+      sidecars: {
+        type: 'array',
+        description:
+          'Who has acknowledged, this process first. Of the fleet that shares a Redis, else this process alone.',
+        items: object({ id: text, appliedMs: { type: 'number', description: 'Milliseconds after the purge.' } }),
+      },
+      missing: {
+        ...names,
+        description:
+          'Sidecars that have not acknowledged. Where complete, they may not serve from store until they catch up.',
+      },
+      completeBy: {
+        ...text,
+        format: 'date-time',
+        description: 'Where not complete: from then on it is, whatever becomes of those that are missing.',
+      },
+    },
+    ['id', 'complete', 'matched', 'dryRun', 'soft', 'sidecars', 'missing'],
+  ),
 };
 
 const parameters = { type: 'object', additionalProperties: { type: ['string', 'number', 'boolean'] } } as const;
@@ -94,7 +111,7 @@ const explainSchemas: Schema = {
     steps: { type: 'array', items: ref('KeyStep') },
     stored: { oneOf: [ref('ExplainedStored'), { type: 'null' }] },
     coherence: {
-      oneOf: [object({ leased: { type: 'boolean' }, epoch: text, applied: count, lag: count }), { type: 'null' }],
+      oneOf: [ref('ExplainedCoherence'), { type: 'null' }],
       description: 'What this process knows of the purge log that it shares with others; null where it shares none.',
     },
     decision: object({ would: { enum: outcomeNames }, fwd: optionalText, reason: text }),
@@ -105,6 +122,12 @@ const explainSchemas: Schema = {
     'name',
     'rule',
   ]),
+  ExplainedCoherence: object({
+    leased: { type: 'boolean', description: 'False: nothing is served from store.' },
+    epoch: text,
+    applied: { ...count, description: 'The last purge that was applied here.' },
+    lag: { ...count, description: 'Purges that are known and not applied here.' },
+  }),
   ExplainedStored: object({
     key: text,
     tier: { enum: ['memory', 'redis'] },
@@ -114,7 +137,7 @@ const explainSchemas: Schema = {
     sizeBytes: count,
     hits: { type: ['integer', 'null'] },
     position: object({ epoch: text, seq: count }),
-    valid: { type: 'boolean' },
+    valid: { type: 'boolean', description: 'False: it is not served, however fresh.' },
     invalidBecause: { enum: ['lease', 'epoch', 'floor', 'purged', null] },
     staleSince: optionalText,
     storedAt: text,
@@ -133,7 +156,7 @@ const storedSchemas: Schema = {
     upstream: text,
     url: text,
     tags: names,
-    tier: { enum: ['memory', 'redis'] },
+    tier: { enum: ['memory', 'redis'], description: 'Where this process found it; memory tiers are listed.' },
     size: { ...count, description: 'Bytes, bookkeeping included.' },
     hits: count,
     status: { type: ['integer', 'null'] },
@@ -187,8 +210,9 @@ const problem = object(
     title: text,
     status: count,
     detail: text,
+    retryAfter: { ...count, description: 'Seconds after which to repeat it, with 429 and 503; also in Retry-After.' },
   },
-  undefined,
+  ['type', 'title', 'status', 'detail'],
   { description: 'RFC 9457.' },
 );
 

@@ -44,10 +44,24 @@ function body(schema: string): Part {
 const guarded: Part = { 401: refusal, 403: refusal };
 const posted: Part = { ...guarded, 400: refusal, 413: refusal, 415: refusal, 503: refusal };
 
+/** A 503 says when to repeat it. */
+const later: Part = {
+  headers: { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer', minimum: 0 } } },
+  content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+};
+
 const purgeAnswers: Part = {
   200: json('Complete: nothing is served from now on whose fetch began before the call.', 'PurgeAnswer'),
-  202: json('Not complete yet; only where the configuration prefers availability.', 'PurgeAnswer'),
+  202: json(
+    'Not complete before completeBy, unless the missing acknowledge; only where the configuration prefers availability.',
+    'PurgeAnswer',
+  ),
   ...posted,
+  503: {
+    description:
+      'It cannot be guaranteed now, or the proxy is starting. It may have taken effect; repeating it is safe.',
+    ...later,
+  },
 };
 
 const operations: Part = {

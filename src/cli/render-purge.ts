@@ -13,15 +13,33 @@ export function renderPurge(body: unknown): Rendering {
     return { text: `would ${soft ? 'mark stale' : 'purge'} ${responses}; nothing was changed\n`, code: exitCode.ok };
   }
   const complete = answer['complete'] === true;
-  const missing = asList(answer['missing']).map((id) => asText(id) ?? '?');
-  const rows = asList(answer['sidecars']).map((sidecar) => {
+  const id = printableLine(asText(answer['id']) ?? '?');
+  const lines = [
+    `${soft ? 'marked stale' : 'purged'} ${responses} here; ${complete ? 'complete' : 'NOT complete yet'} (purge ${id})\n`,
+    applied(answer['sidecars']),
+    missing(answer['missing'], complete),
+    complete ? '' : pending(asText(answer['completeBy'])),
+  ];
+  return { text: lines.join(''), code: complete ? exitCode.ok : exitCode.temporary };
+}
+
+function applied(sidecars: unknown): string {
+  const rows = asList(sidecars).map((sidecar) => {
     const { id, appliedMs } = asRecord(sidecar);
     return ['  applied by', asText(id) ?? '?', `after ${asNumber(appliedMs).toFixed(1)} ms`];
   });
-  const lines = [
-    `${soft ? 'marked stale' : 'purged'} ${responses} here; ${complete ? 'complete' : 'NOT complete yet'} (purge ${printableLine(asText(answer['id']) ?? '?')})\n`,
-    rows.length === 0 ? '' : table(rows),
-    missing.length === 0 ? '' : `  not acknowledged by ${printableLine(missing.join(', '))}\n`,
-  ];
-  return { text: lines.join(''), code: complete ? exitCode.ok : exitCode.temporary };
+  return rows.length === 0 ? '' : table(rows);
+}
+
+/** Who is missing, and what a complete purge means for them. */
+function missing(ids: unknown, complete: boolean): string {
+  const names = asList(ids).map((id) => asText(id) ?? '?');
+  if (names.length === 0) return '';
+  const line = `  not acknowledged by ${printableLine(names.join(', '))}\n`;
+  return complete ? `${line}  (what has not acknowledged serves nothing from store until it has caught up)\n` : line;
+}
+
+function pending(completeBy: string | undefined): string {
+  const until = completeBy === undefined ? '' : ` until ${printableLine(completeBy)}`;
+  return `  it may still be served there${until}; repeating the purge is safe\n`;
 }

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { endpointsOf } from '../../src/admin/endpoints.ts';
 import { openApiDocument } from '../../src/admin/openapi.ts';
-import { ask, post, startAdmin, stopAdmins } from '../support/admin.ts';
+import { ok, refused } from '../../src/core/problem.ts';
+import { ask, completePurge, post, startAdmin, stopAdmins } from '../support/admin.ts';
 
 afterEach(stopAdmins);
 
@@ -112,6 +113,18 @@ describe('the OpenAPI document', () => {
       ['Readiness', (await ask(port, '/readyz')).json],
       ['Problem', (await ask(port, '/nothing')).json],
     ];
+    for (const [name, answer] of answers) expect([name, mismatches(name, answer)]).toEqual([name, []]);
+  });
+
+  it('matches a purge that is not complete and one that is refused', async () => {
+    const pending = { ...completePurge, complete: false, missing: ['b'], completeBy: '2026-11-23T12:05:00.000Z' };
+    const incomplete = await startAdmin({ services: { purge: async () => ok(pending) } });
+    const problem = { status: 503, code: 'purge-unsure', title: 'Unsure', detail: 'Repeat it.', retryAfter: 2 };
+    const impossible = await startAdmin({ services: { purge: async () => refused(problem) } });
+    const answers = [
+      ['PurgeAnswer', (await post(incomplete.port, '/api/purge', { all: true })).json],
+      ['Problem', (await post(impossible.port, '/api/purge', { all: true })).json],
+    ] as const;
     for (const [name, answer] of answers) expect([name, mismatches(name, answer)]).toEqual([name, []]);
   });
 

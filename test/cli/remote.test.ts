@@ -66,8 +66,47 @@ describe('forecache purge', () => {
     });
     expect(run.code).toBe(75);
     expect(run.stdout).toBe(
-      'purged 3 stored responses here; NOT complete yet (purge one-1)\n  not acknowledged by two, three\\n\n',
+      'purged 3 stored responses here; NOT complete yet (purge one-1)\n' +
+        '  not acknowledged by two, three\\n\n' +
+        '  it may still be served there; repeating the purge is safe\n',
     );
+  });
+
+  test('a purge that is not complete says from when it is', async () => {
+    const completeBy = '2026-11-23T12:05:00.000Z';
+    const { run } = await ask(['purge', '--all'], {
+      status: 202,
+      json: { ...receipt, complete: false, sidecars: [], missing: ['two'], completeBy },
+    });
+    expect(run.code).toBe(75);
+    expect(run.stdout).toContain(`it may still be served there until ${completeBy}; repeating the purge is safe\n`);
+    const json = await ask(['purge', '--all', '--json'], { status: 202, json: { ...receipt, complete: false } });
+    expect(json.run.code).toBe(75);
+  });
+
+  test('a complete purge ends with 0 also where somebody is missing, and says what that means', async () => {
+    const { run } = await ask(['purge', '--all'], {
+      status: 200,
+      json: { ...receipt, sidecars: [], missing: ['two'] },
+    });
+    expect(run).toEqual({
+      code: 0,
+      stdout:
+        'purged 3 stored responses here; complete (purge one-1)\n' +
+        '  not acknowledged by two\n' +
+        '  (what has not acknowledged serves nothing from store until it has caught up)\n',
+      stderr: '',
+    });
+  });
+
+  test('a purge that cannot be guaranteed ends with 75, with the proxy’s sentence and when to repeat it', async () => {
+    const json = { title: 'Purge not guaranteed', detail: 'Redis does not answer.', status: 503, retryAfter: 2 };
+    const { run } = await ask(['purge', '--all'], { status: 503, json });
+    expect(run).toEqual({
+      code: 75,
+      stdout: '',
+      stderr: 'forecache: 503 Purge not guaranteed: Redis does not answer.\nRepeat it in 2 s.\n',
+    });
   });
 });
 
