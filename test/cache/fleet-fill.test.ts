@@ -1,0 +1,356 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+
+import type { FillAnswer } from '../../src/cache/fleet-ports.ts';
+import type { StoreRead } from '../../src/cache/ports.ts';
+import type { StoredItem } from '../../src/core/stored-response.ts';
+import { ExchangeRig, type RigOptions, ScriptedLocks } from '../support/exchange-rig.ts';
+import { keyedOf, tableOf } from '../support/operations.ts';
+import { honourRoute, HOUR, routeOf } from '../support/policy.ts';
+
+const theirs: FillAnswer = { kind: 'theirs' };
+
+function rigOf(options: RigOptions & { readonly locks: ScriptedLocks }): ExchangeRig {
+  const rig = new ExchangeRig(options);
+  onTestFinished(() => rig[Symbol.dispose]());
+  return rig;
+}
+
+function readOf(item: StoredItem): StoreRead {
+  return { item, staleSinceMs: undefined, tier: 'redis', tally: { hits: 0 } };
+}
+
+function storedAnswer(item: StoredItem): FillAnswer {
+  return { kind: 'stored', read: readOf(item) };
+}
+
+/** Locks of which the first claim is answered with `ours`. */
+function ourLocks(): ScriptedLocks {
+  const locks = new ScriptedLocks();
+  locks.answers = [locks.ours];
+  return locks;
+}
+
+describe('whose turn it is', () => {
+  test('fetches, and lets go of the lock as stored once it is', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    expect(locks.claims).toMatchObject([{ known: undefined, asked: { route: { name: 'forecast' } } }]);
+    expect(locks.claims[0]?.key).toBe(rig.stored().key);
+    locks.onRelease = () => expect(rig.memory.stats().responses).toBe(1);
+    expect(locks.released).toEqual([]);
+    rig.call(0).answer(200, 'fetched');
+    expect(await asked).toMatchObject({ text: 'fetched', cacheStatus: 'forecache; fwd=uri-miss; stored' });
+    expect(locks.released).toEqual(['stored']);
+  });
+
+  test.each([
+    ['upstream fails', (rig: ExchangeRig) => rig.call(0).fail()],
+    ['it may not be stored', (rig: ExchangeRig) => rig.call(0).answer(404, 'nothing')],
+    [
+      'it is purged on the way',
+      (rig: ExchangeRig) => {
+        void rig.purge();
+        rig.call(0).answer(200, 'old');
+      },
+    ],
+  ])('lets go of it as unshared when %s', async (_, ends) => {
+    const locks = ourLocks();
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    ends(rig);
+    await asked;
+    expect(locks.released).toEqual(['unshared']);
+  });
+
+  test('lets go of it when a bug ends the fetch', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    rig.call(0).crash();
+    await expect(asked).rejects.toThrow('a bug');
+    expect(locks.released).toEqual(['unshared']);
+  });
+
+  test.each(['unshared', 'unavailable'] as const)('fetches at once where the lock is %s', async (kind) => {
+    const locks = new ScriptedLocks({ kind });
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    rig.call(0).answer(200, 'fetched');
+    expect((await asked).text).toBe('fetched');
+    expect(locks.claims).toHaveLength(1);
+  });
+});
+
+describe('who waits for another process', () => {
+  test('has what it stored, as collapsed with it, and calls nobody', async () => {
+    const locks = new ScriptedLocks(theirs, theirs);
+    const rig = rigOf({ locks });
+    const asked = [rig.get(), rig.get()];
+    await rig.settle();
+    await rig.pass(25);
+    asked.push(rig.get());
+    locks.answers = [storedAnswer(rig.stored())];
+    await rig.pass(25);
+    for (const reply of await Promise.all(asked)) {
+      expect(reply).toEqual({
+        status: 200,
+        text: 'stored',
+        cacheStatus: 'forecache; fwd=uri-miss; collapsed; detail=redis',
+        outcome: 'collapsed',
+        fwd: 'uri-miss',
+      });
+    }
+    expect(rig.calls).toHaveLength(0);
+    expect(locks.claims).toHaveLength(3);
+  });
+
+  test.each([
+    [0, 18.75],
+    [0.5, 25],
+    [1, 31.25],
+  ])('asks again after 25 ms give or take a quarter (at %d: %d ms)', async (chance, waitMs) => {
+    const locks = new ScriptedLocks(theirs);
+    const rig = rigOf({ locks, random: () => chance });
+    const asked = rig.get();
+    await rig.settle();
+    await rig.pass(waitMs - 0.25, 100);
+    expect(locks.claims).toHaveLength(1);
+    await rig.pass(0.25);
+    expect(locks.claims).toHaveLength(2);
+    locks.answers = [{ kind: 'unavailable' }];
+    await rig.pass(waitMs, 100);
+    rig.call(0).answer(200, 'x');
+    await asked;
+  });
+
+  test('waits as long as a call may take at most, and then fetches without the lock', async () => {
+    const locks = new ScriptedLocks(theirs);
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    await rig.pass(9_975, 25);
+    expect(rig.calls).toHaveLength(0);
+    await rig.pass(25);
+    rig.call(0).answer(200, 'after all');
+    expect((await asked).text).toBe('after all');
+    expect(locks.released).toEqual([]);
+    expect(locks.claims).toHaveLength(400);
+  });
+
+  test('stops waiting when the process stops', async () => {
+    const locks = new ScriptedLocks(theirs);
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    await rig.background.stop();
+    expect(await asked).toMatchObject({ status: 502 });
+    expect(locks.claims).toHaveLength(1);
+  });
+
+  test('is not given what was purged before it is taken, but fetches', async () => {
+    const locks = new ScriptedLocks(theirs, theirs);
+    const rig = rigOf({ locks });
+    const item = rig.stored();
+    await rig.purge('r:forecast');
+    const asked = rig.get();
+    await rig.settle();
+    locks.answers = [theirs, storedAnswer(item), locks.ours];
+    await rig.pass(25);
+    rig.call(0).answer(200, 'fetched');
+    expect(await asked).toMatchObject({ text: 'fetched', cacheStatus: 'forecache; fwd=uri-miss; stored' });
+    expect(rig.call(0).fields).toEqual([]);
+    expect(locks.claims.at(-1)?.known).toBe(item);
+  });
+
+  test('goes on alone when the lease ends meanwhile, and says so', async () => {
+    const locks = new ScriptedLocks();
+    const rig = rigOf({ locks });
+    locks.answers = [theirs, storedAnswer(rig.stored())];
+    const asked = rig.get();
+    await rig.settle();
+    rig.log.leased = false;
+    await rig.pass(25);
+    rig.call(0).answer(200, 'fetched');
+    expect(await asked).toMatchObject({ text: 'fetched', cacheStatus: 'forecache; fwd=bypass; detail=lease' });
+  });
+});
+
+describe('what another process has stored', () => {
+  test('but is stale for the request is known, validated, and no answer', async () => {
+    const locks = new ScriptedLocks();
+    const rig = rigOf({ routes: [honourRoute()], locks });
+    const { freshness } = rig.stored();
+    const stale = { ...freshness, freshUntilMs: rig.clock.nowMs(), swrUntilMs: rig.clock.nowMs() };
+    const item = rig.stored('/forecast', { etag: '"1"', freshness: stale });
+    locks.answers = [storedAnswer(item), locks.ours];
+    const asked = rig.get();
+    await rig.settle();
+    expect(locks.claims.map(({ known }) => known)).toEqual([undefined, item]);
+    expect(rig.call(0).fields).toContainEqual(['if-none-match', '"1"']);
+    rig.call(0).answer(304, '', [['cache-control', 'max-age=60']]);
+    expect(await asked).toMatchObject({ text: 'stored', outcome: 'revalidated' });
+    expect(locks.released).toEqual(['stored']);
+  });
+
+  test('and is answered with again and again is not asked for again and again', async () => {
+    const locks = new ScriptedLocks();
+    const rig = rigOf({ locks });
+    const { freshness } = rig.stored();
+    const nowMs = rig.clock.nowMs();
+    const item = rig.stored('/forecast', { freshness: { ...freshness, freshUntilMs: nowMs, swrUntilMs: nowMs } });
+    locks.answers = [storedAnswer(item)];
+    const asked = rig.get();
+    await rig.settle();
+    expect(locks.claims).toHaveLength(2);
+    rig.call(0).answer(200, 'fetched');
+    expect((await asked).text).toBe('fetched');
+  });
+
+  test('is too old for one who waits with more demands: that one fetches', async () => {
+    const locks = new ScriptedLocks(theirs);
+    const rig = rigOf({ routes: [honourRoute()], locks });
+    const easy = rig.get();
+    const demanding = rig.get('/forecast', 'cache-control: max-age=30');
+    await rig.settle();
+    locks.answers = [storedAnswer(rig.stored('/forecast', { initialAgeMs: 60_000 }))];
+    await rig.pass(25);
+    expect((await easy).text).toBe('stored');
+    await rig.settle();
+    rig.call(0).answer(200, 'fetched', [['cache-control', 'max-age=60']]);
+    expect((await demanding).text).toBe('fetched');
+  });
+
+  test('leads to the request’s own variant where upstream varies', async () => {
+    const locks = new ScriptedLocks();
+    const route = honourRoute({}, { forwardHeaders: ['accept-language'] });
+    const rig = rigOf({ routes: [route], locks });
+    const { key, url, tags, position, upstream } = rig.stored();
+    const marker: StoredItem = {
+      kind: 'vary',
+      key,
+      route: 'forecast',
+      upstream,
+      url,
+      tags,
+      position,
+      names: ['accept-language'],
+      retainUntilMs: rig.clock.nowMs() + HOUR,
+    };
+    locks.answers = [
+      storedAnswer(marker),
+      theirs,
+      (claim) => storedAnswer(rig.stored('/forecast', { key: claim.key, body: Buffer.from('Wetter') })),
+    ];
+    const german = rig.get('/forecast', 'accept-language: de');
+    const french = rig.get('/forecast', 'accept-language: fr');
+    await rig.settle();
+    await rig.pass(25);
+    expect(await german).toMatchObject({ text: 'Wetter', outcome: 'collapsed' });
+    expect(new Set(locks.claims.map((claim) => claim.key)).size).toBe(2);
+    await rig.settle();
+    rig.call(0).answer(200, 'météo', [['cache-control', 'max-age=60']]);
+    expect((await french).text).toBe('météo');
+  });
+
+  test('invariant 2: keeps the position that it was stored with, and who joins later looks at that', async () => {
+    const locks = new ScriptedLocks();
+    const rig = rigOf({ locks });
+    const item = rig.stored();
+    await rig.purge('r:other');
+    locks.answers = [storedAnswer(item)];
+    expect(await rig.get()).toMatchObject({ text: 'stored', outcome: 'collapsed' });
+    expect(item.position).toEqual({ epoch: 'e', seq: 0 });
+  });
+});
+
+describe('a lock is claimed', () => {
+  test('invariant 18: with the time that the request has waited already, so that nobody waits the budget twice', async () => {
+    const locks = new ScriptedLocks(theirs, { kind: 'unavailable' });
+    const gate = Promise.withResolvers<void>();
+    const rig = rigOf({
+      locks,
+      between: (memory) => ({
+        tier: 'redis',
+        get: () => gate.promise.then(() => undefined),
+        peek: () => undefined,
+        put: (item) => memory.put(item),
+        invalidate: () => false,
+      }),
+    });
+    const asked = rig.get();
+    await rig.pass(50, 50);
+    gate.resolve();
+    await rig.settle();
+    await rig.pass(25);
+    expect(locks.claims.map(({ waitedMs }) => waitedMs)).toEqual([50, 0]);
+    rig.call(0).answer(200, 'fetched');
+    await asked;
+  });
+
+  test('once for all who wait in this process', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ locks });
+    const asked = Array.from({ length: 200 }, () => rig.get());
+    await rig.settle();
+    rig.call(0).answer(200, 'once');
+    expect(new Set((await Promise.all(asked)).map(({ text }) => text))).toEqual(new Set(['once']));
+    expect([locks.claims.length, rig.calls.length]).toEqual([1, 1]);
+  });
+
+  test('for a refresh behind an answer, with what is stored as known', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ routes: [routeOf({ staleWhileRevalidateMs: HOUR })], locks });
+    const { freshness } = rig.stored();
+    const item = rig.stored('/forecast', { freshness: { ...freshness, freshUntilMs: rig.clock.nowMs() } });
+    rig.memory.put(item);
+    expect(await rig.get()).toMatchObject({ text: 'stored', outcome: 'stale' });
+    await rig.settle();
+    expect(locks.claims).toMatchObject([{ known: { key: item.key } }]);
+    expect(rig.call(0).purpose).toBe('revalidate');
+    rig.call(0).answer(200, 'renewed');
+    await rig.background.idle();
+    expect(locks.released).toEqual(['stored']);
+  });
+
+  test('for warming, which takes what another process has fetched for its own', async () => {
+    const locks = new ScriptedLocks(theirs);
+    const rig = rigOf({ locks });
+    const route = routeOf();
+    const keyed = keyedOf(tableOf([route]), '/forecast');
+    const warmed = rig.refresher.refresh(
+      { route, keyed, purpose: 'warm', reuseAbove: 0.5 },
+      new AbortController().signal,
+    );
+    await rig.settle();
+    locks.answers = [storedAnswer(rig.stored())];
+    await rig.pass(25);
+    expect(await warmed).toEqual({ result: 'reused', status: 200, detail: undefined });
+    expect(rig.calls).toHaveLength(0);
+  });
+
+  test('not for a request that insists on an answer of its own', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ routes: [honourRoute()], locks });
+    const asked = rig.get('/forecast', 'cache-control: no-cache');
+    await rig.settle();
+    rig.call(0).answer(200, 'own', [['cache-control', 'max-age=60']]);
+    expect((await asked).text).toBe('own');
+    expect(locks.claims).toHaveLength(0);
+  });
+
+  test('not without a lease: nothing could be had by it', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ locks });
+    rig.log.leased = false;
+    const asked = rig.get();
+    await rig.pass(2);
+    rig.call(0).answer(200, 'fetched');
+    expect((await asked).text).toBe('fetched');
+    expect(locks.claims).toHaveLength(0);
+  });
+});
