@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { CoherenceStatus, FleetEvent, RedisStatus } from '../../src/cache/fleet-ports.ts';
@@ -130,6 +132,20 @@ describe('the families of the fleet', () => {
       expect.stringMatching(/^\{operation="get"\} 0\.0540/),
     ]);
     expect(samples('forecache_redis_bytes_total')).toEqual(['{operation="get"} 1500']);
+  });
+
+  it('are each explained in docs/metrics.md', async () => {
+    const names = async (options: Parameters<typeof startMetrics>[0]): Promise<readonly string[]> => {
+      const text = await startMetrics(options).prometheus();
+      return [...text.matchAll(/^# TYPE (\S+)/gmu)].map(([, name = '']) => name);
+    };
+    const without = new Set(await names({}));
+    const ofTheFleet = (await names({ coherence: () => someCoherence, redis: () => someRedis })).filter(
+      (name) => !without.has(name),
+    );
+    const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    expect(ofTheFleet.length).toBeGreaterThan(20);
+    expect(ofTheFleet.filter((name) => !docs.includes(`\`${name}\``))).toEqual([]);
   });
 
   it('have no name of a job or an epoch in any label', async () => {
