@@ -7,6 +7,11 @@ import { someEvents, someCoherence, someRedis, startMetrics, stopMetrics } from 
 
 afterEach(stopMetrics);
 
+async function familyNames(options: Parameters<typeof startMetrics>[0]): Promise<readonly string[]> {
+  const text = await startMetrics(options).prometheus();
+  return [...text.matchAll(/^# TYPE (\S+)/gmu)].map(([, name = '']) => name);
+}
+
 /** Sample lines of one metric, as `labels value`. */
 function samplesOf(text: string, name: string): readonly string[] {
   return text
@@ -135,12 +140,8 @@ describe('the families of the fleet', () => {
   });
 
   it('are each explained in docs/metrics.md', async () => {
-    const names = async (options: Parameters<typeof startMetrics>[0]): Promise<readonly string[]> => {
-      const text = await startMetrics(options).prometheus();
-      return [...text.matchAll(/^# TYPE (\S+)/gmu)].map(([, name = '']) => name);
-    };
-    const without = new Set(await names({}));
-    const ofTheFleet = (await names({ coherence: () => someCoherence, redis: () => someRedis })).filter(
+    const without = new Set(await familyNames({}));
+    const ofTheFleet = (await familyNames({ coherence: () => someCoherence, redis: () => someRedis })).filter(
       (name) => !without.has(name),
     );
     const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
