@@ -18,6 +18,9 @@ export interface WarmTurnsParts {
  */
 const askAgainPart = 0.05;
 
+/** A job of every second is asked for twice a second. */
+const shortestAskMs = 500;
+
 /** While Redis does not answer, jobs ask at least this often: a daily one should not wait an hour after its return. */
 const longestOutageWaitMs = 60_000;
 
@@ -41,7 +44,7 @@ export class WarmTurns {
       case 'running':
         return leases.retryMs;
       case 'done':
-        return Math.max(leases.retryMs, job.everyMs * askAgainPart);
+        return Math.max(shortestAskMs, job.everyMs * askAgainPart);
       case 'unavailable':
         return Math.max(leases.retryMs, Math.min(job.everyMs * askAgainPart, longestOutageWaitMs));
     }
