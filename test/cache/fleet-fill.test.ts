@@ -152,6 +152,31 @@ describe('who waits for another process', () => {
     expect(locks.claims).toHaveLength(1);
   });
 
+  test.each([
+    ['is purged', (rig: ExchangeRig) => void rig.purge()],
+    [
+      'cannot be judged any more, as the lease is lost',
+      (rig: ExchangeRig) => {
+        rig.log.leased = false;
+      },
+    ],
+  ])('asks for the whole where what it would have validated %s meanwhile', async (_, happens) => {
+    const locks = new ScriptedLocks(theirs, { kind: 'unavailable' });
+    const rig = rigOf({ routes: [honourRoute()], locks });
+    const { freshness } = rig.stored();
+    const nowMs = rig.clock.nowMs();
+    const stale = { ...freshness, freshUntilMs: nowMs, swrUntilMs: nowMs };
+    rig.memory.put(rig.stored('/forecast', { etag: '"1"', freshness: stale }));
+    const asked = rig.get();
+    await rig.settle();
+    happens(rig);
+    await rig.settle();
+    await rig.pass(25);
+    expect(rig.call(0).fields).toEqual([]);
+    rig.call(0).answer(200, 'whole', [['cache-control', 'max-age=60']]);
+    expect((await asked).text).toBe('whole');
+  });
+
   test('is not given what was purged before it is taken, but fetches', async () => {
     const locks = new ScriptedLocks(theirs, theirs);
     const rig = rigOf({ locks });
