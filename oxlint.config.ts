@@ -15,7 +15,7 @@ const mayImport: Record<string, readonly string[]> = {
   demo: ['core', 'config'],
 };
 
-/** Each package has one owner file (valibot: the schema's files), so replacing it is a small, known change. */
+/** Each package has one owner file (valibot: the schema's files; ioredis: the client's), so replacing it is a small, known change. */
 const packageOwner: Record<string, string> = {
   undici: 'src/upstream/client.ts',
   'http-proxy-3': 'src/upstream/relay.ts',
@@ -27,6 +27,7 @@ const packageOwner: Record<string, string> = {
   pino: 'src/log/log.ts',
   croner: 'src/cron.ts',
   commander: 'src/cli/program.ts',
+  ioredis: 'src/store/redis/client*.ts',
 };
 
 const folders = Object.keys(mayImport);

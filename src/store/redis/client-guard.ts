@@ -1,0 +1,64 @@
+import { Redis } from 'ioredis';
+import handlers from 'ioredis/built/DataHandler.js';
+
+/** Of the library's class, what is not in its types. */
+interface Handler {
+  returnFatalError(error: Error): void;
+}
+
+let guarded = false;
+
+/**
+ * Closes four holes of ioredis 6.0.0, once per process. They are closed on its prototypes because it makes connections of its
+ * own (to Sentinels, to each node of a cluster, to refresh the slots), which cannot be reached otherwise.
+ */
+export function guardLibrary(): void {
+  if (guarded) return;
+  guarded = true;
+  sendOnlyWhatIsAwaited();
+  contain();
+  keepQuiet();
+}
+
+/**
+ * A command that timed out in a queue was sent all the same when the connection came (a node's offline queue; a cluster's
+ * retries): a write that its caller took for failed, over newer data. And some of the library's own commands (`ASKING`,
+ * `SUBSCRIBE`) are awaited by nobody, so that a connection that breaks under them ends the process.
+ */
+function sendOnlyWhatIsAwaited(): void {
+  // Called with its `this` below.
+  // oxlint-disable-next-line typescript/unbound-method
+  const send = Redis.prototype.sendCommand;
+  Redis.prototype.sendCommand = function sendCommand(this: Redis, command, stream): unknown {
+    command.promise.catch(ignore);
+    return command.isSettled ? command.promise : send.call(this, command, stream);
+  };
+}
+
+/** What a reply made the library throw (a null that nobody asked for is enough) was thrown again where nobody can catch it. */
+function contain(): void {
+  Object.defineProperty(handlers.default.prototype, 'dispatch', {
+    value(this: Handler, handle: () => void): void {
+      try {
+        handle();
+      } catch (error) {
+        this.returnFatalError(error instanceof Error ? error : new Error('the reply cannot be read'));
+      }
+    },
+  });
+}
+
+/** Connections of the library's own have no listener for errors, which it then writes to stderr, between the lines of the log. */
+function keepQuiet(): void {
+  // Called with its `this` below.
+  // oxlint-disable-next-line typescript/unbound-method
+  const emit = Redis.prototype.silentEmit;
+  Redis.prototype.silentEmit = function silentEmit(this: Redis, event: string, argument?: unknown): boolean {
+    if (event === 'error' && this.listenerCount('error') === 0) return false;
+    return emit.call(this, event, argument);
+  };
+}
+
+function ignore(): void {
+  // Whoever sent the command has its promise.
+}

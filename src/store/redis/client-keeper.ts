@@ -1,0 +1,112 @@
+import type { Cluster, Redis } from 'ioredis';
+import { reconnectDelayMs } from './client-options.ts';
+import { describeTrouble } from './redis-errors.ts';
+
+export type Client = Redis | Cluster;
+
+/** Longer than any honest step of connecting, and short enough for service to be back within 2 s of Redis' return. */
+const stuckMs = 1500;
+
+/**
+ * A client that connects again, for good. The library's own does not always: a Sentinel client can reach its `end` where a
+ * fail-over is noticed while it connects, and a cluster client can wait for ever for nodes that are gone. One that has ended,
+ * or made no step for {@link stuckMs}, is replaced.
+ */
+export class Keeper {
+  readonly #make: () => Client;
+  readonly #onError: (message: string) => void;
+  readonly #ready: (() => void)[] = [];
+  readonly #watch: NodeJS.Timeout;
+  #client: Client;
+  #closing = false;
+  #lastTrouble = '';
+  #movedAt = performance.now();
+  #replacement: NodeJS.Timeout | undefined;
+
+  constructor(make: () => Client, onError: (message: string) => void) {
+    this.#make = make;
+    this.#onError = onError;
+    this.#client = this.#start();
+    this.#watch = setInterval(() => {
+      if (!this.isReady && performance.now() - this.#movedAt > stuckMs) this.#replaceSoon();
+    }, 250).unref();
+  }
+
+  /** The client of now; another one later. */
+  get client(): Client {
+    return this.#client;
+  }
+
+  get isReady(): boolean {
+    return this.#client.status === 'ready';
+  }
+
+  /** Calls back each time that the connection has become usable. */
+  onReady(callback: () => void): void {
+    this.#ready.push(callback);
+  }
+
+  /** Closes within 150 ms, whatever the other side does. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearInterval(this.#watch);
+    clearTimeout(this.#replacement);
+    await ended(this.#client);
+  }
+
+  #start(): Client {
+    const client = this.#make();
+    const isOurs = (): boolean => client === this.#client && !this.#closing;
+    client.on('error', (error: Error) => {
+      if (!isOurs()) return;
+      // The library goes on with database 0, which is another one's.
+      if (error.message.includes('DB index is out of range')) client.disconnect(true);
+      this.#report(describeTrouble(error));
+    });
+    for (const event of ['connecting', 'connect', 'close', 'reconnecting']) {
+      client.on(event, () => {
+        if (isOurs()) this.#movedAt = performance.now();
+      });
+    }
+    client.on('ready', () => {
+      if (!isOurs()) return;
+      this.#movedAt = performance.now();
+      this.#lastTrouble = '';
+      for (const callback of this.#ready) callback();
+    });
+    client.on('end', () => {
+      if (isOurs()) this.#replaceSoon();
+    });
+    return client;
+  }
+
+  /** The same trouble is said once, not at every attempt. */
+  #report(trouble: string): void {
+    if (trouble === this.#lastTrouble) return;
+    this.#lastTrouble = trouble;
+    this.#onError(trouble);
+  }
+
+  #replaceSoon(): void {
+    this.#replacement ??= setTimeout(() => {
+      this.#replacement = undefined;
+      if (this.isReady) return;
+      const old = this.#client;
+      this.#movedAt = performance.now();
+      this.#client = this.#start();
+      old.disconnect();
+    }, reconnectDelayMs(1)).unref();
+  }
+}
+
+/** A client that waits for its next attempt has nothing open, and never says `end`. */
+async function ended(client: Client): Promise<void> {
+  const isOpen = client.status !== 'end' && client.status !== 'reconnecting';
+  const end = Promise.withResolvers<void>();
+  client.once('end', () => end.resolve());
+  client.disconnect();
+  if (!isOpen) return;
+  const timer = setTimeout(() => end.resolve(), 150);
+  await end.promise;
+  clearTimeout(timer);
+}

@@ -1,0 +1,83 @@
+import { Cluster, Redis } from 'ioredis';
+import type { RedisConfig } from '../../core/config.ts';
+import { ringBell } from './client-bell.ts';
+import { guardLibrary } from './client-guard.ts';
+import { Keeper } from './client-keeper.ts';
+import { clusterOptions, controlSettings, dataSettings, type LinkSettings, masterOptions } from './client-options.ts';
+import { keepNodes } from './client-nodes.ts';
+import { redisKeys } from './keys.ts';
+import type { RedisLink, RedisLinks, RedisScript } from './link.ts';
+import { redisFailure } from './redis-errors.ts';
+
+export interface ConnectOptions {
+  /** Hears why there is no connection, once per trouble. The message holds no credential. */
+  readonly onError: (message: string) => void;
+  /** Of the connections, in Redis' client list; default `forecache`. */
+  readonly name?: string;
+}
+
+/**
+ * Connects, and goes on trying for as long as it takes; nothing that Redis does ends the process. Throws only where a
+ * certificate file cannot be read.
+ */
+export function connectRedis(config: RedisConfig, { onError, name = 'forecache' }: ConnectOptions): RedisLinks {
+  guardLibrary();
+  const keep = (settings: LinkSettings, label: string): Keeper =>
+    new Keeper(
+      () => makeClient(config, settings),
+      (message) => onError(`${label}: ${message}`),
+    );
+  const control = controlSettings(name, config.leaseMs);
+  const keepers = { data: keep(dataSettings(name), 'data'), control: keep(control, 'control') };
+  const bell = ringBell(config, { settings: control, channel: redisKeys(config.keyPrefix).bell, onError });
+  return {
+    data: linkTo(keepers.data),
+    control: linkTo(keepers.control),
+    bell,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([keepers.data.close(), keepers.control.close(), bell.close()]);
+    },
+  };
+}
+
+function makeClient(config: RedisConfig, settings: LinkSettings): Redis | Cluster {
+  const { topology } = config;
+  if (topology.kind !== 'cluster') return new Redis(masterOptions(config, settings));
+  const nodes = topology.nodes.map(({ host, port }) => ({ host, port }));
+  return keepNodes(new Cluster(nodes, clusterOptions(config, settings)));
+}
+
+function linkTo(keeper: Keeper): RedisLink {
+  return {
+    get isReady() {
+      return keeper.isReady;
+    },
+    get: (key) => mapped(keeper.client.getBuffer(key)),
+    unlink: async (key) => {
+      await mapped(keeper.client.unlink(key));
+    },
+    run: (script, keys, args) => mapped(runScript(keeper.client, script, [...keys, ...args])),
+    onReady: (callback) => keeper.onReady(callback),
+  };
+}
+
+async function mapped<T>(reply: Promise<T>): Promise<T> {
+  try {
+    return await reply;
+  } catch (error) {
+    throw redisFailure(error);
+  }
+}
+
+/** Sent whole the first time on a connection and by its digest from then on; where Redis has forgotten it, whole again. */
+function runScript(
+  client: Redis | Cluster,
+  script: RedisScript,
+  args: readonly (string | number | Buffer)[],
+): Promise<unknown> {
+  const command = `forecache_${script.name}`;
+  if (!(command in client)) client.defineCommand(command, { lua: script.lua, numberOfKeys: script.keys });
+  const run: unknown = Reflect.get(client, script.reply === 'bytes' ? `${command}Buffer` : command);
+  if (typeof run !== 'function') throw new TypeError(`${script.name} is no script`);
+  return Reflect.apply(run, client, args);
+}

@@ -1,0 +1,83 @@
+import type { RedisFailureKind } from '../../cache/fleet-ports.ts';
+import { RedisFailure } from './link.ts';
+
+const kindByCode: ReadonlyMap<string, RedisFailureKind> = new Map([
+  ['READONLY', 'readonly'],
+  ['MASTERDOWN', 'readonly'],
+  ['LOADING', 'loading'],
+  ['OOM', 'oom'],
+  ['NOREPLICAS', 'noreplicas'],
+  ['CLUSTERDOWN', 'clusterdown'],
+  ['TRYAGAIN', 'clusterdown'],
+  ['MOVED', 'clusterdown'],
+  ['ASK', 'clusterdown'],
+  ['NOAUTH', 'auth'],
+  ['WRONGPASS', 'auth'],
+  ['NOPERM', 'auth'],
+]);
+
+const sentenceByKind: Readonly<Record<Exclude<RedisFailureKind, 'other'>, string>> = {
+  closed: 'there is no connection to Redis',
+  timeout: 'Redis did not answer in time',
+  readonly: 'this Redis is a replica, which takes no writes',
+  loading: 'Redis is loading its data',
+  oom: 'Redis has no memory left for a write',
+  noreplicas: 'Redis has fewer replicas in step than are asked for',
+  clusterdown: 'the Redis cluster does not serve this slot',
+  auth: 'Redis refuses the user, its password, or one of its commands',
+};
+
+/**
+ * What the client library rejected a command with, as ours. The library's error is not kept as `cause`: it carries the
+ * arguments of the command, which are keys, contents, and in the first ones of a connection the password.
+ */
+export function redisFailure(error: unknown): RedisFailure {
+  if (error instanceof RedisFailure) return error;
+  const message = innermost(error);
+  const kind = kindOf(message);
+  return new RedisFailure(kind, kind === 'other' ? `Redis answered ${replyWords(message)}` : sentenceByKind[kind]);
+}
+
+/** Why there is no connection, for the log: addresses and system errors, no credential. */
+export function describeTrouble(error: unknown): string {
+  const message = innermost(error);
+  if (message.includes('DB index is out of range')) return 'Redis has no database of this number';
+  if (isReply(message)) return redisFailure(error).message;
+  if (error instanceof AggregateError && message === '') return error.errors.map(describeTrouble).join(', ');
+  // The connection's own words ("connect ECONNREFUSED 127.0.0.1:6379") name hosts and ports.
+  return message.replace(/ ?Please report this\.$/, '').slice(0, 200) || 'the connection broke';
+}
+
+/** Whether a reply says that this server is not, or no longer, the one that takes writes. */
+export function saysReplica(error: Error): boolean {
+  return kindByCode.get(replyCode(error.message)) === 'readonly';
+}
+
+function kindOf(message: string): RedisFailureKind {
+  if (message === 'Command timed out') return 'timeout';
+  if (!isReply(message)) return 'closed';
+  if (/^ERR (invalid password|Client sent AUTH)/.test(message)) return 'auth';
+  return kindByCode.get(replyCode(message)) ?? 'other';
+}
+
+/** A cluster's last error and a Sentinel's are quoted at the end of the library's sentence. */
+function innermost(error: unknown): string {
+  const message = error instanceof Error ? error.message : '';
+  const at = message.lastIndexOf('Last error: ');
+  return at === -1 ? message : message.slice(at + 'Last error: '.length).replace(/^\w*Error: /, '');
+}
+
+/** Replies begin with a word in capitals; the library's own sentences do not. */
+function isReply(message: string): boolean {
+  return /^[A-Z]{2,}(?![A-Za-z])/.test(message);
+}
+
+function replyCode(message: string): string {
+  return /^[A-Z]+/.exec(message)?.[0] ?? '';
+}
+
+/** The code and the place in a script: the rest of a reply may repeat arguments. */
+function replyWords(message: string): string {
+  const line = /user_script:\d+/.exec(message)?.[0];
+  return line === undefined ? replyCode(message) : `${replyCode(message)} at ${line}`;
+}
