@@ -1,0 +1,20 @@
+import type { Fault } from './faults.ts';
+import type { Wire } from './wire.ts';
+
+/** What a fleet shares, with what can happen to it. */
+export interface Backend {
+  /** What goes wrong with Redis itself, by name. */
+  readonly faults: readonly Fault[];
+  /** Wires of one more sidecar and `store.redis` (without braces) that leads over them. */
+  connectSidecar(): Promise<{ readonly wires: readonly Wire[]; readonly redis: string }>;
+}
+
+export type Mode = 'standalone' | 'sentinel' | 'cluster';
+
+export interface BackendOptions {
+  readonly mode: Mode;
+  readonly folder: string;
+  readonly leaseMs: number;
+  /** Owns every process and socket. */
+  readonly stack: AsyncDisposableStack;
+}

@@ -1,0 +1,150 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
+import type { Backend, Mode } from './backend.ts';
+import { findViolations } from './checker.ts';
+import { runLane, type Fault, type Lane } from './faults.ts';
+import { networkFaults, processFaults, skew, type WiredSidecar } from './fleet-faults.ts';
+import type { Violation } from './history.ts';
+import { seededRandom, type Random } from './random.ts';
+import { startSidecarProcess } from './sidecar-process.ts';
+import { startBackend } from './start-backend.ts';
+import { emptyRecord, runClient, runPurger, type Recorded } from './traffic.ts';
+import { startVersionedUpstream, type Pace } from './upstream.ts';
+import { sidecarYaml } from './world.ts';
+
+export interface RunOptions {
+  readonly mode: Mode;
+  /** Fixes faults, purges and reads, though not how they meet: processes and sockets keep their own time. */
+  readonly seed: number;
+  readonly seconds: number;
+  readonly sidecars: number;
+  readonly clientsEach: number;
+  readonly leaseMs: number;
+  /** Kinds of faults; `undefined`: all that the mode has; none: nothing goes wrong, and clocks are right. */
+  readonly faults?: readonly string[];
+  /** Rules that are taken away. */
+  readonly rules?: Partial<CoherenceRules>;
+  /** Ends as soon as there is a violation. */
+  readonly untilViolation?: boolean;
+  readonly pace?: Pace;
+  /** A client waits so long between two reads, a purger between two purges, on average. */
+  readonly thinkMs?: number;
+  readonly purgePauseMs?: number;
+  /** Quiet times between faults are multiplied with it; 1 unless told otherwise. */
+  readonly calm?: number;
+}
+
+export interface Outcome {
+  readonly recorded: Recorded;
+  readonly violations: readonly Violation[];
+  /** Kinds of faults that were asked for. */
+  readonly asked: readonly string[];
+  readonly upstreamCalls: number;
+  /** What sidecars wrote to standard error: nothing, unless one broke. */
+  readonly complaints: string;
+}
+
+/** Starts a fleet, lets clients read, purgers purge and faults happen, and checks all that was recorded. */
+export async function runHistory(options: RunOptions): Promise<Outcome> {
+  await using stack = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), 'forecache-history-'));
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const random = seededRandom(options.seed);
+  const { mode, leaseMs } = options;
+  const backend = await startBackend({ mode, folder, leaseMs, stack });
+  const upstream = stack.use(await startVersionedUpstream(random.fork('upstream'), options.pace));
+  const ground = { options, folder, backend, upstreamPort: upstream.port, stack, random: random.fork('skews') };
+  const fleet = await startFleet(ground);
+  const lanes = lanesOf(options, fleet, backend);
+  const recorded = emptyRecord();
+  const ended = new AbortController();
+  const part = (name: string) => ({ recorded, random: random.fork(name), signal: ended.signal });
+  const sidecars = fleet.map(({ sidecar }) => sidecar);
+  const { thinkMs = 40, purgePauseMs = 150 } = options;
+  const purger = { sidecars, upstream, pauseMs: purgePauseMs };
+  const work = [
+    ...sidecars.flatMap((sidecar) =>
+      Array.from({ length: options.clientsEach }, (_, index) =>
+        runClient(part(`${sidecar.name} client ${index}`), sidecar, thinkMs),
+      ),
+    ),
+    // Two, so that one that waits for a stopped sidecar does not hold up all purges.
+    ...[1, 2].map((number) => runPurger(part(`purger ${number}`), purger)),
+    ...lanes.map((lane, index) => runLane(lane, part(`lane ${index}`))),
+  ];
+  try {
+    await Promise.race([untilEnd(options, recorded), Promise.all(work)]);
+  } finally {
+    ended.abort();
+    await Promise.allSettled(work);
+  }
+  // What failed while it ended counts as well.
+  await Promise.all(work);
+  return {
+    recorded,
+    violations: findViolations(recorded),
+    asked: lanes.flatMap(({ faults }) => faults.map(({ kind }) => kind)),
+    upstreamCalls: upstream.calls,
+    complaints: sidecars.map(({ complaints }) => complaints).join(''),
+  };
+}
+
+interface Ground {
+  readonly options: RunOptions;
+  readonly folder: string;
+  readonly backend: Backend;
+  readonly upstreamPort: number;
+  readonly stack: AsyncDisposableStack;
+  readonly random: Random;
+}
+
+function startFleet(ground: Ground): Promise<readonly WiredSidecar[]> {
+  const { options, folder, backend, upstreamPort, stack, random } = ground;
+  const { leaseMs, rules = {}, faults } = options;
+  const clocksAreWrong = faults === undefined || faults.includes('clock-step');
+  return Promise.all(
+    Array.from({ length: options.sidecars }, async (_, index) => {
+      const skewMs = clocksAreWrong ? skew(random.next()) : 0;
+      const { wires, redis } = await backend.connectSidecar();
+      const yaml = sidecarYaml({ upstreamPort, redis, leaseMs });
+      const sidecar = await startSidecarProcess({ name: `s${index + 1}`, folder, yaml, rules }, skewMs);
+      return { sidecar: stack.use(sidecar), wires };
+    }),
+  );
+}
+
+function lanesOf(
+  { faults, leaseMs, calm = 1 }: RunOptions,
+  fleet: readonly WiredSidecar[],
+  backend: Backend,
+): readonly Lane[] {
+  const asked = (all: readonly Fault[]): readonly Fault[] =>
+    faults === undefined ? all : all.filter(({ kind }) => faults.includes(kind));
+  const lane = (all: readonly Fault[], leastCalmMs: number, mostCalmMs: number): Lane => ({
+    faults: asked(all),
+    leastCalmMs: leastCalmMs * calm,
+    mostCalmMs: mostCalmMs * calm,
+  });
+  const lanes = [
+    lane(networkFaults(fleet, leaseMs), 300, 1_500),
+    lane(processFaults(fleet, leaseMs), 500, 2_000),
+    lane(backend.faults, 1_000, 4_000),
+  ];
+  const known = new Set(lanes.flatMap((one) => one.faults.map(({ kind }) => kind)));
+  const unknown = (faults ?? []).filter((kind) => !known.has(kind));
+  if (unknown.length > 0) throw new RangeError(`no such faults in this mode: ${unknown.join(', ')}`);
+  return lanes.filter((one) => one.faults.length > 0);
+}
+
+/** Resolves when the time is over, or with the first violation where that is asked for. */
+async function untilEnd({ seconds, untilViolation = false }: RunOptions, recorded: Recorded): Promise<void> {
+  const endMs = performance.now() + seconds * 1_000;
+  while (performance.now() < endMs) {
+    await sleep(Math.max(0, Math.min(200, endMs - performance.now())));
+    if (untilViolation && findViolations(recorded).length > 0) return;
+  }
+}

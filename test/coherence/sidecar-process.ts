@@ -1,0 +1,115 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
+import type { SidecarOrders, SidecarReady, SidecarStep } from './sidecar.ts';
+
+const program = fileURLToPath(new URL('sidecar.ts', import.meta.url));
+
+/** A sidecar in a process of its own, which can be stopped, killed and started again. */
+export interface SidecarProcess extends AsyncDisposable {
+  readonly name: string;
+  /** Ports of the running process; `undefined` between its death and its readiness. */
+  readonly ports: SidecarReady | undefined;
+  readonly pid: number | undefined;
+  /** SIGSTOP. */
+  freeze(): void;
+  /** SIGCONT. */
+  thaw(): void;
+  /** SIGKILL; resolves when it is gone. */
+  kill(): Promise<void>;
+  /** Starts it anew after {@link kill}; resolves when it serves. Rejects where it does not within 20 seconds. */
+  start(skewMs?: number): Promise<void>;
+  /** Steps its wall clock. */
+  step(skewMs: number): void;
+  /** What it wrote to its standard error, all incarnations together: nothing, unless it broke. */
+  readonly complaints: string;
+}
+
+export interface SidecarOptions {
+  readonly name: string;
+  /** An existing folder for its configuration. */
+  readonly folder: string;
+  readonly yaml: string;
+  readonly rules: Partial<CoherenceRules>;
+}
+
+export async function startSidecarProcess(options: SidecarOptions, skewMs: number): Promise<SidecarProcess> {
+  const sidecar = createSidecarProcess(options);
+  try {
+    await sidecar.start(skewMs);
+    return sidecar;
+  } catch (error) {
+    await sidecar.kill();
+    throw error;
+  }
+}
+
+function createSidecarProcess({ name, folder, yaml, rules }: SidecarOptions): SidecarProcess {
+  const configFile = `${folder}/${name}.yaml`;
+  writeFileSync(configFile, yaml);
+  let child: ChildProcess | undefined;
+  let ports: SidecarReady | undefined;
+  let complaints = '';
+  let wrongByMs = 0;
+  const kill = async (): Promise<void> => {
+    const dying = child;
+    child = undefined;
+    ports = undefined;
+    if (dying === undefined || dying.exitCode !== null || dying.signalCode !== null) return;
+    dying.kill('SIGKILL');
+    await once(dying, 'exit');
+  };
+  return {
+    name,
+    get ports() {
+      return ports;
+    },
+    get pid() {
+      return child?.pid;
+    },
+    get complaints() {
+      return complaints;
+    },
+    freeze: () => void child?.kill('SIGSTOP'),
+    thaw: () => void child?.kill('SIGCONT'),
+    kill,
+    async start(skewMs = wrongByMs) {
+      wrongByMs = skewMs;
+      const orders: SidecarOrders = { configFile, skewMs, rules };
+      const born = spawn(process.execPath, [program, JSON.stringify(orders)], {
+        env: { PATH: process.env['PATH'] ?? '' },
+        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      });
+      child = born;
+      born.stderr?.on('data', (chunk: Buffer) => (complaints += chunk.toString()));
+      // It is asked to step while it dies; nothing is lost then.
+      born.on('error', (error) => (complaints += `${error.message}\n`));
+      const ready = await readiness(born);
+      if (child === born) ports = ready;
+      born.once('exit', () => {
+        if (child === born) ports = undefined;
+      });
+    },
+    step(skewMs) {
+      wrongByMs = skewMs;
+      const order: SidecarStep = { skewMs };
+      if (child?.connected === true) child.send(order, () => {});
+    },
+    [Symbol.asyncDispose]: kill,
+  };
+}
+
+async function readiness(child: ChildProcess): Promise<SidecarReady> {
+  const { promise, resolve, reject } = Promise.withResolvers<SidecarReady>();
+  child.once('message', (ready: SidecarReady) => resolve(ready));
+  child.once('exit', () => reject(new Error('the sidecar ended before it was ready')));
+  const timer = setTimeout(() => reject(new Error('the sidecar is not ready after 20 s')), 20_000);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+  }
+}
