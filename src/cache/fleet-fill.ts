@@ -1,10 +1,10 @@
 import { decideReuse } from '../core/reuse-policy.ts';
-import type { StoredItem, StoredResponse, VaryMarker } from '../core/stored-response.ts';
+import type { Position, StoredItem, StoredResponse, VaryMarker } from '../core/stored-response.ts';
 import { pause } from './departure.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FillDeps, FillResult } from './fill-types.ts';
 import type { FillAnswer, FillLock, FillLocks } from './fleet-ports.ts';
-import { isLeased, mayServe } from './judge.ts';
+import { isGoodFor, isLeased, mayServe } from './judge.ts';
 import type { MaybePromise, PurgeLog, StoreRead } from './ports.ts';
 import { variantKeyOf } from './store-fill.ts';
 
@@ -84,10 +84,15 @@ function heed(
     case 'unavailable':
       return fetchWith(search.found);
     case 'theirs':
-      return 'wait';
+      return isWorthWaiting(deps, plan, answer.position) ? 'wait' : fetchWith(search.found);
     case 'stored':
       return meet(deps, plan, search, answer.read);
   }
+}
+
+/** A fetch from before a purge that covers the request ends in nothing that could be had. */
+function isWorthWaiting({ purgeLog }: FleetFillDeps, { ask }: FetchPlan, position: Position | undefined): boolean {
+  return position === undefined || isGoodFor(purgeLog, ask, position);
 }
 
 /** What is stored satisfies the request, or is something to go on from. */

@@ -50,8 +50,11 @@ export interface FillClaim {
 export type FillAnswer =
   /** This process fetches; it calls `release` once, however the fetch ends. */
   | { readonly kind: 'ours'; readonly lock: FillLock }
-  /** Another one is fetching: ask again in some 25 ms. */
-  | { readonly kind: 'theirs' }
+  /**
+   * Another one is fetching: ask again in some 25 ms. `position`: that of its claim where it is known, so that nobody waits
+   * for a fetch that a purge has made useless.
+   */
+  | { readonly kind: 'theirs'; readonly position?: Position }
   /** Another one has fetched; valid now, and put into the memory tier. */
   | { readonly kind: 'stored'; readonly read: StoreRead }
   /** Another one fetched a moment ago what cannot be shared: everyone fetches for itself. */
@@ -60,7 +63,11 @@ export type FillAnswer =
   | { readonly kind: 'unavailable' };
 
 export interface FillLock {
-  /** `unshared`: what was fetched was not stored, and those who wait should not wait for one another. Returns at once. */
+  /**
+   * `stored`: in the store of this process; where it was not written to Redis (too large, no room, no connection) that is
+   * as good as `unshared` to the others. `unshared`: what was fetched was not stored, and those who wait should not wait for
+   * one another. Returns at once.
+   */
   release(outcome: 'stored' | 'unshared'): void;
 }
 

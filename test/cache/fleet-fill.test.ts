@@ -177,6 +177,21 @@ describe('who waits for another process', () => {
     expect((await asked).text).toBe('whole');
   });
 
+  test('does not wait for a fetch from before a purge, which would end in nothing for it', async () => {
+    const position = { epoch: 'e', seq: 0 };
+    const locks = new ScriptedLocks({ kind: 'theirs', position });
+    const rig = rigOf({ locks });
+    await rig.purge('r:other');
+    const asked = rig.get();
+    await rig.pass(25);
+    expect([locks.claims.length, rig.calls.length]).toEqual([2, 0]);
+    await rig.purge();
+    await rig.pass(25);
+    expect([locks.claims.length, rig.calls.length]).toEqual([3, 1]);
+    rig.call(0).answer(200, 'new');
+    expect(await asked).toMatchObject({ text: 'new', cacheStatus: 'forecache; fwd=uri-miss; stored' });
+  });
+
   test('is not given what was purged before it is taken, but fetches', async () => {
     const locks = new ScriptedLocks(theirs, theirs);
     const rig = rigOf({ locks });

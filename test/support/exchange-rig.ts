@@ -177,6 +177,7 @@ export class ExchangeRig implements Disposable {
 
   /** Time passes in steps, and what it sets going goes on. */
   async pass(ms: number, stepMs = 1): Promise<void> {
+    await this.settle();
     for (let leftMs = ms; leftMs > 0; leftMs -= stepMs) {
       this.clock.advance(Math.min(stepMs, leftMs));
       await this.settle();
