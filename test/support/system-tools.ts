@@ -22,6 +22,7 @@ const tools = {
   nginx: { debianPackage: 'nginx', by: 'extract', path: 'usr/sbin/nginx' },
   wrk: { debianPackage: 'wrk', by: 'install', path: 'usr/bin/wrk' },
   'redis-server': { debianPackage: 'redis-server', by: 'install', path: 'usr/bin/redis-server' },
+  'redis-cli': { debianPackage: 'redis-tools', by: 'install', path: 'usr/bin/redis-cli' },
 } as const satisfies Record<string, SystemTool>;
 
 export type SystemToolName = keyof typeof tools;
@@ -93,7 +94,16 @@ function isExecutable(path: string): boolean {
 function script(tool: SystemTool): string {
   const { debianPackage } = tool;
   if (tool.by === 'install') {
-    return `apt-get update && apt-get install -y --no-install-recommends ${debianPackage}`;
+    return `
+      # Debian starts a service as soon as it is installed, unless this program says no.
+      if [ ! -e /usr/sbin/policy-rc.d ]; then
+        printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
+        chmod +x /usr/sbin/policy-rc.d
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+      fi
+      apt-get update
+      apt-get install -y --no-install-recommends ${debianPackage}
+    `;
   }
   const target = join(cacheFolder, debianPackage);
   return `

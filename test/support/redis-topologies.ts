@@ -1,0 +1,181 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { freePort, startRedis, type RedisOptions, type RedisProcess } from './redis.ts';
+
+/** A master, its replicas, and three sentinels that watch them. */
+export interface Sentinels extends AsyncDisposable {
+  /** The first is the master at the start. */
+  readonly servers: readonly RedisProcess[];
+  readonly sentinels: readonly RedisProcess[];
+  /** Of `store.redis.name`. */
+  readonly name: string;
+  /** The port of the master that the sentinels name now. */
+  master(): Promise<RedisProcess>;
+}
+
+export interface SentinelOptions {
+  /** Default 1. */
+  readonly replicas?: number;
+  /** A server is thought down after this long without an answer. Default 300. */
+  readonly downAfterMs?: number;
+  /** Default 1000. */
+  readonly failoverTimeoutMs?: number;
+  readonly password?: string;
+  readonly sentinelPassword?: string;
+}
+
+export async function startSentinels(options: SentinelOptions = {}): Promise<Sentinels> {
+  const { replicas = 1, downAfterMs = 300, failoverTimeoutMs = 1000, password, sentinelPassword } = options;
+  const name = 'mymaster';
+  await using stack = new AsyncDisposableStack();
+  const secret = password === undefined ? {} : { password };
+  const auth = password === undefined ? [] : [`masterauth "${password}"`];
+  const master = stack.use(await startRedis({ ...secret, config: auth }));
+  const followers = await Promise.all(
+    Array.from({ length: replicas }, () =>
+      startRedis({ ...secret, config: [...auth, `replicaof 127.0.0.1 ${master.port}`] }),
+    ),
+  );
+  const servers = [master, ...followers.map((server) => stack.use(server))];
+  // A sentinel asks a master for its replicas when it meets it, and then every ten seconds.
+  await until(
+    'the replicas follow',
+    async () => Number(await master.info('replication', 'connected_slaves')) === replicas,
+  );
+  const config = [
+    `sentinel monitor ${name} 127.0.0.1 ${master.port} 2`,
+    `sentinel down-after-milliseconds ${name} ${downAfterMs}`,
+    `sentinel failover-timeout ${name} ${failoverTimeoutMs}`,
+    ...(password === undefined ? [] : [`sentinel auth-pass ${name} ${password}`]),
+    ...(sentinelPassword === undefined ? [] : [`sentinel sentinel-pass ${sentinelPassword}`]),
+  ];
+  const started = await Promise.all(
+    [1, 2, 3].map(() =>
+      startRedis({
+        sentinel: true,
+        config,
+        ...(sentinelPassword === undefined ? {} : { password: sentinelPassword }),
+      }),
+    ),
+  );
+  const sentinels = started.map((sentinel) => stack.use(sentinel));
+  for (const sentinel of sentinels) {
+    await until('the sentinels agree', async () =>
+      (await sentinel.cli('sentinel', 'ckquorum', name)).startsWith('OK 3'),
+    );
+    await until('the replicas are known', async () =>
+      (await sentinel.cli('sentinel', 'master', name)).includes(`num-slaves\n${replicas}`),
+    );
+  }
+  const all = stack.move();
+  return {
+    servers,
+    sentinels,
+    name,
+    master: async () => {
+      for (const sentinel of sentinels) {
+        const answer = await sentinel.cli('sentinel', 'get-master-addr-by-name', name).catch(() => '');
+        const port = Number(answer.split('\n')[1]);
+        const server = servers.find((one) => one.port === port);
+        if (server) return server;
+      }
+      throw new Error('no sentinel names a master');
+    },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/** Masters that share the slots, and their replicas. */
+export interface RedisCluster extends AsyncDisposable {
+  readonly nodes: readonly RedisProcess[];
+  /** The node that serves a key's slot now, as the living say. */
+  ownerOf(key: string): Promise<RedisProcess>;
+}
+
+export interface ClusterSetup {
+  /** Default 3. */
+  readonly masters?: number;
+  /** Of each master. Default 0. */
+  readonly replicas?: 0 | 1;
+  /** A node is thought down after this long without an answer. Default 500. */
+  readonly nodeTimeoutMs?: number;
+  readonly password?: string;
+}
+
+export async function startCluster(setup: ClusterSetup = {}): Promise<RedisCluster> {
+  const { masters = 3, replicas = 0, nodeTimeoutMs = 500, password } = setup;
+  await using stack = new AsyncDisposableStack();
+  const options: RedisOptions = password === undefined ? {} : { password };
+  const started = await Promise.all(
+    Array.from({ length: masters * (1 + replicas) }, async () =>
+      startRedis({
+        ...options,
+        config: [
+          'cluster-enabled yes',
+          // By default the port plus 10,000, which may be none.
+          `cluster-port ${await freePort()}`,
+          `cluster-node-timeout ${nodeTimeoutMs}`,
+          'cluster-replica-validity-factor 0',
+          ...(password === undefined ? [] : [`masterauth "${password}"`]),
+        ],
+      }),
+    ),
+  );
+  const nodes = started.map((node) => stack.use(node));
+  const [first] = nodes;
+  if (!first) throw new Error('a cluster has nodes');
+  const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`);
+  const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', String(replicas), '--cluster-yes'];
+  await first.cli(...create);
+  for (const node of nodes) {
+    await until('the cluster is whole', async () => (await node.cli('cluster', 'info')).includes('cluster_state:ok'));
+    await until('all nodes are known', async () =>
+      (await node.cli('cluster', 'info')).includes(`cluster_known_nodes:${nodes.length}`),
+    );
+  }
+  if (replicas > 0) {
+    await until('every master is followed', async () => {
+      const states = await Promise.all(nodes.map((node) => node.info('replication', 'connected_slaves')));
+      return states.filter((count) => count === '1').length === masters;
+    });
+  }
+  const all = stack.move();
+  return {
+    nodes,
+    ownerOf: async (key) => {
+      const slot = Number(await anyOf(nodes, (node) => node.cli('cluster', 'keyslot', key)));
+      const port = await anyOf(nodes, async (node) => {
+        // start, end, and then address, port and id of the master; redis-cli prints one value a line.
+        const lines = (await node.cli('--json', 'cluster', 'slots')).trim();
+        const ranges: [number, number, [string, number, string], ...unknown[]][] = JSON.parse(lines);
+        const range = ranges.find(([from, to]) => from <= slot && slot <= to);
+        if (!range) throw new Error(`nobody serves slot ${slot}`);
+        return range[2][1];
+      });
+      const owner = nodes.find((node) => node.port === port);
+      if (!owner) throw new Error(`nobody listens on ${port}`);
+      return owner;
+    },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+async function anyOf<T>(nodes: readonly RedisProcess[], ask: (node: RedisProcess) => Promise<T>): Promise<T> {
+  const failures: unknown[] = [];
+  for (const node of nodes) {
+    try {
+      return await ask(node);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  throw new AggregateError(failures, 'no node answers');
+}
+
+async function until(what: string, isSo: () => Promise<boolean>, patienceMs = 20_000): Promise<void> {
+  const untilMs = performance.now() + patienceMs;
+  while (!(await isSo().catch(() => false))) {
+    if (performance.now() > untilMs) throw new Error(`not so after ${patienceMs} ms: ${what}`);
+    await sleep(20);
+  }
+}
