@@ -23,11 +23,6 @@ export class Flight<T> {
     return this.#boarders;
   }
 
-  /** False while its request has not been sent: whoever joins then came before its fetch began. */
-  get departed(): boolean {
-    return this.#departedAt !== undefined;
-  }
-
   /** Purge position from before its fetch began; `undefined` before it has departed, and without a lease. */
   get position(): Position | undefined {
     return this.#position;
@@ -41,7 +36,7 @@ export class Flight<T> {
     this.#position = position;
   }
 
-  /** Whether all of its fetch is later than that moment. */
+  /** Whether all of its fetch is later than that moment: always while its request has not been sent. */
   leavesAfter(moment: number): boolean {
     return this.#departedAt === undefined || this.#departedAt > moment;
   }

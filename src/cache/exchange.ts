@@ -127,13 +127,20 @@ export class Exchange {
       case 'serve-if-upstream-fails':
         return this.#fetcher.fetch({
           ask,
-          key: ask.keyed.key,
+          key: this.#unleasedKey(ask),
           fwd: 'bypass',
           found: undefined,
           validate: false,
           unleased: true,
         });
     }
+  }
+
+  /** What is known of how upstream varies is no stored response: those who want one variant may wait for one call. */
+  #unleasedKey(ask: Ask): string {
+    const { unleased, sha256 } = this.#deps;
+    const marker = unleased?.peekUnleased(ask.keyed.key)?.item;
+    return marker?.kind === 'vary' ? variantKeyOf(sha256, ask, marker.names) : ask.keyed.key;
   }
 
   #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string, waitedMs = 0): MaybePromise<ProxyResponse> {

@@ -191,7 +191,7 @@ export class Fetcher {
   ): 'use' | 'alone' | 'retry' {
     // Purged in the air: only those who came before it departed may have it. A lease is not asked for here: there was one
     // when it was joined, so no purge that had completed by then is missing from the table.
-    if (!early && !this.#isUnpurged(ask, flight)) return 'retry';
+    if (!early && !this.#isUnpurged(ask, flight, result)) return 'retry';
     switch (result.kind) {
       case 'failed':
         return 'use';
@@ -208,9 +208,12 @@ export class Fetcher {
     }
   }
 
-  #isUnpurged(ask: Ask, { position }: Flight<FillResult>): boolean {
-    if (this.#deps.rules?.checkedJoiner === false) return true;
-    return position !== undefined && isGoodFor(this.#deps.purgeLog, ask, position);
+  #isUnpurged(ask: Ask, { position }: Flight<FillResult>, result: FillResult): boolean {
+    const { purgeLog, rules } = this.#deps;
+    if (rules?.checkedJoiner === false) return true;
+    // Of a variant only the result knows the key, by which it may have been purged.
+    if (result.kind === 'stored' && !purgeLog.isValid(result.item)) return false;
+    return position !== undefined && isGoodFor(purgeLog, ask, position);
   }
 
   /** Whether a varied response answers this request too (RFC 9111 §4.1). */

@@ -33,6 +33,29 @@ describe('who joins a fetch', () => {
     expect(await rig.get()).toMatchObject({ text: 'new', outcome: 'hit' });
   });
 
+  test('invariant 6: gets another when the variant that it waits for is purged by its key', async () => {
+    const rig = rigOf({ routes: [honourRoute({}, { forwardHeaders: ['accept-language'] })] });
+    const fields = [
+      ['vary', 'accept-language'],
+      ['cache-control', 'max-age=60'],
+    ] as const;
+    const known = rig.get();
+    await rig.settle();
+    rig.call(0).answer(200, 'known', fields);
+    await known;
+    const variant = rig.memory.list({ limit: 1 })[0]?.item.key ?? 'none';
+    await rig.purge();
+    const asked = [rig.get()];
+    await rig.settle();
+    asked.push(rig.get());
+    await rig.settle();
+    await rig.purge(`k:${variant}`);
+    rig.call(1).answer(200, 'old', fields);
+    await rig.settle();
+    rig.call(2).answer(200, 'new', fields);
+    expect(texts(await Promise.all(asked))).toEqual(['old', 'new']);
+  });
+
   test('invariant 6: gets its own when what is under way began before a purge', async () => {
     const rig = rigOf();
     const before = rig.get();

@@ -140,6 +140,27 @@ describe('without a lease', () => {
     expect(rig.memory.stats().responses).toBe(0);
   });
 
+  test('those who want different variants do not wait for one another where upstream is known to vary', async () => {
+    const rig = rigOf({ routes: [honourRoute({}, { forwardHeaders: ['accept-language'] })] });
+    const fields = [
+      ['vary', 'accept-language'],
+      ['cache-control', 'max-age=60'],
+    ] as const;
+    const known = rig.get('/forecast', 'accept-language: en');
+    await rig.settle();
+    rig.call(0).answer(200, 'weather', fields);
+    await known;
+    rig.log.leased = false;
+    const languages = ['de', 'fr', 'de', 'fr'];
+    const asked = languages.map((language) => rig.get('/forecast', `accept-language: ${language}`));
+    await rig.pass(4);
+    expect(rig.calls).toHaveLength(3);
+    rig.call(1).answer(200, 'Wetter', fields);
+    rig.call(2).answer(200, 'météo', fields);
+    const texts = (await Promise.all(asked)).map(({ text }) => text);
+    expect(texts).toEqual(['Wetter', 'météo', 'Wetter', 'météo']);
+  });
+
   test('nothing is warmed: what would be fetched could not be stored', async () => {
     const rig = unleased();
     const keyed = keyedOf(tableOf([routeOf(hour)]), '/forecast');
