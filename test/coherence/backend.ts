@@ -5,11 +5,13 @@ import type { Wire } from './wire.ts';
 export interface Backend {
   /** What goes wrong with Redis itself, by name. */
   readonly faults: readonly Fault[];
-  /** Wires of one more sidecar and `store.redis` (without braces) that leads over them. */
-  connectSidecar(): Promise<{ readonly wires: readonly Wire[]; readonly redis: string }>;
+  /** Wires of one more sidecar and `store.redis` (without braces) that leads over them; `undefined`: without Redis. */
+  connectSidecar(): Promise<{ readonly wires: readonly Wire[]; readonly redis: string | undefined }>;
 }
 
-export type Mode = 'standalone' | 'sentinel' | 'cluster';
+/** `alone`: one sidecar without Redis, whose purge log is its own. */
+export const modes = ['alone', 'standalone', 'sentinel', 'cluster'] as const;
+export type Mode = (typeof modes)[number];
 
 export interface BackendOptions {
   readonly mode: Mode;

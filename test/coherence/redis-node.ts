@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { systemTool } from '../support/system-tools.ts';
+import { endWithParent } from './children.ts';
 
 const execute = promisify(execFile);
 
@@ -70,6 +71,7 @@ export async function startRedisNode(options: RedisNodeOptions): Promise<RedisNo
     },
     async start() {
       child = spawn(program, [file, ...(sentinel ? ['--sentinel'] : [])], { stdio: 'ignore' });
+      endWithParent(child);
       await waitUntil(async () => (await command('ping')) === 'PONG', `a Redis node on port ${port}`);
     },
     empty: () => rmSync(`${folder}/dump.rdb`, { force: true }),

@@ -55,6 +55,7 @@ export async function runHistory(options: RunOptions): Promise<Outcome> {
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const random = seededRandom(options.seed);
   const { mode, leaseMs } = options;
+  if (mode === 'alone' && options.sidecars !== 1) throw new RangeError('without Redis there is no fleet');
   const backend = await startBackend({ mode, folder, leaseMs, stack });
   const upstream = stack.use(await startVersionedUpstream(random.fork('upstream'), options.pace));
   const ground = { options, folder, backend, upstreamPort: upstream.port, stack, random: random.fork('skews') };
@@ -64,7 +65,7 @@ export async function runHistory(options: RunOptions): Promise<Outcome> {
   const ended = new AbortController();
   const part = (name: string) => ({ recorded, random: random.fork(name), signal: ended.signal });
   const sidecars = fleet.map(({ sidecar }) => sidecar);
-  const { thinkMs = 40, purgePauseMs = 150 } = options;
+  const { thinkMs = 40, purgePauseMs = 300 } = options;
   const purger = { sidecars, upstream, pauseMs: purgePauseMs };
   const work = [
     ...sidecars.flatMap((sidecar) =>
@@ -118,7 +119,7 @@ function startFleet(ground: Ground): Promise<readonly WiredSidecar[]> {
 }
 
 function lanesOf(
-  { faults, leaseMs, calm = 1 }: RunOptions,
+  { mode, faults, leaseMs, calm = 1 }: RunOptions,
   fleet: readonly WiredSidecar[],
   backend: Backend,
 ): readonly Lane[] {
@@ -130,7 +131,7 @@ function lanesOf(
     mostCalmMs: mostCalmMs * calm,
   });
   const lanes = [
-    lane(networkFaults(fleet, leaseMs), 300, 1_500),
+    lane(mode === 'alone' ? [] : networkFaults(fleet, leaseMs), 300, 1_500),
     lane(processFaults(fleet, leaseMs), 500, 2_000),
     lane(backend.faults, 1_000, 4_000),
   ];

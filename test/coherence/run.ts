@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util';
 
-import type { Mode } from './backend.ts';
+import { modes, type Mode } from './backend.ts';
 import { runHistory, type RunOptions } from './run-history.ts';
 import { countsOf, renderSummary, usualDemands, vacuity } from './summary.ts';
 
-const usage = `node test/coherence/run.ts [--mode standalone|sentinel|cluster] [--seed N] [--seconds 60] [--sidecars 4]
-  [--clients 4] [--lease 1000] [--faults all|none|KIND,KIND] [--without RULE,RULE] [--think 40] [--purge-pause 150]
+const usage = `node test/coherence/run.ts [--mode alone|standalone|sentinel|cluster] [--seed N] [--seconds 60] [--sidecars 4]
+  [--clients 4] [--lease 1000] [--faults all|none|KIND,KIND] [--without RULE,RULE] [--think 40] [--purge-pause 300]
 
 Runs a fleet of sidecars under faults and checks that no read that began after a completed purge got anything older.
 Exit code 1: a violation, a refusal, or a run that proves nothing.`;
@@ -23,7 +23,7 @@ async function main(): Promise<number> {
       faults: { type: 'string', default: 'all' },
       without: { type: 'string', default: '' },
       think: { type: 'string', default: '40' },
-      'purge-pause': { type: 'string', default: '150' },
+      'purge-pause': { type: 'string', default: '300' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -48,14 +48,15 @@ async function main(): Promise<number> {
   );
   const outcome = await runHistory(options);
   const counts = countsOf(outcome.recorded);
-  const missed = vacuity(counts, usualDemands(options.seconds, outcome.asked));
+  const missed = vacuity(counts, usualDemands(options.seconds, outcome.asked, options.mode));
   process.stdout.write(`${renderSummary(outcome, counts, missed)}\n`);
   const refused = outcome.recorded.refusals.length;
   return outcome.violations.length + missed.length + refused + outcome.complaints.length === 0 ? 0 : 1;
 }
 
 function modeOf(text: string): Mode {
-  if (text === 'standalone' || text === 'sentinel' || text === 'cluster') return text;
+  const mode = modes.find((one) => one === text);
+  if (mode !== undefined) return mode;
   throw new RangeError(`no such mode: ${text}\n${usage}`);
 }
 
@@ -63,4 +64,7 @@ function words(list: string): readonly string[] {
   return list.split(',').filter((word) => word !== '');
 }
 
+// Ends with all of its processes.
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
 process.exitCode = await main();

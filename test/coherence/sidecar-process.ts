@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
+import { endWithParent } from './children.ts';
 import type { SidecarOrders, SidecarReady, SidecarStep } from './sidecar.ts';
 
 const program = fileURLToPath(new URL('sidecar.ts', import.meta.url));
@@ -84,10 +85,11 @@ function createSidecarProcess({ name, folder, yaml, rules }: SidecarOptions): Si
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       });
       child = born;
+      endWithParent(born);
       born.stderr?.on('data', (chunk: Buffer) => (complaints += chunk.toString()));
       // It is asked to step while it dies; nothing is lost then.
       born.on('error', (error) => (complaints += `${error.message}\n`));
-      const ready = await readiness(born);
+      const ready = await readiness(born, () => complaints);
       if (child === born) ports = ready;
       born.once('exit', () => {
         if (child === born) ports = undefined;
@@ -102,10 +104,10 @@ function createSidecarProcess({ name, folder, yaml, rules }: SidecarOptions): Si
   };
 }
 
-async function readiness(child: ChildProcess): Promise<SidecarReady> {
+async function readiness(child: ChildProcess, complaints: () => string): Promise<SidecarReady> {
   const { promise, resolve, reject } = Promise.withResolvers<SidecarReady>();
   child.once('message', (ready: SidecarReady) => resolve(ready));
-  child.once('exit', () => reject(new Error('the sidecar ended before it was ready')));
+  child.once('exit', () => reject(new Error(`the sidecar ended before it was ready: ${complaints()}`)));
   const timer = setTimeout(() => reject(new Error('the sidecar is not ready after 20 s')), 20_000);
   try {
     return await promise;

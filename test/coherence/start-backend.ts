@@ -4,8 +4,10 @@ import { startSentinel } from './sentinel.ts';
 import { startStandalone } from './standalone.ts';
 
 /** Starts what the mode needs; the stack of the options ends it. */
-export function startBackend(options: BackendOptions): Promise<Backend> {
+export async function startBackend(options: BackendOptions): Promise<Backend> {
   switch (options.mode) {
+    case 'alone':
+      return { faults: [], connectSidecar: async () => ({ wires: [], redis: undefined }) };
     case 'standalone':
       return startStandalone(options);
     case 'sentinel':

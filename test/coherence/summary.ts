@@ -1,3 +1,4 @@
+import type { Mode } from './backend.ts';
 import { isComplete, sources, type Source, type Violation } from './history.ts';
 import type { Outcome } from './run-history.ts';
 import type { Recorded } from './traffic.ts';
@@ -50,13 +51,13 @@ function short(what: string, seen: number, wanted: number): readonly string[] {
 }
 
 /** What a run of that length with those faults must have seen at least: some tenth of what it usually sees. */
-export function usualDemands(seconds: number, askedFaults: readonly string[]): Demands {
+export function usualDemands(seconds: number, askedFaults: readonly string[], mode: Mode = 'standalone'): Demands {
   const each = Math.max(3, Math.floor(seconds / 5));
   // Without a fault no lease is lost.
   const lease = askedFaults.some((kind) => leaseLosing.has(kind)) ? { lease: each } : {};
   return {
     completedPurges: Math.max(5, seconds),
-    reads: { memory: 10 * each, redis: each, miss: each, collapsed: each, ...lease },
+    reads: { memory: 10 * each, miss: each, collapsed: each, ...(mode === 'alone' ? {} : { redis: each }), ...lease },
     faults: Object.fromEntries(askedFaults.map((kind) => [kind, 1])),
   };
 }

@@ -21,7 +21,7 @@ async function wired() {
     await wire[Symbol.asyncDispose]();
     server.close();
   });
-  return { wire, server, taken };
+  return { wire, port, taken };
 }
 
 async function dial(port: number) {
@@ -128,6 +128,29 @@ it('delays bytes and keeps their order', async () => {
   wire.delay(1);
   line.socket.write('c');
   await expect.poll(line.heard).toBe('ABC');
+});
+
+it('delays one direction alone', async () => {
+  const { wire, taken } = await wired();
+  const line = await dial(wire.port);
+  line.socket.write('a');
+  await expect.poll(line.heard).toBe('A');
+  wire.delay(60_000, ['up']);
+  line.socket.write('b');
+  taken[0]?.write('unasked');
+  await expect.poll(line.heard).toBe('Aunasked');
+});
+
+it('leads to another server when moved', async () => {
+  const { wire } = await wired();
+  const other = await wired();
+  const line = await dial(wire.port);
+  wire.moveTo(other.port);
+  await expect.poll(line.closed).toBe(true);
+  const next = await dial(wire.port);
+  next.socket.write('a');
+  await expect.poll(next.heard).toBe('A');
+  expect(other.taken).toHaveLength(1);
 });
 
 it('translates the ports that Sentinel and Cluster tell, and nothing else', () => {

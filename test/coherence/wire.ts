@@ -15,25 +15,25 @@ export interface Wire extends AsyncDisposable {
   cut(): void;
   /** Resets all connections and every new one. */
   refuse(): void;
-  /** From now on bytes come so much later, in order. */
-  delay(ms: number): void;
+  /** From now on bytes come so much later, in order; those of one direction, or of both. */
+  delay(ms: number, directions?: readonly Direction[]): void;
+  /** Resets all connections; new ones lead to another server, as where a name has moved in a fail-over. */
+  moveTo(port: number): void;
   /** The next reply of each connection breaks off in its middle. */
   cutMidReply(): void;
 }
 
 interface Conditions {
   readonly paused: Set<Direction>;
-  delayMs: number;
+  readonly delayMs: Record<Direction, number>;
   refusing: boolean;
 }
 
 /** Listens on a free port of loopback, in front of a port that need not be there yet. `translate` sees what comes back. */
-export async function startWire(
-  target: number,
-  translate: (chunk: Buffer) => Buffer = (chunk) => chunk,
-): Promise<Wire> {
-  const conditions: Conditions = { paused: new Set(), delayMs: 0, refusing: false };
+export async function startWire(first: number, translate: (chunk: Buffer) => Buffer = (chunk) => chunk): Promise<Wire> {
+  const conditions: Conditions = { paused: new Set(), delayMs: { up: 0, down: 0 }, refusing: false };
   const pairs = new Set<Pair>();
+  let target = first;
   const server = createServer({ noDelay: true }, (near) => {
     // Errors are followed by `close`, which is all that matters here.
     near.on('error', () => {});
@@ -68,7 +68,7 @@ export async function startWire(
     pause: (directions) => directions.forEach((direction) => conditions.paused.add(direction)),
     heal() {
       conditions.paused.clear();
-      conditions.delayMs = 0;
+      Object.assign(conditions.delayMs, { up: 0, down: 0 });
       conditions.refusing = false;
       for (const { up, down } of pairs) {
         up.flush();
@@ -80,7 +80,13 @@ export async function startWire(
       conditions.refusing = true;
       cut();
     },
-    delay: (ms) => void (conditions.delayMs = ms),
+    delay(ms, directions = ['up', 'down']) {
+      for (const direction of directions) conditions.delayMs[direction] = ms;
+    },
+    moveTo(port) {
+      target = port;
+      cut();
+    },
     cutMidReply: () => pairs.forEach(({ down }) => down.breakNext()),
     async [Symbol.asyncDispose]() {
       cut();
@@ -126,7 +132,7 @@ class Pipe {
     while (!conditions.paused.has(direction)) {
       const [first] = this.#held;
       if (first === undefined) return;
-      const restMs = conditions.delayMs === 0 ? 0 : first.dueMs - performance.now();
+      const restMs = conditions.delayMs[direction] === 0 ? 0 : first.dueMs - performance.now();
       if (restMs > 0) {
         setTimeout(() => this.flush(), restMs);
         return;
@@ -137,7 +143,7 @@ class Pipe {
   }
 
   #take(bytes: Buffer): void {
-    const { from, to, conditions, translate } = this.#options;
+    const { from, to, direction, conditions, translate } = this.#options;
     const chunk = translate === undefined ? bytes : translate(bytes);
     if (this.#breakNext) {
       to.write(chunk.subarray(0, Math.ceil(chunk.length / 2)), () => {
@@ -146,7 +152,7 @@ class Pipe {
       });
       return;
     }
-    this.#held.push({ chunk, dueMs: performance.now() + conditions.delayMs });
+    this.#held.push({ chunk, dueMs: performance.now() + conditions.delayMs[direction] });
     this.flush();
   }
 }

@@ -68,22 +68,20 @@ function taggedBy(tags: readonly string[]): readonly Place[] {
 
 export interface SidecarConfig {
   readonly upstreamPort: number;
-  /** `store.redis` without its braces, such as `url: "redis://127.0.0.1:6379"`. */
-  readonly redis: string;
+  /** `store.redis` without its braces, such as `url: "redis://127.0.0.1:6379"`; `undefined`: none. */
+  readonly redis: string | undefined;
   readonly leaseMs: number;
-  /** More of `store.redis`, in flow style with a comma before. */
-  readonly more?: string;
 }
 
 /** Two routes: one whose answers stay fresh, one whose answers go stale at once, vary, and are validated. */
-export function sidecarYaml({ upstreamPort, redis, leaseMs, more = '' }: SidecarConfig): string {
+export function sidecarYaml({ upstreamPort, redis, leaseMs }: SidecarConfig): string {
   return `
 server: { listen: 127.0.0.1:0, drainDelay: 0, grace: 100ms }
 admin: { listen: 127.0.0.1:0 }
 log: { level: silent }
 store:
   memory: { maxBytes: 64MiB }
-  redis: { ${redis}, lease: ${leaseMs}ms${more} }
+${redis === undefined ? '' : `  redis: { ${redis}, lease: ${leaseMs}ms }`}
 upstreams:
   api: { origin: "http://127.0.0.1:${upstreamPort}", timeout: 5s, maxConnections: 64 }
 routes:

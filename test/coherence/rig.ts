@@ -1,0 +1,108 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
+import type { WiredSidecar } from './fleet-faults.ts';
+import type { Purge, Read } from './history.ts';
+import { keyPrefix } from './keys.ts';
+import { seededRandom } from './random.ts';
+import { startRedisNode, waitUntil, type RedisNode } from './redis-node.ts';
+import { startSidecarProcess } from './sidecar-process.ts';
+import { emptyRecord, purgePlaces, readPlace, type Recorded } from './traffic.ts';
+import { startVersionedUpstream, type Pace } from './upstream.ts';
+import { startWire } from './wire.ts';
+import { places, sidecarYaml, type Place } from './world.ts';
+
+/** A small fleet for a scenario that is told step by step; all that happens is recorded. */
+export interface Rig {
+  readonly recorded: Recorded;
+  readonly sidecars: readonly [WiredSidecar, WiredSidecar];
+  /** The first one is where both begin; the others follow it. */
+  readonly nodes: readonly RedisNode[];
+  readonly leaseMs: number;
+  read(at: WiredSidecar, place: Place): Promise<Read | undefined>;
+  /** By its URL. */
+  purge(at: WiredSidecar, place: Place): Promise<Purge>;
+  /** Reads the place until it comes from memory: the sidecar holds it, and a lease. */
+  hold(at: WiredSidecar, place: Place): Promise<void>;
+  /** Requests that the upstream has got. */
+  upstreamCalls(): number;
+}
+
+export interface RigOptions {
+  readonly rules: Partial<CoherenceRules>;
+  readonly leaseMs: number;
+  /** How long the upstream takes; 5 ms unless told otherwise. */
+  readonly pace?: Pace;
+  /** Replicas of the first node; with any, one is asked for. */
+  readonly replicas?: number;
+  readonly stack: AsyncDisposableStack;
+}
+
+export async function startRig(options: RigOptions): Promise<Rig> {
+  const { leaseMs, stack, pace = { leastMs: 5, mostMs: 5 } } = options;
+  const folder = mkdtempSync(join(tmpdir(), 'forecache-rig-'));
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const nodes = await startNodes(folder, options);
+  const upstream = stack.use(await startVersionedUpstream(seededRandom(1), pace));
+  const ground = { ...options, folder, upstreamPort: upstream.port, redisPort: nodes[0].port };
+  const sidecars = await Promise.all([startOne('s1', ground), startOne('s2', ground)] as const);
+  const recorded = emptyRecord();
+  const { signal } = new AbortController();
+  const read: Rig['read'] = ({ sidecar }, { target }) => readPlace({ recorded, signal }, sidecar, { target });
+  return {
+    recorded,
+    sidecars,
+    nodes,
+    leaseMs,
+    read,
+    purge: ({ sidecar }, place) => {
+      const selection = { by: 'url', body: { url: place.target }, covers: [place] };
+      return purgePlaces({ recorded, signal }, sidecar, { selection, upstream });
+    },
+    hold: (at, place) =>
+      waitUntil(async () => (await read(at, place))?.source === 'memory', `${place.target} in memory`),
+    upstreamCalls: () => upstream.calls,
+  };
+}
+
+async function startNodes(
+  folder: string,
+  { stack, replicas = 0 }: RigOptions,
+): Promise<readonly [RedisNode, ...RedisNode[]]> {
+  const settings = ['repl-diskless-sync-delay 0', 'repl-ping-replica-period 1'];
+  const master = stack.use(await startRedisNode({ folder: `${folder}/redis-1`, settings }));
+  const follow = [...settings, `replicaof 127.0.0.1 ${master.port}`];
+  const others = await Promise.all(
+    Array.from({ length: replicas }, async (_, index) =>
+      stack.use(await startRedisNode({ folder: `${folder}/redis-${index + 2}`, settings: follow })),
+    ),
+  );
+  const online = async (): Promise<boolean> =>
+    ((await master.command('info', 'replication')).match(/state=online/g) ?? []).length === replicas;
+  await waitUntil(online, 'all replicas');
+  return [master, ...others];
+}
+
+interface Ground extends RigOptions {
+  readonly folder: string;
+  readonly upstreamPort: number;
+  readonly redisPort: number;
+}
+
+async function startOne(name: string, ground: Ground): Promise<WiredSidecar> {
+  const { folder, upstreamPort, redisPort, leaseMs, rules, stack, replicas = 0 } = ground;
+  const wire = stack.use(await startWire(redisPort));
+  const least = replicas > 0 ? ', minReplicas: 1' : '';
+  const redis = `url: "redis://127.0.0.1:${wire.port}", keyPrefix: ${keyPrefix}${least}`;
+  const yaml = sidecarYaml({ upstreamPort, redis, leaseMs });
+  return { sidecar: stack.use(await startSidecarProcess({ name, folder, yaml, rules }, 0)), wires: [wire] };
+}
+
+/** The place with that number, of the route whose answers stay fresh. */
+export function placeAt(index: number): Place {
+  const place = places[index];
+  if (place === undefined || place.route !== 'near') throw new RangeError('no such place');
+  return place;
+}
