@@ -1,200 +1,167 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { Deployment, type IDeployment } from 'kubernetes-models/apps/v1';
-import {
-  ConfigMap,
-  type IConfigMap,
-  type IContainer,
-  type IPodSpec,
-  Namespace,
-  Secret,
-  Service,
-} from 'kubernetes-models/v1';
+import type { IContainer, IPodSpec } from 'kubernetes-models/v1';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/core/config.ts';
+import {
+  asManifest,
+  checkSchema,
+  compilerErrors,
+  containerNamed,
+  containersOf,
+  environmentOf,
+  isConfigMap,
+  isDeployment,
+  type Manifest,
+  mountedFile,
+  podsOf,
+  renderManifests,
+  type RedisComponent,
+} from '../support/manifests.ts';
 import { parseSize } from '../support/quantity.ts';
-import { systemTool } from '../support/system-tools.ts';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const run = promisify(execFile);
-
-interface Manifest {
-  readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
-}
-
-/** Validators generated from Kubernetes' OpenAPI document, which throw, and where the types of the same origin are. */
-const models = {
-  Namespace: { from: 'v1', check: (data: object) => Object.assign(new Namespace(), data).validate() },
-  Secret: { from: 'v1', check: (data: object) => Object.assign(new Secret(), data).validate() },
-  ConfigMap: { from: 'v1', check: (data: object) => Object.assign(new ConfigMap(), data).validate() },
-  Service: { from: 'v1', check: (data: object) => Object.assign(new Service(), data).validate() },
-  Deployment: { from: 'apps/v1', check: (data: object) => Object.assign(new Deployment(), data).validate() },
-} as const;
-
-function modelOf(manifest: Manifest): (typeof models)[keyof typeof models] {
-  const found = Object.entries(models).find(([kind]) => kind === manifest.kind);
-  if (found === undefined) throw new Error(`no schema for ${manifest.kind}`);
-  return found[1];
-}
-
-function isManifest(value: unknown): value is Manifest {
-  return typeof value === 'object' && value !== null && 'kind' in value && 'metadata' in value;
-}
-
-function asManifest(value: unknown): Manifest {
-  if (!isManifest(value)) throw new Error('not a manifest');
-  return value;
-}
-
-function isDeployment(manifest: Manifest): manifest is Manifest & IDeployment {
-  return manifest.kind === 'Deployment';
-}
-
-function isConfigMap(manifest: Manifest): manifest is Manifest & IConfigMap {
-  return manifest.kind === 'ConfigMap';
-}
-
-/** Schemas let unknown members pass, a cluster drops or refuses them: the compiler finds them in the object's literal. */
-async function compilerErrors(manifests: readonly Manifest[]): Promise<string> {
-  const cache = join(root, 'node_modules/.cache');
-  mkdirSync(cache, { recursive: true });
-  const folder = mkdtempSync(join(cache, 'forecache-k8s-'));
-  try {
-    const file = join(folder, 'manifests.ts');
-    const lines = manifests.map(
-      (manifest, i) =>
-        `export const m${i}: import('kubernetes-models/${modelOf(manifest).from}').I${manifest.kind} = ${JSON.stringify(manifest)};`,
-    );
-    writeFileSync(file, lines.join('\n'));
-    const flags = [
-      '--ignoreConfig',
-      '--noEmit',
-      '--strict',
-      '--skipLibCheck',
-      '--module',
-      'nodenext',
-      '--types',
-      'node',
-      file,
-    ];
-    const tsc = join(root, 'node_modules/typescript/bin/tsc');
-    return await run(process.execPath, [tsc, ...flags], { cwd: folder }).then(
-      () => '',
-      (error: unknown) => (error instanceof Error && 'stdout' in error ? String(error.stdout) : String(error)),
-    );
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
 
 let manifests: readonly Manifest[] = [];
 let pods: readonly IPodSpec[] = [];
+const rendered = new Map<RedisComponent, readonly Manifest[]>();
 
-function containersOf(pod: IPodSpec): readonly IContainer[] {
-  return [...(pod.initContainers ?? []), ...pod.containers];
+/** The whole of the example with each of its components, and without. */
+function everyWay(): readonly Manifest[] {
+  return [...rendered.values()].flat();
 }
 
 function sidecar(): { readonly pod: IPodSpec; readonly container: IContainer } {
-  for (const pod of pods) {
-    const container = pod.initContainers?.find(({ name }) => name === 'forecache');
-    if (container !== undefined) return { pod, container };
-  }
-  throw new Error('no pod has a container named forecache');
+  return containerNamed(manifests, 'forecache');
 }
 
-/** The file of a rendered ConfigMap whose name begins so. */
 function mounted(prefix: string, file: string): string {
-  const found = manifests.filter(isConfigMap).find(({ metadata }) => metadata.name.startsWith(prefix));
-  const text = found?.data?.[file];
-  if (text === undefined) throw new Error(`no ${file} in a ConfigMap ${prefix}…`);
-  return text;
+  return mountedFile(manifests, prefix, file);
 }
 
 function sidecarConfig(): Config {
-  const loaded = loadedWith(() => 'a-value-for-the-test');
+  const loaded = loadedWith(() => 'aValueForTheTest');
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
   return loaded.value;
 }
 
-/** The sidecar's configuration as it loads with these values of its variables. */
+/** The sidecar's configuration as it loads with these values of its secrets. */
 function loadedWith(
-  valueOf: (variable: NonNullable<IContainer['env']>[number]) => string,
+  secret: (name: string, key: string) => string,
+  component: RedisComponent = 'redis',
 ): ReturnType<typeof loadConfig> {
   const folder = mkdtempSync(join(tmpdir(), 'forecache-k8s-'));
   const file = join(folder, 'forecache.yaml');
   writeFileSync(file, mounted('forecache-config', 'forecache.yaml'));
-  const names = sidecar().container.env?.map((variable) => [variable.name, valueOf(variable)]) ?? [];
-  const loaded = loadConfig(file, Object.fromEntries(names));
+  const loaded = loadConfig(
+    file,
+    environmentOf(containerNamed(rendered.get(component) ?? [], 'forecache').container, secret),
+  );
   rmSync(folder, { recursive: true });
   return loaded;
 }
 
+/** The value that the example is shipped with. */
+function shippedSecret(name: string, key: string): string {
+  for (const { kind, metadata, ...rest } of everyWay()) {
+    if (kind !== 'Secret' || metadata.name !== name) continue;
+    const value: unknown = Reflect.get(Object(Reflect.get(rest, 'stringData')), key);
+    if (typeof value === 'string') return value;
+  }
+  throw new Error(`no Secret ${name} with ${key}`);
+}
+
 beforeAll(async () => {
-  const kubectl = await systemTool('kubectl');
-  const { stdout } = await run(kubectl, ['kustomize', join(root, 'k8s')]);
-  manifests = parseAllDocuments(stdout).map((document) => asManifest(document.toJS()));
-  pods = manifests.filter(isDeployment).map((manifest) => {
-    const pod = manifest.spec?.template.spec;
-    if (pod === undefined) throw new Error('a deployment without a pod');
-    return pod;
-  });
+  for (const component of ['none', 'managed-redis', 'redis'] as const) {
+    rendered.set(component, await renderManifests(component));
+  }
+  manifests = rendered.get('redis') ?? [];
+  pods = podsOf(everyWay());
 }, 300_000);
 
-describe('the kustomize base', () => {
-  it('renders to an agent, its upstreams, and what they need, all in the namespace of the example', () => {
-    const names = manifests.map(({ kind, metadata }) => `${kind} ${metadata.name.replace(/-[0-9a-z]{10}$/, '')}`);
-    expect(names.toSorted()).toEqual([
-      'ConfigMap agent-script',
-      'ConfigMap forecache-config',
-      'Deployment agent',
-      'Deployment upstreams',
-      'Namespace forecache-example',
-      'Secret forecache',
-      'Service upstreams',
-    ]);
-    const elsewhere = manifests.filter((manifest) => manifest.metadata.namespace !== 'forecache-example');
-    expect(elsewhere.map(({ kind }) => kind)).toEqual(['Namespace']);
+/** `Kind name`, without the digests that kustomize puts behind generated names. */
+function namesOf(component: RedisComponent): readonly string[] {
+  return (rendered.get(component) ?? [])
+    .map(({ kind, metadata }) => `${kind} ${metadata.name.replace(/-[0-9a-z]{10}$/, '')}`)
+    .toSorted();
+}
+
+describe('the example', () => {
+  const base = [
+    'ConfigMap agent-script',
+    'ConfigMap forecache-config',
+    'Deployment agent',
+    'Deployment upstreams',
+    'Namespace forecache-example',
+    'Secret forecache',
+    'Service upstreams',
+  ];
+
+  it('renders to an agent, its upstreams, and what they need', () => {
+    expect(namesOf('none')).toEqual(base);
+  });
+
+  it('is shipped with a Redis of its own beside them', () => {
+    const redis = [
+      'ConfigMap shared-redis-config',
+      'NetworkPolicy shared-redis',
+      'Secret shared-redis',
+      'Service shared-redis',
+      'StatefulSet shared-redis',
+    ];
+    expect(namesOf('redis')).toEqual([...base, ...redis].toSorted());
+  });
+
+  it('needs no more than an address where Redis is managed elsewhere', () => {
+    expect(namesOf('managed-redis')).toEqual([...base, 'Secret shared-redis'].toSorted());
+  });
+
+  it('is all in the namespace of the example', () => {
+    const elsewhere = everyWay().filter((manifest) => manifest.metadata.namespace !== 'forecache-example');
+    expect(new Set(elsewhere.map(({ kind }) => kind))).toEqual(new Set(['Namespace']));
   });
 
   it("keeps Kubernetes' schemas", () => {
-    for (const manifest of manifests) expect(() => modelOf(manifest).check(manifest)).not.toThrow();
+    for (const manifest of everyWay()) expect(() => checkSchema(manifest)).not.toThrow();
   });
 
   it('has no member that Kubernetes does not know', async () => {
-    expect(await compilerErrors(manifests)).toBe('');
+    expect(await compilerErrors(everyWay())).toBe('');
   });
 
   it('is checked by checks that can fail', async () => {
     const deployment = manifests.find(isDeployment);
     const misspelt = JSON.stringify(deployment).replace('"livenessProbe"', '"livenesProbe"');
     const mistyped = JSON.stringify(deployment).replace('"replicas":2', '"replicas":"two"');
-    expect(() => models.Deployment.check(asManifest(JSON.parse(mistyped)))).toThrow(/replicas/);
+    expect(() => checkSchema(asManifest(JSON.parse(mistyped)))).toThrow(/replicas/);
     expect(await compilerErrors([asManifest(JSON.parse(misspelt))])).toContain('livenesProbe');
   });
 
-  it('names only ConfigMaps, Secrets and keys that it holds', () => {
-    const configMaps = manifests.filter(isConfigMap).map(({ metadata }) => metadata.name);
-    const used = pods.flatMap((pod) => pod.volumes?.map((volume) => volume.configMap?.name) ?? []);
+  it.each(['none', 'redis', 'managed-redis'] as const)('names only what it holds: %s', (component) => {
+    const all = rendered.get(component) ?? [];
+    const configMaps = all.filter(isConfigMap).map(({ metadata }) => metadata.name);
+    const used = podsOf(all).flatMap((pod) => pod.volumes?.map((volume) => volume.configMap?.name) ?? []);
     expect(new Set(used)).toEqual(new Set(configMaps));
-    const secret = manifests.find(({ kind }) => kind === 'Secret');
-    const references = pods
+    const references = podsOf(all)
       .flatMap(containersOf)
       .flatMap((container) => container.env ?? [])
       .map((variable) => variable.valueFrom?.secretKeyRef)
       .filter((reference) => reference !== undefined);
     expect(references.length).toBeGreaterThan(0);
     for (const { name, key } of references) {
-      expect(name).toBe(secret?.metadata.name);
+      const secret = all.find(({ kind, metadata }) => kind === 'Secret' && metadata.name === name);
       expect(secret).toHaveProperty(['stringData', key]);
+    }
+  });
+
+  it('has no Service whose name would set a variable of Redis in every pod', () => {
+    const services = everyWay().filter(({ kind }) => kind === 'Service');
+    expect(services.map(({ metadata }) => metadata.name)).not.toContain('redis');
+    for (const component of ['redis', 'managed-redis'] as const) {
+      expect(containerNamed(rendered.get(component) ?? [], 'forecache').pod.enableServiceLinks).toBe(false);
     }
   });
 });
@@ -226,8 +193,9 @@ describe('every container', () => {
 
   it('has a command that its image can run without a shell', () => {
     for (const container of pods.flatMap(containersOf)) {
-      expect(container.image).toMatch(/^forecache:.+/);
-      expect(container.command?.[0] ?? 'node').toBe('node');
+      expect(container.image).toMatch(/^(forecache|redis):\d+\.\d+\.\d+/);
+      const programs = container.image?.startsWith('redis') === true ? ['redis-server'] : [undefined, 'node'];
+      expect(programs).toContain(container.command?.[0]);
     }
   });
 });
@@ -246,7 +214,7 @@ describe('the sidecar', () => {
     const config = sidecarConfig();
     expect(config.server.listeners.map(({ host, port }) => [host, port])).toEqual([['127.0.0.1', 8080]]);
     expect([config.admin.host, config.admin.port]).toEqual(['0.0.0.0', 9090]);
-    expect(config.admin.token).toBe('a-value-for-the-test');
+    expect(config.admin.token).toBe('aValueForTheTest');
     const { container, pod } = sidecar();
     const volume = pod.volumes?.find(({ configMap }) => configMap?.name?.startsWith('forecache-config'))?.name;
     const mountPath = container.volumeMounts?.find(({ name }) => name === volume)?.mountPath;
@@ -254,17 +222,43 @@ describe('the sidecar', () => {
   });
 
   it('does not start with the secret as it is shipped, and says which value to replace', () => {
-    const secret = manifests.find(({ kind }) => kind === 'Secret');
-    const shipped: unknown = Reflect.get(secret ?? {}, 'stringData');
-    const loaded = loadedWith(({ valueFrom }) =>
-      String(Reflect.get(Object(shipped), valueFrom?.secretKeyRef?.key ?? '')),
-    );
+    const loaded = loadedWith(shippedSecret);
     const issues = loaded.ok ? [] : loaded.error.map(({ path, message }) => [path, message]);
-    expect(issues).toEqual([['admin.token', expect.stringContaining('RFC 6750')]]);
+    expect(issues).toEqual([
+      ['admin.token', expect.stringContaining('RFC 6750')],
+      ['store.redis', expect.stringContaining('REDIS_URL')],
+    ]);
+    const managed = loadedWith(shippedSecret, 'managed-redis');
+    expect(managed.ok ? [] : managed.error.map(({ path }) => path)).toEqual(['admin.token', 'store.redis']);
+  });
+
+  it('shares the Redis of the example where that is, and keeps to its memory without', () => {
+    const service = manifests.find(({ kind, metadata }) => kind === 'Service' && metadata.name === 'shared-redis');
+    expect(service).toHaveProperty('spec.ports.0.port', 6379);
+    expect(sidecarConfig().store.redis).toMatchObject({
+      topology: { kind: 'standalone', host: service?.metadata.name, port: 6379 },
+      username: 'forecache',
+      password: 'aValueForTheTest',
+      keyPrefix: 'forecache',
+    });
+    const alone = loadedWith(() => 'aValueForTheTest', 'none');
+    expect(alone.ok && alone.value.store.redis).toBe(undefined);
+  });
+
+  it('reaches a managed Redis by the URL that it is given, TLS and all', () => {
+    const url = 'rediss://someone:pass%2Fword@redis.example:6380/2';
+    const loaded = loadedWith((_, key) => (key === 'url' ? url : 'aValueForTheTest'), 'managed-redis');
+    expect(loaded.ok && loaded.value.store.redis).toMatchObject({
+      topology: { kind: 'standalone', host: 'redis.example', port: 6380 },
+      username: 'someone',
+      password: 'pass/word',
+      database: 2,
+      tls: {},
+    });
   });
 
   it('asks upstreams where the simulators listen', () => {
-    const service = manifests.find(({ kind }) => kind === 'Service');
+    const service = manifests.find(({ kind, metadata }) => kind === 'Service' && metadata.name === 'upstreams');
     const origins = [...sidecarConfig().upstreams.values()].map(({ origin }) => new URL(origin));
     expect(origins.map(({ hostname }) => hostname)).toEqual([service?.metadata.name, service?.metadata.name]);
     expect(service).toHaveProperty('spec.ports.0.port', Number(origins[0]?.port));
