@@ -98,7 +98,7 @@ export function renderSummary(outcome: Outcome, counts: Counts, missed: readonly
 }
 
 /** One violation with the purges of its key, the reads of its sidecar, and the faults before it. */
-export function renderViolation({ read, purge }: Violation, recorded: Recorded): string {
+function renderViolation({ read, purge }: Violation, recorded: Recorded): string {
   const at = (ms: number): string => `${(ms - read.startMs).toFixed(1)} ms`;
   const version = purge.least.get(read.key);
   const purges = recorded.purges
