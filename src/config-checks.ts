@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { urlsOf } from './cache/locate.ts';
@@ -19,6 +19,7 @@ export const configChecks: ConfigChecks = {
   checkQuery: compileQueryIssue,
   checkCron,
   checkCaFile,
+  checkCertFiles,
   checkWarmJob,
   checkPurgeUrl,
 };
@@ -35,6 +36,22 @@ function checkCaFile(file: string): string | undefined {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     return code.startsWith('ERR_') ? `${file} holds a certificate that is none` : `${file} cannot be read: ${code}`;
+  }
+}
+
+/** A pair that does not belong together would fail at each connection, and never at the start. */
+function checkCertFiles(certFile: string, keyFile: string): ReturnType<NonNullable<ConfigChecks['checkCertFiles']>> {
+  const problem = checkCaFile(certFile);
+  if (problem !== undefined) return { of: 'certFile', message: problem };
+  try {
+    const key = createPrivateKey(readFileSync(keyFile));
+    if (new X509Certificate(readFileSync(certFile)).checkPrivateKey(key)) return undefined;
+    return { of: 'keyFile', message: `${keyFile} is not the key of ${certFile}` };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const why =
+      code.startsWith('E') && !code.startsWith('ERR_') ? `cannot be read: ${code}` : 'holds no private key in PEM';
+    return { of: 'keyFile', message: `${keyFile} ${why}` };
   }
 }
 

@@ -15,6 +15,11 @@ export interface ConfigChecks {
   readonly checkCron?: (expression: string) => string | undefined;
   /** Of a file (absolute path) of certificate authorities. */
   readonly checkCaFile?: (file: string) => string | undefined;
+  /** Of a certificate and its key (absolute paths). */
+  readonly checkCertFiles?: (
+    certFile: string,
+    keyFile: string,
+  ) => { readonly of: 'certFile' | 'keyFile'; readonly message: string } | undefined;
   /** Of what a job requests, {location} standing for each of `locations`. */
   readonly checkWarmJob?: (table: RouteTable, job: WarmJob, locations: readonly string[]) => string | undefined;
   /** Of a URL to be purged. */

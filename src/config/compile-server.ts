@@ -9,8 +9,9 @@ import type {
   UpstreamConfig,
 } from '../core/config.ts';
 import { type Compilation, keysAt } from './compilation.ts';
+import { compileRedis } from './compile-redis.ts';
 import type { UpstreamInput } from './schema-upstreams.ts';
-import { type Path, nodeAt, textAt } from './source.ts';
+import type { Path } from './source.ts';
 import { fieldValueProblem, isLoopback } from './words.ts';
 
 /** `undefined` where the section has issues. */
@@ -77,20 +78,11 @@ export function compileLog({ issues, input }: Compilation): LogConfig | undefine
   return issues.isClean(['log']) ? input.log : undefined;
 }
 
-const laterRedis = 'the Redis tier is not available in this version';
-
 /** `undefined` where the section has issues. */
 export function compileStore(compilation: Compilation): StoreConfig | undefined {
-  const { issues, input, root, env } = compilation;
-  const url = textAt(root, ['store', 'redis', 'url']) ?? '';
-  if (url !== '') {
-    issues.add(['store', 'redis', 'url'], `${laterRedis}; leave url empty for memory only`);
-  } else if (nodeAt(root, ['store', 'redis'])?.kind === 'map') {
-    const set = ['REDIS_URL', 'REDIS_HOST'].find((name) => (env[name] ?? '') !== '');
-    const message = `${laterRedis}, but the environment has ${set ?? ''}; remove the section or the variable for memory only`;
-    if (set !== undefined) issues.add(['store', 'redis'], message, 'key');
-  }
-  return issues.isClean(['store']) ? { memory: input.store.memory, redis: undefined } : undefined;
+  const { issues, input } = compilation;
+  const redis = compileRedis(compilation);
+  return issues.isClean(['store']) ? { memory: input.store.memory, redis } : undefined;
 }
 
 /** The upstreams that are sound, by name. */

@@ -3,6 +3,7 @@ import type { Route } from '../core/route.ts';
 import type { Compilation } from './compilation.ts';
 import { pathOfListener } from './compile-server.ts';
 import type { IssueList } from './issue.ts';
+import { addressVariables } from './redis-location.ts';
 import { type Path, nodeAt } from './source.ts';
 
 /** The parts of a sound configuration that can be hardly meant. */
@@ -45,9 +46,12 @@ function notePorts(notes: IssueList, listeners: readonly ListenerConfig[]): void
 
 function noteRedis(notes: IssueList, { env, root }: Compilation): void {
   if (nodeAt(root, ['store', 'redis'])?.kind === 'map') return;
-  const name = ['REDIS_URL', 'REDIS_HOST'].find((one) => (env[one] ?? '') !== '');
+  const name = addressVariables.find((one) => (env[one] ?? '') !== '');
   if (name === undefined) return;
-  notes.add(['store', 'redis'], `${name} is set, but this version keeps to memory; other proxies do not share it`);
+  notes.add(
+    ['store', 'redis'],
+    `${name} is set, but without a section store.redis this proxy keeps to memory; others do not share it`,
+  );
 }
 
 function noteCredentials(notes: IssueList, { input }: Compilation, name: string): void {

@@ -6,9 +6,6 @@ import { quoted } from './units.ts';
 /** Options of the contract whose work comes later: said in a sentence rather than as an unknown key. */
 const laterOptions: Readonly<Record<string, string>> = {
   quota: 'quotas are not available in this version; remove the option',
-  sentinel: 'the Redis tier is not available in this version; remove the option',
-  sentinels: 'the Redis tier is not available in this version; remove the option',
-  cluster: 'the Redis tier is not available in this version; remove the option',
 };
 
 /** The message for a word that is none of the valid ones. */

@@ -1,8 +1,8 @@
+import { redisSchema } from './schema-redis.ts';
 import { choice, map, option, recordOf, required } from './schema-base.ts';
-import { duration, flag, numeric, scalar, secretText, size, text } from './schema-scalars.ts';
+import { duration, flag, numeric, scalar, secretText, size } from './schema-scalars.ts';
 import { nameProblem, parseListen } from './words.ts';
 
-const second = 1000;
 const hour = 3_600_000;
 
 function listen() {
@@ -108,12 +108,6 @@ export const logSchema = map({
   requests: option(flag(), 'Whether each request gets a line.', 'false'),
 });
 
-const redis = map({
-  url: option(secretText(), 'Not available in this version: must be empty, which means memory only.', ''),
-  keyPrefix: option(text({ what: 'text' }), 'First part of every key in Redis.', 'forecache'),
-  timeout: option(duration({ min: 1, max: 10 * second }), 'Budget of one Redis operation on the request path.', '50ms'),
-});
-
 /** Where stored responses are kept. */
 export const storeSchema = map({
   memory: option(
@@ -127,5 +121,5 @@ export const storeSchema = map({
     'The memory tier.',
     {},
   ),
-  redis: option(redis, 'The shared tier; a later version brings it.'),
+  redis: option(redisSchema, 'The shared tier, for a fleet of proxies.'),
 });

@@ -69,8 +69,7 @@ other:
       '5:39: server.timeouts.keepAlive: is at most 1h, given "99h"',
       '6:8: admin.token: a token is needed where the admin listener is not on loopback (it listens on 0.0.0.0); set it, or listen on 127.0.0.1',
       '7:30: store.memory.maxBytes: expected a size such as 512, 64KiB, 256MiB or 2GiB, given "256MB" (units are KiB, MiB and GiB, without a space)',
-      '7:53: store.redis.url: the Redis tier is not available in this version; leave url empty for memory only',
-      '7:66: store.redis.sentinels: the Redis tier is not available in this version; remove the option',
+      '7:77: store.redis.sentinels: is empty; it needs at least one value, or the option is left out',
       '9:22: upstreams.weather.origin: expected http://host[:port] or https://host[:port], given one with user information; put secrets into credentials',
       '9:52: upstreams.weather.timeout: expected a duration such as 500ms, 30s, 10m, 1h or 7d, given "10 s"',
       '9:84: upstreams.weather.credentials.headers.Host: host frames the message or belongs to one connection; the proxy sets it itself',
@@ -398,7 +397,7 @@ describe('secrets', () => {
     const env = { SECRET: 'hunter2\nhunter2', ORIGIN: 'http://user:hunter2@x' };
     const text = file({
       upstream: 'credentials: { query: { a: "${SECRET}", b: [hunter2] }, headers: { X: " hunter2 ", y: "hünter2" } }',
-      more: 'admin: { token: "hunter2 !" }\nstore: { redis: { url: "redis://:hunter2@x" } }\n',
+      more: 'admin: { token: "hunter2 !" }\nstore: { redis: { url: "http://:hunter2@x" } }\n',
     }).replace('http://127.0.0.1:9', '${ORIGIN}');
     const issues = issuesOf(text, env);
     expect(issues).toHaveLength(5);

@@ -99,14 +99,20 @@ describe('the configuration of the contract', () => {
     ]);
   });
 
-  test('is refused, never taken for memory only, where Redis is named', () => {
-    expect(issuesOf(contractFile, { REDIS_URL: 'redis://:s3cret@redis:6379' })).toEqual([
-      '14:10: store.redis.url: the Redis tier is not available in this version; leave url empty for memory only',
-    ]);
-    expect(issuesOf(contractFile, { REDIS_HOST: 'redis' })).toEqual([
-      '13:3: store.redis: the Redis tier is not available in this version, but the environment has REDIS_HOST; remove the section or the variable for memory only',
-    ]);
-    expect(configOf(small, { REDIS_URL: 'redis://redis' }).routes).toHaveLength(1);
+  test('keeps to memory where nothing says where Redis is, and goes there where something does', () => {
+    expect(configOf(contractFile).store.redis).toBeUndefined();
+    expect(configOf(contractFile, { REDIS_URL: 'redis://:s3cret@cache:6380/2' }).store.redis).toMatchObject({
+      topology: { kind: 'standalone', host: 'cache', port: 6380 },
+      password: 's3cret',
+      database: 2,
+      keyPrefix: 'forecache',
+      timeoutMs: 50,
+    });
+    const env = { REDIS_HOST: 'cache', REDIS_PORT: '6380', REDIS_DB: '2', REDIS_PASSWORD: 's3cret' };
+    expect(configOf(contractFile, env).store).toEqual(
+      configOf(contractFile, { REDIS_URL: 'redis://:s3cret@cache:6380/2' }).store,
+    );
+    expect(configOf(small, { REDIS_URL: 'redis://redis' }).store.redis).toBeUndefined();
   });
 
   test('takes its addresses and keys from the environment', () => {

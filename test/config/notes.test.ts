@@ -51,7 +51,8 @@ describe('what is allowed but hardly meant', () => {
   });
 
   test('is an address of Redis without a section for it', () => {
-    const note = ': store.redis: REDIS_URL is set, but this version keeps to memory; other proxies do not share it';
+    const note =
+      ': store.redis: REDIS_URL is set, but without a section store.redis this proxy keeps to memory; others do not share it';
     expect(notesOf(file('ttl: 1h'), { REDIS_URL: 'redis://:hunter2@x' })).toEqual([`1:1${note}`]);
     expect(notesOf(file('ttl: 1h', '', 'store: { memory: }\n'), { REDIS_URL: 'x' })).toEqual([`4:8${note}`]);
     expect(notesOf(file('ttl: 1h'), { REDIS_URL: '' })).toEqual([]);

@@ -1,4 +1,4 @@
-import { Cluster, Redis } from 'ioredis';
+import { Cluster, Command, Redis } from 'ioredis';
 import type { RedisConfig } from '../../core/config.ts';
 import { ringBell } from './client-bell.ts';
 import { guardLibrary } from './client-guard.ts';
@@ -52,6 +52,7 @@ function linkTo(keeper: Keeper): RedisLink {
     get isReady() {
       return keeper.isReady;
     },
+    nodeOf: (key) => nodeOf(keeper.client, key),
     get: (key) => mapped(keeper.client.getBuffer(key)),
     unlink: async (key) => {
       await mapped(keeper.client.unlink(key));
@@ -59,6 +60,11 @@ function linkTo(keeper: Keeper): RedisLink {
     run: (script, keys, args) => mapped(runScript(keeper.client, script, [...keys, ...args])),
     onReady: (callback) => keeper.onReady(callback),
   };
+}
+
+/** Of a cluster, the address of the master that was last known to serve the key's slot. */
+function nodeOf(client: Redis | Cluster, key: string): string | undefined {
+  return client instanceof Cluster ? client.slots[new Command('get', [key]).getSlot()]?.[0] : undefined;
 }
 
 async function mapped<T>(reply: Promise<T>): Promise<T> {

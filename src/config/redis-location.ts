@@ -1,0 +1,129 @@
+import type { RedisNode } from '../core/config.ts';
+import type { Compilation } from './compilation.ts';
+import type { Environment } from './env.ts';
+import { hostProblem, maxDatabase, parseRedisUrl } from './redis-address.ts';
+import { quoted } from './units.ts';
+
+/** Where Redis is, and as whom to ask. */
+export type FoundRedis = Account &
+  (
+    | ({ readonly at: 'server' } & RedisNode)
+    | { readonly at: 'sentinels' | 'cluster'; readonly nodes: readonly RedisNode[] }
+  );
+
+interface Account {
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly database: number;
+  /** What the URL says; `undefined`: there is none. */
+  readonly tls: boolean | undefined;
+}
+
+type Section = NonNullable<Compilation['input']['store']['redis']>;
+
+/** What an address beside the file's options says of the account. */
+interface Said {
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  readonly database?: number | undefined;
+  readonly tls?: boolean;
+}
+
+const at = ['store', 'redis'];
+
+/** The variables that say where Redis is, in their order. */
+export const addressVariables = ['REDIS_URL', 'REDIS_HOST'] as const;
+
+/** `undefined` where nothing says it, or what does has issues. */
+export function findRedis(compilation: Compilation, section: Section): FoundRedis | undefined {
+  const { issues, env } = compilation;
+  const given = (['url', 'sentinels', 'cluster'] as const).filter((option) => (section[option] ?? '') !== '');
+  const [first, second] = given;
+  if (first !== undefined && second !== undefined) {
+    issues.add(
+      [...at, second],
+      `is beside ${first}; exactly one of url, sentinels and cluster says where Redis is`,
+      'key',
+    );
+    return undefined;
+  }
+  if (section.sentinels) {
+    return { at: 'sentinels', nodes: section.sentinels, ...account(compilation, section, {}) };
+  }
+  if (section.cluster) return { at: 'cluster', nodes: section.cluster, ...account(compilation, section, {}) };
+  const fromEnvironment = env['REDIS_URL'] ?? '';
+  if (section.url !== '' || fromEnvironment !== '') return serverOf(compilation, section, fromEnvironment);
+  return (env['REDIS_HOST'] ?? '') === '' ? undefined : hostOf(compilation, section);
+}
+
+function serverOf(compilation: Compilation, section: Section, fromEnvironment: string): FoundRedis | undefined {
+  const { issues } = compilation;
+  const parsed = parseRedisUrl(section.url === '' ? fromEnvironment : section.url);
+  if (parsed.ok) {
+    const { host, port } = parsed.value;
+    return { at: 'server', host, port, ...account(compilation, section, parsed.value) };
+  }
+  if (section.url === '') issues.add(at, `the environment's REDIS_URL ${parsed.error}`, 'key');
+  else issues.add([...at, 'url'], parsed.error);
+  return undefined;
+}
+
+function hostOf(compilation: Compilation, section: Section): FoundRedis | undefined {
+  const { issues, env } = compilation;
+  const host = env['REDIS_HOST'] ?? '';
+  const wrong = hostProblem(host);
+  if (wrong !== undefined) issues.add(at, `the environment's REDIS_HOST ${wrong}, given ${quoted(host)}`, 'key');
+  const port = portOf(env);
+  if (typeof port === 'string') issues.add(at, port, 'key');
+  const written = env['REDIS_DB'] ?? '';
+  const isDatabase = /^\d{0,7}$/.test(written) && Number(written) <= maxDatabase;
+  if (!isDatabase)
+    issues.add(at, `the environment's REDIS_DB is no number of a database, given ${quoted(written)}`, 'key');
+  if (wrong !== undefined || typeof port === 'string' || !isDatabase) return undefined;
+  // Overruled by the file without a word: the variable may be there for other programs.
+  const database = written === '' || section.database !== undefined ? undefined : Number(written);
+  return { at: 'server', host, port, ...account(compilation, section, { database }) };
+}
+
+/** A sentence where the variable is no port. */
+function portOf(env: Environment): number | string {
+  const written = env['REDIS_PORT'] ?? '';
+  if (written === '') return 6379;
+  const port = /^\d{1,5}$/.test(written) ? Number(written) : 0;
+  if (port >= 1 && port <= 65_535) return port;
+  if (/^(tcp|udp):\/\//.test(written)) {
+    return `the environment's REDIS_PORT is ${quoted(written)}, which Kubernetes (and Docker, with links) puts there for a service called redis; set REDIS_PORT to the number of the port, or use REDIS_URL`;
+  }
+  return `the environment's REDIS_PORT is no port (1 to 65535), given ${quoted(written)}`;
+}
+
+/** The file's word, else the address's, else the environment's; the first two may not both say something. */
+function account(compilation: Compilation, section: Section, said: Said): Account {
+  const { env } = compilation;
+  refuseTwice(compilation, section, said);
+  const given = nonEmpty(section.password) ?? said.password;
+  const password = given ?? nonEmpty(env['REDIS_PASSWORD']);
+  // The environment's user goes with the environment's password.
+  const ofEnvironment = given === undefined ? nonEmpty(env['REDIS_USERNAME']) : undefined;
+  const username = section.username ?? said.username ?? ofEnvironment;
+  if (password === undefined) refuseUser(compilation, section, username);
+  return { username, password, database: section.database ?? said.database ?? 0, tls: said.tls };
+}
+
+function refuseTwice({ issues }: Compilation, section: Section, said: Said): void {
+  for (const option of ['username', 'password', 'database'] as const) {
+    if ((section[option] ?? '') === '' || said[option] === undefined) continue;
+    issues.add([...at, option], 'is in the URL too; one of them is enough', 'key');
+  }
+}
+
+function refuseUser({ issues }: Compilation, section: Section, username: string | undefined): void {
+  if (username === undefined) return;
+  const message = 'a user needs a password: in the URL, in `password`, or in REDIS_PASSWORD';
+  if (section.username === undefined) issues.add(at, message, 'key');
+  else issues.add([...at, 'username'], message);
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
