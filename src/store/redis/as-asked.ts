@@ -1,0 +1,41 @@
+import type { ReadFor } from '../../cache/fleet-ports.ts';
+import { freshnessOf, ruleTtlMs } from '../../core/freshness.ts';
+import type { CachePolicy } from '../../core/route.ts';
+import type { Freshness, StoredItem, StoredResponse } from '../../core/stored-response.ts';
+
+/**
+ * A stored item by the rules of today: its tags are those that were stored and those that the rules give now, its lifetimes
+ * what the rules say now, though never past the retention that it was stored with (invariants 13 and 20). `undefined` where
+ * the rules would not store such a response any more.
+ */
+export function asAsked(item: StoredItem, { route, keyed }: ReadFor): StoredItem | undefined {
+  const tags = united(keyed.tags, item.tags);
+  if (item.kind === 'vary') return { ...item, tags };
+  if (!isStorable(route.policy, item.status)) return undefined;
+  return { ...item, tags, freshness: freshnessToday(item, route.policy) };
+}
+
+function isStorable(policy: CachePolicy, status: number): boolean {
+  if (policy.statusTtlMs.get(status) === 0) return false;
+  return policy.upstreamCacheControl === 'honour' || ruleTtlMs(policy, status) !== undefined;
+}
+
+function freshnessToday(item: StoredResponse, policy: CachePolicy): Freshness {
+  const { status, fields, responseTimeMs, initialAgeMs } = item;
+  // Age is not among the stored fields. A request that was as long under way as the response was old has the same age.
+  const today = freshnessOf({ policy, status, fields, responseTimeMs, requestTimeMs: responseTimeMs - initialAgeMs });
+  const { retainUntilMs } = item.freshness;
+  return {
+    ...today,
+    freshUntilMs: Math.min(today.freshUntilMs, retainUntilMs),
+    swrUntilMs: Math.min(today.swrUntilMs, retainUntilMs),
+    sieUntilMs: Math.min(today.sieUntilMs, retainUntilMs),
+    retainUntilMs: Math.min(today.retainUntilMs, retainUntilMs),
+  };
+}
+
+/** The tags of today, as the same array where nothing else was stored: thousands of responses share it. */
+function united(today: readonly string[], stored: readonly string[]): readonly string[] {
+  const more = stored.filter((tag) => !today.includes(tag));
+  return more.length === 0 ? today : [...today, ...more];
+}

@@ -1,0 +1,137 @@
+import { crc32 } from 'node:zlib';
+
+import type { FleetEvent } from '../../cache/fleet-ports.ts';
+import type { MaybePromise } from '../../cache/ports.ts';
+import type { StoredItem } from '../../core/stored-response.ts';
+import { decompressed, ownCopy } from './compress.ts';
+import { bareMarker, bareResponse, metaText, parseMeta, type ValueMeta } from './value-meta.ts';
+
+/**
+ * A value in Redis: a header of 28 bytes (`FC`, version, flags, epoch 8, seq 6, request time 6, length of the meta 4, all
+ * big-endian), the meta as JSON, the body, and a CRC-32 of all of it. Scripts compare headers and read nothing else. Times are
+ * on the clock of Redis, so that processes whose clocks differ agree.
+ */
+export const headBytes = 28;
+const crcBytes = 4;
+const formatVersion = 1;
+const flagZstd = 1;
+const flagMarker = 2;
+const maxTimeMs = 2 ** 48 - 1;
+
+/** A body becomes at most so many times `maxObjectBytes` when it is decompressed; what is larger is never written. */
+export const maxExpansion = 16;
+
+export type UnusableReason = Extract<FleetEvent, { kind: 'unusable' }>['reason'];
+
+export type Decoded =
+  | { readonly kind: 'item'; readonly item: StoredItem }
+  | { readonly kind: 'unusable'; readonly reason: UnusableReason };
+
+export interface DecodeOptions {
+  /** The key that is looked for. */
+  readonly key: string;
+  /** Clock of Redis less that of this process. */
+  readonly skewMs: number;
+  /** Bytes of a body at most. */
+  readonly maxBodyBytes: number;
+}
+
+/** How the body of an item is stored. */
+export interface StoredBody {
+  readonly bytes: Buffer;
+  readonly isZstd: boolean;
+}
+
+/** The first {@link headBytes} of the item's value. Throws RangeError for an epoch that is not 16 hex digits. */
+export function encodeHead(item: StoredItem, skewMs: number, extra?: { metaBytes: number; isZstd: boolean }): Buffer {
+  const { epoch, seq } = item.position;
+  if (!/^[0-9a-f]{16}$/.test(epoch)) throw new RangeError('an epoch has 16 hex digits');
+  const head = Buffer.alloc(headBytes);
+  head.write('FC', 'latin1');
+  head[2] = formatVersion;
+  head[3] = (item.kind === 'vary' ? flagMarker : 0) + (extra?.isZstd === true ? flagZstd : 0);
+  head.write(epoch, 4, 'hex');
+  head.writeUIntBE(seq, 12, 6);
+  head.writeUIntBE(requestTimeOn(item, skewMs), 18, 6);
+  head.writeUInt32BE(extra?.metaBytes ?? 0, 24);
+  return head;
+}
+
+/** A marker has no request time of its own. */
+function requestTimeOn(item: StoredItem, skewMs: number): number {
+  if (item.kind === 'vary') return 0;
+  return Math.min(Math.max(0, Math.round(item.requestTimeMs) + Math.round(skewMs)), maxTimeMs);
+}
+
+/** The item's value, with its body as given. */
+export function encodeItem(item: StoredItem, body: StoredBody, skewMs: number): Buffer {
+  const served = item.kind === 'response' ? item.body.byteLength : 0;
+  // Times in the meta count from the request's; a marker's from 0, on the clock of Redis too.
+  const originMs = item.kind === 'response' ? Math.round(item.requestTimeMs) : -Math.round(skewMs);
+  const meta = Buffer.from(metaText(item, { n: body.bytes.byteLength, b: served }, originMs));
+  const head = encodeHead(item, skewMs, { metaBytes: meta.byteLength, isZstd: body.isZstd });
+  const value = Buffer.allocUnsafe(headBytes + meta.byteLength + body.bytes.byteLength + crcBytes);
+  head.copy(value);
+  meta.copy(value, headBytes);
+  body.bytes.copy(value, headBytes + meta.byteLength);
+  const crcAt = value.byteLength - crcBytes;
+  value.writeUInt32BE(crc32(value.subarray(0, crcAt)), crcAt);
+  return value;
+}
+
+/**
+ * The item of a value, in memory of its own, or why there is none. Never throws or rejects, whatever the bytes are. A promise
+ * only where a large body has to be decompressed.
+ */
+export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<Decoded> {
+  const framed = unframe(value);
+  if (typeof framed === 'string') return unusable(framed);
+  const { meta, flags, stored } = framed;
+  if (meta.k !== options.key) return unusable('collision');
+  const skewMs = Math.round(options.skewMs);
+  const originMs = value.readUIntBE(18, 6) - skewMs;
+  const position = { epoch: value.toString('hex', 4, 12), seq: value.readUIntBE(12, 6) };
+  if ((flags & flagMarker) !== 0) {
+    const bare = bareMarker(meta, originMs);
+    return bare === undefined ? unusable('foreign') : { kind: 'item', item: { ...bare, position } };
+  }
+  const bare = bareResponse(meta, originMs);
+  if (bare === undefined) return unusable('foreign');
+  const whole = (body: Buffer | undefined): Decoded =>
+    body === undefined ? unusable('coding') : { kind: 'item', item: { ...bare, position, body } };
+  if (meta.b > options.maxBodyBytes) return unusable('coding');
+  if ((flags & flagZstd) === 0) return whole(meta.n === meta.b ? ownCopy(stored) : undefined);
+  const body = decompressed(stored, meta.b);
+  return body instanceof Promise ? body.then(whole) : whole(body);
+}
+
+interface Framed {
+  readonly flags: number;
+  readonly meta: ValueMeta & Readonly<Record<string, unknown>>;
+  readonly stored: Buffer;
+}
+
+function unframe(value: Buffer): Framed | UnusableReason {
+  const refusal = headRefusal(value);
+  if (refusal !== undefined) return refusal;
+  const metaEnd = headBytes + value.readUInt32BE(24);
+  const crcAt = value.byteLength - crcBytes;
+  if (metaEnd > crcAt) return 'truncated';
+  const isWhole = crc32(value.subarray(0, crcAt)) === value.readUInt32BE(crcAt);
+  const meta = parseMeta(value.toString('utf8', headBytes, metaEnd));
+  if (meta === undefined) return isWhole ? 'foreign' : 'checksum';
+  if (!isWhole) return metaEnd + meta.n > crcAt ? 'truncated' : 'checksum';
+  if (metaEnd + meta.n !== crcAt) return 'foreign';
+  return { flags: value[3] ?? 0, meta, stored: value.subarray(metaEnd, crcAt) };
+}
+
+function headRefusal(value: Buffer): UnusableReason | undefined {
+  if (!'FC'.startsWith(value.toString('latin1', 0, 2))) return 'foreign';
+  if (value.byteLength > 2 && value[2] !== formatVersion) return 'version';
+  if (value.byteLength < headBytes + crcBytes) return 'truncated';
+  return (value[3] ?? 0) > (flagZstd | flagMarker) ? 'version' : undefined;
+}
+
+function unusable(reason: UnusableReason): Decoded {
+  return { kind: 'unusable', reason };
+}

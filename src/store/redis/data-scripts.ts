@@ -1,0 +1,87 @@
+import type { RedisScript } from './link.ts';
+
+/**
+ * Numbers of a value's header (see `codec.ts`): bytes 5 to 12 are the epoch, 13 to 18 the place in the purge log, 19 to 24 the
+ * request time. Lua compares strings by the locale, so they are read as numbers, which hold 48 bits exactly.
+ */
+const readHead = `local function u48(s, i)
+  local n = 0
+  for j = i, i + 5 do n = n * 256 + string.byte(s, j) end
+  return n
+end
+local function isOurs(s) return #s >= 24 and string.sub(s, 1, 3) == 'FC\\1' end
+local function isMarker(s) return string.byte(s, 4) >= 2 end
+local function epochOf(s) return string.sub(s, 5, 12) end
+local function seqOf(s) return u48(s, 13) end
+local function timeOf(s) return u48(s, 19) end`;
+
+/**
+ * KEYS: entry. ARGV: value, milliseconds to live, now on the clock of Redis as the process reckons it. A response that was
+ * asked for later stays (RFC 9111 §4), unless it is from the future: then some clock was set back, and it says nothing.
+ */
+export const putScript: RedisScript = {
+  name: 'putEntry',
+  keys: 1,
+  reply: 'text',
+  lua: `#!lua
+${readHead}
+local new = ARGV[1]
+local old = redis.call('GETRANGE', KEYS[1], 0, 23)
+if isOurs(old) and not isMarker(old) and not isMarker(new) and epochOf(old) == epochOf(new)
+  and seqOf(old) >= seqOf(new) and timeOf(old) > timeOf(new) and timeOf(old) <= tonumber(ARGV[3]) then
+  return 'outdated'
+end
+redis.call('SET', KEYS[1], new, 'PX', ARGV[2])
+return 'ok'`,
+};
+
+/**
+ * KEYS: entry, lock. ARGV: header of what the process knows (or nothing), lock's token, its milliseconds to live, milliseconds
+ * by which reckonings of Redis's clock may differ. What is newer than what is known is the answer; else the lock is, for the
+ * first who asks.
+ */
+export const claimScript: RedisScript = {
+  name: 'claimFill',
+  keys: 2,
+  reply: 'bytes',
+  lua: `#!lua
+${readHead}
+local known = ARGV[1]
+local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
+if isOurs(stored) and (#known == 0 or epochOf(stored) ~= epochOf(known) or isMarker(stored) ~= isMarker(known)
+  or seqOf(stored) > seqOf(known) or timeOf(stored) > timeOf(known) + tonumber(ARGV[4])) then
+  return {'stored', redis.call('GET', KEYS[1])}
+end
+local held = redis.call('GET', KEYS[2])
+if not held then
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+  return {'ours'}
+end
+if held == '!' then return {'unshared'} end
+return {'theirs'}`,
+};
+
+/** KEYS: lock. ARGV: token, milliseconds to live. Only the holder's is renewed. */
+export const renewScript: RedisScript = {
+  name: 'renewFill',
+  keys: 1,
+  reply: 'text',
+  lua: `#!lua flags=allow-oom
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lost' end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 'ok'`,
+};
+
+/**
+ * KEYS: lock. ARGV: token, milliseconds for which it is said that what was fetched cannot be shared (0: not said). Only the
+ * holder's is let go: a process that was frozen must not let go of another's.
+ */
+export const releaseScript: RedisScript = {
+  name: 'releaseFill',
+  keys: 1,
+  reply: 'text',
+  lua: `#!lua flags=allow-oom
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lost' end
+if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], '!', 'PX', ARGV[2]) end
+return 'ok'`,
+};

@@ -1,0 +1,218 @@
+import type { FleetEvent, RedisFailureKind, RedisResult, RedisStatus } from '../../cache/fleet-ports.ts';
+import type { Clock, Observer } from '../../cache/ports.ts';
+import type { RedisConfig } from '../../core/config.ts';
+import { Breaker, type BreakerState, type Health } from './breaker.ts';
+import { RedisFailure, type RedisLink } from './link.ts';
+
+export type RedisOperation = Extract<FleetEvent, { kind: 'redis' }>['operation'];
+
+export interface GateOptions {
+  readonly link: RedisLink;
+  readonly config: Pick<RedisConfig, 'timeoutMs' | 'maxPendingBytes' | 'breaker'>;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'after'>;
+  /** Without a lease nothing is sent: nothing that came back could be served. */
+  readonly leased: () => boolean;
+  readonly observer: Pick<Observer, 'fleet' | 'limit'>;
+  /** From 0 to below 1. */
+  readonly random?: () => number;
+}
+
+export interface GateCall<T> {
+  readonly operation: RedisOperation;
+  /** A key that the call is about: it tells the node. */
+  readonly key: string;
+  readonly send: (link: RedisLink) => Promise<T>;
+}
+
+export interface GateRead<T> extends GateCall<T> {
+  /** Milliseconds that its request has waited for Redis before; they are off the budget. */
+  readonly waitedMs?: number;
+  /** Hears an answer that came after the budget, where it left something behind in Redis. */
+  readonly late?: (value: T) => void;
+}
+
+/** What Redis said, and after how long. */
+export interface Answered<T> {
+  readonly value: T;
+  readonly durationMs: number;
+}
+
+/** Nodes with breakers of their own at most; nodes that come and go under new names must not pile up. */
+const maxBreakers = 256;
+
+/**
+ * The way to Redis on the request path. Nothing here rejects, and no read takes longer than its budget, whatever Redis does.
+ * What fails is told to the observer; what succeeds its caller tells, who knows what it was ({@link tell}).
+ */
+export class RedisGate implements Disposable {
+  readonly #options: GateOptions;
+  readonly #breakers = new Map<string, Breaker>();
+  #pendingBytes = 0;
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+    options.link.onReady(() => this.wake());
+  }
+
+  /** Of several nodes the worst counts. */
+  status(): RedisStatus {
+    const states = new Set<BreakerState>(Array.from(this.#breakers.values(), ({ state }) => state));
+    const breaker = states.has('open') ? 'open' : states.has('half-open') ? 'half-open' : 'closed';
+    return { breaker, pendingBytes: this.#pendingBytes, maxPendingBytes: this.#options.config.maxPendingBytes };
+  }
+
+  /** Redis is believed to be back (a connection, a lease): open breakers find out at once. */
+  wake(): void {
+    for (const breaker of this.#breakers.values()) breaker.wake();
+  }
+
+  /** `undefined`: it was not sent, failed, or was not answered within the budget. */
+  async read<T>(call: GateRead<T>): Promise<Answered<T> | undefined> {
+    const refusal = this.#refusal(call.key);
+    if (refusal !== undefined) {
+      this.tell(call.operation, refusal);
+      return undefined;
+    }
+    const budgetMs = this.#options.config.timeoutMs - (call.waitedMs ?? 0);
+    if (budgetMs <= 0) {
+      this.tell(call.operation, 'over-budget');
+      return undefined;
+    }
+    const { promise, resolve } = Promise.withResolvers<'over-budget'>();
+    const cancel = this.#options.clock.after(budgetMs, () => resolve('over-budget'));
+    const answer = this.#send(call);
+    const first = await Promise.race([answer, promise]);
+    cancel();
+    if (first !== 'over-budget') return this.#settle(call, first);
+    this.#breaker(call.key).failed();
+    this.tell(call.operation, 'over-budget', { durationMs: budgetMs });
+    const { late } = call;
+    if (late !== undefined) void hearLate(answer, late);
+    return undefined;
+  }
+
+  /** For what no request waits for: as long as the connection lets it take. `undefined`: not sent, or failed. */
+  async write<T>(call: GateCall<T>): Promise<Answered<T> | undefined> {
+    const refusal = this.#refusal(call.key);
+    if (refusal === undefined) return this.#settle(call, await this.#send(call));
+    this.tell(call.operation, refusal);
+    return undefined;
+  }
+
+  /**
+   * Books bytes that are on their way to Redis until they are given back; `undefined` where that would be more than may be
+   * under way. Else a slow Redis would have this process hold everything that was fetched meanwhile.
+   */
+  hold(bytes: number): Disposable | undefined {
+    const { config, observer } = this.#options;
+    if (this.#pendingBytes + bytes > config.maxPendingBytes) {
+      observer.limit('store.redis.maxPendingBytes');
+      return undefined;
+    }
+    this.#pendingBytes += bytes;
+    let isHeld = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (isHeld) this.#pendingBytes -= bytes;
+        isHeld = false;
+      },
+    };
+  }
+
+  tell(operation: RedisOperation, result: RedisResult, { durationMs = 0, bytes = 0 } = {}): void {
+    this.#options.observer.fleet({ kind: 'redis', operation, result, durationMs, bytes });
+  }
+
+  [Symbol.dispose](): void {
+    for (const breaker of this.#breakers.values()) breaker[Symbol.dispose]();
+    this.#breakers.clear();
+  }
+
+  #refusal(key: string): 'lease' | 'breaker' | undefined {
+    if (!this.#options.leased()) return 'lease';
+    return this.#breaker(key).state === 'closed' ? undefined : 'breaker';
+  }
+
+  async #send<T>({ send }: GateCall<T>): Promise<Answered<T> | Failed> {
+    const { link, clock } = this.#options;
+    const startMs = clock.monotonicMs();
+    try {
+      const value = await send(link);
+      return { value, durationMs: clock.monotonicMs() - startMs };
+    } catch (error) {
+      // What is no failure of Redis is a bug of ours.
+      if (!(error instanceof RedisFailure)) throw error;
+      return { failure: error.kind, durationMs: clock.monotonicMs() - startMs };
+    }
+  }
+
+  #settle<T>(call: GateCall<T>, answer: Answered<T> | Failed): Answered<T> | undefined {
+    const breaker = this.#breaker(call.key);
+    if (!('failure' in answer)) {
+      breaker.succeeded();
+      return answer;
+    }
+    if (isUnwell(answer.failure)) breaker.failed();
+    else breaker.succeeded();
+    this.tell(call.operation, answer.failure, { durationMs: answer.durationMs });
+    return undefined;
+  }
+
+  /** One for each node of a cluster, so that a shard that is down does not keep anyone from the others. */
+  #breaker(key: string): Breaker {
+    const { link, config, clock, observer, random = Math.random } = this.#options;
+    const node = link.nodeOf?.(key) ?? '';
+    const known = this.#breakers.get(node);
+    if (known !== undefined) return known;
+    if (this.#breakers.size >= maxBreakers) this[Symbol.dispose]();
+    const breaker = new Breaker({
+      ...config.breaker,
+      clock,
+      random,
+      probe: () => this.#probe(key),
+      onState: (state) => observer.fleet({ kind: 'breaker', state }),
+    });
+    this.#breakers.set(node, breaker);
+    return breaker;
+  }
+
+  async #probe(key: string): Promise<Health> {
+    const { clock, config, leased } = this.#options;
+    if (!leased()) return 'unknown';
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const cancel = clock.after(config.timeoutMs, () => resolve(undefined));
+    // A lock is a few bytes at most, and in the same slot as what the key names.
+    const probe = this.#send({ operation: 'get', key, send: (link) => link.get(`${key}:l`) });
+    const answer = await Promise.race([probe, promise]);
+    cancel();
+    if (answer === undefined) return 'unwell';
+    return 'failure' in answer && isUnwell(answer.failure) ? 'unwell' : 'well';
+  }
+}
+
+async function hearLate<T>(answer: Promise<Answered<T> | Failed>, hear: (value: T) => void): Promise<void> {
+  const late = await answer;
+  if ('value' in late) hear(late.value);
+}
+
+interface Failed {
+  readonly failure: RedisFailureKind;
+  readonly durationMs: number;
+}
+
+/** Failures for which other calls would wait in vain. The others are quick answers: a full or demoted Redis still reads. */
+function isUnwell(failure: RedisFailureKind): boolean {
+  switch (failure) {
+    case 'closed':
+    case 'timeout':
+    case 'loading':
+    case 'clusterdown':
+    case 'auth':
+      return true;
+    case 'readonly':
+    case 'oom':
+    case 'noreplicas':
+    case 'other':
+      return false;
+  }
+}

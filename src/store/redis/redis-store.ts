@@ -1,0 +1,223 @@
+import type { PositionJudge, ReadFor } from '../../cache/fleet-ports.ts';
+import type { Clock, Observer, PurgeLog, PutOutcome, ResponseStore, StoreRead } from '../../cache/ports.ts';
+import type { RedisConfig } from '../../core/config.ts';
+import type { StoredItem } from '../../core/stored-response.ts';
+import { asAsked } from './as-asked.ts';
+import { decodeItem, encodeItem, maxExpansion, type StoredBody } from './codec.ts';
+import { compressed } from './compress.ts';
+import { putScript } from './data-scripts.ts';
+import type { FingerprintOf } from './fingerprint.ts';
+import type { RedisGate } from './gate.ts';
+import type { RedisKeys } from './keys.ts';
+import { PendingWrites } from './pending-writes.ts';
+
+export interface RedisStoreOptions {
+  readonly gate: RedisGate;
+  readonly keys: Pick<RedisKeys, 'entry'>;
+  readonly config: Pick<RedisConfig, 'maxObjectBytes' | 'compressAboveBytes'>;
+  readonly fingerprintOf: FingerprintOf;
+  readonly purgeLog: PurgeLog;
+  /** Says why a response is refused; without it every refusal is a purge's. */
+  readonly judge?: PositionJudge;
+  readonly clock: Clock;
+  /** Clock of Redis less that of this process, milliseconds. */
+  readonly skewMs: () => number;
+  readonly observer: Pick<Observer, 'fleet' | 'limit'>;
+  /** From 0 to below 1. */
+  readonly random?: () => number;
+}
+
+/** Values live a little longer than they are of use, by chance, so that what was stored at once does not expire at once. */
+const ttlJitter = 0.05;
+const minTtlMs = 1000;
+const maxTtlMs = 2 ** 48;
+/** What a value takes beside its body, for the budget of what is under way. */
+const metaBytes = 2048;
+
+/**
+ * The shared tier (L2). What it does not take, or loses, is as good as evicted: `put` answers `stored` unless a rule is
+ * against it. Nothing in it rejects.
+ */
+export class RedisStore implements ResponseStore {
+  readonly tier = 'redis';
+  readonly #options: RedisStoreOptions;
+  readonly #pending = new PendingWrites();
+
+  constructor(options: RedisStoreOptions) {
+    this.#options = options;
+  }
+
+  async get(key: string, asked?: ReadFor): Promise<StoreRead | undefined> {
+    const { gate } = this.#options;
+    const entry = this.entryOf(key, asked?.route.name);
+    if (entry === undefined) return undefined;
+    const answer = await gate.read({ operation: 'get', key: entry, send: (link) => link.get(entry) });
+    if (answer === undefined) return undefined;
+    const { value, durationMs } = answer;
+    gate.tell('get', value === null ? 'miss' : 'hit', { durationMs, bytes: value?.byteLength ?? 0 });
+    return value === null ? undefined : this.open(value, key, asked);
+  }
+
+  /** Redis counts uses itself, of whatever kind. */
+  peek(key: string, asked?: ReadFor): Promise<StoreRead | undefined> {
+    return this.get(key, asked);
+  }
+
+  async put(item: StoredItem): Promise<PutOutcome> {
+    const { purgeLog, observer } = this.#options;
+    if (!purgeLog.isValid(item)) return 'purged';
+    if (!this.mayHold(item)) {
+      this.#tellTooLarge();
+      return 'too-large';
+    }
+    const entry = this.entryOf(item.key, item.route);
+    if (entry === undefined) return 'stored';
+    const outcome = await this.#pending.follow(entry, () => this.#write(entry, item));
+    if (outcome === 'too-large') observer.limit('store.redis.maxObjectBytes');
+    return outcome === 'unsent' ? 'stored' : outcome;
+  }
+
+  /** Of a marker it is a purge of its URL: that takes its variants, wherever they are. */
+  async invalidate(key: string): Promise<boolean> {
+    const { gate, purgeLog } = this.#options;
+    const entry = this.entryOf(key);
+    if (entry === undefined) return false;
+    // A write that is still being prepared would bring back what is dropped here.
+    await this.#pending.settled(entry);
+    const item = (await this.get(key))?.item;
+    if (item === undefined) return false;
+    const done = await gate.write({ operation: 'unlink', key: entry, send: (link) => link.unlink(entry) });
+    if (done !== undefined) gate.tell('unlink', 'ok', { durationMs: done.durationMs });
+    if (item.kind === 'vary') await purgeLog.append({ scopes: [`u:${item.url}`], soft: false });
+    return true;
+  }
+
+  /** False for what is too large whatever compressing makes of it. */
+  mayHold(item: StoredItem): boolean {
+    if (item.kind === 'vary') return true;
+    const { maxObjectBytes } = this.#options.config;
+    const { byteLength } = item.body;
+    return byteLength <= maxObjectBytes || (this.#isCompressible(item) && byteLength <= maxObjectBytes * maxExpansion);
+  }
+
+  /** Name of the item's value in Redis; `undefined` for a route that is not known here. */
+  entryOf(key: string, route = routeOf(key)): string | undefined {
+    const { keys, fingerprintOf } = this.#options;
+    const fingerprint = fingerprintOf(route);
+    return fingerprint === undefined ? undefined : keys.entry(fingerprint, key);
+  }
+
+  /** Resolves when what is being written there has been; false where Redis did not take it. Undefined: nothing is. */
+  settled(entry: string): Promise<boolean> | undefined {
+    return this.#pending.settled(entry);
+  }
+
+  /** Resolves when nothing is being written any more. */
+  idle(): Promise<void> {
+    return this.#pending.idle();
+  }
+
+  /** What a value holds, if it may be served on behalf of `asked`. Never rejects. */
+  async open(value: Buffer, key: string, asked: ReadFor | undefined): Promise<StoreRead | undefined> {
+    const { config, skewMs, observer } = this.#options;
+    const maxBodyBytes = config.maxObjectBytes * maxExpansion;
+    const decoded = await decodeItem(value, { key, skewMs: skewMs(), maxBodyBytes });
+    if (decoded.kind === 'unusable') {
+      observer.fleet(decoded);
+      return undefined;
+    }
+    const item = asked === undefined ? decoded.item : asAsked(decoded.item, asked);
+    return item !== undefined && this.#isServable(item, asked) ? this.#read(item) : undefined;
+  }
+
+  #read(item: StoredItem): StoreRead {
+    return { item, staleSinceMs: this.#options.purgeLog.softPurgedAtMs(item), tier: 'redis', tally: { hits: 0 } };
+  }
+
+  #isServable(item: StoredItem, asked: ReadFor | undefined): boolean {
+    const { purgeLog, clock, observer, judge } = this.#options;
+    if (retainUntilMsOf(item) <= clock.nowMs()) return false;
+    const urls = asked === undefined || asked.keyed.url === item.url ? [item.url] : [item.url, asked.keyed.url];
+    for (const url of urls) {
+      const scoped = { ...item, url };
+      if (purgeLog.isValid(scoped)) continue;
+      observer.fleet({ kind: 'refused', reason: judge?.invalidity(scoped) ?? 'purged' });
+      return false;
+    }
+    return true;
+  }
+
+  async #write(entry: string, item: StoredItem): Promise<PutOutcome | 'unsent'> {
+    const { gate, config } = this.#options;
+    using held = gate.hold(metaBytes + (item.kind === 'response' ? item.body.byteLength : 0));
+    if (held === undefined) {
+      gate.tell('put', 'pending');
+      return 'unsent';
+    }
+    const packed = this.#pack(item);
+    // Not a step later than it was asked for where it need not be: commands keep the order of their calls.
+    const body = packed instanceof Promise ? await packed : packed;
+    const value = encodeItem(item, body, this.#options.skewMs());
+    if (value.byteLength > config.maxObjectBytes) {
+      gate.tell('put', 'too-large', { bytes: value.byteLength });
+      return 'too-large';
+    }
+    const args = [value, this.#ttlMs(item), Math.round(this.#options.clock.nowMs() + this.#options.skewMs())];
+    const answer = await gate.write({
+      operation: 'put',
+      key: entry,
+      send: (link) => link.run(putScript, [entry], args),
+    });
+    if (answer === undefined) return 'unsent';
+    const isOutdated = answer.value === 'outdated';
+    gate.tell('put', isOutdated ? 'outdated' : 'ok', { durationMs: answer.durationMs, bytes: value.byteLength });
+    return isOutdated ? 'outdated' : 'stored';
+  }
+
+  #pack(item: StoredItem): StoredBody | Promise<StoredBody> {
+    if (item.kind === 'vary') return { bytes: Buffer.alloc(0), isZstd: false };
+    const asIs = { bytes: item.body, isZstd: false };
+    if (!this.#isCompressible(item)) return asIs;
+    const coded = compressed(item.body);
+    const packed = (bytes: Buffer | undefined): StoredBody => (bytes === undefined ? asIs : { bytes, isZstd: true });
+    return coded instanceof Promise ? coded.then(packed) : packed(coded);
+  }
+
+  /** A coding of upstream's own stays as it is. */
+  #isCompressible(item: Extract<StoredItem, { kind: 'response' }>): boolean {
+    const { compressAboveBytes } = this.#options.config;
+    if (compressAboveBytes === undefined || item.body.byteLength < compressAboveBytes) return false;
+    return !item.fields.some(([name, value]) => name === 'content-encoding' && value.toLowerCase() !== 'identity');
+  }
+
+  #ttlMs(item: StoredItem): number {
+    const { clock, random = Math.random } = this.#options;
+    const leftMs = (retainUntilMsOf(item) - clock.nowMs()) * (1 + ttlJitter * random());
+    // A larger number would be written with an exponent, which Redis does not read.
+    return Math.round(Math.min(Math.max(minTtlMs, leftMs), maxTtlMs));
+  }
+
+  #tellTooLarge(): void {
+    this.#options.gate.tell('put', 'too-large');
+    this.#options.observer.limit('store.redis.maxObjectBytes');
+  }
+}
+
+/** See {@link RedisStore}. */
+export function createRedisStore(options: RedisStoreOptions): RedisStore {
+  return new RedisStore(options);
+}
+
+function retainUntilMsOf(item: StoredItem): number {
+  return item.kind === 'response' ? item.freshness.retainUntilMs : item.retainUntilMs;
+}
+
+/** A key begins with its route's name, encoded as a query value. */
+function routeOf(key: string): string {
+  const name = key.slice(0, Math.max(0, key.indexOf('|')));
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}

@@ -1,0 +1,193 @@
+import type { FieldLines } from '../../core/fields.ts';
+import type { Freshness, StoredItem, StoredResponse, VaryMarker } from '../../core/stored-response.ts';
+
+/** What a value says of its item in JSON. Times count from the request time in the header, so that no clock is in them. */
+export interface ValueMeta {
+  /** Whole key, route, upstream, URL, tags. */
+  readonly k: string;
+  readonly r: string;
+  readonly p: string;
+  readonly u: string;
+  readonly t: readonly string[];
+  /** Bytes of the body as it is stored, and as it is served. */
+  readonly n: number;
+  readonly b: number;
+}
+
+interface ResponseMeta extends ValueMeta {
+  readonly s: number;
+  readonly f: FieldLines;
+  /** Response, freshUntil, swrUntil, sieUntil, retainUntil. */
+  readonly d: readonly number[];
+  readonly a: number;
+  /** 1: mustRevalidate, 2: alwaysValidate. */
+  readonly m: number;
+  readonly o: string;
+  readonly e?: string;
+  readonly l?: string;
+}
+
+interface MarkerMeta extends ValueMeta {
+  readonly v: readonly string[];
+  /** retainUntil. */
+  readonly d: readonly number[];
+}
+
+/** Lengths of the body: as stored, as served. */
+interface BodyLengths {
+  readonly n: number;
+  readonly b: number;
+}
+
+/** Later than any time that a clock says; the most that 48 bits hold. */
+const maxTimeMs = 2 ** 48 - 1;
+
+export function metaText(item: StoredItem, lengths: BodyLengths, requestTimeMs: number): string {
+  const { key: k, route: r, upstream: p, url: u, tags: t } = item;
+  const since = (timeMs: number): number => Math.round(Math.min(timeMs, maxTimeMs) - requestTimeMs);
+  if (item.kind === 'vary') {
+    return JSON.stringify({ k, r, p, u, t, ...lengths, v: item.names, d: [since(item.retainUntilMs)] });
+  }
+  const { freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs, mustRevalidate, alwaysValidate } = item.freshness;
+  return JSON.stringify({
+    k,
+    r,
+    p,
+    u,
+    t,
+    ...lengths,
+    s: item.status,
+    f: item.fields,
+    d: [item.responseTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs].map(since),
+    a: item.initialAgeMs,
+    m: (mustRevalidate ? 1 : 0) + (alwaysValidate ? 2 : 0),
+    o: item.freshness.source,
+    e: item.etag,
+    l: item.lastModified,
+  });
+}
+
+/** `undefined` for what no version of this writes. Never throws. */
+export function parseMeta(text: string): (ValueMeta & Readonly<Record<string, unknown>>) | undefined {
+  let meta: unknown;
+  try {
+    meta = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(meta)) return undefined;
+  const { k, r, p, u, t, n, b } = meta;
+  if (!isText(k) || !isText(r) || !isText(p) || !isText(u) || !isTexts(t)) return undefined;
+  return isCount(n) && isCount(b) ? { ...meta, k, r, p, u, t, n, b } : undefined;
+}
+
+/** Everything of a response but its body and position. */
+export type BareResponse = Omit<StoredResponse, 'body' | 'position'>;
+export type BareMarker = Omit<VaryMarker, 'position'>;
+
+export function bareResponse(
+  meta: ValueMeta & Readonly<Record<string, unknown>>,
+  requestTimeMs: number,
+): BareResponse | undefined {
+  if (!isResponseMeta(meta)) return undefined;
+  const [responseTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs] = meta.d.map((ms) => ms + requestTimeMs);
+  if (responseTimeMs === undefined || freshUntilMs === undefined || swrUntilMs === undefined) return undefined;
+  if (sieUntilMs === undefined || retainUntilMs === undefined) return undefined;
+  const freshness: Freshness = {
+    freshUntilMs,
+    swrUntilMs,
+    sieUntilMs,
+    retainUntilMs,
+    mustRevalidate: (meta.m & 1) !== 0,
+    alwaysValidate: (meta.m & 2) !== 0,
+    source: meta.o,
+  };
+  return {
+    kind: 'response',
+    ...common(meta),
+    status: meta.s,
+    fields: meta.f,
+    requestTimeMs,
+    responseTimeMs,
+    initialAgeMs: meta.a,
+    freshness,
+    etag: meta.e,
+    lastModified: meta.l,
+  };
+}
+
+export function bareMarker(
+  meta: ValueMeta & Readonly<Record<string, unknown>>,
+  requestTimeMs: number,
+): BareMarker | undefined {
+  if (!isMarkerMeta(meta)) return undefined;
+  const [sinceMs = 0] = meta.d;
+  return {
+    kind: 'vary',
+    ...common(meta),
+    names: meta.v,
+    retainUntilMs: requestTimeMs + sinceMs,
+  };
+}
+
+function common({ k, r, p, u, t }: ValueMeta): Pick<StoredItem, 'key' | 'route' | 'upstream' | 'url' | 'tags'> {
+  return { key: k, route: r, upstream: p, url: u, tags: t };
+}
+
+function isResponseMeta(
+  meta: Readonly<Record<string, unknown>>,
+): meta is Readonly<Record<string, unknown>> & ResponseMeta {
+  const { s, f, d, a, m, o, e, l } = meta;
+  if (!isStatus(s) || !isFields(f) || !isTimes(d, 5) || !isAge(a) || !isCount(m)) return false;
+  return isText(o) && isTextOrAbsent(e) && isTextOrAbsent(l);
+}
+
+function isAge(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+}
+
+function isMarkerMeta(meta: Readonly<Record<string, unknown>>): meta is Readonly<Record<string, unknown>> & MarkerMeta {
+  return isTexts(meta['v']) && isTimes(meta['d'], 1);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isTextOrAbsent(value: unknown): value is string | undefined {
+  return value === undefined || isText(value);
+}
+
+function isStatus(value: unknown): value is number {
+  return isCount(value) && value >= 200 && value <= 599;
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(isText);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isTimes(value: unknown, count: number): value is readonly number[] {
+  return Array.isArray(value) && value.length === count && value.every((one) => Number.isSafeInteger(one));
+}
+
+const fieldName = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+/** RFC 9110 §5.5. Anything else would be refused, or split the answer, when it is written to a client. */
+const fieldText = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+function isFields(value: unknown): value is FieldLines {
+  return Array.isArray(value) && value.every(isField);
+}
+
+function isField(line: unknown): line is readonly [string, string] {
+  if (!Array.isArray(line) || line.length !== 2) return false;
+  const [name, text]: readonly unknown[] = line;
+  return isText(name) && isText(text) && fieldName.test(name) && fieldText.test(text);
+}

@@ -1,0 +1,160 @@
+import type { ReadFor } from '../cache/fleet-ports.ts';
+import type { Clock, MaybePromise, PurgeLog, PutOutcome, ResponseStore, StoreRead } from '../cache/ports.ts';
+import { standingOf } from '../core/freshness.ts';
+import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
+import type { MemoryStore } from './memory-store.ts';
+import type { RedisStore } from './redis/redis-store.ts';
+
+export interface TieredStoreOptions {
+  readonly memory: Pick<MemoryStore, 'get' | 'peek' | 'put' | 'invalidate'>;
+  readonly redis: Pick<RedisStore, 'get' | 'peek' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
+  readonly purgeLog: PurgeLog;
+  readonly clock: Pick<Clock, 'nowMs' | 'after'>;
+}
+
+/** A stop waits so long for what is still being written to Redis. */
+const settleMs = 1000;
+
+/** The same response, read from Redis twice, has times that differ by what reckonings of its clock do. */
+const sameWithinMs = 20;
+
+/**
+ * Memory before Redis. What is fresh in memory is answered at once, without a promise; Redis is asked for what is not there,
+ * or stale, and what it has goes into memory with its own position and for no longer than it has left.
+ */
+export class TieredStore implements ResponseStore {
+  /** Each read says which of the two it comes from. */
+  readonly tier = 'memory';
+  readonly #options: TieredStoreOptions;
+  /** Reads of Redis under way: who asks for the same meanwhile waits with the first. */
+  readonly #reads = new Map<string, Promise<StoreRead | undefined>>();
+
+  constructor(options: TieredStoreOptions) {
+    this.#options = options;
+  }
+
+  get(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined> {
+    const near = this.#near('get', key);
+    if (near === 'unleased') return undefined;
+    if (near !== undefined && this.#isFresh(near)) return near;
+    return this.#together(key, asked, near);
+  }
+
+  peek(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined> {
+    const near = this.#near('peek', key);
+    if (near === 'unleased') return undefined;
+    if (near !== undefined && this.#isFresh(near)) return near;
+    return this.#peekFar(key, asked, near);
+  }
+
+  /** What memory says, at once. The write to Redis goes on behind the response. */
+  put(item: StoredItem): PutOutcome {
+    const { memory, redis } = this.#options;
+    const outcome = memory.put(item);
+    if (outcome === 'purged' || outcome === 'outdated') return outcome;
+    const isOffered = redis.mayHold(item);
+    void this.#putFar(item);
+    return outcome === 'too-large' && isOffered ? 'stored' : outcome;
+  }
+
+  async invalidate(key: string): Promise<boolean> {
+    const { memory, redis, purgeLog } = this.#options;
+    const near = memory.peek(key)?.item;
+    memory.invalidate(key);
+    const isFarGone = await redis.invalidate(key);
+    // The variants of a marker that only this memory has may be in Redis, and in other memories, all the same.
+    if (near?.kind === 'vary' && !isFarGone) await purgeLog.append({ scopes: [`u:${near.url}`], soft: false });
+    return near !== undefined || isFarGone;
+  }
+
+  /** Puts into memory what was read from Redis; `undefined` where a purge covers it by now. */
+  adopt(read: StoreRead): StoreRead | undefined {
+    const { memory } = this.#options;
+    const { key } = read.item;
+    switch (memory.put(read.item)) {
+      case 'stored': {
+        const kept = memory.peek(key);
+        return kept === undefined ? read : { ...kept, tier: 'redis' };
+      }
+      case 'too-large':
+        return read;
+      case 'outdated':
+        return memory.peek(key);
+      case 'purged':
+        return undefined;
+    }
+  }
+
+  /** Resolves when everything has been written to Redis, or after a second. */
+  async settle(): Promise<void> {
+    const { redis, clock } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.after(settleMs, resolve);
+    await Promise.race([redis.idle(), promise]);
+    cancel();
+  }
+
+  #near(how: 'get' | 'peek', key: string): StoreRead | undefined | 'unleased' {
+    const { memory, purgeLog } = this.#options;
+    return purgeLog.position() === undefined ? 'unleased' : memory[how](key);
+  }
+
+  /** What a read that began before a purge brings is judged after it, here and by whoever uses it. */
+  #together(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {
+    const question = `${key}\n${asked?.keyed.url ?? ''}`;
+    const known = this.#reads.get(question);
+    if (known !== undefined) return known;
+    const read = this.#far(key, asked, near).finally(() => this.#reads.delete(question));
+    this.#reads.set(question, read);
+    return read;
+  }
+
+  async #far(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {
+    const { redis, purgeLog } = this.#options;
+    const far = await redis.get(key, asked);
+    // It may have been lost while Redis was asked.
+    if (purgeLog.position() === undefined) return undefined;
+    const better = far !== undefined && isNewer(far.item, near?.item) ? this.adopt(far) : undefined;
+    return better ?? this.#options.memory.peek(key);
+  }
+
+  async #peekFar(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {
+    const { redis, purgeLog, memory } = this.#options;
+    const far = await redis.peek(key, asked);
+    if (purgeLog.position() === undefined) return undefined;
+    return far !== undefined && isNewer(far.item, near?.item) ? far : memory.peek(key);
+  }
+
+  async #putFar(item: StoredItem): Promise<void> {
+    const { redis, memory } = this.#options;
+    if ((await redis.put(item)) !== 'outdated') return;
+    // Another process has stored what was asked for later. Ours goes, so that the next request gets that.
+    const near = memory.peek(item.key)?.item;
+    if (near !== undefined && near.position === item.position && isSameTime(near, item)) memory.invalidate(item.key);
+  }
+
+  /** Fresh, or a marker, of which nobody asks how old it is. */
+  #isFresh({ item, staleSinceMs }: StoreRead): boolean {
+    return item.kind === 'vary' || standingOf(item, staleSinceMs, this.#options.clock.nowMs()).ttlMs > 0;
+  }
+}
+
+/** See {@link TieredStore}. */
+export function createTieredStore(options: TieredStoreOptions): TieredStore {
+  return new TieredStore(options);
+}
+
+/** Whether what Redis has is to be preferred. A marker and a response cannot be compared; what all share counts then. */
+function isNewer(far: StoredItem, near: StoredItem | undefined): boolean {
+  if (near?.kind !== 'response' || far.kind !== 'response') return true;
+  if (isAt(far, near)) return far.requestTimeMs - near.requestTimeMs > sameWithinMs;
+  return far.requestTimeMs > near.requestTimeMs;
+}
+
+function isAt(far: StoredResponse, near: StoredResponse): boolean {
+  return far.position.seq === near.position.seq && far.position.epoch === near.position.epoch;
+}
+
+function isSameTime(near: StoredItem, item: StoredItem): boolean {
+  return near.kind === 'response' && item.kind === 'response' && near.requestTimeMs === item.requestTimeMs;
+}
