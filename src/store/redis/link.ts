@@ -17,6 +17,8 @@ export interface RedisScript {
 export interface RedisLink {
   /** False where a command would be rejected as `closed`. */
   readonly isReady: boolean;
+  /** Names the node of a cluster that serves the key, where that is known: a node that is down must not count against others. */
+  nodeOf?(key: string): string | undefined;
   /** A view into a socket's chunk: copy what is kept. */
   get(key: string): Promise<Buffer | null>;
   unlink(key: string): Promise<void>;
