@@ -1,5 +1,5 @@
+import { createRequire } from 'node:module';
 import { Redis } from 'ioredis';
-import handlers from 'ioredis/built/DataHandler.js';
 
 /** Of the library's class, what is not in its types. */
 interface Handler {
@@ -14,10 +14,10 @@ let guarded = false;
  */
 export function guardLibrary(): void {
   if (guarded) return;
-  guarded = true;
-  sendOnlyWhatIsAwaited();
   contain();
+  sendOnlyWhatIsAwaited();
   keepQuiet();
+  guarded = true;
 }
 
 /**
@@ -37,7 +37,12 @@ function sendOnlyWhatIsAwaited(): void {
 
 /** What a reply made the library throw (a null that nobody asked for is enough) was thrown again where nobody can catch it. */
 function contain(): void {
-  Object.defineProperty(handlers.default.prototype, 'dispatch', {
+  const loaded: unknown = createRequire(import.meta.url)('ioredis/built/DataHandler.js');
+  const handler = isModule(loaded) ? loaded.default : undefined;
+  if (typeof handler !== 'function' || !('dispatch' in handler.prototype)) {
+    throw new TypeError('this ioredis is not the one that is guarded here');
+  }
+  Object.defineProperty(handler.prototype, 'dispatch', {
     value(this: Handler, handle: () => void): void {
       try {
         handle();
@@ -57,6 +62,10 @@ function keepQuiet(): void {
     if (event === 'error' && this.listenerCount('error') === 0) return false;
     return emit.call(this, event, argument);
   };
+}
+
+function isModule(loaded: unknown): loaded is { readonly default: unknown } {
+  return typeof loaded === 'object' && loaded !== null && 'default' in loaded;
 }
 
 function ignore(): void {
