@@ -7,6 +7,9 @@ export type Client = Redis | Cluster;
 /** Longer than any honest step of connecting, and short enough for service to be back within 2 s of Redis' return. */
 const stuckMs = 1500;
 
+/** Troubles may differ by a port each time. */
+const maxTold = 20;
+
 /**
  * A client that connects again, for good. The library's own does not always: a Sentinel client can reach its `end` where a
  * fail-over is noticed while it connects, and a cluster client can wait for ever for nodes that are gone. One that has ended,
@@ -19,7 +22,7 @@ export class Keeper {
   readonly #watch: NodeJS.Timeout;
   #client: Client;
   #closing = false;
-  #lastTrouble = '';
+  readonly #told = new Set<string>();
   #movedAt = performance.now();
   #replacement: NodeJS.Timeout | undefined;
 
@@ -71,7 +74,7 @@ export class Keeper {
     client.on('ready', () => {
       if (!isOurs()) return;
       this.#movedAt = performance.now();
-      this.#lastTrouble = '';
+      this.#told.clear();
       for (const callback of this.#ready) callback();
     });
     client.on('end', () => {
@@ -80,10 +83,10 @@ export class Keeper {
     return client;
   }
 
-  /** The same trouble is said once, not at every attempt. */
-  #report(trouble: string): void {
-    if (trouble === this.#lastTrouble) return;
-    this.#lastTrouble = trouble;
+  /** The same trouble is said once until there is a connection again, not at every attempt. */
+  #report(trouble: string | undefined): void {
+    if (trouble === undefined || this.#told.has(trouble) || this.#told.size >= maxTold) return;
+    this.#told.add(trouble);
     this.#onError(trouble);
   }
 

@@ -38,9 +38,11 @@ export function redisFailure(error: unknown): RedisFailure {
   return new RedisFailure(kind, kind === 'other' ? `Redis answered ${replyWords(message)}` : sentenceByKind[kind]);
 }
 
-/** Why there is no connection, for the log: addresses and system errors, no credential. */
-export function describeTrouble(error: unknown): string {
+/** Why there is no connection, for the log: addresses and system errors, no credential. `undefined`: nothing new. */
+export function describeTrouble(error: unknown): string | undefined {
   const message = innermost(error);
+  // Follows from another one, which is said.
+  if (message.startsWith('Stream isn')) return undefined;
   if (message.includes('DB index is out of range')) return 'Redis has no database of this number';
   if (isReply(message)) return redisFailure(error).message;
   if (error instanceof AggregateError && message === '') return error.errors.map(describeTrouble).join(', ');
@@ -56,7 +58,8 @@ export function saysReplica(error: Error): boolean {
 function kindOf(message: string): RedisFailureKind {
   if (message === 'Command timed out') return 'timeout';
   if (!isReply(message)) return 'closed';
-  if (/^ERR (invalid password|Client sent AUTH)/.test(message)) return 'auth';
+  // Redis 7.0 and 7.2 for what a script may not do, without a code of their own.
+  if (/^ERR (The user executing the script|ACL failure in script)/.test(message)) return 'auth';
   return kindByCode.get(replyCode(message)) ?? 'other';
 }
 
