@@ -72,7 +72,16 @@ export function member(options: MemberOptions): Member {
   const adopt = tiered.adopt.bind(tiered);
   const locks = createFillLocks({ gate, keys, store: redis, clock: timers, skewMs, fillLockMs, adopt });
   return {
-    ...{ clock, purgeLog, gate, keys, redis, memory, tiered, locks, events, limits },
+    clock,
+    purgeLog,
+    gate,
+    keys,
+    redis,
+    memory,
+    tiered,
+    locks,
+    events,
+    limits,
     position: () => purgeLog.position(),
     results: (operation) =>
       events.flatMap((event) => (event.kind === 'redis' && event.operation === operation ? [event.result] : [])),

@@ -1,0 +1,300 @@
+import * as fc from 'fast-check';
+import { randomBytes } from 'node:crypto';
+import { crc32, zstdCompressSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+
+import type { StoredItem } from '../../../src/core/stored-response.ts';
+import {
+  decodeItem,
+  encodeHead,
+  encodeItem,
+  headBytes,
+  type Decoded,
+  type UnusableReason,
+} from '../../../src/store/redis/codec.ts';
+import { compressed, maxSyncBytes } from '../../../src/store/redis/compress.ts';
+import { seededRandom } from '../../coherence/random.ts';
+import { ownBytes, storedResponse, varyMarker } from '../../support/stored-items.ts';
+
+const nowMs = Date.UTC(2026, 10, 23, 12);
+const position = { epoch: '0123456789abcdef', seq: 7 };
+const reading = { skewMs: 0, maxBodyBytes: 16 * 2 ** 20 };
+
+function encode(item: StoredItem, skewMs = 0): Buffer {
+  const bytes = item.kind === 'response' ? item.body : Buffer.alloc(0);
+  return encodeItem(item, { bytes, isZstd: false }, skewMs);
+}
+
+function encodeZstd(item: StoredItem & { kind: 'response' }): Buffer {
+  return encodeItem(item, { bytes: zstdCompressSync(item.body), isZstd: true }, 0);
+}
+
+const some = storedResponse({ position, nowMs });
+
+/** The value with a part of it changed and its checksum made good: what a foreign writer could write. */
+function forged(value: Buffer, change: (copy: Buffer) => void): Buffer {
+  const copy = Buffer.from(value);
+  change(copy);
+  copy.writeUInt32BE(crc32(copy.subarray(0, copy.length - 4)), copy.length - 4);
+  return copy;
+}
+
+/** A whole, checked value with this meta and body. */
+function valueOf(meta: unknown, body: Buffer = Buffer.alloc(0), flags = 0): Buffer {
+  const text = Buffer.from(JSON.stringify(meta));
+  const value = Buffer.concat([Buffer.alloc(headBytes), text, body, Buffer.alloc(4)]);
+  encodeHead(some, 0).copy(value);
+  value[3] = flags;
+  value.writeUInt32BE(text.length, 24);
+  return forged(value, () => undefined);
+}
+
+const text = fc.string({ unit: 'binary', maxLength: 40 });
+const timeMs = fc.integer({ min: 0, max: 2 ** 45 });
+const anyItem: fc.Arbitrary<StoredItem> = fc
+  .record({
+    key: text,
+    route: text,
+    upstream: text,
+    url: text,
+    tags: fc.array(text, { maxLength: 5 }),
+    seq: fc.nat(2 ** 31),
+    epoch: fc.stringMatching(/^[0-9a-f]{16}$/),
+    marker: fc.boolean(),
+    names: fc.array(text, { maxLength: 3 }),
+    status: fc.integer({ min: 200, max: 599 }),
+    fields: fc.array(
+      fc.tuple(fc.stringMatching(/^[a-z0-9-]{1,20}$/), fc.stringMatching(/^[\t\x20-\x7e\x80-\xff]{0,30}$/)),
+    ),
+    body: fc.uint8Array({ maxLength: 400 }),
+    times: fc.tuple(timeMs, timeMs, timeMs, timeMs, timeMs, timeMs),
+    initialAgeMs: fc.nat(),
+    mustRevalidate: fc.boolean(),
+    alwaysValidate: fc.boolean(),
+    source: text,
+    etag: fc.option(text, { nil: undefined }),
+    lastModified: fc.option(text, { nil: undefined }),
+  })
+  .map((drawn) => {
+    const { key, route, upstream, url, tags, epoch, seq, names, status, fields, initialAgeMs, etag, lastModified } =
+      drawn;
+    const [requestTimeMs, responseTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs] = drawn.times;
+    const { mustRevalidate, alwaysValidate, source } = drawn;
+    const common = { key, route, upstream, url, tags, position: { epoch, seq } };
+    if (drawn.marker) return { kind: 'vary', ...common, names, retainUntilMs };
+    const freshness = { freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs, mustRevalidate, alwaysValidate, source };
+    const times = { requestTimeMs, responseTimeMs, initialAgeMs, freshness };
+    return { kind: 'response', ...common, status, fields, body: Buffer.from(drawn.body), ...times, etag, lastModified };
+  });
+
+describe('a value in Redis', () => {
+  test('gives back whatever was put into it, on any two clocks that know how far they are off', () => {
+    fc.assert(
+      fc.property(anyItem, fc.integer({ min: -3_600_000, max: 3_600_000 }), (item, skewMs) => {
+        // A clock that is off sees all times as much earlier or later.
+        fc.pre(item.kind === 'vary' || item.requestTimeMs + skewMs >= 0);
+        const value = encode(item, skewMs);
+        expect(decodeItem(value, { ...reading, key: item.key, skewMs })).toEqual({ kind: 'item', item });
+      }),
+      { seed: 3, numRuns: 300 },
+    );
+  });
+
+  test('has the position and the request time on Redis’ clock where scripts look for them', () => {
+    const value = encode(some, 1500.4);
+    expect(value.subarray(0, 28).toString('hex')).toBe(
+      `46430100${position.epoch}${(7).toString(16).padStart(12, '0')}` +
+        `${(some.requestTimeMs + 1500).toString(16).padStart(12, '0')}${value.readUInt32BE(24).toString(16).padStart(8, '0')}`,
+    );
+    expect(encodeHead(some, 1500.4).subarray(0, 24)).toEqual(value.subarray(0, 24));
+  });
+
+  test('costs less than 700 bytes beside the body of a plausible forecast', () => {
+    expect(encode(some).byteLength - some.body.byteLength).toBeLessThan(700);
+  });
+
+  test('invariant 14: a key of another one’s digest is a collision, never another’s body', () => {
+    expect(decodeItem(encode(some), { ...reading, key: `${some.key}&x=1` })).toEqual(unusable('collision'));
+  });
+
+  test('a body read from a socket’s chunk is in memory of its own', () => {
+    const chunk = Buffer.alloc(65_536);
+    const value = encode(some);
+    value.copy(chunk, 100);
+    const decoded = decodeItem(chunk.subarray(100, 100 + value.length), { ...reading, key: some.key });
+    chunk.fill(0);
+    expect(decoded).toEqual({ kind: 'item', item: some });
+    if (decoded instanceof Promise || decoded.kind !== 'item' || decoded.item.kind !== 'response')
+      throw new Error('no item');
+    expect(decoded.item.body.buffer.byteLength).toBe(some.body.byteLength);
+  });
+
+  test.each(['', '0123', '0123456789ABCDEF', 'somebody-else---'])('an epoch %j is refused', (epoch) => {
+    expect(() => encode(storedResponse({ position: { epoch, seq: 0 }, nowMs }))).toThrow(RangeError);
+  });
+});
+
+describe('invariant 14: what is no whole value of ours is a miss', () => {
+  const marker = varyMarker({ position, nowMs });
+  const packed = storedResponse({ position, nowMs, body: Buffer.alloc(5000, 'abc ') });
+  const values: readonly (readonly [string, StoredItem, Buffer])[] = [
+    ['a response', some, encode(some)],
+    ['a marker', marker, encode(marker)],
+    ['a compressed response', packed, encodeZstd(packed)],
+  ];
+
+  test.each(values)('%s cut at any byte', (_, item, value) => {
+    for (let length = 0; length < value.length; length += 1) {
+      const decoded = decodeItem(value.subarray(0, length), { ...reading, key: item.key });
+      expect(decoded, `${length} bytes`).toMatchObject({ kind: 'unusable' });
+    }
+    expect(decodeItem(value.subarray(0, -1), { ...reading, key: item.key })).toEqual(unusable('truncated'));
+  });
+
+  test.each(values)('%s with any bit flipped', (_, item, value) => {
+    for (let bit = 0; bit < value.length * 8; bit += 1) {
+      const copy = Buffer.from(value);
+      copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      expect(decodeItem(copy, { ...reading, key: item.key }), `bit ${bit}`).toMatchObject({ kind: 'unusable' });
+    }
+  });
+
+  test.each(values)('%s with bytes changed, inserted, dropped or moved at random', (_, item, value) => {
+    const random = seededRandom(14);
+    for (let round = 0; round < 2000; round += 1) {
+      const at = random.whole(0, value.length);
+      const to = random.whole(at, value.length);
+      const noise = randomNoise(random, random.whole(0, 8));
+      const copy = Buffer.concat([value.subarray(0, at), noise, value.subarray(to)]);
+      if (copy.equals(value)) continue;
+      expect(decodeItem(copy, { ...reading, key: item.key })).toMatchObject({ kind: 'unusable' });
+    }
+  });
+
+  test('random bytes, with and without the first of ours', async () => {
+    for (let round = 0; round < 2000; round += 1) {
+      const noise = randomBytes(round % 300);
+      expect(await decodeItem(noise, { ...reading, key: '' })).toMatchObject({ kind: 'unusable' });
+      const alike = Buffer.concat([encode(some).subarray(0, 4), noise]);
+      expect(await decodeItem(alike, { ...reading, key: '' })).toMatchObject({ kind: 'unusable' });
+    }
+  });
+
+  const plain = {
+    k: 'k',
+    r: 'r',
+    p: 'p',
+    u: 'u',
+    t: [],
+    n: 0,
+    b: 0,
+    s: 200,
+    f: [],
+    d: [0, 0, 0, 0, 0],
+    a: 0,
+    m: 0,
+    o: 'x',
+  };
+
+  test('a checked value whose meta is as it should be is an item', () => {
+    expect(decodeItem(valueOf(plain), { ...reading, key: 'k' })).toMatchObject({ kind: 'item' });
+  });
+
+  test.each([
+    ['no object', null],
+    ['an array', []],
+    ['a key that is no text', { ...plain, k: 1 }],
+    ['tags that are no texts', { ...plain, t: [1] }],
+    ['a status below 200', { ...plain, s: 199 }],
+    ['a status above 599', { ...plain, s: 600 }],
+    ['a field line of three', { ...plain, f: [['a', 'b', 'c']] }],
+    ['a field name that would split the answer', { ...plain, f: [['a\r\nb', 'c']] }],
+    ['a field value that would split the answer', { ...plain, f: [['a', 'b\r\nset-cookie: c']] }],
+    ['a field value that no answer can have', { ...plain, f: [['a', '\u{1F600}']] }],
+    ['too few times', { ...plain, d: [0, 0, 0, 0] }],
+    ['a time that is no number', { ...plain, d: [0, 0, 0, 0, null] }],
+    ['an age below 0', { ...plain, a: -1 }],
+    ['an etag that is no text', { ...plain, e: 7 }],
+    ['a length below 0', { ...plain, n: -1 }],
+    ['a body longer than it says', { ...plain, n: 1 }],
+  ])('%s', (_, meta) => {
+    expect(decodeItem(valueOf(meta), { ...reading, key: 'k' })).toEqual(unusable('foreign'));
+  });
+
+  test.each([
+    ['nothing', Buffer.alloc(0), 'truncated'],
+    ['another’s text', Buffer.from('{"temperature":21}'), 'foreign'],
+    ['a later version', forged(encode(some), (copy) => copy.writeUInt8(2, 2)), 'version'],
+    ['flags of a later version', forged(encode(some), (copy) => copy.writeUInt8(4, 3)), 'version'],
+    ['zstd that is none', forged(encode(some), (copy) => copy.writeUInt8(1, 3)), 'coding'],
+  ] as const)('%s says why', (_, value, reason) => {
+    expect(decodeItem(value, { ...reading, key: some.key })).toEqual(unusable(reason));
+  });
+
+  test('a compressed body that is longer or shorter than it says is none', () => {
+    const coded = zstdCompressSync(Buffer.alloc(1000));
+    const meta = (b: number) => ({ ...plain, n: coded.length, b });
+    expect(decodeItem(valueOf(meta(1000), coded, 1), { ...reading, key: 'k' })).toMatchObject({ kind: 'item' });
+    for (const said of [0, 1, 999, 1001]) {
+      expect(decodeItem(valueOf(meta(said), coded, 1), { ...reading, key: 'k' })).toEqual(unusable('coding'));
+    }
+  });
+
+  test('a body that would become larger than any that is written is not decompressed', async () => {
+    const bomb = zstdCompressSync(Buffer.alloc(2 ** 20));
+    const value = valueOf({ ...plain, n: bomb.length, b: 2 ** 20 }, bomb, 1);
+    expect(await decodeItem(value, { ...reading, key: 'k', maxBodyBytes: 2 ** 20 })).toMatchObject({ kind: 'item' });
+    const before = process.memoryUsage().arrayBuffers;
+    expect(decodeItem(value, { ...reading, key: 'k', maxBodyBytes: 2 ** 20 - 1 })).toEqual(unusable('coding'));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 19);
+  });
+
+  test('a bomb that says it is small is stopped at what it says', async () => {
+    const bomb = zstdCompressSync(Buffer.alloc(64 * 2 ** 20));
+    for (const said of [100, maxSyncBytes + 1]) {
+      const value = valueOf({ ...plain, n: bomb.length, b: said }, bomb, 1);
+      expect(await decodeItem(value, { ...reading, key: 'k' })).toEqual(unusable('coding'));
+    }
+  });
+});
+
+describe('compressing', () => {
+  test('a body that becomes a fifth smaller is kept so, and comes back', async () => {
+    const item = storedResponse({ position, nowMs, body: ownBytes('{"temperature":21.5},'.repeat(200)) });
+    const bytes = await compressed(item.body);
+    if (bytes === undefined) throw new Error('not compressed');
+    expect(bytes.byteLength).toBeLessThan(item.body.byteLength * 0.8);
+    const value = encodeItem(item, { bytes, isZstd: true }, 0);
+    expect(decodeItem(value, { ...reading, key: item.key })).toEqual({ kind: 'item', item });
+  });
+
+  test('a body that does not is left alone', async () => {
+    // Three quarters noise: zstd saves a little less than a fifth at 0.82, a little more at 0.78.
+    const random = seededRandom(1);
+    const partly = (noisy: number) => Buffer.concat([randomNoise(random, noisy), Buffer.alloc(10_000 - noisy)]);
+    expect(await compressed(partly(8200))).toBeUndefined();
+    expect(await compressed(partly(7800))).toBeDefined();
+  });
+
+  test('up to 64 KiB at once, beyond in a thread', async () => {
+    expect(compressed(Buffer.alloc(maxSyncBytes))).not.toBeInstanceOf(Promise);
+    const large = compressed(Buffer.alloc(maxSyncBytes + 1));
+    expect(large).toBeInstanceOf(Promise);
+    expect(await large).toBeInstanceOf(Buffer);
+  });
+
+  test('a large body is decompressed in a thread too', async () => {
+    const item = storedResponse({ position, nowMs, body: Buffer.alloc(maxSyncBytes + 1, 'ab') });
+    const decoded = decodeItem(encodeZstd(item), { ...reading, key: item.key });
+    expect(decoded).toBeInstanceOf(Promise);
+    expect(await decoded).toEqual({ kind: 'item', item });
+  });
+});
+
+function unusable(reason: UnusableReason): Decoded {
+  return { kind: 'unusable', reason };
+}
+
+function randomNoise(random: { whole(least: number, most: number): number }, length: number): Buffer {
+  return Buffer.from(Array.from({ length }, () => random.whole(0, 255)));
+}

@@ -1,0 +1,296 @@
+import { afterEach, describe, expect, test } from 'vitest';
+
+import type { FleetEvent, RedisFailureKind } from '../../../src/cache/fleet-ports.ts';
+import { RedisGate } from '../../../src/store/redis/gate.ts';
+import { RedisFailure, type RedisLink } from '../../../src/store/redis/link.ts';
+import { FakeClock } from '../../support/clock.ts';
+
+const open: RedisGate[] = [];
+
+afterEach(() => {
+  for (const gate of open.splice(0)) gate[Symbol.dispose]();
+});
+
+/** A gate in virtual time, whose calls are answered by hand: what it sends itself are its probes. */
+function setUp({ maxPendingBytes = 1000, random = 0.5 } = {}) {
+  const clock = new FakeClock();
+  const events: FleetEvent[] = [];
+  const limits: string[] = [];
+  const probes: { readonly key: string; readonly settle: PromiseWithResolvers<null> }[] = [];
+  const state = { leased: true, ready: (): void => undefined };
+  const link: RedisLink = {
+    isReady: true,
+    nodeOf: (key) => key.split(':')[0],
+    get(key) {
+      const settle = Promise.withResolvers<null>();
+      probes.push({ key, settle });
+      return settle.promise;
+    },
+    unlink: () => Promise.reject(new Error('only probes are sent by a gate')),
+    run: () => Promise.reject(new Error('only probes are sent by a gate')),
+    onReady: (callback) => {
+      state.ready = callback;
+    },
+  };
+  const gate = new RedisGate({
+    link,
+    clock,
+    config: { timeoutMs: 50, maxPendingBytes, breaker: { failures: 3, pauseMs: 1000, maxPauseMs: 3000 } },
+    leased: () => state.leased,
+    observer: { fleet: (event) => void events.push(event), limit: (name) => void limits.push(name) },
+    random: () => random,
+  });
+  open.push(gate);
+  const fail = async (kind: RedisFailureKind = 'closed', key = 'a:1'): Promise<void> => {
+    await gate.read({ operation: 'get', key, send: () => Promise.reject(new RedisFailure(kind, kind)) });
+  };
+  const succeed = (key = 'a:1') => gate.read({ operation: 'get', key, send: () => Promise.resolve('value') });
+  const states = (): readonly string[] => events.flatMap((event) => (event.kind === 'breaker' ? [event.state] : []));
+  const results = (): readonly string[] => events.flatMap((event) => (event.kind === 'redis' ? [event.result] : []));
+  const breakIt = async (): Promise<void> => {
+    for (let count = 0; count < 3; count += 1) await fail();
+  };
+  return { clock, gate, events, limits, probes, state, fail, succeed, states, results, breakIt };
+}
+
+function hang(): Promise<string> {
+  return new Promise(() => undefined);
+}
+
+/** Lets everything run that waits for nothing but its turn. */
+async function turns(): Promise<void> {
+  for (let count = 0; count < 20; count += 1) await Promise.resolve();
+}
+
+describe('a read', () => {
+  test('gives the answer and how long it took', async () => {
+    const { clock, gate } = setUp();
+    const reply = Promise.withResolvers<string>();
+    const read = gate.read({ operation: 'get', key: 'a:1', send: () => reply.promise });
+    clock.advance(49);
+    reply.resolve('value');
+    expect(await read).toEqual({ value: 'value', durationMs: 49 });
+  });
+
+  test('invariant 18: is given up when its budget is over, and what comes later is dropped', async () => {
+    const { clock, gate, events } = setUp();
+    const reply = Promise.withResolvers<string>();
+    const read = gate.read({ operation: 'get', key: 'a:1', send: () => reply.promise });
+    clock.advance(50);
+    expect(await read).toBeUndefined();
+    reply.resolve('late');
+    await turns();
+    expect(events).toEqual([{ kind: 'redis', operation: 'get', result: 'over-budget', durationMs: 50, bytes: 0 }]);
+  });
+
+  test('that fails after its budget counts once, and is no unhandled rejection', async () => {
+    const { clock, gate, results, states } = setUp();
+    for (let count = 0; count < 2; count += 1) {
+      const reply = Promise.withResolvers<string>();
+      const read = gate.read({ operation: 'get', key: 'a:1', send: () => reply.promise });
+      clock.advance(50);
+      await read;
+      reply.reject(new RedisFailure('closed', 'closed'));
+      await turns();
+    }
+    expect(results()).toEqual(['over-budget', 'over-budget']);
+    expect(states()).toEqual([]);
+  });
+
+  test('has as much less of the budget as its request has waited before', async () => {
+    const { clock, gate, results } = setUp();
+    const read = gate.read({ operation: 'claim', key: 'a:1', waitedMs: 30, send: hang });
+    clock.advance(20);
+    expect(await read).toBeUndefined();
+    let sent = false;
+    const send = () => ((sent = true), hang());
+    expect(await gate.read({ operation: 'claim', key: 'a:1', waitedMs: 50, send })).toBeUndefined();
+    expect(sent).toBe(false);
+    expect(results()).toEqual(['over-budget', 'over-budget']);
+  });
+
+  test('tells a late answer to whoever left something behind', async () => {
+    const { clock, gate } = setUp();
+    const reply = Promise.withResolvers<string>();
+    const heard: string[] = [];
+    const late = (value: string) => void heard.push(value);
+    const read = gate.read({ operation: 'claim', key: 'a:1', send: () => reply.promise, late });
+    clock.advance(50);
+    await read;
+    reply.resolve('ours');
+    await expect.poll(() => heard).toEqual(['ours']);
+  });
+
+  test('without a lease is not sent', async () => {
+    const { gate, state, results } = setUp();
+    state.leased = false;
+    let sent = false;
+    const send = () => ((sent = true), Promise.resolve('value'));
+    expect(await gate.read({ operation: 'get', key: 'a:1', send })).toBeUndefined();
+    expect(await gate.write({ operation: 'put', key: 'a:1', send })).toBeUndefined();
+    expect([sent, results()]).toEqual([false, ['lease', 'lease']]);
+  });
+});
+
+describe('the breaker', () => {
+  test('opens at the third failure in a row, not before, and then nothing is sent', async () => {
+    const { gate, fail, succeed, states, results } = setUp();
+    await fail();
+    await fail();
+    await succeed();
+    await fail();
+    await fail();
+    expect(states()).toEqual([]);
+    expect(gate.status().breaker).toBe('closed');
+    await fail();
+    expect(states()).toEqual(['open']);
+    expect(gate.status().breaker).toBe('open');
+    expect(await succeed()).toBeUndefined();
+    expect(results().at(-1)).toBe('breaker');
+  });
+
+  test('counts budgets that were missed', async () => {
+    const { clock, gate, states } = setUp();
+    const reads = [1, 2, 3].map(() => gate.read({ operation: 'get', key: 'a:1', send: hang }));
+    clock.advance(50);
+    await Promise.all(reads);
+    expect(states()).toEqual(['open']);
+  });
+
+  test.each(['closed', 'timeout', 'loading', 'clusterdown', 'auth'] as const)('counts %s', async (kind) => {
+    const { fail, states } = setUp();
+    for (let count = 0; count < 3; count += 1) await fail(kind);
+    expect(states()).toEqual(['open']);
+  });
+
+  test.each(['readonly', 'oom', 'noreplicas', 'other'] as const)('does not count %s, a quick answer', async (kind) => {
+    const { fail, states, results } = setUp();
+    for (let count = 0; count < 30; count += 1) await fail(kind);
+    expect(states()).toEqual([]);
+    expect(results()).toEqual(Array.from({ length: 30 }, () => kind));
+  });
+
+  test('closes when its own probe, after the pause, is answered: no request pays for finding out', async () => {
+    const { clock, gate, probes, succeed, states, breakIt } = setUp();
+    await breakIt();
+    clock.advance(999);
+    expect(probes).toEqual([]);
+    clock.advance(1);
+    expect(probes.map(({ key }) => key)).toEqual(['a:1:l']);
+    expect(gate.status().breaker).toBe('half-open');
+    expect(await succeed()).toBeUndefined();
+    probes[0]?.settle.resolve(null);
+    await turns();
+    expect(states()).toEqual(['open', 'half-open', 'closed']);
+    expect(await succeed()).toMatchObject({ value: 'value' });
+  });
+
+  test('doubles its pause with each probe that fails or hangs, up to the longest', async () => {
+    const { clock, probes, states, breakIt } = setUp();
+    await breakIt();
+    for (const [index, pauseMs] of [1000, 2000, 3000, 3000].entries()) {
+      clock.advance(pauseMs - 1);
+      expect(probes).toHaveLength(index);
+      clock.advance(1);
+      expect(probes).toHaveLength(index + 1);
+      if (index % 2 === 0) probes[index]?.settle.reject(new RedisFailure('closed', 'closed'));
+      else clock.advance(50);
+      await turns();
+    }
+    expect(states().at(-1)).toBe('open');
+  });
+
+  test('begins anew with the first pause after it was closed', async () => {
+    const { clock, probes, breakIt } = setUp();
+    await breakIt();
+    clock.advance(1000);
+    probes[0]?.settle.reject(new RedisFailure('closed', 'closed'));
+    await turns();
+    clock.advance(2000);
+    probes[1]?.settle.resolve(null);
+    await turns();
+    await breakIt();
+    clock.advance(1000);
+    expect(probes).toHaveLength(3);
+  });
+
+  test.each([
+    [0, 800],
+    [0.75, 1100],
+  ])('chance %f makes the pause %i ms', async (random, pauseMs) => {
+    const { clock, probes, breakIt } = setUp({ random });
+    await breakIt();
+    clock.advance(pauseMs - 1);
+    expect(probes).toEqual([]);
+    clock.advance(1);
+    expect(probes).toHaveLength(1);
+  });
+
+  test('probes at once when the connection is back, whatever its pause has become', async () => {
+    const { clock, probes, state, states, breakIt } = setUp();
+    await breakIt();
+    clock.advance(1000);
+    probes[0]?.settle.reject(new RedisFailure('closed', 'closed'));
+    await turns();
+    state.ready();
+    expect(probes).toHaveLength(2);
+    probes[1]?.settle.resolve(null);
+    await turns();
+    expect(states().at(-1)).toBe('closed');
+    // The pause that was cut short is over for good.
+    clock.advance(10_000);
+    expect(probes).toHaveLength(2);
+  });
+
+  test('does not probe without a lease, and finds out within a first pause of having one again', async () => {
+    const { clock, probes, state, states, breakIt } = setUp();
+    await breakIt();
+    state.leased = false;
+    for (let second = 0; second < 10; second += 1) {
+      clock.advance(1000);
+      await turns();
+    }
+    expect(probes).toEqual([]);
+    state.leased = true;
+    clock.advance(1000);
+    expect(probes).toHaveLength(1);
+    probes[0]?.settle.resolve(null);
+    await turns();
+    expect(states().at(-1)).toBe('closed');
+  });
+
+  test('of one node of a cluster does not keep anyone from another', async () => {
+    const { gate, fail, succeed, breakIt } = setUp();
+    await fail('timeout', 'b:1');
+    await breakIt();
+    expect(await succeed('a:2')).toBeUndefined();
+    expect(await succeed('b:2')).toMatchObject({ value: 'value' });
+    expect(gate.status().breaker).toBe('open');
+  });
+
+  test('takes no word from calls that were sent before it opened', async () => {
+    const { gate, breakIt, states } = setUp();
+    const reply = Promise.withResolvers<string>();
+    const read = gate.read({ operation: 'get', key: 'a:1', send: () => reply.promise });
+    await breakIt();
+    reply.resolve('value');
+    expect(await read).toMatchObject({ value: 'value' });
+    expect(states()).toEqual(['open']);
+  });
+});
+
+describe('bytes that are under way', () => {
+  test('are booked up to the limit, and no further', () => {
+    const { gate, limits } = setUp({ maxPendingBytes: 1000 });
+    const first = gate.hold(600);
+    expect(gate.hold(401)).toBeUndefined();
+    expect(limits).toEqual(['store.redis.maxPendingBytes']);
+    const second = gate.hold(400);
+    expect(second).toBeDefined();
+    expect(gate.status()).toEqual({ breaker: 'closed', pendingBytes: 1000, maxPendingBytes: 1000 });
+    expect(gate.hold(1)).toBeUndefined();
+    first?.[Symbol.dispose]();
+    first?.[Symbol.dispose]();
+    expect(gate.status().pendingBytes).toBe(400);
+  });
+});
