@@ -17,7 +17,8 @@ local function timeOf(s) return u48(s, 19) end`;
 
 /**
  * KEYS: entry. ARGV: value, milliseconds to live, now on the clock of Redis as the process reckons it. A response that was
- * asked for later stays (RFC 9111 §4), unless it is from the future: then some clock was set back, and it says nothing.
+ * asked for later stays (RFC 9111 §4), unless it is from the future: then some clock was set back, and it says nothing. A
+ * write that was held up says an earlier now and may win so; whether it may be served its place in the log says all the same.
  */
 export const putScript: RedisScript = {
   name: 'putEntry',

@@ -1,0 +1,273 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+
+import type { FillLock } from '../../../src/cache/fleet-ports.ts';
+import type { StoredItem } from '../../../src/core/stored-response.ts';
+import type { RedisLink, RedisLinks } from '../../../src/store/redis/link.ts';
+import { systemClock } from '../../../src/system-clock.ts';
+import { routeOf } from '../../support/policy.ts';
+import { redisConfig } from '../../support/redis-config.ts';
+import { startRedis, type RedisProcess } from '../../support/redis.ts';
+import { askedBy, connected, member, type Member, type MemberOptions } from '../../support/shared-tier.ts';
+import { ownBytes, storedResponse, varyMarker, type ItemTraits } from '../../support/stored-items.ts';
+
+const key = 'weather-forecast|/v1/forecast?location=berlin';
+const asked = askedBy(routeOf({}, { name: 'weather-forecast' }), '/v1/forecast?location=berlin');
+
+let redis: RedisProcess;
+let links: RedisLinks;
+let keyPrefix = '';
+let count = 0;
+let first: Member;
+let second: Member;
+const members: Member[] = [];
+
+beforeAll(async () => {
+  redis = await startRedis();
+  links = await connected(redis);
+});
+
+afterAll(async () => {
+  await links[Symbol.asyncDispose]();
+  await redis[Symbol.asyncDispose]();
+});
+
+beforeEach(() => {
+  count += 1;
+  keyPrefix = `locks-${count}`;
+  first = process();
+  second = process({ clock: first.clock, purgeLog: first.purgeLog });
+});
+
+afterEach(() => {
+  for (const made of members.splice(0)) made[Symbol.dispose]();
+});
+
+function process(more: Partial<MemberOptions> = {}, config: Parameters<typeof redisConfig>[1] = {}): Member {
+  const common = { link: links.data, keyPrefix, timers: systemClock };
+  const made = member({
+    ...common,
+    config: redisConfig(redis, { timeoutMs: 5000, fillLockMs: 300, ...config }),
+    ...more,
+  });
+  members.push(made);
+  return made;
+}
+
+async function claim(made: Member, known?: StoredItem) {
+  return made.locks.claim({ key, asked, known });
+}
+
+async function ours(made: Member, known?: StoredItem): Promise<FillLock> {
+  const answer = await claim(made, known);
+  if (answer.kind !== 'ours') throw new Error(`it is ${answer.kind}`);
+  return answer.lock;
+}
+
+async function kindOf(made: Member, known?: StoredItem): Promise<string> {
+  const answer = await claim(made, known);
+  // What a test is given by the way it gives back, so that nothing is renewed for ever.
+  if (answer.kind === 'ours') answer.lock.release('stored');
+  return answer.kind;
+}
+
+function response(made: Member, traits: Partial<ItemTraits> = {}) {
+  return storedResponse({ key, position: made.position(), nowMs: made.clock.nowMs(), ...traits });
+}
+
+describe('who may fetch', () => {
+  test('is the first who asks; the others are told to wait', async () => {
+    const lock = await ours(first);
+    expect(await kindOf(second)).toBe('theirs');
+    expect(await kindOf(first)).toBe('theirs');
+    lock.release('stored');
+  });
+
+  test('of 200 that ask at once is one', async () => {
+    const answers = await Promise.all(Array.from({ length: 200 }, (_, n) => claim(n % 2 === 0 ? first : second)));
+    const locks = answers.flatMap((answer) => (answer.kind === 'ours' ? [answer.lock] : []));
+    expect(locks).toHaveLength(1);
+    expect(answers.filter(({ kind }) => kind === 'theirs')).toHaveLength(199);
+    locks[0]?.release('stored');
+  });
+
+  test('is the next who asks, once the first has let go without storing anything', async () => {
+    (await ours(first)).release('stored');
+    await expect.poll(() => kindOf(second)).toBe('ours');
+  });
+
+  test('is another when its holder was not heard of for the length of a lock', async () => {
+    // The timers of a process that was killed never fire.
+    const killed = process({
+      clock: first.clock,
+      purgeLog: first.purgeLog,
+      timers: { ...systemClock, after: () => () => undefined },
+    });
+    await ours(killed);
+    expect(await kindOf(second)).toBe('theirs');
+    const pttl = Number(await redis.cli('pttl', first.keys.lock(first.redis.entryOf(key) ?? '')));
+    expect(pttl).toBeGreaterThan(0);
+    expect(pttl).toBeLessThanOrEqual(300);
+    await expect.poll(() => kindOf(second)).toBe('ours');
+  });
+
+  test('is its holder for as long as it fetches: the lock is renewed', async () => {
+    const lock = await ours(first);
+    const lockKey = first.keys.lock(first.redis.entryOf(key) ?? '');
+    const renewals = () => first.results('claim').length - 1;
+    await expect.poll(renewals).toBeGreaterThan(4);
+    expect(await kindOf(second)).toBe('theirs');
+    lock.release('stored');
+    await expect.poll(() => redis.cli('exists', lockKey)).toBe('0');
+    const told = renewals();
+    expect(await kindOf(second)).toBe('ours');
+    expect(renewals()).toBe(told);
+  });
+
+  test('does not let go of a lock that has become another’s', async () => {
+    const lock = await ours(first);
+    const lockKey = first.keys.lock(first.redis.entryOf(key) ?? '');
+    await redis.cli('set', lockKey, 'somebody-else', 'px', '60000');
+    lock.release('unshared');
+    await expect.poll(() => first.results('release')).toEqual(['ok']);
+    expect(await redis.cli('get', lockKey)).toBe('somebody-else');
+  });
+});
+
+describe('what another has fetched', () => {
+  test('is the answer, and is in memory then', async () => {
+    const lock = await ours(first);
+    const item = response(first);
+    expect(first.tiered.put(item)).toBe('stored');
+    lock.release('stored');
+    await expect.poll(() => first.results('release')).toEqual(['ok']);
+    const answer = await claim(second);
+    expect(answer).toMatchObject({ kind: 'stored', read: { item: { key, body: item.body }, tier: 'redis' } });
+    expect(second.memory.get(key)?.item).toMatchObject({ body: item.body });
+    const tally = answer.kind === 'stored' ? answer.read.tally : undefined;
+    expect(tally).toBe(second.memory.get(key)?.tally);
+  });
+
+  test('is in Redis before the lock is gone, however long compressing it takes', async () => {
+    const lock = await ours(first);
+    const body = Buffer.concat([Buffer.alloc(900_000, 'ab'), randomBytes(100_000)]);
+    first.tiered.put(response(first, { body }));
+    lock.release('stored');
+    const kinds = new Set<string>();
+    await expect
+      .poll(
+        async () => {
+          const answer = await claim(second);
+          kinds.add(answer.kind);
+          return answer.kind;
+        },
+        { interval: 1 },
+      )
+      .toBe('stored');
+    expect(kinds).not.toContain('ours');
+    expect(kinds).not.toContain('unshared');
+  });
+
+  test('is no answer where it is what is known already', async () => {
+    const item = response(first);
+    await first.redis.put(item);
+    expect(await kindOf(second)).toBe('stored');
+    expect(await kindOf(second, item)).toBe('ours');
+  });
+
+  test('is an answer where it was asked for later than what is known, and none where earlier', async () => {
+    const item = response(first);
+    await first.redis.put(item);
+    expect(await kindOf(second, response(second, { nowMs: second.clock.nowMs() - 1000 }))).toBe('stored');
+    expect(await kindOf(second, response(second, { nowMs: second.clock.nowMs() + 1000 }))).toBe('ours');
+  });
+
+  test('is an answer where it is a marker and a response is known', async () => {
+    await first.redis.put(varyMarker({ key, position: first.position(), nowMs: first.clock.nowMs() }));
+    expect(await kindOf(second, response(second))).toBe('stored');
+    const marker = varyMarker({ key, position: first.position(), nowMs: first.clock.nowMs() });
+    expect(await kindOf(second, marker)).toBe('ours');
+  });
+
+  test('is as good as absent where a purge covers it: the lock is given in the same claim', async () => {
+    await first.redis.put(response(first));
+    await first.purgeLog.append({ scopes: [`k:${key}`], soft: false });
+    expect(await kindOf(second)).toBe('ours');
+  });
+
+  test('is as good as absent where it is damaged', async () => {
+    await first.redis.put(response(first));
+    await redis.cli('append', first.redis.entryOf(key) ?? '', 'x');
+    expect(await kindOf(second)).toBe('ours');
+    expect(second.events).toContainEqual({ kind: 'unusable', reason: 'checksum' });
+  });
+
+  test('is as good as absent where it is not of this program', async () => {
+    await redis.cli('set', first.redis.entryOf(key) ?? '', 'something else that is long enough to be one of ours');
+    expect(await kindOf(second)).toBe('ours');
+  });
+});
+
+describe('what cannot be shared', () => {
+  test('is said for a second, so that those who wait fetch all at once and not one after the other', async () => {
+    (await ours(first)).release('unshared');
+    await expect.poll(() => kindOf(second)).toBe('unshared');
+    expect(await kindOf(first)).toBe('unshared');
+    const pttl = Number(await redis.cli('pttl', first.keys.lock(first.redis.entryOf(key) ?? '')));
+    expect(pttl).toBeGreaterThan(500);
+    expect(pttl).toBeLessThanOrEqual(1000);
+  });
+
+  test('is also what Redis did not take', async () => {
+    const small = process({ clock: first.clock, purgeLog: first.purgeLog }, { maxObjectBytes: 1024 });
+    const lock = await ours(small);
+    small.tiered.put(response(small, { body: randomBytes(5000) }));
+    lock.release('stored');
+    await expect.poll(() => kindOf(second)).toBe('unshared');
+  });
+});
+
+describe('a Redis that does not answer', () => {
+  test('is unavailable at once without a lease, and where the budget is spent', async () => {
+    const unleased = process({ leased: () => false });
+    expect(await kindOf(unleased)).toBe('unavailable');
+    const answer = await first.locks.claim({ key, asked, known: undefined, waitedMs: 5000 });
+    expect(answer.kind).toBe('unavailable');
+    expect([...unleased.results('claim'), ...first.results('claim')]).toEqual(['lease', 'over-budget']);
+  });
+
+  test('and gives a lock too late leaves none behind', async () => {
+    const gone = Promise.withResolvers<void>();
+    const slow: RedisLink = {
+      isReady: true,
+      get: (name) => links.data.get(name),
+      unlink: (name) => links.data.unlink(name),
+      onReady: () => undefined,
+      async run(script, keys, args) {
+        const reply = await links.data.run(script, keys, args);
+        if (script.name === 'claimFill') await gone.promise;
+        return reply;
+      },
+    };
+    const late = process(
+      { link: slow, clock: first.clock, purgeLog: first.purgeLog },
+      { timeoutMs: 30, fillLockMs: 60_000 },
+    );
+    expect(await kindOf(late)).toBe('unavailable');
+    expect(await kindOf(second)).toBe('theirs');
+    gone.resolve();
+    await expect.poll(() => kindOf(second)).toBe('ours');
+  });
+
+  test('because it is full is unavailable: what is fetched could not be shared', async () => {
+    await using full = await startRedis({ config: ['maxmemory 1mb', 'maxmemory-policy noeviction'] });
+    await using fullLinks = await connected(full);
+    const made = process({ link: fullLinks.data });
+    expect(await kindOf(made)).toBe('unavailable');
+    expect(made.results('claim')).toEqual(['oom']);
+    await made.redis.put(response(made, { body: ownBytes('x') }));
+    expect(made.results('put')).toEqual(['oom']);
+    expect(await made.redis.get(key)).toBeUndefined();
+    expect(made.gate.status().breaker).toBe('closed');
+  });
+});

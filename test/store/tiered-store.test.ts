@@ -1,0 +1,305 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+
+import type { RedisLinks } from '../../src/store/redis/link.ts';
+import { systemClock } from '../../src/system-clock.ts';
+import { MINUTE, routeOf } from '../support/policy.ts';
+import { redisConfig } from '../support/redis-config.ts';
+import { startRedis, type RedisProcess } from '../support/redis.ts';
+import { askedBy, connected, member, type Member, type MemberOptions } from '../support/shared-tier.ts';
+import { ownBytes, storedResponse, varyMarker, type ItemTraits } from '../support/stored-items.ts';
+
+const key = 'weather-forecast|/v1/forecast?location=berlin';
+
+let redis: RedisProcess;
+let links: RedisLinks;
+let keyPrefix = '';
+let count = 0;
+let first: Member;
+let second: Member;
+const members: Member[] = [];
+const lease = { held: true };
+
+beforeAll(async () => {
+  redis = await startRedis();
+  links = await connected(redis);
+});
+
+afterAll(async () => {
+  await links[Symbol.asyncDispose]();
+  await redis[Symbol.asyncDispose]();
+});
+
+beforeEach(() => {
+  count += 1;
+  keyPrefix = `tiers-${count}`;
+  lease.held = true;
+  first = process();
+  second = process({ clock: first.clock, purgeLog: first.purgeLog });
+});
+
+afterEach(() => {
+  for (const made of members.splice(0)) made[Symbol.dispose]();
+});
+
+function process(more: Partial<MemberOptions> = {}): Member {
+  const common = { link: links.data, keyPrefix, timers: systemClock, leased: () => lease.held };
+  const made = member({ ...common, config: redisConfig(redis, { timeoutMs: 5000 }), ...more });
+  members.push(made);
+  return made;
+}
+
+function response(made: Member, traits: Partial<ItemTraits> = {}) {
+  return storedResponse({ key, position: made.position(), nowMs: made.clock.nowMs(), ...traits });
+}
+
+async function store(made: Member, traits: Partial<ItemTraits> = {}) {
+  const item = response(made, traits);
+  expect(made.tiered.put(item)).toBe('stored');
+  await made.tiered.settle();
+  return item;
+}
+
+/** Commands that were sent for reads. */
+function asked(made: Member): number {
+  return made.results('get').length;
+}
+
+describe('memory before Redis', () => {
+  test('answers what is fresh in memory at once, without asking Redis', async () => {
+    await store(first);
+    const read = first.tiered.get(key);
+    expect(read).toMatchObject({ item: { key }, tier: 'memory' });
+    expect(first.tiered.peek(key)).toMatchObject({ tier: 'memory' });
+    expect(asked(first)).toBe(0);
+  });
+
+  test('answers a put at once, and writes to Redis behind it', async () => {
+    const outcome = first.tiered.put(response(first));
+    expect(outcome).toBe('stored');
+    await first.tiered.settle();
+    expect(first.results('put')).toEqual(['ok']);
+  });
+
+  test('finds in Redis what another process stored, and has it in memory from then on', async () => {
+    const item = await store(first);
+    expect(await second.tiered.get(key)).toMatchObject({ item, tier: 'redis' });
+    expect(second.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
+    expect(asked(second)).toBe(1);
+  });
+
+  test('counts hits on what came from Redis with those from memory', async () => {
+    await store(first);
+    const read = await second.tiered.get(key);
+    if (read !== undefined) read.tally.hits += 1;
+    expect(second.memory.summary(key)?.hits).toBe(1);
+  });
+
+  test('keeps what came from Redis with its own position, and no longer than it has left', async () => {
+    const item = await store(first, { retainMs: MINUTE });
+    await first.purgeLog.append({ scopes: ['t:unrelated'], soft: false });
+    first.clock.advance(MINUTE - 1);
+    expect((await second.tiered.get(key))?.item.position).toEqual(item.position);
+    expect(second.memory.get(key)?.item.position).toEqual(item.position);
+    first.clock.advance(1);
+    expect(second.memory.get(key)).toBeUndefined();
+    expect(await second.tiered.get(key)).toBeUndefined();
+  });
+
+  test('a purge takes what came from Redis like all else', async () => {
+    await store(first);
+    await second.tiered.get(key);
+    await first.purgeLog.append({ scopes: [`k:${key}`], soft: false });
+    expect(await second.tiered.get(key)).toBeUndefined();
+    expect(await first.tiered.get(key)).toBeUndefined();
+  });
+
+  test('a purge that comes while Redis is asked takes what it answers', async () => {
+    await store(first);
+    const read = second.tiered.get(key);
+    await first.purgeLog.append({ scopes: [`k:${key}`], soft: false });
+    expect(await read).toBeUndefined();
+    expect(second.memory.get(key)).toBeUndefined();
+  });
+
+  test('a look that is no use leaves memory as it is', async () => {
+    await store(first);
+    expect(await second.tiered.peek(key)).toMatchObject({ tier: 'redis' });
+    expect(second.memory.peek(key)).toBeUndefined();
+  });
+
+  test('asks Redis once for all who ask for the same meanwhile', async () => {
+    await store(first);
+    const reads = await Promise.all(Array.from({ length: 50 }, async () => second.tiered.get(key)));
+    expect(reads.every((read) => read?.item.key === key)).toBe(true);
+    expect(asked(second)).toBe(1);
+  });
+
+  test('lifetimes of what comes from Redis are those of today', async () => {
+    await store(first);
+    const today = askedBy(routeOf({ ttlMs: MINUTE }, { name: 'weather-forecast' }), '/v1/forecast?location=berlin');
+    const read = await second.tiered.get(key, today);
+    expect(read?.item).toMatchObject({ freshness: { freshUntilMs: first.clock.nowMs() + MINUTE } });
+  });
+});
+
+describe('what is stale in memory', () => {
+  const staleMs = 3_600_000;
+
+  test('gives way to what is newer in Redis', async () => {
+    await store(second, { body: ownBytes('old') });
+    first.clock.advance(staleMs);
+    const newer = await store(first, { body: ownBytes('new') });
+    expect(await second.tiered.peek(key)).toMatchObject({ item: newer, tier: 'redis' });
+    expect(await second.tiered.get(key)).toMatchObject({ item: newer, tier: 'redis' });
+    expect(second.tiered.get(key)).toMatchObject({ item: newer, tier: 'memory' });
+  });
+
+  test('is kept where Redis has the same', async () => {
+    const item = await store(second);
+    first.clock.advance(staleMs);
+    expect(await second.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
+    expect(second.memory.stats().responses).toBe(1);
+  });
+
+  test('is kept where Redis has nothing, or does not answer', async () => {
+    const item = await store(second);
+    await redis.cli('del', second.redis.entryOf(key) ?? '');
+    first.clock.advance(staleMs);
+    expect(await second.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
+    const cut = process({
+      clock: first.clock,
+      purgeLog: first.purgeLog,
+      link: { ...links.data, get: hang },
+      config: redisConfig(redis, { timeoutMs: 20 }),
+    });
+    cut.memory.put(item);
+    expect(await cut.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
+    expect(cut.results('get')).toEqual(['over-budget']);
+  });
+
+  test('is kept where what Redis has is older', async () => {
+    await store(first, { body: ownBytes('old') });
+    const lone = process({ clock: first.clock, purgeLog: first.purgeLog });
+    first.clock.advance(1000);
+    const newer = response(lone, { body: ownBytes('new') });
+    lone.memory.put(newer);
+    first.clock.advance(staleMs);
+    expect(await lone.tiered.get(key)).toMatchObject({ item: newer, tier: 'memory' });
+  });
+
+  test('by a soft purge is looked for in Redis too', async () => {
+    await store(first);
+    await second.tiered.get(key);
+    await first.purgeLog.append({ scopes: ['all'], soft: true });
+    first.clock.advance(1000);
+    const newer = await store(first, { body: ownBytes('new') });
+    expect(await second.tiered.get(key)).toMatchObject({ item: newer, staleSinceMs: undefined });
+  });
+});
+
+describe('a put', () => {
+  test('of what a purge covers, or of what was asked for before what is stored, does not get to Redis', async () => {
+    const early = response(first);
+    await store(first, { nowMs: first.clock.nowMs() + 10 });
+    expect(first.tiered.put(early)).toBe('outdated');
+    await first.purgeLog.append({ scopes: ['all'], soft: false });
+    expect(first.tiered.put(early)).toBe('purged');
+    await first.tiered.settle();
+    expect(first.results('put')).toEqual(['ok']);
+  });
+
+  test('that proves outdated in Redis leaves memory, so that the next request gets the later one', async () => {
+    const early = response(second, { body: ownBytes('early') });
+    const later = await store(first, { body: ownBytes('later'), nowMs: first.clock.nowMs() + 10 });
+    expect(second.tiered.put(early)).toBe('stored');
+    await expect.poll(() => second.memory.peek(key)).toBeUndefined();
+    expect(await second.tiered.get(key)).toMatchObject({ item: later });
+  });
+
+  test('of what is too large for memory is stored in Redis, and too large for both is said so', async () => {
+    const tiny = process({ clock: first.clock, purgeLog: first.purgeLog, memoryBytes: 10 });
+    const item = await store(tiny);
+    expect(await tiny.tiered.get(key)).toMatchObject({ item, tier: 'redis' });
+    expect(tiny.tiered.put(response(tiny, { body: randomBytes(17 * 2 ** 20) }))).toBe('too-large');
+  });
+
+  test('is written before a stop is over', async () => {
+    const body = Buffer.concat([Buffer.alloc(500_000), randomBytes(200_000)]);
+    for (let n = 0; n < 5; n += 1) first.tiered.put(response(first, { key: `r|/${n}`, body }));
+    await first.tiered.settle();
+    expect(first.results('put')).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
+    expect(first.gate.status().pendingBytes).toBe(0);
+  });
+
+  test('that hangs holds up a stop for no longer than a second', async () => {
+    const stuck = process({
+      timers: first.clock,
+      clock: first.clock,
+      purgeLog: first.purgeLog,
+      link: { ...links.data, run: hang },
+    });
+    stuck.tiered.put(response(stuck));
+    let isOver = false;
+    const over = stuck.tiered.settle().then(() => (isOver = true));
+    first.clock.advance(999);
+    await Promise.resolve();
+    expect(isOver).toBe(false);
+    first.clock.advance(1);
+    await over;
+  });
+});
+
+describe('without a lease', () => {
+  test('nothing is answered, nothing is sent, and what is fetched is not lost to memory', async () => {
+    await store(first);
+    lease.held = false;
+    expect(first.tiered.get(key)).toBeUndefined();
+    expect(first.tiered.peek(key)).toBeUndefined();
+    first.tiered.put(response(first, { body: ownBytes('new') }));
+    await first.tiered.settle();
+    expect(first.results('put')).toEqual(['ok', 'lease']);
+    expect(first.results('get')).toEqual([]);
+  });
+
+  test('that ends while Redis is asked, what it answers is dropped', async () => {
+    await store(first);
+    const read = second.tiered.get(key);
+    lease.held = false;
+    expect(await read).toBeUndefined();
+    expect(second.memory.peek(key)).toBeUndefined();
+  });
+});
+
+describe('an invalidation', () => {
+  test('takes the response from memory and from Redis', async () => {
+    await store(first);
+    expect(await first.tiered.invalidate(key)).toBe(true);
+    expect(await first.tiered.get(key)).toBeUndefined();
+    expect(await second.tiered.get(key)).toBeUndefined();
+    expect(await first.tiered.invalidate(key)).toBe(false);
+  });
+
+  test('of a marker that only memory has takes its variants from everywhere', async () => {
+    const url = '/a';
+    const common = { url, position: first.position(), nowMs: first.clock.nowMs() };
+    await store(first, { ...common, key: 'r|/a v=de' });
+    await second.tiered.get('r|/a v=de');
+    first.memory.put(varyMarker({ ...common, key: 'r|/a' }));
+    expect(await first.tiered.invalidate('r|/a')).toBe(true);
+    expect(await second.tiered.get('r|/a v=de')).toBeUndefined();
+    expect(await first.tiered.get('r|/a v=de')).toBeUndefined();
+  });
+
+  test('is not undone by a write that was still being prepared', async () => {
+    const body = Buffer.concat([Buffer.alloc(500_000), randomBytes(200_000)]);
+    first.tiered.put(response(first, { body }));
+    expect(await first.tiered.invalidate(key)).toBe(true);
+    await first.tiered.settle();
+    expect(await second.tiered.get(key)).toBeUndefined();
+  });
+});
+
+function hang(): Promise<never> {
+  return new Promise(() => undefined);
+}
