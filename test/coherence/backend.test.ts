@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { RedisTopology } from '../../src/core/config.ts';
@@ -13,13 +10,11 @@ import { seededRandom } from './random.ts';
 import { startBackend } from './start-backend.ts';
 
 async function backendOf(mode: Mode) {
-  const folder = mkdtempSync(join(tmpdir(), 'forecache-backend-'));
   const stack = new AsyncDisposableStack();
   onTestFinished(async () => {
     await stack.disposeAsync();
-    rmSync(folder, { recursive: true, force: true });
   });
-  return startBackend({ mode, folder, leaseMs: 200, stack });
+  return startBackend({ mode, leaseMs: 200, stack });
 }
 
 const hold = { random: seededRandom(1), wait: async () => {} };
@@ -35,7 +30,7 @@ function connect(mode: Mode, redis: string | undefined, stack: AsyncDisposableSt
     port: Number(port),
   }));
   const [first = { host: '', port: 0 }] = nodes;
-  const sentinel = { name: 'main', sentinelUsername: undefined, sentinelPassword: undefined };
+  const sentinel = { name: 'mymaster', sentinelUsername: undefined, sentinelPassword: undefined };
   const topology: RedisTopology =
     mode === 'sentinel'
       ? { kind: mode, sentinels: nodes, ...sentinel }

@@ -15,7 +15,6 @@ export type Mode = (typeof modes)[number];
 
 export interface BackendOptions {
   readonly mode: Mode;
-  readonly folder: string;
   readonly leaseMs: number;
   /** Owns every process and socket. */
   readonly stack: AsyncDisposableStack;

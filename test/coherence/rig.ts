@@ -3,14 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
+import { startRedis, type RedisProcess } from '../support/redis.ts';
 import type { WiredSidecar } from './fleet-faults.ts';
 import type { Purge, Read } from './history.ts';
 import { keyPrefix } from './keys.ts';
 import { seededRandom } from './random.ts';
-import { startRedisNode, waitUntil, type RedisNode } from './redis-node.ts';
 import { startSidecarProcess } from './sidecar-process.ts';
 import { emptyRecord, purgePlaces, readPlace, type Recorded } from './traffic.ts';
 import { startVersionedUpstream, type Pace } from './upstream.ts';
+import { waitUntil } from './wait-until.ts';
 import { startWire } from './wire.ts';
 import { places, sidecarYaml, type Place } from './world.ts';
 
@@ -19,7 +20,7 @@ export interface Rig {
   readonly recorded: Recorded;
   readonly sidecars: readonly [WiredSidecar, WiredSidecar];
   /** The first one is where both begin; the others follow it. */
-  readonly nodes: readonly RedisNode[];
+  readonly nodes: readonly RedisProcess[];
   readonly leaseMs: number;
   read(at: WiredSidecar, place: Place): Promise<Read | undefined>;
   /** By its URL. */
@@ -44,7 +45,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   const { leaseMs, stack, pace = { leastMs: 5, mostMs: 5 } } = options;
   const folder = mkdtempSync(join(tmpdir(), 'forecache-rig-'));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const nodes = await startNodes(folder, options);
+  const nodes = await startNodes(options);
   const upstream = stack.use(await startVersionedUpstream(seededRandom(1), pace));
   const ground = { ...options, folder, upstreamPort: upstream.port, redisPort: nodes[0].port };
   const sidecars = await Promise.all([startOne('s1', ground), startOne('s2', ground)] as const);
@@ -67,21 +68,15 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   };
 }
 
-async function startNodes(
-  folder: string,
-  { stack, replicas = 0 }: RigOptions,
-): Promise<readonly [RedisNode, ...RedisNode[]]> {
-  const settings = ['repl-diskless-sync-delay 0', 'repl-ping-replica-period 1'];
-  const master = stack.use(await startRedisNode({ folder: `${folder}/redis-1`, settings }));
-  const follow = [...settings, `replicaof 127.0.0.1 ${master.port}`];
+async function startNodes({ stack, replicas = 0 }: RigOptions): Promise<readonly [RedisProcess, ...RedisProcess[]]> {
+  const master = stack.use(await startRedis());
+  const config = [`replicaof 127.0.0.1 ${master.port}`];
   const others = await Promise.all(
-    Array.from({ length: replicas }, async (_, index) =>
-      stack.use(await startRedisNode({ folder: `${folder}/redis-${index + 2}`, settings: follow })),
-    ),
+    Array.from({ length: replicas }, async () => stack.use(await startRedis({ config }))),
   );
-  const online = async (): Promise<boolean> =>
-    ((await master.command('info', 'replication')).match(/state=online/g) ?? []).length === replicas;
-  await waitUntil(online, 'all replicas');
+  const isWhole = async (): Promise<boolean> =>
+    (await master.info('replication', 'connected_slaves')) === String(replicas);
+  await waitUntil(isWhole, 'all replicas');
   return [master, ...others];
 }
 

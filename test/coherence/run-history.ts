@@ -56,7 +56,7 @@ export async function runHistory(options: RunOptions): Promise<Outcome> {
   const random = seededRandom(options.seed);
   const { mode, leaseMs } = options;
   if (mode === 'alone' && options.sidecars !== 1) throw new RangeError('without Redis there is no fleet');
-  const backend = await startBackend({ mode, folder, leaseMs, stack });
+  const backend = await startBackend({ mode, leaseMs, stack });
   const upstream = stack.use(await startVersionedUpstream(random.fork('upstream'), options.pace));
   const ground = { options, folder, backend, upstreamPort: upstream.port, stack, random: random.fork('skews') };
   const fleet = await startFleet(ground);

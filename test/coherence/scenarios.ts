@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
 import { findViolations } from './checker.ts';
-import { waitUntil } from './redis-node.ts';
+import { restartFromAside, saveAside } from './dumps.ts';
+import { waitUntil } from './wait-until.ts';
 import { placeAt, type Rig, type RigOptions } from './rig.ts';
 import type { WiredSidecar } from './fleet-faults.ts';
 
@@ -100,14 +101,12 @@ export const scenarios: readonly Scenario[] = [
       if (node === undefined) throw new Error('no node');
       await rig.hold(other, placeAt(1));
       await rig.purge(other, placeAt(2));
-      await node.saveAside();
+      await saveAside(node);
       await rig.purge(other, placeAt(0));
       // What is held from here on was fetched after a purge that Redis is about to forget.
       await rig.purge(other, placeAt(1));
       await rig.hold(one, placeAt(1));
-      await node.kill();
-      node.restoreAside();
-      await node.start();
+      await restartFromAside(node);
       await rig.hold(one, placeAt(2));
       await rig.hold(other, placeAt(2));
       await waitUntil(async () => (await rig.purge(other, placeAt(1))).complete, 'a purge that is complete');
@@ -124,9 +123,9 @@ export const scenarios: readonly Scenario[] = [
       const [, next, last] = rig.nodes;
       if (next === undefined || last === undefined) throw new Error('no replicas');
       await rig.hold(one, placeAt(0));
-      await next.command('replicaof', 'no', 'one');
-      await last.command('replicaof', '127.0.0.1', String(next.port));
-      const isFollowed = async (): Promise<boolean> => /state=online/.test(await next.command('info', 'replication'));
+      await next.cli('replicaof', 'no', 'one');
+      await last.cli('replicaof', '127.0.0.1', String(next.port));
+      const isFollowed = async (): Promise<boolean> => /state=online/.test(await next.cli('info', 'replication'));
       await waitUntil(isFollowed, 'a replica of the new master');
       for (const wire of other.wires) wire.moveTo(next.port);
       await waitUntil(async () => (await rig.purge(other, placeAt(0))).complete, 'a purge that is complete');

@@ -1,40 +1,36 @@
+import { startRedis } from '../support/redis.ts';
 import type { Backend, BackendOptions } from './backend.ts';
+import { restartFromAside, saveAside } from './dumps.ts';
 import type { Fault, Hold } from './faults.ts';
 import { keyPrefix, keys } from './keys.ts';
-import { startRedisNode } from './redis-node.ts';
 import { startWire } from './wire.ts';
 
 /** One Redis. */
-export async function startStandalone({ folder, leaseMs, stack }: BackendOptions): Promise<Backend> {
-  const node = stack.use(await startRedisNode({ folder: `${folder}/redis`, settings: [] }));
+export async function startStandalone({ leaseMs, stack }: BackendOptions): Promise<Backend> {
+  const redis = stack.use(await startRedis());
   return {
     faults: [
       fault('redis-freeze', async ({ wait }) => {
-        node.freeze();
+        redis.freeze();
         await wait(leaseMs / 4, leaseMs * 2);
-        node.thaw();
+        redis.thaw();
       }),
       fault('redis-kill-empty', async ({ wait }) => {
-        await node.kill();
+        await redis.kill();
         await wait(0, leaseMs * 1.5);
-        node.empty();
-        await node.start();
+        await redis.restart({ empty: true });
       }),
       fault('redis-old-dump', async ({ wait }) => {
-        await node.saveAside();
+        await saveAside(redis);
         await wait(leaseMs / 2, leaseMs * 1.5);
-        await node.kill();
-        node.restoreAside();
-        await wait(0, leaseMs / 2);
-        await node.start();
-        node.empty();
+        await restartFromAside(redis, () => wait(0, leaseMs / 2));
       }),
-      fault('control-deleted', async () => void (await node.command('del', keys.control))),
-      fault('log-deleted', async () => void (await node.command('del', keys.log))),
-      fault('flushall', async () => void (await node.command('flushall'))),
+      fault('control-deleted', async () => void (await redis.cli('del', keys.control))),
+      fault('log-deleted', async () => void (await redis.cli('del', keys.log))),
+      fault('flushall', async () => void (await redis.cli('flushall'))),
     ],
     async connectSidecar() {
-      const wire = stack.use(await startWire(node.port));
+      const wire = stack.use(await startWire(redis.port));
       return { wires: [wire], redis: `url: "redis://127.0.0.1:${wire.port}", keyPrefix: ${keyPrefix}` };
     },
   };

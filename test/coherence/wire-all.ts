@@ -1,4 +1,4 @@
-import type { RedisNode } from './redis-node.ts';
+import type { RedisProcess } from '../support/redis.ts';
 import { portTranslation, startWire, type Wire } from './wire.ts';
 
 export interface Wired {
@@ -7,7 +7,7 @@ export interface Wired {
 }
 
 /** A wire to each of them, all of which tell the ports of wires where servers tell their own. */
-export async function wireAll(nodes: readonly RedisNode[], stack: AsyncDisposableStack): Promise<Wired> {
+export async function wireAll(nodes: readonly RedisProcess[], stack: AsyncDisposableStack): Promise<Wired> {
   const wireOf = new Map<number, number>();
   // Known when all of them have ports; nobody connects before.
   let translate: ((chunk: Buffer) => Buffer) | undefined;
