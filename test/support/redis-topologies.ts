@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { freePort, startRedis, type RedisOptions, type RedisProcess } from './redis.ts';
+import { freePort, startRedis, type RedisOptions, type RedisProcess, type RedisTlsFiles } from './redis.ts';
 
 /** A master, its replicas, and three sentinels that watch them. */
 export interface Sentinels extends AsyncDisposable {
@@ -22,13 +22,14 @@ export interface SentinelOptions {
   readonly failoverTimeoutMs?: number;
   readonly password?: string;
   readonly sentinelPassword?: string;
+  readonly tls?: RedisTlsFiles;
 }
 
 export async function startSentinels(options: SentinelOptions = {}): Promise<Sentinels> {
-  const { replicas = 1, downAfterMs = 300, failoverTimeoutMs = 1000, password, sentinelPassword } = options;
+  const { replicas = 1, downAfterMs = 300, failoverTimeoutMs = 1000, password, sentinelPassword, tls } = options;
   const name = 'mymaster';
   await using stack = new AsyncDisposableStack();
-  const secret = password === undefined ? {} : { password };
+  const secret = { ...(password === undefined ? {} : { password }), ...(tls ? { tls } : {}) };
   const auth = password === undefined ? [] : [`masterauth "${password}"`];
   const master = stack.use(await startRedis({ ...secret, config: auth }));
   const followers = await Promise.all(
@@ -55,6 +56,7 @@ export async function startSentinels(options: SentinelOptions = {}): Promise<Sen
         sentinel: true,
         config,
         ...(sentinelPassword === undefined ? {} : { password: sentinelPassword }),
+        ...(tls ? { tls } : {}),
       }),
     ),
   );
@@ -100,12 +102,13 @@ export interface ClusterSetup {
   /** A node is thought down after this long without an answer. Default 500. */
   readonly nodeTimeoutMs?: number;
   readonly password?: string;
+  readonly tls?: RedisTlsFiles;
 }
 
 export async function startCluster(setup: ClusterSetup = {}): Promise<RedisCluster> {
-  const { masters = 3, replicas = 0, nodeTimeoutMs = 500, password } = setup;
+  const { masters = 3, replicas = 0, nodeTimeoutMs = 500, password, tls } = setup;
   await using stack = new AsyncDisposableStack();
-  const options: RedisOptions = password === undefined ? {} : { password };
+  const options: RedisOptions = { ...(password === undefined ? {} : { password }), ...(tls ? { tls } : {}) };
   const started = await Promise.all(
     Array.from({ length: masters * (1 + replicas) }, async () =>
       startRedis({
@@ -122,16 +125,12 @@ export async function startCluster(setup: ClusterSetup = {}): Promise<RedisClust
     ),
   );
   const nodes = started.map((node) => stack.use(node));
-  const [first] = nodes;
-  if (!first) throw new Error('a cluster has nodes');
-  const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`);
-  const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', String(replicas), '--cluster-yes'];
-  await first.cli(...create);
+  await shareSlots(nodes, masters);
   for (const node of nodes) {
-    await until('the cluster is whole', async () => (await node.cli('cluster', 'info')).includes('cluster_state:ok'));
     await until('all nodes are known', async () =>
       (await node.cli('cluster', 'info')).includes(`cluster_known_nodes:${nodes.length}`),
     );
+    await until('the cluster is whole', async () => (await node.cli('cluster', 'info')).includes('cluster_state:ok'));
   }
   if (replicas > 0) {
     await until('every master is followed', async () => {
@@ -140,24 +139,43 @@ export async function startCluster(setup: ClusterSetup = {}): Promise<RedisClust
     });
   }
   const all = stack.move();
-  return {
-    nodes,
-    ownerOf: async (key) => {
-      const slot = Number(await anyOf(nodes, (node) => node.cli('cluster', 'keyslot', key)));
-      const port = await anyOf(nodes, async (node) => {
-        // start, end, and then address, port and id of the master; redis-cli prints one value a line.
-        const lines = (await node.cli('--json', 'cluster', 'slots')).trim();
-        const ranges: [number, number, [string, number, string], ...unknown[]][] = JSON.parse(lines);
-        const range = ranges.find(([from, to]) => from <= slot && slot <= to);
-        if (!range) throw new Error(`nobody serves slot ${slot}`);
-        return range[2][1];
-      });
-      const owner = nodes.find((node) => node.port === port);
-      if (!owner) throw new Error(`nobody listens on ${port}`);
-      return owner;
-    },
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
-  };
+  return { nodes, ownerOf: (key) => ownerOf(nodes, key), [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+/** Slots to the first so many, who are followed by the others in their order. */
+async function shareSlots(nodes: readonly RedisProcess[], masters: number): Promise<void> {
+  const [first] = nodes;
+  if (!first) throw new Error('a cluster has nodes');
+  const bus = (await first.cli('config', 'get', 'cluster-port')).split('\n')[1] ?? '';
+  const slots = Math.ceil(16_384 / masters);
+  for (const [index, node] of nodes.entries()) {
+    await node.cli('cluster', 'set-config-epoch', String(index + 1));
+    await node.cli('cluster', 'meet', '127.0.0.1', String(first.port), bus);
+    if (index >= masters) continue;
+    const last = Math.min((index + 1) * slots, 16_384) - 1;
+    await node.cli('cluster', 'addslotsrange', String(index * slots), String(last));
+  }
+  for (const [index, replica] of nodes.slice(masters).entries()) {
+    const id = (await nodes[index]?.cli('cluster', 'myid')) ?? '';
+    await until('a replica knows its master', async () => (await replica.cli('cluster', 'nodes')).includes(id));
+    await until('a replica follows', async () => (await replica.cli('cluster', 'replicate', id)) === 'OK');
+  }
+}
+
+async function ownerOf(nodes: readonly RedisProcess[], key: string): Promise<RedisProcess> {
+  const slot = Number(await anyOf(nodes, (node) => node.cli('cluster', 'keyslot', key)));
+  const port = await anyOf(nodes, async (node) => {
+    // start, end, and then address, port and id of the master.
+    const ranges: [number, number, [string, number, string], ...unknown[]][] = JSON.parse(
+      await node.cli('--json', 'cluster', 'slots'),
+    );
+    const range = ranges.find(([from, to]) => from <= slot && slot <= to);
+    if (!range) throw new Error(`nobody serves slot ${slot}`);
+    return range[2][1];
+  });
+  const owner = nodes.find((node) => node.port === port);
+  if (!owner) throw new Error(`nobody listens on ${port}`);
+  return owner;
 }
 
 async function anyOf<T>(nodes: readonly RedisProcess[], ask: (node: RedisProcess) => Promise<T>): Promise<T> {

@@ -36,18 +36,22 @@ export interface RedisProcess extends AsyncDisposable {
   info(section: string, field: string): Promise<string>;
 }
 
+/** PEM files of a server. */
+export interface RedisTlsFiles {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Whether clients must have a certificate too. */
+  readonly clients?: boolean;
+}
+
 export interface RedisOptions {
   readonly port?: number;
   /** Further lines of its configuration: `['maxmemory 30mb']`. */
   readonly config?: readonly string[];
   readonly password?: string;
-  /** It takes TLS connections only. PEM files. `clients`: those must have a certificate too. */
-  readonly tls?: {
-    readonly caFile: string;
-    readonly certFile: string;
-    readonly keyFile: string;
-    readonly clients?: boolean;
-  };
+  /** It takes TLS connections only. */
+  readonly tls?: RedisTlsFiles;
   /** Runs as a sentinel. */
   readonly sentinel?: boolean;
 }
@@ -194,6 +198,8 @@ class Server implements RedisProcess {
             `tls-key-file ${tls.keyFile}`,
             `tls-ca-cert-file ${tls.caFile}`,
             `tls-auth-clients ${tls.clients === true ? 'yes' : 'no'}`,
+            'tls-replication yes',
+            ...(sentinel ? [] : ['tls-cluster yes']),
           ]
         : []),
       `dir ${this.folder}`,

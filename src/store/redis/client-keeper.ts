@@ -16,7 +16,7 @@ const maxTold = 20;
  * or made no step for {@link stuckMs}, is replaced.
  */
 export class Keeper {
-  readonly #make: () => Client;
+  readonly #make: (onUsable: () => void) => Client;
   readonly #onError: (message: string) => void;
   readonly #ready: (() => void)[] = [];
   readonly #watch: NodeJS.Timeout;
@@ -26,7 +26,8 @@ export class Keeper {
   #movedAt = performance.now();
   #replacement: NodeJS.Timeout | undefined;
 
-  constructor(make: () => Client, onError: (message: string) => void) {
+  /** What `make` makes of a cluster calls back itself, since a cluster is usable when its nodes are. */
+  constructor(make: (onUsable: () => void) => Client, onError: (message: string) => void) {
     this.#make = make;
     this.#onError = onError;
     this.#client = this.#start();
@@ -58,8 +59,12 @@ export class Keeper {
   }
 
   #start(): Client {
-    const client = this.#make();
     const isOurs = (): boolean => client === this.#client && !this.#closing;
+    const tell = (): void => {
+      if (!isOurs()) return;
+      for (const callback of this.#ready) callback();
+    };
+    const client = this.#make(tell);
     client.on('error', (error: Error) => {
       if (!isOurs()) return;
       // The library goes on with database 0, which is another one's.
@@ -75,7 +80,7 @@ export class Keeper {
       if (!isOurs()) return;
       this.#movedAt = performance.now();
       this.#told.clear();
-      for (const callback of this.#ready) callback();
+      if (!client.isCluster) tell();
     });
     client.on('end', () => {
       if (isOurs()) this.#replaceSoon();

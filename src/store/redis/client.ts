@@ -24,7 +24,7 @@ export function connectRedis(config: RedisConfig, { onError, name = 'forecache' 
   guardLibrary();
   const keep = (settings: LinkSettings, label: string): Keeper =>
     new Keeper(
-      () => makeClient(config, settings),
+      (onUsable) => makeClient(config, settings, onUsable),
       (message) => onError(`${label}: ${message}`),
     );
   const control = controlSettings(name, config.leaseMs);
@@ -40,11 +40,11 @@ export function connectRedis(config: RedisConfig, { onError, name = 'forecache' 
   };
 }
 
-function makeClient(config: RedisConfig, settings: LinkSettings): Redis | Cluster {
+function makeClient(config: RedisConfig, settings: LinkSettings, onUsable: () => void): Redis | Cluster {
   const { topology } = config;
   if (topology.kind !== 'cluster') return new Redis(masterOptions(config, settings));
   const nodes = topology.nodes.map(({ host, port }) => ({ host, port }));
-  return keepNodes(new Cluster(nodes, clusterOptions(config, settings)));
+  return keepNodes(new Cluster(nodes, clusterOptions(config, settings)), onUsable);
 }
 
 function linkTo(keeper: Keeper): RedisLink {

@@ -41,6 +41,8 @@ export function redisFailure(error: unknown): RedisFailure {
 /** Why there is no connection, for the log: addresses and system errors, no credential. `undefined`: nothing new. */
 export function describeTrouble(error: unknown): string | undefined {
   const message = innermost(error);
+  const isOfSentinels = error instanceof Error && error.message.startsWith('All sentinels are unreachable');
+  if (isOfSentinels && !isReply(message)) return 'no Sentinel answers';
   // Follows from another one, which is said.
   if (message.startsWith('Stream isn')) return undefined;
   if (message.includes('DB index is out of range')) return 'Redis has no database of this number';
