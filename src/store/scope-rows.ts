@@ -81,6 +81,11 @@ export class ScopeRows<R extends Row> {
   }
 }
 
+/** Whether rows can be kept under it. */
+export function isScope(text: string): boolean {
+  return text === 'all' || kinds.some((letter) => letter !== 'a' && text.startsWith(`${letter}:`));
+}
+
 /** Throws RangeError for what is no scope: a purge that covers nothing by mistake must not look like a success. */
 function parse(scope: string): { readonly kind: Kind; readonly name: string } {
   if (scope === 'all') return { kind: 'a', name: '' };

@@ -1,0 +1,93 @@
+import type { LogState } from './protocol.ts';
+import type { AcksReply, PurgeReply } from './replies.ts';
+import type { CoherenceRules } from './rules.ts';
+
+/** Added to a lease, for timers and the rounding of clocks. */
+export const marginMs = 50;
+
+/**
+ * A master that was cut off takes its replicas for present for almost 3 s more (their lag is counted in whole seconds, 2 is
+ * allowed), and grants leases in that time.
+ */
+export const staleReplicaMs = 3000;
+
+/** A purge that was appended, and who has yet to acknowledge it. All times are monotonic. */
+export interface Barrier {
+  readonly epoch: string;
+  readonly seq: number;
+  readonly startedMs: number;
+  /** From then on no lease is left that was granted before it in this epoch. */
+  readonly leasesEndMs: number;
+  /** From then on no lease of an earlier epoch is left: who holds one is not among the members of this one. */
+  readonly notBeforeMs: number;
+  readonly waiting: ReadonlySet<string>;
+  /** Id → milliseconds from the start. */
+  readonly applied: ReadonlyMap<string, number>;
+  /** The last question was not answered. */
+  readonly unheard: boolean;
+}
+
+export interface BarrierStart {
+  readonly reply: PurgeReply;
+  readonly startedMs: number;
+  /** When the reply came. */
+  readonly nowMs: number;
+  /** When the reply came. */
+  readonly state: Pick<LogState, 'epoch' | 'epochSeenMs'>;
+  readonly leaseMs: number;
+  /** How long a lost master may go on granting leases. */
+  readonly graceMs: number;
+}
+
+export function openBarrier({ reply, startedMs, nowMs, state, leaseMs, graceMs }: BarrierStart): Barrier {
+  // Those that are configured otherwise may have longer leases.
+  const longestMs = Math.max(leaseMs, ...reply.members.map((member) => member.leftMs));
+  const epochSeenMs = reply.epoch === state.epoch ? state.epochSeenMs : nowMs;
+  return {
+    epoch: reply.epoch,
+    seq: reply.seq,
+    startedMs,
+    leasesEndMs: nowMs + longestMs + marginMs,
+    notBeforeMs: epochSeenMs + graceMs + leaseMs + marginMs,
+    waiting: new Set(reply.members.map((member) => member.id)),
+    applied: new Map(),
+    unheard: false,
+  };
+}
+
+export function acknowledged(barrier: Barrier, { epoch, acks }: AcksReply, nowMs: number): Barrier {
+  // In another epoch nobody acknowledges this one any more, but leases of it may be left.
+  if (epoch !== barrier.epoch) return { ...barrier, unheard: false };
+  const waiting = new Set(barrier.waiting);
+  const applied = new Map(barrier.applied);
+  for (const [id, ack] of acks) {
+    if ((ack !== undefined && ack < barrier.seq) || !waiting.delete(id)) continue;
+    // One that has left gave up its lease before.
+    if (ack !== undefined) applied.set(id, nowMs - barrier.startedMs);
+  }
+  return { ...barrier, waiting, applied, unheard: false };
+}
+
+/** A question was not answered: it is not known whether this is still the log that everybody reads. */
+export function unanswered(barrier: Barrier): Barrier {
+  return { ...barrier, unheard: true };
+}
+
+export type Verdict =
+  | { readonly kind: 'wait' }
+  /** It holds everywhere; those still waiting have no lease any more. */
+  | { readonly kind: 'complete' }
+  /** Not yet: it will hold when all leases have ended. */
+  | { readonly kind: 'partial'; readonly leftMs: number }
+  | { readonly kind: 'refused' };
+
+/** `patienceMs`: how long the caller waits from the start; `undefined`: for as long as it takes. */
+export function judge(barrier: Barrier, nowMs: number, patienceMs: number | undefined, rules: CoherenceRules): Verdict {
+  if (!rules.barrier) return { kind: 'complete' };
+  const endMs = Math.max(barrier.leasesEndMs, barrier.notBeforeMs);
+  const isOver = nowMs >= (barrier.waiting.size === 0 ? barrier.notBeforeMs : endMs);
+  const isImpatient = patienceMs !== undefined && nowMs - barrier.startedMs >= patienceMs;
+  if (!isOver && !isImpatient) return { kind: 'wait' };
+  if (barrier.unheard) return { kind: 'refused' };
+  return isOver ? { kind: 'complete' } : { kind: 'partial', leftMs: endMs - nowMs };
+}

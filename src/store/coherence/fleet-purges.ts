@@ -1,0 +1,109 @@
+import type { Invalidity } from '../../cache/fleet-ports.ts';
+import type { Position } from '../../core/stored-response.ts';
+import type { PurgeEvent, PurgeFollower } from '../purge-follower.ts';
+import { type AppliedPurge, type PurgeableItem, PurgeTable } from '../purge-table.ts';
+import { isScope } from '../scope-rows.ts';
+
+/**
+ * The purges of one epoch as they are applied here, and who is told of them. Purges of this process itself count at once, before
+ * their place in the log has come; they have a table of their own until then, since rows are in order of `seq`.
+ */
+export class FleetPurges {
+  readonly #followers = new Set<(event: PurgeEvent) => void>();
+  #table = new PurgeTable();
+  #early = new PurgeTable();
+  #earlySeq = 0;
+  #floor = 0;
+  #version = 0;
+  #position: Position = Object.freeze({ epoch: '', seq: 0 });
+
+  get version(): number {
+    return this.#version;
+  }
+
+  get scopes(): number {
+    return this.#table.size + this.#early.size;
+  }
+
+  /** The same object until something is applied. */
+  get position(): Position {
+    return this.#position;
+  }
+
+  /** All that is stored is void. Followers hear of it as of a purge of everything. */
+  begin(epoch: string, atMs: number): void {
+    this.#table = new PurgeTable();
+    this.#early = new PurgeTable();
+    this.#earlySeq = 0;
+    this.#floor = 0;
+    this.#position = Object.freeze({ epoch, seq: 0 });
+    this.#tell({ scopes: ['all'], soft: false, seq: 0, atMs });
+  }
+
+  /** A purge in its place. What is no scope to this version counts as everything. */
+  apply(purge: AppliedPurge): void {
+    const scopes = purge.scopes.every(isScope) ? purge.scopes : ['all'];
+    const applied = this.#table.apply({ ...purge, scopes });
+    this.moveTo(purge.seq);
+    this.#tell(applied);
+  }
+
+  /** A purge of this process' own, ahead of its place. */
+  applyEarly(purge: AppliedPurge): void {
+    if (purge.seq <= this.#position.seq || purge.seq <= this.#earlySeq) return;
+    this.#earlySeq = purge.seq;
+    this.#tell(this.#early.apply(purge));
+  }
+
+  /** Everything up to `seq` is applied. */
+  moveTo(seq: number): void {
+    this.#position = Object.freeze({ epoch: this.#position.epoch, seq });
+    if (this.#earlySeq === 0 || seq < this.#earlySeq) return;
+    this.#early = new PurgeTable();
+    this.#earlySeq = 0;
+  }
+
+  /** Rows up to it are forgotten, so positions before it are refused. */
+  raiseFloor(floor: number): void {
+    if (floor <= this.#floor) return;
+    this.#floor = floor;
+    this.#table.forget(floor);
+    if (this.#position.seq < floor) this.moveTo(floor);
+    this.#version += 1;
+  }
+
+  /** The least floor that leaves so many rows. */
+  floorThatLeaves(rows: number): number {
+    return this.#table.seqThatLeaves(rows);
+  }
+
+  /** Why an item may not be used, the lease aside. */
+  invalidity(item: PurgeableItem): Exclude<Invalidity, 'lease'> | undefined {
+    if (item.position.epoch !== this.#position.epoch) return 'epoch';
+    if (item.position.seq < this.#floor) return 'floor';
+    return this.#table.isPurged(item) || this.#early.isPurged(item) ? 'purged' : undefined;
+  }
+
+  softPurgedAtMs(item: PurgeableItem): number | undefined {
+    const early = this.#early.softPurgedAtMs(item);
+    const placed = this.#table.softPurgedAtMs(item);
+    return early === undefined || placed === undefined ? (early ?? placed) : Math.min(early, placed);
+  }
+
+  /** Nothing waits for followers here: what this table has forgotten is refused by its floor, settled or not. */
+  follow(hear: (event: PurgeEvent) => void): PurgeFollower {
+    const listener = (event: PurgeEvent): void => hear(event);
+    this.#followers.add(listener);
+    return {
+      settled: () => {},
+      close: () => {
+        this.#followers.delete(listener);
+      },
+    };
+  }
+
+  #tell(purge: AppliedPurge): void {
+    this.#version += 1;
+    for (const hear of this.#followers) hear({ kind: 'purge', purge, version: this.#version });
+  }
+}

@@ -1,0 +1,197 @@
+import type { Clock, Observer } from '../../cache/ports.ts';
+import type { RedisConfig } from '../../core/config.ts';
+import { RedisFailure, type RedisLink } from '../redis/link.ts';
+import type { ScriptBase } from './acks-reader.ts';
+import type { FleetPurges } from './fleet-purges.ts';
+import {
+  type Instant,
+  isLeased,
+  type LogEffect,
+  type LogEvent,
+  type LogState,
+  reduce,
+  unknownLog,
+} from './protocol.ts';
+import { type LogEntry, readSyncReply } from './replies.ts';
+import type { CoherenceRules } from './rules.ts';
+import { syncScript } from './scripts.ts';
+import { Skew } from './skew.ts';
+
+export interface LogFollowerParts {
+  readonly link: RedisLink;
+  readonly base: ScriptBase;
+  readonly config: Pick<RedisConfig, 'leaseMs'>;
+  readonly clock: Clock;
+  readonly observer: Pick<Observer, 'fleet'>;
+  readonly rules: CoherenceRules;
+  readonly purges: FleetPurges;
+  readonly maxScopes: number;
+}
+
+/** Entries that one answer holds at most. */
+const batch = 500;
+/** A long lease is no reason to hear of purges late where the bell was not heard. */
+const longestPauseMs = 1000;
+const shortestPauseMs = 20;
+/** Before the next try where one has failed. */
+const retryMs = 200;
+
+/**
+ * Reads the log and renews the lease: in each fifth of it, when the bell rings, and when the connection is back. One call is
+ * under way at a time. Decides nothing: see `protocol.ts`.
+ */
+export class LogFollower {
+  readonly skew = new Skew();
+  readonly #parts: LogFollowerParts;
+  readonly #notices: ((notice: string) => void)[] = [];
+  readonly #pauseMs: number;
+  #state = unknownLog;
+  #held = false;
+  #started = false;
+  #syncing = false;
+  #again = false;
+  #cancel = (): void => {};
+  #onLease = (): void => {};
+
+  constructor(parts: LogFollowerParts) {
+    this.#parts = parts;
+    this.#pauseMs = Math.min(longestPauseMs, Math.max(shortestPauseMs, parts.config.leaseMs / 5));
+  }
+
+  get state(): LogState {
+    return this.#state;
+  }
+
+  /** `onLease`: once, when the first one is there. */
+  start(onLease: () => void): void {
+    this.#started = true;
+    this.#onLease = onLease;
+    this.kick();
+  }
+
+  leased(): boolean {
+    const { config, rules } = this.#parts;
+    const held = isLeased(this.#state, this.#now(), config.leaseMs, rules);
+    if (held !== this.#held) this.#noteLease(held);
+    return held;
+  }
+
+  onNotice(hear: (notice: string) => void): void {
+    this.#notices.push(hear);
+  }
+
+  /** The bell: `EPOCH-SEQ` of a purge. What is applied already needs no look. */
+  hear(message: string): void {
+    const { epoch, applied } = this.#state;
+    const [of, seq] = message.split('-');
+    if (of !== epoch || !(Number(seq) <= applied)) this.kick();
+  }
+
+  /** Looks at the log now, or as soon as the look that is under way has ended. */
+  kick(): void {
+    if (!this.#started || this.#state.left) return;
+    this.#again = true;
+    if (!this.#syncing) void this.#follow();
+  }
+
+  leave(): void {
+    this.#take({ kind: 'left' });
+    this.#cancel();
+    this.leased();
+  }
+
+  async #follow(): Promise<void> {
+    this.#syncing = true;
+    this.#cancel();
+    let pauseMs = this.#pauseMs;
+    while (this.#again && !this.#state.left) {
+      this.#again = false;
+      if (await this.#sync()) continue;
+      pauseMs = Math.min(pauseMs, retryMs);
+      break;
+    }
+    this.#syncing = false;
+    // So that the loss of a lease is told where nobody asks for one.
+    this.leased();
+    if (!this.#state.left) this.#cancel = this.#parts.clock.after(pauseMs, () => this.kick());
+  }
+
+  /** False where it failed. */
+  async #sync(): Promise<boolean> {
+    const { link, base, config, observer } = this.#parts;
+    const sent = this.#now();
+    const ack = { epoch: this.#state.epoch, seq: this.#state.applied };
+    try {
+      const args = [...base.args, ack.epoch, ack.seq, config.leaseMs, batch];
+      const reply = readSyncReply(await link.run(syncScript, base.keys, args));
+      const received = this.#now();
+      this.skew.note(sent, received, reply.nowMs);
+      observer.fleet({ kind: 'sync', result: 'ok', durationMs: received.monoMs - sent.monoMs });
+      this.#take({ kind: 'synced', sent, received, ack, reply });
+      this.#keepBounded();
+      this.leased();
+      return true;
+    } catch (error) {
+      if (!(error instanceof RedisFailure)) throw error;
+      const durationMs = this.#parts.clock.monotonicMs() - sent.monoMs;
+      observer.fleet({ kind: 'sync', result: error.kind, durationMs });
+      return false;
+    }
+  }
+
+  #take(event: LogEvent): void {
+    const { state, effects } = reduce(this.#state, event, this.#parts.rules);
+    this.#state = state;
+    for (const effect of effects) this.#carryOut(effect, event);
+    // Notices are heard before their place counts as acknowledged, and without one the position moves all the same.
+    if (state.applied > this.#parts.purges.position.seq) this.#parts.purges.moveTo(state.applied);
+  }
+
+  #carryOut(effect: LogEffect, event: LogEvent): void {
+    const { purges, observer, clock } = this.#parts;
+    switch (effect.kind) {
+      case 'epoch': {
+        purges.begin(effect.epoch, clock.nowMs());
+        const isNews = !effect.first || (event.kind === 'synced' && event.reply.made);
+        if (isNews) observer.fleet({ kind: 'epoch', reason: effect.reason, epoch: effect.epoch });
+        return;
+      }
+      case 'apply':
+        for (const entry of effect.entries) this.#apply(entry, effect.replayed);
+        return;
+      case 'floor':
+        purges.raiseFloor(effect.floor);
+        return;
+      case 'sync-again':
+        this.#again = true;
+        return;
+    }
+  }
+
+  #apply({ seq, atMs, what }: LogEntry, replayed: boolean): void {
+    const { purges } = this.#parts;
+    if (what.kind !== 'notice') {
+      purges.apply({ scopes: what.scopes, soft: what.kind === 'soft', seq, atMs: atMs - this.skew.ms });
+      return;
+    }
+    purges.moveTo(seq);
+    if (!replayed) for (const hear of this.#notices) hear(what.notice);
+  }
+
+  #keepBounded(): void {
+    const { purges, maxScopes } = this.#parts;
+    if (purges.scopes <= maxScopes) return;
+    this.#take({ kind: 'overflowed', floor: purges.floorThatLeaves(Math.floor(maxScopes / 2)) });
+  }
+
+  #noteLease(held: boolean): void {
+    this.#held = held;
+    this.#parts.observer.fleet({ kind: 'lease', state: held ? 'gained' : 'lost' });
+    if (held) this.#onLease();
+  }
+
+  #now(): Instant {
+    const { clock } = this.#parts;
+    return { monoMs: clock.monotonicMs(), wallMs: clock.nowMs() };
+  }
+}

@@ -1,0 +1,130 @@
+import type { RedisScript } from '../redis/link.ts';
+
+/**
+ * The purge log in Redis. KEYS of each script: control, log. The control hash holds `epoch`, `seq`, `floor`, `hist` (the
+ * replication history in which the epoch began), `why` (the reason for it), and for each process `m:ID` = `ACK:LEASE_UNTIL_MS`.
+ * Entries of the stream have the id `SEQ-1`, without a gap from `floor` + 1 to `seq`.
+ *
+ * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
+ * Script flags need Redis 7; `allow-oom` lets purges through when memory is full.
+ */
+const prelude = `#!lua flags=allow-oom
+local ctl, log = KEYS[1], KEYS[2]
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local info = redis.call('INFO', 'replication')
+local need = tonumber(ARGV[2])
+if need > 0 then
+  local good = 0
+  for lag in string.gmatch(info, 'state=online[^\\r\\n]*lag=(%d+)') do
+    if tonumber(lag) <= 2 then good = good + 1 end
+  end
+  if good < need then return redis.error_reply('NOREPLICAS ' .. good .. ' of ' .. need .. ' replicas keep up') end
+end
+local hist = string.match(info, 'master_replid:(%x+)') or 'none'
+local c = redis.call('HMGET', ctl, 'epoch', 'seq', 'floor', 'hist', 'why')
+local epoch, seq, floor, why, made = c[1], tonumber(c[2] or ''), tonumber(c[3] or ''), c[5] or 'new', 0
+local function begin(reason)
+  epoch = string.sub(redis.sha1hex(hist .. t[1] .. '.' .. t[2] .. (c[1] or '') .. ARGV[1]), 1, 16)
+  seq, floor, why, made = 0, 0, reason, 1
+  redis.call('DEL', ctl, log)
+  redis.call('HSET', ctl, 'epoch', epoch, 'seq', 0, 'floor', 0, 'hist', hist, 'why', why)
+end
+local function seqOf(entry) return tonumber(string.match(entry[1], '^%d+')) end
+local function isWhole()
+  if redis.call('XLEN', log) ~= seq - floor then return false end
+  if seq == floor then return true end
+  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
+  return seqOf(first) == floor + 1 and seqOf(last) == seq
+end
+if not epoch or not seq or not floor then begin('new')
+elseif ARGV[3] ~= '0' then
+  if c[4] ~= hist then begin('failover') elseif not isWhole() then begin('log-lost') end
+end
+`;
+
+/**
+ * Renews the lease, acknowledges, and reads on, in one step. Further ARGV: epoch and last purge that are applied, milliseconds of
+ * the lease, entries at most. The entries of one answer also end where they are a megabyte, so that it comes in time.
+ */
+export const syncScript: RedisScript = {
+  name: 'syncLog',
+  keys: 2,
+  reply: 'text',
+  lua: `${prelude}
+local ack = tonumber(ARGV[5])
+if ARGV[4] == epoch and ack > seq and ARGV[3] ~= '0' then begin('behind') end
+if ARGV[4] ~= epoch or ack < floor then ack = floor end
+redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', ack, now + tonumber(ARGV[6])))
+local entries, bytes, from, left = {}, 0, ack, tonumber(ARGV[7])
+while from < seq and left > 0 and bytes < 1048576 do
+  local some = redis.call('XRANGE', log, string.format('(%.0f-1', from), '+', 'COUNT', math.min(left, 50))
+  if #some == 0 then break end
+  for _, e in ipairs(some) do
+    from = seqOf(e)
+    left = left - 1
+    bytes = bytes + #e[2][6]
+    entries[#entries + 1] = {from, e[2][2], e[2][4], e[2][6]}
+    if bytes >= 1048576 then break end
+  end
+end
+return {epoch, seq, floor, now, why, made, entries}`,
+};
+
+/**
+ * Appends one entry, and answers who held a lease then. Further ARGV: kind, what it says (one string, since Lua spreads no more
+ * than some thousand values), slack in milliseconds for steps of the clock, milliseconds for which entries are kept, how many are,
+ * channel of the bell.
+ */
+export const purgeScript: RedisScript = {
+  name: 'appendPurge',
+  keys: 2,
+  reply: 'text',
+  lua: `${prelude}
+local slack, retention, most = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+seq = redis.call('HINCRBY', ctl, 'seq', 1)
+redis.call('XADD', log, string.format('%.0f-1', seq), 't', string.format('%.0f', now), 'k', ARGV[4], 's', ARGV[5])
+local extra = redis.call('XLEN', log) - most
+for i, e in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 4)) do
+  local s = seqOf(e)
+  if s < seq and (i <= extra or tonumber(e[2][2]) < now - retention) then
+    redis.call('XDEL', log, e[1])
+    redis.call('HSET', ctl, 'floor', s)
+    floor = s
+  else break end
+end
+local members, all = {}, redis.call('HGETALL', ctl)
+for i = 1, #all, 2 do
+  if string.sub(all[i], 1, 2) == 'm:' then
+    local ends = tonumber(string.match(all[i + 1], ':(%d+)$')) or 0
+    if ends + slack > now then members[#members + 1] = {string.sub(all[i], 3), math.max(0, ends - now)}
+    elseif ends + 60000 < now then redis.call('HDEL', ctl, all[i]) end
+  end
+end
+redis.call('PUBLISH', ARGV[9], epoch .. '-' .. string.format('%.0f', seq))
+return {epoch, seq, floor, now, why, made, members}`,
+};
+
+/** What processes have acknowledged. Further ARGV: their ids. -1: it has left, or its lease ended long ago. */
+export const acksScript: RedisScript = {
+  name: 'readAcks',
+  keys: 2,
+  reply: 'text',
+  lua: `${prelude}
+local acks = {}
+for i = 4, #ARGV do
+  local m = redis.call('HGET', ctl, 'm:' .. ARGV[i])
+  acks[#acks + 1] = m and tonumber(string.match(m, '^%d+')) or -1
+end
+return {epoch, seq, floor, now, why, made, acks}`,
+};
+
+/** ARGV: id. Its lease was given up before. */
+export const leaveScript: RedisScript = {
+  name: 'leaveLog',
+  keys: 2,
+  reply: 'text',
+  lua: `#!lua flags=allow-oom
+return redis.call('HDEL', KEYS[1], 'm:' .. ARGV[1])`,
+};
