@@ -17,11 +17,16 @@ const rows: readonly Row[] = text.split('\n').flatMap((line) => {
   return found === null ? [] : [{ option: found[1] ?? '', fallback: found[2] ?? '', test: found[3] ?? '' }];
 });
 
-const folder = new URL('.', import.meta.url);
-const tests = readdirSync(folder)
-  .filter((name) => name.endsWith('-limits.test.ts') || name.endsWith('-timeout.test.ts'))
-  .map((name) => readFileSync(new URL(name, folder), 'utf8'))
-  .join('\n');
+function testsIn(folder: URL, pattern: RegExp): readonly string[] {
+  return readdirSync(folder)
+    .filter((name) => pattern.test(name))
+    .map((name) => readFileSync(new URL(name, folder), 'utf8'));
+}
+
+const tests = [
+  ...testsIn(new URL('.', import.meta.url), /-(limits|timeout)\.test\.ts$/),
+  ...testsIn(new URL('../store/redis/', import.meta.url), /\.test\.ts$/),
+].join('\n');
 
 /** The schema below another: a property, a list's item (`[]`) or the value of any name (`*`). */
 function childOf(node: JsonSchema, step: string): JsonSchema | undefined {
