@@ -77,18 +77,18 @@ export class RedisStore implements ResponseStore {
     return outcome === 'unsent' ? 'stored' : outcome;
   }
 
-  /** Of a marker it is a purge of its URL: that takes its variants, wherever they are. */
+  /**
+   * Of a marker it is a purge of its URL: that takes its variants, wherever they are. Waits for one look at Redis and, with a
+   * marker, for the purge; the value goes behind that, in its order among other commands.
+   */
   async invalidate(key: string): Promise<boolean> {
-    const { gate, purgeLog } = this.#options;
     const entry = this.entryOf(key);
     if (entry === undefined) return false;
-    // A write that is still being prepared would bring back what is dropped here.
-    await this.#pending.settled(entry);
+    const writing = this.#pending.settled(entry);
     const item = (await this.get(key))?.item;
-    if (item === undefined) return false;
-    const done = await gate.write({ operation: 'unlink', key: entry, send: (link) => link.unlink(entry) });
-    if (done !== undefined) gate.tell('unlink', 'ok', { durationMs: done.durationMs });
-    if (item.kind === 'vary') await purgeLog.append({ scopes: [`u:${item.url}`], soft: false });
+    if (item === undefined && writing === undefined) return false;
+    void this.#pending.follow(entry, () => this.#unlink(entry, writing));
+    if (item?.kind === 'vary') await this.#options.purgeLog.append({ scopes: [`u:${item.url}`], soft: false });
     return true;
   }
 
@@ -145,6 +145,15 @@ export class RedisStore implements ResponseStore {
       return false;
     }
     return true;
+  }
+
+  /** A write that is still being prepared would bring back what is dropped here. */
+  async #unlink(entry: string, writing: Promise<boolean> | undefined): Promise<'unsent'> {
+    const { gate } = this.#options;
+    if (writing !== undefined) await writing;
+    const done = await gate.write({ operation: 'unlink', key: entry, send: (link) => link.unlink(entry) });
+    if (done !== undefined) gate.tell('unlink', 'ok', { durationMs: done.durationMs });
+    return 'unsent';
   }
 
   async #write(entry: string, item: StoredItem): Promise<PutOutcome | 'unsent'> {

@@ -182,6 +182,13 @@ describe('what another has fetched', () => {
     expect(await kindOf(second, response(second, { nowMs: second.clock.nowMs() + 1000 }))).toBe('ours');
   });
 
+  test('is an answer where what is known is of another epoch, however far that had come', async () => {
+    await first.redis.put(response(first));
+    const position = { epoch: 'fedcba9876543210', seq: 1000 };
+    const known = response(second, { position, nowMs: second.clock.nowMs() + 1000 });
+    expect(await kindOf(second, known)).toBe('stored');
+  });
+
   test('is an answer where it is a marker and a response is known', async () => {
     await first.redis.put(varyMarker({ key, position: first.position(), nowMs: first.clock.nowMs() }));
     expect(await kindOf(second, response(second))).toBe('stored');

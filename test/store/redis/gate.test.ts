@@ -97,6 +97,23 @@ describe('a read', () => {
     expect(states()).toEqual([]);
   });
 
+  test('leaves no timer behind', async () => {
+    const timers = new Set<() => void>();
+    const { gate, succeed, clock } = setUp();
+    const after = clock.after.bind(clock);
+    clock.after = (delayMs, callback) => {
+      const cancel = after(delayMs, callback);
+      timers.add(cancel);
+      return () => {
+        timers.delete(cancel);
+        cancel();
+      };
+    };
+    await Promise.all([succeed(), succeed()]);
+    expect(timers.size).toBe(0);
+    expect(gate.status().breaker).toBe('closed');
+  });
+
   test('has as much less of the budget as its request has waited before', async () => {
     const { clock, gate, results } = setUp();
     const read = gate.read({ operation: 'claim', key: 'a:1', waitedMs: 30, send: hang });
@@ -257,6 +274,17 @@ describe('the breaker', () => {
     probes[0]?.settle.resolve(null);
     await turns();
     expect(states().at(-1)).toBe('closed');
+  });
+
+  test('that was disposed of while its probe was under way says and does nothing more', async () => {
+    const { clock, gate, probes, states, breakIt } = setUp();
+    await breakIt();
+    clock.advance(1000);
+    gate[Symbol.dispose]();
+    probes[0]?.settle.reject(new RedisFailure('closed', 'closed'));
+    await turns();
+    clock.advance(100_000);
+    expect([probes.length, states()]).toEqual([1, ['open', 'half-open']]);
   });
 
   test('of one node of a cluster does not keep anyone from another', async () => {

@@ -314,6 +314,16 @@ describe('invariants of the shared tier', () => {
     expect((await quick.redis.get(after.key))?.item).toEqual(after);
   });
 
+  test('invariant 8: a write from after a purge replaces one from before it, whatever their clocks say', async () => {
+    const made = process();
+    const before = response(made, { body: ownBytes('before') });
+    await made.purgeLog.append({ scopes: ['t:unrelated'], soft: false });
+    const after = response(made, { body: ownBytes('after'), nowMs: made.clock.nowMs() - 50 });
+    await made.redis.put(before);
+    expect(await made.redis.put(after)).toBe('stored');
+    expect((await made.redis.get(after.key))?.item).toEqual(after);
+  });
+
   test.each([HOUR, -HOUR])(
     'invariant 11: a clock that is off by %i ms changes no response’s age or lifetime',
     async (offMs) => {
