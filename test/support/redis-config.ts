@@ -17,7 +17,7 @@ export function redisConfig(
     maxObjectBytes: 2 ** 20,
     maxPendingBytes: 8 * 2 ** 20,
     compressAboveBytes: 2048,
-    breaker: { failures: 5, pauseMs: 1000, maxPauseMs: 10_000 },
+    breaker: { failures: 5, pauseMs: 1000, maxPauseMs: 1500 },
     coherence: 'strict',
     leaseMs: 2000,
     purgeWaitMs: 2000,
