@@ -5,6 +5,9 @@ import type { CoherenceRules } from './rules.ts';
 /** Added to a lease, for timers and the rounding of clocks. */
 export const marginMs = 50;
 
+/** What the clock of Redis may step forward by within a lease (assumption 2 of docs/coherence.md), milliseconds. */
+export const slackMs = 2000;
+
 /**
  * A master that was cut off takes its replicas for present for almost 3 s more (their lag is counted in whole seconds, 2 is
  * allowed), and grants leases in that time.
@@ -42,13 +45,16 @@ export interface BarrierStart {
 export function openBarrier({ reply, startedMs, nowMs, state, leaseMs, graceMs }: BarrierStart): Barrier {
   // Those that are configured otherwise may have longer leases.
   const longestMs = Math.max(leaseMs, ...reply.members.map((member) => member.leftMs));
+  const foreignMs = longestMs + graceMs;
   const epochSeenMs = reply.epoch === state.epoch ? state.epochSeenMs : nowMs;
+  // A process that has just started first saw an old epoch a moment ago: the clock of Redis may say that it is old.
+  const isOld = reply.ageMs >= foreignMs + slackMs;
   return {
     epoch: reply.epoch,
     seq: reply.seq,
     startedMs,
     leasesEndMs: nowMs + longestMs + marginMs,
-    notBeforeMs: epochSeenMs + graceMs + leaseMs + marginMs,
+    notBeforeMs: isOld ? startedMs : epochSeenMs + foreignMs + marginMs,
     waiting: new Set(reply.members.map((member) => member.id)),
     applied: new Map(),
     unheard: false,

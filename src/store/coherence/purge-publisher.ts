@@ -3,7 +3,16 @@ import type { RedisConfig } from '../../core/config.ts';
 import { ok, type Result } from '../../core/problem.ts';
 import { RedisFailure, type RedisLink } from '../redis/link.ts';
 import { AcksReader, type ScriptBase } from './acks-reader.ts';
-import { acknowledged, type Barrier, judge, openBarrier, staleReplicaMs, unanswered, type Verdict } from './barrier.ts';
+import {
+  acknowledged,
+  type Barrier,
+  judge,
+  openBarrier,
+  slackMs,
+  staleReplicaMs,
+  unanswered,
+  type Verdict,
+} from './barrier.ts';
 import type { FleetPurges } from './fleet-purges.ts';
 import type { LogFollower } from './log-follower.ts';
 import { type EntryContent, entryFields, type PurgeReply, readPurgeReply } from './replies.ts';
@@ -25,8 +34,6 @@ export interface PurgePublisherParts {
   readonly follower: Pick<LogFollower, 'state' | 'kick' | 'skew'>;
 }
 
-/** What the clock of Redis may step forward by within a lease (assumption 2 of docs/coherence.md). */
-const slackMs = 2000;
 /** A sidecar that hears the bell has acknowledged after a millisecond or two. */
 const firstPauseMs = 1;
 const longestPauseMs = 20;

@@ -40,6 +40,8 @@ export interface LogMember {
 
 export interface PurgeReply extends LogHead {
   readonly members: readonly LogMember[];
+  /** Of the epoch, by the clock of Redis, milliseconds. */
+  readonly ageMs: number;
 }
 
 export interface AcksReply extends LogHead {
@@ -54,12 +56,12 @@ export function readSyncReply(reply: unknown): SyncReply {
 }
 
 export function readPurgeReply(reply: unknown): PurgeReply {
-  const { head, rest } = read(reply);
+  const { head, rest, last } = read(reply);
   const members = rest.map((member) => {
     const [id, leftMs] = list(member);
     return { id: text(id), leftMs: number(leftMs) };
   });
-  return { ...head, members };
+  return { ...head, members, ageMs: number(last) };
 }
 
 export function readAcksReply(reply: unknown, ids: readonly string[]): AcksReply {
@@ -104,8 +106,8 @@ function scopesIn(json: string): readonly string[] | undefined {
 
 const reasons: readonly EpochReason[] = ['new', 'failover', 'log-lost', 'behind'];
 
-function read(reply: unknown): { readonly head: LogHead; readonly rest: readonly unknown[] } {
-  const [epoch, seq, floor, nowMs, why, made, rest] = list(reply);
+function read(reply: unknown): { readonly head: LogHead; readonly rest: readonly unknown[]; readonly last: unknown } {
+  const [epoch, seq, floor, nowMs, why, made, rest, last] = list(reply);
   const reason = reasons.find((word) => word === why) ?? 'new';
   const head = {
     epoch: text(epoch),
@@ -115,7 +117,7 @@ function read(reply: unknown): { readonly head: LogHead; readonly rest: readonly
     reason,
     made: made === 1,
   };
-  return { head, rest: list(rest) };
+  return { head, rest: list(rest), last };
 }
 
 function list(value: unknown): readonly unknown[] {

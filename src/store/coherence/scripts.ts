@@ -2,7 +2,7 @@ import type { RedisScript } from '../redis/link.ts';
 
 /**
  * The purge log in Redis. KEYS of each script: control, log. The control hash holds `epoch`, `seq`, `floor`, `hist` (the
- * replication history in which the epoch began), `why` (the reason for it), and for each process `m:ID` = `ACK:LEASE_UNTIL_MS`.
+ * replication history in which the epoch began), `born` (when, by the clock of Redis), `why` (the reason for it), and for each process `m:ID` = `ACK:LEASE_UNTIL_MS`.
  * Entries of the stream have the id `SEQ-1`, without a gap from `floor` + 1 to `seq`.
  *
  * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
@@ -22,13 +22,14 @@ if need > 0 then
   if good < need then return redis.error_reply('NOREPLICAS ' .. good .. ' of ' .. need .. ' replicas keep up') end
 end
 local hist = string.match(info, 'master_replid:(%x+)') or 'none'
-local c = redis.call('HMGET', ctl, 'epoch', 'seq', 'floor', 'hist', 'why')
-local epoch, seq, floor, why, made = c[1], tonumber(c[2] or ''), tonumber(c[3] or ''), c[5] or 'new', 0
+local c = redis.call('HMGET', ctl, 'epoch', 'seq', 'floor', 'hist', 'why', 'born')
+local epoch, seq, floor = c[1], tonumber(c[2] or ''), tonumber(c[3] or '')
+local why, born, made = c[5] or 'new', tonumber(c[6] or '') or now, 0
 local function begin(reason)
   epoch = string.sub(redis.sha1hex(hist .. t[1] .. '.' .. t[2] .. (c[1] or '') .. ARGV[1]), 1, 16)
-  seq, floor, why, made = 0, 0, reason, 1
+  seq, floor, why, born, made = 0, 0, reason, now, 1
   redis.call('DEL', ctl, log)
-  redis.call('HSET', ctl, 'epoch', epoch, 'seq', 0, 'floor', 0, 'hist', hist, 'why', why)
+  redis.call('HSET', ctl, 'epoch', epoch, 'seq', 0, 'floor', 0, 'hist', hist, 'why', why, 'born', string.format('%.0f', born))
 end
 local function seqOf(entry) return tonumber(string.match(entry[1], '^%d+')) end
 local function isWhole()
@@ -73,7 +74,7 @@ return {epoch, seq, floor, now, why, made, entries}`,
 };
 
 /**
- * Appends one entry, and answers who held a lease then. Further ARGV: kind, what it says (one string, since Lua spreads no more
+ * Appends one entry, and answers who held a lease then, and how old the epoch is. Further ARGV: kind, what it says (one string, since Lua spreads no more
  * than some thousand values), slack in milliseconds for steps of the clock, milliseconds for which entries are kept, how many are,
  * channel of the bell.
  */
@@ -103,7 +104,7 @@ for i = 1, #all, 2 do
   end
 end
 redis.call('PUBLISH', ARGV[9], epoch .. '-' .. string.format('%.0f', seq))
-return {epoch, seq, floor, now, why, made, members}`,
+return {epoch, seq, floor, now, why, made, members, math.max(0, now - born)}`,
 };
 
 /** What processes have acknowledged. Further ARGV: their ids. -1: it has left, or its lease ended long ago. */

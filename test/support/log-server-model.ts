@@ -1,0 +1,142 @@
+import type { EpochReason } from '../../src/store/coherence/replies.ts';
+
+/** What Redis holds of the purge log, as the scripts keep it: a model of them that is pure, so that it can be explored. */
+export interface ServerModel {
+  /** Of its replication history. */
+  readonly hist: string;
+  readonly replicas: number;
+  readonly ctl: ControlModel | undefined;
+  readonly log: readonly EntryModel[];
+}
+
+export interface ControlModel {
+  readonly epoch: string;
+  readonly seq: number;
+  readonly floor: number;
+  readonly hist: string;
+  readonly why: EpochReason;
+  readonly bornMs: number;
+  /** In no order. */
+  readonly members: ReadonlyMap<string, { readonly ack: number; readonly untilMs: number }>;
+}
+
+export interface EntryModel {
+  readonly seq: number;
+  readonly atMs: number;
+  readonly kind: string;
+  readonly content: string;
+}
+
+/** What every call says. */
+export interface CallModel {
+  readonly id: string;
+  readonly minReplicas: number;
+  readonly checkEpoch: boolean;
+  readonly nowMs: number;
+  /** Name of the epoch that this call would begin. */
+  readonly nextEpoch: string;
+}
+
+export interface SyncCall extends CallModel {
+  readonly epoch: string;
+  readonly ack: number;
+  readonly leaseMs: number;
+  readonly batch: number;
+}
+
+export interface PurgeCall extends CallModel {
+  readonly kind: string;
+  readonly content: string;
+  readonly slackMs: number;
+  readonly retentionMs: number;
+  readonly most: number;
+}
+
+interface Opened {
+  readonly server: ServerModel;
+  readonly ctl: ControlModel;
+  readonly made: boolean;
+}
+
+/** The replies are as Redis gives them; `undefined`: refused for want of replicas. */
+export interface Answered {
+  readonly server: ServerModel;
+  readonly reply: readonly unknown[] | undefined;
+}
+
+export function modelSync(before: ServerModel, call: SyncCall): Answered {
+  let opened = open(before, call);
+  if (opened === undefined) return { server: before, reply: undefined };
+  if (call.checkEpoch && call.epoch === opened.ctl.epoch && call.ack > opened.ctl.seq) {
+    opened = begin(opened.server, call, 'behind');
+  }
+  const { server, ctl, made } = opened;
+  const ack = call.epoch !== ctl.epoch || call.ack < ctl.floor ? ctl.floor : call.ack;
+  const members = new Map(ctl.members).set(call.id, { ack, untilMs: call.nowMs + call.leaseMs });
+  const entries = server.log.filter((entry) => entry.seq > ack).slice(0, call.batch);
+  const rows = entries.map(({ seq, atMs, kind, content }) => [seq, String(atMs), kind, content]);
+  return { server: { ...server, ctl: { ...ctl, members } }, reply: [...headOf(ctl, call, made), rows] };
+}
+
+export function modelPurge(before: ServerModel, call: PurgeCall): Answered {
+  const opened = open(before, call);
+  if (opened === undefined) return { server: before, reply: undefined };
+  const { ctl, made } = opened;
+  const { nowMs, kind, content } = call;
+  const seq = ctl.seq + 1;
+  const whole = [...opened.server.log, { seq, atMs: nowMs, kind, content }];
+  const extra = whole.length - call.most;
+  const isOver = (entry: EntryModel, index: number): boolean =>
+    entry.seq < seq && (index < extra || entry.atMs < nowMs - call.retentionMs);
+  const kept = whole.slice(0, 4).findIndex((entry, index) => !isOver(entry, index));
+  const log = whole.slice(kept === -1 ? Math.min(4, whole.length) : kept);
+  const floor = log.length === whole.length ? ctl.floor : (log[0]?.seq ?? seq + 1) - 1;
+  const live = [...ctl.members].filter(([, { untilMs }]) => untilMs + call.slackMs > nowMs);
+  const members = new Map(
+    [...ctl.members].filter(([, { untilMs }]) => untilMs + call.slackMs > nowMs || untilMs + 60_000 >= nowMs),
+  );
+  const rows = live.map(([id, { untilMs }]) => [id, Math.max(0, untilMs - nowMs)]);
+  const next = { ...ctl, seq, floor, members };
+  return {
+    server: { ...opened.server, ctl: next, log },
+    reply: [...headOf(next, call, made), rows, Math.max(0, nowMs - ctl.bornMs)],
+  };
+}
+
+export function modelAcks(before: ServerModel, call: CallModel, ids: readonly string[]): Answered {
+  const opened = open(before, call);
+  if (opened === undefined) return { server: before, reply: undefined };
+  const { server, ctl, made } = opened;
+  return { server, reply: [...headOf(ctl, call, made), ids.map((id) => ctl.members.get(id)?.ack ?? -1)] };
+}
+
+export function modelLeave(server: ServerModel, id: string): ServerModel {
+  if (server.ctl === undefined) return server;
+  const members = new Map(server.ctl.members);
+  members.delete(id);
+  return { ...server, ctl: { ...server.ctl, members } };
+}
+
+/** The prelude of the scripts. */
+function open(server: ServerModel, call: CallModel): Opened | undefined {
+  if (server.replicas < call.minReplicas) return undefined;
+  const { ctl } = server;
+  if (ctl === undefined) return begin(server, call, 'new');
+  if (call.checkEpoch && ctl.hist !== server.hist) return begin(server, call, 'failover');
+  if (call.checkEpoch && !isWhole(server.log, ctl)) return begin(server, call, 'log-lost');
+  return { server, ctl, made: false };
+}
+
+function isWhole(log: readonly EntryModel[], { seq, floor }: ControlModel): boolean {
+  if (log.length !== seq - floor) return false;
+  return log.length === 0 || (log[0]?.seq === floor + 1 && log.at(-1)?.seq === seq);
+}
+
+function begin(server: ServerModel, { nextEpoch, nowMs }: CallModel, why: EpochReason): Opened {
+  const ctl = { epoch: nextEpoch, seq: 0, floor: 0, hist: server.hist, why, bornMs: nowMs, members: new Map() };
+  return { server: { ...server, ctl, log: [] }, ctl, made: true };
+}
+
+function headOf({ epoch, seq, floor, why }: ControlModel, { nowMs }: CallModel, made: boolean): readonly unknown[] {
+  return [epoch, seq, floor, nowMs, why, made ? 1 : 0];
+}
