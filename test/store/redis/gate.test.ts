@@ -174,6 +174,16 @@ describe('the breaker', () => {
     expect(states()).toEqual(['open']);
   });
 
+  test('does not count budgets that were missed because the process itself stood still', async () => {
+    const { clock, gate, states, results } = setUp();
+    const reads = [1, 2, 3].map(() => gate.read({ operation: 'get', key: 'a:1', send: hang }));
+    const monotonicMs = clock.monotonicMs.bind(clock);
+    clock.monotonicMs = () => monotonicMs() + 60;
+    clock.advance(50);
+    await Promise.all(reads);
+    expect([states(), results()]).toEqual([[], ['over-budget', 'over-budget', 'over-budget']]);
+  });
+
   test.each(['closed', 'timeout', 'loading', 'clusterdown', 'auth'] as const)('counts %s', async (kind) => {
     const { fail, states } = setUp();
     for (let count = 0; count < 3; count += 1) await fail(kind);
