@@ -20,15 +20,15 @@ let second: Member;
 const members: Member[] = [];
 const lease = { held: true };
 
+// What was started is ended also where the rest could not be.
+const started = new AsyncDisposableStack();
+
 beforeAll(async () => {
-  redis = await startRedis();
-  links = await connected(redis);
+  redis = started.use(await startRedis());
+  links = started.use(await connected(redis));
 });
 
-afterAll(async () => {
-  await links[Symbol.asyncDispose]();
-  await redis[Symbol.asyncDispose]();
-});
+afterAll(() => started.disposeAsync());
 
 beforeEach(() => {
   count += 1;

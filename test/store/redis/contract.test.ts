@@ -12,15 +12,15 @@ let redis: RedisProcess;
 let links: RedisLinks;
 let count = 0;
 
+// What was started is ended also where the rest could not be.
+const started = new AsyncDisposableStack();
+
 beforeAll(async () => {
-  redis = await startRedis();
-  links = await connected(redis);
+  redis = started.use(await startRedis());
+  links = started.use(await connected(redis));
 });
 
-afterAll(async () => {
-  await links[Symbol.asyncDispose]();
-  await redis[Symbol.asyncDispose]();
-});
+afterAll(() => started.disposeAsync());
 
 function optionsOf(): MemberOptions {
   count += 1;
