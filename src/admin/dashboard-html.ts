@@ -23,7 +23,7 @@ export const dashboardHtml = `<!doctype html>
 </form>
 <div id="content">
 <section aria-labelledby="sum-title">
-<h2 id="sum-title">Since <time id="since">…</time></h2>
+<h2 id="sum-title">Since <time id="since">…</time> <span id="scope"></span></h2>
 <dl id="sums"></dl>
 </section>
 <section aria-labelledby="outcomes-title">

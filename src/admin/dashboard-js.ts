@@ -78,6 +78,7 @@ function say(text, bad) {
 
 function showReport(report) {
   $('since').textContent = new Date(report.since).toLocaleString();
+  $('scope').textContent = report.scope === 'fleet' ? '(fleet of ' + report.sidecars + ')' : '(this process)';
   const saved = report.upstream_seconds_saved_estimate;
   const sums = [
     ['Hit rate', percent(report.hit_rate)],

@@ -110,8 +110,8 @@ function metricsEndpoints({ services, body }: EndpointParts): readonly Endpoint[
       path: '/api/metrics/cache/reset',
       handle: (request) =>
         withBody(request, body, readNothing, async () => {
-          await services.resetMetrics();
-          return jsonReply(200, await services.metricsReport());
+          const reset = await services.resetMetrics();
+          return reset.ok ? jsonReply(200, await services.metricsReport()) : problemReply(reset.error);
         }),
     },
     {

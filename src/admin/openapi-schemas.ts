@@ -190,18 +190,30 @@ const numbers = {
   },
 };
 
+const report: Schema = {
+  scope: {
+    enum: ['process', 'fleet'],
+    description: 'Whose counters these are; of the process while Redis does not answer.',
+  },
+  sidecars: { ...count, description: 'With `fleet`: proxies that took part a moment ago.' },
+  since: { ...text, format: 'date-time' },
+  ...numbers,
+  purges: count,
+  purged_responses: count,
+  warm: object({ runs: count, fetched: count, reused: count, failed: count }),
+  store: {
+    ...object({ responses: count, bytes: count, max_bytes: count, tags: count, evicted: count }),
+    description: 'The memory tier of the proxy that was asked.',
+  },
+  routes: { type: 'object', additionalProperties: ref('CacheNumbers') },
+};
+
 const metricsSchemas: Schema = {
   CacheNumbers: object(numbers),
-  CacheReport: object({
-    scope: { const: 'process' },
-    since: { ...text, format: 'date-time' },
-    ...numbers,
-    purges: count,
-    purged_responses: count,
-    warm: object({ runs: count, fetched: count, reused: count, failed: count }),
-    store: object({ responses: count, bytes: count, max_bytes: count, tags: count, evicted: count }),
-    routes: { type: 'object', additionalProperties: ref('CacheNumbers') },
-  }),
+  CacheReport: object(
+    report,
+    Object.keys(report).filter((member) => member !== 'sidecars'),
+  ),
 };
 
 const problem = object(

@@ -20,7 +20,8 @@ export interface AdminServices {
   readonly explain: (request: ExplainRequest) => Promise<Result<Explanation>>;
   readonly list: (filter: ListFilter) => MaybePromise<readonly StoredSummary[]>;
   readonly metricsReport: () => MaybePromise<CacheReport>;
-  readonly resetMetrics: () => MaybePromise<void>;
+  /** Refused with a 503 where it cannot be guaranteed for the whole fleet; it may have taken effect then, and is safe to repeat. */
+  readonly resetMetrics: () => MaybePromise<Result<undefined>>;
   /** Prometheus text exposition, version 0.0.4. */
   readonly prometheus: () => Promise<string>;
   readonly state: () => ProxyState;

@@ -99,6 +99,65 @@ export interface FleetNotices {
   onNotice(hear: (notice: string) => void): void;
 }
 
+/**
+ * The counters of the fleet: sums by name, in one generation after the other. A reset begins one, and so does Redis that
+ * has lost the last one. Never rejects; `undefined`: Redis did not answer, and it may have been carried out or not.
+ */
+export interface CounterLedger {
+  /** Adds, where the ledger is of this generation and holds of this process what was written as `after`. */
+  flush(flush: CounterFlush): Promise<LedgerState | undefined>;
+  /** Begins a generation with nothing in it; its root, larger than `knownRoot`. */
+  reset(knownRoot: number): Promise<number | undefined>;
+  /** Asks every process to flush now; the question's number, later ones larger. */
+  ask(): Promise<number | undefined>;
+  read(): Promise<LedgerReading | undefined>;
+  /** The last question that each of these processes had heard when it took its last flush; 0 for those unknown. */
+  heard(ids: readonly string[]): Promise<readonly number[] | undefined>;
+  /** This process flushes no more. */
+  leave(): Promise<boolean | undefined>;
+}
+
+export interface CounterFlush {
+  /** Of this process's flushes in this generation. Equal to `after`: nothing is added, it only shows that it is alive. */
+  readonly number: number;
+  readonly after: number;
+  readonly counts: ReadonlyMap<string, number>;
+  /** Empty before the first contact. */
+  readonly generation: string;
+  /** The last reset that this process knows, 0 for none. A ledger with an older one was restored from a copy, and goes. */
+  readonly root: number;
+  /** Since when the counts are, by the clock of Redis, for a ledger that was lost. `undefined`: since now. */
+  readonly sinceMs: number | undefined;
+  /** The last question that was heard when the counts were taken. */
+  readonly heard: number;
+  /** The ledger of `generation` holds too little to go on with: begin another. */
+  readonly rebuild: boolean;
+}
+
+export interface LedgerState {
+  readonly generation: string;
+  /** Milliseconds on the clock of Redis, never twice the same. */
+  readonly root: number;
+  readonly sinceMs: number;
+  /** Number of this process's last flush that the generation holds, 0 for none. */
+  readonly applied: number;
+  /** Wall clock of Redis. */
+  readonly nowMs: number;
+}
+
+export interface LedgerReading {
+  readonly sinceMs: number;
+  readonly counts: ReadonlyMap<string, number>;
+  readonly members: readonly LedgerMember[];
+}
+
+export interface LedgerMember {
+  readonly id: string;
+  /** Milliseconds since its last flush. */
+  readonly idleMs: number;
+  readonly heard: number;
+}
+
 /** What the shared tier does and meets, for metrics and the log. Members are tokens: nothing of keys or contents. */
 export type FleetEvent =
   | { readonly kind: 'lease'; readonly state: 'gained' | 'lost' }

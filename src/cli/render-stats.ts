@@ -13,9 +13,13 @@ export function renderStats(body: unknown): Rendering {
   const numeric = new Set(columns.keys().map((index) => index + 1));
   const counts = table([['ROUTE', ...columns.map(([title]) => title)], ...rows, row('all', answer)], numeric);
   return {
-    text: `since ${printableLine(`${textOr(answer['since'])} (${textOr(answer['scope'])})`)}\n\n${counts}\n${facts(answer)}`,
+    text: `since ${printableLine(`${textOr(answer['since'])} (${scopeOf(answer)})`)}\n\n${counts}\n${facts(answer)}`,
     code: exitCode.ok,
   };
+}
+
+function scopeOf({ scope, sidecars }: JsonRecord): string {
+  return scope === 'fleet' ? `fleet of ${asNumber(sidecars)}` : textOr(scope);
 }
 
 /** The answer of `POST /api/metrics/cache/reset`. */

@@ -1,7 +1,9 @@
 import type { CoherenceStatus, RedisStatus } from '../cache/fleet-ports.ts';
 import type { Clock, Observer, StoreStats } from '../cache/ports.ts';
+import { ok, type Result } from '../core/problem.ts';
 import { Counters } from './counters.ts';
 import { loadFamilies, operationFamilies, requestFamilies, storeFamilies, upstreamFamilies } from './families.ts';
+import type { Family } from './family.ts';
 import { coherenceFamilies, redisFamilies } from './fleet-families.ts';
 import { watchProcess } from './process-families.ts';
 import { expositionOf } from './prometheus.ts';
@@ -12,8 +14,10 @@ export interface Metrics extends Disposable {
   readonly observer: Observer;
   /** What was counted since the start or the last reset. */
   readonly report: () => CacheReport;
-  /** Sets the report's counters to zero; the Prometheus counters go on. */
-  readonly resetReport: () => void;
+  /** Sets the report's counters of this process to zero, and refuses never; the Prometheus counters go on. */
+  readonly resetReport: () => Result<undefined>;
+  /** Makes both; `fleet-counters.ts` makes reports of a fleet with it. */
+  readonly reporter: Reporter;
   /** The Prometheus text exposition, version 0.0.4. */
   readonly prometheus: () => Promise<string>;
 }
@@ -30,8 +34,8 @@ export interface MetricsOptions {
   /** Of the program. */
   readonly version: string;
   /** Of the shared tier, called when a scrape is made; absent without Redis, and with them their families. */
-  readonly coherence?: (() => CoherenceStatus) | undefined;
-  readonly redis?: (() => RedisStatus) | undefined;
+  readonly coherence?: () => CoherenceStatus | undefined;
+  readonly redis?: () => RedisStatus | undefined;
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -44,7 +48,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
   return {
     observer: counters,
     report: () => reporter.report(),
-    resetReport: () => reporter.reset(),
+    resetReport: () => {
+      reporter.reset();
+      return ok(undefined);
+    },
+    reporter,
     prometheus: () =>
       expositionOf([
         ...requestFamilies(counters),
@@ -52,10 +60,18 @@ export function createMetrics(options: MetricsOptions): Metrics {
         ...operationFamilies(counters),
         ...storeFamilies(options.storeStats()),
         ...loadFamilies(options.load()),
-        ...(options.coherence === undefined ? [] : coherenceFamilies(counters.fleetTally, options.coherence())),
-        ...(options.redis === undefined ? [] : redisFamilies(counters.fleetTally, options.redis())),
+        ...sharedFamilies(counters, options),
         ...watch.families(),
       ]),
     [Symbol.dispose]: () => watch[Symbol.dispose](),
   };
+}
+
+function sharedFamilies({ fleetTally }: Counters, { coherence, redis }: MetricsOptions): readonly Family[] {
+  const lease = coherence?.();
+  const status = redis?.();
+  return [
+    ...(lease === undefined ? [] : coherenceFamilies(fleetTally, lease)),
+    ...(status === undefined ? [] : redisFamilies(fleetTally, status)),
+  ];
 }

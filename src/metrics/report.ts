@@ -1,8 +1,19 @@
 import type { Clock, StoreStats } from '../cache/ports.ts';
 import type { OutcomeName } from '../core/outcome.ts';
-import type { Counters, RouteTally } from './counters.ts';
-import { outcomeIndex, outcomeNames, purposeIndex } from './labels.ts';
+import type { Counters } from './counters.ts';
 import { sum } from './tallies.ts';
+import {
+  answeredAt,
+  answeredMicrosAt,
+  bytesAt,
+  bytesOf,
+  callsAt,
+  callsOf,
+  countOf,
+  minus,
+  type Totals,
+  totalsOf,
+} from './totals.ts';
 
 /** What happened to the requests of a route, or of all. `docs/metrics.md` says which sums hold. */
 interface CacheNumbers {
@@ -45,8 +56,10 @@ interface CacheNumbers {
 /** The JSON report of the contract. */
 export interface CacheReport extends CacheNumbers {
   /** Whose counters these are. */
-  readonly scope: 'process';
-  /** ISO 8601: start of the process, or the last reset. */
+  readonly scope: 'process' | 'fleet';
+  /** With `fleet`: processes that took part a moment ago. */
+  readonly sidecars?: number;
+  /** ISO 8601: start of the process or of the fleet's counters, or the last reset. */
   readonly since: string;
   readonly purges: number;
   /** Stored responses that purges covered. */
@@ -64,42 +77,71 @@ export interface CacheReport extends CacheNumbers {
   readonly routes: Readonly<Record<string, CacheNumbers>>;
 }
 
+/** What a report says beside the counts. */
+export interface ReportFrame {
+  /** `undefined`: this process alone. */
+  readonly sidecars: number | undefined;
+  /** Wall clock, milliseconds. */
+  readonly sinceMs: number;
+}
+
+/** A moment, and what was counted by then. */
+export interface Mark {
+  readonly totals: Totals;
+  /** Wall clock, milliseconds. */
+  readonly atMs: number;
+}
+
 /** Makes reports of what was counted since the last reset. The counters themselves never go back. */
 export class Reporter {
   readonly #counters: Counters;
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #storeStats: () => StoreStats;
-  #sinceMs: number;
-  #base: Snapshot;
+  #base: Mark;
 
   constructor(counters: Counters, clock: Pick<Clock, 'nowMs'>, storeStats: () => StoreStats) {
     this.#counters = counters;
     this.#clock = clock;
     this.#storeStats = storeStats;
-    this.#sinceMs = clock.nowMs();
-    this.#base = snapshotOf(counters);
+    this.#base = this.mark();
   }
 
-  reset(): void {
-    this.#base = snapshotOf(this.#counters);
-    this.#sinceMs = this.#clock.nowMs();
+  get routeNames(): Iterable<string> {
+    return this.#counters.routes.keys();
   }
 
+  mark(): Mark {
+    return { totals: totalsOf(this.#counters), atMs: this.#clock.nowMs() };
+  }
+
+  /** Counts from now on, or from a moment that has been. */
+  reset(from: Mark = this.mark()): void {
+    this.#base = from;
+  }
+
+  /** What was counted since the last reset. */
+  totals(): Totals {
+    return minus(totalsOf(this.#counters), this.#base.totals);
+  }
+
+  /** Of this process, since the last reset that it knows. */
   report(): CacheReport {
-    const now = snapshotOf(this.#counters);
-    const base = this.#base;
-    const all = new Float64Array(totalsLength);
+    return this.reportOf(this.totals(), { sidecars: undefined, sinceMs: this.#base.atMs });
+  }
+
+  /** Of these totals; `store` is always that of this process. */
+  reportOf(totals: Totals, { sidecars, sinceMs }: ReportFrame): CacheReport {
+    const [first = new Float64Array(0)] = totals.routes.values();
+    const all = new Float64Array(first.length);
     const routes: [string, CacheNumbers][] = [];
-    for (const [name, totals] of now.routes) {
-      const since = minus(totals, base.routes.get(name) ?? new Float64Array(totalsLength));
-      for (const [index, count] of since.entries()) all[index] = (all[index] ?? 0) + count;
-      routes.push([name, numbersOf(since)]);
+    for (const [name, counts] of totals.routes) {
+      for (const [index, count] of counts.entries()) all[index] = (all[index] ?? 0) + count;
+      routes.push([name, numbersOf(counts)]);
     }
-    const [runs = 0, fetched = 0, reused = 0, failed = 0] = minus(now.warm, base.warm);
-    const [purges = 0, purged = 0] = minus(now.purges, base.purges);
+    const [runs = 0, fetched = 0, reused = 0, failed = 0, purges = 0, purged = 0] = totals.whole;
     return {
-      scope: 'process',
-      since: new Date(this.#sinceMs).toISOString(),
+      ...(sidecars === undefined ? { scope: 'process' } : { scope: 'fleet', sidecars }),
+      since: new Date(sinceMs).toISOString(),
       ...numbersOf(all),
       upstream_seconds_saved_estimate: sumOfEstimates(routes.map(([, numbers]) => numbers)),
       purges,
@@ -112,46 +154,12 @@ export class Reporter {
   }
 }
 
-interface Snapshot {
-  /** Per route: outcomes, bytes, calls, answered. */
-  readonly routes: ReadonlyMap<string, Float64Array>;
-  readonly warm: Float64Array;
-  readonly purges: Float64Array;
-}
-
-const bytesAt = outcomeNames.length;
-const callsAt = bytesAt + outcomeNames.length;
-const answeredAt = callsAt + Object.keys(purposeIndex).length;
-const totalsLength = answeredAt + 2;
-
-function snapshotOf(counters: Counters): Snapshot {
-  const warm = new Float64Array(4);
-  for (const job of counters.warmJobs.values()) {
-    for (const [index, count] of [job.runs, job.fetched, job.reused, job.failed].entries()) {
-      warm[index] = (warm[index] ?? 0) + count;
-    }
-  }
-  return {
-    routes: new Map([...counters.routes].map(([name, tally]) => [name, totalsOf(tally)])),
-    warm,
-    purges: Float64Array.of(counters.purgeDurations.count, sum(counters.purgedBy)),
-  };
-}
-
-function totalsOf(tally: RouteTally): Float64Array {
-  return Float64Array.of(...tally.outcomes, ...tally.bytes, ...tally.calls, ...tally.answered);
-}
-
-function minus(now: Float64Array, base: Float64Array): Float64Array {
-  return now.map((count, index) => count - (base[index] ?? 0));
-}
-
 function numbersOf(totals: Float64Array): CacheNumbers {
-  const outcome = (name: OutcomeName): number => totals[outcomeIndex[name]] ?? 0;
-  const bytes = (name: OutcomeName): number => totals[bytesAt + outcomeIndex[name]] ?? 0;
+  const outcome = (name: OutcomeName): number => countOf(totals, name);
+  const bytes = (name: OutcomeName): number => bytesOf(totals, name);
   const hits = outcome('hit') + outcome('stale') + outcome('stale-error');
   const misses = outcome('miss') + outcome('collapsed') + outcome('revalidated');
-  const background = (totals[callsAt + purposeIndex.revalidate] ?? 0) + (totals[callsAt + purposeIndex.warm] ?? 0);
+  const background = callsOf(totals, 'revalidate') + callsOf(totals, 'warm');
   const avoided = outcome('hit') + outcome('stale') + outcome('collapsed') - background;
   return {
     requests: sum(totals.subarray(0, bytesAt)),
@@ -179,10 +187,14 @@ function numbersOf(totals: Float64Array): CacheNumbers {
     },
     bytes_sent: sum(totals.subarray(bytesAt, callsAt)),
     bytes_from_store: bytes('hit') + bytes('stale') + bytes('stale-error') + bytes('revalidated'),
-    upstream_calls: background + (totals[callsAt + purposeIndex.interactive] ?? 0),
+    upstream_calls: background + callsOf(totals, 'interactive'),
     upstream_calls_background: background,
     upstream_calls_avoided: avoided,
-    upstream_seconds_saved_estimate: secondsSaved(avoided, totals[answeredAt] ?? 0, totals[answeredAt + 1] ?? 0),
+    upstream_seconds_saved_estimate: secondsSaved(
+      avoided,
+      totals[answeredAt] ?? 0,
+      (totals[answeredMicrosAt] ?? 0) / 1000,
+    ),
   };
 }
 

@@ -276,6 +276,14 @@ describe('metrics', () => {
     expect(metrics.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
     expect(metrics.text).toContain('# TYPE forecache_requests_total counter');
   });
+
+  it('are not said to be reset where that cannot be guaranteed', async () => {
+    const problem = { status: 503, code: 'counters-unavailable', title: 'No', detail: 'No Redis.', retryAfter: 1 };
+    const { port } = await startAdmin({ services: { resetMetrics: async () => refused(problem) } });
+    const answer = await post(port, '/api/metrics/cache/reset', {});
+    expect(answer).toMatchObject({ status: 503, json: { type: 'urn:forecache:problem:counters-unavailable' } });
+    expect(answer.headers['retry-after']).toBe('1');
+  });
 });
 
 describe('the listener', () => {

@@ -64,6 +64,16 @@ describe('the dashboard', () => {
     expect(page.element('login').hidden).toBe(true);
   });
 
+  it('says whose counters it shows', async () => {
+    const rig = await startAdmin();
+    const page = await openPage(rig);
+    expect(page.text('scope')).toBe('(this process)');
+    const { json } = await ask(rig.port, '/api/metrics/cache');
+    const fleet = { ...Object(json), scope: 'fleet', sidecars: 3 };
+    const other = await openPage(await startAdmin({ services: { metricsReport: () => fleet } }));
+    expect(other.text('scope')).toBe('(fleet of 3)');
+  });
+
   it('refreshes every two seconds', async () => {
     const rig = await startAdmin();
     const page = await openPage(rig);

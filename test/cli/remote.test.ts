@@ -217,6 +217,11 @@ warming        1 runs: 2 fetched, 3 reused, 0 failed
     expect(run).toEqual({ code: 0, stdout: 'counters set to zero\n', stderr: '' });
   });
 
+  test('says of how many proxies the counters are', async () => {
+    const { run } = await ask(['stats'], { status: 200, json: { ...report, scope: 'fleet', sidecars: 3 } });
+    expect(run.stdout).toContain('since 2026-11-23T12:00:00.000Z (fleet of 3)\n');
+  });
+
   test('--json prints the answer, safe to print and otherwise the same', async () => {
     const odd = { ...report, scope: 'pro\u009bcess\u202e' };
     const { run } = await ask(['stats', '--json'], { status: 200, json: odd });

@@ -91,7 +91,7 @@ export async function startAdmin(
     metricsReport: metrics.report,
     resetMetrics: () => {
       calls.push(['resetMetrics', undefined]);
-      metrics.resetReport();
+      return metrics.resetReport();
     },
     prometheus: metrics.prometheus,
     state: () => 'ready',
