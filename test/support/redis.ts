@@ -1,6 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,8 @@ import { promisify } from 'node:util';
 import { systemTool } from './system-tools.ts';
 
 const execute = promisify(execFile);
+/** Of util-linux; it becomes the program that it starts, under the same process id. */
+const setpriv = '/usr/bin/setpriv';
 
 /** A Redis server of its own: a process on a free port of loopback, gone when it is disposed of. */
 export interface RedisProcess extends AsyncDisposable {
@@ -113,7 +115,10 @@ class Server implements RedisProcess {
 
   async start(): Promise<void> {
     const mode = this.#setup.options.sentinel === true ? ['--sentinel'] : [];
-    const child = spawn(this.#setup.program, [this.#file, ...mode], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const words = [this.#setup.program, this.#file, ...mode];
+    // Killed with this process too, of which no handler would hear.
+    const [command = '', ...rest] = existsSync(setpriv) ? [setpriv, '--pdeathsig', 'KILL', ...words] : words;
+    const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     let said = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
