@@ -1,35 +1,15 @@
-import { randomUUID } from 'node:crypto';
-
 import { createAdminServer, type AdminServer } from './admin/admin-server.ts';
-import { BackgroundWork } from './cache/background.ts';
-import { Exchange } from './cache/exchange.ts';
 import { createExplainer } from './cache/explain.ts';
-import { Fetcher, type FetcherDeps } from './cache/fetcher.ts';
-import { localJobs } from './cache/local-jobs.ts';
-import { createPurger } from './cache/purge.ts';
-import { createRefresher } from './cache/refresh.ts';
-import { createPurgeSchedule } from './cache/schedule.ts';
-import { createWarmer } from './cache/warm.ts';
 import type { Clock } from './cache/ports.ts';
+import { redisSecrets } from './config/compile-redis.ts';
 import type { Config } from './core/config.ts';
-import { nextCronRunMs } from './cron.ts';
-import { combineObservers } from './log/combine-observers.ts';
-import { createLog, type Log } from './log/log.ts';
-import { createLogObserver } from './log/observe.ts';
-import { createMetrics, type Metrics } from './metrics/metrics.ts';
-import { routeTableOf } from './offline.ts';
-import { sha256 } from './sha256.ts';
+import { createLog } from './log/log.ts';
 import { type BoundListener, createDataServer, type DataServer } from './server/data-server.ts';
-import { idleLoad, type ServerLoad } from './server/load.ts';
 import { ExchangeHandler } from './server/request-handler.ts';
-import { createLocalPurgeLog } from './store/local-purge-log.ts';
-import { createMemoryStore, type MemoryStore } from './store/memory-store.ts';
+import { allRules, type CoherenceRules } from './store/coherence/rules.ts';
 import { systemClock } from './system-clock.ts';
-import { createBodyCheck } from './upstream/body-check.ts';
-import { createUpstreamClient } from './upstream/client.ts';
-import { createContentDecoder } from './upstream/decode.ts';
-import { createRelay } from './upstream/relay.ts';
 import { version } from './version.ts';
+import { buildParts, describe, type Parts } from './parts.ts';
 
 /** A running proxy. */
 export interface App {
@@ -42,6 +22,8 @@ export interface App {
 export interface AppOptions {
   /** Tests move it; everything that measures or waits takes it from here. */
   readonly clock?: Clock;
+  /** Rules of coherence to leave out, so that tests can show what each is for. The program itself leaves none out. */
+  readonly rules?: Partial<CoherenceRules>;
 }
 
 type State = 'starting' | 'ready' | 'draining';
@@ -50,15 +32,18 @@ type State = 'starting' | 'ready' | 'draining';
  * The composition root: builds everything in order, binds the listeners, gives up cleanly where one cannot be bound.
  * No state outside of what it returns: two apps run in one process.
  */
-export async function createApp(config: Config, { clock = systemClock }: AppOptions = {}): Promise<App> {
+export async function createApp(config: Config, { clock = systemClock, rules }: AppOptions = {}): Promise<App> {
   await using stack = new AsyncDisposableStack();
   let state: State = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
-  const parts = buildParts({ config, log, stack, clock });
+  const parts = buildParts({ config, log, stack, clock, rules: { ...allRules, ...rules } });
   let listeners: readonly BoundListener[] = config.server.listeners;
   const admin = buildAdmin(config, parts, { state: () => state, listeners: () => listeners });
   stack.defer(() => admin.close());
   const adminAddress = await admin.listen();
+  // The first requests are served from store where Redis answers at once; where it does not, they do not wait for it.
+  await parts.tiers.shared?.log.start(FIRST_LEASE_PATIENCE_MS);
+  parts.fleetCounters?.start();
   const server = buildDataServer(config, parts);
   listeners = await server.listen();
   parts.schedule.start();
@@ -78,83 +63,8 @@ export async function createApp(config: Config, { clock = systemClock }: AppOpti
   };
 }
 
-/** What the parts are built on. */
-interface Ground {
-  readonly config: Config;
-  readonly log: Log;
-  readonly stack: AsyncDisposableStack;
-  readonly clock: Clock;
-}
-
-/** Everything between the listeners. */
-interface Parts {
-  readonly metrics: Metrics;
-  readonly store: MemoryStore;
-  readonly background: BackgroundWork;
-  readonly deps: FetcherDeps & ConstructorParameters<typeof Exchange>[0];
-  readonly exchange: Exchange;
-  readonly relay: ReturnType<typeof createRelay>;
-  readonly purger: ReturnType<typeof createPurger>;
-  readonly warmer: ReturnType<typeof createWarmer>;
-  readonly schedule: ReturnType<typeof createPurgeSchedule>;
-  readonly log: Log;
-  readonly load: ServerLoad;
-}
-
-function buildParts({ config, log, stack, clock }: Ground): Parts {
-  const load = idleLoad();
-  const table = routeTableOf(config);
-  const metrics: Metrics = stack.use(
-    createMetrics({
-      routes: config.routes,
-      upstreams: config.upstreams,
-      clock,
-      version,
-      storeStats: () => store.stats(),
-      load: () => load,
-    }),
-  );
-  const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
-  const onLimit = (option: string): void => observer.limit(option);
-  const purgeLog = createLocalPurgeLog({ clock, instanceId: randomUUID(), positionMaxAgeMs: positionMaxAgeMs(config) });
-  const routeLimits = new Map(config.routes.map((route) => [route.name, route.maxKeys]));
-  const store: MemoryStore = stack.use(
-    createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock, observer }),
-  );
-  const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version, observer }));
-  const background = new BackgroundWork((name, error) =>
-    log.error({ work: name, error: describe(error) }, 'background work failed'),
-  );
-  const deps = {
-    table,
-    store,
-    purgeLog,
-    upstream,
-    upstreams: config.upstreams,
-    background,
-    observer,
-    clock,
-    sha256,
-    bodyCheck: createBodyCheck(),
-    decoder: createContentDecoder(),
-    ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
-  };
-  const fetcher = new Fetcher(deps);
-  const purger = createPurger({ ...deps, counter: store });
-  const refresher = createRefresher(deps, fetcher);
-  const warmer = createWarmer({ ...deps, config: config.warm, leases: localJobs, refresher, random: Math.random });
-  const schedule = createPurgeSchedule({
-    ...deps,
-    purger,
-    leases: localJobs,
-    schedule: config.purge.schedule,
-    nextRun: nextCronRunMs,
-    onRefused: (entry, problem) => log.error({ cron: entry.cron, problem: problem.detail }, 'scheduled purge refused'),
-  });
-  const relay = stack.use(createRelay({ upstreams: config.upstreams, clock, onLimit }));
-  const exchange = new Exchange(deps, fetcher);
-  return { metrics, store, background, deps, exchange, relay, purger, warmer, schedule, log, load };
-}
+/** Redis is asked for so long before the listeners open; it is followed all the same after. */
+const FIRST_LEASE_PATIENCE_MS = 500;
 
 /** What is known later than the admin listener is built. */
 interface Later {
@@ -163,8 +73,15 @@ interface Later {
 }
 
 function buildAdmin(config: Config, parts: Parts, { state, listeners }: Later): AdminServer {
-  const { metrics, store, purger, warmer, deps } = parts;
-  const explainer = createExplainer({ ...deps, upstreams: config.upstreams, listeners, inspector: store });
+  const { metrics, tiers, fleetCounters, purger, warmer, deps } = parts;
+  const { memory, shared } = tiers;
+  const explainer = createExplainer({
+    ...deps,
+    upstreams: config.upstreams,
+    listeners,
+    inspector: memory,
+    ...(shared === undefined ? {} : { coherence: shared.log }),
+  });
   return createAdminServer({
     config: config.admin,
     clock: deps.clock,
@@ -175,9 +92,9 @@ function buildAdmin(config: Config, parts: Parts, { state, listeners }: Later): 
       purge: (command) => purger.purge(command),
       warm: (request) => warmer.run(request),
       explain: (request) => explainer.explain(request),
-      list: (filter) => store.list(filter),
-      metricsReport: () => metrics.report(),
-      resetMetrics: () => metrics.resetReport(),
+      list: (filter) => memory.list(filter),
+      metricsReport: () => fleetCounters?.report() ?? metrics.report(),
+      resetMetrics: () => fleetCounters?.reset() ?? metrics.resetReport(),
       prometheus: () => metrics.prometheus(),
       state,
     },
@@ -200,7 +117,7 @@ function buildDataServer(config: Config, parts: Parts): DataServer {
 
 /** The reverse of the start, with the deadlines of the config; the admin listener outlives it for the last scrape. */
 async function shutDown(config: Config, parts: Parts & { readonly server: DataServer }): Promise<void> {
-  const { server, background, warmer, schedule, deps, log } = parts;
+  const { server, background, warmer, schedule, deps, log, tiers, fleetCounters } = parts;
   log.info({ drainDelayMs: config.server.drainDelayMs, graceMs: config.server.graceMs }, 'draining');
   warmer.stop();
   schedule.stop();
@@ -218,6 +135,10 @@ async function shutDown(config: Config, parts: Parts & { readonly server: DataSe
   clearTimeout(timer);
   await background.stop();
   cancelGrace();
+  // Nothing is served any more: what is on its way to Redis gets there, and no purge waits for this process.
+  await tiers.shared?.store.settle();
+  await fleetCounters?.stop();
+  await tiers.shared?.log.leave();
 }
 
 /** Background work (refreshes, fills whose client went) is given this long after the last connection has ended. */
@@ -227,22 +148,12 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms));
 }
 
-/** No fetch that ends in a stored response takes longer than its upstream's total timeout; twice that is never too early. */
-function positionMaxAgeMs(config: Config): number {
-  const longestMs = Math.max(...[...config.upstreams.values()].map((upstream) => upstream.totalTimeoutMs));
-  return Math.max(15 * 60_000, 2 * longestMs);
-}
-
-/** A bug's own words and where it happened; the log masks what is secret. */
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
-}
-
 /** What must never be written, wherever it turns up. */
 function secretsOf(config: Config): readonly string[] {
   const credentials = [...config.upstreams.values()].flatMap((upstream) => [
     ...upstream.credentials.query.values(),
     ...upstream.credentials.headers.values(),
   ]);
-  return config.admin.token === undefined ? credentials : [config.admin.token, ...credentials];
+  const own = config.admin.token === undefined ? [] : [config.admin.token];
+  return [...own, ...credentials, ...redisSecrets(config.store.redis)];
 }

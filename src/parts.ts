@@ -1,0 +1,154 @@
+import { BackgroundWork } from './cache/background.ts';
+import { Exchange } from './cache/exchange.ts';
+import { Fetcher, type FetcherDeps } from './cache/fetcher.ts';
+import { createPurger } from './cache/purge.ts';
+import { createRefresher } from './cache/refresh.ts';
+import { createPurgeSchedule } from './cache/schedule.ts';
+import { createWarmer } from './cache/warm.ts';
+import type { Clock, Observer } from './cache/ports.ts';
+import type { Config } from './core/config.ts';
+import type { Problem } from './core/problem.ts';
+import { nextCronRunMs } from './cron.ts';
+import { combineObservers } from './log/combine-observers.ts';
+import type { Log } from './log/log.ts';
+import { createLogObserver } from './log/observe.ts';
+import { createFleetCounters, type FleetCounters } from './metrics/fleet-counters.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { routeTableOf } from './offline.ts';
+import { sha256 } from './sha256.ts';
+import { idleLoad, type ServerLoad } from './server/load.ts';
+import type { CoherenceRules } from './store/coherence/rules.ts';
+import { createCounterLedger } from './store/redis/counter-ledger.ts';
+import { buildTiers, type SharedTier, type Tiers } from './tiers.ts';
+import { createBodyCheck } from './upstream/body-check.ts';
+import { createUpstreamClient } from './upstream/client.ts';
+import { createContentDecoder } from './upstream/decode.ts';
+import { createRelay } from './upstream/relay.ts';
+import { version } from './version.ts';
+
+/** What the parts are built on. */
+export interface Ground {
+  readonly config: Config;
+  readonly log: Log;
+  readonly stack: AsyncDisposableStack;
+  readonly clock: Clock;
+  readonly rules: CoherenceRules;
+}
+
+/** Everything between the listeners. */
+export interface Parts {
+  readonly metrics: Metrics;
+  readonly tiers: Tiers;
+  /** `undefined`: the counters of this process are all there are. */
+  readonly fleetCounters: FleetCounters | undefined;
+  readonly background: BackgroundWork;
+  readonly deps: FetcherDeps & ConstructorParameters<typeof Exchange>[0];
+  readonly exchange: Exchange;
+  readonly relay: ReturnType<typeof createRelay>;
+  readonly purger: ReturnType<typeof createPurger>;
+  readonly warmer: ReturnType<typeof createWarmer>;
+  readonly schedule: ReturnType<typeof createPurgeSchedule>;
+  readonly log: Log;
+  readonly load: ServerLoad;
+}
+
+/** Builds everything that stands between the listeners; opens nothing but the way to Redis. */
+export function buildParts({ config, log, stack, clock, rules }: Ground): Parts {
+  const load = idleLoad();
+  const table = routeTableOf(config);
+  const metrics: Metrics = stack.use(
+    createMetrics({
+      routes: config.routes,
+      upstreams: config.upstreams,
+      clock,
+      version,
+      storeStats: () => tiers.memory.stats(),
+      load: () => load,
+      coherence: () => tiers.shared?.coherence(),
+      redis: () => tiers.shared?.redis(),
+    }),
+  );
+  const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
+  const onLimit = (option: string): void => observer.limit(option);
+  const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules });
+  const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version, observer }));
+  const background = new BackgroundWork((name, error) =>
+    log.error({ work: name, error: describe(error) }, 'background work failed'),
+  );
+  const deps = {
+    table,
+    store: tiers.store,
+    purgeLog: tiers.purgeLog,
+    upstream,
+    upstreams: config.upstreams,
+    background,
+    observer,
+    clock,
+    sha256,
+    random: Math.random,
+    rules,
+    bodyCheck: createBodyCheck(),
+    decoder: createContentDecoder(),
+    ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
+    onInvalidationRefused: (route: string, { detail }: Problem) =>
+      log.warn({ route, problem: detail }, 'not invalidated'),
+    ...(tiers.shared === undefined ? {} : { fillLocks: tiers.shared.fillLocks, unleased: tiers.memory }),
+  };
+  const fetcher = new Fetcher(deps);
+  const relay = stack.use(createRelay({ upstreams: config.upstreams, clock, onLimit }));
+  const exchange = new Exchange(deps, fetcher);
+  return {
+    metrics,
+    tiers,
+    fleetCounters: tiers.shared && countForFleet(tiers.shared, { metrics, clock, observer }),
+    background,
+    deps,
+    exchange,
+    relay,
+    log,
+    load,
+    ...buildOperations(config, { deps, fetcher, tiers, log }),
+  };
+}
+
+function countForFleet(
+  { config, links, keys, log }: SharedTier,
+  { metrics, clock, observer }: { readonly metrics: Metrics; readonly clock: Clock; readonly observer: Observer },
+): FleetCounters {
+  const { instanceId } = log;
+  return createFleetCounters({
+    reporter: metrics.reporter,
+    ledger: createCounterLedger({ link: links.control, keys, clock, instanceId, observer }),
+    notices: log,
+    bell: links.bell,
+    clock,
+    everyMs: config.countersEveryMs,
+  });
+}
+
+/** What operators and the clock have done. */
+function buildOperations(
+  config: Config,
+  { deps, fetcher, tiers, log }: Pick<Parts, 'deps' | 'tiers' | 'log'> & { readonly fetcher: Fetcher },
+): Pick<Parts, 'purger' | 'warmer' | 'schedule'> {
+  const leases = tiers.jobs;
+  const purger = createPurger({ ...deps, counter: tiers.memory });
+  const refresher = createRefresher(deps, fetcher);
+  const warmer = createWarmer({ ...deps, config: config.warm, leases, refresher, random: Math.random });
+  const { shared } = tiers;
+  const schedule = createPurgeSchedule({
+    ...deps,
+    purger,
+    leases,
+    schedule: config.purge.schedule,
+    nextRun: nextCronRunMs,
+    ...(shared === undefined ? {} : { skewMs: () => shared.log.skewMs(), storeOutlives: true }),
+    onRefused: (entry, problem) => log.error({ cron: entry.cron, problem: problem.detail }, 'scheduled purge refused'),
+  });
+  return { purger, warmer, schedule };
+}
+
+/** A bug's own words and where it happened; the log masks what is secret. */
+export function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,139 @@
+import { describe, expect, it } from 'vitest';
+
+import { leased, startFleet, type Sidecar } from '../support/fleet.ts';
+import { answer, startOrigin, type Origin } from '../support/origin.ts';
+import { startRedis } from '../support/redis.ts';
+
+const routes = `
+  - { name: forecast, match: /forecast/*, upstream: api, ttl: 1h, query: { location: { type: text } }, tags: ["location:{location}"] }
+  - { name: events, match: /events, upstream: api, ttl: 1h, query: { location: { type: text } }, tags: ["location:{location}"] }
+`;
+
+const urls = [
+  '/forecast/day?location=berlin',
+  '/forecast/week?location=berlin',
+  '/events?location=berlin',
+  '/events?location=paris',
+];
+
+/** Every process has all of it in memory. */
+async function warmed(fleet: readonly Sidecar[], asked = urls): Promise<void> {
+  for (const sidecar of fleet) {
+    for (const url of asked) {
+      await expect.poll(async () => (await sidecar.get(url)).cacheStatus).toMatch(/hit; ttl=\d+; detail=memory/);
+    }
+  }
+}
+
+async function purgedOn(sidecar: Sidecar): Promise<readonly string[]> {
+  const labels = await Promise.all(urls.map(async (url) => [url, (await sidecar.get(url)).cacheStatus] as const));
+  return labels.filter(([, label]) => !label.includes('; hit')).map(([url]) => url);
+}
+
+const selectors: readonly (readonly [name: string, body: Record<string, unknown>, purged: readonly string[]])[] = [
+  ['a key', { key: 'events|/events?location=paris' }, ['/events?location=paris']],
+  ['a URL', { url: '/forecast/day?location=berlin' }, ['/forecast/day?location=berlin']],
+  ['a route', { route: 'forecast' }, urls.slice(0, 2)],
+  ['a tag', { tag: 'location:berlin' }, urls.slice(0, 3)],
+  ['any of several tags', { tags: ['location:paris', 'location:rome'] }, ['/events?location=paris']],
+  ['a prefix', { prefix: '/forecast/w' }, ['/forecast/week?location=berlin']],
+  ['all', { all: true }, urls],
+];
+
+async function originOfVersions(): Promise<Origin> {
+  return startOrigin(answer(200, {}, 'version'));
+}
+
+describe('a purge that has returned', () => {
+  it.each(selectors)('by %s holds on each process, in memory and in Redis, at once', async (_, selector, purged) => {
+    await using redis = await startRedis();
+    await using origin = await originOfVersions();
+    const fleet = await startFleet({ count: 3, redis: `{ url: "${redis.url}" }`, origin: origin.url, routes });
+    const [first] = fleet;
+    if (first === undefined) throw new Error('no fleet');
+    await warmed(fleet);
+    const { status, body } = await first.call('/api/purge', selector);
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ complete: true, missing: [], matched: purged.length });
+    expect(body['sidecars']).toHaveLength(3);
+    // Each process is asked for something first: what the others fetch anew may then be a hit, but of after the purge.
+    const before = origin.requests.length;
+    const found = new Set<string>();
+    for (const sidecar of fleet) for (const url of await purgedOn(sidecar)) found.add(url);
+    expect([...found].toSorted()).toEqual([...purged].toSorted());
+    expect(origin.requests.length - before).toBe(purged.length);
+  });
+
+  it('says how long each process took, and who is missing while it serves nothing from store', async () => {
+    await using redis = await startRedis();
+    await using origin = await originOfVersions();
+    const redisOption = `{ url: "${redis.url}", lease: 1s }`;
+    const fleet = await startFleet({ count: 3, redis: redisOption, origin: origin.url, routes });
+    const [first, second, third] = fleet;
+    if (first === undefined || second === undefined || third === undefined) throw new Error('no fleet of three');
+    await warmed(fleet);
+    // A new epoch is older than a lease by now: no purge has to wait for it.
+    process.kill(third.pid, 'SIGSTOP');
+    try {
+      const startMs = performance.now();
+      const { status, body } = await first.call('/api/purge', { all: true });
+      expect(performance.now() - startMs).toBeLessThan(3_000);
+      expect(status).toBe(200);
+      expect(body).toMatchObject({ complete: true });
+      expect(body['sidecars']).toHaveLength(2);
+      expect(body['missing']).toHaveLength(1);
+    } finally {
+      process.kill(third.pid, 'SIGCONT');
+    }
+    const late = await third.get('/events?location=paris');
+    expect(late.cacheStatus).not.toContain('; hit');
+    await leased(third);
+  });
+
+  it('cannot be guaranteed without Redis: 503 with Retry-After, and the process goes on', async () => {
+    await using redis = await startRedis();
+    await using origin = await originOfVersions();
+    const [only] = await startFleet({ count: 1, redis: `{ url: "${redis.url}" }`, origin: origin.url, routes });
+    if (only === undefined) throw new Error('no fleet');
+    await warmed([only]);
+    await redis.kill();
+    const { status, body } = await only.call('/api/purge', { tag: 'location:berlin' });
+    expect(status).toBe(503);
+    expect(body).toMatchObject({ status: 503 });
+    expect((await only.get('/events?location=berlin')).status).toBe(200);
+    await redis.restart();
+    await leased(only);
+    expect((await only.call('/api/purge', { tag: 'location:berlin' })).status).toBe(200);
+  });
+
+  it('answers 202 with who is pending where the configuration chose availability', async () => {
+    await using redis = await startRedis();
+    await using origin = await originOfVersions();
+    const redisOption = `{ url: "${redis.url}", coherence: available, lease: 60s, purgeWait: 300ms }`;
+    const fleet = await startFleet({ count: 2, redis: redisOption, origin: origin.url, routes });
+    const [first, second] = fleet;
+    if (first === undefined || second === undefined) throw new Error('no fleet of two');
+    await warmed(fleet);
+    process.kill(second.pid, 'SIGSTOP');
+    try {
+      const { status, body } = await first.call('/api/purge', { all: true });
+      expect(status).toBe(202);
+      expect(body).toMatchObject({ complete: false });
+      expect(body['missing']).toHaveLength(1);
+      expect(Date.parse(String(body['completeBy']))).toBeGreaterThan(Date.now());
+    } finally {
+      process.kill(second.pid, 'SIGCONT');
+    }
+  });
+
+  it('is counted and not done by a dry run', async () => {
+    await using redis = await startRedis();
+    await using origin = await originOfVersions();
+    const fleet = await startFleet({ count: 2, redis: `{ url: "${redis.url}" }`, origin: origin.url, routes });
+    await warmed(fleet);
+    const dry = await fleet[0]?.call('/api/purge', { tag: 'location:berlin', dryRun: true });
+    expect(dry?.body).toMatchObject({ dryRun: true, matched: 3 });
+    await warmed(fleet);
+    expect(origin.requests).toHaveLength(urls.length);
+  });
+});

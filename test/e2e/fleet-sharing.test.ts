@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+
+import { startFleet, type Sidecar } from '../support/fleet.ts';
+import { answer, gated, startOrigin, type Origin } from '../support/origin.ts';
+import { startRedis, type RedisProcess } from '../support/redis.ts';
+
+/** Three processes of the built program on one Redis. */
+async function fleetOf(origin: Origin, redis: RedisProcess, more = ''): Promise<readonly [Sidecar, Sidecar, Sidecar]> {
+  const fleet = await startFleet({ count: 3, redis: `{ url: "${redis.url}"${more} }`, origin: origin.url });
+  const [first, second, third] = fleet;
+  if (first === undefined || second === undefined || third === undefined) throw new Error('no fleet of three');
+  return [first, second, third];
+}
+
+const body = JSON.stringify({ temperatures: Array.from({ length: 400 }, (_, hour) => hour / 10) });
+
+describe('a fleet on one Redis', () => {
+  it('serves everywhere what one of it has fetched, from Redis first and from memory then', async () => {
+    await using redis = await startRedis();
+    await using origin = await startOrigin(answer(200, { 'content-type': 'application/json' }, body));
+    const [first, second, third] = await fleetOf(origin, redis);
+    expect((await first.get('/forecast?location=Berlin')).cacheStatus).toBe('forecache; fwd=uri-miss; stored');
+    // The write to Redis is behind the answer.
+    await expect
+      .poll(async () => (await second.get('/forecast?location=berlin')).cacheStatus)
+      .toMatch(/^forecache; hit; ttl=35\d\d; detail=(redis|memory)$/);
+    const shared = await third.get('/forecast?location=%20BERLIN');
+    expect(shared.cacheStatus).toMatch(/^forecache; hit; ttl=35\d\d; detail=redis$/);
+    expect(shared.text).toBe(body);
+    expect(shared.headers['content-type']).toBe('application/json');
+    expect(Number(shared.headers['age'])).toBeLessThan(60);
+    const again = await third.get('/forecast?location=berlin');
+    expect(again.cacheStatus).toMatch(/^forecache; hit; ttl=35\d\d; detail=memory$/);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it('gives a process that starts later, and one that starts again, what is in Redis', async () => {
+    await using redis = await startRedis();
+    await using origin = await startOrigin(answer(200, {}, 'kept'));
+    const [first, second] = await fleetOf(origin, redis);
+    await first.get('/forecast?location=berlin');
+    await first.process.stop();
+    await expect.poll(async () => (await second.get('/forecast?location=berlin')).cacheStatus).toContain('hit');
+    const [late] = await startFleet({ count: 1, redis: `{ url: "${redis.url}" }`, origin: origin.url });
+    expect((await late?.get('/forecast?location=berlin'))?.cacheStatus).toMatch(/hit; ttl=\d+; detail=redis/);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it('makes one upstream call of 3 times 200 requests at once for what nobody has', async () => {
+    await using redis = await startRedis();
+    const gate = Promise.withResolvers<void>();
+    await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'once')));
+    const fleet = await fleetOf(origin, redis);
+    const asked = fleet.flatMap((sidecar) => Array.from({ length: 200 }, () => sidecar.get('/cold?location=lima')));
+    await origin.arrived(1);
+    await expect.poll(async () => inFlight(await Promise.all(fleet.map((one) => one.metrics())))).toBe(600);
+    gate.resolve();
+    const replies = await Promise.all(asked);
+    expect(new Set(replies.map((reply) => `${reply.status} ${reply.text}`))).toEqual(new Set(['200 once']));
+    expect(origin.requests).toHaveLength(1);
+    expect(replies.filter((reply) => reply.cacheStatus === 'forecache; fwd=uri-miss; stored')).toHaveLength(1);
+  });
+
+  it('answers everybody when the process that fetches for all is killed, with at most two calls', async () => {
+    await using redis = await startRedis();
+    const gate = Promise.withResolvers<void>();
+    await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'after all')));
+    const [filler, ...others] = await fleetOf(origin, redis);
+    const lost = Promise.allSettled([filler.get('/cold?location=lima')]);
+    await origin.arrived(1);
+    const asked = others.flatMap((sidecar) => Array.from({ length: 50 }, () => sidecar.get('/cold?location=lima')));
+    await expect.poll(async () => inFlight(await Promise.all(others.map((one) => one.metrics())))).toBe(100);
+    process.kill(filler.pid, 'SIGKILL');
+    await lost;
+    await origin.arrived(2);
+    gate.resolve();
+    const replies = await Promise.all(asked);
+    expect(new Set(replies.map((reply) => `${reply.status} ${reply.text}`))).toEqual(new Set(['200 after all']));
+    expect(origin.requests).toHaveLength(2);
+  });
+
+  it('makes at most one call for each process when Redis has just gone', async () => {
+    await using redis = await startRedis();
+    const gate = Promise.withResolvers<void>();
+    await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'alone')));
+    const fleet = await fleetOf(origin, redis);
+    await redis.kill();
+    const asked = fleet.flatMap((sidecar) => Array.from({ length: 200 }, () => sidecar.get('/cold?location=lima')));
+    await origin.arrived(3);
+    await expect.poll(async () => inFlight(await Promise.all(fleet.map((one) => one.metrics())))).toBe(600);
+    gate.resolve();
+    const replies = await Promise.all(asked);
+    expect(new Set(replies.map((reply) => `${reply.status} ${reply.text}`))).toEqual(new Set(['200 alone']));
+    expect(origin.requests.length).toBeLessThanOrEqual(3);
+  });
+});
+
+function inFlight(expositions: readonly string[]): number {
+  const numbers = expositions.map((text) => Number(/^forecache_requests_in_flight (\d+)$/m.exec(text)?.[1]));
+  return numbers.reduce((sum, one) => sum + one, 0);
+}
