@@ -41,6 +41,25 @@ function written(): Promise<string> {
   return redis.cli('hget', key, 'n:outcome.hit:weather');
 }
 
+/** Which of two came first is told by the clock of Redis, to within a round trip. */
+async function clocksApart(): Promise<void> {
+  const startMs = Date.now();
+  await expect.poll(() => Date.now() - startMs, { interval: 10 }).toBeGreaterThan(100);
+}
+
+type Flush = CounterLedger['flush'];
+
+/** Meddles with the flushes of one process; `place` counts from 0, those that joining takes included. */
+function meddling(meddle: (place: number, flush: () => ReturnType<Flush>) => ReturnType<Flush>): JoinOptions {
+  let place = 0;
+  return {
+    wrap: (ledger) => ({ ...ledger, flush: (flush) => meddle(place++, () => ledger.flush(flush)) }),
+  };
+}
+
+/** To be adopted, and to write nothing. */
+const joining = 2;
+
 async function requests(one: Counting): Promise<number> {
   const report = await one.counters.report();
   expect(report.scope).toBe('fleet');
@@ -141,6 +160,44 @@ describe('the counters of a fleet', () => {
     await expect.poll(() => requests(b), { interval: 20 }).toBe(33);
     await a.counters.stop();
     expect(await requests(b)).toBe(33);
+  });
+
+  it('lose nothing at the end of a process whose last flush was lost on its way', async () => {
+    const lost = meddling(async (place, flush) => (place === joining ? undefined : flush()));
+    const [a, b] = [await joined('a', lost), await joined('b')];
+    a.hit(2);
+    await a.flush();
+    a.hit(3);
+    await a.counters.stop();
+    expect(await requests(b)).toBe(5);
+  });
+
+  it('wait for what was counted behind a flush that has to be repeated', async () => {
+    const slow = meddling(async (place, flush) => {
+      if (place === joining) return undefined;
+      // The one behind the repeated one takes its time.
+      if (place === joining + 2) await new Promise((resolve) => void setTimeout(resolve, 60));
+      return flush();
+    });
+    const [a, b] = [await joined('a', slow), await joined('b')];
+    a.hit(2);
+    await a.flush();
+    a.hit(3);
+    expect(await requests(b)).toBe(5);
+  });
+
+  it('keep those of the dead when the reply to a flush was lost', async () => {
+    const unheard = meddling(async (place, flush) => {
+      const state = await flush();
+      return place === joining ? undefined : state;
+    });
+    const [a, dead] = [await joined('a', unheard), await joined('dead')];
+    dead.hit(100);
+    await dead.counters.stop();
+    a.hit(2);
+    await a.flush();
+    a.hit(3);
+    expect(await requests(a)).toBe(105);
   });
 
   it('are those of the process alone where Redis is away or its key is of another type', async () => {
@@ -276,6 +333,7 @@ describe('a reset of the counters of a fleet', () => {
   it('does not drop what a process counted since its start, when it reads of an older reset', async () => {
     const a = await joined('a');
     await a.counters.reset();
+    await clocksApart();
     const late = fleet.join('late', link);
     late.hit(6);
     fleet.replay('late');
@@ -286,6 +344,7 @@ describe('a reset of the counters of a fleet', () => {
 
   it('drops what a process counted before its first contact, up to the reset that it then hears of', async () => {
     const [a, late] = [await joined('a'), fleet.join('late', link)];
+    await clocksApart();
     late.hit(6);
     await a.counters.reset();
     late.hit(1);
