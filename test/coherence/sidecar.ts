@@ -1,4 +1,4 @@
-import { createApp, type AppOptions } from '../../src/app.ts';
+import { createApp } from '../../src/app.ts';
 import type { Clock } from '../../src/cache/ports.ts';
 import { formatIssue } from '../../src/config/issue.ts';
 import { loadConfigFile } from '../../src/offline.ts';
@@ -36,8 +36,7 @@ async function main({ configFile, skewMs, rules }: SidecarOrders): Promise<void>
   process.on('message', (step: SidecarStep) => void (aheadMs = step.skewMs));
   const config = loadConfigFile(configFile, {});
   if (!config.ok) throw new Error(config.error.map(formatIssue).join('\n'));
-  const options: AppOptions & { readonly rules: Partial<CoherenceRules> } = { clock, rules };
-  const app = await createApp(config.value, options);
+  const app = await createApp(config.value, { clock, rules });
   const [listener] = app.listeners;
   if (listener === undefined) throw new Error('no listener');
   const ready: SidecarReady = { proxyPort: listener.port, adminPort: app.admin.port };
