@@ -56,7 +56,7 @@ export function usualDemands(seconds: number, askedFaults: readonly string[], mo
   // Without a fault no lease is lost.
   const lease = askedFaults.some((kind) => leaseLosing.has(kind)) ? { lease: each } : {};
   return {
-    completedPurges: Math.max(5, seconds),
+    completedPurges: Math.max(5, Math.floor(seconds / 2)),
     reads: { memory: 10 * each, miss: each, collapsed: each, ...(mode === 'alone' ? {} : { redis: each }), ...lease },
     faults: Object.fromEntries(askedFaults.map((kind) => [kind, 1])),
   };
