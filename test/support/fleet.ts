@@ -28,7 +28,7 @@ export interface FleetOptions {
 }
 
 /** All that is asked for under `/`, fresh for an hour, with a tag of its `location`. */
-export const everythingRoute = `
+const everythingRoute = `
   - name: forecast
     match: /*
     upstream: api

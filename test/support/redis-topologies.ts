@@ -31,10 +31,12 @@ export async function startSentinels(options: SentinelOptions = {}): Promise<Sen
   await using stack = new AsyncDisposableStack();
   const secret = { ...(password === undefined ? {} : { password }), ...(tls ? { tls } : {}) };
   const auth = password === undefined ? [] : [`masterauth "${password}"`];
-  const master = stack.use(await startRedis({ ...secret, config: auth }));
+  // By default a master waits five seconds for further replicas before it sends the first one its data.
+  const replicating = [...auth, 'repl-diskless-sync-delay 0'];
+  const master = stack.use(await startRedis({ ...secret, config: replicating }));
   const followers = await Promise.all(
     Array.from({ length: replicas }, () =>
-      startRedis({ ...secret, config: [...auth, `replicaof 127.0.0.1 ${master.port}`] }),
+      startRedis({ ...secret, config: [...replicating, `replicaof 127.0.0.1 ${master.port}`] }),
     ),
   );
   const servers = [master, ...followers.map((server) => stack.use(server))];
