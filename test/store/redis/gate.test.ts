@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { FleetEvent, RedisFailureKind } from '../../../src/cache/fleet-ports.ts';
 import { RedisGate } from '../../../src/store/redis/gate.ts';
 import { RedisFailure, type RedisLink } from '../../../src/store/redis/link.ts';
+import { systemClock } from '../../../src/system-clock.ts';
 import { FakeClock } from '../../support/clock.ts';
 
 const open: RedisGate[] = [];
@@ -81,6 +82,46 @@ describe('a read', () => {
     reply.resolve('late');
     await turns();
     expect(events).toEqual([{ kind: 'redis', operation: 'get', result: 'over-budget', durationMs: 50, bytes: 0 }]);
+  });
+
+  test('takes an answer that was there in time but read late, since timers come before sockets in a busy process', async () => {
+    // On the event loop itself: what has come is read in the same turn in which the timer falls due.
+    const busy = new RedisGate({
+      link: { isReady: true, onReady: () => {}, get: () => new Promise(() => {}), unlink: async () => {}, run: hang },
+      clock: systemClock,
+      config: { timeoutMs: 10, maxPendingBytes: 1, breaker: { failures: 3, pauseMs: 1000, maxPauseMs: 3000 } },
+      leased: () => true,
+      observer: { fleet: () => {}, limit: () => {} },
+    });
+    open.push(busy);
+    const read = busy.read({
+      operation: 'get',
+      key: 'a:1',
+      send: () => new Promise<string>((resolve) => setImmediate(() => resolve('in time'))),
+    });
+    const untilMs = performance.now() + 30;
+    while (performance.now() < untilMs);
+    expect(await read).toMatchObject({ value: 'in time' });
+  });
+
+  test('has a fifth of the budget left where the node answered just now, however long the request has waited', async () => {
+    const { clock, gate, succeed } = setUp();
+    await succeed();
+    const ask = (waitedMs: number) => {
+      const reply = Promise.withResolvers<string>();
+      const read = gate.read({ operation: 'claim', key: 'a:1', waitedMs, send: () => reply.promise });
+      return { reply, read };
+    };
+    const first = ask(80);
+    clock.advance(9);
+    first.reply.resolve('value');
+    expect(await first.read).toMatchObject({ value: 'value' });
+    const second = ask(80);
+    clock.advance(10);
+    expect(await second.read).toBeUndefined();
+    clock.advance(1);
+    const third = ask(80);
+    expect(await third.read).toBeUndefined();
   });
 
   test('that fails after its budget counts once, and is no unhandled rejection', async () => {
