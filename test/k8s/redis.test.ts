@@ -1,6 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -20,6 +20,8 @@ import {
   mountedFile,
   renderManifests,
 } from '../support/manifests.ts';
+import { leased, startFleet } from '../support/fleet.ts';
+import { startOrigin } from '../support/origin.ts';
 import { parseSize } from '../support/quantity.ts';
 import { freePort } from '../support/redis.ts';
 import { systemTool } from '../support/system-tools.ts';
@@ -42,15 +44,15 @@ interface RunningRedis {
   cli(words: readonly string[], environment?: Readonly<Record<string, string>>): Promise<string>;
 }
 
-/** The container's own command with the mounted file, on a free port of loopback. */
-async function startContainer(): Promise<RunningRedis> {
+/** The container's own command with the mounted file, on a free port of loopback; further lines go into the file. */
+async function startContainer(more: readonly string[] = []): Promise<RunningRedis> {
   const { command = [] } = redisContainer();
   const environment = environmentOf(redisContainer(), () => password);
   const folder = mkdtempSync(join(tmpdir(), 'forecache-k8s-redis-'));
   const file = join(folder, 'redis.conf');
   const port = await freePort();
   const shipped = mountedFile(manifests, 'shared-redis-config', 'redis.conf');
-  writeFileSync(file, `${shipped}\nport ${port}\nbind 127.0.0.1\ndir ${folder}\n`);
+  writeFileSync(file, [shipped, `port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, ...more, ''].join('\n'));
   const words = command.map((word) => expanded(word, environment).replace('/etc/redis/redis.conf', file));
   const child = spawn(await systemTool('redis-server'), words.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(async () => {
@@ -147,6 +149,14 @@ describe('the Redis of the example', () => {
     for (const command of forbidden) expect(await asUser(...command.split(' '))).toMatch(/^NOPERM/);
   });
 
+  it('gives its user what the documentation asks for', () => {
+    const page = readFileSync(new URL('../../docs/coherence.md', import.meta.url), 'utf8');
+    const [, line = ''] = /^user forecache (on .*)$/m.exec(page) ?? [];
+    const { command = [] } = redisContainer();
+    const rules = command.slice(command.lastIndexOf('on')).map((word) => word.replace('$(REDIS_PASSWORD)', 'PASSWORD'));
+    expect(rules).toEqual(line.split(' '));
+  });
+
   it('is as a sidecar wants it, so that the check at the start finds nothing', async () => {
     const redis = await startContainer();
     const links = connectRedis(sidecarRedis(redis.port), { onError: () => undefined });
@@ -165,5 +175,54 @@ describe('the Redis of the example', () => {
     });
     await looked.promise;
     expect(found).toEqual([]);
+  });
+
+  it('lets its user do all that a fleet does', async () => {
+    const redis = await startContainer(['user admin on nopass ~* &* +@all']);
+    const asAdmin = (...words: readonly string[]): Promise<string> =>
+      redis.cli(['--user', 'admin', '--no-auth-warning', ...words]);
+    // Refused was the look at whether it had started.
+    await asAdmin('acl', 'log', 'reset');
+    await asAdmin('config', 'resetstat');
+    await using origin = await startOrigin(async (request, peer) => {
+      if (request.target === '/honoured') {
+        // Stored, and when it is asked about again no longer allowed to be.
+        if (request.field('if-none-match') !== undefined)
+          return peer.respond(304, { etag: '"1"', 'cache-control': 'no-store' });
+        return peer.respond(200, { etag: '"1"', 'cache-control': 'no-cache' }, 'something');
+      }
+      // Until the one that fetches has renewed its lock.
+      await expect.poll(() => asAdmin('info', 'commandstats'), { interval: 10 }).toContain('cmdstat_pexpire');
+      return peer.respond(200, {}, 'something');
+    });
+    const url = `redis://forecache:${password}@127.0.0.1:${redis.port}`;
+    const [first, second] = await startFleet({
+      count: 2,
+      redis: `{ url: "${url}", fillLock: 100ms, maxPurges: 10 }`,
+      origin: origin.url,
+      routes: `
+  - { name: forecast, match: /x, upstream: api, ttl: 1h, query: { location: { type: text } }, tags: ["location:{location}"] }
+  - { name: honoured, match: /honoured, upstream: api, upstreamCacheControl: honour }
+`,
+      more: 'warm: { locations: [berlin], jobs: [{ name: day, route: forecast, every: 1h, with: { location: "{location}" } }] }',
+    });
+    if (first === undefined || second === undefined) throw new Error('no fleet of two');
+    for (const sidecar of [first, second]) await leased(sidecar);
+    expect((await first.get('/x?location=lima')).status).toBe(200);
+    await expect.poll(async () => (await second.get('/x?location=lima')).cacheStatus).toMatch(/; hit; /);
+    // More than the log keeps, so that it is cut.
+    for (let purge = 0; purge < 12; purge += 1) {
+      const { status, body } = await second.call('/api/purge', { tag: 'location:lima', soft: purge % 2 === 0 });
+      expect([status, body['complete'], body['missing']]).toEqual([200, true, []]);
+    }
+    expect((await second.get('/x?location=lima')).status).toBe(200);
+    for (let time = 0; time < 2; time += 1) expect((await second.get('/honoured')).status).toBe(200);
+    await expect.poll(() => asAdmin('info', 'commandstats')).toContain('cmdstat_unlink');
+    expect((await first.call('/api/metrics/cache')).body).toMatchObject({ scope: 'fleet' });
+    expect((await first.call('/api/metrics/cache/reset', {})).status).toBe(200);
+    await second.process.stopAtOnce();
+    expect(await asAdmin('acl', 'log')).toBe('');
+    const refused = await asAdmin('info', 'errorstats');
+    expect(refused).not.toMatch(/NOPERM|NOAUTH|WRONGPASS/);
   });
 });
