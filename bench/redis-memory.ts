@@ -59,6 +59,19 @@ const keys = redisKeys('forecache');
 const entryKey = (item: StoredResponse): string => keys.entry('fingerprint', item.key);
 const readableKey = (item: StoredResponse): string => `cache:${item.key}`;
 
+function compressing(name: string, fromBytes: number): Form {
+  return {
+    name,
+    encode: async (item) => {
+      const small = item.body.byteLength < fromBytes ? undefined : await compressed(item.body);
+      const stored = small === undefined ? { bytes: item.body, isZstd: false } : { bytes: small, isZstd: true };
+      return encodeItem(item, stored, 0);
+    },
+    decode: decoded,
+    key: entryKey,
+  };
+}
+
 const forms: readonly Form[] = [
   {
     name: 'JSON of the parsed value, as a string (no status, fields or tags)',
@@ -81,16 +94,8 @@ const forms: readonly Form[] = [
     decode: decoded,
     key: entryKey,
   },
-  {
-    name: 'Forecache as configured (zstd from 2 KB on)',
-    encode: async (item) => {
-      const small = item.body.byteLength < 2048 ? undefined : await compressed(item.body);
-      const stored = small === undefined ? { bytes: item.body, isZstd: false } : { bytes: small, isZstd: true };
-      return encodeItem(item, stored, 0);
-    },
-    decode: decoded,
-    key: entryKey,
-  },
+  compressing('Forecache as configured (zstd from 2 KB on)', 2048),
+  compressing('Forecache, compressAbove 512', 512),
 ];
 
 async function decoded(value: Buffer, item: StoredResponse): Promise<void> {

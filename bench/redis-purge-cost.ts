@@ -1,11 +1,13 @@
 /**
- * Processor time of Redis for following the purge log and for purging, by INFO commandstats: `node bench/redis-purge-cost.ts`.
+ * Processor time of Redis for following the purge log, for counters and for purging, by INFO commandstats: `node bench/redis-purge-cost.ts`.
  * First by the number of sidecars; then a purge of a tag by the number of responses that carry it, beside a set of keys for each tag.
  */
 import { connectRedis } from '../src/store/redis/client.ts';
+import { createCounterLedger } from '../src/store/redis/counter-ledger.ts';
 import { redisKeys } from '../src/store/redis/keys.ts';
 import type { RedisLink, RedisScript } from '../src/store/redis/link.ts';
 import { acksScript, purgeScript, syncScript } from '../src/store/coherence/scripts.ts';
+import { systemClock } from '../src/system-clock.ts';
 import { redisConfig } from '../test/support/redis-config.ts';
 import { startRedis, type RedisProcess } from '../test/support/redis.ts';
 import { commandCost } from './redis/costs.ts';
@@ -14,6 +16,7 @@ import { machineLine } from './redis/figures.ts';
 const config = { leaseMs: 2000, batch: 1000, slackMs: 2000, retentionMs: 86_400_000, most: 100_000 };
 /** Looks of a sidecar at the log in a second, when nothing happens: five in each lease. */
 const looksPerSecond = 5000 / config.leaseMs;
+const flushesPerSecond = 1;
 const keys = redisKeys('forecache');
 const logKeys = [keys.control, keys.log];
 const scopes = JSON.stringify(['t:location:berlin', 't:location:paris']);
@@ -58,6 +61,23 @@ async function costOf(redis: RedisProcess, work: () => Promise<unknown>): Promis
   return totalUs / calls;
 }
 
+/** Of what a busy sidecar has counted: a dozen outcomes, bytes and calls on each of two routes. */
+async function flushCost(redis: RedisProcess, link: RedisLink): Promise<number> {
+  const observer = { fleet: () => undefined };
+  const ledger = createCounterLedger({ link, keys, clock: systemClock, instanceId: 'purger', observer });
+  const counts = new Map(Array.from({ length: 24 }, (_, index) => [`route-${index % 2}:counter-${index}`, 17]));
+  const flush = { counts, root: 0, sinceMs: undefined, heard: 0, rebuild: false };
+  const first = await ledger.flush({ ...flush, number: 0, after: 0, generation: '' });
+  if (first === undefined) throw new Error('no ledger');
+  const { generation, root } = first;
+  return costOf(redis, async () => {
+    for (let time = 1; time <= 200; time += 1) {
+      const state = await ledger.flush({ ...flush, number: time, after: time - 1, generation, root });
+      if (state?.applied !== time) throw new Error('counted nothing');
+    }
+  });
+}
+
 async function withMembers(redis: RedisProcess, link: RedisLink, members: number) {
   await redis.cli('flushall');
   const ids = Array.from({ length: members }, (_, index) => `sidecar-${index}-0123456789abcdef`);
@@ -78,14 +98,16 @@ async function withMembers(redis: RedisProcess, link: RedisLink, members: number
   const acksUs = await costOf(redis, async () => {
     for (let time = 0; time < 100; time += 1) await link.run(acksScript, logKeys, ['purger', 0, 1, ...ids]);
   });
+  const flushUs = await flushCost(redis, link);
   const bytes = Number(await redis.cli('memory', 'usage', keys.control, 'samples', '0'));
-  const idlePart = (idleUs * members * looksPerSecond) / 1e6;
+  const idlePart = (members * (idleUs * looksPerSecond + flushUs * flushesPerSecond)) / 1e6;
   return {
     sidecars: members,
     'sync, nothing new µs': idleUs.toFixed(0),
     'sync, one purge µs': newsUs.toFixed(0),
     'purge µs': purgeUs.toFixed(0),
     'look at all acknowledgements µs': acksUs.toFixed(0),
+    'counters µs': flushUs.toFixed(0),
     'of one core, no purge': `${(100 * idlePart).toFixed(2)} %`,
     'a purge with all that follows ms': ((purgeUs + members * newsUs + 2 * acksUs) / 1000).toFixed(1),
     'control bytes each': Math.round(bytes / members),
