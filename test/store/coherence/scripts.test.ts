@@ -1,3 +1,4 @@
+import { deepStrictEqual, match, notStrictEqual } from 'node:assert/strict';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { redisKeys } from '../../../src/store/redis/keys.ts';
 import type { RedisScript } from '../../../src/store/redis/link.ts';
@@ -165,12 +166,13 @@ class Twins {
   /** The clock and the name of an epoch are Redis' own: the model is told them. */
   #compare(reply: unknown, said: Pick<CallModel, 'id' | 'checkEpoch'>, ask: (call: CallModel) => Answered): void {
     if (!Array.isArray(reply)) throw new Error('no reply');
+    const before = this.#epoch;
     const call = { ...said, minReplicas: 0, nowMs: Number(reply[3]), nextEpoch: String(reply[0]) };
     const { server, reply: expected } = ask(call);
-    expect(sorted(reply)).toEqual(sorted(expected ?? []));
+    deepStrictEqual(sorted(reply), sorted(expected ?? []));
     if (reply[5] === 1) {
-      expect(reply[0]).toMatch(/^[0-9a-f]{16}$/);
-      expect(reply[0]).not.toBe(this.#epoch);
+      match(call.nextEpoch, /^[0-9a-f]{16}$/);
+      notStrictEqual(call.nextEpoch, before);
       this.begun.push(String(reply[4]));
     }
     this.#server = server;

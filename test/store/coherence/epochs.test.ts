@@ -1,0 +1,252 @@
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { createMemoryStore } from '../../../src/store/memory-store.ts';
+import { redisKeys } from '../../../src/store/redis/keys.ts';
+import { systemClock } from '../../../src/system-clock.ts';
+import { itemAt, joinFleet, type LogMember, settled } from '../../support/purge-fleet.ts';
+import { startRedis, type RedisProcess } from '../../support/redis.ts';
+import { storedResponse } from '../../support/stored-items.ts';
+
+const keys = redisKeys('forecache');
+
+/** Resolves when it has a lease in another epoch than that. */
+async function inAnotherEpoch(member: LogMember, epoch: string): Promise<void> {
+  await expect.poll(() => member.log.position()?.epoch ?? epoch, { timeout: 5000, interval: 5 }).not.toBe(epoch);
+}
+
+interface Loss {
+  readonly what: string;
+  readonly reason: string;
+  lose(redis: RedisProcess): Promise<unknown>;
+}
+
+const losses: readonly Loss[] = [
+  { what: 'FLUSHALL', reason: 'new', lose: (redis) => redis.cli('flushall') },
+  { what: 'the control key deleted', reason: 'new', lose: (redis) => redis.cli('del', keys.control) },
+  { what: 'the log deleted', reason: 'log-lost', lose: (redis) => redis.cli('del', keys.log) },
+  { what: 'one entry deleted', reason: 'log-lost', lose: (redis) => redis.cli('xdel', keys.log, '1-1') },
+  { what: 'the log cut by somebody', reason: 'log-lost', lose: (redis) => redis.cli('xtrim', keys.log, 'maxlen', '1') },
+  { what: 'a restart without data', reason: 'new', lose: (redis) => redis.restart({ empty: true }) },
+  {
+    what: 'a restart with all data',
+    reason: 'failover',
+    lose: async (redis) => {
+      await redis.cli('save');
+      await redis.restart();
+    },
+  },
+];
+
+describe('invariant 9: what was stored before is not served after', () => {
+  test.each(losses)('$what', async ({ reason, lose }) => {
+    await using redis = await startRedis();
+    const [ann, bob] = [await joinFleet(redis), await joinFleet(redis)];
+    await ann.purge('t:one');
+    await ann.purge('t:two');
+    const { epoch } = ann.position();
+    const held = itemAt(ann.position());
+    expect(bob.log.isValid(held)).toBe(true);
+    await lose(redis);
+    for (const member of [ann, bob]) {
+      await inAnotherEpoch(member, epoch);
+      expect(member.log.invalidity(held)).toBe('epoch');
+      expect(member.log.isPurged(held)).toBe(true);
+      expect(member.told('epoch').at(-1)).toMatchObject({ reason, epoch: member.position().epoch });
+    }
+    expect(bob.position()).toEqual(ann.position());
+    // And all goes on.
+    expect((await bob.purge('t:three')).sidecars).toHaveLength(2);
+  });
+
+  test('a restart with an old copy, in which the purge is missing', async () => {
+    await using redis = await startRedis();
+    const [ann, bob] = [await joinFleet(redis), await joinFleet(redis)];
+    await ann.purge('t:one');
+    await redis.cli('save');
+    const dump = join(redis.folder, 'dump.rdb');
+    copyFileSync(dump, `${dump}.old`);
+    const held = itemAt(bob.position());
+    await ann.purge('t:berlin');
+    await redis.kill();
+    copyFileSync(`${dump}.old`, dump);
+    await redis.restart();
+    expect(await redis.cli('xlen', keys.log)).toMatch(/[01]/);
+    await inAnotherEpoch(bob, held.position.epoch);
+    expect(bob.log.isValid(held)).toBe(false);
+  });
+
+  test('the same history with a log that is behind what was applied', async () => {
+    await using redis = await startRedis();
+    const ann = await joinFleet(redis);
+    await ann.purge('t:one');
+    const held = itemAt(ann.position());
+    await redis.cli(
+      'eval',
+      "redis.call('HSET', KEYS[1], 'seq', 0) redis.call('DEL', KEYS[2])",
+      '2',
+      keys.control,
+      keys.log,
+    );
+    await inAnotherEpoch(ann, held.position.epoch);
+    expect(ann.told('epoch').at(-1)?.reason).toBe('behind');
+  });
+
+  test('without the rule of epochs a log that is behind goes unnoticed', async () => {
+    await using redis = await startRedis();
+    const ann = await joinFleet(redis, { rules: { epoch: false } });
+    await ann.purge('t:one');
+    const held = itemAt(ann.position());
+    await redis.cli(
+      'eval',
+      "redis.call('HSET', KEYS[1], 'seq', 0) redis.call('DEL', KEYS[2])",
+      '2',
+      keys.control,
+      keys.log,
+    );
+    const syncs = ann.told('sync').length;
+    await expect.poll(() => ann.told('sync').length).toBeGreaterThan(syncs + 2);
+    expect(ann.log.position()).toEqual(held.position);
+    expect(ann.log.isValid(held)).toBe(true);
+  });
+
+  test('memory is let go of at once, not when it is next read', async () => {
+    await using redis = await startRedis();
+    const ann = await joinFleet(redis);
+    const store = createMemoryStore({
+      maxBytes: 2 ** 20,
+      routeLimits: new Map(),
+      purgeLog: ann.log,
+      clock: systemClock,
+    });
+    const held = storedResponse({ position: ann.position(), nowMs: Date.now() });
+    expect(store.put(held)).toBe('stored');
+    await redis.cli('flushall');
+    await inAnotherEpoch(ann, held.position.epoch);
+    expect(store.stats()).toMatchObject({ responses: 0, bytes: 0 });
+    expect(store.put(held)).toBe('purged');
+    store[Symbol.dispose]();
+  });
+});
+
+describe('a fail-over', () => {
+  /** A master, and a replica that has all that it has. */
+  async function startPair() {
+    await using stack = new AsyncDisposableStack();
+    const master = stack.use(await startRedis());
+    const replica = stack.use(await startRedis({ config: [`replicaof 127.0.0.1 ${master.port}`] }));
+    await expect.poll(() => replica.info('replication', 'master_link_status'), { timeout: 5000 }).toBe('up');
+    const owned = stack.move();
+    return { master, replica, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  }
+
+  /** The replica has all that the master has. */
+  async function inStep({ master, replica }: { readonly master: RedisProcess; readonly replica: RedisProcess }) {
+    const offset = () => master.info('replication', 'master_repl_offset');
+    await expect
+      .poll(async () => Number(await replica.info('replication', 'slave_repl_offset')) >= Number(await offset()), {
+        timeout: 5000,
+      })
+      .toBe(true);
+  }
+
+  test.each([true, false])(
+    'a purge that the new master never got is made up for by a new epoch (with the rule: %s)',
+    async (epoch) => {
+      await using pair = await startPair();
+      const { master, replica } = pair;
+      const ann = await joinFleet(master, { rules: { epoch } });
+      const held = itemAt(ann.position());
+      await inStep(pair);
+      // It stops hearing its master before the purge.
+      await replica.cli('replicaof', 'no', 'one');
+      await ann.purge('t:berlin');
+      await master.kill();
+      const bob = await joinFleet(replica, { rules: { epoch } });
+      expect(bob.log.isValid(held)).toBe(!epoch);
+      if (epoch) expect(bob.position().epoch).not.toBe(held.position.epoch);
+    },
+  );
+
+  test.each([true, false])(
+    'invariant 10: an old master that was cut off grants no lease any more (with the rule: %s)',
+    async (replicaCheck) => {
+      await using pair = await startPair();
+      const { master, replica } = pair;
+      const rules = { replicaCheck };
+      const config = { minReplicas: 1, leaseMs: 1000 };
+      const left = await joinFleet(master, { rules, config });
+      const held = itemAt(left.position());
+      // Two masters: this one has a replica of its own, so that it takes purges.
+      await replica.cli('replicaof', 'no', 'one');
+      await using third = await startRedis({ config: [`replicaof 127.0.0.1 ${replica.port}`] });
+      await expect.poll(() => third.info('replication', 'master_link_status'), { timeout: 5000 }).toBe('up');
+      const right = await joinFleet(replica, { rules, config });
+      expect(right.position().epoch).not.toBe(held.position.epoch);
+      expect((await right.purge('t:berlin')).complete).toBe(true);
+      if (replicaCheck) {
+        expect(left.log.position()).toBeUndefined();
+        expect(left.told('sync').at(-1)?.result).toBe('noreplicas');
+      } else {
+        expect(left.log.position()).toBeDefined();
+        expect(left.log.isValid(held)).toBe(true);
+      }
+    },
+    20_000,
+  );
+});
+
+describe('invariant 16: a log that was trimmed only turns hits into misses', () => {
+  test('what is kept by number: a position before the first kept purge is refused', async () => {
+    await using redis = await startRedis();
+    const [ann, bob] = [
+      await joinFleet(redis, { config: { maxPurges: 3 } }),
+      await joinFleet(redis, { config: { maxPurges: 3 } }),
+    ];
+    const old = itemAt(ann.position(), { tags: ['never-purged'] });
+    for (let index = 0; index < 6; index += 1) await ann.purge(`t:${index}`);
+    expect(await redis.cli('xlen', keys.log)).toBe('3');
+    await expect.poll(() => bob.log.status().floor, { timeout: 3000 }).toBe(3);
+    expect(bob.log.invalidity(old)).toBe('floor');
+    expect(bob.log.isPurged(old)).toBe(true);
+    const { epoch } = old.position;
+    expect(bob.log.invalidity(itemAt({ epoch, seq: 3 }, { tags: ['2'] }))).toBeUndefined();
+    expect(bob.log.invalidity(itemAt({ epoch, seq: 3 }, { tags: ['4'] }))).toBe('purged');
+    expect(bob.log.status().scopes).toBe(3);
+  });
+
+  test('what is kept by time', async () => {
+    await using redis = await startRedis();
+    const ann = await joinFleet(redis, { config: { purgeRetentionMs: 1 } });
+    for (let index = 0; index < 3; index += 1) await ann.purge(`t:${index}`);
+    expect(await redis.cli('xlen', keys.log)).toBe('1');
+    await expect.poll(() => ann.log.status().floor).toBe(2);
+  });
+
+  test('one who slept through what was trimmed goes on from there, and serves nothing older', async () => {
+    await using redis = await startRedis();
+    const config = { maxPurges: 2, leaseMs: 400 };
+    const [ann, bob] = [await joinFleet(redis, { config }), await joinFleet(redis, { config, unstarted: true })];
+    for (let index = 0; index < 5; index += 1) await ann.purge(`t:${index}`);
+    await bob.log.start(5000);
+    expect(bob.position()).toEqual(ann.position());
+    expect(bob.log.status()).toMatchObject({ applied: 5, floor: 3, lag: 0 });
+    expect(bob.log.isValid(itemAt({ ...bob.position(), seq: 2 }, { tags: ['x'] }))).toBe(false);
+  });
+
+  test('the table of a process is bounded: its older half goes, and positions before it with it', async () => {
+    await using redis = await startRedis();
+    const [ann, bob] = [await joinFleet(redis), await joinFleet(redis, { maxScopes: 4 })];
+    const old = itemAt(bob.position(), { tags: ['never-purged'] });
+    await settled(ann);
+    for (let index = 0; index < 8; index += 1) await ann.purge(`t:${index}`);
+    const { scopes, floor, applied } = bob.log.status();
+    expect(scopes).toBeLessThanOrEqual(4);
+    expect(floor).toBeGreaterThan(0);
+    expect(floor).toBeLessThan(applied);
+    expect(bob.log.invalidity(old)).toBe('floor');
+    const late = itemAt({ epoch: old.position.epoch, seq: applied - 1 }, { tags: ['7'] });
+    expect(bob.log.invalidity(late)).toBe('purged');
+    expect(ann.log.status().floor).toBe(0);
+  });
+});

@@ -1,0 +1,215 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { redisKeys } from '../../../src/store/redis/keys.ts';
+import { systemClock } from '../../../src/system-clock.ts';
+import { granted, itemAt, joinFleet, settled } from '../../support/purge-fleet.ts';
+import { startRedis, type RedisProcess } from '../../support/redis.ts';
+
+const keys = redisKeys('forecache');
+let redis: RedisProcess;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(async () => {
+  await redis[Symbol.asyncDispose]();
+});
+
+beforeEach(async () => {
+  await redis.cli('flushall');
+});
+
+describe('invariant 2: positions', () => {
+  test('one that was taken before a purge stays as it was, one taken after it is later', async () => {
+    const ann = await joinFleet(redis);
+    const before = ann.position();
+    await ann.purge('t:berlin');
+    expect(before.seq).toBe(0);
+    expect(ann.position()).toEqual({ epoch: before.epoch, seq: 1 });
+    expect(ann.log.isValid(itemAt(before))).toBe(false);
+    expect(ann.log.isValid(itemAt(ann.position()))).toBe(true);
+  });
+
+  test('there is none before the first contact, and whoever starts without Redis goes on trying', async () => {
+    await using late = await startRedis();
+    await late.kill();
+    const ann = await joinFleet(late, { unstarted: true });
+    await ann.log.start(50);
+    expect(ann.log.position()).toBeUndefined();
+    expect(ann.log.status()).toMatchObject({ leased: false, leaseAgeMs: undefined, epoch: '', applied: 0 });
+    await late.restart();
+    await expect.poll(() => ann.log.position(), { timeout: 2000 }).toBeDefined();
+  });
+});
+
+describe('invariant 17: two processes never share an id', () => {
+  test('one that starts anew has an empty table and no lease, and its former life is waited for', async () => {
+    const [ann, first] = [await joinFleet(redis), await joinFleet(redis)];
+    await ann.purge('t:one');
+    await settled(ann);
+    const again = await joinFleet(redis, { unstarted: true });
+    expect(again.id).not.toBe(first.id);
+    expect(again.log.position()).toBeUndefined();
+    expect(again.log.status().scopes).toBe(0);
+    await again.log.start(2000);
+    expect(again.position()).toEqual(ann.position());
+    const { sidecars } = await ann.purge('t:two');
+    expect(sidecars.map(({ id }) => id).toSorted()).toEqual([ann.id, first.id, again.id].toSorted());
+  });
+});
+
+describe('the bell', () => {
+  test('lost, it costs time only: a purge waits for the next look', async () => {
+    const ann = await joinFleet(redis, { deaf: true });
+    const bob = await joinFleet(redis, { deaf: true });
+    await settled(ann);
+    const held = itemAt(bob.position());
+    const startedMs = performance.now();
+    const { missing, sidecars } = await ann.purge('t:berlin');
+    expect(missing).toEqual([]);
+    expect(sidecars.map(({ id }) => id)).toContain(bob.id);
+    expect(performance.now() - startedMs).toBeLessThan(400);
+    expect(bob.log.isValid(held)).toBe(false);
+  });
+
+  test('rung by anybody, whatever it says, it costs a look at most', async () => {
+    const ann = await joinFleet(redis);
+    const before = ann.position();
+    for (const message of ['', 'nonsense', `${before.epoch}-999`, 'x-y-z']) {
+      await redis.cli('publish', keys.bell, message);
+    }
+    const syncs = ann.told('sync').length;
+    await expect.poll(() => ann.told('sync').length).toBeGreaterThan(syncs);
+    expect(ann.position()).toEqual(before);
+  });
+});
+
+describe('notices', () => {
+  test('are heard exactly once by each process, in their place among purges', async () => {
+    const [ann, bob] = [await joinFleet(redis), await joinFleet(redis)];
+    const heard: string[] = [];
+    bob.log.onNotice((notice) => heard.push(`bob ${notice} at ${bob.log.status().scopes}`));
+    ann.log.onNotice((notice) => heard.push(`ann ${notice}`));
+    await ann.purge('t:one');
+    const receipt = granted(await ann.log.announce('reset:1'));
+    // Already: it was heard before it was acknowledged.
+    expect(heard.toSorted()).toEqual(['ann reset:1', 'bob reset:1 at 1']);
+    expect(receipt).toMatchObject({ complete: true, missing: [] });
+    await ann.purge('t:two');
+    granted(await bob.log.announce('reset:2'));
+    expect(heard.filter((line) => line.startsWith('ann'))).toEqual(['ann reset:1', 'ann reset:2']);
+    expect(heard.filter((line) => line.startsWith('bob'))).toHaveLength(2);
+    expect(bob.position()).toEqual({ epoch: ann.position().epoch, seq: 4 });
+  });
+
+  test('from before a process was there are none of its business', async () => {
+    const ann = await joinFleet(redis);
+    granted(await ann.log.announce('old'));
+    const bob = await joinFleet(redis, { unstarted: true });
+    const heard: string[] = [];
+    bob.log.onNotice((notice) => heard.push(notice));
+    await bob.log.start(2000);
+    granted(await ann.log.announce('new'));
+    expect(heard).toEqual(['new']);
+  });
+
+  test('purge nothing', async () => {
+    const ann = await joinFleet(redis);
+    const held = itemAt(ann.position());
+    granted(await ann.log.announce('reset'));
+    expect(ann.log.isValid(held)).toBe(true);
+  });
+});
+
+describe('invariant 11: clocks that are wrong by an hour', () => {
+  const hourMs = 3_600_000;
+  const shifted = (ms: number) => ({ ...systemClock, nowMs: () => systemClock.nowMs() + ms });
+
+  test.each([hourMs, -hourMs])(
+    'purge and are purged, soft purges at the instant by the own clock (%i ms)',
+    async (ms) => {
+      const [ann, bob] = [await joinFleet(redis), await joinFleet(redis, { clock: shifted(ms) })];
+      expect(Math.abs(bob.log.skewMs() + ms)).toBeLessThan(50);
+      const [held, other] = [itemAt(bob.position()), itemAt(bob.position(), { tags: ['paris'] })];
+      granted(await ann.log.append({ scopes: ['t:berlin'], soft: true }));
+      const atMs = bob.log.softPurgedAtMs(held);
+      expect(Math.abs((atMs ?? 0) - (Date.now() + ms))).toBeLessThan(2000);
+      expect(bob.log.isValid(held)).toBe(true);
+      expect(bob.log.softPurgedAtMs(other)).toBeUndefined();
+      expect(Math.abs((ann.log.softPurgedAtMs(held) ?? 0) - Date.now())).toBeLessThan(2000);
+      await bob.purge('t:berlin');
+      expect(ann.log.isValid(held)).toBe(false);
+    },
+  );
+
+  test('a clock that is set is noticed with the next answer', async () => {
+    let aheadMs = 0;
+    const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + aheadMs };
+    const ann = await joinFleet(redis, { clock });
+    expect(Math.abs(ann.log.skewMs())).toBeLessThan(50);
+    aheadMs = hourMs;
+    await expect.poll(() => Math.abs(ann.log.skewMs() + hourMs), { timeout: 3000 }).toBeLessThan(50);
+  });
+});
+
+describe('invariant 13: tags that the rules of now give', () => {
+  test('are judged with the position of what was stored without them', async () => {
+    const ann = await joinFleet(redis);
+    const held = itemAt(ann.position(), { tags: ['old'] });
+    await ann.purge('t:new');
+    expect(ann.log.isValid(held)).toBe(true);
+    expect(ann.log.isValid({ ...held, tags: [...held.tags, 'new'] })).toBe(false);
+  });
+});
+
+describe('what others may have written into the log', () => {
+  test.each([
+    ['an unknown kind', ['k', 'later-kind', 's', 'whatever']],
+    ['scopes that are none', ['k', 'hard', 's', '["nonsense"]']],
+    ['no JSON', ['k', 'hard', 's', '["t:x"']],
+  ])('counts as a purge of everything: %s', async (_what, fields) => {
+    const ann = await joinFleet(redis);
+    const held = itemAt(ann.position());
+    const script = `redis.call('HINCRBY', KEYS[1], 'seq', 1) redis.call('XADD', KEYS[2], '1-1', 't', '1', unpack(ARGV))`;
+    await redis.cli('eval', script, '2', keys.control, keys.log, ...fields);
+    await expect.poll(() => ann.log.status().applied, { timeout: 2000 }).toBe(1);
+    expect(ann.log.invalidity(held)).toBe('purged');
+  });
+
+  test('a control key of another type gives no lease, and ends nothing', async () => {
+    await redis.cli('set', keys.control, 'text');
+    const ann = await joinFleet(redis, { unstarted: true });
+    await ann.log.start(100);
+    expect(ann.log.position()).toBeUndefined();
+    await redis.cli('del', keys.control);
+    await expect.poll(() => ann.log.position(), { timeout: 2000 }).toBeDefined();
+  });
+});
+
+describe('status', () => {
+  test('says what metrics show', async () => {
+    const ann = await joinFleet(redis);
+    await ann.purge('t:one', 't:two');
+    const { leaseAgeMs, ...rest } = ann.log.status();
+    expect(leaseAgeMs).toBeGreaterThan(0);
+    expect(leaseAgeMs).toBeLessThan(400);
+    const { epoch } = ann.position();
+    const skewMs = ann.log.skewMs();
+    expect(rest).toEqual({ leased: true, leaseMs: 400, epoch, applied: 1, lag: 0, floor: 0, scopes: 2, skewMs });
+    expect(epoch).toMatch(/^[0-9a-f]{16}$/);
+  });
+
+  test('a farewell ends in time where Redis does not answer, and is said once', async () => {
+    const ann = await joinFleet(redis);
+    redis.freeze();
+    try {
+      const startedMs = performance.now();
+      await Promise.all([ann.log.leave(), ann.log.leave()]);
+      expect(performance.now() - startedMs).toBeLessThan(900);
+      expect(ann.log.position()).toBeUndefined();
+    } finally {
+      redis.thaw();
+    }
+    expect(ann.told('lease').map(({ state }) => state)).toEqual(['gained', 'lost']);
+  });
+});

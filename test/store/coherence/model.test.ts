@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest';
+import { allRules } from '../../../src/store/coherence/rules.ts';
+import { explore } from './explorer.ts';
+
+/** Millions of worlds, minutes: `EXPLORE=all`. */
+const isLong = process.env['EXPLORE'] === 'all';
+
+describe('invariant 1: no order of steps lets a read after a complete purge have what was fetched before it', () => {
+  test.each([
+    { purges: 2, failOver: true, slow: 'none', least: 150_000, complete: 2000 },
+    { purges: 1, failOver: false, slow: 'ann', least: 45_000, complete: 300 },
+    { purges: 1, failOver: false, slow: 'bob', least: 35_000, complete: 300 },
+  ] as const)(
+    '$purges purges, a fail-over: $failOver, answers delayed or lost: $slow',
+    { timeout: 60_000 },
+    ({ least, complete, ...options }) => {
+      const { worlds, completed, violation } = explore({ ...options, rules: allRules, maxWorlds: 400_000 });
+      expect(violation).toBeUndefined();
+      expect(worlds).toBeGreaterThan(least);
+      // Worlds in which every purge has returned: without them nothing would be shown.
+      expect(completed[options.purges]).toBeGreaterThan(complete);
+    },
+  );
+
+  test.skipIf(!isLong).each(['ann', 'bob'] as const)(
+    '2 purges, a fail-over, answers delayed or lost: %s',
+    { timeout: 900_000 },
+    (slow) => {
+      const all = { rules: allRules, purges: 2, failOver: true, maxWorlds: 6_000_000 };
+      const { worlds, completed, violation } = explore({ ...all, slow });
+      expect(violation).toBeUndefined();
+      expect(worlds).toBeGreaterThan(2_000_000);
+      expect(completed[2]).toBeGreaterThan(10_000);
+    },
+  );
+});
+
+describe('without one of its rules the exploration finds such a read', () => {
+  test.each([
+    { rule: 'barrier', failOver: false, slow: 'none', last: 'the purge is complete' },
+    { rule: 'lease', failOver: false, slow: 'none', last: 'the purge is complete' },
+    { rule: 'leaseFromSend', failOver: false, slow: 'bob', last: 'the purge is complete' },
+    { rule: 'epoch', failOver: true, slow: 'none', last: "the master answers bob's sync" },
+    { rule: 'replicaCheck', failOver: true, slow: 'none', last: 'the purge is complete' },
+  ] as const)('$rule', ({ rule, last, ...options }) => {
+    const rules = { ...allRules, [rule]: false };
+    const { violation } = explore({ ...options, rules, purges: 1, maxWorlds: 400_000 });
+    expect(violation?.at(-1)).toBe(last);
+  });
+});
