@@ -76,7 +76,12 @@ export async function joinFleet(
     position();
   }
   return {
-    ...{ id, log, links, events, warnings, position },
+    id,
+    log,
+    links,
+    events,
+    warnings,
+    position,
     purge: async (...scopes) => granted(await log.append({ scopes, soft: false })),
     told: (kind) => events.filter((event) => isOf(event, kind)),
   };

@@ -32,11 +32,11 @@ export class AcksReader {
     // Whether that one was answered is the affair of those who asked it.
     await Promise.allSettled([before]);
     const ids = [...this.#asked];
+    this.#asked = new Set();
+    this.#next = undefined;
     const { keys, args } = this.#base;
     const reply = this.#link.run(acksScript, keys, [...args, ...ids]);
     this.#underWay = reply;
-    this.#asked = new Set();
-    this.#next = undefined;
     return readAcksReply(await reply, ids);
   }
 }

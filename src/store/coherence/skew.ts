@@ -19,7 +19,8 @@ export class Skew {
 
   /** Milliseconds; 0 before the first answer. */
   get ms(): number {
-    return Math.round(this.#best?.offsetMs ?? 0);
+    // Not -0, which is another value to whoever compares.
+    return Math.round(this.#best?.offsetMs ?? 0) + 0;
   }
 
   note(sent: Instant, received: Instant, redisMs: number): void {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Clock } from '../../../src/cache/ports.ts';
 import { redisKeys } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/system-clock.ts';
 import { granted, itemAt, joinFleet, settled } from '../../support/purge-fleet.ts';
@@ -18,6 +19,10 @@ afterAll(async () => {
 beforeEach(async () => {
   await redis.cli('flushall');
 });
+
+function aheadBy(ms: number): Clock {
+  return { ...systemClock, nowMs: () => systemClock.nowMs() + ms };
+}
 
 describe('invariant 2: positions', () => {
   test('one that was taken before a purge stays as it was, one taken after it is later', async () => {
@@ -123,12 +128,11 @@ describe('notices', () => {
 
 describe('invariant 11: clocks that are wrong by an hour', () => {
   const hourMs = 3_600_000;
-  const shifted = (ms: number) => ({ ...systemClock, nowMs: () => systemClock.nowMs() + ms });
 
   test.each([hourMs, -hourMs])(
     'purge and are purged, soft purges at the instant by the own clock (%i ms)',
     async (ms) => {
-      const [ann, bob] = [await joinFleet(redis), await joinFleet(redis, { clock: shifted(ms) })];
+      const [ann, bob] = [await joinFleet(redis), await joinFleet(redis, { clock: aheadBy(ms) })];
       expect(Math.abs(bob.log.skewMs() + ms)).toBeLessThan(50);
       const [held, other] = [itemAt(bob.position()), itemAt(bob.position(), { tags: ['paris'] })];
       granted(await ann.log.append({ scopes: ['t:berlin'], soft: true }));

@@ -1,0 +1,113 @@
+import { describe, expect, test } from 'vitest';
+import {
+  acknowledged,
+  type Barrier,
+  judge,
+  marginMs,
+  openBarrier,
+  slackMs,
+  unanswered,
+} from '../../../src/store/coherence/barrier.ts';
+import type { AcksReply, PurgeReply } from '../../../src/store/coherence/replies.ts';
+import { allRules } from '../../../src/store/coherence/rules.ts';
+
+const leaseMs = 2000;
+const head = { epoch: 'e1', seq: 7, floor: 0, nowMs: 0, reason: 'new', made: false } as const;
+const members = [
+  { id: 'ann', leftMs: 1900 },
+  { id: 'bob', leftMs: 1000 },
+];
+
+function opened(more: Partial<PurgeReply> = {}, epochSeenMs = -1e6, graceMs = 0): Barrier {
+  const reply = { ...head, members, ageMs: 0, ...more };
+  return openBarrier({ reply, startedMs: 100, nowMs: 110, state: { epoch: 'e1', epochSeenMs }, leaseMs, graceMs });
+}
+
+function acks(entries: Readonly<Record<string, number | undefined>>, epoch = 'e1'): AcksReply {
+  return { ...head, epoch, acks: new Map(Object.entries(entries)) };
+}
+
+function verdictAt(barrier: Barrier, nowMs: number, patienceMs?: number) {
+  return judge(barrier, nowMs, patienceMs, allRules);
+}
+
+describe('a barrier', () => {
+  test('opens when all have acknowledged, and knows how long each took', () => {
+    const first = acknowledged(opened(), acks({ ann: 7, bob: 6 }), 115);
+    expect(verdictAt(first, 115)).toEqual({ kind: 'wait' });
+    const both = acknowledged(first, acks({ bob: 9 }), 130);
+    expect(verdictAt(both, 130)).toEqual({ kind: 'complete' });
+    expect([...both.applied]).toEqual([
+      ['ann', 15],
+      ['bob', 30],
+    ]);
+  });
+
+  test('opens at the end of the lease that began last, and a margin, whoever is missing', () => {
+    const barrier = opened();
+    expect(verdictAt(barrier, 110 + leaseMs + marginMs - 1)).toEqual({ kind: 'wait' });
+    expect(verdictAt(barrier, 110 + leaseMs + marginMs)).toEqual({ kind: 'complete' });
+    const longer = opened({ members: [{ id: 'ann', leftMs: 9000 }] });
+    expect(verdictAt(longer, 110 + 9000 + marginMs - 1)).toEqual({ kind: 'wait' });
+    expect(verdictAt(longer, 110 + 9000 + marginMs)).toEqual({ kind: 'complete' });
+  });
+
+  test('does not wait for who has left, and does not call him one who applied it', () => {
+    const barrier = acknowledged(opened(), acks({ ann: undefined, bob: 7 }), 120);
+    expect(verdictAt(barrier, 120)).toEqual({ kind: 'complete' });
+    expect([...barrier.applied.keys()]).toEqual(['bob']);
+  });
+
+  test('takes acknowledgements in another epoch for nothing', () => {
+    const barrier = acknowledged(opened(), acks({ ann: 9, bob: 9 }, 'e2'), 120);
+    expect(verdictAt(barrier, 120)).toEqual({ kind: 'wait' });
+    expect(barrier.waiting.size).toBe(2);
+  });
+
+  test('takes acknowledgements of those who were not asked for nothing', () => {
+    expect(acknowledged(opened(), acks({ cat: 7 }), 120).applied.size).toBe(0);
+  });
+
+  test('opens in a young epoch when no lease of an earlier one can be left', () => {
+    const all = acks({ ann: 7, bob: 7 });
+    const seenBefore = acknowledged(opened({}, 0), all, 120);
+    expect(verdictAt(seenBefore, leaseMs + marginMs - 1)).toEqual({ kind: 'wait' });
+    expect(verdictAt(seenBefore, leaseMs + marginMs)).toEqual({ kind: 'complete' });
+    const unseen = acknowledged(opened({ epoch: 'e2' }), acks({ ann: 7, bob: 7 }, 'e2'), 120);
+    expect(verdictAt(unseen, 110 + leaseMs + marginMs - 1)).toEqual({ kind: 'wait' });
+    expect(verdictAt(unseen, 110 + leaseMs + marginMs)).toEqual({ kind: 'complete' });
+  });
+
+  test('waits longer in a young epoch where a lost master may still have granted leases', () => {
+    const barrier = acknowledged(opened({}, 0, 3000), acks({ ann: 7, bob: 7 }), 120);
+    expect(verdictAt(barrier, 3000 + leaseMs + marginMs - 1)).toEqual({ kind: 'wait' });
+    expect(verdictAt(barrier, 3000 + leaseMs + marginMs)).toEqual({ kind: 'complete' });
+  });
+
+  test('takes the word of Redis that the epoch is old, with room for a step of its clock', () => {
+    const all = acks({ ann: 7, bob: 7 });
+    const young = acknowledged(opened({ ageMs: leaseMs + slackMs - 1 }, 0), all, 120);
+    expect(verdictAt(young, 120)).toEqual({ kind: 'wait' });
+    const old = acknowledged(opened({ ageMs: leaseMs + slackMs }, 0), all, 120);
+    expect(verdictAt(old, 120)).toEqual({ kind: 'complete' });
+  });
+
+  test('is refused where the last question was not answered, and only then', () => {
+    const unheard = unanswered(opened());
+    expect(verdictAt(unheard, 200)).toEqual({ kind: 'wait' });
+    expect(verdictAt(unheard, 110 + leaseMs + marginMs)).toEqual({ kind: 'refused' });
+    expect(verdictAt(unheard, 300, 100)).toEqual({ kind: 'refused' });
+    const heardAgain = acknowledged(unheard, acks({ ann: 1 }), 300);
+    expect(verdictAt(heardAgain, 110 + leaseMs + marginMs)).toEqual({ kind: 'complete' });
+  });
+
+  test('is left by who has no patience, with what is left of the wait', () => {
+    const barrier = opened();
+    expect(verdictAt(barrier, 599, 500)).toEqual({ kind: 'wait' });
+    expect(verdictAt(barrier, 600, 500)).toEqual({ kind: 'partial', leftMs: 110 + leaseMs + marginMs - 600 });
+  });
+
+  test('is no barrier without its rule', () => {
+    expect(judge(opened(), 110, undefined, { ...allRules, barrier: false })).toEqual({ kind: 'complete' });
+  });
+});
