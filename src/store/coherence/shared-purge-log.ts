@@ -192,7 +192,7 @@ class RedisPurgeLog implements SharedPurgeLog {
 }
 
 /** What a purge answers that cannot be guaranteed. */
-export function unsure(why: string): Problem {
+function unsure(why: string): Problem {
   return {
     status: 503,
     code: 'purge-not-guaranteed',
