@@ -66,7 +66,7 @@ export const firstWorld: World = {
 
 export const leaseMs = 200;
 /** A lease of 200 ms is counted on for 180 ms: after one tick it is just still there, after two it is not. */
-export const tickMs = 180;
+const tickMs = 180;
 
 /** Older than any lease and its margin: what is longer past is all the same, so that there are finitely many worlds. */
 const longAgoMs = -2 * tickMs;
