@@ -1,4 +1,5 @@
 import type { FieldLines } from './fields.ts';
+import { baseKeyOf } from './vary.ts';
 
 /**
  * A point in the purge log: everything purged up to `seq` of `epoch` had been applied when it was taken.
@@ -72,5 +73,12 @@ export type StoredItem = StoredResponse | VaryMarker;
 
 /** Scopes under which a stored item can be purged, in the purge log's words (`docs/decisions/`). */
 export function scopesOf(item: Pick<StoredItem, 'key' | 'route' | 'url' | 'tags'>): readonly string[] {
-  return ['all', `r:${item.route}`, `k:${item.key}`, `u:${item.url}`, ...item.tags.map((tag) => `t:${tag}`)];
+  const keys = new Set([item.key, baseKeyOf(item.key)]);
+  return [
+    'all',
+    `r:${item.route}`,
+    ...Array.from(keys, (key) => `k:${key}`),
+    `u:${item.url}`,
+    ...item.tags.map((tag) => `t:${tag}`),
+  ];
 }

@@ -56,6 +56,12 @@ export function variantKey(
   return `${baseKey} ${parts.join('|')}`;
 }
 
+/** The key that a variant's key was made of; any other key is its own. A base key never holds a space. */
+export function baseKeyOf(key: string): string {
+  const space = key.indexOf(' ');
+  return space === -1 ? key : key.slice(0, space);
+}
+
 function encode(text: string): string {
   return text.replaceAll(/[^A-Za-z0-9._~,;*/+:!-]/g, (char) => {
     const code = (char.codePointAt(0) ?? 0).toString(16).toUpperCase();

@@ -1,4 +1,5 @@
 import type { StoredSummary } from '../cache/ports.ts';
+import { baseKeyOf } from '../core/vary.ts';
 import type { Members } from './scope-index.ts';
 import { backwards, membersOf, ScopeIndex } from './scope-index.ts';
 import { ShardedMap } from './sharded-map.ts';
@@ -16,6 +17,8 @@ export class MemoryIndex {
   readonly #tags = new ScopeIndex((record, tag) => firstTagSlot + record.item.tags.indexOf(tag));
   #bytes = 0;
   #responses = 0;
+  /** Records under a variant's key. */
+  #variants = 0;
   /** No record is past its retention before this: a lower bound, as in {@link Members}. */
   #expiresMs = Number.POSITIVE_INFINITY;
 
@@ -74,6 +77,7 @@ export class MemoryIndex {
     });
     this.#bytes += record.sizeBytes;
     if (item.kind === 'response') this.#responses += 1;
+    if (isVariant(item.key)) this.#variants += 1;
     this.#expiresMs = Math.min(this.#expiresMs, record.retainUntilMs);
   }
 
@@ -87,10 +91,11 @@ export class MemoryIndex {
     });
     this.#bytes -= record.sizeBytes;
     if (item.kind === 'response') this.#responses -= 1;
+    if (isVariant(item.key)) this.#variants -= 1;
   }
 
   /**
-   * The number of responses in a scope without looking at them; `undefined` where only looking can tell (a prefix, or some
+   * The number of responses in a scope without looking at them; `undefined` where only looking can tell (a prefix, a key of variants, or some
    * may be past their retention). Right only while no hard purge waits to be carried out.
    */
   quickCount(scope: string, nowMs: number): number | undefined {
@@ -109,9 +114,12 @@ export class MemoryIndex {
     } else if (scope === 'all') {
       yield* this.values();
     } else {
-      const prefix = scope.slice(2);
+      const name = scope.slice(2);
+      const isIn = scope.startsWith('k:')
+        ? ({ item }: StoredRecord) => baseKeyOf(item.key) === name
+        : ({ item }: StoredRecord) => item.url.startsWith(name);
       // The others are passed one a step, so that a slice of work stays short.
-      for (const record of this.values()) yield record.item.url.startsWith(prefix) ? record : undefined;
+      for (const record of this.values()) yield isIn(record) ? record : undefined;
     }
   }
 
@@ -126,12 +134,18 @@ export class MemoryIndex {
         return this.#urls.members(name);
       case 'k:': {
         const record = this.#keys.get(name);
+        // Variants are not indexed by the key that they are of, which may have lost its marker.
+        if (this.#variants > 0 && record?.item.kind !== 'response' && !isVariant(name)) return 'unindexed';
         return record === undefined ? undefined : membersOf(record);
       }
       default:
         return 'unindexed';
     }
   }
+}
+
+function isVariant(key: string): boolean {
+  return baseKeyOf(key) !== key;
 }
 
 /** What an operator is shown of a record. */

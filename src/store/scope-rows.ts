@@ -1,3 +1,4 @@
+import { baseKeyOf } from '../core/vary.ts';
 import type { PurgeableItem } from './purge-table.ts';
 
 interface Row {
@@ -67,6 +68,8 @@ export class ScopeRows<R extends Row> {
     const { seq } = item.position;
     const hit = (row: R | undefined) => row !== undefined && row.seq > seq && visit(row);
     if (hit(a.get('')) || hit(r.get(item.route)) || hit(k.get(item.key)) || hit(u.get(item.url))) return true;
+    // A key names what is stored under it and all its variants, whose keys begin with it.
+    if (k.size > 0 && hit(k.get(baseKeyOf(item.key)))) return true;
     if (t.size > 0 && item.tags.some((tag) => hit(t.get(tag)))) return true;
     for (const length of this.#prefixLengths.keys()) {
       if (length <= item.url.length && hit(p.get(item.url.slice(0, length)))) return true;

@@ -249,7 +249,7 @@ export function responseStoreContract(name: string, makeStore: () => Promise<Sto
         expect(await store.get(item.key)).toBeUndefined();
       });
 
-      test('covers markers and all variants of a URL', async () => {
+      test('invariant 15: by URL covers the marker and all variants', async () => {
         await store.put(marker({ key: 'r|/a', url: '/a' }));
         await store.put(response({ key: 'r|/a|v:de', url: '/a' }));
         await store.put(response({ key: 'r|/a|v:en', url: '/a' }));
@@ -257,6 +257,26 @@ export function responseStoreContract(name: string, makeStore: () => Promise<Sto
         expect(await store.get('r|/a')).toBeUndefined();
         expect(await store.get('r|/a|v:de')).toBeUndefined();
         expect(await store.get('r|/a|v:en')).toBeUndefined();
+      });
+
+      test('by the key that varies covers the marker and all variants, by that of a variant the one', async () => {
+        const put = async () => {
+          await store.put(marker({ key: 'r|/a', url: '/a' }));
+          await store.put(response({ key: 'r|/a accept-language=de', url: '/a' }));
+          await store.put(response({ key: 'r|/a accept-language=en', url: '/a' }));
+          await store.put(response({ key: 'r|/ab accept-language=en', url: '/ab' }));
+        };
+        await put();
+        await hard('k:r|/a accept-language=de');
+        expect(await store.get('r|/a accept-language=de')).toBeUndefined();
+        expect(await store.get('r|/a accept-language=en')).toBeDefined();
+        await put();
+        await hard('k:r|/a');
+        await store.put(marker({ key: 'r|/a', url: '/a' }));
+        expect(await store.get('r|/a')).toBeDefined();
+        expect(await store.get('r|/a accept-language=de')).toBeUndefined();
+        expect(await store.get('r|/a accept-language=en')).toBeUndefined();
+        expect(await store.get('r|/ab accept-language=en')).toBeDefined();
       });
 
       test('does not bring back what it removed when time goes on', async () => {
