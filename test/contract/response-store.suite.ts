@@ -259,6 +259,15 @@ export function responseStoreContract(name: string, makeStore: () => Promise<Sto
         expect(await store.get('r|/a|v:en')).toBeUndefined();
       });
 
+      test('invariant 15: by prefix covers exactly the URLs that begin with it', async () => {
+        const urls = ['/a', '/a/b', '/a/b?c=1', '/a/bc', '/A/b', '/a%2Fb', '/ab', '/', '/a/b/c'];
+        for (const url of urls) await store.put(response({ key: `r|${url}`, url }));
+        await hard('p:/a/b');
+        const left: string[] = [];
+        for (const url of urls) if ((await store.get(`r|${url}`)) !== undefined) left.push(url);
+        expect(left).toEqual(urls.filter((url) => !url.startsWith('/a/b')));
+      });
+
       test('by the key that varies covers the marker and all variants, by that of a variant the one', async () => {
         const put = async () => {
           await store.put(marker({ key: 'r|/a', url: '/a' }));
