@@ -4,8 +4,8 @@ import type { Random } from './random.ts';
 export interface Place {
   /** Its target on the proxy; it also serves as the key of the history. */
   readonly target: string;
-  /** Cache key (`ROUTE|URL`); answers of the route `far` vary, and each variant has a key of its own. */
-  readonly cacheKey: string | undefined;
+  /** Cache key (`ROUTE|URL`); answers of the route `far` vary, and it covers all their variants. */
+  readonly cacheKey: string;
   readonly route: string;
   readonly tags: readonly string[];
 }
@@ -20,7 +20,7 @@ export const places: readonly Place[] = routeNames.flatMap((route) =>
     towns.map((town) => {
       const target = `/${route}/${folder}?town=${town}`;
       const tags = [`town:${town}`, `folder:${route}-${folder}`, `route:${route}`];
-      return { target, route, tags, cacheKey: route === 'near' ? `${route}|${target}` : undefined };
+      return { target, route, tags, cacheKey: `${route}|${target}` };
     }),
   ),
 );
@@ -38,9 +38,7 @@ export function randomSelection(random: Random): Selection {
   const by = random.pick(['key', 'key', 'url', 'url', 'url', 'tag', 'tag', 'tags', 'prefix', 'prefix', 'route', 'all']);
   switch (by) {
     case 'key':
-      return place.cacheKey === undefined
-        ? { by: 'url', body: { url: place.target }, covers: [place] }
-        : { by, body: { key: place.cacheKey }, covers: [place] };
+      return { by, body: { key: place.cacheKey }, covers: [place] };
     case 'url':
       return { by, body: { url: place.target }, covers: [place] };
     case 'tag': {
