@@ -9,7 +9,8 @@ import { ExchangeHandler } from './server/request-handler.ts';
 import { allRules, type CoherenceRules } from './store/coherence/rules.ts';
 import { systemClock } from './system-clock.ts';
 import { version } from './version.ts';
-import { buildParts, describe, type Parts } from './parts.ts';
+import { describe } from './log/describe.ts';
+import { buildParts, type Parts } from './parts.ts';
 
 /** A running proxy. */
 export interface App {

@@ -10,6 +10,7 @@ import type { Config } from './core/config.ts';
 import type { Problem } from './core/problem.ts';
 import { nextCronRunMs } from './cron.ts';
 import { combineObservers } from './log/combine-observers.ts';
+import { describe } from './log/describe.ts';
 import type { Log } from './log/log.ts';
 import { createLogObserver } from './log/observe.ts';
 import { createFleetCounters, type FleetCounters } from './metrics/fleet-counters.ts';
@@ -146,9 +147,4 @@ function buildOperations(
     onRefused: (entry, problem) => log.error({ cron: entry.cron, problem: problem.detail }, 'scheduled purge refused'),
   });
   return { purger, warmer, schedule };
-}
-
-/** A bug's own words and where it happened; the log masks what is secret. */
-export function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -4,6 +4,7 @@ import type { CoherenceStatus, FillLocks, JobLeases, RedisStatus } from './cache
 import { localJobs } from './cache/local-jobs.ts';
 import type { Clock, Observer, ResponseStore } from './cache/ports.ts';
 import type { Config, RedisConfig } from './core/config.ts';
+import { describe } from './log/describe.ts';
 import type { Log } from './log/log.ts';
 import type { CoherenceRules } from './store/coherence/rules.ts';
 import type { SharedPurgeLog } from './store/coherence/shared-log.ts';
@@ -77,7 +78,9 @@ function withRedis(parts: TierParts, config: RedisConfig): Tiers {
   const memory = stack.use(memoryStore(parts, log));
   const skewMs = (): number => log.skewMs();
   const leased = (): boolean => log.position() !== undefined;
-  const gate = stack.use(new RedisGate({ link: links.data, config, clock, leased, observer }));
+  const onBug = (error: unknown): void =>
+    parts.log.error({ error: describe(error) }, 'a call to Redis failed inside the proxy');
+  const gate = stack.use(new RedisGate({ link: links.data, config, clock, leased, observer, onBug }));
   const { routes, upstreams } = parts.config;
   const far = createRedisStore({
     gate,
@@ -90,7 +93,7 @@ function withRedis(parts: TierParts, config: RedisConfig): Tiers {
     skewMs,
     observer,
   });
-  const store = createTieredStore({ memory, redis: far, purgeLog: log, clock });
+  const store = createTieredStore({ memory, redis: far, purgeLog: log, clock, onBug });
   const adopt = store.adopt.bind(store);
   const { fillLockMs, jobLeaseMs: leaseMs } = config;
   const fillLocks = createFillLocks({ gate, keys, store: far, clock, skewMs, fillLockMs, adopt });

@@ -1,15 +1,26 @@
 import type { ReadFor } from '../cache/fleet-ports.ts';
-import type { Clock, MaybePromise, PurgeLog, PutOutcome, ResponseStore, StoreRead } from '../cache/ports.ts';
+import type {
+  Clock,
+  InspectedRead,
+  MaybePromise,
+  PurgeLog,
+  PutOutcome,
+  ResponseStore,
+  StoredView,
+  StoreRead,
+} from '../cache/ports.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { RedisStore } from './redis/redis-store.ts';
 
 export interface TieredStoreOptions {
-  readonly memory: Pick<MemoryStore, 'get' | 'peek' | 'put' | 'invalidate'>;
-  readonly redis: Pick<RedisStore, 'get' | 'peek' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
+  readonly memory: Pick<MemoryStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate'>;
+  readonly redis: Pick<RedisStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
+  /** Hears what went wrong in a write behind an answer; without a listener it is forgotten. */
+  readonly onBug?: (error: unknown) => void;
 }
 
 /** A stop waits so long for what is still being written to Redis. */
@@ -22,7 +33,7 @@ const sameWithinMs = 20;
  * Memory before Redis. What is fresh in memory is answered at once, without a promise; Redis is asked for what is not there,
  * or stale, and what it has goes into memory with its own position and for no longer than it has left.
  */
-export class TieredStore implements ResponseStore {
+export class TieredStore implements ResponseStore, StoredView {
   /** Each read says which of the two it comes from. */
   readonly tier = 'memory';
   readonly #options: TieredStoreOptions;
@@ -45,6 +56,18 @@ export class TieredStore implements ResponseStore {
     if (near === 'unleased') return undefined;
     if (near !== undefined && this.#isFresh(near)) return near;
     return this.#peekFar(key, asked, near);
+  }
+
+  /** What a read would find; where it would find nothing, what there is all the same, memory first. */
+  async inspect(key: string, asked?: ReadFor): Promise<InspectedRead | undefined> {
+    const { memory, redis } = this.#options;
+    const near = memory.inspect(key);
+    const isFound = near !== undefined && near.invalid === undefined;
+    if (isFound && this.#isFresh(near)) return near;
+    const far = await redis.inspect(key, asked);
+    if (near === undefined || far === undefined) return near ?? far;
+    if (far.invalid !== undefined) return near;
+    return isFound && !isNewer(far.item, near.item) ? near : far;
   }
 
   /** What memory says, at once. The write to Redis goes on behind the response. */
@@ -126,11 +149,16 @@ export class TieredStore implements ResponseStore {
   }
 
   async #putFar(item: StoredItem): Promise<void> {
-    const { redis, memory } = this.#options;
-    if ((await redis.put(item)) !== 'outdated') return;
-    // Another process has stored what was asked for later. Ours goes, so that the next request gets that.
-    const near = memory.peek(item.key)?.item;
-    if (near !== undefined && near.position === item.position && isSameTime(near, item)) memory.invalidate(item.key);
+    const { redis, memory, onBug } = this.#options;
+    try {
+      if ((await redis.put(item)) !== 'outdated') return;
+      // Another process has stored what was asked for later. Ours goes, so that the next request gets that.
+      const near = memory.peek(item.key)?.item;
+      if (near !== undefined && near.position === item.position && isSameTime(near, item)) memory.invalidate(item.key);
+    } catch (error) {
+      // Nobody waits for this: a rejection would end the process.
+      onBug?.(error);
+    }
   }
 
   /** Fresh, or a marker, of which nobody asks how old it is. */

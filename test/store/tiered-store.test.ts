@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
+import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import type { RedisLinks } from '../../src/store/redis/link.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { MINUTE, routeOf } from '../support/policy.ts';
@@ -72,6 +73,15 @@ describe('memory before Redis', () => {
     expect(read).toMatchObject({ item: { key }, tier: 'memory' });
     expect(first.tiered.peek(key)).toMatchObject({ tier: 'memory' });
     expect(asked(first)).toBe(0);
+  });
+
+  test('ends nothing when a write behind an answer meets a bug, and reports it', async () => {
+    const { clock } = first;
+    const made = process({ clock, purgeLog: createLocalPurgeLog({ clock, instanceId: 'not-an-epoch' }) });
+    expect(made.tiered.put(response(made))).toBe('stored');
+    await expect.poll(() => made.bugs).toEqual([new RangeError('an epoch has 16 hex digits')]);
+    await made.tiered.settle();
+    expect(made.tiered.get(key)).toMatchObject({ item: { key }, tier: 'memory' });
   });
 
   test('answers a put at once, and writes to Redis behind it', async () => {

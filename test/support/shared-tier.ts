@@ -30,6 +30,8 @@ export interface Member extends Disposable {
   readonly locks: FillLocks;
   readonly events: FleetEvent[];
   readonly limits: string[];
+  /** What went wrong in the program itself. */
+  readonly bugs: unknown[];
   position(): Position;
   /** The results of one operation, in order. */
   results(operation: string): readonly string[];
@@ -55,19 +57,21 @@ export function member(options: MemberOptions): Member {
   const purgeLog = options.purgeLog ?? createLocalPurgeLog({ clock, instanceId: someEpoch });
   const events: FleetEvent[] = [];
   const limits: string[] = [];
+  const bugs: unknown[] = [];
+  const onBug = (error: unknown): void => void bugs.push(error);
   const observer = {
     fleet: (event: FleetEvent) => void events.push(event),
     limit: (name: string) => void limits.push(name),
   };
   const timers = options.timers ?? clock;
   const keys = redisKeys(keyPrefix);
-  const gate = new RedisGate({ link, config, clock: timers, leased, observer, random: () => 0.5 });
+  const gate = new RedisGate({ link, config, clock: timers, leased, observer, random: () => 0.5, onBug });
   const { fingerprintOf = () => 'recipe' } = options;
   const redis = createRedisStore({ gate, keys, config, fingerprintOf, purgeLog, clock, skewMs, observer });
   const maxBytes = options.memoryBytes ?? 16 * 2 ** 20;
   const memory = createMemoryStore({ maxBytes, routeLimits: new Map(), purgeLog, clock, observer });
   const log = { ...bound(purgeLog), position: () => (leased() ? purgeLog.position() : undefined) };
-  const tiered = createTieredStore({ memory, redis, purgeLog: log, clock });
+  const tiered = createTieredStore({ memory, redis, purgeLog: log, clock, onBug });
   const { fillLockMs } = config;
   const adopt = tiered.adopt.bind(tiered);
   const locks = createFillLocks({ gate, keys, store: redis, clock: timers, skewMs, fillLockMs, adopt });
@@ -82,6 +86,7 @@ export function member(options: MemberOptions): Member {
     locks,
     events,
     limits,
+    bugs,
     position: () => purgeLog.position(),
     results: (operation) =>
       events.flatMap((event) => (event.kind === 'redis' && event.operation === operation ? [event.result] : [])),

@@ -30,13 +30,23 @@ const skewToleranceMs = 20;
 export function createFillLocks(options: FillLockOptions): FillLocks {
   return {
     async claim(claim) {
-      const { store, skewMs } = options;
-      const entry = store.entryOf(claim.key, claim.asked.route.name);
-      if (entry === undefined) return { kind: 'unavailable' };
-      const known = claim.known === undefined ? Buffer.alloc(0) : encodeHead(claim.known, skewMs());
-      return ask(options, { claim, entry, known, waitedMs: claim.waitedMs ?? 0, again: true });
+      try {
+        return await begin(options, claim);
+      } catch (error) {
+        // A bug, such as an epoch that is none: the request goes on, and fetches for itself.
+        options.gate.bug(error);
+        return { kind: 'unavailable' };
+      }
     },
   };
+}
+
+async function begin(options: FillLockOptions, claim: FillClaim): Promise<FillAnswer> {
+  const { store, skewMs } = options;
+  const entry = store.entryOf(claim.key, claim.asked.route.name);
+  if (entry === undefined) return { kind: 'unavailable' };
+  const known = claim.known === undefined ? Buffer.alloc(0) : encodeHead(claim.known, skewMs());
+  return ask(options, { claim, entry, known, waitedMs: claim.waitedMs ?? 0, again: true });
 }
 
 interface Asking {

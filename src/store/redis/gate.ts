@@ -15,6 +15,8 @@ export interface GateOptions {
   readonly observer: Pick<Observer, 'fleet' | 'limit'>;
   /** From 0 to below 1. */
   readonly random?: () => number;
+  /** Hears what went wrong in the proxy itself, where nobody waits who could be told; the request goes on without Redis. */
+  readonly onBug?: (error: unknown) => void;
 }
 
 export interface GateCall<T> {
@@ -107,6 +109,15 @@ export class RedisGate implements Disposable {
   }
 
   /**
+   * For an operator's eyes, who may look whatever lease or breaker say: nothing is told, and the breaker learns nothing. As
+   * long as the connection lets it take; `undefined`: it failed.
+   */
+  async look<T>(call: GateCall<T>): Promise<T | undefined> {
+    const answer = await this.#send(call);
+    return 'failure' in answer ? undefined : answer.value;
+  }
+
+  /**
    * Books bytes that are on their way to Redis until they are given back; `undefined` where that would be more than may be
    * under way. Else a slow Redis would have this process hold everything that was fetched meanwhile.
    */
@@ -124,6 +135,11 @@ export class RedisGate implements Disposable {
         isHeld = false;
       },
     };
+  }
+
+  /** A bug of ours on the way to Redis: much of it is not awaited, and a rejection there would end the process. */
+  bug(error: unknown): void {
+    this.#options.onBug?.(error);
   }
 
   tell(operation: RedisOperation, result: RedisResult, { durationMs = 0, bytes = 0 } = {}): void {
@@ -170,9 +186,10 @@ export class RedisGate implements Disposable {
       const value = await send(link);
       return { value, durationMs: clock.monotonicMs() - startMs };
     } catch (error) {
-      // What is no failure of Redis is a bug of ours.
-      if (!(error instanceof RedisFailure)) throw error;
-      return { failure: error.kind, durationMs: clock.monotonicMs() - startMs };
+      const durationMs = clock.monotonicMs() - startMs;
+      if (error instanceof RedisFailure) return { failure: error.kind, durationMs };
+      this.bug(error);
+      return { failure: 'other', durationMs };
     }
   }
 

@@ -8,11 +8,17 @@ export class PendingWrites {
   /** Runs the write, at once. */
   async follow(entry: string, write: () => Promise<WriteEnd>): Promise<WriteEnd> {
     const ended = write();
-    const known = ended.then((end) => end === 'stored' || end === 'outdated');
+    // Who waits for it learns no more of a bug than that nothing was written.
+    const known = ended.then(
+      (end) => end === 'stored' || end === 'outdated',
+      () => false,
+    );
     this.#byEntry.set(entry, known);
-    const end = await ended;
-    if (this.#byEntry.get(entry) === known) this.#byEntry.delete(entry);
-    return end;
+    try {
+      return await ended;
+    } finally {
+      if (this.#byEntry.get(entry) === known) this.#byEntry.delete(entry);
+    }
   }
 
   /** Resolves with whether the last write there has left something in Redis; `undefined` where none is under way. */

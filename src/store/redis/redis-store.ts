@@ -1,9 +1,19 @@
-import type { PositionJudge, ReadFor } from '../../cache/fleet-ports.ts';
-import type { Clock, Observer, PurgeLog, PutOutcome, ResponseStore, StoreRead } from '../../cache/ports.ts';
+import type { Invalidity, PositionJudge, ReadFor } from '../../cache/fleet-ports.ts';
+import type {
+  Clock,
+  InspectedRead,
+  MaybePromise,
+  Observer,
+  PurgeLog,
+  PutOutcome,
+  ResponseStore,
+  StoredView,
+  StoreRead,
+} from '../../cache/ports.ts';
 import type { RedisConfig } from '../../core/config.ts';
 import type { StoredItem } from '../../core/stored-response.ts';
 import { asAsked } from './as-asked.ts';
-import { decodeItem, encodeItem, maxExpansion, type StoredBody } from './codec.ts';
+import { type Decoded, decodeItem, encodeItem, maxExpansion, type StoredBody } from './codec.ts';
 import { compressed } from './compress.ts';
 import { putScript } from './data-scripts.ts';
 import type { FingerprintOf } from './fingerprint.ts';
@@ -38,7 +48,7 @@ const metaBytes = 2048;
  * The shared tier (L2). What it does not take, or loses, is as good as evicted: `put` answers `stored` unless a rule is
  * against it. Nothing in it rejects.
  */
-export class RedisStore implements ResponseStore {
+export class RedisStore implements ResponseStore, StoredView {
   readonly tier = 'redis';
   readonly #options: RedisStoreOptions;
   readonly #pending = new PendingWrites();
@@ -63,6 +73,17 @@ export class RedisStore implements ResponseStore {
     return this.get(key, asked);
   }
 
+  /** What cannot be read, or is no value of ours, is as good as not there. */
+  async inspect(key: string, asked?: ReadFor): Promise<InspectedRead | undefined> {
+    const entry = this.entryOf(key, asked?.route.name);
+    if (entry === undefined) return undefined;
+    const { gate } = this.#options;
+    const value = await gate.look({ operation: 'get', key: entry, send: (link) => link.get(entry) });
+    const decoded = value === null || value === undefined ? undefined : await this.#decode(value, key);
+    const item = decoded?.kind === 'item' ? this.#keptFor(decoded.item, asked) : undefined;
+    return item === undefined ? undefined : { ...this.#read(item), invalid: this.#invalidity(item, asked) };
+  }
+
   async put(item: StoredItem): Promise<PutOutcome> {
     const { purgeLog, observer } = this.#options;
     if (!purgeLog.isValid(item)) return 'purged';
@@ -72,7 +93,7 @@ export class RedisStore implements ResponseStore {
     }
     const entry = this.entryOf(item.key, item.route);
     if (entry === undefined) return 'stored';
-    const outcome = await this.#pending.follow(entry, () => this.#write(entry, item));
+    const outcome = await this.#pending.follow(entry, () => this.#written(entry, item));
     if (outcome === 'too-large') observer.limit('store.redis.maxObjectBytes');
     return outcome === 'unsent' ? 'stored' : outcome;
   }
@@ -119,32 +140,40 @@ export class RedisStore implements ResponseStore {
 
   /** What a value holds, if it may be served on behalf of `asked`. Never rejects. */
   async open(value: Buffer, key: string, asked: ReadFor | undefined): Promise<StoreRead | undefined> {
-    const { config, skewMs, observer } = this.#options;
-    const maxBodyBytes = config.maxObjectBytes * maxExpansion;
-    const decoded = await decodeItem(value, { key, skewMs: skewMs(), maxBodyBytes });
+    const { observer } = this.#options;
+    const decoded = await this.#decode(value, key);
     if (decoded.kind === 'unusable') {
       observer.fleet(decoded);
       return undefined;
     }
-    const item = asked === undefined ? decoded.item : asAsked(decoded.item, asked);
-    return item !== undefined && this.#isServable(item, asked) ? this.#read(item) : undefined;
+    const item = this.#keptFor(decoded.item, asked);
+    if (item === undefined) return undefined;
+    const reason = this.#invalidity(item, asked);
+    if (reason === undefined) return this.#read(item);
+    observer.fleet({ kind: 'refused', reason });
+    return undefined;
+  }
+
+  #decode(value: Buffer, key: string): MaybePromise<Decoded> {
+    const { config, skewMs } = this.#options;
+    return decodeItem(value, { key, skewMs: skewMs(), maxBodyBytes: config.maxObjectBytes * maxExpansion });
   }
 
   #read(item: StoredItem): StoreRead {
     return { item, staleSinceMs: this.#options.purgeLog.softPurgedAtMs(item), tier: 'redis', tally: { hits: 0 } };
   }
 
-  #isServable(item: StoredItem, asked: ReadFor | undefined): boolean {
-    const { purgeLog, clock, observer, judge } = this.#options;
-    if (retainUntilMsOf(item) <= clock.nowMs()) return false;
+  /** By the rules of today; `undefined` where they, or the time, would not have it kept. */
+  #keptFor(stored: StoredItem, asked: ReadFor | undefined): StoredItem | undefined {
+    const item = asked === undefined ? stored : asAsked(stored, asked);
+    return item !== undefined && retainUntilMsOf(item) > this.#options.clock.nowMs() ? item : undefined;
+  }
+
+  #invalidity(item: StoredItem, asked: ReadFor | undefined): Invalidity | undefined {
+    const { purgeLog, judge } = this.#options;
     const urls = asked === undefined || asked.keyed.url === item.url ? [item.url] : [item.url, asked.keyed.url];
-    for (const url of urls) {
-      const scoped = { ...item, url };
-      if (purgeLog.isValid(scoped)) continue;
-      observer.fleet({ kind: 'refused', reason: judge?.invalidity(scoped) ?? 'purged' });
-      return false;
-    }
-    return true;
+    const refused = urls.map((url) => ({ ...item, url })).find((scoped) => !purgeLog.isValid(scoped));
+    return refused && (judge?.invalidity(refused) ?? 'purged');
   }
 
   /** A write that is still being prepared would bring back what is dropped here. */
@@ -154,6 +183,16 @@ export class RedisStore implements ResponseStore {
     const done = await gate.write({ operation: 'unlink', key: entry, send: (link) => link.unlink(entry) });
     if (done !== undefined) gate.tell('unlink', 'ok', { durationMs: done.durationMs });
     return 'unsent';
+  }
+
+  /** Never rejects: nobody waits for a write behind an answer. */
+  async #written(entry: string, item: StoredItem): Promise<PutOutcome | 'unsent'> {
+    try {
+      return await this.#write(entry, item);
+    } catch (error) {
+      this.#options.gate.bug(error);
+      return 'unsent';
+    }
   }
 
   async #write(entry: string, item: StoredItem): Promise<PutOutcome | 'unsent'> {

@@ -234,6 +234,32 @@ describe('what cannot be shared', () => {
   });
 });
 
+describe('a bug on the way to Redis', () => {
+  const nonsense = { epoch: 'not-an-epoch', seq: 0 };
+
+  test('such as an epoch that is none makes a claim unavailable, and is reported', async () => {
+    expect(await kindOf(first, response(first, { position: nonsense }))).toBe('unavailable');
+    expect(first.bugs).toEqual([new RangeError('an epoch has 16 hex digits')]);
+  });
+
+  test('in a renewal or release ends nothing, and is reported', async () => {
+    const broken: RedisLink = {
+      isReady: true,
+      get: (name) => links.data.get(name),
+      unlink: (name) => links.data.unlink(name),
+      onReady: () => undefined,
+      run: (script, keys, args) =>
+        script.name === 'claimFill' ? links.data.run(script, keys, args) : Promise.reject(new TypeError(script.name)),
+    };
+    const made = process({ link: broken, clock: first.clock, purgeLog: first.purgeLog });
+    const lock = await ours(made);
+    await expect.poll(() => made.bugs.length).toBeGreaterThan(0);
+    lock.release('stored');
+    await expect.poll(() => made.bugs.map(String)).toContain('TypeError: releaseFill');
+    expect(made.bugs.map(String)).toContain('TypeError: renewFill');
+  });
+});
+
 describe('a Redis that does not answer', () => {
   test('is unavailable at once without a lease, and where the budget is spent', async () => {
     const unleased = process({ leased: () => false });
