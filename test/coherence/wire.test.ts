@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
 
+import { resetSocket } from '../support/reset-socket.ts';
 import { portTranslation, startWire } from './wire.ts';
 
 /** A client, a wire, and a server that answers whatever it hears with the same in capitals. */
@@ -166,4 +167,25 @@ it('translates the ports that Sentinel and Cluster tell, and nothing else', () =
   expect(translated('-MOVED 3999 127.0.0.1:34567\r\n')).toBe('-MOVED 3999 127.0.0.1:45678\r\n');
   expect(translated('$8\r\n134567.0\r\n"34567"\r\n\xFF')).toBe('$8\r\n134567.0\r\n"34567"\r\n\xFF');
   expect(() => portTranslation(new Map([[6379, 45_678]]))).toThrow('five digits');
+});
+
+it('closes a connection that is ending, where a reset would fail and keep the process from ending', async () => {
+  const errors: Error[] = [];
+  const taken = Promise.withResolvers<Socket>();
+  const server = createServer((socket) => {
+    socket.on('error', (error) => errors.push(error));
+    socket.resume();
+    // By now it has begun its own end, which takes a turn of the event loop.
+    socket.once('end', () => setImmediate(() => taken.resolve(socket)));
+    socket.once('end', () => process.nextTick(() => process.nextTick(() => resetSocket(socket))));
+  });
+  onTestFinished(() => void server.close());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port }: AddressInfo = Object(server.address());
+  const line = await dial(port);
+  line.socket.end();
+  const socket = await taken.promise;
+  expect({ ended: socket.writableEnded, errors }).toEqual({ ended: true, errors: [] });
+  await expect.poll(line.closed).toBe(true);
 });

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 
+import { resetSocket } from '../support/reset-socket.ts';
+
 /** Towards the server, or back from it. */
 export type Direction = 'up' | 'down';
 
@@ -38,7 +40,7 @@ export async function startWire(first: number, translate: (chunk: Buffer) => Buf
     // Errors are followed by `close`, which is all that matters here.
     near.on('error', () => {});
     if (conditions.refusing) {
-      near.resetAndDestroy();
+      resetSocket(near);
       return;
     }
     const far = connect({ host: '127.0.0.1', port: target, noDelay: true });
@@ -62,7 +64,7 @@ export async function startWire(first: number, translate: (chunk: Buffer) => Buf
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the wire has no port');
-  const cut = (): void => pairs.forEach(({ near, far }) => [near, far].forEach((socket) => socket.resetAndDestroy()));
+  const cut = (): void => pairs.forEach(({ near, far }) => [near, far].forEach(resetSocket));
   return {
     port: address.port,
     pause: (directions) => directions.forEach((direction) => conditions.paused.add(direction)),
@@ -147,7 +149,7 @@ class Pipe {
     const chunk = translate === undefined ? bytes : translate(bytes);
     if (this.#breakNext) {
       to.write(chunk.subarray(0, Math.ceil(chunk.length / 2)), () => {
-        from.resetAndDestroy();
+        resetSocket(from);
         to.destroy();
       });
       return;

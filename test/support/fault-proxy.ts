@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { resetSocket } from './reset-socket.ts';
+
 /** `up`: to the server; `down`: back from it. */
 export type Direction = 'up' | 'down' | 'both';
 
@@ -53,7 +55,7 @@ export async function startFaultProxy(serverPort: number): Promise<FaultProxy> {
   const server = createServer({ noDelay: true }, (client) => {
     attempts += 1;
     if (trouble.refused) {
-      client.resetAndDestroy();
+      resetSocket(client);
       return;
     }
     const pair = new Pair(client, serverPort, trouble);
@@ -131,8 +133,8 @@ class Pair {
   }
 
   reset(): void {
-    if (!this.client.destroyed) this.client.resetAndDestroy();
-    if (!this.#server.destroyed) this.#server.resetAndDestroy();
+    if (!this.client.destroyed) resetSocket(this.client);
+    if (!this.#server.destroyed) resetSocket(this.#server);
   }
 
   /** What was kept, in its order. */
