@@ -6,40 +6,45 @@ import { answer, startOrigin, type Origin } from '../support/origin.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
 
 const budgetMs = 50;
-/** Beside the budget: what a busy machine takes for a request over fresh connections. */
-const slackMs = 150;
 
-/** Asks for different things for a while; each answer must be a 200 of upstream's, whatever Redis does. */
+/** How long each request took that asks for things of its own; each answer must be a 200 of upstream's, whatever Redis does. */
 async function serves(sidecar: Sidecar, what: string, count = 40): Promise<readonly number[]> {
   const tookMs: number[] = [];
   for (let one = 0; one < count; one += 1) {
     const startMs = performance.now();
-    const reply = await sidecar.get(`/forecast?location=${what}${one % 20}`);
+    const reply = await sidecar.get(`/forecast?location=${what}${one}`);
     tookMs.push(performance.now() - startMs);
     expect([reply.status, reply.text]).toEqual([200, 'weather']);
   }
   return tookMs;
 }
 
-/** At most the budget more for each, and for most of them nothing. */
-function expectWithinBudget(tookMs: readonly number[]): void {
-  const sorted = tookMs.toSorted((a, b) => a - b);
-  expect(sorted.at(-1)).toBeLessThan(budgetMs + slackMs);
-  expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThan(budgetMs);
+/**
+ * At most the budget more than without a fault, as measured in the same run: the machine may be busy. With `first` calls that
+ * may take the budget before the breaker opens, all others take nothing more.
+ */
+function expectWithinBudget(tookMs: readonly number[], usualMs: readonly number[], first: number): void {
+  const worst = (list: readonly number[]): number => Math.max(...list);
+  const median = (list: readonly number[]): number => list.toSorted((one, two) => one - two)[list.length >> 1] ?? 0;
+  expect(worst(tookMs)).toBeLessThan(2 * worst(usualMs) + budgetMs + 50);
+  const slow = tookMs.filter((ms) => ms > 2 * median(usualMs) + budgetMs / 2);
+  const usuallySlow = usualMs.filter((ms) => ms > 2 * median(usualMs) + budgetMs / 2);
+  expect(slow.length).toBeLessThanOrEqual(first + 3 * usuallySlow.length + 2);
 }
 
-/** Shared again: what one process fetches the other has from Redis, within two seconds of Redis' return. */
-async function sharesWithin(first: Sidecar, second: Sidecar, what: string, patienceMs = 2_000): Promise<void> {
-  const untilMs = performance.now() + patienceMs;
-  for (let round = 0; ; round += 1) {
+/** Milliseconds until what one process fetches the other has from Redis again. */
+async function sharedAfterMs(first: Sidecar, second: Sidecar, what: string): Promise<number> {
+  const startMs = performance.now();
+  for (let round = 0; performance.now() - startMs < 10_000; round += 1) {
     const url = `/forecast?location=${what}-${round}`;
     await first.get(url);
-    const reply = await second.get(url);
-    if (reply.cacheStatus.includes('detail=redis')) return;
-    if (performance.now() > untilMs)
-      throw new Error(`not shared ${patienceMs} ms after Redis came back: ${reply.cacheStatus}`);
+    if ((await second.get(url)).cacheStatus.includes('detail=redis')) break;
   }
+  return performance.now() - startMs;
 }
+
+/** Within which Redis is of use again, and a little for the machine. */
+const returnMs = 2_500;
 
 interface Place {
   readonly redis: RedisProcess;
@@ -64,8 +69,21 @@ async function place(stack: AsyncDisposableStack): Promise<Place> {
 
 type Fault = readonly [
   name: string,
-  break_: (at: Place) => Promise<void> | void,
-  mend: (at: Place) => Promise<void> | void,
+  breaks: (at: Place) => Promise<void> | void,
+  mends: (at: Place) => Promise<void> | void,
+];
+
+/** The lease outlives these: the purge log can be followed. */
+const mildFaults: readonly Fault[] = [
+  ['200 ms away', ({ link }) => link.latency(200), ({ link }) => link.latency(0)],
+  [
+    'out of memory',
+    async ({ redis }) => {
+      await redis.cli('config', 'set', 'maxmemory-policy', 'noeviction');
+      await redis.cli('config', 'set', 'maxmemory', '1');
+    },
+    async ({ redis }) => void (await redis.cli('config', 'set', 'maxmemory', '0')),
+  ],
 ];
 
 const faults: readonly Fault[] = [
@@ -74,7 +92,6 @@ const faults: readonly Fault[] = [
   ['silent behind a network that takes everything', ({ link }) => link.pause('both'), ({ link }) => link.resume()],
   ['not heard (one-way partition)', ({ link }) => link.pause('down'), ({ link }) => link.resume()],
   ['not reached (one-way partition)', ({ link }) => link.pause('up'), ({ link }) => link.resume()],
-  ['200 ms away', ({ link }) => link.latency(200), ({ link }) => link.latency(0)],
   [
     'refusing connections',
     ({ link }) => {
@@ -85,36 +102,44 @@ const faults: readonly Fault[] = [
   ],
   ['breaking off in the middle of a reply', ({ link }) => link.cutAfterBytes(100), ({ link }) => link.resume()],
   [
-    'out of memory',
-    async ({ redis }) => {
-      await redis.cli('config', 'set', 'maxmemory-policy', 'noeviction');
-      await redis.cli('config', 'set', 'maxmemory', '1');
-    },
-    ({ redis }) => void redis.cli('config', 'set', 'maxmemory', '0'),
-  ],
-  [
     'a replica that takes no writes (READONLY)',
-    ({ redis }) => void redis.cli('replicaof', '127.0.0.1', '1'),
-    ({ redis }) => void redis.cli('replicaof', 'no', 'one'),
+    async ({ redis }) => void (await redis.cli('replicaof', '127.0.0.1', '1')),
+    async ({ redis }) => void (await redis.cli('replicaof', 'no', 'one')),
   ],
 ];
 
 describe('whatever Redis does, agents get their answers', () => {
+  it.each(mildFaults)(
+    'while it is %s, and it is shared again within two seconds of its return',
+    async (_, breaks, mends) => {
+      await using stack = new AsyncDisposableStack();
+      const at = await place(stack);
+      const usualMs = await serves(at.first, 'usual');
+      await breaks(at);
+      expectWithinBudget(await serves(at.first, 'early'), usualMs, 6);
+      expectWithinBudget(await serves(at.second, 'late'), usualMs, 6);
+      await mends(at);
+      expect(await sharedAfterMs(at.first, at.second, 'after')).toBeLessThan(returnMs);
+    },
+  );
+
   it.each(faults)(
     'while it is %s, and it is shared again within two seconds of its return',
     async (_, breaks, mends) => {
       await using stack = new AsyncDisposableStack();
       const at = await place(stack);
-      await serves(at.first, 'before');
+      const usualMs = await serves(at.first, 'usual');
       await breaks(at);
-      // Two rounds: while the lease still holds, and after its end.
-      const early = await serves(at.first, 'early');
-      await expect.poll(async () => (await at.second.get('/forecast?location=late')).status).toBe(200);
-      const late = await serves(at.second, 'late');
-      expectWithinBudget(early);
-      expectWithinBudget(late);
+      // While the lease still holds: five failures open the breaker, and what is under way then ends.
+      expectWithinBudget(await serves(at.first, 'early'), usualMs, 6);
+      for (const sidecar of [at.first, at.second]) {
+        await expect.poll(async () => sidecar.metrics()).toMatch(/^forecache_lease_held 0$/m);
+      }
+      const bypassed = await at.second.get('/forecast?location=bypassed');
+      expect([bypassed.status, bypassed.cacheStatus]).toEqual([200, 'forecache; fwd=bypass; detail=lease']);
+      expectWithinBudget(await serves(at.second, 'late'), usualMs, 0);
       await mends(at);
-      await sharesWithin(at.first, at.second, 'after');
+      expect(await sharedAfterMs(at.first, at.second, 'after')).toBeLessThan(returnMs);
     },
   );
 
@@ -128,12 +153,13 @@ describe('whatever Redis does, agents get their answers', () => {
     const first = await startSidecar(options);
     const reply = await first.get('/forecast?location=berlin');
     expect([reply.status, reply.cacheStatus]).toEqual([200, 'forecache; fwd=bypass; detail=lease']);
-    expectWithinBudget(await serves(first, 'down'));
+    const downMs = await serves(first, 'down');
     expect((await first.call('/api/purge', { all: true })).status).toBe(503);
     link.refuse(false);
     const second = await startSidecar(options);
-    await sharesWithin(first, second, 'after');
+    expect(await sharedAfterMs(first, second, 'after')).toBeLessThan(returnMs);
     expect((await first.call('/api/purge', { all: true })).status).toBe(200);
+    expectWithinBudget(downMs, await serves(first, 'usual'), 0);
   });
 
   it('nothing that was purged comes back from an old dump', async () => {
@@ -166,6 +192,6 @@ describe('whatever Redis does, agents get their answers', () => {
     for (const sidecar of [at.first, at.second]) {
       await expect.poll(async () => (await sidecar.get('/forecast?location=berlin')).text).toBe('new');
     }
-    await sharesWithin(at.first, at.second, 'after');
+    expect(await sharedAfterMs(at.first, at.second, 'after')).toBeLessThan(returnMs);
   });
 });
