@@ -16,6 +16,9 @@ export interface ControlModel {
   readonly hist: string;
   readonly why: EpochReason;
   readonly bornMs: number;
+  /** The longest lease that was granted in this epoch, and that may be left of earlier ones. */
+  readonly leaseMs: number;
+  readonly priorMs: number;
   /** In no order. */
   readonly members: ReadonlyMap<string, { readonly ack: number; readonly untilMs: number }>;
 }
@@ -75,7 +78,8 @@ export function modelSync(before: ServerModel, call: SyncCall): Answered {
   const members = new Map(ctl.members).set(call.id, { ack, untilMs: call.nowMs + call.leaseMs });
   const entries = server.log.filter((entry) => entry.seq > ack).slice(0, call.batch);
   const rows = entries.map(({ seq, atMs, kind, content }) => [seq, String(atMs), kind, content]);
-  return { server: { ...server, ctl: { ...ctl, members } }, reply: [...headOf(ctl, call, made), rows] };
+  const next = { ...ctl, members, leaseMs: Math.max(ctl.leaseMs, call.leaseMs) };
+  return { server: { ...server, ctl: next }, reply: [...headOf(ctl, call, made), rows, longestOf(next)] };
 }
 
 export function modelPurge(before: ServerModel, call: PurgeCall): Answered {
@@ -99,7 +103,7 @@ export function modelPurge(before: ServerModel, call: PurgeCall): Answered {
   const next = { ...ctl, seq, floor, members };
   return {
     server: { ...opened.server, ctl: next, log },
-    reply: [...headOf(next, call, made), rows, Math.max(0, nowMs - ctl.bornMs)],
+    reply: [...headOf(next, call, made), rows, longestOf(next), Math.max(0, nowMs - ctl.bornMs)],
   };
 }
 
@@ -133,8 +137,28 @@ function isWhole(log: readonly EntryModel[], { seq, floor }: ControlModel): bool
 }
 
 function begin(server: ServerModel, { nextEpoch, nowMs }: CallModel, why: EpochReason): Opened {
-  const ctl = { epoch: nextEpoch, seq: 0, floor: 0, hist: server.hist, why, bornMs: nowMs, members: new Map() };
+  const ctl = {
+    epoch: nextEpoch,
+    seq: 0,
+    floor: 0,
+    hist: server.hist,
+    why,
+    bornMs: nowMs,
+    leaseMs: 0,
+    priorMs: priorAt(server.ctl, nowMs),
+    members: new Map(),
+  };
   return { server: { ...server, ctl, log: [] }, ctl, made: true };
+}
+
+function priorAt(before: ControlModel | undefined, nowMs: number): number {
+  if (before === undefined) return 0;
+  const isOver = nowMs - before.bornMs > before.priorMs + 5000;
+  return isOver ? before.leaseMs : longestOf(before);
+}
+
+function longestOf({ leaseMs, priorMs }: ControlModel): number {
+  return Math.max(leaseMs, priorMs);
 }
 
 function headOf({ epoch, seq, floor, why }: ControlModel, { nowMs }: CallModel, made: boolean): readonly unknown[] {

@@ -37,6 +37,7 @@ export interface LogMemberOptions {
   readonly maxScopes?: number;
   /** Nothing is heard of purges but by asking. */
   readonly deaf?: boolean;
+  readonly bell?: RedisBell;
   /** It is not waited for its lease. */
   readonly unstarted?: boolean;
 }
@@ -55,7 +56,7 @@ export async function joinFleet(
   const warnings: string[] = [];
   const log = createSharedPurgeLog({
     link: links.control,
-    bell: options.deaf === true ? silence : links.bell,
+    bell: options.deaf === true ? silence : (options.bell ?? links.bell),
     keys: redisKeys(config.keyPrefix),
     config,
     clock: options.clock ?? systemClock,

@@ -36,7 +36,7 @@ export interface BarrierStart {
   /** When the reply came. */
   readonly nowMs: number;
   /** When the reply came. */
-  readonly state: Pick<LogState, 'epoch' | 'epochSeenMs'>;
+  readonly state: Pick<LogState, 'epoch' | 'epochSeenMs' | 'longestMs'>;
   readonly leaseMs: number;
   /** How long a lost master may go on granting leases. */
   readonly graceMs: number;
@@ -45,7 +45,8 @@ export interface BarrierStart {
 export function openBarrier({ reply, startedMs, nowMs, state, leaseMs, graceMs }: BarrierStart): Barrier {
   // Those that are configured otherwise may have longer leases.
   const longestMs = Math.max(leaseMs, ...reply.members.map((member) => member.leftMs));
-  const foreignMs = longestMs + graceMs;
+  // In an earlier epoch they may have been longer still.
+  const foreignMs = Math.max(longestMs, reply.longestMs, state.longestMs) + graceMs;
   const epochSeenMs = reply.epoch === state.epoch ? state.epochSeenMs : nowMs;
   // A process that has just started first saw an old epoch a moment ago: the clock of Redis may say that it is old.
   const isOld = reply.ageMs >= foreignMs + slackMs;

@@ -33,6 +33,7 @@ const batch = 500;
 /** A long lease is no reason to hear of purges late where the bell was not heard. */
 const longestPauseMs = 1000;
 const shortestPauseMs = 20;
+const ringForm = /^([0-9a-f]{16})-(\d{1,16})$/;
 /** Before the next try where one has failed. */
 const retryMs = 200;
 
@@ -80,11 +81,11 @@ export class LogFollower {
     this.#notices.push(hear);
   }
 
-  /** The bell: `EPOCH-SEQ` of a purge. What is applied already needs no look. */
+  /** The bell: `EPOCH-SEQ` of a purge. What is applied already needs no look, nor does what anybody else says there. */
   hear(message: string): void {
     const { epoch, applied } = this.#state;
-    const [of, seq] = message.split('-');
-    if (of !== epoch || !(Number(seq) <= applied)) this.kick();
+    const [, of, seq] = ringForm.exec(message) ?? [];
+    if (of !== undefined && (of !== epoch || Number(seq) > applied)) this.kick();
   }
 
   /** Looks at the log now, or as soon as the look that is under way has ended. */
@@ -104,16 +105,19 @@ export class LogFollower {
     this.#syncing = true;
     this.#cancel();
     let pauseMs = this.#pauseMs;
-    while (this.#again && !this.#state.left) {
-      this.#again = false;
-      if (await this.#sync()) continue;
-      pauseMs = Math.min(pauseMs, retryMs);
-      break;
+    try {
+      while (this.#again && !this.#state.left) {
+        this.#again = false;
+        if (await this.#sync()) continue;
+        pauseMs = Math.min(pauseMs, retryMs);
+        break;
+      }
+    } finally {
+      this.#syncing = false;
+      if (!this.#state.left) this.#cancel = this.#parts.clock.after(pauseMs, () => this.kick());
+      // So that the loss of a lease is told where nobody asks for one.
+      this.leased();
     }
-    this.#syncing = false;
-    // So that the loss of a lease is told where nobody asks for one.
-    this.leased();
-    if (!this.#state.left) this.#cancel = this.#parts.clock.after(pauseMs, () => this.kick());
   }
 
   /** False where it failed. */
@@ -139,12 +143,20 @@ export class LogFollower {
     }
   }
 
+  /** Effects first: what a lease vouches for must be in the table by then. Where one fails, nothing is known any more. */
   #take(event: LogEvent): void {
-    const { state, effects } = reduce(this.#state, event, this.#parts.rules);
-    this.#state = state;
-    for (const effect of effects) this.#carryOut(effect, event);
-    // Notices are heard before their place counts as acknowledged, and without one the position moves all the same.
-    if (state.applied > this.#parts.purges.position.seq) this.#parts.purges.moveTo(state.applied);
+    const { purges, rules } = this.#parts;
+    const { state, effects } = reduce(this.#state, event, rules);
+    try {
+      for (const effect of effects) this.#carryOut(effect, event);
+      // Notices are heard before their place counts as acknowledged, and without one the position moves all the same.
+      if (state.applied > purges.position.seq) purges.moveTo(state.applied);
+      this.#state = state;
+    } catch (error) {
+      const { longestMs, met, left } = state;
+      this.#state = { ...unknownLog, longestMs, met, left };
+      throw error;
+    }
   }
 
   #carryOut(effect: LogEffect, event: LogEvent): void {

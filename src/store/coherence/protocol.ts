@@ -17,6 +17,11 @@ export interface LogState {
   readonly applied: number;
   /** Positions before it are refused: purges after them may have been forgotten. */
   readonly floor: number;
+  /**
+   * The longest lease that any process may have, milliseconds. Kept over epochs, since Redis may lose what it knows of the
+   * leases of an earlier one.
+   */
+  readonly longestMs: number;
   /** Last purge that the log was known to hold. */
   readonly lastSeq: number;
   /** From when the lease counts; `undefined`: there is none. */
@@ -64,6 +69,7 @@ export const unknownLog: LogState = {
   epochSeenMs: 0,
   applied: 0,
   floor: 0,
+  longestMs: 0,
   lastSeq: 0,
   renewed: undefined,
   met: false,
@@ -101,12 +107,23 @@ function synced(before: LogState, event: Synced, rules: CoherenceRules): LogStep
   const acknowledged = ack.epoch === epoch ? Math.max(ack.seq, reply.floor) : reply.floor;
   // Where nothing could be applied, asking again at once would not help either.
   if (acknowledged < reply.seq && acknowledged < applied) effects.push({ kind: 'sync-again' });
-  const next = { ...state, applied, floor: Math.max(state.floor, reply.floor), lastSeq: reply.seq };
+  const floor = Math.max(state.floor, reply.floor);
+  const next = { ...state, applied, floor, longestMs: longestOf(state, event), lastSeq: reply.seq };
   return { state: renewedBy(next, event, rules), effects };
 }
 
 function adopted(before: LogState, epoch: string, nowMs: number): LogState {
-  return { ...unknownLog, epoch, epochSeenMs: nowMs, met: before.met, left: before.left };
+  const { longestMs, met, left } = before;
+  return { ...unknownLog, epoch, epochSeenMs: nowMs, longestMs, met, left };
+}
+
+/** Room for a lost master that goes on granting leases, and for steps of clocks. */
+const lingerMs = 10_000;
+
+/** What is known here goes only when whoever had such a lease in an earlier epoch cannot have it any more. */
+function longestOf(state: LogState, { reply, received }: Synced): number {
+  const isOver = received.monoMs - state.epochSeenMs > state.longestMs + lingerMs;
+  return isOver ? reply.longestMs : Math.max(state.longestMs, reply.longestMs);
 }
 
 /** Those that follow one another from `seq` on: what comes after a gap must not be applied, or the gap would be forgotten. */

@@ -29,6 +29,8 @@ export type EntryContent =
 
 export interface SyncReply extends LogHead {
   readonly entries: readonly LogEntry[];
+  /** The longest lease that any process may have, of this epoch or an earlier one, as far as Redis remembers. */
+  readonly longestMs: number;
 }
 
 /** A process that held a lease, or may have, when the purge was appended. */
@@ -40,6 +42,8 @@ export interface LogMember {
 
 export interface PurgeReply extends LogHead {
   readonly members: readonly LogMember[];
+  /** As in {@link SyncReply}. */
+  readonly longestMs: number;
   /** Of the epoch, by the clock of Redis, milliseconds. */
   readonly ageMs: number;
 }
@@ -51,17 +55,17 @@ export interface AcksReply extends LogHead {
 
 /** Throws {@link RedisFailure} for what is no such reply; so do the others. */
 export function readSyncReply(reply: unknown): SyncReply {
-  const { head, rest } = read(reply);
-  return { ...head, entries: rest.map(entryOf) };
+  const { head, rest, more } = read(reply);
+  return { ...head, entries: rest.map(entryOf), longestMs: number(more[0]) };
 }
 
 export function readPurgeReply(reply: unknown): PurgeReply {
-  const { head, rest, last } = read(reply);
+  const { head, rest, more } = read(reply);
   const members = rest.map((member) => {
     const [id, leftMs] = list(member);
     return { id: text(id), leftMs: number(leftMs) };
   });
-  return { ...head, members, ageMs: number(last) };
+  return { ...head, members, longestMs: number(more[0]), ageMs: number(more[1]) };
 }
 
 export function readAcksReply(reply: unknown, ids: readonly string[]): AcksReply {
@@ -82,7 +86,7 @@ export function entryFields(what: EntryContent): readonly [kind: string, content
 
 function entryOf(entry: unknown): LogEntry {
   const [seq, atMs, kind, content] = list(entry);
-  return { seq: number(seq), atMs: Number(text(atMs)), what: contentOf(text(kind), text(content)) };
+  return { seq: number(seq), atMs: Number(text(atMs)) || 0, what: contentOf(text(kind), text(content)) };
 }
 
 /** What a later version may have written, or nobody: whatever it covers, everything does. */
@@ -106,8 +110,18 @@ function scopesIn(json: string): readonly string[] | undefined {
 
 const reasons: readonly EpochReason[] = ['new', 'failover', 'log-lost', 'behind'];
 
-function read(reply: unknown): { readonly head: LogHead; readonly rest: readonly unknown[]; readonly last: unknown } {
-  const [epoch, seq, floor, nowMs, why, made, rest, last] = list(reply);
+interface Reply {
+  readonly head: LogHead;
+  readonly rest: readonly unknown[];
+  readonly more: readonly unknown[];
+}
+
+/** What the head of a stored response has room for. */
+const epochForm = /^[0-9a-f]{16}$/;
+
+function read(reply: unknown): Reply {
+  const [epoch, seq, floor, nowMs, why, made, rest, ...more] = list(reply);
+  if (!epochForm.test(text(epoch))) throw unreadable();
   const reason = reasons.find((word) => word === why) ?? 'new';
   const head = {
     epoch: text(epoch),
@@ -117,7 +131,7 @@ function read(reply: unknown): { readonly head: LogHead; readonly rest: readonly
     reason,
     made: made === 1,
   };
-  return { head, rest: list(rest), last };
+  return { head, rest: list(rest), more };
 }
 
 function list(value: unknown): readonly unknown[] {

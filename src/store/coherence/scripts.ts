@@ -2,8 +2,11 @@ import type { RedisScript } from '../redis/link.ts';
 
 /**
  * The purge log in Redis. KEYS of each script: control, log. The control hash holds `epoch`, `seq`, `floor`, `hist` (the
- * replication history in which the epoch began), `born` (when, by the clock of Redis), `why` (the reason for it), and for each process `m:ID` = `ACK:LEASE_UNTIL_MS`.
+ * replication history in which the epoch began), `born` (when, by the clock of Redis), `why` (the reason for it), `lease` (the longest that was
+ * granted in the epoch), `prior` (the longest that may be left of earlier ones), and for each process `m:ID` = `ACK:LEASE_UNTIL_MS`.
  * Entries of the stream have the id `SEQ-1`, without a gap from `floor` + 1 to `seq`.
+ *
+ * What is of another type, or no epoch, was written by somebody else: the log is lost then, and must not be for ever.
  *
  * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
  * Script flags need Redis 7; `allow-oom` lets purges through when memory is full.
@@ -22,31 +25,39 @@ if need > 0 then
   if good < need then return redis.error_reply('NOREPLICAS ' .. good .. ' of ' .. need .. ' replicas keep up') end
 end
 local hist = string.match(info, 'master_replid:(%x+)') or 'none'
-local c = redis.call('HMGET', ctl, 'epoch', 'seq', 'floor', 'hist', 'why', 'born')
-local epoch, seq, floor = c[1], tonumber(c[2] or ''), tonumber(c[3] or '')
-local why, born, made = c[5] or 'new', tonumber(c[6] or '') or now, 0
+local c = redis.pcall('HMGET', ctl, 'epoch', 'seq', 'floor', 'hist', 'why', 'born', 'lease', 'prior')
+local foreign = c.err ~= nil
+if foreign then c = {} end
+local function whole(text) return text and #text < 16 and string.match(text, '^%d+$') and tonumber(text) end
+local epoch, seq, floor = c[1], whole(c[2]), whole(c[3])
+local why, born, made = c[5] or 'new', whole(c[6]) or now, 0
+local lease, prior = whole(c[7]) or 0, whole(c[8]) or 0
+local function text(number) return string.format('%.0f', number) end
 local function begin(reason)
   epoch = string.sub(redis.sha1hex(hist .. t[1] .. '.' .. t[2] .. (c[1] or '') .. ARGV[1]), 1, 16)
-  seq, floor, why, born, made = 0, 0, reason, now, 1
+  if now - born > prior + 5000 then prior = 0 end
+  prior = math.max(prior, lease)
+  seq, floor, why, born, made, lease = 0, 0, reason, now, 1, 0
   redis.call('DEL', ctl, log)
-  redis.call('HSET', ctl, 'epoch', epoch, 'seq', 0, 'floor', 0, 'hist', hist, 'why', why, 'born', string.format('%.0f', born))
+  redis.call('HSET', ctl, 'epoch', epoch, 'seq', 0, 'floor', 0, 'hist', hist, 'why', why, 'born', text(born), 'prior', text(prior))
 end
 local function seqOf(entry) return tonumber(string.match(entry[1], '^%d+')) end
 local function isWhole()
-  if redis.call('XLEN', log) ~= seq - floor then return false end
+  if redis.pcall('XLEN', log) ~= seq - floor then return false end
   if seq == floor then return true end
   local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
   local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   return seqOf(first) == floor + 1 and seqOf(last) == seq
 end
-if not epoch or not seq or not floor then begin('new')
+if foreign or (epoch and not string.match(epoch, '^' .. string.rep('[0-9a-f]', 16) .. '$')) then begin('log-lost')
+elseif not epoch or not seq or not floor then begin('new')
 elseif ARGV[3] ~= '0' then
   if c[4] ~= hist then begin('failover') elseif not isWhole() then begin('log-lost') end
 end
 `;
 
 /**
- * Renews the lease, acknowledges, and reads on, in one step. Further ARGV: epoch and last purge that are applied, milliseconds of
+ * Renews the lease, acknowledges, and reads on, in one step; answers the longest lease that any process may have as well. Further ARGV: epoch and last purge that are applied, milliseconds of
  * the lease, entries at most. The entries of one answer also end where they are a megabyte, so that it comes in time.
  */
 export const syncScript: RedisScript = {
@@ -57,7 +68,12 @@ export const syncScript: RedisScript = {
 local ack = tonumber(ARGV[5])
 if ARGV[4] == epoch and ack > seq and ARGV[3] ~= '0' then begin('behind') end
 if ARGV[4] ~= epoch or ack < floor then ack = floor end
-redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', ack, now + tonumber(ARGV[6])))
+local mine = tonumber(ARGV[6])
+redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', ack, now + mine))
+if mine > lease then
+  lease = mine
+  redis.call('HSET', ctl, 'lease', text(lease))
+end
 local entries, bytes, from, left = {}, 0, ack, tonumber(ARGV[7])
 while from < seq and left > 0 and bytes < 1048576 do
   local some = redis.call('XRANGE', log, string.format('(%.0f-1', from), '+', 'COUNT', math.min(left, 50))
@@ -65,16 +81,17 @@ while from < seq and left > 0 and bytes < 1048576 do
   for _, e in ipairs(some) do
     from = seqOf(e)
     left = left - 1
-    bytes = bytes + #e[2][6]
-    entries[#entries + 1] = {from, e[2][2], e[2][4], e[2][6]}
+    local content = e[2][6] or ''
+    bytes = bytes + #content
+    entries[#entries + 1] = {from, e[2][2] or '', e[2][4] or '', content}
     if bytes >= 1048576 then break end
   end
 end
-return {epoch, seq, floor, now, why, made, entries}`,
+return {epoch, seq, floor, now, why, made, entries, math.max(lease, prior)}`,
 };
 
 /**
- * Appends one entry, and answers who held a lease then, and how old the epoch is. Further ARGV: kind, what it says (one string, since Lua spreads no more
+ * Appends one entry, and answers who held a lease then, the longest that any process may have, and how old the epoch is. Further ARGV: kind, what it says (one string, since Lua spreads no more
  * than some thousand values), slack in milliseconds for steps of the clock, milliseconds for which entries are kept, how many are,
  * channel of the bell.
  */
@@ -89,7 +106,7 @@ redis.call('XADD', log, string.format('%.0f-1', seq), 't', string.format('%.0f',
 local extra = redis.call('XLEN', log) - most
 for i, e in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 4)) do
   local s = seqOf(e)
-  if s < seq and (i <= extra or tonumber(e[2][2]) < now - retention) then
+  if s < seq and (i <= extra or (tonumber(e[2][2]) or 0) < now - retention) then
     redis.call('XDEL', log, e[1])
     redis.call('HSET', ctl, 'floor', s)
     floor = s
@@ -104,7 +121,7 @@ for i = 1, #all, 2 do
   end
 end
 redis.call('PUBLISH', ARGV[9], epoch .. '-' .. string.format('%.0f', seq))
-return {epoch, seq, floor, now, why, made, members, math.max(0, now - born)}`,
+return {epoch, seq, floor, now, why, made, members, math.max(lease, prior), math.max(0, now - born)}`,
 };
 
 /** What processes have acknowledged. Further ARGV: their ids. -1: it has left, or its lease ended long ago. */

@@ -18,9 +18,16 @@ const members = [
   { id: 'bob', leftMs: 1000 },
 ];
 
-function opened(more: Partial<PurgeReply> = {}, epochSeenMs = -1e6, graceMs = 0): Barrier {
-  const reply = { ...head, members, ageMs: 0, ...more };
-  return openBarrier({ reply, startedMs: 100, nowMs: 110, state: { epoch: 'e1', epochSeenMs }, leaseMs, graceMs });
+function opened(more: Partial<PurgeReply> = {}, epochSeenMs = -1e6, { graceMs = 0, longestMs = 0 } = {}): Barrier {
+  const reply = { ...head, members, longestMs: leaseMs, ageMs: 0, ...more };
+  return openBarrier({
+    reply,
+    startedMs: 100,
+    nowMs: 110,
+    state: { epoch: 'e1', epochSeenMs, longestMs },
+    leaseMs,
+    graceMs,
+  });
 }
 
 function acks(entries: Readonly<Record<string, number | undefined>>, epoch = 'e1'): AcksReply {
@@ -79,9 +86,18 @@ describe('a barrier', () => {
   });
 
   test('waits longer in a young epoch where a lost master may still have granted leases', () => {
-    const barrier = acknowledged(opened({}, 0, 3000), acks({ ann: 7, bob: 7 }), 120);
+    const barrier = acknowledged(opened({}, 0, { graceMs: 3000 }), acks({ ann: 7, bob: 7 }), 120);
     expect(verdictAt(barrier, 3000 + leaseMs + marginMs - 1)).toEqual({ kind: 'wait' });
     expect(verdictAt(barrier, 3000 + leaseMs + marginMs)).toEqual({ kind: 'complete' });
+  });
+
+  test('waits in a young epoch for the longest lease that Redis or the process itself remembers', () => {
+    const all = acks({ ann: 7, bob: 7 });
+    for (const barrier of [opened({ longestMs: 9000 }, 0), opened({}, 0, { longestMs: 9000 })]) {
+      const heard = acknowledged(barrier, all, 120);
+      expect(verdictAt(heard, 9000 + marginMs - 1)).toEqual({ kind: 'wait' });
+      expect(verdictAt(heard, 9000 + marginMs)).toEqual({ kind: 'complete' });
+    }
   });
 
   test('takes the word of Redis that the epoch is old, with room for a step of its clock', () => {

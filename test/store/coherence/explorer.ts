@@ -126,7 +126,7 @@ const names = ['ann', 'bob'] as const;
 
 function callBy(index: 0 | 1, world: World, rules: CoherenceRules): CallModel {
   const minReplicas = rules.replicaCheck ? 1 : 0;
-  const nextEpoch = `e${world.epochs + 1}`;
+  const nextEpoch = String(world.epochs + 1).padStart(16, 'e');
   return { id: names[index], minReplicas, checkEpoch: rules.epoch, nowMs: 0, nextEpoch };
 }
 

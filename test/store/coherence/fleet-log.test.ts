@@ -63,6 +63,19 @@ describe('invariant 17: two processes never share an id', () => {
   });
 });
 
+/** Rings for each of the messages; how many looks there were when the next one was. */
+async function looksAfter(messages: readonly string[]): Promise<number> {
+  const rung: ((message: string) => void)[] = [];
+  // With so long a lease it looks once a second by itself.
+  const config = { coherence: 'available', leaseMs: 60_000 } as const;
+  const ann = await joinFleet(redis, { config, bell: { onRing: (callback) => rung.push(callback) } });
+  const { epoch } = ann.position();
+  const syncs = ann.told('sync').length;
+  for (const message of messages) for (const ring of rung) ring(message.replace('EPOCH', epoch));
+  await expect.poll(() => ann.told('sync').length, { timeout: 3000 }).toBeGreaterThan(syncs);
+  return ann.told('sync').length - syncs;
+}
+
 describe('the bell', () => {
   test('lost, it costs time only: a purge waits for the next look', async () => {
     const ann = await joinFleet(redis, { deaf: true });
@@ -77,15 +90,15 @@ describe('the bell', () => {
     expect(bob.log.isValid(held)).toBe(false);
   });
 
-  test('rung by anybody, whatever it says, it costs a look at most', async () => {
-    const ann = await joinFleet(redis);
-    const before = ann.position();
-    for (const message of ['', 'nonsense', `${before.epoch}-999`, 'x-y-z']) {
-      await redis.cli('publish', keys.bell, message);
-    }
-    const syncs = ann.told('sync').length;
-    await expect.poll(() => ann.told('sync').length).toBeGreaterThan(syncs);
-    expect(ann.position()).toEqual(before);
+  test('rung by anybody it costs a look at most, and none where it names no purge', async () => {
+    const startedMs = performance.now();
+    expect(await looksAfter(['EPOCH-999'])).toBe(1);
+    expect(performance.now() - startedMs).toBeLessThan(900);
+    const quietMs = performance.now();
+    const noise = ['', 'nonsense', 'x-y-z', 'EPOCH-', 'EPOCH-1e9', 'EPOCH-1-1', 'other-7', 'EPOCH-0'];
+    expect(await looksAfter(noise)).toBe(1);
+    // That was its own look.
+    expect(performance.now() - quietMs).toBeGreaterThan(900);
   });
 });
 
@@ -180,13 +193,40 @@ describe('what others may have written into the log', () => {
     expect(ann.log.invalidity(held)).toBe('purged');
   });
 
-  test('a control key of another type gives no lease, and ends nothing', async () => {
-    await redis.cli('set', keys.control, 'text');
-    const ann = await joinFleet(redis, { unstarted: true });
-    await ann.log.start(100);
-    expect(ann.log.position()).toBeUndefined();
-    await redis.cli('del', keys.control);
-    await expect.poll(() => ann.log.position(), { timeout: 2000 }).toBeDefined();
+  test('counts as a purge of everything where fields are missing', async () => {
+    const ann = await joinFleet(redis);
+    const held = itemAt(ann.position());
+    const script = `redis.call('HINCRBY', KEYS[1], 'seq', 1) redis.call('XADD', KEYS[2], '1-1', 'x', 'y')`;
+    await redis.cli('eval', script, '2', keys.control, keys.log);
+    await expect.poll(() => ann.log.status().applied, { timeout: 2000 }).toBe(1);
+    expect(ann.log.invalidity(held)).toBe('purged');
+    expect((await ann.purge('t:x')).complete).toBe(true);
+  });
+
+  test.each([
+    ['the control key is a string', ['set', keys.control, 'text']],
+    ['the log is a string', ['set', keys.log, 'text']],
+    ['the epoch is none', ['hset', keys.control, 'epoch', 'not-an-epoch']],
+    ['the epoch is too long', ['hset', keys.control, 'epoch', '0123456789abcdef0']],
+  ])('is a lost log where it is of another form, and no more than that: %s', async (_what, command) => {
+    const ann = await joinFleet(redis);
+    const held = itemAt(ann.position());
+    await redis.cli(...command);
+    await expect
+      .poll(() => ann.log.position()?.epoch ?? held.position.epoch, { timeout: 3000 })
+      .not.toBe(held.position.epoch);
+    expect(ann.position().epoch).toMatch(/^[0-9a-f]{16}$/);
+    expect(ann.told('epoch').at(-1)?.reason).toBe('log-lost');
+    expect(ann.log.invalidity(held)).toBe('epoch');
+    expect((await ann.purge('t:x')).complete).toBe(true);
+  });
+
+  test.each(['seq', 'floor'])('makes a new epoch where %s is no number', async (field) => {
+    const ann = await joinFleet(redis);
+    const { epoch } = ann.position();
+    await redis.cli('hset', keys.control, field, '1e999');
+    await expect.poll(() => ann.log.position()?.epoch ?? epoch, { timeout: 3000 }).not.toBe(epoch);
+    expect(ann.told('epoch').at(-1)?.reason).toBe('new');
   });
 });
 

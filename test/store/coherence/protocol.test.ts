@@ -15,8 +15,14 @@ function at(ms: number) {
 }
 
 function synced(reply: Partial<SyncReply>, ack: Synced['ack'] = { epoch: '', seq: 0 }): Synced {
-  const head = { epoch: 'e1', seq: 0, floor: 0, nowMs: 0, reason: 'new', made: false, entries: [] } as const;
-  return { kind: 'synced', sent: at(100), received: at(130), ack, reply: { ...head, ...reply } };
+  const head = { epoch: 'e1', seq: 0, floor: 0, nowMs: 0, reason: 'new', made: false } as const;
+  return {
+    kind: 'synced',
+    sent: at(100),
+    received: at(130),
+    ack,
+    reply: { ...head, entries: [], longestMs: leaseMs, ...reply },
+  };
 }
 
 function after(...events: readonly Synced[]): LogState {
@@ -34,6 +40,27 @@ function again(event: Synced, state = known): boolean {
 function held(monoMs: number, wallMs = monoMs): boolean {
   return isLeased(known, { monoMs: 100 + monoMs, wallMs: 5100 + wallMs }, leaseMs, allRules);
 }
+
+function received(epoch: string, longestMs: number, ms: number): Synced {
+  return { ...synced({ epoch, longestMs }), received: at(ms) };
+}
+
+describe('the longest lease that any process may have', () => {
+  test('is remembered here where Redis has lost it with the epoch', () => {
+    const states = [received('e1', 300_000, 100), received('e2', 2000, 200), received('e2', 2000, 300_000)];
+    expect(after(...states).longestMs).toBe(300_000);
+  });
+
+  test('is forgotten in an epoch in which nobody has it, when whoever had it before cannot have it any more', () => {
+    const states = [received('e1', 300_000, 0), received('e2', 2000, 1000)];
+    expect(after(...states, received('e2', 2000, 311_000)).longestMs).toBe(300_000);
+    expect(after(...states, received('e2', 2000, 311_001)).longestMs).toBe(2000);
+  });
+
+  test('grows at once', () => {
+    expect(after(received('e1', 2000, 0), received('e1', 300_000, 1)).longestMs).toBe(300_000);
+  });
+});
 
 describe('a sync', () => {
   test('grants a lease from when it was sent, once all that it showed is applied', () => {

@@ -182,8 +182,8 @@ class Twins {
 /** Members are in no order. */
 function sorted(reply: readonly unknown[]): readonly unknown[] {
   const [members] = reply.slice(6, 7);
-  if (reply.length !== 8 || !Array.isArray(members)) return reply;
-  return [...reply.slice(0, 6), members.map(String).toSorted(), reply[7]];
+  if (reply.length !== 9 || !Array.isArray(members)) return reply;
+  return [...reply.slice(0, 6), members.map(String).toSorted(), ...reply.slice(7)];
 }
 
 describe('the scripts in Redis', () => {

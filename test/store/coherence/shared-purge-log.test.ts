@@ -180,6 +180,35 @@ describe('invariant 5: a purge waits for who may still serve from store', () => 
   });
 });
 
+describe('leases of different length', () => {
+  test('one that was longer in an epoch that Redis has lost is waited for by who knew of it', async () => {
+    const { proxy, ...ann } = await joinBehindProxy({ config: { leaseMs: 2000 } });
+    const bob = await joinFleet(redis);
+    await settled(bob);
+    const held = itemAt(ann.position());
+    proxy.refuse(true);
+    proxy.cut();
+    await redis.cli('flushall');
+    const before = bob.position().epoch;
+    await expect.poll(() => bob.log.position()?.epoch ?? before, { timeout: 3000 }).not.toBe(before);
+    expect((await bob.purge('t:berlin')).complete).toBe(true);
+    // It would serve what was purged for as long as it had a lease.
+    expect(ann.log.isValid(held)).toBe(true);
+    expect(ann.log.position()).toBeUndefined();
+  });
+
+  test('one that was longer in an earlier epoch is waited for by who has just started, where Redis still knows', async () => {
+    const { proxy, ...ann } = await joinBehindProxy({ config: { leaseMs: 2000 } });
+    proxy.refuse(true);
+    proxy.cut();
+    await redis.cli('hset', keys.control, 'hist', 'another');
+    const bob = await joinFleet(redis);
+    expect(bob.told('epoch').at(-1)?.reason).toBe('failover');
+    expect((await bob.purge('t:berlin')).complete).toBe(true);
+    expect(ann.log.position()).toBeUndefined();
+  });
+});
+
 describe('with coherence: available', () => {
   const config = { coherence: 'available', leaseMs: 60_000, purgeWaitMs: 100 } as const;
 
