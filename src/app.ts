@@ -80,7 +80,7 @@ function buildAdmin(config: Config, parts: Parts, { state, listeners }: Later): 
     ...deps,
     upstreams: config.upstreams,
     listeners,
-    inspector: memory,
+    store: tiers.store,
     ...(shared === undefined ? {} : { coherence: shared.log }),
   });
   return createAdminServer({

@@ -28,7 +28,6 @@ export async function explainOffline(
     upstreams: config.value.upstreams,
     listeners: () => config.value.server.listeners,
     store: undefined,
-    inspector: undefined,
     clock: systemClock,
     sha256,
   });

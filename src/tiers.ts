@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { CoherenceStatus, FillLocks, JobLeases, RedisStatus } from './cache/fleet-ports.ts';
 import { localJobs } from './cache/local-jobs.ts';
-import type { Clock, Observer, ResponseStore } from './cache/ports.ts';
+import type { Clock, Observer, ResponseStore, StoredView } from './cache/ports.ts';
 import type { Config, RedisConfig } from './core/config.ts';
 import { describe } from './log/describe.ts';
 import type { Log } from './log/log.ts';
@@ -27,7 +27,7 @@ import { createTieredStore, type TieredStore } from './store/tiered-store.ts';
 export interface Tiers {
   readonly memory: MemoryStore;
   /** Memory alone, or memory before Redis. */
-  readonly store: ResponseStore;
+  readonly store: ResponseStore & StoredView;
   readonly purgeLog: TrackedPurgeLog;
   readonly jobs: JobLeases;
   /** `undefined`: memory only. */

@@ -6,36 +6,36 @@ import type { StoredResponse } from '../core/stored-response.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { CoherenceStatus, Invalidity, PositionJudge } from './fleet-ports.ts';
 import type { ExplainedCoherence, ExplainedStored } from './operations.ts';
-import type { ResponseStore, Sha256, StoreInspector, StoreRead, UnleasedReads } from './ports.ts';
+import type { InspectedRead, Sha256, StoredView } from './ports.ts';
 import type { Ask } from './respond.ts';
 
 /** What a look under the key found. */
 export interface Looked {
   /** The stored response that the request selects. */
-  readonly read: (StoreRead & { readonly item: StoredResponse }) | undefined;
-  /** True where the base key holds a Vary marker. */
-  readonly variant: boolean;
+  readonly read: (InspectedRead & { readonly item: StoredResponse }) | undefined;
+  /** The Vary marker that the base key holds. */
+  readonly marker: InspectedRead | undefined;
 }
 
 /** Where to look. */
-export interface LookUpParts {
-  readonly store: ResponseStore;
-  /** Shows what memory holds while nothing may be served. */
-  readonly unleased?: UnleasedReads;
+export interface LookUpParts extends CoherenceParts {
+  readonly store: StoredView;
   readonly sha256: Sha256;
 }
 
-/** The exchange's look-up, by `peek`: no use for eviction, no hit counted. What is stored is shown even without a lease. */
+/** The exchange's look-up, without its acts. What may not be served is shown all the same. */
 export async function lookUp(parts: LookUpParts, ask: Ask): Promise<Looked> {
-  const base = await peek(parts, ask, ask.keyed.key);
-  if (base === undefined) return { read: undefined, variant: false };
-  if (base.item.kind === 'response') return { read: { ...base, item: base.item }, variant: false };
-  const read = await peek(parts, ask, variantKeyOf(parts.sha256, ask, base.item.names));
-  return { read: read?.item.kind === 'response' ? { ...read, item: read.item } : undefined, variant: true };
+  const base = await inspect(parts, ask, ask.keyed.key);
+  if (base === undefined) return { read: undefined, marker: undefined };
+  if (base.item.kind === 'response') return { read: { ...base, item: base.item }, marker: undefined };
+  const read = await inspect(parts, ask, variantKeyOf(parts.sha256, ask, base.item.names));
+  return { read: read?.item.kind === 'response' ? { ...read, item: read.item } : undefined, marker: base };
 }
 
-async function peek({ store, unleased }: LookUpParts, ask: Ask, key: string): Promise<StoreRead | undefined> {
-  return (await store.peek(key, ask)) ?? unleased?.peekUnleased(key);
+/** Where memory is all there is, what was purged is removed within moments: it is gone already. */
+async function inspect({ store, coherence }: LookUpParts, ask: Ask, key: string): Promise<InspectedRead | undefined> {
+  const read = await store.inspect(key, ask);
+  return coherence === undefined && read?.invalid !== undefined ? undefined : read;
 }
 
 /** What the purge log says of what is stored, and of itself. */
@@ -44,17 +44,30 @@ export interface CoherenceParts {
   readonly coherence?: { status(): CoherenceStatus } & PositionJudge;
 }
 
-/** Why what is stored would not be served; by what was stored with it and by what the rules say of the request today. */
-export function invalidityOf(
-  { coherence }: CoherenceParts,
+/** What a request would find of what is stored, and why not the rest. */
+export function judge(
+  parts: CoherenceParts,
   ask: Ask,
   looked: Looked | undefined,
+): { readonly invalidity: Invalidity | undefined; readonly usable: Looked } {
+  const ofMarker = invalidityOf(parts, ask, looked?.marker);
+  const invalidity = ofMarker ?? invalidityOf(parts, ask, looked?.read);
+  // What may not be served is as good as absent, and what only a marker leads to goes with it.
+  const read = invalidity === undefined ? looked?.read : undefined;
+  return { invalidity, usable: { read, marker: ofMarker === undefined ? looked?.marker : undefined } };
+}
+
+/** Why a read would not be served; by what was stored with it and by what the rules say of the request today. */
+function invalidityOf(
+  { coherence }: CoherenceParts,
+  ask: Ask,
+  read: InspectedRead | undefined,
 ): Invalidity | undefined {
-  if (coherence === undefined || looked?.read === undefined) return undefined;
-  const { item } = looked.read;
+  if (coherence === undefined || read === undefined) return undefined;
+  const { item, invalid } = read;
   const { key, url, tags } = ask.keyed;
   const asked = { key, url, tags, route: ask.route.name, position: item.position };
-  return coherence.invalidity(item) ?? coherence.invalidity(asked);
+  return coherence.invalidity(item) ?? coherence.invalidity(asked) ?? invalid;
 }
 
 export function explainedCoherence({ coherence }: CoherenceParts): ExplainedCoherence | null {
@@ -68,13 +81,12 @@ export function explainedStored(
   looked: Looked | undefined,
   at: {
     readonly nowMs: number;
-    readonly inspector: Pick<StoreInspector, 'summary'> | undefined;
     readonly invalidity: Invalidity | undefined;
   },
 ): ExplainedStored | null {
   if (looked?.read === undefined) return null;
-  const { nowMs, inspector, invalidity } = at;
-  const { item, staleSinceMs, tier } = looked.read;
+  const { nowMs, invalidity } = at;
+  const { item, staleSinceMs, tier, tally } = looked.read;
   const { freshness } = item;
   const { ageSeconds, ttlSeconds } = standingOf(item, staleSinceMs, nowMs);
   return {
@@ -84,7 +96,8 @@ export function explainedStored(
     ageSeconds,
     ttlSeconds,
     sizeBytes: item.body.length,
-    hits: inspector?.summary(item.key)?.hits ?? null,
+    // Nobody counts for the fleet.
+    hits: tier === 'memory' ? tally.hits : null,
     position: item.position,
     valid: invalidity === undefined,
     invalidBecause: invalidity ?? null,

@@ -13,7 +13,7 @@ import {
   type CoherenceParts,
   explainedCoherence,
   explainedStored,
-  invalidityOf,
+  judge,
   lookUp,
   maskedTarget,
   type Looked,
@@ -22,7 +22,7 @@ import { arrive } from './explain-place.ts';
 import { readRequest } from './explain-request.ts';
 import type { Located } from './locate.ts';
 import type { ExplainedDecision, ExplainRequest, Explanation } from './operations.ts';
-import type { Clock, ResponseStore, Sha256, StoreInspector, UnleasedReads } from './ports.ts';
+import type { Clock, Sha256, StoredView } from './ports.ts';
 import type { Ask } from './respond.ts';
 
 export interface ExplainerParts extends CoherenceParts {
@@ -31,9 +31,7 @@ export interface ExplainerParts extends CoherenceParts {
   /** With the ports that they are bound to, as soon as they are. */
   readonly listeners: () => readonly ListenerConfig[];
   /** `undefined`: explained from the configuration alone, as if nothing were stored. */
-  readonly store: ResponseStore | undefined;
-  readonly unleased?: UnleasedReads;
-  readonly inspector: Pick<StoreInspector, 'summary'> | undefined;
+  readonly store: StoredView | undefined;
   readonly clock: Clock;
   readonly sha256: Sha256;
 }
@@ -92,10 +90,8 @@ async function explainRouted(
   const { store } = parts;
   const looked = store === undefined ? undefined : await lookUp({ ...parts, store }, ask);
   const nowMs = parts.clock.nowMs();
-  const invalidity = invalidityOf(parts, ask, looked);
+  const { invalidity, usable } = judge(parts, ask, looked);
   const leased = parts.coherence?.status().leased !== false;
-  // What may not be served is as good as absent.
-  const usable = invalidity === undefined || looked === undefined ? looked : { ...looked, read: undefined };
   const { key, url, tags, canonical } = keyed.value;
   return {
     ...known,
@@ -103,7 +99,7 @@ async function explainRouted(
     url,
     tags,
     upstream: upstreamOf(parts, route, canonical.target),
-    stored: explainedStored(looked, { nowMs, inspector: parts.inspector, invalidity }),
+    stored: explainedStored(looked, { nowMs, invalidity }),
     ...(leased ? decide(ask, usable, nowMs) : decideUnleased(ask)),
   };
 }
@@ -139,10 +135,10 @@ interface Decided {
 }
 
 /** The exchange's decision, in words. */
-function decide(ask: Ask, looked: Looked | undefined, nowMs: number): Decided {
+function decide(ask: Ask, looked: Looked, nowMs: number): Decided {
   const { policy } = ask.route;
-  if (looked?.read === undefined) {
-    const absent = decideAbsent(policy, ask.requestFields, looked?.variant === true ? 'vary-miss' : 'uri-miss');
+  if (looked.read === undefined) {
+    const absent = decideAbsent(policy, ask.requestFields, looked.marker === undefined ? 'uri-miss' : 'vary-miss');
     return absent.kind === 'refuse' ? notStored(absent.reason) : forwarded('miss', absent.fwd, absent.reason);
   }
   const { item: stored, staleSinceMs } = looked.read;

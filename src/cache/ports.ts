@@ -6,7 +6,7 @@ import type { PurgeSelector } from '../core/config.ts';
 import type { CanonicalRequest } from '../core/request.ts';
 import type { StoreIf } from '../core/route.ts';
 import type { Position, StoredItem } from '../core/stored-response.ts';
-import type { FleetEvent, ReadFor } from './fleet-ports.ts';
+import type { FleetEvent, Invalidity, ReadFor } from './fleet-ports.ts';
 
 /** Time, so that tests can hold it still. */
 export interface Clock {
@@ -49,6 +49,17 @@ export interface StoreRead {
 export interface UnleasedReads {
   /** Without a lease: the item may be covered by a purge that this process has not heard of. No use for eviction. */
   peekUnleased(key: string): StoreRead | undefined;
+}
+
+/** What is stored, for an operator's eyes: what may not be served is shown too. */
+export interface StoredView {
+  /** The item under `key`, unless it is past `retainUntilMs`. Nothing is dropped, used or counted for it. */
+  inspect(key: string, asked?: ReadFor): MaybePromise<InspectedRead | undefined>;
+}
+
+export interface InspectedRead extends StoreRead {
+  /** Why a read would not find it; `undefined`: it would. */
+  readonly invalid: Invalidity | undefined;
 }
 
 /** Times that a stored response was served since it was stored. */

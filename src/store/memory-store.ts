@@ -1,11 +1,13 @@
 import type {
   Clock,
+  InspectedRead,
   ListFilter,
   Observer,
   PurgeCounter,
   PutOutcome,
   ResponseStore,
   StoredSummary,
+  StoredView,
   StoreInspector,
   StoreRead,
   StoreStats,
@@ -37,7 +39,7 @@ export function createMemoryStore(options: MemoryStoreOptions): MemoryStore {
 }
 
 /** See {@link createMemoryStore}. */
-export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter, UnleasedReads, Disposable {
+export class MemoryStore implements ResponseStore, StoreInspector, StoredView, PurgeCounter, UnleasedReads, Disposable {
   readonly tier = 'memory';
   readonly #clock: Clock;
   readonly #log: TrackedPurgeLog;
@@ -68,6 +70,14 @@ export class MemoryStore implements ResponseStore, StoreInspector, PurgeCounter,
 
   peek(key: string): StoreRead | undefined {
     return this.#usable(key)?.read;
+  }
+
+  /** What a purge covers is there until it is looked through. */
+  inspect(key: string): InspectedRead | undefined {
+    const record = this.#table.index.get(key);
+    if (record === undefined || record.retainUntilMs <= this.#clock.nowMs()) return undefined;
+    const invalid = this.#isLive(record) ? undefined : 'purged';
+    return { ...record.read, invalid };
   }
 
   /** See {@link UnleasedReads}. Purges that are known here count all the same. */

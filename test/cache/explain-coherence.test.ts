@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createExplainer } from '../../src/cache/explain.ts';
 import type { CoherenceStatus, Invalidity, PositionJudge } from '../../src/cache/fleet-ports.ts';
 import type { Explanation } from '../../src/cache/operations.ts';
-import type { ResponseStore, StoreRead } from '../../src/cache/ports.ts';
+import type { InspectedRead, StoredView } from '../../src/cache/ports.ts';
 import { renderExplanation } from '../../src/cli/render-explanation.ts';
 import type { Route } from '../../src/core/route.ts';
 import { sha256, StoreSetUp } from '../support/operations.ts';
@@ -27,7 +27,20 @@ interface Traits {
   readonly route?: Route;
   readonly status?: Partial<CoherenceStatus>;
   readonly judge?: (item: Judged) => Invalidity | undefined;
-  readonly store?: (memory: ResponseStore) => ResponseStore;
+  readonly store?: (memory: StoredView) => StoredView;
+}
+
+/** As if what memory holds were a variant, whose marker a purge covers. */
+function underPurgedMarker(memory: StoredView): StoredView {
+  return {
+    async inspect(key) {
+      const read = await memory.inspect('forecast|/forecast');
+      if (read === undefined || key !== read.item.key) return read;
+      const { url, route, upstream, tags, position } = read.item;
+      const marker = { key, url, route, upstream, tags, position, names: ['x-a'], retainUntilMs: 0 };
+      return { ...read, item: { ...marker, kind: 'vary' }, invalid: 'purged' };
+    },
+  };
 }
 
 /** A process of a fleet, with a fresh response in memory unless the store says otherwise. */
@@ -40,8 +53,6 @@ function setUp({ route = routeOf(), status: more = {}, judge = () => undefined, 
     upstreams: new Map(),
     listeners: () => [{ name: 'default', host: '127.0.0.1', port: 8080 }],
     store: store?.(at.store) ?? at.store,
-    unleased: at.store,
-    inspector: at.store,
     coherence: { status: () => ({ ...status, ...more }), invalidity: judge },
     clock: at.clock,
     sha256,
@@ -77,6 +88,13 @@ describe('explaining a request to one of a fleet', () => {
     expect(text).toContain('2 purges behind');
   });
 
+  test('shows a variant as invalid where its marker is, and does not say that other variants are stored', async () => {
+    expect(await setUp({ store: underPurgedMarker })()).toMatchObject({
+      stored: { valid: false, invalidBecause: 'purged' },
+      decision: { would: 'miss', fwd: 'uri-miss' },
+    });
+  });
+
   test('judges by what was stored with the response and by what the rules say of the request today', async () => {
     const judged: Judged[] = [];
     await setUp({ judge: (item) => void judged.push(item) })();
@@ -107,24 +125,20 @@ describe('explaining a request to one of a fleet', () => {
     });
   });
 
-  test('looks in the shared tier on behalf of the request, and shows memory where that tier shows nothing', async () => {
+  test('looks on behalf of the request, and takes the store at its word that a read would not find it', async () => {
     const asked: unknown[] = [];
-    const shared = (answer: (read: StoreRead | undefined) => StoreRead | undefined) => (memory: ResponseStore) => ({
-      tier: 'redis' as const,
-      get: () => undefined,
-      async peek(key: string, on?: Parameters<ResponseStore['peek']>[1]) {
+    const seenAs = (more: Partial<InspectedRead>) => (memory: StoredView) => ({
+      async inspect(key: string, on?: Parameters<StoredView['inspect']>[1]) {
         asked.push(on?.route.name, on?.keyed.url);
-        return answer(await memory.peek(key));
+        const read = await memory.inspect(key);
+        return read && { ...read, ...more };
       },
-      put: () => 'stored' as const,
-      invalidate: () => false,
     });
-    const inRedis = shared((read) => (read === undefined ? undefined : { ...read, tier: 'redis' }));
-    expect(await setUp({ store: inRedis })()).toMatchObject({ stored: { tier: 'redis' }, decision: { would: 'hit' } });
+    const inRedis = await setUp({ store: seenAs({ tier: 'redis' }) })();
+    expect(inRedis).toMatchObject({ stored: { tier: 'redis', hits: null }, decision: { would: 'hit' } });
     expect(asked).toEqual(['forecast', '/forecast']);
-    const silent = shared(() => undefined);
-    const explanation = await setUp({ store: silent, status: { leased: false }, judge: () => 'lease' })();
-    expect(explanation).toMatchObject({ stored: { tier: 'memory', valid: false } });
+    const invalid = await setUp({ store: seenAs({ invalid: 'purged' }) })();
+    expect(invalid).toMatchObject({ stored: { valid: false, invalidBecause: 'purged' }, decision: { would: 'miss' } });
   });
 
   test('is silent about a purge log where none is shared', async () => {
@@ -135,7 +149,6 @@ describe('explaining a request to one of a fleet', () => {
       upstreams: new Map(),
       listeners: () => [{ name: 'default', host: '127.0.0.1', port: 8080 }],
       store: at.store,
-      inspector: at.store,
       clock: at.clock,
       sha256,
     });

@@ -50,8 +50,8 @@ function setUp(routes: readonly Route[] = someRoutes) {
   const upstreams = new Map([upstream('weather'), upstream('events')]);
   const { table, store, clock } = at;
   const ground = { table, upstreams, listeners: () => listeners, clock, sha256 };
-  const explainer = createExplainer({ ...ground, store, inspector: store });
-  const offline = createExplainer({ ...ground, store: undefined, inspector: undefined });
+  const explainer = createExplainer({ ...ground, store });
+  const offline = createExplainer({ ...ground, store: undefined });
   const explained = async (request: string | ExplainRequest, by = explainer): Promise<Explanation> => {
     const answer = await by.explain(typeof request === 'string' ? { url: request } : request);
     if (!answer.ok) throw new Error(answer.error.detail);
