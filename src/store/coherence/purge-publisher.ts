@@ -1,7 +1,7 @@
 import type { Clock, Observer, PurgeReceipt } from '../../cache/ports.ts';
 import type { RedisConfig } from '../../core/config.ts';
 import { ok, type Result } from '../../core/problem.ts';
-import { RedisFailure, type RedisLink } from '../redis/link.ts';
+import { type ControlLink, RedisFailure } from '../redis/link.ts';
 import { AcksReader, type ScriptBase } from './acks-reader.ts';
 import {
   acknowledged,
@@ -15,12 +15,13 @@ import {
 } from './barrier.ts';
 import type { FleetPurges } from './fleet-purges.ts';
 import type { LogFollower } from './log-follower.ts';
+import { ReplicaCheck } from './replica-check.ts';
 import { type EntryContent, entryFields, type PurgeReply, readPurgeReply } from './replies.ts';
 import type { CoherenceRules } from './rules.ts';
 import { purgeScript } from './scripts.ts';
 
 export interface PurgePublisherParts {
-  readonly link: RedisLink;
+  readonly link: ControlLink;
   readonly base: ScriptBase;
   readonly bell: string;
   readonly config: Pick<RedisConfig, 'coherence' | 'leaseMs' | 'purgeWaitMs' | 'purgeRetentionMs' | 'maxPurges'>;
@@ -42,16 +43,20 @@ const longestPauseMs = 20;
 export class PurgePublisher {
   readonly #parts: PurgePublisherParts;
   readonly #acks: AcksReader;
+  readonly #replicas: ReplicaCheck;
 
   constructor(parts: PurgePublisherParts) {
     this.#parts = parts;
-    this.#acks = new AcksReader(parts.link, parts.base);
+    const { link, base, replicas } = parts;
+    this.#acks = new AcksReader(link, base);
+    this.#replicas = new ReplicaCheck({ link, key: base.keys[0], replicas });
   }
 
   /** Rejects with RedisFailure where it is not known whether it holds. */
   async publish(what: EntryContent): Promise<Result<PurgeReceipt>> {
     const { clock, follower, config, replicas } = this.#parts;
     const startedMs = clock.monotonicMs();
+    const confirm = this.#replicas.begin();
     const reply = await this.#append(what);
     const { state } = follower;
     const opened = openBarrier({
@@ -64,6 +69,7 @@ export class PurgePublisher {
     });
     const ownMs = this.#applyOwn(what, reply) ? clock.monotonicMs() - startedMs : undefined;
     follower.kick();
+    await confirm();
     const { barrier, verdict } = await this.#wait(opened);
     if (verdict.kind === 'refused') {
       throw new RedisFailure('timeout', 'Redis stopped answering while the purge waited for its acknowledgements');

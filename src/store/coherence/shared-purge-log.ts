@@ -6,7 +6,7 @@ import type { Position } from '../../core/stored-response.ts';
 import type { PurgeEvent, PurgeFollower } from '../purge-follower.ts';
 import type { PurgeableItem } from '../purge-table.ts';
 import type { RedisKeys } from '../redis/keys.ts';
-import { type RedisBell, RedisFailure, type RedisLink } from '../redis/link.ts';
+import { type ControlLink, type RedisBell, RedisFailure } from '../redis/link.ts';
 import { isScope } from '../scope-rows.ts';
 import { FleetPurges } from './fleet-purges.ts';
 import { LogFollower } from './log-follower.ts';
@@ -18,7 +18,7 @@ import type { SharedPurgeLog } from './shared-log.ts';
 
 export interface SharedPurgeLogOptions {
   /** That of control: never behind a large reply. */
-  readonly link: RedisLink;
+  readonly link: ControlLink;
   readonly bell: RedisBell;
   readonly keys: Pick<RedisKeys, 'control' | 'log' | 'bell'>;
   readonly config: Pick<

@@ -1,12 +1,13 @@
-import { Cluster, Command, Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import type { RedisConfig } from '../../core/config.ts';
 import { ringBell } from './client-bell.ts';
 import { guardLibrary } from './client-guard.ts';
 import { Keeper } from './client-keeper.ts';
 import { clusterOptions, controlSettings, dataSettings, type LinkSettings, masterOptions } from './client-options.ts';
 import { keepNodes } from './client-nodes.ts';
+import { connectionOf, nodeOf, waitForReplicas } from './client-replicas.ts';
 import { redisKeys } from './keys.ts';
-import type { RedisLink, RedisLinks, RedisScript } from './link.ts';
+import type { ControlLink, RedisLinks, RedisScript } from './link.ts';
 import { redisFailure } from './redis-errors.ts';
 
 export interface ConnectOptions {
@@ -31,8 +32,8 @@ export function connectRedis(config: RedisConfig, { onError, name = 'forecache' 
   const keepers = { data: keep(dataSettings(name), 'data'), control: keep(control, 'control') };
   const bell = ringBell(config, { settings: control, channel: redisKeys(config.keyPrefix).bell, onError });
   return {
-    data: linkTo(keepers.data),
-    control: linkTo(keepers.control),
+    data: linkTo(keepers.data, dataSettings(name)),
+    control: linkTo(keepers.control, control),
     bell,
     [Symbol.asyncDispose]: async () => {
       await Promise.all([keepers.data.close(), keepers.control.close(), bell.close()]);
@@ -47,7 +48,10 @@ function makeClient(config: RedisConfig, settings: LinkSettings, onUsable: () =>
   return keepNodes(new Cluster(nodes, clusterOptions(config, settings)), onUsable);
 }
 
-function linkTo(keeper: Keeper): RedisLink {
+/** Of the time that a command has: what is sent behind a wait has the rest. */
+const waitPart = 0.6;
+
+function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'commandTimeoutMs'>): ControlLink {
   return {
     get isReady() {
       return keeper.isReady;
@@ -59,12 +63,12 @@ function linkTo(keeper: Keeper): RedisLink {
     },
     run: (script, keys, args) => mapped(runScript(keeper.client, script, [...keys, ...args])),
     onReady: (callback) => keeper.onReady(callback),
+    connectionOf: (key) => connectionOf(keeper.client, key),
+    wait: (key, { timeoutMs, ...wait }) =>
+      mapped(
+        waitForReplicas(keeper.client, key, { ...wait, timeoutMs: Math.min(timeoutMs, waitPart * commandTimeoutMs) }),
+      ),
   };
-}
-
-/** Of a cluster, the address of the master that was last known to serve the key's slot. */
-function nodeOf(client: Redis | Cluster, key: string): string | undefined {
-  return client instanceof Cluster ? client.slots[new Command('get', [key]).getSlot()]?.[0] : undefined;
 }
 
 async function mapped<T>(reply: Promise<T>): Promise<T> {

@@ -27,6 +27,25 @@ export interface RedisLink {
   onReady(callback: () => void): void;
 }
 
+/** What is known of replicas is of one connection to their master: another may lead to another master. */
+export interface ControlLink extends RedisLink {
+  /** Names the connection on which commands on the key are sent now; `undefined`: there is none that is ready. */
+  connectionOf(key: string): object | undefined;
+  /**
+   * How many replicas have all that was written on this connection before. Rejects as `closed` where commands on the key are
+   * sent on another one by now. What is sent behind it on the same connection waits with it.
+   */
+  wait(key: string, wait: ReplicaWait): Promise<number>;
+}
+
+export interface ReplicaWait {
+  readonly connection: object;
+  /** It is answered as soon as there are so many. */
+  readonly replicas: number;
+  /** After so long it is answered with fewer. Cut to what leaves room for other commands. */
+  readonly timeoutMs: number;
+}
+
 /** A connection that hears a channel, again after each reconnection; what is said meanwhile is lost. */
 export interface RedisBell {
   onRing(callback: (message: string) => void): void;
@@ -37,7 +56,7 @@ export interface RedisLinks extends AsyncDisposable {
   /** Stored responses, locks: replies of megabytes. */
   readonly data: RedisLink;
   /** The purge log, counters, jobs: never behind a large reply. */
-  readonly control: RedisLink;
+  readonly control: ControlLink;
   readonly bell: RedisBell;
 }
 

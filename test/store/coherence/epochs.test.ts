@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory-store.ts';
 import { redisKeys } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/system-clock.ts';
-import { itemAt, joinFleet, type LogMember, settled } from '../../support/purge-fleet.ts';
+import { startFaultProxy } from '../../support/fault-proxy.ts';
+import { itemAt, joinFleet, type LogMember, refusal, settled } from '../../support/purge-fleet.ts';
 import { startRedis, type RedisProcess } from '../../support/redis.ts';
 import { storedResponse } from '../../support/stored-items.ts';
 
@@ -191,6 +192,64 @@ describe('a fail-over', () => {
     },
     20_000,
   );
+});
+
+/** A master with a replica that can be cut off from it; and a replica of that one, so that it may take over. */
+async function startDivisible() {
+  await using stack = new AsyncDisposableStack();
+  const master = stack.use(await startRedis());
+  const wire = stack.use(await startFaultProxy(master.port));
+  const replica = stack.use(await startRedis({ config: [`replicaof 127.0.0.1 ${wire.port}`] }));
+  const third = stack.use(await startRedis({ config: [`replicaof 127.0.0.1 ${replica.port}`] }));
+  for (const each of [replica, third]) {
+    await expect.poll(() => each.info('replication', 'master_link_status'), { timeout: 5000 }).toBe('up');
+  }
+  const owned = stack.move();
+  return { master, wire, replica, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+describe('invariant 10: a master that was replaced and does not know it yet', () => {
+  test('takes no purge, since no replica confirms it', { timeout: 20_000 }, async () => {
+    await using pair = await startDivisible();
+    const { master, wire, replica } = pair;
+    const ann = await joinFleet(master, { config: { minReplicas: 1, leaseMs: 2000 } });
+    await inStep(pair);
+    wire.pause('both');
+    await replica.cli('replicaof', 'no', 'one');
+    // It still takes its replica for one that keeps up.
+    const problem = refusal(await ann.log.append({ scopes: ['t:berlin'], soft: false }));
+    expect(problem).toMatchObject({ status: 503, code: 'purge-not-guaranteed' });
+    expect(problem.detail).toContain('0 of 1 replicas have confirmed');
+  });
+
+  test('without the rule takes purges of which the other side never hears', { timeout: 20_000 }, async () => {
+    await using pair = await startDivisible();
+    const { master, wire, replica } = pair;
+    const ann = await joinFleet(master, { config: { minReplicas: 1 }, rules: { replicaCheck: false } });
+    await inStep(pair);
+    wire.pause('both');
+    await replica.cli('replicaof', 'no', 'one');
+    const bob = await joinFleet(replica, { config: { minReplicas: 1 } });
+    const held = itemAt(bob.position());
+    expect((await ann.purge('t:berlin')).complete).toBe(true);
+    expect(bob.log.position()).toBeDefined();
+    expect(bob.log.isValid(held)).toBe(true);
+  });
+
+  test('is no trouble for purges while the replica keeps up, and many share their questions', async () => {
+    await using pair = await startPair();
+    const config = { minReplicas: 1, coherence: 'available', leaseMs: 60_000, purgeWaitMs: 10 } as const;
+    const ann = await joinFleet(pair.master, { config });
+    await inStep(pair);
+    await pair.master.cli('config', 'resetstat');
+    const purges = Array.from({ length: 50 }, (_, index) => ann.log.append({ scopes: [`t:${index}`], soft: false }));
+    const results = await Promise.all(purges);
+    expect(results.filter(({ ok }) => !ok)).toEqual([]);
+    const waits = Number(/calls=(\d+)/.exec(await pair.master.info('commandstats', 'cmdstat_wait'))?.[1]);
+    expect(waits).toBeGreaterThan(0);
+    expect(waits).toBeLessThan(25);
+    expect(await pair.replica.cli('xlen', keys.log)).toBe('50');
+  });
 });
 
 describe('invariant 16: a log that was trimmed only turns hits into misses', () => {
