@@ -41,6 +41,6 @@ export function compileConfig(
   const purge = compilePurge(compilation, table);
   if (issues.size > 0 || !server || !admin || !log || !store) return refused(issues.sorted());
   const routes = [...byPlace.values()];
-  const notes = findNotes(compilation, { server, admin, routes: byPlace });
+  const notes = findNotes(compilation, { server, admin, redis: store.redis, routes: byPlace });
   return ok(deepFreeze({ file: context.file, server, admin, log, store, upstreams, routes, warm, purge, notes }));
 }

@@ -1,15 +1,19 @@
-import type { ConfigNote, ListenerConfig, ServerConfig, AdminConfig } from '../core/config.ts';
+import type { ConfigNote, ListenerConfig, RedisConfig, ServerConfig, AdminConfig } from '../core/config.ts';
 import type { Route } from '../core/route.ts';
 import type { Compilation } from './compilation.ts';
 import { pathOfListener } from './compile-server.ts';
 import type { IssueList } from './issue.ts';
-import { addressVariables } from './redis-location.ts';
+import { accountVariables, addressVariables } from './redis-location.ts';
+import { longestPurgeRetentionMs } from './schema-redis.ts';
 import { type Path, nodeAt } from './source.ts';
+import { formatDuration } from './units.ts';
 
 /** The parts of a sound configuration that can be hardly meant. */
 interface Sound {
   readonly server: ServerConfig;
   readonly admin: AdminConfig;
+  /** `undefined`: memory only. */
+  readonly redis: RedisConfig | undefined;
   /** By their place in the file. */
   readonly routes: ReadonlyMap<number, Route>;
 }
@@ -18,7 +22,8 @@ interface Sound {
 export function findNotes(compilation: Compilation, sound: Sound): readonly ConfigNote[] {
   const notes = compilation.issues.another();
   notePorts(notes, [...sound.server.listeners, { ...sound.admin, name: 'admin' }]);
-  noteRedis(notes, compilation);
+  noteRedis(notes, compilation, sound.redis);
+  if (sound.redis !== undefined) notePurgeRetention(notes, compilation, sound.redis, sound.routes);
   for (const name of Object.keys(compilation.input.upstreams)) noteCredentials(notes, compilation, name);
   for (const [index, route] of sound.routes) {
     noteUnused(notes, compilation, ['routes', index], route);
@@ -44,14 +49,47 @@ function notePorts(notes: IssueList, listeners: readonly ListenerConfig[]): void
   }
 }
 
-function noteRedis(notes: IssueList, { env, root }: Compilation): void {
-  if (nodeAt(root, ['store', 'redis'])?.kind === 'map') return;
-  const name = addressVariables.find((one) => (env[one] ?? '') !== '');
+/** A section without an address is how a file leaves it to the environment; half an address is hardly meant. */
+function noteRedis(notes: IssueList, { env, root, input }: Compilation, redis: RedisConfig | undefined): void {
+  const setOf = (names: readonly string[]): string | undefined => names.find((one) => (env[one] ?? '') !== '');
+  const section = input.store.redis;
+  if (section !== undefined && nodeAt(root, ['store', 'redis'])?.kind === 'map') {
+    if (redis !== undefined) return;
+    // Kubernetes and Docker set the port by themselves where a service is called redis.
+    const variable = setOf(accountVariables.filter((one) => !/^(tcp|udp):/.test(env[one] ?? '')));
+    const option = (['username', 'password', 'database'] as const).find((one) => (section[one] ?? '') !== '');
+    const said = option ?? variable;
+    if (said === undefined) return;
+    const message = `${said} is set, but nothing says where Redis is (url, sentinels, cluster, REDIS_URL, REDIS_HOST), so this proxy keeps to memory`;
+    notes.add(['store', 'redis'], message);
+    return;
+  }
+  const name = setOf(addressVariables);
   if (name === undefined) return;
   notes.add(
     ['store', 'redis'],
     `${name} is set, but without a section store.redis this proxy keeps to memory; others do not share it`,
   );
+}
+
+/**
+ * What was stored before the oldest purge that is kept is not served, so a response lives for `purgeRetention` at most once
+ * anything has been purged. Not told where the option cannot be set any higher, and of what upstream alone decides.
+ */
+function notePurgeRetention(
+  notes: IssueList,
+  { input }: Compilation,
+  { purgeRetentionMs }: RedisConfig,
+  routes: ReadonlyMap<number, Route>,
+): void {
+  const kept = [...routes].flatMap(([index, { cache, name, policy }]) => {
+    const isByRule = input.routes[index]?.retain !== undefined || policy.upstreamCacheControl !== 'honour';
+    return cache === 'on' ? [{ name, forMs: isByRule ? policy.retainMs : (policy.ttlMs ?? 0) }] : [];
+  });
+  const longest = kept.toSorted((a, b) => b.forMs - a.forMs)[0];
+  if (longest === undefined || purgeRetentionMs >= Math.min(longest.forMs, longestPurgeRetentionMs)) return;
+  const message = `purges are kept for ${formatDuration(purgeRetentionMs)}, but route ${longest.name} keeps responses for ${formatDuration(longest.forMs)}: what was stored before the oldest purge that is kept is not served`;
+  notes.add(['store', 'redis', 'purgeRetention'], message);
 }
 
 function noteCredentials(notes: IssueList, { input }: Compilation, name: string): void {

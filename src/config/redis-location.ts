@@ -34,6 +34,9 @@ const at = ['store', 'redis'];
 /** The variables that say where Redis is, in their order. */
 export const addressVariables = ['REDIS_URL', 'REDIS_HOST'] as const;
 
+/** Those that say more of it. */
+export const accountVariables = ['REDIS_PORT', 'REDIS_DB', 'REDIS_USERNAME', 'REDIS_PASSWORD'] as const;
+
 /** `undefined` where nothing says it, or what does has issues. */
 export function findRedis(compilation: Compilation, section: Section): FoundRedis | undefined {
   const { issues, env } = compilation;

@@ -8,6 +8,9 @@ const minute = 60_000;
 const hour = 3_600_000;
 const day = 86_400_000;
 
+/** The most that `purgeRetention` can be. */
+export const longestPurgeRetentionMs = 30 * day;
+
 function node() {
   return scalar({ what: 'host:port', parse: parseRedisNode, json: { type: 'string', 'x-type': 'host:port' } });
 }
@@ -118,7 +121,7 @@ export const redisSchema = map({
     '0',
   ),
   purgeRetention: option(
-    duration({ min: minute, max: 30 * day }),
+    duration({ min: minute, max: longestPurgeRetentionMs }),
     'For how long purges are kept in the log. What was stored before the oldest of them is not served.',
     '24h',
   ),

@@ -58,6 +58,46 @@ describe('what is allowed but hardly meant', () => {
     expect(notesOf(file('ttl: 1h'), { REDIS_URL: '' })).toEqual([]);
   });
 
+  test.each<readonly [section: string, env: Readonly<Record<string, string>>, said: string | undefined]>([
+    ['', {}, undefined],
+    ['{}', {}, undefined],
+    ['{ url: "${REDIS_URL:-}", password: "${REDIS_PASSWORD:-}" }', {}, undefined],
+    ['{}', { REDIS_PORT: '6379' }, 'REDIS_PORT'],
+    ['{}', { REDIS_PORT: 'tcp://10.0.0.7:6379' }, undefined],
+    ['{}', { REDIS_PORT: '6379', REDIS_HOST: 'cache' }, undefined],
+    ['{}', { REDIS_DB: '3' }, 'REDIS_DB'],
+    ['{}', { REDIS_PASSWORD: 'hunter2' }, 'REDIS_PASSWORD'],
+    ['{}', { REDIS_PASSWORD: '' }, undefined],
+    ['{ password: hunter2 }', {}, 'password'],
+    ['{ password: hunter2, url: "redis://cache" }', {}, undefined],
+    ['{ database: 3 }', {}, 'database'],
+  ])('is half an address of Redis: %s with %o', (section, env, said) => {
+    const message = `3:10: store.redis: ${said} is set, but nothing says where Redis is (url, sentinels, cluster, REDIS_URL, REDIS_HOST), so this proxy keeps to memory`;
+    const text = file('ttl: 1h').replace(/^/, `store:\n  memory: {}\n  redis: ${section}\n`);
+    expect(notesOf(text, env)).toEqual(said === undefined ? [] : [message]);
+  });
+
+  test.each([
+    ['1d', 'ttl: 24h', undefined],
+    ['1d', 'ttl: 24h, staleIfError: 1ms', '86400001ms'],
+    ['1d', 'ttl: 1h, retain: 1d', undefined],
+    ['1d', 'ttl: 1h, retain: 2d', '2d'],
+    ['30d', 'ttl: 1h, retain: 90d', undefined],
+    ['29d', 'ttl: 1h, retain: 90d', '90d'],
+    // Upstream may give a long lifetime; that it must be kept for so long nobody has said.
+    ['1d', 'upstreamCacheControl: honour', undefined],
+    ['1d', 'upstreamCacheControl: honour, ttl: 2d', '2d'],
+    ['1d', 'upstreamCacheControl: honour, retain: 3d', '3d'],
+    ['1d', 'cache: off', undefined],
+  ])('is a purgeRetention of %s with a route of %s', (retention, route, kept) => {
+    const text = (url: string): string =>
+      file(route, '', `store: { redis: { purgeRetention: ${retention}, url: "${url}" } }\n`);
+    const message = `store.redis.purgeRetention: purges are kept for ${retention}, but route one keeps responses for ${kept}: what was stored before the oldest purge that is kept is not served`;
+    const notes = notesOf(text('redis://cache')).map((note) => note.replace(/^\d+:\d+: /, ''));
+    expect(notes).toEqual(kept === undefined ? [] : [message]);
+    expect(notesOf(text(''))).toEqual([]);
+  });
+
   test.each<readonly [string, readonly string[]]>([
     ['server: { listen: "0.0.0.0:8080", listeners: { b: { listen: "127.0.0.1:8081" } } }', []],
     ['server: { listen: "127.0.0.1:8080", listeners: { b: { listen: "127.0.0.2:8080" } } }', []],
