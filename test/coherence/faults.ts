@@ -39,7 +39,7 @@ export async function runLane(
   let deck: Fault[] = [];
   await wait(leastCalmMs, mostCalmMs);
   while (!signal.aborted && faults.length > 0) {
-    if (deck.length === 0) deck = shuffled(faults, random);
+    if (deck.length === 0) deck = random.shuffled(faults);
     const fault = deck.pop();
     if (fault === undefined) break;
     const startMs = performance.now();
@@ -47,11 +47,4 @@ export async function runLane(
     recorded.faults.push({ startMs, endMs: performance.now(), kind: fault.kind, what });
     await wait(leastCalmMs, mostCalmMs);
   }
-}
-
-function shuffled<T>(items: readonly T[], random: Random): T[] {
-  return items
-    .map((item) => ({ item, place: random.next() }))
-    .toSorted((a, b) => a.place - b.place)
-    .map(({ item }) => item);
 }

@@ -7,6 +7,7 @@ export interface Random {
   /** One of them, each as likely as another. Throws where there is none. */
   pick<T>(of: readonly T[]): T;
   chance(probability: number): boolean;
+  shuffled<T>(items: readonly T[]): T[];
   /** A stream of its own, so that one part's draws do not depend on how fast another part draws. */
   fork(name: string): Random;
 }
@@ -29,6 +30,11 @@ export function seededRandom(seed: number): Random {
       return picked;
     },
     chance: (probability) => next() < probability,
+    shuffled: (items) =>
+      items
+        .map((item) => ({ item, place: next() }))
+        .toSorted((a, b) => a.place - b.place)
+        .map(({ item }) => item),
     fork: (name) => seededRandom(hashOf(name, seed)),
   };
 }

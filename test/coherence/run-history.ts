@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
 import type { Backend, Mode } from './backend.ts';
 import { findViolations } from './checker.ts';
+import { faultKinds } from './fault-kinds.ts';
 import { runLane, type Fault, type Lane } from './faults.ts';
 import { networkFaults, processFaults, skew, type WiredSidecar } from './fleet-faults.ts';
 import type { Violation } from './history.ts';
@@ -18,7 +19,7 @@ import { sidecarYaml } from './world.ts';
 
 export interface RunOptions {
   readonly mode: Mode;
-  /** Fixes faults, purges and reads, though not how they meet: processes and sockets keep their own time. */
+  /** Fixes what is tried (faults, purges, reads), though not how it meets: processes and sockets keep their own time. */
   readonly seed: number;
   readonly seconds: number;
   readonly sidecars: number;
@@ -124,22 +125,20 @@ function lanesOf(
   fleet: readonly WiredSidecar[],
   backend: Backend,
 ): readonly Lane[] {
-  const asked = (all: readonly Fault[]): readonly Fault[] =>
-    faults === undefined ? all : all.filter(({ kind }) => faults.includes(kind));
   const lane = (all: readonly Fault[], leastCalmMs: number, mostCalmMs: number): Lane => ({
-    faults: asked(all),
+    faults: faults === undefined ? all : all.filter(({ kind }) => faults.includes(kind)),
     leastCalmMs: leastCalmMs * calm,
     mostCalmMs: mostCalmMs * calm,
   });
-  const lanes = [
-    lane(mode === 'alone' ? [] : networkFaults(fleet, leaseMs), 300, 1_500),
-    lane(processFaults(fleet, leaseMs), 500, 2_000),
-    lane(backend.faults, 1_000, 4_000),
-  ];
-  const known = new Set(lanes.flatMap((one) => one.faults.map(({ kind }) => kind)));
-  const unknown = (faults ?? []).filter((kind) => !known.has(kind));
+  const network = mode === 'alone' ? [] : networkFaults(fleet, leaseMs);
+  const process = processFaults(fleet, leaseMs);
+  const found = [...network, ...process, ...backend.faults].map(({ kind }) => kind);
+  if (found.toSorted().join() !== faultKinds[mode].toSorted().join()) throw new Error('fault-kinds.ts is out of date');
+  const unknown = (faults ?? []).filter((kind) => !found.includes(kind));
   if (unknown.length > 0) throw new RangeError(`no such faults in this mode: ${unknown.join(', ')}`);
-  return lanes.filter((one) => one.faults.length > 0);
+  return [lane(network, 300, 1_500), lane(process, 500, 2_000), lane(backend.faults, 1_000, 4_000)].filter(
+    (one) => one.faults.length > 0,
+  );
 }
 
 /** Resolves when the time is over and what was recorded is enough. */

@@ -1,70 +1,43 @@
-import { parseArgs } from 'node:util';
-
-import { modes, type Mode } from './backend.ts';
-import { runHistory, type RunOptions } from './run-history.ts';
+import { parseRun, usage, UsageError } from './run-arguments.ts';
+import { runHistory } from './run-history.ts';
 import { countsOf, renderSummary, usualDemands, vacuity } from './summary.ts';
 
-const usage = `node test/coherence/run.ts [--mode alone|standalone|sentinel|cluster] [--seed N] [--seconds 60] [--sidecars 4]
-  [--clients 4] [--lease 1000] [--faults all|none|KIND,KIND] [--without RULE,RULE] [--think 40] [--purge-pause 300]
-
-Runs a fleet of sidecars under faults and checks that no read that began after a completed purge got anything older.
-Exit code 1: a violation, a refusal, or a run that proves nothing.`;
-
 /** Runs once as the command line says, prints what was seen, and answers with the exit code. */
-async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      mode: { type: 'string', default: 'standalone' },
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      seconds: { type: 'string', default: '60' },
-      sidecars: { type: 'string', default: '4' },
-      clients: { type: 'string', default: '4' },
-      lease: { type: 'string', default: '1000' },
-      faults: { type: 'string', default: 'all' },
-      without: { type: 'string', default: '' },
-      think: { type: 'string', default: '40' },
-      'purge-pause': { type: 'string', default: '300' },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
-    process.stdout.write(`${usage}\n`);
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseRun(args, Date.now() % 1_000_000);
+  if (options === undefined) {
+    await print(process.stdout, usage);
     return 0;
   }
-  const options: RunOptions = {
-    mode: modeOf(values.mode),
-    seed: Number(values.seed),
-    seconds: Number(values.seconds),
-    sidecars: Number(values.sidecars),
-    clientsEach: Number(values.clients),
-    leaseMs: Number(values.lease),
-    thinkMs: Number(values.think),
-    purgePauseMs: Number(values['purge-pause']),
-    rules: Object.fromEntries(words(values.without).map((rule) => [rule, false])),
-    ...(values.faults === 'all' ? {} : { faults: values.faults === 'none' ? [] : words(values.faults) }),
-  };
-  process.stdout.write(
-    `mode ${options.mode}, seed ${options.seed}, ${options.seconds} s, lease ${options.leaseMs} ms\n`,
-  );
+  const { mode, seed, seconds, leaseMs } = options;
+  await print(process.stdout, `mode ${mode}, seed ${seed}, ${seconds} s, lease ${leaseMs} ms`);
   const outcome = await runHistory(options);
   const counts = countsOf(outcome.recorded);
-  const missed = vacuity(counts, usualDemands(options.seconds, outcome.asked, options.mode));
-  process.stdout.write(`${renderSummary(outcome, counts, missed)}\n`);
+  const missed = vacuity(counts, usualDemands(options, outcome.asked));
+  await print(process.stdout, renderSummary(outcome, counts, missed));
   const refused = outcome.recorded.refusals.length;
   return outcome.violations.length + missed.length + refused + outcome.complaints.length === 0 ? 0 : 1;
 }
 
-function modeOf(text: string): Mode {
-  const mode = modes.find((one) => one === text);
-  if (mode !== undefined) return mode;
-  throw new RangeError(`no such mode: ${text}\n${usage}`);
+/** Resolves when it has been written. */
+function print(stream: NodeJS.WriteStream, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(`${text}\n`, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
-function words(list: string): readonly string[] {
-  return list.split(',').filter((word) => word !== '');
+async function codeOf(args: readonly string[]): Promise<number> {
+  try {
+    return await main(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    await print(process.stderr, `${error.message}\n\n${usage}`);
+    return 64;
+  }
 }
 
 // Ends with all of its processes.
 process.once('SIGINT', () => process.exit(130));
 process.once('SIGTERM', () => process.exit(143));
-process.exitCode = await main();
+// Whatever a socket has left behind: what there was to say is written, and a job must not wait for more.
+process.exit(await codeOf(process.argv.slice(2)));

@@ -9,7 +9,7 @@ const common = { sidecars: 4, clientsEach: 4, leaseMs: 500, purgePauseMs: 100, s
 /** What a run found, in words that a failed test shows; empty where all is well. */
 async function findings(options: RunOptions): Promise<string> {
   const missing = (recorded: Recorded, asked: readonly string[]): readonly string[] =>
-    vacuity(countsOf(recorded), usualDemands(options.seconds, asked, options.mode));
+    vacuity(countsOf(recorded), usualDemands(options, asked));
   const outcome = await runHistory({ ...options, isEnough: (...seen) => missing(...seen).length === 0 });
   const counts = countsOf(outcome.recorded);
   const missed = missing(outcome.recorded, outcome.asked);
@@ -25,9 +25,14 @@ it(
   },
 );
 
-it('serves nothing older than a completed purge through a fail-over by Sentinel', { timeout: 60_000 }, async () => {
-  const faults = ['master-kill', 'pause-both', 'latency', 'sidecar-freeze'];
-  expect(await findings({ ...common, mode: 'sentinel', seconds: 8, faults, calm: 0.3 })).toBe('');
+it('serves nothing older than a completed purge through fail-overs by Sentinel', { timeout: 90_000 }, async () => {
+  const faults = ['master-kill', 'master-freeze', 'pause-both', 'latency', 'sidecar-freeze'];
+  expect(await findings({ ...common, mode: 'sentinel', seconds: 12, faults, calm: 0.3 })).toBe('');
+});
+
+it('serves nothing older than a completed purge through a fail-over of a Cluster', { timeout: 60_000 }, async () => {
+  const faults = ['owner-kill', 'pause-both', 'latency', 'sidecar-freeze'];
+  expect(await findings({ ...common, mode: 'cluster', seconds: 8, faults, calm: 0.6 })).toBe('');
 });
 
 it('serves nothing older than a completed purge without Redis', async () => {

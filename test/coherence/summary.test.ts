@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { sourceOf, type Read } from './history.ts';
+import { sourceOf, type Purge, type Read } from './history.ts';
 import { countsOf, usualDemands, vacuity } from './summary.ts';
 import { emptyRecord } from './traffic.ts';
 
@@ -14,20 +14,25 @@ const readFrom = (source: Read['source']): Read => ({
   source,
 });
 
+const usualSources = ['memory', 'redis', 'miss', 'validated', 'collapsed', 'fleet', 'lease'] as const;
+const selectors = ['key', 'url', 'route', 'tag', 'tags', 'prefix', 'all'];
+
 const full = () => {
   const recorded = emptyRecord();
-  const common = { startMs: 0, endMs: 1, sidecar: 's1', by: 'url', missing: [], least: new Map() };
+  const common = { startMs: 0, endMs: 1, sidecar: 's1', missing: [], least: new Map() };
   for (let count = 0; count < 50; count += 1) {
-    for (const source of ['memory', 'redis', 'miss', 'collapsed', 'lease'] as const)
-      recorded.reads.push(readFrom(source));
-    recorded.purges.push({ ...common, status: 200, complete: true });
+    for (const source of usualSources) recorded.reads.push(readFrom(source));
+    const by = selectors[count % selectors.length] ?? '';
+    recorded.purges.push({ ...common, by, status: 200, complete: true });
   }
   recorded.faults.push({ startMs: 0, endMs: 1, kind: 'redis-freeze', what: 'redis' });
   return recorded;
 };
 
 const missedIn = (recorded: ReturnType<typeof full>, asked = ['redis-freeze']) =>
-  vacuity(countsOf(recorded), usualDemands(20, asked));
+  vacuity(countsOf(recorded), usualDemands({ seconds: 20, mode: 'standalone', sidecars: 4 }, asked));
+
+const notCompleted = (purge: Purge): Purge => ({ ...purge, status: 503, complete: false });
 
 describe('a run', () => {
   it('proves something with enough of everything', () => {
@@ -36,13 +41,19 @@ describe('a run', () => {
 
   it('is vacuous with too few completed purges, however many answered otherwise', () => {
     const recorded = full();
-    const purges = recorded.purges.map((purge, index) =>
-      index < 9 ? purge : { ...purge, status: 503, complete: false },
-    );
+    const purges = recorded.purges.map((purge, index) => (index < 9 ? purge : notCompleted(purge)));
     expect(missedIn({ ...recorded, purges })).toEqual(['completed purges: 9, but at least 10 are needed']);
   });
 
-  it.each(['memory', 'redis', 'miss', 'collapsed', 'lease'] as const)('is vacuous without reads from %s', (source) => {
+  it.each(selectors)('is vacuous without a completed purge by %s', (selector) => {
+    const recorded = full();
+    const purges = recorded.purges.map((purge) => (purge.by === selector ? notCompleted(purge) : purge));
+    expect(missedIn({ ...recorded, purges })).toEqual([
+      `completed purges by ${selector}: 0, but at least 1 are needed`,
+    ]);
+  });
+
+  it.each(usualSources)('is vacuous without reads from %s', (source) => {
     const recorded = full();
     const reads = recorded.reads.filter((read) => read.source !== source);
     expect(missedIn({ ...recorded, reads })).toEqual([expect.stringMatching(`^reads from ${source}: 0, but at least`)]);
@@ -58,6 +69,16 @@ describe('a run', () => {
     const recorded = full();
     const reads = recorded.reads.filter((read) => read.source !== 'lease');
     expect(missedIn({ ...recorded, reads, faults: [] }, [])).toEqual([]);
+  });
+
+  it('needs no read from what it has not: the fleet with one sidecar, Redis and validation without Redis', () => {
+    const recorded = full();
+    const without = (...left: readonly string[]) => ({
+      ...countsOf({ ...recorded, reads: recorded.reads.filter(({ source }) => !left.includes(source)) }),
+    });
+    const one = { seconds: 20, sidecars: 1 };
+    expect(vacuity(without('fleet'), usualDemands({ ...one, mode: 'standalone' }, []))).toEqual([]);
+    expect(vacuity(without('fleet', 'redis', 'validated'), usualDemands({ ...one, mode: 'alone' }, []))).toEqual([]);
   });
 });
 

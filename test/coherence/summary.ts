@@ -1,11 +1,13 @@
-import type { Mode } from './backend.ts';
 import { isComplete, sources, type Source, type Violation } from './history.ts';
-import type { Outcome } from './run-history.ts';
+import type { Outcome, RunOptions } from './run-history.ts';
 import type { Recorded } from './traffic.ts';
+import { selectors } from './world.ts';
 
 /** What a run must have seen to prove anything. */
 export interface Demands {
   readonly completedPurges: number;
+  /** A completed purge by each. */
+  readonly selectors: readonly string[];
   /** Each of these sources at least so often. */
   readonly reads: Readonly<Partial<Record<Source, number>>>;
   /** Each kind at least so often. */
@@ -37,6 +39,7 @@ export function countsOf({ reads, purges, faults }: Recorded): Counts {
 export function vacuity(counts: Counts, demands: Demands): readonly string[] {
   return [
     ...short('completed purges', counts.completedPurges, demands.completedPurges),
+    ...demands.selectors.flatMap((by) => short(`completed purges by ${by}`, counts.selectors.get(by) ?? 0, 1)),
     ...Object.entries(demands.reads).flatMap(([source, wanted]) =>
       short(`reads from ${source}`, counts.reads.get(source) ?? 0, wanted ?? 0),
     ),
@@ -51,13 +54,21 @@ function short(what: string, seen: number, wanted: number): readonly string[] {
 }
 
 /** What a run of that length with those faults must have seen at least: some tenth of what it usually sees. */
-export function usualDemands(seconds: number, askedFaults: readonly string[], mode: Mode = 'standalone'): Demands {
+export function usualDemands(
+  { seconds, mode, sidecars }: Pick<RunOptions, 'seconds' | 'mode' | 'sidecars'>,
+  askedFaults: readonly string[],
+): Demands {
   const each = Math.max(3, Math.floor(seconds / 5));
   // Without a fault no lease is lost.
   const lease = askedFaults.some((kind) => leaseLosing.has(kind)) ? { lease: each } : {};
+  // Few readers wait for a validation: most of what is stale is validated in the background, or purged before.
+  const shared = mode === 'alone' ? {} : { redis: each, validated: Math.floor(each / 3) };
+  // One process alone never waits for what another one fetches.
+  const fleet = sidecars > 1 ? { fleet: each } : {};
   return {
     completedPurges: Math.max(5, Math.floor(seconds / 2)),
-    reads: { memory: 10 * each, miss: each, collapsed: each, ...(mode === 'alone' ? {} : { redis: each }), ...lease },
+    selectors,
+    reads: { memory: 10 * each, miss: each, collapsed: each, ...shared, ...fleet, ...lease },
     faults: Object.fromEntries(askedFaults.map((kind) => [kind, 1])),
   };
 }

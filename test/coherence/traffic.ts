@@ -2,11 +2,11 @@ import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { ask, type Ask, type Reply } from '../support/http.ts';
-import { sourceOf, type FaultEvent, type Purge, type Read } from './history.ts';
+import { isComplete, sourceOf, type FaultEvent, type Purge, type Read } from './history.ts';
 import type { Random } from './random.ts';
 import type { SidecarProcess } from './sidecar-process.ts';
 import { fetchedField, versionField, type VersionedUpstream } from './upstream.ts';
-import { places, randomSelection, type Selection } from './world.ts';
+import { places, randomSelection, shuffledSelectors, type Selection } from './world.ts';
 
 /** All that a run writes down. Everything is recorded in this process, by its monotonic clock. */
 export interface Recorded {
@@ -106,15 +106,22 @@ export interface PurgerOptions {
   readonly pauseMs: number;
 }
 
-/** Purges whatever it likes, through whichever sidecar. */
+/** Purges by one selector after the other, through whichever sidecar; what was not promised has its turn again. */
 export async function runPurger(part: Part, { sidecars, upstream, pauseMs }: PurgerOptions): Promise<void> {
   const { random, signal } = part;
+  let deck = shuffledSelectors(random);
   while (!signal.aborted) {
     await sleep(random.whole(0, 2 * pauseMs));
     const sidecar = random.pick(sidecars);
-    if (sidecar.ports !== undefined) {
-      await purgePlaces(part, sidecar, { selection: randomSelection(random), upstream });
+    if (sidecar.ports === undefined) continue;
+    const by = deck.pop();
+    if (by === undefined) {
+      deck = shuffledSelectors(random);
+      continue;
     }
+    const purge = await purgePlaces(part, sidecar, { selection: randomSelection(random, by), upstream });
+    // Last of its deck: else faults decide which selectors a short run checks.
+    if (!isComplete(purge)) deck.unshift(by);
   }
 }
 

@@ -47,7 +47,9 @@ export async function startVersionedUpstream(
     response.setHeader(versionField, version);
     response.setHeader(fetchedField, fetchedMs);
     response.setHeader('vary', 'accept-language');
-    response.setHeader('cache-control', 'max-age=1, stale-while-revalidate=1');
+    // What is stale is asked for behind the reader's back in one folder, and while the reader waits in the other.
+    const grace = target.startsWith('/far/b') ? '' : ', stale-while-revalidate=1';
+    response.setHeader('cache-control', `max-age=1${grace}`);
     if (request.headers['if-none-match'] === etag) {
       response.writeHead(304).end();
       return;

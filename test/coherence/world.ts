@@ -32,10 +32,32 @@ export interface Selection {
   readonly covers: readonly Place[];
 }
 
-/** A random purge: every selector comes up, the narrow ones more often, so that something is left to be hit. */
-export function randomSelection(random: Random): Selection {
+/** Every selector; the narrow ones more often, so that something is left to be hit. */
+const selectorDeck = [
+  'key',
+  'key',
+  'url',
+  'url',
+  'url',
+  'tag',
+  'tag',
+  'tags',
+  'prefix',
+  'prefix',
+  'route',
+  'all',
+] as const;
+export type Selector = (typeof selectorDeck)[number];
+export const selectors: readonly Selector[] = [...new Set(selectorDeck)];
+
+/** All of them in a random order. */
+export function shuffledSelectors(random: Random): Selector[] {
+  return random.shuffled(selectorDeck);
+}
+
+/** A random purge by this selector. */
+export function randomSelection(random: Random, by: Selector): Selection {
   const place = random.pick(places);
-  const by = random.pick(['key', 'key', 'url', 'url', 'url', 'tag', 'tag', 'tags', 'prefix', 'prefix', 'route', 'all']);
   switch (by) {
     case 'key':
       return { by, body: { key: place.cacheKey }, covers: [place] };
@@ -55,8 +77,8 @@ export function randomSelection(random: Random): Selection {
     }
     case 'route':
       return { by, body: { route: place.route }, covers: places.filter(({ route }) => route === place.route) };
-    default:
-      return { by: 'all', body: { all: true }, covers: places };
+    case 'all':
+      return { by, body: { all: true }, covers: places };
   }
 }
 
