@@ -56,7 +56,11 @@ function coherenceGauges(status: CoherenceStatus): readonly Family[] {
       'Time since the lease was last renewed, from when the call was sent; absent before the first.',
       ageMs === undefined ? [] : bare(ageMs / 1000),
     ),
-    gauge('forecache_lease_length_seconds', 'Age at which a lease ends.', bare(status.leaseMs / 1000)),
+    gauge(
+      'forecache_lease_length_seconds',
+      'Nominal length of a lease; it is given up at nine tenths of that age.',
+      bare(status.leaseMs / 1000),
+    ),
     gauge('forecache_purge_log_position', 'Last purge of the epoch that was applied here.', bare(status.applied)),
     gauge('forecache_purge_log_lag', 'Purges that are known and not applied here.', bare(status.lag)),
     gauge('forecache_purge_table_scopes', 'Scopes in the purge table.', bare(status.scopes)),

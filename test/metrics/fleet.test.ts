@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { CoherenceStatus, FleetEvent, RedisStatus } from '../../src/cache/fleet-ports.ts';
+import { isLeased, unknownLog } from '../../src/store/coherence/protocol.ts';
+import { allRules } from '../../src/store/coherence/rules.ts';
 import { someEvents, someCoherence, someRedis, startMetrics, stopMetrics } from '../support/fleet-events.ts';
 
 afterEach(stopMetrics);
@@ -54,6 +56,17 @@ describe('the families of the fleet', () => {
     expect(samples('forecache_purge_log_lag')).toEqual([' 1']);
     expect(samples('forecache_purge_table_scopes')).toEqual([' 7']);
     expect(samples('forecache_clock_skew_seconds')).toEqual([' -1.5']);
+  });
+
+  it('say that a lease ends before its nominal length, as it does', async () => {
+    const text = await startMetrics({ coherence: () => someCoherence, redis: () => someRedis }).prometheus();
+    expect(text).toContain(
+      '# HELP forecache_lease_length_seconds Nominal length of a lease; it is given up at nine tenths',
+    );
+    const now = { monoMs: 901, wallMs: 901 };
+    const renewed = { ...unknownLog, renewed: { monoMs: 0, wallMs: 0 } };
+    expect(isLeased(renewed, now, 1000, allRules)).toBe(false);
+    expect(isLeased(renewed, { monoMs: 900, wallMs: 900 }, 1000, allRules)).toBe(true);
   });
 
   it('have no age of a lease that never was', async () => {
