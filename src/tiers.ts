@@ -74,7 +74,8 @@ function memoryAlone({ config, stack, clock, observer }: TierParts): Tiers {
 
 function withRedis(parts: TierParts, config: RedisConfig): Tiers {
   const { stack, clock, observer } = parts;
-  const { links, keys, log } = followLog(parts, config);
+  // Without a lease the gate's breakers learn nothing.
+  const { links, keys, log } = followLog(parts, config, () => gate.wake());
   const memory = stack.use(memoryStore(parts, log));
   const skewMs = (): number => log.skewMs();
   const leased = (): boolean => log.position() !== undefined;
@@ -115,6 +116,7 @@ function withRedis(parts: TierParts, config: RedisConfig): Tiers {
 function followLog(
   { log: lines, stack, clock, observer, rules }: TierParts,
   config: RedisConfig,
+  onLease: () => void,
 ): Pick<SharedTier, 'links' | 'keys' | 'log'> {
   const keys = redisKeys(config.keyPrefix);
   const links = stack.use(connectRedis(config, { onError: (message) => lines.warn({ redis: message }, 'Redis') }));
@@ -135,6 +137,7 @@ function followLog(
       // Never the name of a pod: two lives of one under one id would hide a lease from the other's purges (invariant 17).
       instanceId: randomUUID(),
       rules,
+      onLease,
       onWarning: (message) => lines.warn({}, message),
     }),
   );

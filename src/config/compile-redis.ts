@@ -39,6 +39,7 @@ export function compileRedis(compilation: Compilation): RedisConfig | undefined 
     minReplicas: section.minReplicas,
     purgeRetentionMs: section.purgeRetention,
     maxPurges: section.maxPurges,
+    maxScopes: section.maxScopes,
     fillLockMs: section.fillLock,
     jobLeaseMs: section.jobLease,
     countersEveryMs: section.countersEvery,

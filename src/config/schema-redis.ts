@@ -117,7 +117,7 @@ export const redisSchema = map({
   ),
   minReplicas: option(
     numeric({ min: 0, max: 10, whole: true }),
-    'Replicas in step that the server of the purge log must have: 1 with at least 2 replicas closes split brain; 0: not checked.',
+    'Replicas in step that the server of the purge log must have, and that must confirm each purge. Split brain is closed by more than half of all its servers: 1 with 2 replicas, 2 with 3 or 4; 0: not checked.',
     '0',
   ),
   purgeRetention: option(
@@ -129,6 +129,11 @@ export const redisSchema = map({
     numeric({ min: 10, max: 10_000_000, whole: true }),
     'Purges in the log at most; the oldest go first.',
     '100000',
+  ),
+  maxScopes: option(
+    numeric({ min: 1000, max: 10_000_000, whole: true }),
+    'Scopes of purges that a proxy remembers at most, about 100 bytes each. Past it the older half is forgotten, and what was stored before is not served.',
+    '200000',
   ),
   fillLock: option(
     duration({ min: 50, max: minute }),

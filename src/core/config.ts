@@ -118,11 +118,13 @@ export interface RedisConfig {
   readonly leaseMs: number;
   /** With `available`: how long a purge waits for acknowledgements before it answers 202. */
   readonly purgeWaitMs: number;
-  /** In-sync replicas that the control node must have (split brain); 0: not checked. */
+  /** In-sync replicas that the control node must have, and that confirm each purge (split brain); 0: not checked. */
   readonly minReplicas: number;
   /** Purges are kept in the log for so long, and so many of them; what was stored before the oldest is not served. */
   readonly purgeRetentionMs: number;
   readonly maxPurges: number;
+  /** Rows of a process' purge table at most; past it the older half is forgotten, and what was stored before it refused. */
+  readonly maxScopes: number;
   /** A fill lock and a job lease lapse so long after their holder was last heard of. */
   readonly fillLockMs: number;
   readonly jobLeaseMs: number;

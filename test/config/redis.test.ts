@@ -273,6 +273,7 @@ const bounds: readonly Bounds[] = [
   { option: 'minReplicas', good: ['0', '10'], bad: ['-1', '11'] },
   { option: 'purgeRetention', good: ['1m', '30d'], bad: ['59s', '31d'] },
   { option: 'maxPurges', good: ['10', '10000000'], bad: ['9', '10000001'] },
+  { option: 'maxScopes', good: ['1000', '10000000'], bad: ['999', '10000001'] },
   { option: 'fillLock', good: ['50ms', '1m'], bad: ['49ms', '61s'] },
   { option: 'jobLease', good: ['500ms', '10m'], bad: ['499ms', '601s'] },
   { option: 'countersEvery', good: ['100ms', '1m'], bad: ['99ms', '61s'] },

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { createSharedPurgeLog } from '../../src/store/coherence/shared-purge-log.ts';
 import { redisKeys } from '../../src/store/redis/keys.ts';
 import { systemClock } from '../../src/system-clock.ts';
+import { itemAt, joinFleet } from '../support/purge-fleet.ts';
 import { redisConfig } from '../support/redis-config.ts';
 import { connected, openLinks } from '../support/redis-links.ts';
 import { startRedis } from '../support/redis.ts';
@@ -19,7 +20,7 @@ it('exactly maxPurges are kept in the log, one more takes the oldest away and wh
     keys,
     config,
     clock: systemClock,
-    observer: { fleet: () => undefined },
+    observer: { fleet: () => undefined, limit: () => undefined },
     instanceId: 'only',
   });
   await log.start(5000);
@@ -37,4 +38,21 @@ it('exactly maxPurges are kept in the log, one more takes the oldest away and wh
   await expect.poll(() => log.status()).toMatchObject({ applied: 11, floor: 1 });
   // It may have been what the lost purge was for.
   expect(log.invalidity(item)).toBe('floor');
+});
+
+it('exactly maxScopes are remembered, one more takes the older half away and what it covered', async () => {
+  await using redis = await startRedis();
+  const ann = await joinFleet(redis, { config: { maxScopes: 1000 } });
+  const early = itemAt(ann.position(), { tags: ['never-purged'] });
+  const scopes = (from: number, to: number): readonly string[] =>
+    Array.from({ length: to - from }, (_, index) => `t:${from + index}`);
+  await ann.purge(...scopes(0, 500));
+  await ann.purge(...scopes(500, 1000));
+  await expect.poll(() => ann.log.status()).toMatchObject({ applied: 2, floor: 0, scopes: 1000 });
+  expect(ann.log.invalidity(early)).toBeUndefined();
+  expect(ann.limits).toEqual([]);
+  await ann.purge('t:1000');
+  await expect.poll(() => ann.log.status()).toMatchObject({ applied: 3, floor: 2, scopes: 1 });
+  expect(ann.log.invalidity(early)).toBe('floor');
+  expect(ann.limits).toEqual(['store.redis.maxScopes']);
 });

@@ -23,6 +23,7 @@ export interface LogMember {
   readonly links: OpenLinks;
   readonly events: FleetEvent[];
   readonly warnings: string[];
+  readonly limits: string[];
   /** Fails where there is no lease. */
   position(): Position;
   purge(...scopes: readonly string[]): Promise<PurgeReceipt>;
@@ -34,7 +35,7 @@ export interface LogMemberOptions {
   readonly config?: Partial<RedisConfig>;
   readonly rules?: Partial<CoherenceRules>;
   readonly clock?: Clock;
-  readonly maxScopes?: number;
+  readonly onLease?: () => void;
   /** Nothing is heard of purges but by asking. */
   readonly deaf?: boolean;
   readonly bell?: RedisBell;
@@ -54,17 +55,18 @@ export async function joinFleet(
   const id = randomUUID();
   const events: FleetEvent[] = [];
   const warnings: string[] = [];
+  const limits: string[] = [];
   const log = createSharedPurgeLog({
     link: links.control,
     bell: options.deaf === true ? silence : (options.bell ?? links.bell),
     keys: redisKeys(config.keyPrefix),
     config,
     clock: options.clock ?? systemClock,
-    observer: { fleet: (event) => events.push(event) },
+    observer: { fleet: (event) => events.push(event), limit: (option) => limits.push(option) },
     instanceId: id,
     rules: { ...allRules, ...options.rules },
     onWarning: (message) => warnings.push(message),
-    ...(options.maxScopes === undefined ? {} : { maxScopes: options.maxScopes }),
+    ...(options.onLease === undefined ? {} : { onLease: options.onLease }),
   });
   onTestFinished(() => log.leave());
   const position = (): Position => {
@@ -82,6 +84,7 @@ export async function joinFleet(
     links,
     events,
     warnings,
+    limits,
     position,
     purge: async (...scopes) => granted(await log.append({ scopes, soft: false })),
     told: (kind) => events.filter((event) => isOf(event, kind)),

@@ -24,6 +24,7 @@ export function redisConfig(
     minReplicas: 0,
     purgeRetentionMs: 86_400_000,
     maxPurges: 100_000,
+    maxScopes: 200_000,
     fillLockMs: 1000,
     jobLeaseMs: 10_000,
     countersEveryMs: 1000,

@@ -20,12 +20,11 @@ import { Skew } from './skew.ts';
 export interface LogFollowerParts {
   readonly link: RedisLink;
   readonly base: ScriptBase;
-  readonly config: Pick<RedisConfig, 'leaseMs'>;
+  readonly config: Pick<RedisConfig, 'leaseMs' | 'maxScopes'>;
   readonly clock: Clock;
-  readonly observer: Pick<Observer, 'fleet'>;
+  readonly observer: Pick<Observer, 'fleet' | 'limit'>;
   readonly rules: CoherenceRules;
   readonly purges: FleetPurges;
-  readonly maxScopes: number;
 }
 
 /** Entries that one answer holds at most. */
@@ -63,7 +62,7 @@ export class LogFollower {
     return this.#state;
   }
 
-  /** `onLease`: once, when the first one is there. */
+  /** `onLease`: each time that there is one where there was none. */
   start(onLease: () => void): void {
     this.#started = true;
     this.#onLease = onLease;
@@ -191,8 +190,10 @@ export class LogFollower {
   }
 
   #keepBounded(): void {
-    const { purges, maxScopes } = this.#parts;
+    const { purges, observer } = this.#parts;
+    const { maxScopes } = this.#parts.config;
     if (purges.scopes <= maxScopes) return;
+    observer.limit('store.redis.maxScopes');
     this.#take({ kind: 'overflowed', floor: purges.floorThatLeaves(Math.floor(maxScopes / 2)) });
   }
 

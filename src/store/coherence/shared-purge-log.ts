@@ -23,16 +23,17 @@ export interface SharedPurgeLogOptions {
   readonly keys: Pick<RedisKeys, 'control' | 'log' | 'bell'>;
   readonly config: Pick<
     RedisConfig,
-    'coherence' | 'leaseMs' | 'purgeWaitMs' | 'minReplicas' | 'purgeRetentionMs' | 'maxPurges'
+    'coherence' | 'leaseMs' | 'purgeWaitMs' | 'minReplicas' | 'purgeRetentionMs' | 'maxPurges' | 'maxScopes'
   >;
   readonly clock: Clock;
-  readonly observer: Pick<Observer, 'fleet'>;
+  /** Hears `store.redis.maxScopes` each time that rows are forgotten for it. */
+  readonly observer: Pick<Observer, 'fleet' | 'limit'>;
   /** Random per process start, never a pod's name (invariant 17). */
   readonly instanceId: string;
   /** Only tests take rules away. */
   readonly rules?: CoherenceRules;
-  /** Rows of the purge table at most. Default 200,000: about 20 MB. */
-  readonly maxScopes?: number;
+  /** Each time that a lease is there again. */
+  readonly onLease?: () => void;
   /** A sentence for the operator. */
   readonly onWarning?: (message: string) => void;
 }
@@ -54,7 +55,7 @@ class RedisPurgeLog implements SharedPurgeLog {
   #farewell: Promise<void> | undefined;
 
   constructor(options: SharedPurgeLogOptions) {
-    const { link, keys, config, clock, observer, instanceId, rules = allRules, maxScopes = 200_000 } = options;
+    const { link, keys, config, clock, observer, instanceId, rules = allRules } = options;
     this.instanceId = instanceId;
     this.#options = options;
     const replicas = rules.replicaCheck ? config.minReplicas : 0;
@@ -64,7 +65,7 @@ class RedisPurgeLog implements SharedPurgeLog {
     } as const;
     const purges = this.#purges;
     const ground = { link, base, config, clock, observer, instanceId, rules, purges };
-    this.#follower = new LogFollower({ ...ground, maxScopes });
+    this.#follower = new LogFollower(ground);
     this.#publisher = new PurgePublisher({ ...ground, bell: keys.bell, replicas, follower: this.#follower });
     this.#warn();
   }
@@ -79,7 +80,10 @@ class RedisPurgeLog implements SharedPurgeLog {
     link.onReady(() => this.#follower.kick());
     const end = Promise.withResolvers<void>();
     const cancel = clock.after(patienceMs, () => end.resolve());
-    this.#follower.start(() => end.resolve());
+    this.#follower.start(() => {
+      end.resolve();
+      this.#options.onLease?.();
+    });
     await end.promise;
     cancel();
   }

@@ -136,10 +136,12 @@ function replicationConcern(id: string | undefined): string | undefined {
 }
 
 function splitConcern({ replicas, clustered }: RedisSettings, minReplicas: number): string | undefined {
-  // The masters of a cluster stop by themselves when they have lost the majority.
-  if (clustered || replicas === 0 || minReplicas > 0) return undefined;
+  // The masters of a cluster stop by themselves when they have lost the majority. With more than half of all servers on the
+  // side of a master there is none on another side that has enough.
+  if (clustered || 2 * (1 + minReplicas) > 1 + replicas) return undefined;
   return (
-    `Redis has replicas (${replicas}), but store.redis.minReplicas is 0: after a fail-over in a divided network a proxy on the ` +
-    'side of the old master may serve what was purged on the other; set minReplicas to 1'
+    `Redis has replicas (${replicas}), but store.redis.minReplicas is ${minReplicas}: after a fail-over in a divided network a ` +
+    'proxy on one side may serve what was purged on the other; ' +
+    `set minReplicas to ${Math.floor((replicas + 1) / 2)}, so that a master needs more than half of all servers`
   );
 }

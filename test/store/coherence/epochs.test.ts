@@ -297,7 +297,7 @@ describe('invariant 16: a log that was trimmed only turns hits into misses', () 
 
   test('the table of a process is bounded: its older half goes, and positions before it with it', async () => {
     await using redis = await startRedis();
-    const [ann, bob] = [await joinFleet(redis), await joinFleet(redis, { maxScopes: 4 })];
+    const [ann, bob] = [await joinFleet(redis), await joinFleet(redis, { config: { maxScopes: 4 } })];
     const old = itemAt(bob.position(), { tags: ['never-purged'] });
     await settled(ann);
     for (let index = 0; index < 8; index += 1) await ann.purge(`t:${index}`);

@@ -303,13 +303,16 @@ describe('invariants 3 and 4: a lease counts from when it was asked for', () => 
 
   test('it is lost when the process has stood still, before anything else is seen', async () => {
     const clock = new ShiftedClock();
-    const ann = await joinFleet(redis, { clock });
+    let leases = 0;
+    const ann = await joinFleet(redis, { clock, onLease: () => (leases += 1) });
     const held = itemAt(ann.position());
+    expect(leases).toBe(1);
     clock.advance(leaseMs);
     expect(ann.log.position()).toBeUndefined();
     expect(ann.log.invalidity(held)).toBe('lease');
     expect(ann.told('lease').map(({ state }) => state)).toEqual(['gained', 'lost']);
     await expect.poll(() => ann.log.position(), { timeout: 3000 }).toBeDefined();
+    expect(leases).toBe(2);
     expect(ann.log.isValid(held)).toBe(true);
   });
 

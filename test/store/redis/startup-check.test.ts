@@ -180,6 +180,19 @@ describe('what is thought of settings', () => {
     expect(concerns({ replicas: 2, clustered: true })).toEqual([]);
   });
 
+  it.each([
+    [1, 1],
+    [2, 1],
+    [3, 2],
+    [4, 2],
+    [5, 3],
+  ])('of %i replicas a master needs at least %i, so that two masters cannot both have enough', (replicas, least) => {
+    expect(concerns({ replicas }, least)).toEqual([]);
+    const found = judgeSettings({ ...good, replicas }, { minReplicas: least - 1 });
+    expect(found.map(({ concern }) => concern)).toEqual(['split-brain']);
+    expect(found[0]?.message).toContain(`set minReplicas to ${least},`);
+  });
+
   it('all that is wrong is told, each with its own concern', () => {
     const all = { version: '6.0.0', evictionPolicy: 'allkeys-lru', replicationId: undefined, replicas: 1 };
     expect(concerns(all)).toEqual(['version', 'eviction-policy', 'replication-id', 'split-brain']);
