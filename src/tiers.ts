@@ -94,10 +94,17 @@ function withRedis(parts: TierParts, config: RedisConfig): Tiers {
     skewMs,
     observer,
   });
-  const store = createTieredStore({ memory, redis: far, purgeLog: log, clock, onBug });
+  const store = createTieredStore({
+    memory,
+    redis: far,
+    purgeLog: log,
+    clock,
+    onBug,
+    foresee: (claim) => fillLocks.foresee(claim),
+  });
   const adopt = store.adopt.bind(store);
   const { fillLockMs, jobLeaseMs: leaseMs } = config;
-  const fillLocks = createFillLocks({ gate, keys, store: far, clock, skewMs, fillLockMs, adopt });
+  const fillLocks = createFillLocks({ gate, keys, store: far, purgeLog: log, clock, skewMs, fillLockMs, adopt });
   const jobs = createJobLeases({ link: links.control, keys, clock, leaseMs, instanceId: log.instanceId, observer });
   const shared: SharedTier = {
     config,

@@ -109,7 +109,7 @@ export class Exchange {
     const variant = variantKeyOf(this.#deps.sha256, ask, read.item.names);
     // A marker leads to one variant; a marker under a variant key cannot be (put stores responses there).
     if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key, waitedMs);
-    const next = this.#deps.store.get(variant, ask);
+    const next = this.#deps.store.get(variant, waitedMs === undefined ? ask : { ...ask, waitedMs });
     return next instanceof Promise
       ? this.#late(ask, variant, { read: next, sinceMs: this.#deps.clock.monotonicMs() - (waitedMs ?? 0) })
       : this.#found(ask, { key: variant, read: next, waitedMs });

@@ -7,6 +7,7 @@ import { burstOver, landed } from './departure.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import { fill } from './fill.ts';
 import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
+import type { FillOutcome } from './fleet-ports.ts';
 import { isGoodFor, isLeased, mayServe } from './judge.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
@@ -125,6 +126,10 @@ export class Fetcher {
     const turn = await takeTurn(this.#deps, fillLocks, plan, signal);
     if (turn.kind === 'fetch')
       return this.#sendLocked({ plan: improved(plan, turn.found), purpose, flight }, turn, signal);
+    if (turn.kind === 'failed') {
+      flight.depart(purgeLog.position());
+      return turn;
+    }
     const { position } = turn.read.item;
     if (!mayServe(purgeLog, plan.ask, turn.read.item)) return this.#send(plan, purpose, flight, signal);
     // All who wait now came before it was found to be valid. Who joins from here on has to look for himself.
@@ -137,13 +142,14 @@ export class Fetcher {
     { lock }: Extract<Turn, { kind: 'fetch' }>,
     signal: AbortSignal,
   ): Promise<FillResult> {
-    let stored = false;
+    let ended: FillResult | undefined;
     try {
-      const result = await this.#send(plan, purpose, flight, signal);
-      stored = result.kind === 'stored' && result.put === 'stored';
-      return result;
+      ended = await this.#send(plan, purpose, flight, signal);
+      return ended;
     } finally {
-      lock?.release(stored ? 'stored' : 'unshared');
+      // Where upstream varies the marker and the variant are two writes, under other keys than the lock's perhaps.
+      const keys = ended?.kind === 'stored' ? [plan.ask.keyed.key, ended.item.key] : [];
+      lock?.release(outcomeOf(ended), keys);
     }
   }
 
@@ -259,6 +265,13 @@ function insistsOnItsOwn({ ask, fwd }: FetchPlan): boolean {
 /** The plan as its answer is labelled: fetched without a lease it was a bypass, whatever it began as. */
 function asFetched(plan: FetchPlan, { position }: { readonly position: Position | undefined }): FetchPlan {
   return position === undefined && plan.unleased !== true ? { ...plan, fwd: 'bypass', unleased: true } : plan;
+}
+
+/** What those who wait in other processes are told of a fetch; without a result a bug ended it. */
+function outcomeOf(result: FillResult | undefined): FillOutcome {
+  if (result?.kind === 'stored' && result.put === 'stored') return 'stored';
+  // Other failures are quick, or are of this process alone (it stops, or has no free connection).
+  return result?.kind === 'failed' && result.failure === 'timeout' ? 'timeout' : 'unshared';
 }
 
 /** The plan with what was met in the shared tier since: a later stored response to validate. */

@@ -20,12 +20,20 @@ export interface FleetFillDeps extends Pick<FillDeps, 'store' | 'upstreams' | 'c
   readonly random?: () => number;
 }
 
+/**
+ * Who waits does so for this much longer than a call upstream may take: the clocks that end calls are coarse, and another's
+ * failure should be heard of before it is repeated.
+ */
+const HEAR_MS = 1_500;
+
 /** What the fleet makes of a fetch. */
 export type Turn =
   /** This process fetches. `found`: the latest that is known to be stored. */
   | { readonly kind: 'fetch'; readonly found: Fallback | undefined; readonly lock: FillLock | undefined }
   /** Another one has, and it is good for the request at the moment in which this is answered. */
-  | Taken;
+  | Taken
+  /** Another one has tried since the request came, and upstream did not answer in time. */
+  | Extract<FillResult, { kind: 'failed' }>;
 
 type Taken = Extract<FillResult, { kind: 'taken' }>;
 
@@ -40,8 +48,18 @@ interface Search {
   readonly found: Fallback | undefined;
 }
 
+/** How the waiting stands. */
+interface Patience {
+  /** Told to wait when it was asked last. */
+  hasWaited: boolean;
+  /** A look at Redis after a wait went unanswered: that may happen once. */
+  hasMissed: boolean;
+  /** When the look at Redis began that is under way, monotonic: the budget is for one look, and waiting for others none. */
+  sinceMs: number;
+}
+
 /**
- * One fetch for the fleet: waits until it is this process' turn to fetch, or another's fetch can be had. It never waits
+ * One fetch for the fleet: waits until it is this process' turn to fetch, or another's fetch can be had. It hardly waits
  * for longer than a call upstream may take, and only ever saves calls: no guarantee rests on it.
  */
 export async function takeTurn(
@@ -51,19 +69,34 @@ export async function takeTurn(
   signal: AbortSignal,
 ): Promise<Turn> {
   const { ask } = plan;
-  const untilMs = deps.clock.monotonicMs() + (deps.upstreams.get(ask.route.upstream)?.totalTimeoutMs ?? 0);
+  const { clock, upstreams } = deps;
+  const startMs = clock.monotonicMs();
+  const untilMs = startMs + (upstreams.get(ask.route.upstream)?.totalTimeoutMs ?? 0) + HEAR_MS;
   let search: Search = { key: plan.key, names: [], known: plan.found?.item, found: plan.found };
-  let { waitedMs = 0 } = plan;
+  const patience: Patience = { hasWaited: false, hasMissed: false, sinceMs: startMs - (plan.waitedMs ?? 0) };
   for (;;) {
-    const answer = await locks.claim({ key: search.key, asked: ask, known: search.known, waitedMs });
-    // The budget is for one look at Redis; what follows is time spent on another's fetch.
-    waitedMs = 0;
-    const next = await heed(deps, plan, search, answer);
-    if (next === 'wait') await pause(deps.clock, askAgainMs(deps.random), signal);
-    else if ('kind' in next) return next;
+    const { hasWaited, sinceMs } = patience;
+    const waitedMs = clock.monotonicMs() - sinceMs;
+    const answer = await locks.claim({ key: search.key, asked: ask, known: search.known, waitedMs, hasWaited });
+    const isMissed = answer.kind === 'unavailable' && mayMiss(deps, patience);
+    const next = isMissed
+      ? 'wait'
+      : await heed(deps, { ...plan, waitedMs: clock.monotonicMs() - sinceMs }, search, answer);
+    patience.hasWaited = next === 'wait';
+    if (next === 'wait') {
+      await pause(clock, askAgainMs(deps.random), signal);
+      patience.sinceMs = clock.monotonicMs();
+    } else if ('kind' in next) return next;
     else search = next;
-    if (signal.aborted || deps.clock.monotonicMs() >= untilMs) return fetchWith(search.found);
+    if (signal.aborted || clock.monotonicMs() >= untilMs) return fetchWith(search.found);
   }
+}
+
+/** One look that Redis does not answer is no reason to make the call that another one is making. */
+function mayMiss({ purgeLog }: FleetFillDeps, patience: Patience): boolean {
+  if (!patience.hasWaited || patience.hasMissed || !isLeased(purgeLog)) return false;
+  patience.hasMissed = true;
+  return true;
 }
 
 function fetchWith(found: Fallback | undefined, lock?: FillLock): Turn {
@@ -85,6 +118,8 @@ function heed(
       return fetchWith(search.found);
     case 'theirs':
       return isWorthWaiting(deps, plan, answer.position) ? 'wait' : fetchWith(search.found);
+    case 'timeout':
+      return { kind: 'failed', failure: 'timeout', detail: 'upstream did not answer another sidecar in time' };
     case 'stored':
       return meet(deps, plan, search, answer.read);
   }
@@ -128,7 +163,7 @@ async function follow(
   // A marker leads to responses only.
   if (search.names.length > 0 || key === search.key) return fetchWith(search.found);
   const variant: Search = { key, names: marker.names, known: undefined, found: undefined };
-  const read = await deps.store.get(key, ask);
+  const read = await deps.store.get(key, { ...ask, waitedMs: plan.waitedMs ?? 0 });
   if (read === undefined || !isResponse(read)) return variant;
   return isLeased(deps.purgeLog) ? weigh(deps, plan, variant, read) : fetchWith(search.found);
 }

@@ -11,6 +11,8 @@ import type { PurgeReceipt, StoreRead } from './ports.ts';
 export interface ReadFor {
   readonly route: Route;
   readonly keyed: Pick<KeyedRequest, 'url' | 'tags'>;
+  /** Milliseconds that the request has waited for the shared tier before; they count against its budget (invariant 18). */
+  readonly waitedMs?: number;
 }
 
 /** Whether this process may serve from store, and what it knows of the purge log. */
@@ -43,6 +45,8 @@ export interface FillClaim {
   readonly asked: ReadFor;
   /** What is known to be stored and not good enough; anything newer is the answer. */
   readonly known: StoredItem | undefined;
+  /** Whether the asker was told to wait when he asked last: then what has failed since is younger than he is. */
+  readonly hasWaited?: boolean;
   /** Milliseconds that the request has waited for the shared tier before; they count against its budget (invariant 18). */
   readonly waitedMs?: number;
 }
@@ -59,16 +63,21 @@ export type FillAnswer =
   | { readonly kind: 'stored'; readonly read: StoreRead }
   /** Another one fetched a moment ago what cannot be shared: everyone fetches for itself. */
   | { readonly kind: 'unshared' }
+  /** What was waited for ended without an answer of upstream in its time: who waited for that has waited long enough. */
+  | { readonly kind: 'timeout' }
   /** Redis does not answer, the lease is lost, or the breaker is open: fetch at once. */
   | { readonly kind: 'unavailable' };
+
+export type FillOutcome = 'stored' | 'unshared' | 'timeout';
 
 export interface FillLock {
   /**
    * `stored`: in the store of this process; where it was not written to Redis (too large, no room, no connection) that is
    * as good as `unshared` to the others. `unshared`: what was fetched was not stored, and those who wait should not wait for
-   * one another. Returns at once.
+   * one another. `timeout`: so is a fetch that upstream did not answer in time, and those who waited for it fetch no more.
+   * `keys`: what was written beside what the lock is for; it is let go once all of that is in Redis. Returns at once.
    */
-  release(outcome: 'stored' | 'unshared'): void;
+  release(outcome: FillOutcome, keys?: readonly string[]): void;
 }
 
 /** Work that one process does for the fleet. Never rejects. */

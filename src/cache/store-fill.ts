@@ -25,7 +25,7 @@ export function variantKeyOf(
   return variantKey(input.keyed.key, names, sent, sha256);
 }
 
-/** Puts a response under its key, and where upstream varies the marker that leads to it. Nothing is stored without a position. */
+/** Puts a response under its key, and where upstream varies the marker that leads to it, in this order. Nothing is stored without a position. */
 export async function storeResponse(
   deps: FillDeps,
   input: FillInput,
@@ -42,6 +42,7 @@ export async function storeResponse(
     deps.observer.storage(item.route, 'no-lease');
     return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', names };
   }
+  const put = await deps.store.put(item);
   if (names.length > 0) {
     await deps.store.put({
       kind: 'vary',
@@ -55,7 +56,6 @@ export async function storeResponse(
       retainUntilMs: item.freshness.retainUntilMs,
     });
   }
-  const put = await deps.store.put(item);
   deps.observer.storage(item.route, put);
   return { kind: 'stored', item, fwdStatus, validated, put, names };
 }

@@ -1,4 +1,4 @@
-import type { ReadFor } from '../cache/fleet-ports.ts';
+import type { FillClaim, ReadFor } from '../cache/fleet-ports.ts';
 import type {
   Clock,
   InspectedRead,
@@ -19,6 +19,8 @@ export interface TieredStoreOptions {
   readonly redis: Pick<RedisStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
+  /** Hears that Redis is being looked into for what may be fetched next, with what memory has of it. */
+  readonly foresee?: (claim: FillClaim) => void;
   /** Hears what went wrong in a write behind an answer; without a listener it is forgotten. */
   readonly onBug?: (error: unknown) => void;
 }
@@ -133,8 +135,10 @@ export class TieredStore implements ResponseStore, StoredView {
   }
 
   async #far(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {
-    const { redis, purgeLog } = this.#options;
-    const far = await redis.get(key, asked);
+    const { redis, purgeLog, foresee } = this.#options;
+    const reading = redis.get(key, asked);
+    if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
+    const far = await reading;
     // It may have been lost while Redis was asked.
     if (purgeLog.position() === undefined) return undefined;
     const better = far !== undefined && isNewer(far.item, near?.item) ? this.adopt(far) : undefined;

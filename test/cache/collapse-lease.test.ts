@@ -87,7 +87,7 @@ describe('who joins a fetch', () => {
   });
 
   test('invariant 6: before it is sent may have it whatever is purged then, as it came before the fetch began', async () => {
-    const locks = new ScriptedLocks({ kind: 'theirs' }, { kind: 'unavailable' });
+    const locks = new ScriptedLocks({ kind: 'theirs' }, { kind: 'unshared' });
     const rig = rigOf({ locks });
     const early = [rig.get()];
     await rig.settle();
@@ -250,7 +250,7 @@ describe('the position of what is stored', () => {
   });
 
   test('invariant 2: is taken after a wait for another process, right before the request', async () => {
-    const locks = new ScriptedLocks({ kind: 'theirs' }, { kind: 'unavailable' });
+    const locks = new ScriptedLocks({ kind: 'theirs' }, { kind: 'unshared' });
     const rig = rigOf({ locks });
     const asked = rig.get();
     await rig.settle();

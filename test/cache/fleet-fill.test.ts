@@ -49,6 +49,13 @@ describe('whose turn it is', () => {
     ['upstream fails', (rig: ExchangeRig) => rig.call(0).fail()],
     ['it may not be stored', (rig: ExchangeRig) => rig.call(0).answer(404, 'nothing')],
     [
+      'this process stops',
+      (rig: ExchangeRig) => {
+        void rig.background.stop();
+        rig.call(0).fail('aborted');
+      },
+    ],
+    [
       'it is purged on the way',
       (rig: ExchangeRig) => {
         void rig.purge();
@@ -63,6 +70,30 @@ describe('whose turn it is', () => {
     ends(rig);
     await asked;
     expect(locks.released).toEqual(['unshared']);
+  });
+
+  test('lets go of it as a timeout where upstream does not answer in time', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    rig.call(0).fail('timeout');
+    expect((await asked).status).toBe(504);
+    expect(locks.released).toEqual(['timeout']);
+  });
+
+  test('names what it wrote when it lets go, the variant too where upstream varies', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ routes: [honourRoute({}, { forwardHeaders: ['accept-language'] })], locks });
+    const asked = rig.get('/forecast', 'accept-language: de');
+    await rig.settle();
+    rig.call(0).answer(200, 'Wetter', [
+      ['cache-control', 'max-age=60'],
+      ['vary', 'accept-language'],
+    ]);
+    await asked;
+    const { key } = rig.stored();
+    expect(locks.written).toEqual([[key, `${key} accept-language=de`]]);
   });
 
   test('lets go of it when a bug ends the fetch', async () => {
@@ -122,24 +153,55 @@ describe('who waits for another process', () => {
     expect(locks.claims).toHaveLength(1);
     await rig.pass(0.25);
     expect(locks.claims).toHaveLength(2);
-    locks.answers = [{ kind: 'unavailable' }];
+    locks.answers = [{ kind: 'unshared' }];
     await rig.pass(waitMs, 100);
     rig.call(0).answer(200, 'x');
     await asked;
   });
 
-  test('waits as long as a call may take at most, and then fetches without the lock', async () => {
+  test('waits a little longer than a call may take at most, and then fetches without the lock', async () => {
     const locks = new ScriptedLocks(theirs);
     const rig = rigOf({ locks });
     const asked = rig.get();
     await rig.settle();
-    await rig.pass(9_975, 25);
+    await rig.pass(11_475, 25);
     expect(rig.calls).toHaveLength(0);
     await rig.pass(25);
     rig.call(0).answer(200, 'after all');
     expect((await asked).text).toBe('after all');
     expect(locks.released).toEqual([]);
-    expect(locks.claims).toHaveLength(400);
+    expect(locks.claims).toHaveLength(460);
+  });
+
+  test.each([
+    ['is answered with the same failure and makes no call, where upstream did not answer the other in time', undefined],
+    ['is served what is stale for it then, as after a call of its own', 'stale'],
+  ])('%s', async (_, found) => {
+    const locks = new ScriptedLocks(theirs, theirs, { kind: 'timeout' });
+    const rig = rigOf({ routes: [routeOf({ staleIfErrorMs: HOUR })], locks });
+    const { freshness } = rig.stored();
+    const nowMs = rig.clock.nowMs();
+    const stale = { ...freshness, freshUntilMs: nowMs, swrUntilMs: nowMs };
+    if (found !== undefined) rig.memory.put(rig.stored('/forecast', { freshness: stale }));
+    const asked = rig.get();
+    await rig.pass(50);
+    expect(locks.claims.map(({ hasWaited }) => hasWaited)).toEqual([false, true, true]);
+    const expected = { cacheStatus: 'forecache; fwd=uri-miss; detail=timeout', status: 504 };
+    expect(await asked).toMatchObject(found === undefined ? expected : { text: 'stored', outcome: 'stale-error' });
+    expect(rig.calls).toHaveLength(0);
+  });
+
+  test('asks once more where Redis does not answer one look, and fetches alone at the second', async () => {
+    const unavailable: FillAnswer = { kind: 'unavailable' };
+    const locks = new ScriptedLocks(theirs, unavailable, theirs, unavailable);
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.pass(50);
+    expect([locks.claims.length, rig.calls.length]).toEqual([3, 0]);
+    await rig.pass(25);
+    expect([locks.claims.length, rig.calls.length]).toEqual([4, 1]);
+    rig.call(0).answer(200, 'alone');
+    expect((await asked).text).toBe('alone');
   });
 
   test('stops waiting when the process stops', async () => {
@@ -161,7 +223,7 @@ describe('who waits for another process', () => {
       },
     ],
   ])('asks for the whole where what it would have validated %s meanwhile', async (_, happens) => {
-    const locks = new ScriptedLocks(theirs, { kind: 'unavailable' });
+    const locks = new ScriptedLocks(theirs, { kind: 'unshared' });
     const rig = rigOf({ routes: [honourRoute()], locks });
     const { freshness } = rig.stored();
     const nowMs = rig.clock.nowMs();
@@ -310,7 +372,7 @@ describe('what another process has stored', () => {
 
 describe('a lock is claimed', () => {
   test('invariant 18: with the time that the request has waited already, so that nobody waits the budget twice', async () => {
-    const locks = new ScriptedLocks(theirs, { kind: 'unavailable' });
+    const locks = new ScriptedLocks(theirs, { kind: 'unshared' });
     const gate = Promise.withResolvers<void>();
     const rig = rigOf({
       locks,
@@ -330,6 +392,39 @@ describe('a lock is claimed', () => {
     expect(locks.claims.map(({ waitedMs }) => waitedMs)).toEqual([50, 0]);
     rig.call(0).answer(200, 'fetched');
     await asked;
+  });
+
+  test('invariant 18: for a variant with the time of both look-ups, the second of which has what the first has left', async () => {
+    const locks = new ScriptedLocks({ kind: 'unshared' });
+    const looks: (number | undefined)[] = [];
+    const gates = [Promise.withResolvers<StoreRead | undefined>(), Promise.withResolvers<StoreRead | undefined>()];
+    const rig = rigOf({
+      routes: [honourRoute({}, { forwardHeaders: ['accept-language'] })],
+      locks,
+      between: (memory) => ({
+        tier: 'redis',
+        get: (_, asked) => {
+          looks.push(asked?.waitedMs);
+          return gates[looks.length - 1]?.promise;
+        },
+        peek: () => undefined,
+        put: (item) => memory.put(item),
+        invalidate: () => false,
+      }),
+    });
+    const { key, url, tags, position, upstream } = rig.stored();
+    const retainUntilMs = rig.clock.nowMs() + HOUR;
+    const common = { route: 'forecast', upstream, url, tags, position, retainUntilMs };
+    const asked = rig.get('/forecast', 'accept-language: de');
+    await rig.pass(30, 30);
+    gates[0]?.resolve(readOf({ kind: 'vary', key, names: ['accept-language'], ...common }));
+    await rig.pass(20, 20);
+    gates[1]?.resolve(undefined);
+    await rig.settle();
+    expect(looks).toEqual([undefined, 30]);
+    expect(locks.claims.map(({ waitedMs }) => waitedMs)).toEqual([50]);
+    rig.call(0).answer(200, 'Wetter', [['cache-control', 'max-age=60']]);
+    expect((await asked).text).toBe('Wetter');
   });
 
   test('once for all who wait in this process', async () => {

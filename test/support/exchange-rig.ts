@@ -57,7 +57,7 @@ export class LeasedLog implements PurgeLog {
 export interface Call extends UpstreamCall {
   readonly signal: AbortSignal;
   answer(status: number, body?: string, fields?: FieldLines): void;
-  fail(): void;
+  fail(failure?: 'connect' | 'aborted' | 'timeout'): void;
   crash(): void;
 }
 
@@ -65,6 +65,8 @@ export interface Call extends UpstreamCall {
 export class ScriptedLocks implements FillLocks {
   readonly claims: FillClaim[] = [];
   readonly released: string[] = [];
+  /** Keys that each release names. */
+  readonly written: (readonly string[])[] = [];
   answers: readonly (FillAnswer | ((claim: FillClaim) => FillAnswer))[];
   /** Told before a release is noted. */
   onRelease: () => void = () => {};
@@ -78,9 +80,10 @@ export class ScriptedLocks implements FillLocks {
     return {
       kind: 'ours',
       lock: {
-        release: (outcome) => {
+        release: (outcome, keys = []) => {
           this.onRelease();
           this.released.push(outcome);
+          this.written.push(keys);
         },
       },
     };
@@ -233,7 +236,7 @@ export class ExchangeRig implements Disposable {
       resolve(answer);
     };
     const times = () => ({ requestTimeMs, responseTimeMs: this.clock.nowMs(), attempts: 1 });
-    const fail = (failure: 'connect' | 'aborted'): void =>
+    const fail = (failure: 'connect' | 'aborted' | 'timeout'): void =>
       end({ kind: 'failure', failure, detail: 'no connection', ...times() });
     if (signal.aborted) fail('aborted');
     this.calls.push({
@@ -241,7 +244,7 @@ export class ExchangeRig implements Disposable {
       signal,
       answer: (status, text = '', fields = []) =>
         end({ kind: 'response', status, fields, body: bodyOf(text), ...times() }),
-      fail: () => fail('connect'),
+      fail: (failure = 'connect') => fail(failure),
       crash: () => reject(new Error('a bug')),
     });
     return promise;

@@ -1,11 +1,11 @@
-import type { FleetEvent, FillLocks, ReadFor } from '../../src/cache/fleet-ports.ts';
+import type { FleetEvent, ReadFor } from '../../src/cache/fleet-ports.ts';
 import type { Clock } from '../../src/cache/ports.ts';
 import type { RedisConfig } from '../../src/core/config.ts';
 import type { Position } from '../../src/core/stored-response.ts';
 import { createLocalPurgeLog, type LocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { createMemoryStore, type MemoryStore } from '../../src/store/memory-store.ts';
 import { connectRedis } from '../../src/store/redis/client.ts';
-import { createFillLocks } from '../../src/store/redis/fill-locks.ts';
+import { createFillLocks, type ForeseeingLocks } from '../../src/store/redis/fill-locks.ts';
 import { RedisGate } from '../../src/store/redis/gate.ts';
 import { redisKeys, type RedisKeys } from '../../src/store/redis/keys.ts';
 import type { RedisLink, RedisLinks } from '../../src/store/redis/link.ts';
@@ -27,7 +27,7 @@ export interface Member extends Disposable {
   readonly redis: RedisStore;
   readonly memory: MemoryStore;
   readonly tiered: TieredStore;
-  readonly locks: FillLocks;
+  readonly locks: ForeseeingLocks;
   readonly events: FleetEvent[];
   readonly limits: string[];
   /** What went wrong in the program itself. */
@@ -71,10 +71,17 @@ export function member(options: MemberOptions): Member {
   const maxBytes = options.memoryBytes ?? 16 * 2 ** 20;
   const memory = createMemoryStore({ maxBytes, routeLimits: new Map(), purgeLog, clock, observer });
   const log = { ...bound(purgeLog), position: () => (leased() ? purgeLog.position() : undefined) };
-  const tiered = createTieredStore({ memory, redis, purgeLog: log, clock, onBug });
+  const tiered = createTieredStore({
+    memory,
+    redis,
+    purgeLog: log,
+    clock,
+    onBug,
+    foresee: (claim) => locks.foresee(claim),
+  });
   const { fillLockMs } = config;
   const adopt = tiered.adopt.bind(tiered);
-  const locks = createFillLocks({ gate, keys, store: redis, clock: timers, skewMs, fillLockMs, adopt });
+  const locks = createFillLocks({ gate, keys, store: redis, purgeLog: log, clock: timers, skewMs, fillLockMs, adopt });
   return {
     clock,
     purgeLog,

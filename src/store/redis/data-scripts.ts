@@ -37,9 +37,9 @@ return 'ok'`,
 };
 
 /**
- * KEYS: entry, lock. ARGV: header of what the process knows (or nothing), lock's token, its milliseconds to live, milliseconds
- * by which reckonings of Redis's clock may differ. What is newer than what is known is the answer; else the lock is, for the
- * first who asks.
+ * KEYS: entry, lock. ARGV: header of what the process knows (or nothing), what to hold the lock by, its milliseconds to live,
+ * milliseconds by which reckonings of Redis's clock may differ, 0 where the value itself is not wanted. What is newer than what is known is the answer; else the lock
+ * is, for the first who asks. The others get what it is held by; `!` and a word is what its last holder said.
  */
 export const claimScript: RedisScript = {
   name: 'claimFill',
@@ -51,18 +51,17 @@ local known = ARGV[1]
 local stored = redis.call('GETRANGE', KEYS[1], 0, 23)
 if isOurs(stored) and (#known == 0 or epochOf(stored) ~= epochOf(known) or isMarker(stored) ~= isMarker(known)
   or seqOf(stored) > seqOf(known) or timeOf(stored) > timeOf(known) + tonumber(ARGV[4])) then
-  return {'stored', redis.call('GET', KEYS[1])}
+  return {'stored', ARGV[5] == '0' and '' or redis.call('GET', KEYS[1])}
 end
 local held = redis.call('GET', KEYS[2])
 if not held then
   redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
   return {'ours'}
 end
-if held == '!' then return {'unshared'} end
-return {'theirs'}`,
+return {'theirs', held}`,
 };
 
-/** KEYS: lock. ARGV: token, milliseconds to live. Only the holder's is renewed. */
+/** KEYS: lock. ARGV: what it is held by, milliseconds to live. Only the holder's is renewed. */
 export const renewScript: RedisScript = {
   name: 'renewFill',
   keys: 1,
@@ -74,8 +73,8 @@ return 'ok'`,
 };
 
 /**
- * KEYS: lock. ARGV: token, milliseconds for which it is said that what was fetched cannot be shared (0: not said). Only the
- * holder's is let go: a process that was frozen must not let go of another's.
+ * KEYS: lock. ARGV: what it is held by, what to say of the fetch (`!` and a word), milliseconds for which that is said (0: not
+ * at all). Only the holder's is let go: a process that was frozen must not let go of another's.
  */
 export const releaseScript: RedisScript = {
   name: 'releaseFill',
@@ -83,6 +82,6 @@ export const releaseScript: RedisScript = {
   reply: 'text',
   lua: `#!lua flags=allow-oom
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'lost' end
-if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], '!', 'PX', ARGV[2]) end
+if ARGV[3] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 'ok'`,
 };

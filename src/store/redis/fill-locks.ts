@@ -1,17 +1,20 @@
 import { randomUUID } from 'node:crypto';
 
-import type { FillAnswer, FillClaim, FillLock, FillLocks } from '../../cache/fleet-ports.ts';
-import type { Clock, StoreRead } from '../../cache/ports.ts';
-import type { RedisKeys } from './keys.ts';
+import type { FillAnswer, FillClaim, FillLocks } from '../../cache/fleet-ports.ts';
+import type { Clock, PurgeLog, StoreRead } from '../../cache/ports.ts';
+import { lockValue, parseClaimReply, type ClaimReply } from './claim-reply.ts';
 import { encodeHead, headBytes } from './codec.ts';
-import { claimScript, releaseScript, renewScript } from './data-scripts.ts';
+import { claimScript } from './data-scripts.ts';
 import type { RedisGate } from './gate.ts';
+import { holdLock, letGo, type Held } from './held-lock.ts';
+import type { RedisKeys } from './keys.ts';
 import type { RedisStore } from './redis-store.ts';
 
 export interface FillLockOptions {
   readonly gate: RedisGate;
   readonly keys: Pick<RedisKeys, 'lock'>;
   readonly store: RedisStore;
+  readonly purgeLog: Pick<PurgeLog, 'position'>;
   readonly clock: Pick<Clock, 'after' | 'monotonicMs'>;
   readonly skewMs: () => number;
   /** A lock lapses so long after its holder was last heard of. */
@@ -20,33 +23,61 @@ export interface FillLockOptions {
   readonly adopt: (read: StoreRead) => StoreRead | undefined;
 }
 
-/** For so long those who wait are told that what was fetched cannot be shared: longer than they pause between two looks. */
-const unsharedMs = 1000;
+/** {@link FillLocks} that can be asked beforehand. */
+export interface ForeseeingLocks extends FillLocks {
+  /**
+   * What the claim is for is being looked for, and the claim follows where it is not found. Where Redis is so far away that
+   * one budget has no room for two questions after each other, the claim is sent at once, and {@link claim} has its answer.
+   * A lock that nobody comes for is given back after {@link unclaimedMs}.
+   */
+  foresee(claim: FillClaim): void;
+}
 
 /** Reckonings of Redis's clock differ by less than this; at worst, a response this much newer is fetched once more. */
 const skewToleranceMs = 20;
 
-/** See {@link FillLocks}. The lock is of the same slot as what it is for, and on the same connection as the write to it. */
-export function createFillLocks(options: FillLockOptions): FillLocks {
+/** A look-up and the claim after it are of one moment; this is for a process that is busy. */
+const unclaimedMs = 50;
+
+/** Claims that are foreseen at once; past that, look-ups go first and claims after them. */
+const maxForeseen = 1000;
+
+/** The lock is of the same slot as what it is for, and on the same connection as the write to it. */
+export function createFillLocks(options: FillLockOptions): ForeseeingLocks {
+  const { gate, clock } = options;
+  const foreseen = new Map<string, Foreseen>();
   return {
     async claim(claim) {
       try {
-        return await begin(options, claim);
+        const asking = askingOf(options, claim);
+        if (asking === undefined) return { kind: 'unavailable' };
+        const early = foreseen.get(asking.entry);
+        foreseen.delete(asking.entry);
+        return await (early === undefined ? ask(options, asking) : askLate(options, asking, early));
       } catch (error) {
         // A bug, such as an epoch that is none: the request goes on, and fetches for itself.
-        options.gate.bug(error);
+        gate.bug(error);
         return { kind: 'unavailable' };
       }
     },
+    foresee(claim) {
+      try {
+        const asking = askingOf(options, claim);
+        if (asking === undefined || foreseen.size >= maxForeseen || foreseen.has(asking.entry)) return;
+        if (!gate.isFar(asking.entry)) return;
+        const early: Foreseen = { known: asking.known, sent: send(options, asking, true) };
+        foreseen.set(asking.entry, early);
+        const forget = (): void => {
+          if (foreseen.get(asking.entry) !== early) return;
+          foreseen.delete(asking.entry);
+          void giveBack(options, early);
+        };
+        void early.sent.then(() => clock.after(unclaimedMs, forget));
+      } catch (error) {
+        gate.bug(error);
+      }
+    },
   };
-}
-
-async function begin(options: FillLockOptions, claim: FillClaim): Promise<FillAnswer> {
-  const { store, skewMs } = options;
-  const entry = store.entryOf(claim.key, claim.asked.route.name);
-  if (entry === undefined) return { kind: 'unavailable' };
-  const known = claim.known === undefined ? Buffer.alloc(0) : encodeHead(claim.known, skewMs());
-  return ask(options, { claim, entry, known, waitedMs: claim.waitedMs ?? 0, again: true });
 }
 
 interface Asking {
@@ -59,35 +90,92 @@ interface Asking {
   readonly again: boolean;
 }
 
-async function ask(options: FillLockOptions, asking: Asking): Promise<FillAnswer> {
-  const { gate, keys, fillLockMs, clock } = options;
-  const { entry, known, waitedMs } = asking;
-  const token = randomUUID();
+function askingOf({ store, skewMs }: FillLockOptions, claim: FillClaim): Asking | undefined {
+  const entry = store.entryOf(claim.key, claim.asked.route.name);
+  if (entry === undefined) return undefined;
+  const known = claim.known === undefined ? Buffer.alloc(0) : encodeHead(claim.known, skewMs());
+  return { claim, entry, known, waitedMs: claim.waitedMs ?? claim.asked.waitedMs ?? 0, again: true };
+}
+
+/** A claim that has been sent, and what lock it would be. */
+interface Sent {
+  readonly held: Held;
+  /** `undefined`: Redis has not answered. */
+  readonly reply: ClaimReply | undefined;
+}
+
+interface Foreseen {
+  readonly known: Buffer;
+  readonly sent: Promise<Sent>;
+}
+
+/** Sends the claim, at once. `isEarly`: beside a look-up, which brings the value itself. */
+async function send(options: FillLockOptions, asking: Asking, isEarly = false): Promise<Sent> {
+  const { gate, keys, fillLockMs, purgeLog } = options;
+  const { entry, known, waitedMs, claim } = asking;
   const lockKey = keys.lock(entry);
-  const startMs = clock.monotonicMs();
+  const value = lockValue(randomUUID(), purgeLog.position());
+  const held: Held = { entry, route: claim.asked.route.name, lockKey, value };
+  const args = [known, value, fillLockMs, skewToleranceMs, isEarly ? 0 : 1];
   const answer = await gate.read({
     operation: 'claim',
     key: entry,
     waitedMs,
-    send: async (link) =>
-      parseReply(await link.run(claimScript, [entry, lockKey], [known, token, fillLockMs, skewToleranceMs])),
+    isBeside: isEarly,
+    send: async (link) => parseClaimReply(await link.run(claimScript, [entry, lockKey], args)),
     // Nobody would fetch under a lock that nobody knows to have: it would only make others wait.
     late: (reply) => {
-      if (reply.kind === 'ours') void release(options, lockKey, token, 0);
+      if (reply.kind === 'ours') void letGo(gate, held, 'stored');
     },
   });
-  if (answer === undefined) return { kind: 'unavailable' };
+  if (answer === undefined) return { held, reply: undefined };
   const { value: reply, durationMs } = answer;
   const bytes = reply.kind === 'stored' ? reply.value.byteLength : 0;
   gate.tell('claim', reply.kind === 'stored' ? 'hit' : 'ok', { durationMs, bytes });
-  switch (reply.kind) {
+  return { held, reply };
+}
+
+async function ask(options: FillLockOptions, asking: Asking): Promise<FillAnswer> {
+  const { clock } = options;
+  const startMs = clock.monotonicMs();
+  const { held, reply } = await send(options, asking);
+  if (reply?.kind !== 'stored') return answerOf(options, asking, held, reply);
+  return useStored(options, { ...asking, waitedMs: asking.waitedMs + clock.monotonicMs() - startMs }, reply.value);
+}
+
+/** With a claim that was sent before: its answer, where it was about the same. */
+async function askLate(options: FillLockOptions, asking: Asking, early: Foreseen): Promise<FillAnswer> {
+  if (!early.known.equals(asking.known)) {
+    void giveBack(options, early);
+    return ask(options, asking);
+  }
+  const { held, reply } = await early.sent;
+  return reply?.kind === 'stored' ? ask(options, asking) : answerOf(options, asking, held, reply);
+}
+
+async function giveBack({ gate }: FillLockOptions, early: Foreseen): Promise<void> {
+  const { held, reply } = await early.sent;
+  if (reply?.kind === 'ours') await letGo(gate, held, 'stored');
+}
+
+function answerOf(
+  options: FillLockOptions,
+  { claim }: Asking,
+  held: Held,
+  reply: Exclude<ClaimReply, { kind: 'stored' }> | undefined,
+): FillAnswer {
+  switch (reply?.kind) {
+    case undefined:
+      return { kind: 'unavailable' };
     case 'ours':
-      return { kind: 'ours', lock: holdLock(options, { entry, lockKey, token }) };
-    case 'stored':
-      return useStored(options, { ...asking, waitedMs: waitedMs + clock.monotonicMs() - startMs }, reply.value);
+      return { kind: 'ours', lock: holdLock(options, held) };
     case 'theirs':
+      return { kind: 'theirs', ...(reply.position === undefined ? {} : { position: reply.position }) };
     case 'unshared':
-      return { kind: reply.kind };
+      return { kind: 'unshared' };
+    case 'timeout':
+      // It is over for those who came after it: upstream may answer them.
+      return { kind: claim.hasWaited === true ? 'timeout' : 'unshared' };
   }
 }
 
@@ -100,77 +188,4 @@ async function useStored(options: FillLockOptions, asking: Asking, value: Buffer
   if (read !== undefined) return { kind: 'stored', read };
   // Purged, of another epoch, or damaged: as good as absent.
   return again ? ask(options, { ...asking, known, again: false }) : { kind: 'unavailable' };
-}
-
-type Reply = { readonly kind: 'ours' | 'theirs' | 'unshared' } | { readonly kind: 'stored'; readonly value: Buffer };
-
-function parseReply(reply: unknown): Reply {
-  const [word, value]: readonly unknown[] = Array.isArray(reply) ? reply : [];
-  switch (String(word)) {
-    case 'stored':
-      return Buffer.isBuffer(value) ? { kind: 'stored', value } : { kind: 'theirs' };
-    case 'ours':
-      return { kind: 'ours' };
-    case 'unshared':
-      return { kind: 'unshared' };
-    default:
-      return { kind: 'theirs' };
-  }
-}
-
-interface Held {
-  readonly entry: string;
-  readonly lockKey: string;
-  readonly token: string;
-}
-
-/** Renewed until it is released, or is another's. */
-function holdLock(options: FillLockOptions, { entry, lockKey, token }: Held): FillLock {
-  const { gate, clock, fillLockMs, store } = options;
-  const everyMs = Math.max(1, Math.floor(fillLockMs / 3));
-  let isHeld = true;
-  const renew = async (): Promise<void> => {
-    const answer = await gate.write({
-      operation: 'claim',
-      key: entry,
-      send: (link) => link.run(renewScript, [lockKey], [token, fillLockMs]),
-    });
-    if (answer !== undefined) gate.tell('claim', 'ok', { durationMs: answer.durationMs });
-    if (isHeld && answer?.value !== 'lost') cancel = clock.after(everyMs, () => void renew());
-  };
-  let cancel = clock.after(everyMs, () => void renew());
-  return {
-    release(outcome) {
-      if (!isHeld) return;
-      isHeld = false;
-      cancel();
-      void releaseWhenWritten(options, { entry, lockKey, token }, outcome === 'unshared', store.settled(entry));
-    },
-  };
-}
-
-/** Not before what was fetched is in Redis: else the next to claim would find neither it nor the lock. */
-async function releaseWhenWritten(
-  options: FillLockOptions,
-  { lockKey, token }: Held,
-  isUnshared: boolean,
-  written: Promise<boolean> | undefined,
-): Promise<void> {
-  const isThere = written === undefined ? true : await written;
-  // What Redis did not take cannot be shared either; else all who wait would fetch one after the other.
-  await release(options, lockKey, token, isUnshared || !isThere ? unsharedMs : 0);
-}
-
-async function release(
-  { gate }: Pick<FillLockOptions, 'gate'>,
-  lockKey: string,
-  token: string,
-  sayUnsharedMs: number,
-): Promise<void> {
-  const answer = await gate.write({
-    operation: 'release',
-    key: lockKey,
-    send: (link) => link.run(releaseScript, [lockKey], [token, sayUnsharedMs]),
-  });
-  if (answer !== undefined) gate.tell('release', 'ok', { durationMs: answer.durationMs });
 }

@@ -29,6 +29,8 @@ export interface GateCall<T> {
 export interface GateRead<T> extends GateCall<T> {
   /** Milliseconds that its request has waited for Redis before; they are off the budget. */
   readonly waitedMs?: number;
+  /** Sent beside another question that waits as long: silence counts once. */
+  readonly isBeside?: boolean;
   /** Hears an answer that came after the budget, where it left something behind in Redis. */
   readonly late?: (value: T) => void;
 }
@@ -42,6 +44,9 @@ export interface Answered<T> {
 /** Of the budget, for a question that comes after another one that was answered. */
 const leastPart = 0.2;
 
+/** A node that answered quickly is near for so long. */
+const nearForMs = 1000;
+
 /** Nodes with breakers of their own at most; nodes that come and go under new names must not pile up. */
 const maxBreakers = 256;
 
@@ -54,6 +59,8 @@ export class RedisGate implements Disposable {
   readonly #breakers = new Map<string, Breaker>();
   /** When a node last answered, monotonic. */
   readonly #answeredMs = new WeakMap<Breaker, number>();
+  /** When a node last answered within the part of a budget that {@link leastPart} is, monotonic. */
+  readonly #nearMs = new WeakMap<Breaker, number>();
   #pendingBytes = 0;
 
   constructor(options: GateOptions) {
@@ -93,11 +100,23 @@ export class RedisGate implements Disposable {
     if (first !== 'over-budget') return this.#settle(call, first);
     const durationMs = this.#options.clock.monotonicMs() - startMs;
     // A process that stood still itself (stopped, or busy) finds all its timers due and has not yet read what has come.
-    if (durationMs < 2 * this.#options.config.timeoutMs) this.#breaker(call.key).failed();
+    // What had but the rest of a budget says nothing of one that is far away and well.
+    const { timeoutMs } = this.#options.config;
+    if (durationMs < 2 * timeoutMs && budgetMs >= timeoutMs && call.isBeside !== true) this.#breaker(call.key).failed();
     this.tell(call.operation, 'over-budget', { durationMs });
     const { late } = call;
     if (late !== undefined) void hearLate(answer, late);
     return undefined;
+  }
+
+  /**
+   * Whether two questions after each other may take longer than a budget, by how its answers came lately. One that has not
+   * been asked lately counts as far: at worst a command too many is sent.
+   */
+  isFar(key: string): boolean {
+    if (this.#refusal(key) !== undefined) return false;
+    const nearMs = this.#nearMs.get(this.#breaker(key)) ?? Number.NEGATIVE_INFINITY;
+    return this.#options.clock.monotonicMs() - nearMs > nearForMs;
   }
 
   /** For what no request waits for: as long as the connection lets it take. `undefined`: not sent, or failed. */
@@ -197,7 +216,9 @@ export class RedisGate implements Disposable {
     const breaker = this.#breaker(call.key);
     if (!('failure' in answer)) {
       breaker.succeeded();
-      this.#answeredMs.set(breaker, this.#options.clock.monotonicMs());
+      const { clock, config } = this.#options;
+      this.#answeredMs.set(breaker, clock.monotonicMs());
+      if (answer.durationMs <= config.timeoutMs * leastPart) this.#nearMs.set(breaker, clock.monotonicMs());
       return answer;
     }
     if (isUnwell(answer.failure)) breaker.failed();

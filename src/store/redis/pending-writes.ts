@@ -4,9 +4,11 @@ type WriteEnd = 'stored' | 'purged' | 'too-large' | 'outdated' | 'unsent';
 /** Writes that are under way, by what they write to. */
 export class PendingWrites {
   readonly #byEntry = new Map<string, Promise<boolean>>();
+  /** By the key of the marker that leads to them. */
+  readonly #variants = new Map<string, Set<Promise<boolean>>>();
 
-  /** Runs the write, at once. */
-  async follow(entry: string, write: () => Promise<WriteEnd>): Promise<WriteEnd> {
+  /** Runs the write, at once. `marker`: key of the marker that will lead to it. */
+  async follow(entry: string, write: () => Promise<WriteEnd>, marker?: string): Promise<WriteEnd> {
     const ended = write();
     // Who waits for it learns no more of a bug than that nothing was written.
     const known = ended.then(
@@ -14,11 +16,26 @@ export class PendingWrites {
       () => false,
     );
     this.#byEntry.set(entry, known);
+    const variants = marker === undefined ? undefined : this.#variantsOf(marker).add(known);
     try {
       return await ended;
     } finally {
       if (this.#byEntry.get(entry) === known) this.#byEntry.delete(entry);
+      variants?.delete(known);
+      if (marker !== undefined && variants?.size === 0) this.#variants.delete(marker);
     }
+  }
+
+  /** Resolves when what is being written of the marker's variants has been; `undefined` where nothing is. */
+  variants(marker: string): Promise<unknown> | undefined {
+    const variants = this.#variants.get(marker);
+    return variants && Promise.all(variants);
+  }
+
+  #variantsOf(marker: string): Set<Promise<boolean>> {
+    const known = this.#variants.get(marker) ?? new Set();
+    this.#variants.set(marker, known);
+    return known;
   }
 
   /** Resolves with whether the last write there has left something in Redis; `undefined` where none is under way. */

@@ -12,6 +12,7 @@ import type {
 } from '../../cache/ports.ts';
 import type { RedisConfig } from '../../core/config.ts';
 import type { StoredItem } from '../../core/stored-response.ts';
+import { baseKeyOf } from '../../core/vary.ts';
 import { asAsked } from './as-asked.ts';
 import { type Decoded, decodeItem, encodeItem, maxExpansion, type StoredBody } from './codec.ts';
 import { compressed } from './compress.ts';
@@ -61,7 +62,12 @@ export class RedisStore implements ResponseStore, StoredView {
     const { gate } = this.#options;
     const entry = this.entryOf(key, asked?.route.name);
     if (entry === undefined) return undefined;
-    const answer = await gate.read({ operation: 'get', key: entry, send: (link) => link.get(entry) });
+    const answer = await gate.read({
+      operation: 'get',
+      key: entry,
+      waitedMs: asked?.waitedMs ?? 0,
+      send: (link) => link.get(entry),
+    });
     if (answer === undefined) return undefined;
     const { value, durationMs } = answer;
     gate.tell('get', value === null ? 'miss' : 'hit', { durationMs, bytes: value?.byteLength ?? 0 });
@@ -93,7 +99,9 @@ export class RedisStore implements ResponseStore, StoredView {
     }
     const entry = this.entryOf(item.key, item.route);
     if (entry === undefined) return 'stored';
-    const outcome = await this.#pending.follow(entry, () => this.#written(entry, item));
+    const markerKey = baseKeyOf(item.key);
+    const write = (): Promise<PutOutcome | 'unsent'> => this.#written(entry, item);
+    const outcome = await this.#pending.follow(entry, write, markerKey === item.key ? undefined : markerKey);
     if (outcome === 'too-large') observer.limit('store.redis.maxObjectBytes');
     return outcome === 'unsent' ? 'stored' : outcome;
   }
@@ -188,6 +196,9 @@ export class RedisStore implements ResponseStore, StoredView {
   /** Never rejects: nobody waits for a write behind an answer. */
   async #written(entry: string, item: StoredItem): Promise<PutOutcome | 'unsent'> {
     try {
+      // A marker that leads to nothing yet would have whoever meets it fetch what is about to be there.
+      const variants = item.kind === 'vary' ? this.#pending.variants(item.key) : undefined;
+      if (variants !== undefined) await variants;
       return await this.#write(entry, item);
     } catch (error) {
       this.#options.gate.bug(error);

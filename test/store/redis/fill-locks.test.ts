@@ -75,6 +75,14 @@ function response(made: Member, traits: Partial<ItemTraits> = {}) {
   return storedResponse({ key, position: made.position(), nowMs: made.clock.nowMs(), ...traits });
 }
 
+/** A member for which no answer is quick. */
+function farAway(more: Partial<MemberOptions> = {}): Member {
+  const { clock, purgeLog } = first;
+  const made = process({ clock, purgeLog, ...more }, { timeoutMs: 5000, fillLockMs: 60_000 });
+  expect(made.gate.isFar(key)).toBe(true);
+  return made;
+}
+
 describe('who may fetch', () => {
   test('is the first who asks; the others are told to wait', async () => {
     const lock = await ours(first);
@@ -231,6 +239,133 @@ describe('what cannot be shared', () => {
     small.tiered.put(response(small, { body: randomBytes(5000) }));
     lock.release('stored');
     await expect.poll(() => kindOf(second)).toBe('unshared');
+  });
+});
+
+describe('a fetch under a lock', () => {
+  test('tells those who wait the position that it was claimed at, so that they know what a purge has made useless', async () => {
+    await first.purgeLog.append({ scopes: ['r:other'], soft: false });
+    const lock = await ours(first);
+    const position = first.position();
+    await first.purgeLog.append({ scopes: ['r:other'], soft: false });
+    expect(position.seq).toBe(1);
+    expect(await claim(second)).toEqual({ kind: 'theirs', position });
+    lock.release('stored');
+  });
+
+  test('of another version, which tells no position, is waited for', async () => {
+    await redis.cli(
+      'set',
+      first.keys.lock(first.redis.entryOf(key) ?? ''),
+      randomBytes(8).toString('hex'),
+      'px',
+      '60000',
+    );
+    expect(await claim(second)).toEqual({ kind: 'theirs' });
+  });
+
+  test('that upstream did not answer in time is over for who waited for it, and for nobody else', async () => {
+    const lock = await ours(first);
+    expect(await kindOf(second)).toBe('theirs');
+    lock.release('timeout');
+    const waited = { key, asked, known: undefined, hasWaited: true };
+    await expect.poll(async () => (await second.locks.claim(waited)).kind).toBe('timeout');
+    expect(await kindOf(second)).toBe('unshared');
+    const pttl = Number(await redis.cli('pttl', first.keys.lock(first.redis.entryOf(key) ?? '')));
+    expect(pttl).toBeGreaterThan(500);
+    expect(pttl).toBeLessThanOrEqual(1000);
+  });
+
+  test('ends for the others when all that it wrote is in Redis, and a marker is not there before its variant', async () => {
+    const variant = `${key} accept-language=de`;
+    const lock = await ours(first);
+    const body = Buffer.concat([Buffer.alloc(900_000, 'ab'), randomBytes(100_000)]);
+    first.tiered.put(response(first, { key: variant, body }));
+    first.tiered.put(varyMarker({ key, position: first.position(), nowMs: first.clock.nowMs() }));
+    lock.release('stored', [key, variant]);
+    const kinds: string[] = [];
+    await expect
+      .poll(
+        async () => {
+          const { kind } = await claim(second);
+          const isWhole = kind !== 'stored' || (await second.redis.get(variant)) !== undefined;
+          kinds.push(isWhole ? kind : 'a marker alone');
+          return kinds.at(-1);
+        },
+        { interval: 1 },
+      )
+      .toBe('stored');
+    expect(new Set(kinds.slice(0, -1))).toEqual(new Set(['theirs']));
+    await expect.poll(() => redis.cli('exists', first.keys.lock(first.redis.entryOf(key) ?? ''))).toBe('0');
+  });
+
+  test('cannot be shared where one of the things that it wrote is not in Redis', async () => {
+    const small = process({ clock: first.clock, purgeLog: first.purgeLog }, { maxObjectBytes: 1024 });
+    const variant = `${key} accept-language=de`;
+    const lock = await ours(small);
+    small.tiered.put(response(small, { key: variant, body: randomBytes(1000) }));
+    lock.release('stored', [key, variant]);
+    await expect.poll(() => kindOf(second)).toBe('unshared');
+  });
+});
+
+describe('a claim that is foreseen', () => {
+  test('is sent with the look-up where Redis is not known to be near, and its lock is there when it is asked for', async () => {
+    const far = farAway();
+    const looked = far.tiered.get(key, asked);
+    expect(await kindOf(second)).toBe('theirs');
+    expect(await looked).toBeUndefined();
+    // All of the budget has been waited: what is answered now was asked before.
+    const answer = await far.locks.claim({ key, asked, known: undefined, waitedMs: 5000 });
+    expect(answer.kind).toBe('ours');
+    expect(far.results('claim')).toEqual(['ok']);
+    if (answer.kind === 'ours') answer.lock.release('stored');
+    await expect.poll(() => kindOf(second)).toBe('ours');
+  });
+
+  test('is not sent where Redis has answered quickly just now', async () => {
+    const near = process();
+    await near.redis.get(key);
+    expect(near.gate.isFar(key)).toBe(false);
+    await near.tiered.get(key, asked);
+    expect(near.results('claim')).toEqual([]);
+    expect(await kindOf(second)).toBe('ours');
+  });
+
+  test('brings no value, and takes no lock, where there is something to be read', async () => {
+    const body = randomBytes(5000);
+    await first.redis.put(response(first, { body }));
+    const far = farAway();
+    expect(await far.tiered.get(key, asked)).toMatchObject({ item: { body }, tier: 'redis' });
+    await expect.poll(() => far.results('claim')).toEqual(['hit']);
+    expect(far.events).toContainEqual(expect.objectContaining({ operation: 'claim', result: 'hit', bytes: 0 }));
+    expect(await redis.cli('exists', far.keys.lock(far.redis.entryOf(key) ?? ''))).toBe('0');
+  });
+
+  test('gives its lock back where nobody comes for it', async () => {
+    const far = farAway();
+    expect(await far.tiered.get(key, asked)).toBeUndefined();
+    await expect.poll(() => kindOf(second), { interval: 5 }).toBe('theirs');
+    await expect.poll(() => kindOf(second)).toBe('ours');
+    expect(far.results('release')).toEqual(['ok']);
+  });
+
+  test('is made anew where it was about something else', async () => {
+    const far = farAway();
+    const looked = far.tiered.get(key, asked);
+    const known = response(far, { nowMs: far.clock.nowMs() + 1000 });
+    const answer = await far.locks.claim({ key, asked, known });
+    await looked;
+    expect(far.results('claim')).toEqual(['ok', 'ok']);
+    if (answer.kind === 'ours') answer.lock.release('stored');
+    await expect.poll(() => kindOf(second)).toBe('ours');
+  });
+
+  test('of an epoch that is none is reported, and disturbs nothing', async () => {
+    const far = farAway();
+    far.locks.foresee({ key, asked, known: response(far, { position: { epoch: 'not-an-epoch', seq: 0 } }) });
+    expect(far.bugs).toEqual([new RangeError('an epoch has 16 hex digits')]);
+    expect(await kindOf(far)).toBe('ours');
   });
 });
 

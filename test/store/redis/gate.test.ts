@@ -124,6 +124,50 @@ describe('a read', () => {
     expect(await third.read).toBeUndefined();
   });
 
+  test('that had but the rest of a budget, or went beside another, says nothing of its node by being slow', async () => {
+    const { clock, gate, succeed, states } = setUp();
+    for (let count = 0; count < 3; count += 1) {
+      const rest = gate.read({ operation: 'get', key: 'a:1', waitedMs: 20, send: hang });
+      clock.advance(30);
+      expect(await rest).toBeUndefined();
+      const beside = gate.read({ operation: 'claim', key: 'a:1', isBeside: true, send: hang });
+      clock.advance(50);
+      expect(await beside).toBeUndefined();
+    }
+    expect(states()).toEqual([]);
+    await succeed();
+    for (let count = 0; count < 3; count += 1) {
+      const whole = gate.read({ operation: 'get', key: 'a:1', send: hang });
+      clock.advance(50);
+      await whole;
+    }
+    expect(states()).toEqual(['open']);
+  });
+
+  test('tells whether its node is far: it has not answered within a fifth of the budget for a second', async () => {
+    const { clock, gate, state, breakIt } = setUp();
+    const answerAfter = async (ms: number, key: string): Promise<void> => {
+      const reply = Promise.withResolvers<string>();
+      const read = gate.read({ operation: 'get', key, send: () => reply.promise });
+      clock.advance(ms);
+      reply.resolve('value');
+      await read;
+    };
+    expect(gate.isFar('a:1')).toBe(true);
+    await answerAfter(11, 'a:1');
+    expect(gate.isFar('a:1')).toBe(true);
+    await answerAfter(10, 'a:1');
+    expect([gate.isFar('a:2'), gate.isFar('b:1')]).toEqual([false, true]);
+    clock.advance(1000);
+    expect(gate.isFar('a:1')).toBe(false);
+    clock.advance(1);
+    expect(gate.isFar('a:1')).toBe(true);
+    await breakIt();
+    expect([gate.isFar('a:1'), gate.isFar('b:1')]).toEqual([false, true]);
+    state.leased = false;
+    expect(gate.isFar('b:1')).toBe(false);
+  });
+
   test('that fails after its budget counts once, and is no unhandled rejection', async () => {
     const { clock, gate, results, states } = setUp();
     for (let count = 0; count < 2; count += 1) {

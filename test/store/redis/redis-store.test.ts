@@ -89,6 +89,15 @@ function heldLink(): { readonly link: RedisLink; letGo(): Promise<void> } {
   };
 }
 
+describe('a look at Redis', () => {
+  test('invariant 18: has what is left of the budget of its request', async () => {
+    const made = process();
+    const asked = { ...askedBy(routeOf({}, { name: 'weather-forecast' }), '/v1/forecast'), waitedMs: 5000 };
+    expect(await made.redis.get('weather-forecast|/v1/forecast', asked)).toBeUndefined();
+    expect(made.results('get')).toEqual(['over-budget']);
+  });
+});
+
 describe('a response in Redis', () => {
   test('lives as long as it may be kept, and up to a twentieth longer', async () => {
     const made = process();
