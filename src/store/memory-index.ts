@@ -106,6 +106,18 @@ export class MemoryIndex {
     return nowMs < members.expiresMs ? members.responses : undefined;
   }
 
+  /** Keys that are held. */
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** Whether the records of a scope are known without a walk through all, and if there are any. */
+  reach(scope: string): 'none' | 'some' | 'all' {
+    const members = this.#membersOf(scope);
+    if (members === 'unindexed') return this.#keys.size === 0 ? 'none' : 'all';
+    return members === undefined ? 'none' : 'some';
+  }
+
   /** The records of a scope, markers too; live, so that the walk may be paused. */
   *inScope(scope: string): Generator<StoredRecord | undefined, void, void> {
     const members = this.#membersOf(scope);

@@ -48,6 +48,8 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   readonly #table: MemoryTable;
   /** Scopes whose members wait to be looked through. */
   #waiting = new Set<string>();
+  /** That wait or are under way. */
+  #lookThroughs = 0;
   /** Records last checked before this version of the log cannot be judged any more. */
   #lostBefore = 0;
 
@@ -215,34 +217,49 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   #hear(event: PurgeEvent): void {
     if (event.kind === 'floor') {
       this.#lostBefore = event.version;
-      this.#reaper.clear();
-      this.#waiting.clear();
-      this.#lookThrough('all', event.version);
+      this.#forgetWork();
+      this.#lookThrough('all');
     } else if (!event.purge.soft && event.purge.scopes.includes('all')) {
-      this.#dropAll(event.version);
+      this.#dropAll();
     } else {
-      for (const scope of event.purge.scopes) this.#lookThrough(scope, event.version);
+      for (const scope of event.purge.scopes) this.#lookThrough(scope);
     }
+    if (this.#lookThroughs === 0) this.#follower.settled(event.version);
   }
 
   /**
    * All that is stored was checked before this purge, so all of it goes, at once and without a walk. The sweeper's timer
    * stays: it finds little to do.
    */
-  #dropAll(version: number): void {
+  #dropAll(): void {
     this.#table.dropAll();
-    this.#reaper.clear();
-    this.#waiting.clear();
-    this.#follower.settled(version);
+    this.#forgetWork();
   }
 
-  /** Checks all members of the scope in the background; those already waiting to be checked will see this purge too. */
-  #lookThrough(scope: string, version: number): void {
-    if (this.#waiting.has(scope)) return;
-    this.#waiting.add(scope);
-    this.#reaper.add(this.#lookThroughSteps(scope), () => {
+  #forgetWork(): void {
+    this.#reaper.clear();
+    this.#waiting.clear();
+    this.#lookThroughs = 0;
+  }
+
+  /**
+   * Checks all members of the scope in the background; those already waiting to be checked will see this purge too. Many
+   * purges at once must not cost more than a few walks: those that each would need one share it, and so do more than there
+   * are records.
+   */
+  #lookThrough(scope: string): void {
+    if (this.#waiting.has('all') || this.#waiting.has(scope)) return;
+    const { index } = this.#table;
+    const reach = index.reach(scope);
+    if (reach === 'none') return;
+    const walked = reach === 'all' || this.#waiting.size >= index.size ? 'all' : scope;
+    this.#waiting.add(walked);
+    this.#lookThroughs += 1;
+    const { version } = this.#log;
+    this.#reaper.add(this.#lookThroughSteps(walked), () => {
+      this.#lookThroughs -= 1;
       // Another scope of this very purge may still wait, none of an earlier one.
-      this.#follower.settled(this.#reaper.busy ? version - 1 : this.#log.version);
+      this.#follower.settled(this.#lookThroughs > 0 ? version - 1 : this.#log.version);
     });
   }
 

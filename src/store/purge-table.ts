@@ -80,10 +80,26 @@ export class PurgeTable {
 
   /** The least `seq` whose {@link forget} leaves at most `rows` rows. */
   seqThatLeaves(rows: number): number {
-    const seqs = [...this.#hard.seqs, ...this.#soft.seqs];
-    const surplus = seqs.length - rows;
-    return surplus <= 0 ? 0 : (seqs.toSorted((a, b) => a - b)[surplus - 1] ?? 0);
+    const surplus = this.size - rows;
+    return surplus <= 0 ? 0 : nthLeast([...this.#hard.seqs, ...this.#soft.seqs], surplus);
   }
+}
+
+/** Merges rising lists as far as that: sorting a table of millions would hold everything up. */
+function nthLeast(lists: readonly Iterator<number>[], place: number): number {
+  const heads = lists.map((list) => ({ list, seq: nextOf(list) }));
+  let least = 0;
+  for (let taken = 0; taken < place; taken += 1) {
+    const head = heads.reduce((first, other) => (other.seq < first.seq ? other : first));
+    least = head.seq;
+    head.seq = nextOf(head.list);
+  }
+  return least;
+}
+
+function nextOf(list: Iterator<number>): number {
+  const step = list.next();
+  return step.done === true ? Number.POSITIVE_INFINITY : step.value;
 }
 
 /**

@@ -29,6 +29,8 @@ export class Reaper implements Disposable {
   readonly #clock: Clock;
   readonly #sweep: ReaperOptions['sweep'];
   #jobs: Job[] = [];
+  /** Those before it have ended: taking each from the front would move all others. */
+  #ended = 0;
   #cancelSlice: (() => void) | undefined;
   #cancelSweep: (() => void) | undefined;
   #sweepAtMs = Number.POSITIVE_INFINITY;
@@ -41,7 +43,7 @@ export class Reaper implements Disposable {
 
   /** Purge jobs are waiting or under way. */
   get busy(): boolean {
-    return this.#jobs.length > 0;
+    return this.#jobs.length > this.#ended;
   }
 
   /** `done` is called when it has ended, all earlier jobs have too. */
@@ -53,6 +55,7 @@ export class Reaper implements Disposable {
   /** Forgets all jobs: what they would remove is gone. */
   clear(): void {
     this.#jobs = [];
+    this.#ended = 0;
     this.#cancelSlice?.();
     this.#cancelSlice = undefined;
   }
@@ -94,7 +97,7 @@ export class Reaper implements Disposable {
   }
 
   #schedule(): void {
-    if (this.#disposed || this.#cancelSlice !== undefined || this.#jobs.length === 0) return;
+    if (this.#disposed || this.#cancelSlice !== undefined || !this.busy) return;
     this.#cancelSlice = this.#clock.after(pauseMs, () => {
       this.#cancelSlice = undefined;
       this.#runSlice();
@@ -106,15 +109,22 @@ export class Reaper implements Disposable {
   #runSlice(): void {
     const steps = {
       next: (): IteratorResult<void> => {
-        const job = this.#jobs[0];
+        const job = this.#jobs[this.#ended];
         if (job === undefined) return { done: true, value: undefined };
         if (job.work.next().done === true) {
-          this.#jobs.shift();
+          this.#end();
           job.done();
         }
         return { done: false, value: undefined };
       },
     };
     runSlice(steps, this.#clock);
+  }
+
+  #end(): void {
+    this.#ended += 1;
+    if (this.busy) return;
+    this.#jobs = [];
+    this.#ended = 0;
   }
 }

@@ -30,9 +30,9 @@ export class ScopeRows<R extends Row> {
     return this.#size;
   }
 
-  /** Seqs of all rows, in no order. */
-  get seqs(): readonly number[] {
-    return kinds.flatMap((kind) => Array.from(this.#rows[kind].values(), (row) => row.seq));
+  /** Seqs of the rows, rising in each list; nothing is copied. */
+  get seqs(): readonly Iterator<number>[] {
+    return kinds.map((kind) => this.#rows[kind].values().map((row) => row.seq));
   }
 
   /** Lengths of the prefixes that have rows. */

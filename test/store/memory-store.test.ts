@@ -296,6 +296,29 @@ describe('background removal', () => {
     expect(settled).toEqual([0, 1]);
   });
 
+  test.each([
+    ['that nothing stored carries', (index: number) => `t:none-${index}`],
+    ['that only a walk through everything finds', (index: number) => `p:/none/${String(index).padStart(5, '0')}`],
+    ['each of which one response carries', (index: number) => `t:own-${index}`],
+  ])('50,000 purges of scopes %s at once take few steps', async (_what, scopeOf) => {
+    const clock = new FakeClock();
+    const purgeLog = createLocalPurgeLog({ clock, instanceId: 'test-instance', maxScopes: 200_000 });
+    const store = createMemoryStore({ maxBytes: 64_000_000, routeLimits: new Map(), purgeLog, clock });
+    const traits = { position: purgeLog.position(), nowMs: clock.nowMs() };
+    for (let index = 0; index < 2000; index += 1) {
+      const tags = Array.from({ length: 25 }, (_, place) => `own-${25 * index + place}`);
+      store.put(storedResponse({ ...traits, key: `r|/${index}`, tags: index === 7 ? [...tags, 'last'] : tags }));
+    }
+    for (let index = 0; index < 50_000; index += 1) {
+      await purgeLog.append({ scopes: [scopeOf(index)], soft: true });
+    }
+    await purgeLog.append({ scopes: ['t:last'], soft: false });
+    expect(store.stats().responses).toBe(2000);
+    // Three slices of 4,096 steps.
+    clock.advance(3);
+    expect(store.stats().responses).toBe(1999);
+  });
+
   test('a response stays stale since the first of several soft purges', async () => {
     const { store, response, purge, clock } = setUp();
     const item = response();
