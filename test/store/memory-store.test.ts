@@ -307,7 +307,7 @@ describe('background removal', () => {
     const traits = { position: purgeLog.position(), nowMs: clock.nowMs() };
     for (let index = 0; index < 2000; index += 1) {
       const tags = Array.from({ length: 25 }, (_, place) => `own-${25 * index + place}`);
-      store.put(storedResponse({ ...traits, key: `r|/${index}`, tags: index === 7 ? [...tags, 'last'] : tags }));
+      store.put(storedResponse({ ...traits, key: `r|/${index}`, tags: index === 1999 ? [...tags, 'last'] : tags }));
     }
     for (let index = 0; index < 50_000; index += 1) {
       await purgeLog.append({ scopes: [scopeOf(index)], soft: true });
