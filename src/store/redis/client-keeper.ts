@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis';
 import { reconnectDelayMs } from './client-options.ts';
-import { describeTrouble } from './redis-errors.ts';
+import type { RedisFailure } from './link.ts';
+import { barringFailure, describeTrouble } from './redis-errors.ts';
 
 export type Client = Redis | Cluster;
 
@@ -24,6 +25,7 @@ export class Keeper {
   #closing = false;
   readonly #told = new Set<string>();
   #movedAt = performance.now();
+  #barring: RedisFailure | undefined;
   #replacement: NodeJS.Timeout | undefined;
 
   /** What `make` makes of a cluster calls back itself, since a cluster is usable when its nodes are. */
@@ -43,6 +45,11 @@ export class Keeper {
 
   get isReady(): boolean {
     return this.#client.status === 'ready';
+  }
+
+  /** Why there is no connection, where Redis said so itself; commands that could not be sent fail for this reason. */
+  get barring(): RedisFailure | undefined {
+    return this.isReady ? undefined : this.#barring;
   }
 
   /** Calls back each time that the connection has become usable. */
@@ -69,7 +76,10 @@ export class Keeper {
       if (!isOurs()) return;
       // The library goes on with database 0, which is another one's.
       if (error.message.includes('DB index is out of range')) client.disconnect(true);
-      this.#report(describeTrouble(error));
+      const trouble = describeTrouble(error);
+      if (trouble === undefined) return;
+      this.#barring = barringFailure(error);
+      this.#report(trouble);
     });
     for (const event of ['connecting', 'connect', 'close', 'reconnecting']) {
       client.on(event, () => {
@@ -80,6 +90,7 @@ export class Keeper {
       if (!isOurs()) return;
       this.#movedAt = performance.now();
       this.#told.clear();
+      this.#barring = undefined;
       if (!client.isCluster) tell();
     });
     client.on('end', () => {
@@ -89,8 +100,8 @@ export class Keeper {
   }
 
   /** The same trouble is said once until there is a connection again, not at every attempt. */
-  #report(trouble: string | undefined): void {
-    if (trouble === undefined || this.#told.has(trouble) || this.#told.size >= maxTold) return;
+  #report(trouble: string): void {
+    if (this.#told.has(trouble) || this.#told.size >= maxTold) return;
     this.#told.add(trouble);
     this.#onError(trouble);
   }
@@ -98,12 +109,22 @@ export class Keeper {
   #replaceSoon(): void {
     this.#replacement ??= setTimeout(() => {
       this.#replacement = undefined;
-      if (this.isReady) return;
-      const old = this.#client;
-      this.#movedAt = performance.now();
-      this.#client = this.#start();
-      old.disconnect();
+      if (!this.isReady) this.#replace();
     }, reconnectDelayMs(1)).unref();
+  }
+
+  /** What is thrown here would end the process, and what cannot be made now may be made later. */
+  #replace(): void {
+    const old = this.#client;
+    this.#movedAt = performance.now();
+    try {
+      this.#client = this.#start();
+    } catch (error) {
+      this.#report(describeTrouble(error) ?? 'no client could be made');
+      this.#replaceSoon();
+      return;
+    }
+    old.disconnect();
   }
 }
 

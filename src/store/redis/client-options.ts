@@ -14,6 +14,8 @@ export interface LinkSettings {
   readonly commandTimeoutMs: number;
   /** A connection that owes replies and says nothing for this long is given up. */
   readonly silenceMs: number;
+  /** What {@link tlsOptions} read; absent or `undefined` for connections in the clear. */
+  readonly tls?: ConnectionOptions['tls'];
 }
 
 /** Reads of some kilobytes: slower than this is as good as failed, the request path has its own, shorter budget. */
@@ -62,7 +64,7 @@ export function connectionOptions(config: RedisConfig, settings: LinkSettings) {
     retryStrategy: reconnectDelayMs,
     ...(config.username === undefined ? {} : { username: config.username }),
     ...(config.password === undefined ? {} : { password: config.password }),
-    ...(config.tls === undefined ? {} : { tls: tlsOptions(config.tls) }),
+    ...(settings.tls === undefined ? {} : { tls: settings.tls }),
   } satisfies ConnectionOptions;
 }
 
@@ -131,7 +133,9 @@ function orAbandoned(): (error: Error) => boolean {
   };
 }
 
-function tlsOptions(tls: RedisTls) {
+/** Reads the files of the certificates, and throws where that cannot be done. */
+export function tlsOptions(tls: RedisTls | undefined) {
+  if (tls === undefined) return undefined;
   return {
     ...(tls.caFile === undefined ? {} : { ca: readFileSync(tls.caFile) }),
     ...(tls.certFile === undefined ? {} : { cert: readFileSync(tls.certFile) }),

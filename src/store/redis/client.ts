@@ -3,7 +3,14 @@ import type { RedisConfig } from '../../core/config.ts';
 import { ringBell } from './client-bell.ts';
 import { guardLibrary } from './client-guard.ts';
 import { Keeper } from './client-keeper.ts';
-import { clusterOptions, controlSettings, dataSettings, type LinkSettings, masterOptions } from './client-options.ts';
+import {
+  clusterOptions,
+  controlSettings,
+  dataSettings,
+  type LinkSettings,
+  masterOptions,
+  tlsOptions,
+} from './client-options.ts';
 import { keepNodes } from './client-nodes.ts';
 import { connectionOf, nodeOf, waitForReplicas } from './client-replicas.ts';
 import { redisKeys } from './keys.ts';
@@ -28,8 +35,10 @@ export function connectRedis(config: RedisConfig, { onError, name = 'forecache' 
       (onUsable) => makeClient(config, settings, onUsable),
       (message) => onError(`${label}: ${message}`),
     );
-  const control = controlSettings(name, config.leaseMs);
-  const keepers = { data: keep(dataSettings(name), 'data'), control: keep(control, 'control') };
+  // Once: a file that is replaced or gone later must not be in the way of a connection.
+  const tls = tlsOptions(config.tls);
+  const control = { ...controlSettings(name, config.leaseMs), tls };
+  const keepers = { data: keep({ ...dataSettings(name), tls }, 'data'), control: keep(control, 'control') };
   const bell = ringBell(config, { settings: control, channel: redisKeys(config.keyPrefix).bell, onError });
   return {
     data: linkTo(keepers.data, dataSettings(name)),
@@ -52,6 +61,7 @@ function makeClient(config: RedisConfig, settings: LinkSettings, onUsable: () =>
 const waitPart = 0.6;
 
 function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'commandTimeoutMs'>): ControlLink {
+  const mapped = <T>(reply: Promise<T>): Promise<T> => explained(keeper, reply);
   return {
     get isReady() {
       return keeper.isReady;
@@ -71,11 +81,12 @@ function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'comman
   };
 }
 
-async function mapped<T>(reply: Promise<T>): Promise<T> {
+async function explained<T>(keeper: Keeper, reply: Promise<T>): Promise<T> {
   try {
     return await reply;
   } catch (error) {
-    throw redisFailure(error);
+    const failure = redisFailure(error);
+    throw failure.kind === 'closed' ? (keeper.barring ?? failure) : failure;
   }
 }
 

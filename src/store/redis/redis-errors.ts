@@ -52,6 +52,15 @@ export function describeTrouble(error: unknown): string | undefined {
   return message.replace(/ ?Please report this\.$/, '').slice(0, 200) || 'the connection broke';
 }
 
+/** Kinds of what Redis itself says where it lets nobody in, or serves nobody yet. */
+const barring: ReadonlySet<RedisFailureKind> = new Set(['auth', 'loading', 'clusterdown']);
+
+/** Why commands cannot be sent as long as this is the last trouble, where more is known than that there is no connection. */
+export function barringFailure(error: unknown): RedisFailure | undefined {
+  const failure = redisFailure(error);
+  return barring.has(failure.kind) ? failure : undefined;
+}
+
 /** Whether a reply says that this server is not, or no longer, the one that takes writes. */
 export function saysReplica(error: Error): boolean {
   return kindByCode.get(replyCode(error.message)) === 'readonly';
@@ -65,11 +74,16 @@ function kindOf(message: string): RedisFailureKind {
   return kindByCode.get(replyCode(message)) ?? 'other';
 }
 
-/** A cluster's last error and a Sentinel's are quoted at the end of the library's sentence. */
+/**
+ * A cluster's last error and a Sentinel's are quoted at the end of the library's sentence; what the last node of a cluster
+ * replied, when none would say where the slots are, is beside it.
+ */
 function innermost(error: unknown): string {
   const message = error instanceof Error ? error.message : '';
   const at = message.lastIndexOf('Last error: ');
-  return at === -1 ? message : message.slice(at + 'Last error: '.length).replace(/^\w*Error: /, '');
+  if (at !== -1) return message.slice(at + 'Last error: '.length).replace(/^\w*Error: /, '');
+  const ofNode = error instanceof Error && 'lastNodeError' in error ? error.lastNodeError : undefined;
+  return ofNode instanceof Error && isReply(ofNode.message) ? ofNode.message : message;
 }
 
 /** Replies begin with a word in capitals; the library's own sentences do not. */

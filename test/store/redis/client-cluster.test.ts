@@ -44,6 +44,21 @@ describe('a cluster', () => {
     expect(await atOnce.promise).toEqual(keys.map(() => 'OK'));
   });
 
+  it('says that it refuses the password as long as it does', async () => {
+    const topology = configOf(cluster).topology;
+    const links = openLinks(redisConfig({ port: 0, password: 'wrong' }, { topology }));
+    await expect.poll(() => links.troubles.length).toBeGreaterThanOrEqual(3);
+    const kinds = new Set<string>();
+    for (const link of [links.data, links.control]) {
+      await expect.poll(async () => (await failureOf(link.get('k'))).kind, { interval: 5 }).toBe('auth');
+      for (let looks = 0; looks < 200; looks += 1) {
+        kinds.add((await failureOf(link.get('k'))).kind);
+        await new Promise(setImmediate);
+      }
+    }
+    expect([...kinds]).toEqual(['auth']);
+  });
+
   it('is asked at the node of each key’s slot, and known from one node', async () => {
     const links = openLinks(configOf({ nodes: cluster.nodes.slice(0, 1) }));
     await connected(links);

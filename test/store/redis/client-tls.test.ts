@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { RedisTls } from '../../../src/core/config.ts';
@@ -6,7 +6,7 @@ import { selfSigned } from '../../support/certificate.ts';
 import { redisConfig } from '../../support/redis-config.ts';
 import { connected, openLinks, set } from '../../support/redis-links.ts';
 import { startCluster, startSentinels } from '../../support/redis-topologies.ts';
-import { startRedis, type RedisTlsFiles } from '../../support/redis.ts';
+import { freePort, startRedis, type RedisTlsFiles } from '../../support/redis.ts';
 
 /** A certificate for `localhost`, which is its own authority, with its key in a file, until the end of the test. */
 async function certificate(): Promise<RedisTlsFiles> {
@@ -70,6 +70,25 @@ describe('TLS', () => {
     const own = { certFile: files.certFile, keyFile: files.keyFile };
     await connected(openLinks(redisConfig(redis, { topology, tls: trusting(files, own) })));
     expect(stranger.data.isReady).toBe(false);
+  });
+
+  it('goes on with the certificates of the start where their files are gone when it connects again', async () => {
+    const files = await certificate();
+    const caFile = files.caFile.replace('cert.pem', 'mounted.pem');
+    copyFileSync(files.caFile, caFile);
+    const port = await freePort();
+    // The bell of a cluster takes a new client for each connection.
+    const topology = { kind: 'cluster', nodes: [{ host: 'localhost', port }] } as const;
+    const links = openLinks(redisConfig({ port, password: undefined }, { topology, tls: trusting(files, { caFile }) }));
+    await expect.poll(() => links.troubles.some((trouble) => trouble.startsWith('bell: '))).toBe(true);
+    rmSync(caFile);
+    await using redis = await startRedis({ port, tls: files });
+    await expect.poll(() => redis.cli('publish', 'forecache:{forecache}:bell', 'x'), { timeout: 5000 }).toBe('1');
+  });
+
+  it('is not begun where a certificate cannot be read', () => {
+    const tls = { caFile: '/nowhere/ca.pem', certFile: undefined, keyFile: undefined, serverName: undefined };
+    expect(() => openLinks(redisConfig({ port: 1, password: undefined }, { tls }))).toThrow('/nowhere/ca.pem');
   });
 
   it('goes to Sentinels and to the master that they name', async () => {

@@ -124,7 +124,12 @@ describe('user and password', () => {
     await expect.poll(attempts, { timeout: 3000 }).toBeGreaterThan(before + 6);
     expect(links.troubles.toSorted()).toEqual(all);
     expect(links.data.isReady).toBe(false);
-    expect((await failureOf(links.data.get('k'))).kind).toBe('closed');
+    for (const link of [links.data, links.control]) {
+      expect(await failureOf(link.run(set, ['k'], ['v']))).toMatchObject({ kind: 'auth', message: trouble });
+    }
+    // What stands in the way now is another thing.
+    await redis.kill();
+    await expect.poll(async () => (await failureOf(links.data.get('k'))).kind, { interval: 10 }).toBe('closed');
   });
 
   it('are let in as soon as Redis knows them', async () => {
