@@ -17,6 +17,13 @@ const rows: readonly Row[] = text.split('\n').flatMap((line) => {
   return found === null ? [] : [{ option: found[1] ?? '', fallback: found[2] ?? '', test: found[3] ?? '' }];
 });
 
+/** Of the tables of what has no option: what each row names as its test. */
+const fixed = text.split('\n\n').flatMap((block) => {
+  const lines = block.trim().split('\n');
+  if (!/^\| of the .+ \| fixed \|/.test(lines[0] ?? '')) return [];
+  return lines.slice(2).map((line) => / \| ([^|]+) \|$/.exec(line)?.[1] ?? '');
+});
+
 function testsIn(folder: URL, pattern: RegExp): readonly string[] {
   return readdirSync(folder)
     .filter((name) => pattern.test(name))
@@ -25,7 +32,9 @@ function testsIn(folder: URL, pattern: RegExp): readonly string[] {
 
 const tests = [
   ...testsIn(new URL('.', import.meta.url), /-(limits|timeout)\.test\.ts$/),
-  ...testsIn(new URL('../store/redis/', import.meta.url), /\.test\.ts$/),
+  ...['store/redis', 'store/coherence', 'metrics'].flatMap((folder) =>
+    testsIn(new URL(`../${folder}/`, import.meta.url), /\.test\.ts$/),
+  ),
 ].join('\n');
 
 /** The schema below another: a property, a list's item (`[]`) or the value of any name (`*`). */
@@ -44,12 +53,20 @@ function optionOf(path: string): JsonSchema | undefined {
   );
 }
 
-/** Paths of the options whose names say that they are limits. */
+/** By its name, and of the shared tier whatever is a time: each says when something is given up, or done all the same. */
+function isLimit(name: string, path: string, schema: JsonSchema): boolean {
+  if (/^max|Timeout$/.test(name) || path.endsWith('.timeouts')) return true;
+  const type = schema['x-type'];
+  const isTime = typeof type === 'string' && type.startsWith('duration');
+  return /^store\.redis\b/.test(path) && (isTime || name === 'failures');
+}
+
+/** Paths of the options that are limits. */
 function limitsOf(node: JsonSchema, path: string): readonly string[] {
   return Object.keys(node.properties ?? {}).flatMap((name) => {
     const child = childOf(node, name) ?? {};
     const below = limitsOf(child, `${path}.${name}`);
-    return /^max|Timeout$/.test(name) || path.endsWith('.timeouts') ? [`${path}.${name}`, ...below] : below;
+    return isLimit(name, path, child) ? [`${path}.${name}`, ...below] : below;
   });
 }
 
@@ -74,6 +91,11 @@ describe('docs/limits.md', () => {
     const schema = optionOf(option);
     // Some take theirs from another option, of which their description tells.
     expect([schema?.default, /Default: `(\w+)`/.exec(schema?.description ?? '')?.[1]]).toContain(fallback);
+  });
+
+  it('names tests that exist of what has no option', () => {
+    expect(fixed.length).toBeGreaterThan(10);
+    expect(fixed.filter((test) => test.length <= 20 || !tests.includes(test))).toEqual([]);
   });
 
   it.each(rows)('names a test of $option that exists', ({ test }) => {
