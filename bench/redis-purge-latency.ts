@@ -1,8 +1,9 @@
 /**
  * How long a purge takes until it holds in all of ten sidecar processes: `node bench/redis-purge-latency.ts [--purges N]`.
- * As a client of the admin API sees it, by each selector, while agents ask; each purge is checked at another sidecar. Exit 1
+ * As a client of the admin API sees it, by all seven selectors in turn, while agents ask; each purge is checked at another sidecar. Exit 1
  * where the p99 is above 100 ms, or where anything older than a purge was served after it.
  */
+import { loadavg } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { machineLine, ms, quantile } from './redis/figures.ts';
@@ -18,8 +19,10 @@ const thinkMs = 25;
 const targetOf = (place: number): string => `/forecast?bytes=1024&location=city-${place}`;
 
 const selectors: readonly ((place: number) => Readonly<Record<string, unknown>>)[] = [
-  (place) => ({ tag: `location:city-${place}` }),
+  (place) => ({ key: `forecast|${targetOf(place)}` }),
   (place) => ({ url: targetOf(place) }),
+  (place) => ({ tag: `location:city-${place}` }),
+  (place) => ({ tags: [`location:city-${place}`, 'location:nowhere'] }),
   () => ({ route: 'forecast' }),
   () => ({ prefix: '/forecast?' }),
   () => ({ all: true }),
@@ -105,6 +108,9 @@ async function main(purges: number): Promise<boolean> {
     ...selectorRows,
     ...(killed === undefined ? [] : [rowOf('one sidecar was just killed', [killed])]),
   ]);
+  // The figures are of a machine that was so busy: as much beside them says how much of them is the program's.
+  const load = loadavg().map((value) => value.toFixed(1));
+  process.stdout.write(`load average at the end, over 1, 5 and 15 minutes: ${load.join(', ')}\n`);
   const older = idle.older + busy.older;
   process.stdout.write(`answers older than a purge that had returned: ${older} of ${2 * purges}\n`);
   const p99 = quantile(

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
+import { startFaultProxy } from '../support/fault-proxy.ts';
 import { leased, startFleet, type Sidecar } from '../support/fleet.ts';
-import { answer, startOrigin, type Origin } from '../support/origin.ts';
+import { startOrigin, type Origin } from '../support/origin.ts';
 import { startRedis } from '../support/redis.ts';
 
 const routes = `
@@ -30,6 +31,11 @@ async function purgedOn(sidecar: Sidecar): Promise<readonly string[]> {
   return labels.filter(([, label]) => !label.includes('; hit')).map(([url]) => url);
 }
 
+/** What this process answers. */
+async function textsOf(sidecar: Sidecar): Promise<readonly string[]> {
+  return Promise.all(urls.map(async (url) => (await sidecar.get(url)).text));
+}
+
 const selectors: readonly (readonly [name: string, body: Record<string, unknown>, purged: readonly string[]])[] = [
   ['a key', { key: 'events|/events?location=paris' }, ['/events?location=paris']],
   ['a URL', { url: '/forecast/day?location=berlin' }, ['/forecast/day?location=berlin']],
@@ -40,8 +46,13 @@ const selectors: readonly (readonly [name: string, body: Record<string, unknown>
   ['all', { all: true }, urls],
 ];
 
+/** No two answers are alike. */
 async function originOfVersions(): Promise<Origin> {
-  return startOrigin(answer(200, {}, 'version'));
+  let version = 0;
+  return startOrigin((_, peer) => {
+    version += 1;
+    return peer.respond(200, {}, `version ${version}`);
+  });
 }
 
 describe('a purge that has returned', () => {
@@ -105,25 +116,39 @@ describe('a purge that has returned', () => {
     await expect.poll(async () => (await only.call('/api/purge', { tag: 'location:berlin' })).status).toBe(200);
   });
 
-  it('answers 202 with who is pending where the configuration chose availability', async () => {
-    await using redis = await startRedis();
-    await using origin = await originOfVersions();
-    const redisOption = `{ url: "${redis.url}", coherence: available, lease: 60s, purgeWait: 300ms }`;
-    const fleet = await startFleet({ count: 2, redis: redisOption, origin: origin.url, routes });
-    const [first, second] = fleet;
-    if (first === undefined || second === undefined) throw new Error('no fleet of two');
-    await warmed(fleet);
-    process.kill(second.pid, 'SIGSTOP');
-    try {
+  it(
+    'answers 202 with who is pending where the configuration chose availability, and holds from completeBy on',
+    { timeout: 60_000 },
+    async () => {
+      await using redis = await startRedis();
+      await using origin = await originOfVersions();
+      await using line = await startFaultProxy(redis.port);
+      const redisOption = (index: number): string =>
+        `{ url: "redis://127.0.0.1:${index === 0 ? redis.port : line.port}", coherence: available, lease: 5s, purgeWait: 300ms }`;
+      const fleet = await startFleet({ count: 2, redis: redisOption, origin: origin.url, routes });
+      const [first, second] = fleet;
+      if (first === undefined || second === undefined) throw new Error('no fleet of two');
+      await warmed(fleet);
+      const older = await textsOf(second);
+      line.pause('both');
       const { status, body } = await first.call('/api/purge', { all: true });
       expect(status).toBe(202);
       expect(body).toMatchObject({ complete: false });
       expect(body['missing']).toHaveLength(1);
-      expect(Date.parse(String(body['completeBy']))).toBeGreaterThan(Date.now());
-    } finally {
-      process.kill(second.pid, 'SIGCONT');
-    }
-  });
+      const completeBy = Date.parse(String(body['completeBy']));
+      const served = await textsOf(second);
+      // What it served it served before that instant: it has not heard of the purge, and may go on for so long.
+      expect(Date.now()).toBeLessThan(completeBy);
+      expect(served).toEqual(older);
+      await expect.poll(() => Date.now()).toBeGreaterThan(completeBy);
+      const oldOf = async (sidecar: Sidecar): Promise<readonly string[]> =>
+        (await textsOf(sidecar)).filter((text) => older.includes(text));
+      expect(await oldOf(second)).toEqual([]);
+      line.resume();
+      await leased(second);
+      expect([...(await oldOf(second)), ...(await oldOf(first))]).toEqual([]);
+    },
+  );
 
   it('is counted and not done by a dry run', async () => {
     await using redis = await startRedis();
