@@ -21,11 +21,6 @@ export interface CounterLedgerParts {
   readonly observer: Pick<Observer, 'fleet'>;
 }
 
-/** No flush is under way for so long, so nothing of one that left can come any more. */
-const forgetLeftMs = 10 * 60_000;
-/** What a killed process has counted stays in the sums; only its name goes. */
-const forgetLostMs = 7 * 24 * 3_600_000;
-
 /** The counters of the fleet in one hash of Redis. See {@link CounterLedger}. */
 export function createCounterLedger(parts: CounterLedgerParts): CounterLedger {
   const { keys, instanceId } = parts;
@@ -35,7 +30,7 @@ export function createCounterLedger(parts: CounterLedgerParts): CounterLedger {
     flush: async (flush) => stateOf(await run(flushScript, [instanceId, ...flushArgs(flush)])),
     reset: async (knownRoot) => numberOf(await run(resetScript, [instanceId, knownRoot])),
     ask: async () => numberOf(await run(askScript, [keys.bell])),
-    read: async () => readingOf(await run(readScript, [forgetLeftMs, forgetLostMs])),
+    read: async () => readingOf(await run(readScript, [])),
     heard: async (ids) => {
       const reply = await run(heardScript, ids);
       return isList(reply) ? reply.map((one) => numberOf(one) ?? 0) : undefined;

@@ -1,9 +1,17 @@
 import type { RedisScript } from './link.ts';
 
+/** No flush is under way for so long, so nothing of one that left can come any more. */
+const forgetLeftMs = 10 * 60_000;
+/** What a killed process has counted stays in the sums; only its name goes. */
+const forgetLostMs = 7 * 24 * 3_600_000;
+
 /**
  * HASH `counters`: `gen`, `root` and `since` of the generation; `n:NAME` the sums; `f:ID` of each process, as
  * `NUMBER TIME HEARD`, and `left` behind it once it has gone. A member that left is kept for a while: one of its flushes
  * that was held up on the way would else look like its first one, and count twice.
+ *
+ * Who has gone for long is forgotten when another one joins, and when a report is made: else each start of a process would
+ * leave a field for ever where nobody asks for reports.
  */
 const helpers = `#!lua flags=allow-oom
 local key = KEYS[1]
@@ -14,6 +22,15 @@ local now = math.floor(micros / 1000)
 local function member(id)
   local number, heard = string.match(redis.call('HGET', key, 'f:' .. id) or '', '^(%d+) %d+ (%d+)')
   return tonumber(number or 0), tonumber(heard or 0)
+end
+local function forget(all)
+  for at = 1, #all, 2 do
+    if string.sub(all[at], 1, 2) == 'f:' then
+      local flushed = tonumber(string.match(all[at + 1], '^%d+ (%d+)') or 0)
+      local keep = string.find(all[at + 1], 'left') and ${forgetLeftMs} or ${forgetLostMs}
+      if now - flushed > keep then redis.call('HDEL', key, all[at]) end
+    end
+  end
 end
 `;
 
@@ -43,6 +60,7 @@ if held[1] == gen then
     end
     last = number
   end
+  if not redis.call('HGET', key, 'f:' .. id) then forget(redis.call('HGETALL', key)) end
   redis.call('HSET', key, 'f:' .. id, text(last) .. ' ' .. text(now) .. ' ' .. text(math.max(heard, before)))
 end
 return {held[1], held[2], held[3], text(last), text(now)}`,
@@ -76,20 +94,13 @@ redis.call('PUBLISH', ARGV[1], 'flush:' .. text(micros))
 return text(micros)`,
 };
 
-/** Forgets on the way who has gone for longer than the milliseconds given: those that left, and those that were lost. */
 export const readScript: RedisScript = {
   name: 'readCounters',
   keys: 1,
   reply: 'text',
   lua: `${helpers}
 local all = redis.call('HGETALL', key)
-for at = 1, #all, 2 do
-  if string.sub(all[at], 1, 2) == 'f:' then
-    local flushed = tonumber(string.match(all[at + 1], '^%d+ (%d+)') or 0)
-    local keep = string.find(all[at + 1], 'left') and tonumber(ARGV[1]) or tonumber(ARGV[2])
-    if now - flushed > keep then redis.call('HDEL', key, all[at]) end
-  end
-end
+forget(all)
 return {text(now), all}`,
 };
 

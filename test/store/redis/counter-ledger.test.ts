@@ -183,19 +183,25 @@ describe('the ledger of counters in Redis', () => {
     expect(await ledger.heard(['a', 'nobody'])).toEqual([question, 0]);
   });
 
-  it('forgets who left ten minutes ago, and who was lost a week ago', async () => {
-    const ledger = ledgerOf(await linkTo(), 'a');
-    await generationOf(ledger);
-    const [minute, day] = [60_000, 86_400_000];
-    const member = (id: string, idleMs: number, left = ''): Promise<string> =>
-      redis.cli('hset', keys.counters, `f:${id}`, `1 ${Date.now() - idleMs} 0${left}`);
-    await member('left-just', 9 * minute, ' left');
-    await member('left-long', 11 * minute, ' left');
-    await member('lost-just', 6 * day);
-    await member('lost-long', 8 * day);
-    expect((await ledger.read())?.members.map(({ id }) => id)).not.toContain('left-just');
-    const fields = (await redis.cli('hkeys', keys.counters)).split('\n').filter((field) => field.startsWith('f:'));
-    expect(fields.toSorted()).toEqual(['f:left-just', 'f:lost-just']);
+  describe.each<readonly [string, (ledger: CounterLedger, generation: string) => Promise<unknown>, readonly string[]]>([
+    ['when a report is made', (ledger) => ledger.read(), []],
+    ['when a process joins', (ledger, generation) => ledger.flush(flushOf({ generation })), ['f:a']],
+  ])('%s', (_, forget, joined) => {
+    it('forgets who left ten minutes ago, and who was lost a week ago', async () => {
+      const ledger = ledgerOf(await linkTo(), 'a');
+      const generation = await generationOf(ledger);
+      const [minute, day] = [60_000, 86_400_000];
+      const member = (id: string, idleMs: number, left = ''): Promise<string> =>
+        redis.cli('hset', keys.counters, `f:${id}`, `1 ${Date.now() - idleMs} 0${left}`);
+      await member('left-just', 9 * minute, ' left');
+      await member('left-long', 11 * minute, ' left');
+      await member('lost-just', 6 * day);
+      await member('lost-long', 8 * day);
+      await forget(ledger, generation);
+      const fields = (await redis.cli('hkeys', keys.counters)).split('\n').filter((field) => field.startsWith('f:'));
+      expect(fields.toSorted()).toEqual([...joined, 'f:left-just', 'f:lost-just']);
+      expect((await ledger.read())?.members.map(({ id }) => id)).not.toContain('left-just');
+    });
   });
 
   it('counts on where somebody else wrote rubbish into it', async () => {
