@@ -1,12 +1,19 @@
 import { describe, expect, it } from 'vitest';
 
-import { startFleet, type Sidecar } from '../support/fleet.ts';
+import { leased, startFleet, type FleetOptions, type Sidecar } from '../support/fleet.ts';
 import { answer, gated, startOrigin, type Origin } from '../support/origin.ts';
+import { startFaultProxy } from '../support/fault-proxy.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
 
 /** Three processes of the built program on one Redis. */
-async function fleetOf(origin: Origin, redis: RedisProcess, more = ''): Promise<readonly [Sidecar, Sidecar, Sidecar]> {
-  const fleet = await startFleet({ count: 3, redis: `{ url: "${redis.url}"${more} }`, origin: origin.url });
+async function fleetOf(
+  origin: Origin,
+  redis: Pick<RedisProcess, 'url'>,
+  more = '',
+  options: Pick<FleetOptions, 'routes'> = {},
+): Promise<readonly [Sidecar, Sidecar, Sidecar]> {
+  const text = `{ url: "${redis.url}"${more} }`;
+  const fleet = await startFleet({ count: 3, redis: text, origin: origin.url, ...options });
   const [first, second, third] = fleet;
   if (first === undefined || second === undefined || third === undefined) throw new Error('no fleet of three');
   return [first, second, third];
@@ -14,6 +21,15 @@ async function fleetOf(origin: Origin, redis: RedisProcess, more = ''): Promise<
 
 /** All of it shares the cores of one machine: what takes long there is no fault of Redis. */
 const patient = ', timeout: 500ms';
+
+/** What upstream says, and by what its answers differ. */
+const variedRoute = `
+  - name: forecast
+    match: /*
+    upstream: api
+    upstreamCacheControl: honour
+    forwardHeaders: [accept-language]
+`;
 
 const body = JSON.stringify({ temperatures: Array.from({ length: 400 }, (_, hour) => hour / 10) });
 
@@ -62,6 +78,72 @@ describe('a fleet on one Redis', () => {
     expect(new Set(replies.map((reply) => `${reply.status} ${reply.text}`))).toEqual(new Set(['200 once']));
     expect(origin.requests).toHaveLength(1);
     expect(replies.filter((reply) => reply.cacheStatus === 'forecache; fwd=uri-miss; stored')).toHaveLength(1);
+  });
+
+  it('makes one upstream call where upstream varies, however large what it answers is', async () => {
+    await using redis = await startRedis();
+    const gate = Promise.withResolvers<void>();
+    const large = JSON.stringify(Array.from({ length: 60_000 }, (_, index) => (index * 7919) % 100_003));
+    const fields = { 'cache-control': 'max-age=600', vary: 'accept-language', 'content-type': 'application/json' };
+    await using origin = await startOrigin(gated(gate.promise, answer(200, fields, large)));
+    const fleet = await fleetOf(origin, redis, patient, { routes: variedRoute });
+    const headers = { 'accept-language': 'de' };
+    const asked = fleet.flatMap((sidecar) => Array.from({ length: 30 }, () => sidecar.get('/cold', { headers })));
+    await origin.arrived(1);
+    await expect.poll(async () => inFlight(await Promise.all(fleet.map((one) => one.metrics())))).toBe(90);
+    gate.resolve();
+    const replies = await Promise.all(asked);
+    expect(new Set(replies.map(({ status, text }) => `${status} ${text === large}`))).toEqual(new Set(['200 true']));
+    expect(origin.requests).toHaveLength(1);
+    expect(replies.filter(({ cacheStatus }) => cacheStatus.endsWith('detail=redis'))).toHaveLength(60);
+  });
+
+  it('makes one upstream call where Redis is so far away that the budget has room for one question only', async () => {
+    await using redis = await startRedis();
+    await using proxy = await startFaultProxy(redis.port);
+    const gate = Promise.withResolvers<void>();
+    await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'once')));
+    // As 30 ms are to the budget of 50 ms that there is by default.
+    const fleet = await fleetOf(origin, { url: `redis://127.0.0.1:${proxy.port}` }, ', timeout: 200ms');
+    proxy.latency(60);
+    await Promise.all(fleet.map((sidecar) => leased(sidecar)));
+    const asked = fleet.flatMap((sidecar) => Array.from({ length: 10 }, () => sidecar.get('/cold?location=lima')));
+    await expect.poll(async () => inFlight(await Promise.all(fleet.map((one) => one.metrics())))).toBe(30);
+    await origin.arrived(1);
+    gate.resolve();
+    const replies = await Promise.all(asked);
+    expect(new Set(replies.map(({ status, text }) => `${status} ${text}`))).toEqual(new Set(['200 once']));
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it('keeps nobody waiting for much longer than upstream’s timeout where upstream hangs', async () => {
+    await using redis = await startRedis();
+    await using origin = await startOrigin(() => new Promise(() => undefined));
+    const fleet = await fleetOf(origin, redis, patient);
+    const [first, ...others] = fleet;
+    const started = performance.now();
+    const asked = [first.get('/cold?location=lima')];
+    await origin.arrived(1);
+    asked.push(...others.map((sidecar) => sidecar.get('/cold?location=lima')));
+    const replies = await Promise.all(asked);
+    expect(replies.map(({ status }) => status)).toEqual([504, 504, 504]);
+    expect(performance.now() - started).toBeLessThan(8000);
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it('has who asks after a purge fetch at once, and not wait for a fetch that the purge has made useless', async () => {
+    await using redis = await startRedis();
+    const gate = Promise.withResolvers<void>();
+    await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'old')));
+    const [first, second] = await fleetOf(origin, redis, patient);
+    const early = first.get('/cold?location=lima');
+    await origin.arrived(1);
+    origin.script(answer(200, {}, 'new'));
+    expect((await second.call('/api/purge', { tags: ['location:lima'] })).status).toBe(200);
+    expect((await second.get('/cold?location=lima')).text).toBe('new');
+    gate.resolve();
+    expect((await early).text).toBe('old');
+    expect((await first.get('/cold?location=lima')).text).toBe('new');
   });
 
   it('answers everybody when the process that fetches for all is killed, with at most two calls', async () => {

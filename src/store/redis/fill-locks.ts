@@ -39,12 +39,10 @@ const skewToleranceMs = 20;
 /** A look-up and the claim after it are of one moment; this is for a process that is busy. */
 const unclaimedMs = 50;
 
-/** Claims that are foreseen at once; past that, look-ups go first and claims after them. */
-const maxForeseen = 1000;
-
 /** The lock is of the same slot as what it is for, and on the same connection as the write to it. */
 export function createFillLocks(options: FillLockOptions): ForeseeingLocks {
   const { gate, clock } = options;
+  // As many as there are look-ups under way, and for a moment longer.
   const foreseen = new Map<string, Foreseen>();
   return {
     async claim(claim) {
@@ -63,7 +61,7 @@ export function createFillLocks(options: FillLockOptions): ForeseeingLocks {
     foresee(claim) {
       try {
         const asking = askingOf(options, claim);
-        if (asking === undefined || foreseen.size >= maxForeseen || foreseen.has(asking.entry)) return;
+        if (asking === undefined || foreseen.has(asking.entry)) return;
         if (!gate.isFar(asking.entry)) return;
         const early: Foreseen = { known: asking.known, sent: send(options, asking, true) };
         foreseen.set(asking.entry, early);
