@@ -84,7 +84,11 @@ export const redisSchema = map({
     'First part of every key in Redis. Proxies with the same one on the same Redis are a fleet.',
     'forecache',
   ),
-  timeout: option(duration({ min: 1, max: 10_000 }), 'Budget of one Redis operation on the request path.', '50ms'),
+  timeout: option(
+    duration({ min: 1, max: 10_000 }),
+    'What a request may wait for Redis on its way, all its look-ups together.',
+    '50ms',
+  ),
   maxObjectBytes: option(
     size({ min: 1024, max: 256 * 2 ** 20 }),
     'Larger values, as they would be in Redis, are kept in memory only.',
