@@ -111,7 +111,8 @@ function metricsEndpoints({ services, body }: EndpointParts): readonly Endpoint[
       handle: (request) =>
         withBody(request, body, readNothing, async () => {
           const reset = await services.resetMetrics();
-          return reset.ok ? jsonReply(200, await services.metricsReport()) : problemReply(reset.error);
+          if (!reset.ok) return problemReply(reset.error);
+          return jsonReply(200, { ...(await services.metricsReport()), missing: reset.value.missing });
         }),
     },
     {

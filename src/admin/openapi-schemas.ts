@@ -208,11 +208,20 @@ const report: Schema = {
   routes: { type: 'object', additionalProperties: ref('CacheNumbers') },
 };
 
+const alwaysReported = Object.keys(report).filter((member) => member !== 'sidecars');
+
 const metricsSchemas: Schema = {
   CacheNumbers: object(numbers),
-  CacheReport: object(
-    report,
-    Object.keys(report).filter((member) => member !== 'sidecars'),
+  CacheReport: object(report, alwaysReported),
+  CacheReset: object(
+    {
+      ...report,
+      missing: {
+        ...names,
+        description: 'Sidecars that have not heard of it. Each drops what it has counted when it does.',
+      },
+    },
+    [...alwaysReported, 'missing'],
   ),
 };
 

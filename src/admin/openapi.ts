@@ -134,7 +134,7 @@ const metrics: Part = {
     post: {
       operationId: 'resetCacheReport',
       summary: "Set the report's counts to zero; the Prometheus counters go on.",
-      responses: { 200: json('The report, from now on.', 'CacheReport'), ...posted },
+      responses: { 200: json('The report, from now on, and who has not heard of it.', 'CacheReset'), ...posted },
     },
   },
   '/metrics': {

@@ -1,5 +1,6 @@
 import type { ListFilter, MaybePromise, StoredSummary } from '../cache/ports.ts';
 import type {
+  CountersReset,
   Explanation,
   ExplainRequest,
   PurgeAnswer,
@@ -21,7 +22,7 @@ export interface AdminServices {
   readonly list: (filter: ListFilter) => MaybePromise<readonly StoredSummary[]>;
   readonly metricsReport: () => MaybePromise<CacheReport>;
   /** Refused with a 503 where it cannot be guaranteed for the whole fleet; it may have taken effect then, and is safe to repeat. */
-  readonly resetMetrics: () => MaybePromise<Result<undefined>>;
+  readonly resetMetrics: () => MaybePromise<Result<CountersReset>>;
   /** Prometheus text exposition, version 0.0.4. */
   readonly prometheus: () => Promise<string>;
   readonly state: () => ProxyState;

@@ -25,6 +25,12 @@ export interface PurgeAnswer extends PurgeReceipt {
   readonly soft: boolean;
 }
 
+/** The counters were reset. */
+export interface CountersReset {
+  /** Processes of the fleet that have not heard of it. Each drops what it has counted when it does; until then nothing of it is in reports. */
+  readonly missing: readonly string[];
+}
+
 /** What an operator asks to be fetched ahead. */
 export type WarmRequest =
   /** One request of the route for each set of parameters. */

@@ -23,8 +23,11 @@ function scopeOf({ scope, sidecars }: JsonRecord): string {
 }
 
 /** The answer of `POST /api/metrics/cache/reset`. */
-export function renderReset(): Rendering {
-  return { text: 'counters set to zero\n', code: exitCode.ok };
+export function renderReset(body: unknown): Rendering {
+  const { missing } = asRecord(body);
+  const ids = Array.isArray(missing) ? missing.map((id) => printableLine(textOr(id))) : [];
+  const late = ids.length === 0 ? '' : `not heard of yet by ${ids.join(', ')}, whose counts are dropped when they do\n`;
+  return { text: `counters set to zero\n${late}`, code: exitCode.ok };
 }
 
 const columns: readonly (readonly [title: string, member: string])[] = [

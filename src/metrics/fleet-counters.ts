@@ -1,8 +1,10 @@
 import type { CounterLedger, FleetNotices, LedgerReading, LedgerState } from '../cache/fleet-ports.ts';
+import type { CountersReset } from '../cache/operations.ts';
 import type { Clock } from '../cache/ports.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import { FlushState } from './flush-state.ts';
 import type { CacheReport, Mark, Reporter } from './report.ts';
+import { SharedRun } from './shared-run.ts';
 import { totalsOfFields } from './totals.ts';
 
 export interface FleetCountersParts {
@@ -26,7 +28,7 @@ export interface FleetCounters {
   /** Of the fleet; of this process where Redis does not answer within a second. */
   report(): Promise<CacheReport>;
   /** For the whole fleet. Refused with a 503 where that is not certain; it may have taken effect then. */
-  reset(): Promise<Result<undefined>>;
+  reset(): Promise<Result<CountersReset>>;
 }
 
 export function createFleetCounters(parts: FleetCountersParts): FleetCounters {
@@ -60,8 +62,9 @@ class LedgerCounters implements FleetCounters {
   #rebuild = false;
   /** The last question that was heard. */
   #heard = 0;
-  #running: Promise<boolean> | undefined = undefined;
-  #queued: Promise<boolean> | undefined = undefined;
+  readonly #flushing = new SharedRun(() => this.#rounds());
+  /** One question for all reports that are asked for meanwhile: each makes every process of the fleet flush. */
+  readonly #asking = new SharedRun(() => this.#ask());
   #stopped = false;
   #cancel: () => void = () => undefined;
 
@@ -86,13 +89,13 @@ class LedgerCounters implements FleetCounters {
 
   async report(): Promise<CacheReport> {
     const { reporter } = this.#parts;
-    const reading = await this.#withinPatience(this.#ask());
+    const reading = await this.#withinPatience(this.#asking.run());
     if (reading === undefined) return reporter.report();
     const totals = totalsOfFields(reading.counts, reporter.routeNames);
     return reporter.reportOf(totals, { sidecars: this.#live(reading).length, sinceMs: reading.sinceMs });
   }
 
-  async reset(): Promise<Result<undefined>> {
+  async reset(): Promise<Result<CountersReset>> {
     const { ledger, notices } = this.#parts;
     // Any moment within this call will do, for each process its own: the ledger first, since who flushes before it hears
     // of the reset learns of it from the reply, and never adds old counts to new ones.
@@ -102,9 +105,8 @@ class LedgerCounters implements FleetCounters {
     const announced = await notices.announce(`${noticeWord}${root}`);
     if (!announced.ok) return announced;
     const { complete, missing } = announced.value;
-    // Who has not heard of it may have counted since the call, and will drop that when it does.
-    if (!complete || missing.length > 0) return refused(incomplete);
-    return ok(undefined);
+    // Who is missing drops what it has counted until it hears of it, and adds nothing to the ledger before.
+    return complete ? ok({ missing }) : refused(incomplete);
   }
 
   async #keepFlushing(): Promise<void> {
@@ -113,20 +115,8 @@ class LedgerCounters implements FleetCounters {
     this.#cancel = this.#parts.clock.after(this.#parts.everyMs, () => void this.#keepFlushing());
   }
 
-  /** Who asks while one is under way gets another one behind it, which holds what was counted until now. */
   #flush(): Promise<boolean> {
-    if (this.#running === undefined) return this.#run();
-    this.#queued ??= this.#running.then(() => this.#run());
-    return this.#queued;
-  }
-
-  #run(): Promise<boolean> {
-    this.#queued = undefined;
-    const run = this.#rounds().finally(() => {
-      if (this.#running === run) this.#running = undefined;
-    });
-    this.#running = run;
-    return run;
+    return this.#flushing.run();
   }
 
   /** True where all that was counted when it began is in the ledger. */

@@ -1,4 +1,5 @@
 import type { CoherenceStatus, RedisStatus } from '../cache/fleet-ports.ts';
+import type { CountersReset } from '../cache/operations.ts';
 import type { Clock, Observer, StoreStats } from '../cache/ports.ts';
 import { ok, type Result } from '../core/problem.ts';
 import { Counters } from './counters.ts';
@@ -15,7 +16,7 @@ export interface Metrics extends Disposable {
   /** What was counted since the start or the last reset. */
   readonly report: () => CacheReport;
   /** Sets the report's counters of this process to zero, and refuses never; the Prometheus counters go on. */
-  readonly resetReport: () => Result<undefined>;
+  readonly resetReport: () => Result<CountersReset>;
   /** Makes both; `fleet-counters.ts` makes reports of a fleet with it. */
   readonly reporter: Reporter;
   /** The Prometheus text exposition, version 0.0.4. */
@@ -50,7 +51,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     report: () => reporter.report(),
     resetReport: () => {
       reporter.reset();
-      return ok(undefined);
+      return ok({ missing: [] });
     },
     reporter,
     prometheus: () =>

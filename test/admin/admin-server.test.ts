@@ -277,6 +277,12 @@ describe('metrics', () => {
     expect(metrics.text).toContain('# TYPE forecache_requests_total counter');
   });
 
+  it('are reset for a fleet, with the names of those that have not heard of it', async () => {
+    const { port } = await startAdmin({ services: { resetMetrics: async () => ok({ missing: ['b'] }) } });
+    const answer = await post(port, '/api/metrics/cache/reset', {});
+    expect(answer).toMatchObject({ status: 200, json: { requests: 0, missing: ['b'] } });
+  });
+
   it('are not said to be reset where that cannot be guaranteed', async () => {
     const problem = { status: 503, code: 'counters-unavailable', title: 'No', detail: 'No Redis.', retryAfter: 1 };
     const { port } = await startAdmin({ services: { resetMetrics: async () => refused(problem) } });

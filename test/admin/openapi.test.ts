@@ -108,6 +108,7 @@ describe('the OpenAPI document', () => {
       ['StoredList', stored.json],
       ['Stored', object(Array.isArray(list) ? list[0] : undefined)],
       ['CacheReport', report.json],
+      ['CacheReset', (await post(port, '/api/metrics/cache/reset', {})).json],
       ['CacheNumbers', object(object(report.json['routes'])['weather'])],
       ['Health', (await ask(port, '/healthz')).json],
       ['Readiness', (await ask(port, '/readyz')).json],

@@ -217,6 +217,13 @@ warming        1 runs: 2 fetched, 3 reused, 0 failed
     expect(run).toEqual({ code: 0, stdout: 'counters set to zero\n', stderr: '' });
   });
 
+  test('--reset names who has not heard of it', async () => {
+    const { run } = await ask(['stats', '--reset'], { status: 200, json: { ...report, missing: ['a-1', 'b\u009b2'] } });
+    expect(run.stdout).toMatch(/^counters set to zero\nnot heard of yet by a-1, b.*2, whose counts are dropped/);
+    expect(run.stdout).not.toContain('\u009b');
+    expect(run.code).toBe(0);
+  });
+
   test('says of how many proxies the counters are', async () => {
     const { run } = await ask(['stats'], { status: 200, json: { ...report, scope: 'fleet', sidecars: 3 } });
     expect(run.stdout).toContain('since 2026-11-23T12:00:00.000Z (fleet of 3)\n');

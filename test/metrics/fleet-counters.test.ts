@@ -173,17 +173,53 @@ describe('the counters of a fleet', () => {
   });
 
   it('wait for what was counted behind a flush that has to be repeated', async () => {
+    const [repeated, looked] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const slow = meddling(async (place, flush) => {
       if (place === joining) return undefined;
-      // The one behind the repeated one takes its time.
-      if (place === joining + 2) await new Promise((resolve) => void setTimeout(resolve, 60));
-      return flush();
+      // The one behind the repeated one takes until the report has looked for it.
+      if (place === joining + 2) await looked.promise;
+      const state = await flush();
+      if (place === joining + 1) repeated.resolve();
+      return state;
     });
-    const [a, b] = [await joined('a', slow), await joined('b')];
+    const looking: JoinOptions = {
+      wrap: (ledger) => ({
+        ...ledger,
+        read: async () => {
+          await repeated.promise;
+          const reading = await ledger.read();
+          looked.resolve();
+          return reading;
+        },
+      }),
+    };
+    const [a, b] = [await joined('a', slow), await joined('b', looking)];
     a.hit(2);
     await a.flush();
     a.hit(3);
     expect(await requests(b)).toBe(5);
+  });
+
+  it('are asked for once by all who want them at the same time, each with what it had counted', async () => {
+    let questions = 0;
+    const wrap = (ledger: CounterLedger): CounterLedger => ({
+      ...ledger,
+      ask: () => {
+        questions += 1;
+        return ledger.ask();
+      },
+    });
+    const [a, b] = [await joined('a', { wrap }), await joined('b')];
+    b.hit(1);
+    const first = requests(a);
+    b.hit(1);
+    const others = Array.from({ length: 20 }, () => requests(a));
+    expect(await first).toBeGreaterThan(0);
+    // What ended before they were asked for is in them, so the first question is too old for them.
+    expect(await Promise.all(others)).toEqual(others.map(() => 2));
+    expect(questions).toBe(2);
+    expect(await requests(a)).toBe(2);
+    expect(questions).toBe(3);
   });
 
   it('keep those of the dead when the reply to a flush was lost', async () => {
@@ -277,7 +313,7 @@ describe('a reset of the counters of a fleet', () => {
     a.hit(10);
     await a.flush();
     b.hit(7);
-    expect(await a.counters.reset()).toEqual({ ok: true, value: undefined });
+    expect(await a.counters.reset()).toEqual({ ok: true, value: { missing: [] } });
     a.hit(2);
     b.hit(3);
     expect(await requests(a)).toBe(5);
@@ -352,18 +388,26 @@ describe('a reset of the counters of a fleet', () => {
     expect(await requests(a)).toBe(1);
   });
 
-  it('is refused where a process did not acknowledge it; that one drops its old counts when it is back', async () => {
+  it('names who has not heard of it, which drops its old counts when it is back', async () => {
     const [a, b] = [await joined('a'), await joined('b')];
     b.hit(9);
     fleet.cutOff.add('b');
+    expect(await a.counters.reset()).toEqual({ ok: true, value: { missing: ['b'] } });
+    fleet.cutOff.clear();
+    await b.flush();
+    b.hit(2);
+    expect(await requests(a)).toBe(2);
+    expect(await a.counters.reset()).toEqual({ ok: true, value: { missing: [] } });
+  });
+
+  it('is refused where it is not certain that everyone else heard of it', async () => {
+    const a = await joined('a');
+    fleet.cutOff.add('b');
+    fleet.complete = false;
     expect(await a.counters.reset()).toMatchObject({
       ok: false,
       error: { status: 503, code: 'counters-not-reset-everywhere', retryAfter: 2 },
     });
-    fleet.cutOff.clear();
-    await b.flush();
-    expect(await requests(a)).toBe(0);
-    expect(await a.counters.reset()).toMatchObject({ ok: true });
   });
 
   it('is refused as the purge log refuses it', async () => {

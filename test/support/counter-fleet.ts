@@ -38,6 +38,8 @@ export class CountingFleet {
   /** Those that hear of nothing and acknowledge nothing. */
   readonly cutOff = new Set<string>();
   refusal: Problem | undefined = undefined;
+  /** What the purge log says of an announcement that was not refused. */
+  complete = true;
   /** Runs in the middle of an announcement, before anyone has heard it. */
   meanwhile: () => Promise<void> = async () => undefined;
 
@@ -96,7 +98,7 @@ export class CountingFleet {
     await this.meanwhile();
     this.said.push(notice);
     for (const [id, hear] of this.#hearers) if (!this.cutOff.has(id)) hear(notice);
-    return ok({ id: 'e:1', complete: true, sidecars: [], missing: [...this.cutOff] });
+    return ok({ id: 'e:1', complete: this.complete, sidecars: [], missing: [...this.cutOff] });
   }
 }
 
