@@ -91,7 +91,6 @@ export interface ListFilter {
 /** What memory tiers offer beyond the port, for operators. */
 export interface StoreInspector {
   list(filter: ListFilter): readonly StoredSummary[];
-  summary(key: string): StoredSummary | undefined;
   stats(): StoreStats;
 }
 

@@ -132,11 +132,6 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     return summaries;
   }
 
-  summary(key: string): StoredSummary | undefined {
-    const record = this.#usable(key);
-    return record === undefined ? undefined : summaryOf(record);
-  }
-
   stats(): StoreStats {
     return this.#table.stats();
   }

@@ -102,7 +102,7 @@ describe('memory before Redis', () => {
     await store(first);
     const read = await second.tiered.get(key);
     if (read !== undefined) read.tally.hits += 1;
-    expect(second.memory.summary(key)?.hits).toBe(1);
+    expect(second.memory.peek(key)?.tally.hits).toBe(1);
   });
 
   test('keeps what came from Redis with its own position, and no longer than it has left', async () => {

@@ -108,8 +108,8 @@ export class StoreTrial {
    */
   audit(): void {
     const held = trialUrls
-      .flatMap((_, url) => trialVariants.map((variant) => this.#store.summary(trialKey(url, variant))))
-      .filter((summary) => summary !== undefined);
+      .flatMap((_, url) => trialVariants.map((variant) => this.#store.peek(trialKey(url, variant))))
+      .filter((read) => read !== undefined);
     const expected: Record<string, number> = {
       keys: held.length,
       urls: distinct(held.map(({ item }) => item.url)),
