@@ -75,7 +75,8 @@ export function modelSync(before: ServerModel, call: SyncCall): Answered {
   }
   const { server, ctl, made } = opened;
   const ack = call.epoch !== ctl.epoch || call.ack < ctl.floor ? ctl.floor : call.ack;
-  const members = new Map(ctl.members).set(call.id, { ack, untilMs: call.nowMs + call.leaseMs });
+  const others = ctl.members.has(call.id) ? ctl.members : unlapsed(ctl.members, call.nowMs);
+  const members = new Map(others).set(call.id, { ack, untilMs: call.nowMs + call.leaseMs });
   const entries = server.log.filter((entry) => entry.seq > ack).slice(0, call.batch);
   const rows = entries.map(({ seq, atMs, kind, content }) => [seq, String(atMs), kind, content]);
   const next = { ...ctl, members, leaseMs: Math.max(ctl.leaseMs, call.leaseMs) };
@@ -96,15 +97,17 @@ export function modelPurge(before: ServerModel, call: PurgeCall): Answered {
   const log = whole.slice(kept === -1 ? Math.min(4, whole.length) : kept);
   const floor = log.length === whole.length ? ctl.floor : (log[0]?.seq ?? seq + 1) - 1;
   const live = [...ctl.members].filter(([, { untilMs }]) => untilMs + call.slackMs > nowMs);
-  const members = new Map(
-    [...ctl.members].filter(([, { untilMs }]) => untilMs + call.slackMs > nowMs || untilMs + 60_000 >= nowMs),
-  );
+  const members = unlapsed(ctl.members, nowMs);
   const rows = live.map(([id, { untilMs }]) => [id, Math.max(0, untilMs - nowMs)]);
   const next = { ...ctl, seq, floor, members };
   return {
     server: { ...opened.server, ctl: next, log },
     reply: [...headOf(next, call, made), rows, longestOf(next), Math.max(0, nowMs - ctl.bornMs)],
   };
+}
+
+function unlapsed(members: ControlModel['members'], nowMs: number): ControlModel['members'] {
+  return new Map([...members].filter(([, { untilMs }]) => untilMs + 60_000 >= nowMs));
 }
 
 export function modelAcks(before: ServerModel, call: CallModel, ids: readonly string[]): Answered {

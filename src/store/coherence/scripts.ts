@@ -6,6 +6,9 @@ import type { RedisScript } from '../redis/link.ts';
  * granted in the epoch), `prior` (the longest that may be left of earlier ones), and for each process `m:ID` = `ACK:LEASE_UNTIL_MS`.
  * Entries of the stream have the id `SEQ-1`, without a gap from `floor` + 1 to `seq`.
  *
+ * A process whose lease ended a minute ago is forgotten at a purge, and when another one joins: else each start of a process
+ * would leave a field for ever where nobody purges.
+ *
  * What is of another type, or no epoch, was written by somebody else: the log is lost then, and must not be for ever.
  *
  * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
@@ -41,6 +44,12 @@ local function begin(reason)
   redis.call('DEL', ctl, log)
   redis.call('HSET', ctl, 'epoch', epoch, 'seq', 0, 'floor', 0, 'hist', hist, 'why', why, 'born', text(born), 'prior', text(prior))
 end
+local function untilOf(member) return tonumber(string.match(member, ':(%d+)$')) or 0 end
+local function forgetLapsed(all)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 2) == 'm:' and untilOf(all[i + 1]) + 60000 < now then redis.call('HDEL', ctl, all[i]) end
+  end
+end
 local function seqOf(entry) return tonumber(string.match(entry[1], '^%d+')) end
 local function isWhole()
   if redis.pcall('XLEN', log) ~= seq - floor then return false end
@@ -69,6 +78,7 @@ local ack = tonumber(ARGV[5])
 if ARGV[4] == epoch and ack > seq and ARGV[3] ~= '0' then begin('behind') end
 if ARGV[4] ~= epoch or ack < floor then ack = floor end
 local mine = tonumber(ARGV[6])
+if not redis.call('HGET', ctl, 'm:' .. ARGV[1]) then forgetLapsed(redis.call('HGETALL', ctl)) end
 redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', ack, now + mine))
 if mine > lease then
   lease = mine
@@ -115,11 +125,11 @@ end
 local members, all = {}, redis.call('HGETALL', ctl)
 for i = 1, #all, 2 do
   if string.sub(all[i], 1, 2) == 'm:' then
-    local ends = tonumber(string.match(all[i + 1], ':(%d+)$')) or 0
-    if ends + slack > now then members[#members + 1] = {string.sub(all[i], 3), math.max(0, ends - now)}
-    elseif ends + 60000 < now then redis.call('HDEL', ctl, all[i]) end
+    local ends = untilOf(all[i + 1])
+    if ends + slack > now then members[#members + 1] = {string.sub(all[i], 3), math.max(0, ends - now)} end
   end
 end
+forgetLapsed(all)
 redis.call('PUBLISH', ARGV[9], epoch .. '-' .. string.format('%.0f', seq))
 return {epoch, seq, floor, now, why, made, members, math.max(lease, prior), math.max(0, now - born)}`,
 };

@@ -241,6 +241,29 @@ describe('the scripts in Redis', () => {
     }
   });
 
+  test('forget the members whose lease ended a minute ago when another one joins', async () => {
+    const { call, control } = await linkTo('joining');
+    const members = async (): Promise<readonly string[]> =>
+      (await redis.cli('hkeys', control)).split('\n').filter((field) => field.startsWith('m:'));
+    await call(syncScript, 'ann', 0, 1, '', 0, 2000, 500);
+    const nowMs = Date.now();
+    await redis.cli(
+      'hset',
+      control,
+      'm:just',
+      `0:${nowMs - 50_000}`,
+      'm:long',
+      `0:${nowMs - 65_000}`,
+      'm:rubbish',
+      'x',
+    );
+    // One that is known does not look at the others.
+    await call(syncScript, 'ann', 0, 1, '', 0, 2000, 500);
+    expect(await members()).toContain('m:long');
+    await call(syncScript, 'bob', 0, 1, '', 0, 2000, 500);
+    expect((await members()).toSorted()).toEqual(['m:ann', 'm:bob', 'm:just']);
+  });
+
   test('invariant 12: a purge takes the same commands, whatever is stored', async () => {
     const { call, bell } = await linkTo('cost');
     const commandsOfPurge = async (): Promise<readonly string[]> => {
