@@ -25,7 +25,7 @@ describe('the log that a fleet shares', () => {
   purgeLogContract(async () => {
     fleets += 1;
     // A short lease: an epoch's first purge waits for one.
-    const config = { keyPrefix: `fleet${fleets}`, leaseMs: 150 };
+    const config = { keyPrefix: `fleet${fleets}`, leaseMs: 500 };
     const { log } = await joinFleet(redis, { config });
     await joinFleet(redis, { config });
     return log;
