@@ -7,17 +7,14 @@ import type { TokenTally } from './tallies.ts';
 export function coherenceFamilies(tally: FleetTally, status: CoherenceStatus): readonly Family[] {
   return [
     ...coherenceGauges(status),
-    counter(
-      'forecache_lease_changes_total',
-      'Times that the lease was gained or lost.',
-      by(tally.leaseChanges, 'state'),
-    ),
-    counter(
+    counted('forecache_lease_changes_total', 'Times that the lease was gained or lost.', tally.leaseChanges, 'state'),
+    counted(
       'forecache_epoch_changes_total',
       'Times that all that was stored before became invalid, by reason.',
-      by(tally.epochChanges, 'reason'),
+      tally.epochChanges,
+      'reason',
     ),
-    counter('forecache_syncs_total', 'Looks at the purge log, by result.', by(tally.syncs, 'result')),
+    counted('forecache_syncs_total', 'Looks at the purge log, by result.', tally.syncs, 'result'),
     histogram('forecache_sync_duration_seconds', 'Time that a look at the purge log took.', [
       [{}, tally.syncDurations],
     ]),
@@ -29,20 +26,23 @@ export function coherenceFamilies(tally: FleetTally, status: CoherenceStatus): r
       'Processes that had not acknowledged a purge of this one at its end.',
       bare(tally.laggards),
     ),
-    counter(
+    counted(
       'forecache_purges_refused_total',
       'Purges that could not be guaranteed (503), by source.',
-      by(tally.refusedPurges, 'source'),
+      tally.refusedPurges,
+      'source',
     ),
-    counter(
+    counted(
       'forecache_reads_refused_total',
       'Stored responses that were found and not served, by reason.',
-      by(tally.refusedReads, 'reason'),
+      tally.refusedReads,
+      'reason',
     ),
-    counter(
+    counted(
       'forecache_job_leases_total',
       'Jobs of the fleet that were asked for, by what came of it.',
-      by(tally.jobLeases, 'result'),
+      tally.jobLeases,
+      'result',
     ),
   ];
 }
@@ -79,10 +79,11 @@ export function redisFamilies(tally: FleetTally, status: RedisStatus): readonly 
       'Whether Redis is asked: 0 yes (closed), 1 once to try (half-open), 2 no (open).',
       bare(breakerValue[status.breaker]),
     ),
-    counter(
+    counted(
       'forecache_redis_breaker_changes_total',
       'Times that the breaker took a state.',
-      by(tally.breakerChanges, 'state'),
+      tally.breakerChanges,
+      'state',
     ),
     gauge('forecache_redis_pending_bytes', 'Bytes of values under way to Redis.', bare(status.pendingBytes)),
     gauge('forecache_redis_pending_max_bytes', 'Bytes that may be under way.', bare(status.maxPendingBytes)),
@@ -96,15 +97,17 @@ export function redisFamilies(tally: FleetTally, status: RedisStatus): readonly 
       'Time that a call to Redis took; those that were not made are no part of it.',
       [...tally.operationDurations].map(([operation, durations]) => [{ operation }, durations] as const),
     ),
-    counter(
+    counted(
       'forecache_redis_bytes_total',
       'Bytes of values read and written, as they are in Redis.',
-      by(tally.operationBytes, 'operation'),
+      tally.operationBytes,
+      'operation',
     ),
-    counter(
+    counted(
       'forecache_redis_unusable_values_total',
       'Values that were read and could not be used, by reason.',
-      by(tally.unusableValues, 'reason'),
+      tally.unusableValues,
+      'reason',
     ),
   ];
 }
@@ -116,8 +119,10 @@ function operationSamples(operations: TokenTally): readonly Sample[] {
   });
 }
 
-function by(tally: TokenTally, label: string): readonly Sample[] {
-  return [...tally.entries()].map(([token, value]) => ({ labels: { [label]: token }, value }));
+/** A counter by the tokens of the tally, under one label. */
+function counted(name: string, help: string, tally: TokenTally, label: string): Family {
+  const samples = [...tally.entries()].map(([token, value]) => ({ labels: { [label]: token }, value }));
+  return counter(name, help, samples);
 }
 
 function bare(value: number): readonly Sample[] {
