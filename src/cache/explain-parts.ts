@@ -17,6 +17,12 @@ export interface Looked {
   readonly marker: InspectedRead | undefined;
 }
 
+/** What a request would find. */
+export interface Usable extends Looked {
+  /** Redis has it, and would not be asked for it. */
+  readonly isLeftAlone: boolean;
+}
+
 /** Where to look. */
 export interface LookUpParts extends CoherenceParts {
   readonly store: StoredView;
@@ -49,12 +55,17 @@ export function judge(
   parts: CoherenceParts,
   ask: Ask,
   looked: Looked | undefined,
-): { readonly invalidity: Invalidity | undefined; readonly usable: Looked } {
-  const ofMarker = invalidityOf(parts, ask, looked?.marker);
-  const invalidity = ofMarker ?? invalidityOf(parts, ask, looked?.read);
+): { readonly invalidity: Invalidity | undefined; readonly usable: Usable } {
+  const { read, marker } = looked ?? {};
+  const ofMarker = invalidityOf(parts, ask, marker);
+  const invalidity = ofMarker ?? invalidityOf(parts, ask, read);
+  const isLeftAlone = [marker, read].some((one) => one?.isLeftAlone === true);
   // What may not be served is as good as absent, and what only a marker leads to goes with it.
-  const read = invalidity === undefined ? looked?.read : undefined;
-  return { invalidity, usable: { read, marker: ofMarker === undefined ? looked?.marker : undefined } };
+  const usable = {
+    read: invalidity === undefined && !isLeftAlone ? read : undefined,
+    marker: ofMarker === undefined && marker?.isLeftAlone !== true ? marker : undefined,
+  };
+  return { invalidity, usable: { ...usable, isLeftAlone: isLeftAlone && invalidity === undefined } };
 }
 
 /** Why a read would not be served; by what was stored with it and by what the rules say of the request today. */

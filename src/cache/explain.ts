@@ -16,7 +16,7 @@ import {
   judge,
   lookUp,
   maskedTarget,
-  type Looked,
+  type Usable,
 } from './explain-parts.ts';
 import { arrive } from './explain-place.ts';
 import { readRequest } from './explain-request.ts';
@@ -135,11 +135,12 @@ interface Decided {
 }
 
 /** The exchange's decision, in words. */
-function decide(ask: Ask, looked: Looked, nowMs: number): Decided {
+function decide(ask: Ask, looked: Usable, nowMs: number): Decided {
   const { policy } = ask.route;
   if (looked.read === undefined) {
     const absent = decideAbsent(policy, ask.requestFields, looked.marker === undefined ? 'uri-miss' : 'vary-miss');
-    return absent.kind === 'refuse' ? notStored(absent.reason) : forwarded('miss', absent.fwd, absent.reason);
+    if (absent.kind === 'refuse') return notStored(absent.reason);
+    return forwarded('miss', absent.fwd, looked.isLeftAlone ? leftAlone : absent.reason);
   }
   const { item: stored, staleSinceMs } = looked.read;
   const reuse = decideReuse({ stored, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
@@ -173,6 +174,7 @@ function decideUnleased({ route, requestFields }: Ask): Decided {
   }
 }
 
+const leftAlone = 'Redis is left alone for a while (its breaker is open), so nothing is read from it';
 const noLease = 'no lease on the purge log, so nothing is served from store';
 
 function forwarded(would: 'miss' | 'revalidated', fwd: NonNullable<ExplainedDecision['fwd']>, reason: string): Decided {

@@ -60,6 +60,8 @@ export interface StoredView {
 export interface InspectedRead extends StoreRead {
   /** Why a read would not find it; `undefined`: it would. */
   readonly invalid: Invalidity | undefined;
+  /** A read would not ask this tier now: Redis is left alone for a while. */
+  readonly isLeftAlone?: boolean;
 }
 
 /** Times that a stored response was served since it was stored. */

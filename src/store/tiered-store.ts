@@ -68,7 +68,7 @@ export class TieredStore implements ResponseStore, StoredView {
     if (isFound && this.#isFresh(near)) return near;
     const far = await redis.inspect(key, asked);
     if (near === undefined || far === undefined) return near ?? far;
-    if (far.invalid !== undefined) return near;
+    if (far.invalid !== undefined || far.isLeftAlone === true) return near;
     return isFound && !isNewer(far.item, near.item) ? near : far;
   }
 

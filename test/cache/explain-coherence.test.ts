@@ -139,6 +139,11 @@ describe('explaining a request to one of a fleet', () => {
     expect(asked).toEqual(['forecast', '/forecast']);
     const invalid = await setUp({ store: seenAs({ invalid: 'purged' }) })();
     expect(invalid).toMatchObject({ stored: { valid: false, invalidBecause: 'purged' }, decision: { would: 'miss' } });
+    const leftAlone = await setUp({ store: seenAs({ tier: 'redis', isLeftAlone: true }) })();
+    expect(leftAlone).toMatchObject({
+      stored: { valid: true },
+      decision: { would: 'miss', fwd: 'uri-miss', reason: expect.stringContaining('breaker') },
+    });
   });
 
   test('is silent about a purge log where none is shared', async () => {

@@ -75,6 +75,11 @@ export class RedisGate implements Disposable {
     return { breaker, pendingBytes: this.#pendingBytes, maxPendingBytes: this.#options.config.maxPendingBytes };
   }
 
+  /** Whether the breaker keeps reads of the key from being sent. */
+  isLeftAlone(key: string): boolean {
+    return this.#breaker(key).state !== 'closed';
+  }
+
   /** Redis is believed to be back (a connection, a lease): open breakers find out at once. */
   wake(): void {
     for (const breaker of this.#breakers.values()) breaker.wake();

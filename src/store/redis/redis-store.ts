@@ -87,7 +87,8 @@ export class RedisStore implements ResponseStore, StoredView {
     const value = await gate.look({ operation: 'get', key: entry, send: (link) => link.get(entry) });
     const decoded = value === null || value === undefined ? undefined : await this.#decode(value, key);
     const item = decoded?.kind === 'item' ? this.#keptFor(decoded.item, asked) : undefined;
-    return item === undefined ? undefined : { ...this.#read(item), invalid: this.#invalidity(item, asked) };
+    if (item === undefined) return undefined;
+    return { ...this.#read(item), invalid: this.#invalidity(item, asked), isLeftAlone: gate.isLeftAlone(entry) };
   }
 
   async put(item: StoredItem): Promise<PutOutcome> {

@@ -64,7 +64,8 @@ const purge = async (): Promise<unknown> => writer.purgeLog.append({ scopes: [`k
 describe('a look at what is stored, for an operator', () => {
   test('finds in Redis what is valid, and leaves no trace', async () => {
     const item = await store(writer);
-    expect(await reader.tiered.inspect(key)).toMatchObject({ item, tier: 'redis', invalid: undefined });
+    const found = { item, tier: 'redis', invalid: undefined, isLeftAlone: false };
+    expect(await reader.tiered.inspect(key)).toMatchObject(found);
     expect(reader.memory.inspect(key)).toBeUndefined();
     expect([reader.events, reader.limits]).toEqual([[], []]);
   });
@@ -156,7 +157,7 @@ describe('a look at what is stored, for an operator', () => {
     isDown = false;
     lease.held = false;
     const told = made.events.length;
-    expect(await made.tiered.inspect(key)).toMatchObject({ item, tier: 'redis' });
+    expect(await made.tiered.inspect(key)).toMatchObject({ item, tier: 'redis', isLeftAlone: true });
     expect(made.gate.status().breaker).toBe('open');
     expect(made.events).toHaveLength(told);
   });
