@@ -38,7 +38,7 @@ const tls = map({
   enabled: option(flag(), 'Whether connections are TLS. Default: `true` with `rediss://`, else `false`.'),
   caFile: option(
     text({ what: 'a path' }),
-    'PEM file of the authorities to trust instead of the system’s; relative to this file.',
+    'PEM file of the authorities to trust instead of the system’s; relative to this file. Like the others it is read at the start only.',
   ),
   certFile: option(text({ what: 'a path' }), 'PEM file of a client certificate, where the server asks for one.'),
   keyFile: option(text({ what: 'a path' }), 'PEM file of its key, without a passphrase.'),
