@@ -15,7 +15,7 @@ export interface RedisScript {
  * is sent twice. Commands of one slot are carried out in the order in which they were given. Rejects with {@link RedisFailure}.
  */
 export interface RedisLink {
-  /** False where a command would be rejected as `closed`. */
+  /** False where a command would be rejected unsent: as `closed`, or as what Redis said at the door (`auth`). */
   readonly isReady: boolean;
   /** Names the node of a cluster that serves the key, where that is known: a node that is down must not count against others. */
   nodeOf?(key: string): string | undefined;
