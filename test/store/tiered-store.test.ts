@@ -3,11 +3,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import type { RedisLinks } from '../../src/store/redis/link.ts';
-import { systemClock } from '../../src/system-clock.ts';
 import { MINUTE, routeOf } from '../support/policy.ts';
 import { redisConfig } from '../support/redis-config.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
-import { askedBy, connected, member, type Member, type MemberOptions } from '../support/shared-tier.ts';
+import { askedBy, connected, member, overRedis, type Member, type MemberOptions } from '../support/shared-tier.ts';
 import { ownBytes, storedResponse, varyMarker, type ItemTraits } from '../support/stored-items.ts';
 
 const key = 'weather-forecast|/v1/forecast?location=berlin';
@@ -44,8 +43,7 @@ afterEach(() => {
 });
 
 function process(more: Partial<MemberOptions> = {}): Member {
-  const common = { link: links.data, keyPrefix, timers: systemClock, leased: () => lease.held };
-  const made = member({ ...common, config: redisConfig(redis, { timeoutMs: 5000 }), ...more });
+  const made = member({ ...overRedis({ redis, links, keyPrefix }), leased: () => lease.held, ...more });
   members.push(made);
   return made;
 }

@@ -11,6 +11,7 @@ import { redisKeys, type RedisKeys } from '../../src/store/redis/keys.ts';
 import type { RedisLink, RedisLinks } from '../../src/store/redis/link.ts';
 import { createRedisStore, type RedisStore } from '../../src/store/redis/redis-store.ts';
 import { createTieredStore, type TieredStore } from '../../src/store/tiered-store.ts';
+import { systemClock } from '../../src/system-clock.ts';
 import { FakeClock } from './clock.ts';
 import { redisConfig } from './redis-config.ts';
 import type { RedisProcess } from './redis.ts';
@@ -50,6 +51,19 @@ export interface MemberOptions {
   readonly leased?: () => boolean;
   readonly memoryBytes?: number;
   readonly fingerprintOf?: (route: string) => string | undefined;
+}
+
+/** Options of one over a real Redis: its stores' time stands still, what it waits for is real. */
+export function overRedis(
+  { redis, links, keyPrefix }: { redis: RedisProcess; links: RedisLinks; keyPrefix: string },
+  config: Parameters<typeof redisConfig>[1] = {},
+): MemberOptions {
+  return {
+    link: links.data,
+    keyPrefix,
+    timers: systemClock,
+    config: redisConfig(redis, { timeoutMs: 5000, ...config }),
+  };
 }
 
 export function member(options: MemberOptions): Member {

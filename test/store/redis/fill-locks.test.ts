@@ -6,9 +6,9 @@ import type { StoredItem } from '../../../src/core/stored-response.ts';
 import type { RedisLink, RedisLinks } from '../../../src/store/redis/link.ts';
 import { systemClock } from '../../../src/system-clock.ts';
 import { routeOf } from '../../support/policy.ts';
-import { redisConfig } from '../../support/redis-config.ts';
+import type { redisConfig } from '../../support/redis-config.ts';
 import { startRedis, type RedisProcess } from '../../support/redis.ts';
-import { askedBy, connected, member, type Member, type MemberOptions } from '../../support/shared-tier.ts';
+import { askedBy, connected, member, overRedis, type Member, type MemberOptions } from '../../support/shared-tier.ts';
 import { ownBytes, storedResponse, varyMarker, type ItemTraits } from '../../support/stored-items.ts';
 
 const key = 'weather-forecast|/v1/forecast?location=berlin';
@@ -44,12 +44,7 @@ afterEach(() => {
 });
 
 function process(more: Partial<MemberOptions> = {}, config: Parameters<typeof redisConfig>[1] = {}): Member {
-  const common = { link: links.data, keyPrefix, timers: systemClock };
-  const made = member({
-    ...common,
-    config: redisConfig(redis, { timeoutMs: 5000, fillLockMs: 300, ...config }),
-    ...more,
-  });
+  const made = member({ ...overRedis({ redis, links, keyPrefix }, { fillLockMs: 300, ...config }), ...more });
   members.push(made);
   return made;
 }

@@ -4,12 +4,19 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { RedisLink, RedisLinks } from '../../../src/store/redis/link.ts';
 import { createLocalPurgeLog } from '../../../src/store/local-purge-log.ts';
 import type { StoredItem } from '../../../src/core/stored-response.ts';
-import { systemClock } from '../../../src/system-clock.ts';
 import { FakeClock } from '../../support/clock.ts';
 import { HOUR, MINUTE, routeOf } from '../../support/policy.ts';
-import { redisConfig } from '../../support/redis-config.ts';
+import type { redisConfig } from '../../support/redis-config.ts';
 import { startRedis, type RedisProcess } from '../../support/redis.ts';
-import { askedBy, connected, member, someEpoch, type Member, type MemberOptions } from '../../support/shared-tier.ts';
+import {
+  askedBy,
+  connected,
+  member,
+  overRedis,
+  someEpoch,
+  type Member,
+  type MemberOptions,
+} from '../../support/shared-tier.ts';
 import { ownBytes, storedResponse, varyMarker, type ItemTraits } from '../../support/stored-items.ts';
 
 let redis: RedisProcess;
@@ -32,10 +39,8 @@ beforeEach(() => {
   keyPrefix = `store-${count}`;
 });
 
-/** Its stores' time stands still; what it waits for is real. */
 function process(more: Partial<MemberOptions> = {}, config: Parameters<typeof redisConfig>[1] = {}): Member {
-  const common = { link: links.data, keyPrefix, timers: systemClock };
-  return member({ ...common, config: redisConfig(redis, { timeoutMs: 5000, ...config }), ...more });
+  return member({ ...overRedis({ redis, links, keyPrefix }, config), ...more });
 }
 
 function response(made: Member, traits: Partial<ItemTraits> = {}) {
