@@ -26,7 +26,7 @@ import { keyedOf, sha256, tableOf, TestBackground } from './operations.ts';
 import { fieldsOf, freshnessWith, HOUR, requestOf, routeOf, storedOf } from './policy.ts';
 
 /** A purge log whose lease a test takes away and gives back. */
-export class LeasedLog implements PurgeLog {
+class LeasedLog implements PurgeLog {
   leased = true;
   /** Answered to appends instead of doing them. */
   refusal: Problem | undefined;

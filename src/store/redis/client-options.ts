@@ -18,12 +18,11 @@ export interface LinkSettings {
   readonly tls?: ConnectionOptions['tls'];
 }
 
-/** Reads of some kilobytes: slower than this is as good as failed, the request path has its own, shorter budget. */
-export const dataSettings = (name: string): LinkSettings => ({
-  connectionName: name,
-  commandTimeoutMs: 200,
-  silenceMs: 600,
-});
+/** Reads of some kilobytes: slower than this is as good as failed, unless the budget on the request path is longer. */
+export function dataSettings(name: string, timeoutMs: number): LinkSettings {
+  const commandTimeoutMs = Math.max(200, timeoutMs);
+  return { connectionName: name, commandTimeoutMs, silenceMs: 3 * commandTimeoutMs };
+}
 
 /** Renewals must have failed early enough for another try within the lease; a long lease is no reason to wait long. */
 export function controlSettings(name: string, leaseMs: number): LinkSettings {

@@ -38,10 +38,11 @@ export function connectRedis(config: RedisConfig, { onError, name = 'forecache' 
   // Once: a file that is replaced or gone later must not be in the way of a connection.
   const tls = tlsOptions(config.tls);
   const control = { ...controlSettings(name, config.leaseMs), tls };
-  const keepers = { data: keep({ ...dataSettings(name), tls }, 'data'), control: keep(control, 'control') };
+  const data = { ...dataSettings(name, config.timeoutMs), tls };
+  const keepers = { data: keep(data, 'data'), control: keep(control, 'control') };
   const bell = ringBell(config, { settings: control, channel: redisKeys(config.keyPrefix).bell, onError });
   return {
-    data: linkTo(keepers.data, dataSettings(name)),
+    data: linkTo(keepers.data, data),
     control: linkTo(keepers.control, control),
     bell,
     [Symbol.asyncDispose]: async () => {

@@ -202,6 +202,15 @@ describe('a network that is silent', () => {
     expect(performance.now() - start).toBeLessThan(200);
   });
 
+  it('that is slow is waited for where the budget of a read is as long', async () => {
+    await using redis = await startRedis();
+    await using proxy = await startFaultProxy(redis.port);
+    const links = openLinks(redisConfig({ port: proxy.port, password: undefined }, { timeoutMs: 2000 }));
+    await connected(links);
+    proxy.latency(200);
+    expect(await links.data.get('k')).toBeNull();
+  });
+
   it('that is slow costs no more than the timeout, and no connection', async () => {
     await using redis = await startRedis();
     await using proxy = await startFaultProxy(redis.port);
