@@ -170,10 +170,10 @@ export interface LedgerMember {
 /** What the shared tier does and meets, for metrics and the log. Members are tokens: nothing of keys or contents. */
 export type FleetEvent =
   | { readonly kind: 'lease'; readonly state: 'gained' | 'lost' }
-  /** `new`: no control data was there; `failover`: another replication history; `log-lost`: the log was not whole; `behind`: less in it than was applied here. */
+  /** `new`: no control data was there at the first contact; `gone`: they were there before; `failover`: another replication history; `log-lost`: the log was not whole; `behind`: less in it than was applied here. */
   | {
       readonly kind: 'epoch';
-      readonly reason: 'new' | 'failover' | 'log-lost' | 'behind';
+      readonly reason: 'new' | 'gone' | 'failover' | 'log-lost' | 'behind';
       readonly epoch: string;
     }
   | { readonly kind: 'sync'; readonly result: 'ok' | RedisFailureKind; readonly durationMs: number }

@@ -12,7 +12,7 @@ const maxOperationResults = 256;
 /** Counts what the shared tier and the fleet do. Everything here only grows. */
 export class FleetTally {
   readonly leaseChanges = known(['gained', 'lost']);
-  readonly epochChanges = known(['new', 'failover', 'log-lost', 'behind']);
+  readonly epochChanges = known(['new', 'gone', 'failover', 'log-lost', 'behind']);
   readonly syncs = known(['ok']);
   readonly syncDurations = new DurationTally();
   readonly acknowledgements = new DurationTally();

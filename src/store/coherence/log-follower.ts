@@ -164,7 +164,11 @@ export class LogFollower {
       case 'epoch': {
         purges.begin(effect.epoch, clock.nowMs());
         const isNews = !effect.first || (event.kind === 'synced' && event.reply.made);
-        if (isNews) observer.fleet({ kind: 'epoch', reason: effect.reason, epoch: effect.epoch });
+        if (isNews) {
+          // To a process that has seen an epoch, an empty Redis is one that has lost it.
+          const reason = effect.reason === 'new' && !effect.first ? 'gone' : effect.reason;
+          observer.fleet({ kind: 'epoch', reason, epoch: effect.epoch });
+        }
         return;
       }
       case 'apply':

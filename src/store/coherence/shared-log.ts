@@ -6,7 +6,7 @@ export interface SharedPurgeLog extends TrackedPurgeLog, FleetNotices, PositionJ
   /** Begins to follow the log; resolves when the first lease is there, or after `patienceMs`. */
   start(patienceMs: number): Promise<void>;
   status(): CoherenceStatus;
-  /** Ids of the processes that were alive when the log was last read for a purge; this one's first. */
+  /** Of this process: random, new with each start. */
   readonly instanceId: string;
   /** Wall clock of Redis less that of this process, milliseconds; 0 before the first contact. */
   skewMs(): number;

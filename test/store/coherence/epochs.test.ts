@@ -23,12 +23,12 @@ interface Loss {
 }
 
 const losses: readonly Loss[] = [
-  { what: 'FLUSHALL', reason: 'new', lose: (redis) => redis.cli('flushall') },
-  { what: 'the control key deleted', reason: 'new', lose: (redis) => redis.cli('del', keys.control) },
+  { what: 'FLUSHALL', reason: 'gone', lose: (redis) => redis.cli('flushall') },
+  { what: 'the control key deleted', reason: 'gone', lose: (redis) => redis.cli('del', keys.control) },
   { what: 'the log deleted', reason: 'log-lost', lose: (redis) => redis.cli('del', keys.log) },
   { what: 'one entry deleted', reason: 'log-lost', lose: (redis) => redis.cli('xdel', keys.log, '1-1') },
   { what: 'the log cut by somebody', reason: 'log-lost', lose: (redis) => redis.cli('xtrim', keys.log, 'maxlen', '1') },
-  { what: 'a restart without data', reason: 'new', lose: (redis) => redis.restart({ empty: true }) },
+  { what: 'a restart without data', reason: 'gone', lose: (redis) => redis.restart({ empty: true }) },
   {
     what: 'a restart with all data',
     reason: 'failover',
