@@ -1,4 +1,5 @@
-import { UpstreamBodyError, type FailureKind, type UpstreamBody } from './ports.ts';
+import { UpstreamBodyError, type UpstreamBody } from './upstream-ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 
 /** What became of reading a body that is wanted whole. */
 export type Collected =

@@ -11,7 +11,8 @@ import type { FillOutcome } from './fleet-ports.ts';
 import { isGoodFor, isLeased, mayServe } from './judge.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
-import type { Background, ProxyResponse, PurgeLog, UnleasedReads, UpstreamCall } from './ports.ts';
+import type { Background, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
+import type { UpstreamCall } from './upstream-ports.ts';
 import type { Ask } from './respond.ts';
 
 /** After an answer that could not be shared, requests for its key go upstream side by side for this long. */

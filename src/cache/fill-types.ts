@@ -7,16 +7,15 @@ import type {
   BodyCheck,
   Clock,
   ContentDecoder,
-  FailureKind,
   Observer,
   PurgeLog,
   PutOutcome,
   ResponseStore,
   Sha256,
   StoreRead,
-  UpstreamCall,
-  UpstreamClient,
 } from './ports.ts';
+import type { UpstreamCall, UpstreamClient } from './upstream-ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 
 /** What a fill needs from outside. */
 export interface FillDeps {

@@ -11,7 +11,7 @@ import type { StoredResponse } from '../core/stored-response.ts';
 import { collectBody } from './collect-body.ts';
 import { freshen, storeResponse } from './store-fill.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
-import { type UpstreamAnswer, UpstreamBodyError, type UpstreamResponse } from './ports.ts';
+import { type UpstreamAnswer, UpstreamBodyError, type UpstreamResponse } from './upstream-ports.ts';
 
 /** Fetches (or validates) and stores. Never throws for anything that upstream does. */
 export async function fill(deps: FillDeps, asked: FillInput, signal: AbortSignal): Promise<FillResult> {

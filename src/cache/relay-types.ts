@@ -1,5 +1,5 @@
 import type { Route } from '../core/route.ts';
-import type { FailureKind } from './ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 
 /** A request that is to be relayed, but for the request itself. */
 export interface RelayPlan {

@@ -3,7 +3,8 @@ import { confirms, freshenStored } from '../core/freshen.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { variantKey } from '../core/vary.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
-import type { Sha256, UpstreamResponse } from './ports.ts';
+import type { Sha256 } from './ports.ts';
+import type { UpstreamResponse } from './upstream-ports.ts';
 
 /** Names that the variants of one key are told apart by at most; an upstream that names more is followed from anew. */
 const MAX_VARY_NAMES = 16;

@@ -1,4 +1,5 @@
-import type { FailureKind, PurgeRecord, UpstreamCallRecord } from '../cache/ports.ts';
+import type { PurgeRecord, UpstreamCallRecord } from '../cache/ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 import type { Fwd, OutcomeName, Tier } from '../core/outcome.ts';
 
 // Every label value is one of these words or a name from the configuration, so that no client can make series grow.

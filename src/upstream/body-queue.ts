@@ -1,4 +1,5 @@
-import { UpstreamBodyError, type FailureKind } from '../cache/ports.ts';
+import { UpstreamBodyError } from '../cache/upstream-ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 
 /** The connection's side of a body: what a full queue holds up and a cancelled one ends. */
 export interface BodySource {

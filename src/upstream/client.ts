@@ -1,6 +1,7 @@
 import { Client, Pool, type Dispatcher } from 'undici';
 
-import type { Clock, Observer, UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/ports.ts';
+import type { Clock, Observer } from '../cache/ports.ts';
+import type { UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { targetWithCredentials } from './credentials.ts';

@@ -8,7 +8,8 @@ import {
   createZstdDecompress,
 } from 'node:zlib';
 
-import { UpstreamBodyError, type ContentDecoder } from '../cache/ports.ts';
+import type { ContentDecoder } from '../cache/ports.ts';
+import { UpstreamBodyError } from '../cache/upstream-ports.ts';
 import { contentCodings } from '../core/content-coding.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
 

@@ -1,4 +1,4 @@
-import type { FailureKind } from '../cache/ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 
 /** A failure of a call, named: what `stale-if-error`, metrics and problem answers go by. */
 export interface NamedFailure {

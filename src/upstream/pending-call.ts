@@ -1,4 +1,6 @@
-import type { Clock, FailureKind, UpstreamAnswer, UpstreamCall } from '../cache/ports.ts';
+import type { Clock } from '../cache/ports.ts';
+import type { UpstreamAnswer, UpstreamCall } from '../cache/upstream-ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { BodyQueue } from './body-queue.ts';
 import {

@@ -1,7 +1,7 @@
 import { appendCacheStatus } from '../core/cache-status.ts';
 import type { IncomingMessage } from 'node:http';
 
-import { UpstreamBodyError } from '../cache/ports.ts';
+import { UpstreamBodyError } from '../cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { withoutFields, type FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';

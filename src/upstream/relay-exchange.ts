@@ -1,7 +1,8 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 
-import type { Clock, FailureKind } from '../cache/ports.ts';
-import { UpstreamBodyError } from '../cache/ports.ts';
+import type { Clock } from '../cache/ports.ts';
+import type { FailureKind } from '../core/failure.ts';
+import { UpstreamBodyError } from '../cache/upstream-ports.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { failureProblem } from '../core/failure-policy.ts';

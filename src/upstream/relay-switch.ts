@@ -2,7 +2,8 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-import type { Clock, FailureKind } from '../cache/ports.ts';
+import type { Clock } from '../cache/ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';

@@ -1,10 +1,10 @@
 import {
-  type FailureKind,
   type UpstreamBody,
   UpstreamBodyError,
   type UpstreamCall,
   type UpstreamResponse,
-} from '../cache/ports.ts';
+} from '../cache/upstream-ports.ts';
+import type { FailureKind } from '../core/failure.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { weakEtag } from '../core/response-fields.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { collectBody } from '../../src/cache/collect-body.ts';
-import { type UpstreamBody, UpstreamBodyError } from '../../src/cache/ports.ts';
+import { type UpstreamBody, UpstreamBodyError } from '../../src/cache/upstream-ports.ts';
 
 function bodyOf(pieces: readonly (string | Error)[], length?: number): UpstreamBody & { readonly calls: string[] } {
   const calls: string[] = [];

@@ -9,9 +9,8 @@ import type {
   PurgeReceipt,
   PurgeRequest,
   ResponseStore,
-  UpstreamAnswer,
-  UpstreamCall,
 } from '../../src/cache/ports.ts';
+import type { UpstreamAnswer, UpstreamCall } from '../../src/cache/upstream-ports.ts';
 import { createRefresher } from '../../src/cache/refresh.ts';
 import type { FieldLines } from '../../src/core/fields.ts';
 import type { Problem, Result } from '../../src/core/problem.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { UpstreamBodyError } from '../../src/cache/ports.ts';
+import { UpstreamBodyError } from '../../src/cache/upstream-ports.ts';
 import { BodyQueue } from '../../src/upstream/body-queue.ts';
 
 interface Rig {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 
-import type { UpstreamAnswer, UpstreamBody, UpstreamCall, UpstreamResponse } from '../../src/cache/ports.ts';
-import { UpstreamBodyError } from '../../src/cache/ports.ts';
+import type { UpstreamAnswer, UpstreamBody, UpstreamCall, UpstreamResponse } from '../../src/cache/upstream-ports.ts';
+import { UpstreamBodyError } from '../../src/cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../../src/core/config.ts';
 import { createUpstreamClient } from '../../src/upstream/client.ts';
 import { systemClock } from '../../src/system-clock.ts';

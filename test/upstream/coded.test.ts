@@ -2,7 +2,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import nock from 'nock';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
-import { UpstreamBodyError, type UpstreamAnswer, type UpstreamCall } from '../../src/cache/ports.ts';
+import { UpstreamBodyError, type UpstreamAnswer, type UpstreamCall } from '../../src/cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../../src/core/config.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { createUpstreamClient } from '../../src/upstream/client.ts';

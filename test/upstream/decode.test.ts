@@ -2,7 +2,7 @@ import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompress
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { UpstreamBodyError } from '../../src/cache/ports.ts';
+import { UpstreamBodyError } from '../../src/cache/upstream-ports.ts';
 import { decodedFields } from '../../src/core/response-fields.ts';
 import { codingsOf, createContentDecoder, decodeStream } from '../../src/upstream/decode.ts';
 

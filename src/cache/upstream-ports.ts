@@ -1,0 +1,73 @@
+import type { FailureKind } from '../core/failure.ts';
+import type { FieldLines } from '../core/fields.ts';
+import type { CanonicalRequest } from '../core/request.ts';
+
+/** Calls upstream. One owner file adapts undici; errors become {@link UpstreamFailure}, never exceptions. */
+export interface UpstreamClient {
+  /** Resolves when the head is there (1xx skipped). Puts on credentials, static fields and Host. Aborting the signal ends the call and the body. */
+  fetch(call: UpstreamCall, signal: AbortSignal): Promise<UpstreamAnswer>;
+}
+
+export interface UpstreamCall {
+  readonly canonical: CanonicalRequest;
+  /** Further fields: validators (If-None-Match, If-Modified-Since), forwarded fields of honour routes. Never hop-by-hop. */
+  readonly fields: FieldLines;
+  /** True: bodies are decoded to identity (gzip, deflate, br, zstd), bounded; `false`: bytes untouched. */
+  readonly decode: boolean;
+  /** Interactive calls go before warming and revalidation once quotas exist. */
+  readonly purpose: 'interactive' | 'revalidate' | 'warm';
+}
+
+export type UpstreamAnswer = UpstreamResponse | UpstreamFailure;
+
+export interface UpstreamResponse {
+  readonly kind: 'response';
+  readonly status: number;
+  /** End-to-end fields only: hop-by-hop and Connection-nominated lines are gone; Content-Encoding too where it was decoded. */
+  readonly fields: FieldLines;
+  readonly body: UpstreamBody;
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+  /** Times that the call was handed to a connection: 2 where a kept one broke before anything came and a new one took over. */
+  readonly attempts: number;
+}
+
+/** The body, pulled once. Whoever gets it reads it to the end or calls `cancel`. */
+export interface UpstreamBody {
+  /** Content-Length in the coding that is delivered, where known. */
+  readonly length: number | undefined;
+  /** Yields chunks; throws {@link UpstreamBodyError} where the body is cut off, stalls, or is past a limit. Ends normally only after an error-free, framed end. */
+  chunks(): AsyncIterable<Buffer>;
+  /**
+   * Whether a normal end proves completeness (Content-Length or chunked framing). A close-delimited body may have been
+   * cut by a reset without a sign of it (RFC 9112 §8), so it is passed on but never stored.
+   */
+  readonly framed: boolean;
+  /**
+   * Says that the body is passed on as it comes, not collected: from here on only the time between two pieces is
+   * limited (`bodyTimeout`), since a large answer may rightly take longer than `totalTimeout`. Harmless when repeated.
+   */
+  streamed(): void;
+  cancel(): void;
+}
+
+export interface UpstreamFailure {
+  readonly kind: 'failure';
+  readonly failure: FailureKind;
+  /** For people and logs; holds no URL, credential or untrusted bytes. */
+  readonly detail: string;
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+  /** As of {@link UpstreamResponse}; 0 where the call never got a connection, so that nothing was sent. */
+  readonly attempts: number;
+}
+
+/** Thrown by {@link UpstreamBody.chunks}. */
+export class UpstreamBodyError extends Error {
+  readonly failure: FailureKind;
+  constructor(failure: FailureKind, detail: string) {
+    super(detail);
+    this.name = 'UpstreamBodyError';
+    this.failure = failure;
+  }
+}
