@@ -226,7 +226,7 @@ describe('what others may have written into the log', () => {
     const { epoch } = ann.position();
     await redis.cli('hset', keys.control, field, '1e999');
     await expect.poll(() => ann.log.position()?.epoch ?? epoch, { timeout: 3000 }).not.toBe(epoch);
-    expect(ann.told('epoch').at(-1)?.reason).toBe('new');
+    expect(ann.told('epoch').at(-1)?.reason).toBe('gone');
   });
 });
 
