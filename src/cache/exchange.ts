@@ -9,7 +9,7 @@ import { isUnsafe } from '../core/methods.ts';
 import { relayTarget } from '../core/relay-target.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
-import type { Handled } from './handled.ts';
+import type { Handled, RelayFollowUp } from './handled.ts';
 import { isLeased, mayServe } from './judge.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
 import { problemReply } from './problem-reply.ts';
@@ -204,7 +204,7 @@ export class Exchange {
         url: maskedUrl(match, request),
         fwd,
         cacheStatus: formatCacheStatus({ hit: false, fwd }),
-        settled: (status) => this.#invalidate(match, request, status),
+        settled: ({ status }) => this.#invalidate(match, request, status),
       },
     };
   }
@@ -213,12 +213,12 @@ export class Exchange {
    * RFC 9111 §4.4, on routes where upstream is in charge. On ruled routes a POST is a query as often as not (bulk
    * weather, GraphQL), and emptying the cache with each would be the surprise.
    */
-  #invalidate(match: RouteMatch, request: ProxyRequest, status: number): void {
+  #invalidate(match: RouteMatch, request: ProxyRequest, status: number): RelayFollowUp {
     const { route } = match;
-    if (route.cache === 'off' || route.policy.upstreamCacheControl !== 'honour') return;
-    if (!isUnsafe(request.method) || status < 200 || status >= 400) return;
+    if (route.cache === 'off' || route.policy.upstreamCacheControl !== 'honour') return nothingFollows;
+    if (!isUnsafe(request.method) || status < 200 || status >= 400) return nothingFollows;
     const keyed = deriveKey(match, request, this.#deps.sha256);
-    if (!keyed.ok) return;
+    if (!keyed.ok) return nothingFollows;
     const { key, url } = keyed.value;
     const { purgeLog, store, background, onInvalidationRefused } = this.#deps;
     background.run('invalidate', async () => {
@@ -228,8 +228,11 @@ export class Exchange {
       // The fleet may not hear of it; what this process would serve next is gone at least.
       await store.invalidate(key);
     });
+    return nothingFollows;
   }
 }
+
+const nothingFollows: RelayFollowUp = { ready: undefined, tap: undefined };
 
 function asHandled(response: ProxyResponse): Handled {
   return { kind: 'response', response };

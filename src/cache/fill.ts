@@ -79,6 +79,7 @@ function storageDecision(
   return decideStorage({
     route: input.route,
     requestFields: input.requestFields,
+    keyed: input.keyed,
     status: answer.status,
     fields: answer.fields,
     requestTimeMs: answer.requestTimeMs,

@@ -1,13 +1,26 @@
+import type { FieldLines } from '../core/fields.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { Route } from '../core/route.ts';
-import type { ProxyResponse } from './ports.ts';
+import type { MaybePromise, ProxyResponse } from './ports.ts';
 
-/** What the exchange made of a request: an answer, or word that the server is to relay it. */
+/** What the exchange made of a request: an answer, or word that the server is to relay it, or to bring its content. */
 export type Handled =
   | { readonly kind: 'response'; readonly response: ProxyResponse }
-  | { readonly kind: 'relay'; readonly relay: RelayDecision };
+  | { readonly kind: 'relay'; readonly relay: RelayDecision }
+  | { readonly kind: 'content'; readonly wanted: ContentWanted };
 
-/** A request that is forwarded as it is and never cached. */
+/** The content of the request enters its key: the server collects it and goes on with `resume`. */
+export interface ContentWanted {
+  readonly route: Route;
+  /** Larger content is answered 413. Bytes. */
+  readonly maxBytes: number;
+  /** For records: no secret in it. */
+  readonly url: string;
+  /** Never gives `content` again. */
+  resume(content: Uint8Array): MaybePromise<Handled>;
+}
+
+/** A request that is forwarded as it is and never looked up. */
 export interface RelayDecision {
   readonly route: Route;
   /** Path and query upstream; names of secrets already removed. */
@@ -17,6 +30,41 @@ export interface RelayDecision {
   readonly fwd: Fwd;
   /** The `Cache-Status` value of the answer. */
   readonly cacheStatus: string;
-  /** To be called once, as soon as upstream's final status is there: a successful unsafe method makes stored responses invalid (RFC 9111 §4.4). */
-  settled(status: number): void;
+  /** Content that was collected already: it is sent in place of the request's. */
+  readonly content?: Uint8Array | undefined;
+  /**
+   * To be called once, as soon as upstream's final head is there: a successful unsafe method makes stored responses
+   * invalid (RFC 9111 §4.4). `ready`: resolves when they are, so that the client's next request cannot meet them; never
+   * rejects. `tap`: hears the content, since the answer may be stored (RFC 9110 §9.3.3).
+   */
+  settled(head: RelayedHead): RelayFollowUp;
+}
+
+/** The final head of upstream's answer to a relayed request. Times are wall clock in milliseconds. */
+export interface RelayedHead {
+  readonly status: number;
+  /** End-to-end fields as upstream sent them. */
+  readonly fields: FieldLines;
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
+}
+
+export interface RelayFollowUp {
+  /** `undefined`: nothing is waited for. */
+  readonly ready: Promise<void> | undefined;
+  readonly tap: RelayTap | undefined;
+}
+
+/** Hears the content of an answer that passes by. Neither throws nor holds it up. */
+export interface RelayTap {
+  /** The chunk may be kept. */
+  chunk(bytes: Uint8Array): void;
+  /** `complete`: it ended as its framing says; else what was heard is dropped. */
+  end(complete: boolean): void;
+}
+
+/** The client of a request, as far as the exchange may speak to it before the answer. */
+export interface ClientLink {
+  /** Passes on an interim response (RFC 9110 §15.2). Does nothing where the client cannot take one. Never throws. */
+  interim(status: number, fields: FieldLines): void;
 }

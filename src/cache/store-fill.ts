@@ -97,6 +97,7 @@ export async function freshen(
     stored,
     route: input.route,
     requestFields: input.requestFields,
+    keyed: input.keyed,
     fields: answer.fields,
     requestTimeMs: answer.requestTimeMs,
     responseTimeMs: answer.responseTimeMs,

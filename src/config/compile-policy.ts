@@ -25,6 +25,12 @@ export function compilePolicy(compilation: Compilation, path: Path, input: Route
     // One lifetime more, so that it can be validated when it is asked for again; what was written down caps all.
     keepForValidationMs: input.retain === undefined && !honours ? Math.min(input.ttl ?? 0, week) : 0,
     statusTtlMs: new Map(Object.entries(input.statusTtl).map(([status, ttlMs]) => [Number(status), ttlMs])),
+    heuristicFraction: 0,
+    heuristicMaxMs: 0,
+    storeErrors: 'resource',
+    storeFields: 'safe',
+    expireAt: undefined,
+    softTimeoutMs: undefined,
     storeIf: compileStoreIf(compilation, [...path, 'storeIf'], input),
     maxStoredBytes: input.maxStoredBytes,
   };

@@ -108,6 +108,11 @@ function compileRoute(compilation: Compilation, path: Path, given: Given): Route
     headers: lowered(input.headers ?? []),
     forwardHeaders: lowered(forwardedBy(compilation, path, input)),
     tags: input.tags ?? [],
+    tagsFrom: [],
+    maxUpstreamTags: 64,
+    content: undefined,
+    noVarySearch: false,
+    showKey: false,
     maxKeyBytes: input.maxKeyBytes,
     maxKeys: input.maxKeys,
   };

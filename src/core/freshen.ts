@@ -3,7 +3,7 @@ import { initialAgeMs } from './freshness.ts';
 import { endToEnd } from './hop-by-hop.ts';
 import { weaklyEqual } from './preconditions.ts';
 import type { Route } from './route.ts';
-import type { StorageDecision } from './storage-policy.ts';
+import type { StorageDecision, StorageInput } from './storage-policy.ts';
 import { decideStorage, fieldsToStore } from './storage-policy.ts';
 import type { StoredResponse } from './stored-response.ts';
 
@@ -13,6 +13,8 @@ export interface FreshenInput {
   readonly route: Route;
   /** Fields of the client's request; none for background work. */
   readonly requestFields: FieldLines;
+  /** The request as it is keyed; of it `expireAt` counts. */
+  readonly keyed: StorageInput['keyed'];
   /** Fields of the 304. */
   readonly fields: FieldLines;
   readonly requestTimeMs: number;

@@ -4,6 +4,7 @@ import type { FieldLines } from './fields.ts';
 import { fieldLineValues, hasField } from './fields.ts';
 import { parseHttpDate } from './http-date.ts';
 import { splitList } from './list.ts';
+import type { KeyedRequest } from './request.ts';
 import type { CachePolicy } from './route.ts';
 import type { Freshness, StoredResponse } from './stored-response.ts';
 
@@ -15,6 +16,8 @@ export interface FreshnessInput {
   /** Wall clock when the request was sent and when the response head came. */
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
+  /** The request, for `expireAt`: its zone, and the key that its jitter is told by. */
+  readonly keyed: Pick<KeyedRequest, 'key' | 'zone'>;
 }
 
 /** How old and how fresh a stored response is at one moment. */

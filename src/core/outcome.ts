@@ -36,6 +36,8 @@ export interface CacheStatus {
   readonly ttl?: number;
   readonly stored?: boolean;
   readonly collapsed?: boolean;
+  /** The cache key (RFC 9211 §2.7), where the route shows it. */
+  readonly key?: string;
   /** A token such as `memory`, `stale-error`, `body-check`. */
   readonly detail?: string;
 }

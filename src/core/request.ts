@@ -1,4 +1,5 @@
 import type { FieldLines } from './fields.ts';
+import type { ContentMethod } from './route.ts';
 
 /** A request as received, checked for form (RFC 9112 §3) but not yet matched to a route. */
 export interface ProxyRequest {
@@ -21,11 +22,20 @@ export interface ProxyRequest {
 /** The request that goes upstream on a cached route: made from normalised values alone, before credentials are put on. */
 export interface CanonicalRequest {
   readonly upstream: string;
-  readonly method: 'GET' | 'HEAD';
+  readonly method: 'GET' | 'HEAD' | ContentMethod;
+  /** What a {@link ContentMethod} carries; `undefined` for the others. */
+  readonly content?: CanonicalContent | undefined;
   /** Path and query, percent-encoded, beginning with `/`. */
   readonly target: string;
   /** Fields that enter the key (the route's `headers`), lower-cased and sorted by name. */
   readonly fields: FieldLines;
+}
+
+/** Request content as it is keyed and sent upstream. */
+export interface CanonicalContent {
+  /** The value of Content-Type, normalised. */
+  readonly type: string;
+  readonly bytes: Uint8Array;
 }
 
 /** What {@link CanonicalRequest} and the cache key have in common: both come from the same normalised parameters. */
@@ -37,13 +47,15 @@ export interface KeyedRequest {
   readonly url: string;
   /** The route's tags for this request, `route:NAME` and `upstream:NAME` among them. */
   readonly tags: readonly string[];
+  /** The zone of the route's `expireAt` for this request, as the template gives it (it may be none); absent where it has no template. */
+  readonly zone?: string | undefined;
   /** Each parameter before and after, for `explain`: worked out when asked for. Secret values are already masked. */
   readonly steps: () => readonly KeyStep[];
 }
 
 /** One step of the way from the request to the key. */
 export interface KeyStep {
-  readonly part: 'path' | 'query' | 'header';
+  readonly part: 'path' | 'query' | 'header' | 'content';
   readonly name: string;
   /** As received; `undefined` when absent. */
   readonly before: string | undefined;

@@ -13,6 +13,46 @@ export interface StoreIf {
   readonly absent: readonly string[];
 }
 
+/** When a lifetime ends at the latest. Milliseconds. */
+export type ExpireAt = {
+  /** A response lives on for a part of this past the instant, told by its key: a fleet does not refresh all in one second. */
+  readonly jitterMs: number;
+} & (
+  | {
+      readonly kind: 'every';
+      /** Instants are the multiples of this since the Unix epoch (UTC), moved by `offsetMs`. */
+      readonly everyMs: number;
+      readonly offsetMs: number;
+    }
+  | {
+      readonly kind: 'daily';
+      /** Minutes after local midnight. */
+      readonly atMinutes: number;
+      /** IANA zone, or a template of one parameter such as `{timezone}`. */
+      readonly zone: string;
+      /** IANA zone where the template gives none. */
+      readonly fallbackZone: string;
+    }
+);
+
+/** Methods with content that a route may answer from store, the content being in the key. */
+export type ContentMethod = 'QUERY' | 'POST';
+
+/** How content enters the key (the option `content`). */
+export interface ContentRules {
+  readonly methods: readonly ContentMethod[];
+  /**
+   * `auto`: by Content-Type (JSON, form, else bytes). `graphql`: a JSON body with `query`, whose operation must be a query:
+   * white space and comments do not count. Canonical content is what goes upstream too.
+   */
+  readonly as: 'auto' | 'json' | 'form' | 'graphql' | 'bytes';
+  /** Larger content is refused with 413. */
+  readonly maxBytes: number;
+}
+
+/** Response fields of surrogates that name tags. */
+export type TagField = 'surrogate-key' | 'cache-tag';
+
 /** The caching rules of a route. All times in milliseconds. */
 export interface CachePolicy {
   readonly upstreamCacheControl: UpstreamCacheControl;
@@ -28,6 +68,21 @@ export interface CachePolicy {
   readonly keepForValidationMs: number;
   /** Freshness lifetime of answers with these status codes; they are stored although they are not 200. 0: never stored. */
   readonly statusTtlMs: ReadonlyMap<number, number>;
+  /** Part of `Date - Last-Modified` that is fresh where nobody gives a lifetime (RFC 9111 §4.2.2), 0 to 1; 0: none. Only on `honour` routes. */
+  readonly heuristicFraction: number;
+  /** A heuristic lifetime at most. */
+  readonly heuristicMaxMs: number;
+  /**
+   * `resource`: of errors that a field of one request may have caused only those are stored that a key can tell apart.
+   * `all`: every final status that RFC 9111 §3 allows. Only on `honour` routes.
+   */
+  readonly storeErrors: 'resource' | 'all';
+  /** `safe`: without Set-Cookie and quota fields, which are one caller's. `all`: as RFC 9111 §3.1 says. Only on `honour` routes. */
+  readonly storeFields: 'safe' | 'all';
+  /** Instants at which the data changes upstream: no lifetime by rule reaches past the next one. Only on ruled routes. */
+  readonly expireAt: ExpireAt | undefined;
+  /** A response that may be served stale after a failure is served when upstream has not answered for this long; the call goes on behind. */
+  readonly softTimeoutMs: number | undefined;
   readonly storeIf: StoreIf | undefined;
   /** Bodies (identity coding) past this many bytes are streamed through, never stored. */
   readonly maxStoredBytes: number;
@@ -70,6 +125,16 @@ export interface Route {
   readonly forwardHeaders: readonly string[];
   /** Tag templates; `route:NAME` and `upstream:NAME` are added to what they give. */
   readonly tags: readonly string[];
+  /** Fields of upstream's answers whose members become tags; they are not passed on. */
+  readonly tagsFrom: readonly TagField[];
+  /** Tags that one answer of upstream's can add (Cache-Groups among them), at most; the rest is left out. */
+  readonly maxUpstreamTags: number;
+  /** `undefined`: only GET and HEAD are answered from store. */
+  readonly content: ContentRules | undefined;
+  /** True: `No-Vary-Search` of upstream's answers changes the later keys of that path. Only with `rawQuery`. */
+  readonly noVarySearch: boolean;
+  /** True: `Cache-Status` shows the key (RFC 9211 §2.7). */
+  readonly showKey: boolean;
   /** Keys longer than this are cut and carry a digest. */
   readonly maxKeyBytes: number;
   /** Stored responses of this route in memory at most. */

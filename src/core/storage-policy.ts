@@ -3,7 +3,7 @@ import { parseCacheControl } from './cache-control.ts';
 import { requestForbidsStoring } from './client-directives.ts';
 import type { FieldLines } from './fields.ts';
 import { fieldLineValues, hasField } from './fields.ts';
-import { freshnessOf, initialAgeMs, ruleTtlMs } from './freshness.ts';
+import { type FreshnessInput, freshnessOf, initialAgeMs, ruleTtlMs } from './freshness.ts';
 import { storableFields } from './hop-by-hop.ts';
 import { formatHttpDate, parseHttpDate } from './http-date.ts';
 import type { Route } from './route.ts';
@@ -15,6 +15,8 @@ export interface StorageInput {
   readonly route: Route;
   /** Fields of the client's request; none for background work of the proxy's own. */
   readonly requestFields: FieldLines;
+  /** The request as it is keyed; of it `expireAt` counts. */
+  readonly keyed: FreshnessInput['keyed'];
   readonly status: number;
   /** As upstream sent them. */
   readonly fields: FieldLines;

@@ -66,6 +66,11 @@ export interface VaryMarker {
   readonly position: Position;
   /** Lower-cased, sorted. */
   readonly names: readonly string[];
+  /**
+   * Where `accept-language` is among the names: languages (lower-cased Content-Language) of stored variants, and the
+   * normalised Accept-Language under which each is stored.
+   */
+  readonly languages?: readonly (readonly [language: string, acceptLanguage: string])[];
   readonly retainUntilMs: number;
 }
 

@@ -84,7 +84,7 @@ export class Relaying {
         try {
           recorder.answered(transit, relay, { status, attempts });
           // Now and not when the content has ended: what is stored is invalid as of upstream's answer (RFC 9111 §4.4).
-          relay.settled(status);
+          relay.settled({ status, fields: [], requestTimeMs: 0, responseTimeMs: 0 });
         } catch (error) {
           onBug(error);
         }

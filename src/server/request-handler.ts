@@ -208,6 +208,8 @@ export class ExchangeHandler {
           .web(transit, res, handled.relay)
           .catch((error: unknown) => this.#sender.bug(transit, res, error));
         return;
+      case 'content':
+        throw new Error('no route asks for content yet');
     }
   }
 
@@ -219,6 +221,7 @@ export class ExchangeHandler {
     transit.request = read.value;
     const handled = await this.#options.handle(read.value);
     if (handled.kind === 'response') return this.#sender.send(transit, responseOn(req, socket), handled.response);
+    if (handled.kind === 'content') throw new Error('an upgrade has no content');
     return this.#relaying.upgrade(transit, attempt, handled.relay);
   }
 }

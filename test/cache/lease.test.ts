@@ -220,7 +220,7 @@ describe('the purge after an unsafe method', () => {
     rig.log.refusal = { status: 503, code: 'purge-unavailable', title: 'No', detail: 'Redis does not answer.' };
     const handled = await rig.exchange.handle(requestOf({ method: 'POST' }));
     if (handled.kind !== 'relay') throw new Error('not relayed');
-    handled.relay.settled(200);
+    handled.relay.settled({ status: 200, fields: [], requestTimeMs: 0, responseTimeMs: 0 });
     await rig.background.idle();
     expect(rig.refusedInvalidations).toEqual(['forecast: purge-unavailable']);
     expect(rig.background.errors).toEqual([]);

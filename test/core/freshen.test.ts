@@ -24,6 +24,7 @@ function freshen(lines: readonly string[], route: Route = honourRoute()) {
     stored,
     route,
     requestFields: [],
+    keyed: { key: 'forecast|/forecast' },
     fields: fieldsOf(...lines),
     requestTimeMs: atMs,
     responseTimeMs: atMs,

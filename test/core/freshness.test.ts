@@ -27,10 +27,11 @@ import {
   T0,
 } from '../support/policy.ts';
 
+const keyed = { key: 'forecast|/forecast' };
 const DATE = 'Date: Mon, 23 Nov 2026 12:00:00 GMT';
 
 function at(policy: CachePolicy, lines: readonly string[], status = 200) {
-  return freshnessOf({ policy, status, fields: fieldsOf(...lines), requestTimeMs: T0, responseTimeMs: T0 });
+  return freshnessOf({ policy, status, fields: fieldsOf(...lines), requestTimeMs: T0, responseTimeMs: T0, keyed });
 }
 
 function ageOf(lines: readonly string[], delayMs = 0): number {
@@ -290,7 +291,7 @@ describe('freshness as a whole', () => {
   it('keeps its times in order: fresh, then stale windows, all within retention', () => {
     assertProperty(
       property(lines, policies, (fields, policy) => {
-        const times = freshnessOf({ policy, status: 200, fields, requestTimeMs: T0, responseTimeMs: T0 });
+        const times = freshnessOf({ policy, status: 200, fields, requestTimeMs: T0, responseTimeMs: T0, keyed });
         expect(times.swrUntilMs).toBeGreaterThanOrEqual(times.freshUntilMs);
         expect(times.sieUntilMs).toBeGreaterThanOrEqual(times.freshUntilMs);
         for (const until of [times.freshUntilMs, times.swrUntilMs, times.sieUntilMs]) {

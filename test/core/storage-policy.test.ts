@@ -16,6 +16,7 @@ function decide(lines: readonly string[], { route = honourRoute(), status = 200,
   return decideStorage({
     route,
     requestFields: fieldsOf(...request),
+    keyed: { key: 'forecast|/forecast' },
     status,
     fields: fieldsOf(...lines),
     requestTimeMs: T0,

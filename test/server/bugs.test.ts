@@ -118,7 +118,7 @@ const relayed: Handled = {
     url: '/',
     fwd: 'bypass',
     cacheStatus: 'forecache; fwd=bypass',
-    settled: () => {},
+    settled: () => ({ ready: undefined, tap: undefined }),
   },
 };
 

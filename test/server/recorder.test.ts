@@ -16,7 +16,7 @@ const relay: RelayDecision = {
   url: '/x',
   fwd: 'bypass',
   cacheStatus: 'forecache; fwd=bypass',
-  settled: () => {},
+  settled: () => ({ ready: undefined, tap: undefined }),
 };
 
 const done: RelayResult = {

@@ -135,5 +135,5 @@ export async function connected(redis: RedisProcess, more: Partial<RedisConfig> 
 
 /** A request on behalf of which is read, of the route as it is today. */
 export function askedBy(route: ReadFor['route'], url: string, tags: readonly string[] = []): ReadFor {
-  return { route, keyed: { url, tags } };
+  return { route, keyed: { key: url, url, tags } };
 }

@@ -12,7 +12,7 @@ export function asAsked(item: StoredItem, { route, keyed }: ReadFor): StoredItem
   const tags = united(keyed.tags, item.tags);
   if (item.kind === 'vary') return { ...item, tags };
   if (!isStorable(route.policy, item.status)) return undefined;
-  return { ...item, tags, freshness: freshnessToday(item, route.policy) };
+  return { ...item, tags, freshness: freshnessToday(item, route.policy, keyed) };
 }
 
 function isStorable(policy: CachePolicy, status: number): boolean {
@@ -20,10 +20,17 @@ function isStorable(policy: CachePolicy, status: number): boolean {
   return policy.upstreamCacheControl === 'honour' || ruleTtlMs(policy, status) !== undefined;
 }
 
-function freshnessToday(item: StoredResponse, policy: CachePolicy): Freshness {
+function freshnessToday(item: StoredResponse, policy: CachePolicy, keyed: ReadFor['keyed']): Freshness {
   const { status, fields, responseTimeMs, initialAgeMs } = item;
   // Age is not among the stored fields. A request that was as long under way as the response was old has the same age.
-  const today = freshnessOf({ policy, status, fields, responseTimeMs, requestTimeMs: responseTimeMs - initialAgeMs });
+  const today = freshnessOf({
+    policy,
+    status,
+    fields,
+    responseTimeMs,
+    requestTimeMs: responseTimeMs - initialAgeMs,
+    keyed,
+  });
   const { retainUntilMs } = item.freshness;
   return {
     ...today,
