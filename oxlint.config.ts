@@ -28,6 +28,8 @@ const packageOwner: Record<string, string> = {
   croner: 'src/cron.ts',
   commander: 'src/cli/program.ts',
   ioredis: 'src/store/redis/client*.ts',
+  'structured-headers': 'src/core/structured-field.ts',
+  graphql: 'src/core/graphql-text.ts',
 };
 
 const folders = Object.keys(mayImport);
@@ -49,7 +51,14 @@ function restrictedImports(folder: string, owned?: string): ['error', Restrictio
         ...(folder === 'cli'
           ? []
           : [{ regex: '^(\\.\\./)+(app|main)\\.ts$', message: 'only cli/ and main.ts import app.ts' }]),
-        ...(pure ? [{ regex: '^[^.]', message: `${folder}/ imports no package and no node: module` }] : []),
+        ...(pure
+          ? [
+              {
+                regex: owned === undefined ? '^[^.]' : '^node:',
+                message: `${folder}/ imports no package and no node: module`,
+              },
+            ]
+          : []),
       ],
     },
   ];
