@@ -1,19 +1,31 @@
+import type { UpstreamConfig } from '../core/config.ts';
 import type { CachePolicy, StoreIf } from '../core/route.ts';
 import type { Compilation } from './compilation.ts';
+import { compileExpireAt } from './compile-expire.ts';
+import { checkOfHonour, honourPolicy } from './compile-honour.ts';
 import type { RouteInput } from './schema-routes.ts';
 import { type Path, nodeAt } from './source.ts';
-import { formatSize } from './units.ts';
+import { formatDuration, formatSize } from './units.ts';
 
 const week = 7 * 86_400_000;
 
+/** A route of the file, and its upstream: `undefined` where there is none of that name, or one with issues of its own. */
+export interface GivenRoute {
+  readonly input: RouteInput;
+  readonly upstream: UpstreamConfig | undefined;
+}
+
 /** The caching rules of a route at a path of the file. */
-export function compilePolicy(compilation: Compilation, path: Path, input: RouteInput): CachePolicy {
+export function compilePolicy(compilation: Compilation, path: Path, given: GivenRoute): CachePolicy {
+  const { input } = given;
   const honours = input.upstreamCacheControl === 'honour';
   if (input.ttl === undefined && !honours && input.cache) {
     const message = 'is required, unless upstreamCacheControl is honour or cache is off';
     compilation.issues.add([...path, 'ttl'], message);
   }
   checkSize(compilation, path, input);
+  checkOfHonour(compilation, path, input);
+  checkSoftTimeout(compilation, [...path, 'softTimeout'], given);
   return {
     upstreamCacheControl: input.upstreamCacheControl,
     clientCacheControl: input.clientCacheControl ?? (honours ? 'honour' : 'ignore'),
@@ -25,12 +37,9 @@ export function compilePolicy(compilation: Compilation, path: Path, input: Route
     // One lifetime more, so that it can be validated when it is asked for again; what was written down caps all.
     keepForValidationMs: input.retain === undefined && !honours ? Math.min(input.ttl ?? 0, week) : 0,
     statusTtlMs: new Map(Object.entries(input.statusTtl).map(([status, ttlMs]) => [Number(status), ttlMs])),
-    heuristicFraction: 0,
-    heuristicMaxMs: 0,
-    storeErrors: 'resource',
-    storeFields: 'safe',
-    expireAt: undefined,
-    softTimeoutMs: undefined,
+    ...honourPolicy(input),
+    expireAt: compileExpireAt(compilation, [...path, 'expireAt'], input),
+    softTimeoutMs: input.softTimeout,
     storeIf: compileStoreIf(compilation, [...path, 'storeIf'], input),
     maxStoredBytes: input.maxStoredBytes,
   };
@@ -41,6 +50,21 @@ function defaultRetainMs(input: RouteInput): number {
   if (input.ttl === undefined || input.upstreamCacheControl === 'honour') return Math.max(week, input.ttl ?? 0);
   const wanted = input.ttl + Math.max(input.staleWhileRevalidate, input.staleIfError);
   return Math.min(wanted, Math.max(week, input.ttl));
+}
+
+/** What is served after a soft timeout is what may be served after a failure: without that, or later, it changes nothing. */
+function checkSoftTimeout(compilation: Compilation, path: Path, { input, upstream }: GivenRoute): void {
+  if (input.softTimeout === undefined) return;
+  if (input.upstreamCacheControl === 'honour') {
+    const message =
+      'works by rule, and on honour routes upstream is in charge of what is served stale; use ignore or cap';
+    compilation.issues.add(path, message, 'key');
+  } else if (input.staleIfError === 0) {
+    compilation.issues.add(path, 'needs staleIfError: what may be given after a failure is given', 'key');
+  } else if (upstream !== undefined && input.softTimeout >= upstream.totalTimeoutMs) {
+    const message = `is below the totalTimeout of ${upstream.name}, which is ${formatDuration(upstream.totalTimeoutMs)}`;
+    compilation.issues.add(path, message);
+  }
 }
 
 function checkSize(compilation: Compilation, path: Path, input: RouteInput): void {

@@ -1,14 +1,14 @@
 import type { UpstreamConfig } from '../core/config.ts';
 import { foldWithheld } from '../core/query.ts';
 import { buildRouteTable, type RouteTable } from '../core/route-table.ts';
-import type { Route } from '../core/route.ts';
+import type { ContentRules, Route } from '../core/route.ts';
 import { type Compilation, cleanItems } from './compilation.ts';
 import { compileParams } from './compile-params.ts';
-import { compilePolicy } from './compile-policy.ts';
+import { compilePolicy, type GivenRoute } from './compile-policy.ts';
 import { checkRouteWords, placesOf } from './route-words.ts';
 import type { RouteInput } from './schema-routes.ts';
 import { type Path, textAt } from './source.ts';
-import { quoted } from './units.ts';
+import { formatSize, quoted } from './units.ts';
 
 const defaultForwardHeaders = ['accept', 'accept-language', 'accept-encoding', 'user-agent'];
 
@@ -66,7 +66,7 @@ function tableOf(compilation: Compilation, routes: ReadonlyMap<number, Route>): 
 }
 
 /** A message that begins with the name of an option is about it; the others are about which paths match. */
-const aboutOption = /^(match|forward|pathParams|tags): /;
+const aboutOption = /^(match|forward|pathParams|tags|expireAt): /;
 
 function optionOf(message: string): Path {
   return [aboutOption.exec(message)?.[1] ?? 'match'];
@@ -76,13 +76,7 @@ function withoutOption(message: string): string {
   return message.replace(aboutOption, '');
 }
 
-interface Given {
-  readonly input: RouteInput;
-  /** `undefined` where there is none of that name, or one with issues of its own. */
-  readonly upstream: UpstreamConfig | undefined;
-}
-
-function compileRoute(compilation: Compilation, path: Path, given: Given): Route {
+function compileRoute(compilation: Compilation, path: Path, given: GivenRoute): Route {
   const { input, upstream } = given;
   const params = compileParams(compilation, [...path, 'query'], input.query);
   const pathParams = compileParams(compilation, [...path, 'pathParams'], input.pathParams);
@@ -98,7 +92,7 @@ function compileRoute(compilation: Compilation, path: Path, given: Given): Route
     forward: input.forward,
     cache: input.cache ? 'on' : 'off',
     onLeaseLost: input.onLeaseLost,
-    policy: compilePolicy(compilation, path, input),
+    policy: compilePolicy(compilation, path, given),
     params,
     pathParams,
     unknownQuery: input.unknownQuery,
@@ -106,33 +100,58 @@ function compileRoute(compilation: Compilation, path: Path, given: Given): Route
     ignore: [...new Set(input.ignore)],
     secret: [...new Set(secret)],
     headers: lowered(input.headers ?? []),
-    forwardHeaders: lowered(forwardedBy(compilation, path, input)),
+    forwardHeaders: lowered(forwardedBy(input)),
     tags: input.tags ?? [],
-    tagsFrom: [],
-    maxUpstreamTags: 64,
-    content: undefined,
+    tagsFrom: [...new Set(input.tagsFrom)],
+    maxUpstreamTags: input.maxUpstreamTags,
+    content: compileContent(compilation, [...path, 'content'], input),
     noVarySearch: false,
-    showKey: false,
+    showKey: input.showKey,
     maxKeyBytes: input.maxKeyBytes,
     maxKeys: input.maxKeys,
   };
   checkParameterNames(compilation, path, route);
   checkUpstreamFields(compilation, path, given);
   const ruled = params.size + route.ignore.length + route.secret.length > 0 || input.unknownQuery !== 'keep';
-  return { ...route, rawQuery: input.upstreamCacheControl === 'honour' && !ruled };
+  const rawQuery = input.upstreamCacheControl === 'honour' && !ruled;
+  const noVarySearch = readsNoVarySearch(compilation, [...path, 'noVarySearch'], { input, rawQuery });
+  return { ...route, rawQuery, noVarySearch };
 }
 
 function lowered(names: readonly string[]): readonly string[] {
   return [...new Set(names.map((name) => name.toLowerCase()))];
 }
 
-function forwardedBy(compilation: Compilation, path: Path, input: RouteInput): readonly string[] {
-  const honours = input.upstreamCacheControl === 'honour';
-  if (input.forwardHeaders === undefined) return honours ? defaultForwardHeaders : [];
-  if (honours) return input.forwardHeaders;
-  const message = 'only works with upstreamCacheControl: honour, where Vary keys the fields; list them under headers';
-  compilation.issues.add([...path, 'forwardHeaders'], message, 'key');
-  return [];
+/** What is written down on another route is an issue already. */
+function forwardedBy(input: RouteInput): readonly string[] {
+  if (input.upstreamCacheControl !== 'honour') return [];
+  return input.forwardHeaders ?? defaultForwardHeaders;
+}
+
+/** Content that the listener refuses first would never be keyed. */
+function compileContent(compilation: Compilation, path: Path, input: RouteInput): ContentRules | undefined {
+  if (input.content === undefined) return undefined;
+  const { methods, as, maxBytes } = input.content;
+  if (compilation.issues.isClean(['server'])) {
+    const most = compilation.input.server.limits.maxBodyBytes;
+    const message = `is larger than the listener takes (server.limits.maxBodyBytes is ${formatSize(most)})`;
+    if (maxBytes > most) compilation.issues.add([...path, 'maxBytes'], message);
+  }
+  return { methods: [...new Set(methods)], as, maxBytes };
+}
+
+function readsNoVarySearch(
+  compilation: Compilation,
+  path: Path,
+  given: { input: RouteInput; rawQuery: boolean },
+): boolean {
+  const wanted = given.input.noVarySearch;
+  if (wanted === true && !given.rawQuery) {
+    const message =
+      'only works with upstreamCacheControl: honour and without a rule for the query: rules say already what counts';
+    compilation.issues.add(path, message);
+  }
+  return given.rawQuery && wanted !== false;
 }
 
 /** A name has one meaning: a rule, ignored, or secret. */
@@ -151,7 +170,7 @@ function checkParameterNames(compilation: Compilation, path: Path, route: Route)
 }
 
 /** A field that the upstream's own settings put on: what a client sends never gets there, so it must not be keyed. */
-function checkUpstreamFields(compilation: Compilation, path: Path, { input, upstream }: Given): void {
+function checkUpstreamFields(compilation: Compilation, path: Path, { input, upstream }: GivenRoute): void {
   if (!upstream) return;
   for (const option of ['headers', 'forwardHeaders'] as const) {
     // Only what is written down: the fields that are forwarded by default may be set by the upstream.

@@ -116,12 +116,23 @@ const ofCaching = [
   'maxStoredBytes',
   'maxKeyBytes',
   'maxKeys',
+  'expireAt',
+  'softTimeout',
+  'heuristicFraction',
+  'heuristicMax',
+  'storeErrors',
+  'storeFields',
   'query',
   'pathParams',
   'unknownQuery',
   'headers',
   'forwardHeaders',
   'tags',
+  'tagsFrom',
+  'maxUpstreamTags',
+  'content',
+  'noVarySearch',
+  'showKey',
 ];
 
 function noteUnused(notes: IssueList, compilation: Compilation, path: Path, route: Route): void {

@@ -51,17 +51,30 @@ function checkGroups(compilation: Compilation, path: Path, groups: readonly stri
   }
   checkTemplate(compilation, [...path, 'forward'], { known: groups, noun: 'group of match' });
   const known = [...new Set([...keysAt(compilation, [...path, 'query']), ...groups])];
+  checkZone(compilation, path, known);
   const tags = nodeAt(compilation.root, [...path, 'tags']);
   if (tags?.kind !== 'list') return;
   for (const index of tags.items.keys()) {
     const place = [...path, 'tags', index];
     for (const name of checkTemplate(compilation, place, { known, noun: 'parameter or group' })) {
-      const secret = ['query', 'pathParams'].some(
-        (option) => textAt(compilation.root, [...path, option, name, 'secret']) === 'true',
-      );
-      if (secret) compilation.issues.add(place, `{${name}} is a secret parameter and tags are shown; leave it out`);
+      const message = `{${name}} is a secret parameter and tags are shown; leave it out`;
+      if (isSecret(compilation, path, name)) compilation.issues.add(place, message);
     }
   }
+}
+
+function checkZone(compilation: Compilation, path: Path, known: readonly string[]): void {
+  const place = [...path, 'expireAt', 'zone'];
+  for (const name of checkTemplate(compilation, place, { known, noun: 'parameter or group' })) {
+    const message = `{${name}} is a secret parameter, of which only a digest is known here; leave it out`;
+    if (isSecret(compilation, path, name)) compilation.issues.add(place, message);
+  }
+}
+
+function isSecret(compilation: Compilation, path: Path, name: string): boolean {
+  return ['query', 'pathParams'].some(
+    (option) => textAt(compilation.root, [...path, option, name, 'secret']) === 'true',
+  );
 }
 
 /** The names in the template at a path that are known; the others become issues. */

@@ -1,17 +1,9 @@
 import * as v from 'valibot';
-import { choice, listOf, map, notOneOf, oneOrMany, option, recordOf, required } from './schema-base.ts';
-import { duration, flag, numeric, scalar, size, text } from './schema-scalars.ts';
-import { ok, refused } from '../core/problem.ts';
+import { caching } from './schema-caching.ts';
+import { choice, listOf, map, oneOrMany, option, required } from './schema-base.ts';
+import { flag, numeric, scalar, size, text } from './schema-scalars.ts';
 import { pathRulesByName, queryRulesByName } from './schema-params.ts';
 import { forwardedFieldProblem, keyedFieldProblem, nameProblem, parseRouteHost } from './words.ts';
-
-const day = 86_400_000;
-const year = 365 * day;
-const cacheWords = ['on', 'off', 'true', 'false'];
-
-function ruleDuration(min: number) {
-  return duration({ min, max: year });
-}
 
 function pathText(what: string) {
   return text({
@@ -27,25 +19,6 @@ function parameterName() {
     check: (value) => (value.length > 256 ? 'is longer than 256 characters' : undefined),
   });
 }
-
-/** A status that can be stored under a rule: final, complete, and not the answer to a condition or a range. */
-function statusProblem(status: string): string | undefined {
-  if (!/^[2-5]\d\d$/.test(status)) return `${JSON.stringify(status)} is no final status code (200 to 599)`;
-  if (!['206', '304', '412', '416'].includes(status)) return undefined;
-  return `${status} answers one request's condition or range and is never stored`;
-}
-
-const storeIf = map({
-  json: option(flag(), 'The body must parse as JSON. Implied by either list.', 'true'),
-  exists: option(
-    oneOrMany(text({ what: 'an RFC 9535 query' }), 50),
-    'RFC 9535 queries (`$.results`) that must each select something.',
-  ),
-  absent: option(
-    oneOrMany(text({ what: 'an RFC 9535 query' }), 50),
-    'RFC 9535 queries (`$.error`) that must each select nothing.',
-  ),
-});
 
 const matching = {
   name: required(
@@ -71,66 +44,18 @@ const matching = {
   ),
 };
 
-const caching = {
-  cache: option(
-    scalar({
-      what: 'on or off',
-      parse: (word) =>
-        cacheWords.includes(word) ? ok(word === 'on' || word === 'true') : refused(notOneOf(word, cacheWords)),
-      json: { type: ['string', 'boolean'], enum: [...cacheWords, true, false], 'x-type': 'on or off' },
-    }),
-    '`off`: relayed as it comes, never stored (streams, WebSockets, any method). Of the other options only those of matching, `secret`, `ignore` and `secret` rules of groups then have an effect, so that a route can be switched off without taking it apart; `check` names those that have none.',
-    'on',
+const content = map({
+  methods: required(
+    oneOrMany(choice(['QUERY', 'POST']), 2),
+    'Methods whose answers are stored. A POST that changes anything upstream must not be among them.',
   ),
-  ttl: option(
-    ruleDuration(1),
-    'How long an answer is fresh. Needed unless `upstreamCacheControl` is `honour`, where it serves for answers that say nothing themselves.',
+  as: option(
+    choice(['auto', 'json', 'form', 'graphql', 'bytes']),
+    'How content enters the key and goes upstream. `auto`: by its Content-Type, as JSON (order of names, spelling of numbers and white space do not count), as a form, else byte for byte. `graphql`: JSON whose `query` is one operation of reading; its white space and comments do not count.',
+    'auto',
   ),
-  staleWhileRevalidate: option(
-    ruleDuration(0),
-    'How long past its freshness an answer is still given at once while a new one is fetched behind it.',
-    '0',
-  ),
-  staleIfError: option(
-    ruleDuration(0),
-    'How long past its freshness an answer is still given when upstream fails (no connection, timeout, malformed, 5xx, 429).',
-    '0',
-  ),
-  retain: option(
-    ruleDuration(1),
-    'Hard cap on the time from answer to removal, stale time included. Default: 7d on `honour` routes, else `ttl` plus the longer stale window and at most 7d; never less than `ttl`. By that default an answer with an ETag or Last-Modified is kept one `ttl` longer, to be validated and not served.',
-  ),
-  upstreamCacheControl: option(
-    choice(['ignore', 'cap', 'honour']),
-    "`ignore`: `ttl` alone decides. `cap`: upstream's own lifetime, `ttl` at most. `honour`: RFC 9111.",
-    'ignore',
-  ),
-  clientCacheControl: option(
-    choice(['ignore', 'honour']),
-    "Whether a request's `Cache-Control` is obeyed. Default: `honour` on routes that honour upstream's, else `ignore`, since one agent must not burn the quota of all.",
-  ),
-  statusTtl: option(
-    recordOf(ruleDuration(0), { max: 50, name: statusProblem }),
-    'Freshness of answers with other status codes, `{ 404: 1m }`; codes that are not named are never stored.',
-    {},
-  ),
-  storeIf: option(
-    storeIf,
-    'Checks of the complete body of a 200 before it is stored, for APIs whose 200 can be an error. What fails is passed on, not stored.',
-  ),
-  onLeaseLost: option(
-    choice(['bypass', 'error', 'serve-if-upstream-fails']),
-    'With Redis, while the purge log cannot be reached: `bypass` asks upstream and stores nothing; `error` answers 504; `serve-if-upstream-fails` asks upstream, and where that fails gives what is stored, although it may have been purged (`detail=lease`).',
-    'bypass',
-  ),
-  maxStoredBytes: option(size({ min: 1, max: 2 ** 32 }), 'Larger bodies stream through and are not stored.', '8MiB'),
-  maxKeyBytes: option(size({ min: 128, max: 65_536 }), 'Longer keys are cut and carry a digest of the whole.', '512'),
-  maxKeys: option(
-    numeric({ min: 1, max: 100_000_000, whole: true }),
-    'Stored responses of this route in memory.',
-    '100000',
-  ),
-};
+  maxBytes: option(size({ min: 1, max: 16 * 2 ** 20 }), 'Bytes of such content; past it 413.', '64KiB'),
+});
 
 const keying = {
   query: option(
@@ -165,12 +90,30 @@ const keying = {
       text({ what: 'a field name or *', check: (name) => (name === '*' ? undefined : forwardedFieldProblem(name)) }),
       50,
     ),
-    'On `honour` routes alone: request fields that go upstream without entering the key, since `Vary` keys them; `*` is all. Default: accept, accept-language, accept-encoding, user-agent.',
+    'On `honour` routes alone: request fields that go upstream without entering the key, since `Vary` keys them; `*` is all but `cookie`. With `authorization` (by name or `*`) such requests are looked up and stored as RFC 9111 §3.5 says; with `cookie` by name it is a field as any other, and upstream must vary by it. Default: accept, accept-language, accept-encoding, user-agent.',
+  ),
+  content: option(
+    content,
+    'Requests with content that are answered from store too, the content being in the key. Left out: GET and HEAD alone.',
+  ),
+  noVarySearch: option(
+    flag(),
+    "Whether upstream's `No-Vary-Search` changes the later keys of a path. Only where the query is keyed as it comes: on `honour` routes without a rule for it, where it is the default.",
   ),
   tags: option(
     listOf(text({ what: 'a tag' }), 50),
     'Tags for purging, with `{name}` for parameters and groups; `route:NAME` and `upstream:NAME` are always there.',
   ),
+  tagsFrom: option(
+    oneOrMany(choice(['surrogate-key', 'cache-tag']), 2),
+    "Fields of upstream's answers whose members become tags of the stored response. They are not passed on.",
+  ),
+  maxUpstreamTags: option(
+    numeric({ min: 0, max: 1000, whole: true }),
+    'Tags that one answer of upstream can add, those of `Cache-Groups` counted; the rest is left out.',
+    '64',
+  ),
+  showKey: option(flag(), 'Whether `Cache-Status` shows the key (RFC 9211 §2.7).', 'false'),
 };
 
 const route = map({ ...matching, ...caching, ...keying });

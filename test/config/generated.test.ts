@@ -63,6 +63,7 @@ describe('the JSON Schema', () => {
   test.each([
     ['the file of the contract', contractFile],
     ['config/forecache.yaml', readFileSync(new URL('../../config/forecache.yaml', import.meta.url), 'utf8')],
+    ['config/honour.yaml', readFileSync(new URL('../../config/honour.yaml', import.meta.url), 'utf8')],
     ['config/demo.yaml', readFileSync(new URL('../../config/demo.yaml', import.meta.url), 'utf8')],
   ])('accepts %s as it is written', (_name, text) => {
     expect(faultsOf(parse(text))).toEqual([]);

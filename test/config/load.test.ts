@@ -47,6 +47,12 @@ describe('the configuration of the contract', () => {
       retainMs: 86_400_000,
       keepForValidationMs: 0,
       statusTtlMs: new Map(),
+      heuristicFraction: 0,
+      heuristicMaxMs: 0,
+      storeErrors: 'resource',
+      storeFields: 'safe',
+      expireAt: undefined,
+      softTimeoutMs: undefined,
       storeIf: undefined,
       maxStoredBytes: 8_388_608,
     });

@@ -8,7 +8,7 @@ function shipped(name: string): string {
 }
 
 describe('the shipped files', () => {
-  test.each(['forecache.yaml', 'demo.yaml'])('%s loads in an empty environment', (name) => {
+  test.each(['forecache.yaml', 'demo.yaml', 'honour.yaml'])('%s loads in an empty environment', (name) => {
     const loaded = loadConfig(shipped(name), {});
     expect(loaded.ok ? [] : loaded.error.map(formatIssue)).toEqual([]);
   });
@@ -33,6 +33,39 @@ describe('the shipped files', () => {
   });
 });
 
+function honourWith(env: Readonly<Record<string, string>>) {
+  const loaded = loadConfig(shipped('honour.yaml'), env);
+  if (!loaded.ok) throw new Error(loaded.error.map(formatIssue).join());
+  return loaded.value;
+}
+
+describe('the file of a cache by the book', () => {
+  test('has one route for every path of one origin, and nothing else on', () => {
+    const { routes, upstreams, warm, purge, store } = honourWith({ FORECACHE_UPSTREAM: 'http://origin.test' });
+    expect([...upstreams.values()].map(({ origin }) => origin)).toEqual(['http://origin.test']);
+    expect(routes.map(({ match, host, forward, cache }) => ({ match, host, forward, cache }))).toEqual([
+      { match: '/*', host: undefined, forward: undefined, cache: 'on' },
+    ]);
+    expect([warm.jobs, purge.schedule, store.redis]).toEqual([[], [], undefined]);
+  });
+
+  test('leaves lifetimes, errors and fields to upstream, and keys the query as it comes', () => {
+    const [route] = honourWith({}).routes;
+    expect(route?.policy).toMatchObject({
+      upstreamCacheControl: 'honour',
+      clientCacheControl: 'honour',
+      ttlMs: undefined,
+      staleWhileRevalidateMs: 0,
+      staleIfErrorMs: 0,
+      heuristicFraction: 0.1,
+      storeErrors: 'all',
+      storeFields: 'all',
+    });
+    expect(route).toMatchObject({ rawQuery: true, noVarySearch: true, content: undefined, tagsFrom: [] });
+    expect(route?.forwardHeaders).toEqual(['*', 'cookie']);
+  });
+});
+
 /** What the program says of a GET under the default file: route, key or why there is none, and target upstream. */
 async function explained(url: string): Promise<Readonly<Record<string, unknown>>> {
   const answer = await explainOffline(shipped('forecache.yaml'), {}, { url });
@@ -42,10 +75,13 @@ async function explained(url: string): Promise<Readonly<Record<string, unknown>>
 }
 
 describe('the default file', () => {
-  test.each(['forecache.yaml', 'demo.yaml'])('%s has no issue and no note in the program itself', (name) => {
-    const loaded = loadConfigFile(shipped(name), {});
-    expect(loaded.ok ? loaded.value.notes : loaded.error.map(formatIssue)).toEqual([]);
-  });
+  test.each(['forecache.yaml', 'demo.yaml', 'honour.yaml'])(
+    '%s has no issue and no note in the program itself',
+    (name) => {
+      const loaded = loadConfigFile(shipped(name), {});
+      expect(loaded.ok ? loaded.value.notes : loaded.error.map(formatIssue)).toEqual([]);
+    },
+  );
 
   test.each([
     ['event-search', '/discovery/v2/events', '?size=020&endDateTime=2026-11-23T23:59:59Z', 'size=20'],
