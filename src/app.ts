@@ -106,7 +106,7 @@ function buildDataServer(config: Config, parts: Parts): DataServer {
   const { exchange, deps, relay, log, load } = parts;
   const handler = new ExchangeHandler({
     config: config.server,
-    handle: (request) => exchange.handle(request),
+    handle: (request, client) => exchange.handle(request, client),
     relay,
     observer: deps.observer,
     clock: deps.clock,

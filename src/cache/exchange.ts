@@ -9,7 +9,7 @@ import { isUnsafe } from '../core/methods.ts';
 import { relayTarget } from '../core/relay-target.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
-import type { Handled, RelayFollowUp } from './handled.ts';
+import type { ClientLink, Handled, RelayFollowUp } from './handled.ts';
 import { isLeased, mayServe } from './judge.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
 import { problemReply } from './problem-reply.ts';
@@ -53,7 +53,8 @@ export class Exchange {
     this.#fetcher = fetcher;
   }
 
-  handle(request: ProxyRequest): MaybePromise<Handled> {
+  /** `client`: may be sent interim responses until the answer is there. */
+  handle(request: ProxyRequest, client?: ClientLink): MaybePromise<Handled> {
     const match = matchRoute(this.#deps.table, request);
     if (match === undefined || !this.#meantForUs(match, request)) return refusal(request, noRoute());
     const { route } = match;
@@ -69,7 +70,7 @@ export class Exchange {
     const keyed = deriveKey(match, request, this.#deps.sha256);
     if (!keyed.ok) return refusal(request, keyed.error, match);
     if (isCutKey(keyed.value.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
-    const ask: Ask = { route, keyed: keyed.value, requestFields: request.fields, head: classified.head };
+    const ask: Ask = { route, keyed: keyed.value, requestFields: request.fields, head: classified.head, client };
     const response = this.#lookUp(ask);
     return response instanceof Promise ? response.then(asHandled) : asHandled(response);
   }

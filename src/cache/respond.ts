@@ -18,6 +18,7 @@ import {
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import type { FillResult } from './fill-types.ts';
+import type { ClientLink } from './handled.ts';
 import { problemReply } from './problem-reply.ts';
 import type { ContentDecoder, MaybePromise, ProxyResponse, ResponseBody } from './ports.ts';
 
@@ -27,6 +28,8 @@ export interface Ask {
   readonly keyed: KeyedRequest;
   readonly requestFields: FieldLines;
   readonly head: boolean;
+  /** Who asks, where interim responses can be sent there. */
+  readonly client?: ClientLink | undefined;
 }
 
 /** How a stored response is to be answered with. */

@@ -1,7 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
-import type { Handled } from '../cache/handled.ts';
+import type { ClientLink, Handled } from '../cache/handled.ts';
 import type { Clock, MaybePromise, Observer } from '../cache/ports.ts';
 import type { ServerConfig } from '../core/config.ts';
 import { isUnsafe } from '../core/methods.ts';
@@ -11,6 +11,7 @@ import type { Unread } from './client-error.ts';
 import type { ServerLoad } from './load.ts';
 import { Connections, type Turn } from './connections.ts';
 import { guardObserver } from './guarded-observer.ts';
+import { InterimLink } from './interim.ts';
 import { readRequest } from './read-request.ts';
 import { Recorder, type Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
@@ -21,7 +22,8 @@ import type { UpgradeAttempt } from './upgrade-attempt.ts';
 /** What carries requests from the listeners to the exchange and back. */
 export interface HandlerOptions {
   readonly config: ServerConfig;
-  readonly handle: (request: ProxyRequest) => MaybePromise<Handled>;
+  /** `client`: where the request can be sent interim responses. */
+  readonly handle: (request: ProxyRequest, client?: ClientLink) => MaybePromise<Handled>;
   readonly relay: Relay;
   readonly observer: Observer;
   readonly clock: Clock;
@@ -190,7 +192,7 @@ export class ExchangeHandler {
   #dispatch(transit: Transit, request: ProxyRequest, res: ServerResponse): void {
     const bug = (error: unknown): void => this.#sender.bug(transit, res, error);
     try {
-      const handled = this.#options.handle(request);
+      const handled = this.#options.handle(request, new InterimLink(res));
       if (handled instanceof Promise) handled.then((late) => this.#complete(transit, res, late)).catch(bug);
       else this.#complete(transit, res, handled);
     } catch (error) {

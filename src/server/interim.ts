@@ -1,0 +1,39 @@
+import { STATUS_CODES, type ServerResponse } from 'node:http';
+
+import type { ClientLink } from '../cache/handled.ts';
+import type { FieldLines } from '../core/fields.ts';
+import { interimFields } from '../core/interim.ts';
+
+/** Passes interim responses (RFC 9110 §15.2) on to the client of a response whose final head has not been written. */
+export class InterimLink implements ClientLink {
+  readonly #res: ServerResponse;
+
+  constructor(res: ServerResponse) {
+    this.#res = res;
+  }
+
+  interim(status: number, fields: FieldLines): void {
+    const res = this.#res;
+    const passed = interimFields(status, fields);
+    // HTTP/1.0 knows none: such a client would take it for the answer (RFC 9110 §15.2).
+    if (passed === undefined || res.req.httpVersion === '1.0') return;
+    if (res.socket === null) {
+      // Others of its connection are answered first; written now, `node:http` would put the final head before it.
+      res.once('socket', () => write(res, status, passed));
+      return;
+    }
+    write(res, status, passed);
+  }
+}
+
+/**
+ * Straight to the socket, where `node:http` would put it too: its own method for this is not in all versions of Node that
+ * the program runs on.
+ */
+function write(res: ServerResponse, status: number, fields: FieldLines): void {
+  const { socket } = res;
+  // The final head ends it: what came later would be read as content.
+  if (socket === null || res.headersSent || res.destroyed || !socket.writable) return;
+  const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Interim'}\r\n${lines}\r\n`, 'latin1');
+}
