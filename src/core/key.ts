@@ -10,7 +10,7 @@ import {
 import { canonicalQuery, rawQueryWithout, type CanonicalQuery } from './key-query.ts';
 import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
-import { encodeQueryValue } from './query.ts';
+import { decodePathText, encodeQueryValue } from './query.ts';
 import type { KeyedRequest, ProxyRequest } from './request.ts';
 import type { RoutePlan } from './route-plan.ts';
 import type { RouteMatch } from './route-table.ts';
@@ -40,6 +40,7 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
   const fields = plan.headers.length === 0 ? noFields : keyedFields(plan, request.fields);
   const { target, keyed } = query.value;
   const keyedTarget = withQuery(path.value.keyed, keyed);
+  const valueBy = (name: string): string | undefined => valueOf(plan, name, path.value, query.value);
   return ok({
     key: bounded(keyOf({ plan, target: keyedTarget, fields }, sha256), plan.route.maxKeyBytes, sha256),
     canonical: {
@@ -49,7 +50,8 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
       fields,
     },
     url: plan.urlPrefix + withQuery(path.value.url, keyed),
-    tags: expandTags(plan.fixedTags, plan.tags, (name) => valueOf(plan, name, path.value, query.value)),
+    tags: expandTags(plan.fixedTags, plan.tags, valueBy),
+    zone: plan.zoneName === undefined ? undefined : zoneOf(plan, plan.zoneName, valueBy),
     steps: () => keySteps(match, request, sha256),
   });
 }
@@ -63,6 +65,13 @@ function withQuery(path: string, query: string | undefined): string {
 function valueOf(plan: RoutePlan, name: string, path: CanonicalPath, query: CanonicalQuery): string | undefined {
   const index = plan.slotOf.get(name);
   return index === undefined ? path.values.get(name) : query.values[index];
+}
+
+/** Groups without a rule come as they stand in the path, where the slash of `Europe/Berlin` is escaped. */
+function zoneOf(plan: RoutePlan, name: string, valueBy: (name: string) => string | undefined): string | undefined {
+  const value = valueBy(name);
+  const isRuled = plan.slotOf.has(name) || plan.pathParams.has(name);
+  return value === undefined || isRuled ? value : decodePathText(value);
 }
 
 /** One line for each keyed field that is present, however many lines it came in: that is what goes upstream. */

@@ -42,6 +42,8 @@ export interface RoutePlan {
   readonly urlPrefix: string;
   readonly fixedTags: readonly string[];
   readonly tags: readonly TagTemplate[];
+  /** The parameter or group that names the zone of `expireAt`; `undefined` where the zone is fixed. */
+  readonly zoneName: string | undefined;
 }
 
 interface KeyedHeader {
@@ -64,6 +66,7 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
   const forward = forwardOf(route, parts, issues);
   checkPathParams(route, groups, issues);
   const tags = tagsOf(route, groups, issues);
+  const zoneName = zoneNameOf(route, groups, issues);
   const slots = slotsOf(route, issues);
   const names = namesOf(route, slots, issues);
   const pathParams = compileAll(route.pathParams, issues);
@@ -84,6 +87,7 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
     urlPrefix: route.host === undefined ? '' : `//${route.host}`,
     fixedTags: [`route:${route.name}`, `upstream:${route.upstream}`],
     tags,
+    zoneName,
   });
 }
 
@@ -134,6 +138,19 @@ function tagsOf(route: Route, groups: readonly GroupPart[], issues: string[]): r
     issues.push(`tags: {${both}} is a query parameter and a group of match; rename the group`);
   }
   return tags.filter((tag) => typeof tag !== 'string');
+}
+
+function zoneNameOf(route: Route, groups: readonly GroupPart[], issues: string[]): string | undefined {
+  const { expireAt } = route.policy;
+  if (expireAt?.kind !== 'daily') return undefined;
+  const name = /^\{([^{}]+)\}$/.exec(expireAt.zone)?.[1];
+  if (name === undefined) return undefined;
+  const isGroup = groups.some((group) => group.name === name);
+  const isParam = route.params.has(name);
+  if (!isGroup && !isParam) issues.push(`expireAt: no parameter or group "${name}"`);
+  if (isGroup && isParam)
+    issues.push(`expireAt: {${name}} is a query parameter and a group of match; rename the group`);
+  return name;
 }
 
 function compileAll(rules: ReadonlyMap<string, ParamRule>, issues: string[]): Map<string, CompiledParam> {

@@ -455,3 +455,47 @@ describe('the steps', () => {
     ]);
   });
 });
+
+function issuesOfTable(route: Route): unknown {
+  const built = buildRouteTable([route]);
+  return built.ok ? [] : built.error.map((issue) => issue.message);
+}
+
+describe('the zone of a request, where a parameter or group names it', () => {
+  const daily = { kind: 'daily', atMinutes: 0, zone: '{zone}', fallbackZone: 'UTC', jitterMs: 0 } as const;
+
+  test('is the normalised value of the parameter, its default included', () => {
+    const rule = ruleOf('zone', exact, { default: 'Europe/Berlin' });
+    const table = tableOf(routeOf({ expireAt: daily }, { match: '/f', params: rulesOf(rule) }));
+    expect(keyed(table, '/f?zone=Asia%2FTokyo').zone).toBe('Asia/Tokyo');
+    expect(keyed(table, '/f').zone).toBe('Europe/Berlin');
+  });
+
+  test('is absent where the parameter is', () => {
+    const table = tableOf(routeOf({ expireAt: daily }, { match: '/f', params: rulesOf(ruleOf('zone', exact)) }));
+    expect(keyed(table, '/f').zone).toBeUndefined();
+  });
+
+  test('is that of a group, decoded', () => {
+    const route = routeOf({ expireAt: daily }, { match: '/f/:zone' });
+    expect(keyed(tableOf(route), '/f/Asia%2FTokyo').zone).toBe('Asia/Tokyo');
+    expect(keyed(tableOf({ ...route, pathParams: rulesOf(ruleOf('zone', exact)) }), '/f/Asia%2FTokyo').zone).toBe(
+      'Asia/Tokyo',
+    );
+  });
+
+  test('is none where the zone is fixed', () => {
+    const table = tableOf(routeOf({ expireAt: { ...daily, zone: 'Asia/Tokyo' } }, { match: '/f' }));
+    expect(keyed(table, '/f').zone).toBeUndefined();
+  });
+
+  test('must be one that the route has, and one of the two', () => {
+    expect(issuesOfTable(routeOf({ expireAt: daily }, { match: '/f' }))).toEqual([
+      'expireAt: no parameter or group "zone"',
+    ]);
+    const both = routeOf({ expireAt: daily }, { match: '/f/:zone', params: rulesOf(ruleOf('zone', exact)) });
+    expect(issuesOfTable(both)).toEqual([
+      'expireAt: {zone} is a query parameter and a group of match; rename the group',
+    ]);
+  });
+});

@@ -43,6 +43,12 @@ function recipeOf(route: Route): unknown {
     forwardHeaders: route.forwardHeaders.toSorted(),
     // Which fields are kept depends on it, and what `cap` and `honour` refuse `ignore` may have stored.
     upstreamCacheControl: policy.upstreamCacheControl,
+    // Of these too: who stores Set-Cookie may serve it, who makes tags of a field does not pass it on.
+    storeFields: policy.storeFields,
+    tagsFrom: route.tagsFrom.toSorted(),
+    // What is one key and what is another; and `as` makes the content that goes upstream. Its size is a limit.
+    content: route.content === undefined ? null : [route.content.methods.toSorted(), route.content.as],
+    noVarySearch: route.noVarySearch,
     // A body that the check of today would refuse must not be served.
     storeIf: policy.storeIf,
   };

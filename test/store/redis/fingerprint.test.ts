@@ -71,6 +71,10 @@ describe('what makes another response makes another fingerprint', () => {
     ['forwardHeaders', { route: { forwardHeaders: ['accept'] } }],
     ['upstreamCacheControl: cap', { policy: { upstreamCacheControl: 'cap' } }],
     ['upstreamCacheControl: honour', { policy: { upstreamCacheControl: 'honour' } }],
+    ['storeFields', { policy: { storeFields: 'all' } }],
+    ['tagsFrom', { route: { tagsFrom: ['surrogate-key'] } }],
+    ['content', { route: { content: { methods: ['QUERY'], as: 'json', maxBytes: 1 } } }],
+    ['noVarySearch', { route: { noVarySearch: true } }],
     ['storeIf', { policy: { storeIf: { json: true, exists: [], absent: [] } } }],
     ['the upstream’s origin', { upstream: { origin: 'https://api2.weather.example' } }],
     ['acceptEncoding', { upstream: { acceptEncoding: 'identity' } }],
@@ -91,6 +95,13 @@ describe('invariant 20: what does not, leaves the cache warm', () => {
     ['retain', { policy: { retainMs: 1, keepForValidationMs: 1 } }],
     ['statusTtl', { policy: { statusTtlMs: new Map([[404, 1]]) } }],
     ['clientCacheControl', { policy: { clientCacheControl: 'honour' } }],
+    ['heuristics', { policy: { heuristicFraction: 0.5, heuristicMaxMs: 1 } }],
+    // What a proxy would not have stored it does not serve either: it judges the status when it reads.
+    ['storeErrors', { policy: { storeErrors: 'all' } }],
+    ['expireAt', { policy: { expireAt: { kind: 'every', everyMs: 1, offsetMs: 0, jitterMs: 0 } } }],
+    ['softTimeout', { policy: { softTimeoutMs: 1 } }],
+    ['maxUpstreamTags', { route: { maxUpstreamTags: 1 } }],
+    ['showKey', { route: { showKey: true } }],
     ['maxStoredBytes', { policy: { maxStoredBytes: 1 } }],
     ['tags', { route: { tags: ['location:{q}'] } }],
     ['maxKeys and maxKeyBytes', { route: { maxKeys: 1, maxKeyBytes: 300 } }],
@@ -103,6 +114,23 @@ describe('invariant 20: what does not, leaves the cache warm', () => {
     ],
   ])('%s', (_, edit) => {
     expect(edited(edit)).toBe(same);
+  });
+
+  test('nor does how much content is taken, and in which order methods and fields of tags are named', () => {
+    const one = edited({
+      route: {
+        content: { methods: ['QUERY', 'POST'], as: 'auto', maxBytes: 1 },
+        tagsFrom: ['surrogate-key', 'cache-tag'],
+      },
+    });
+    const other = edited({
+      route: {
+        content: { methods: ['POST', 'QUERY'], as: 'auto', maxBytes: 2 },
+        tagsFrom: ['cache-tag', 'surrogate-key'],
+      },
+    });
+    expect(one).toBe(other);
+    expect(one).not.toBe(same);
   });
 
   test('nor does the order in which options are named', () => {
