@@ -101,6 +101,7 @@ function compileRoute(compilation: Compilation, path: Path, given: GivenRoute): 
     secret: [...new Set(secret)],
     headers: lowered(input.headers ?? []),
     forwardHeaders: lowered(forwardedBy(input)),
+    forwardsAuthorization: forwardsAuthorization(given),
     tags: input.tags ?? [],
     tagsFrom: [...new Set(input.tagsFrom)],
     maxUpstreamTags: input.maxUpstreamTags,
@@ -126,6 +127,12 @@ function lowered(names: readonly string[]): readonly string[] {
 function forwardedBy(input: RouteInput): readonly string[] {
   if (input.upstreamCacheControl !== 'honour') return [];
   return input.forwardHeaders ?? defaultForwardHeaders;
+}
+
+/** By name or by `*`, unless the upstream's own settings put one on. */
+function forwardsAuthorization({ input, upstream }: GivenRoute): boolean {
+  const isOurs = upstream?.credentials.headers.has('authorization') || upstream?.fields.has('authorization');
+  return isOurs !== true && lowered(forwardedBy(input)).some((name) => name === '*' || name === 'authorization');
 }
 
 /** Content that the listener refuses first would never be keyed. */

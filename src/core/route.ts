@@ -123,6 +123,11 @@ export interface Route {
   readonly headers: readonly string[];
   /** Lower-cased request fields that go upstream without entering the key; `*` is all. Only on `honour` routes (their `Vary` keys them). */
   readonly forwardHeaders: readonly string[];
+  /**
+   * True where `forwardHeaders` lets a client's Authorization through to upstream. Never where the upstream's own settings
+   * put one on: the answer would then be to somebody else than the client.
+   */
+  readonly forwardsAuthorization: boolean;
   /** Tag templates; `route:NAME` and `upstream:NAME` are added to what they give. */
   readonly tags: readonly string[];
   /** Fields of upstream's answers whose members become tags; they are not passed on. */

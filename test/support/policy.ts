@@ -56,6 +56,7 @@ export function routeOf(policy: Partial<CachePolicy> = {}, overrides: Partial<Ro
     secret: [],
     headers: [],
     forwardHeaders: [],
+    forwardsAuthorization: (overrides.forwardHeaders ?? []).some((name) => name === '*' || name === 'authorization'),
     tags: [],
     tagsFrom: [],
     maxUpstreamTags: 64,

@@ -36,6 +36,7 @@ export const cacheOffRoute: Route = {
   secret: [],
   headers: [],
   forwardHeaders: [],
+  forwardsAuthorization: false,
   tags: [],
   tagsFrom: [],
   maxUpstreamTags: 64,
