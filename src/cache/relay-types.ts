@@ -1,5 +1,7 @@
-import type { Route } from '../core/route.ts';
 import type { FailureKind } from '../core/failure.ts';
+import type { FieldLines } from '../core/fields.ts';
+import type { Route } from '../core/route.ts';
+import type { RelayedHead, RelayFollowUp } from './handled.ts';
 
 /** A request that is to be relayed, but for the request itself. */
 export interface RelayPlan {
@@ -12,8 +14,16 @@ export interface RelayPlan {
   readonly cacheStatus: string;
   /** Request content past this is refused with 413. Bytes. */
   readonly maxBodyBytes: number;
-  /** Hears the status of upstream's answer as soon as its head is there, 101 for a switch; not where the call failed before. `attempts`: as of {@link RelayResult}. */
-  readonly onHead: (status: number, attempts: number) => void;
+  /** Content that was collected already: it is sent in place of the request's. */
+  readonly content?: Uint8Array | undefined;
+  /** Hears each interim response (RFC 9110 §15.2) that is meant for the client: end-to-end fields, none with a secret. Must not throw. */
+  readonly onInterim?: ((status: number, fields: FieldLines) => void) | undefined;
+  /**
+   * Hears the head of upstream's answer as soon as it is there, 101 for a switch; not where the call failed before. Its
+   * fields are end-to-end ones, with no secret in them. `attempts`: as of {@link RelayResult}. The head is passed on when
+   * what it gives is `ready`. Must not throw.
+   */
+  readonly onHead: (head: RelayedHead, attempts: number) => RelayFollowUp;
 }
 
 /** What came of a relayed request. */

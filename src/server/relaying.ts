@@ -5,6 +5,7 @@ import { problemReply } from '../cache/problem-reply.ts';
 import type { RelayPlan } from '../cache/relay-types.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { Problem } from '../core/problem.ts';
+import { InterimLink } from './interim.ts';
 import type { Recorder, Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
 import type { Sender } from './sender.ts';
@@ -44,7 +45,10 @@ export class Relaying {
     if (sender.closes(transit)) res.setHeader('connection', 'close');
     this.#waiting.set(socket, { transit, res, relay });
     limitSending(res, sender.limit());
-    const result = await this.#options.relay.web(transit.req, res, this.#plan(transit, relay));
+    const link = new InterimLink(res);
+    const onInterim: RelayPlan['onInterim'] = (status, fields) => link.interim(status, fields);
+    const plan = { ...this.#plan(transit, relay), onInterim };
+    const result = await this.#options.relay.web(transit.req, res, plan);
     if (this.#waiting.get(socket)?.res === res) this.#waiting.delete(socket);
     recorder.relayed(transit, relay, result);
   }
@@ -79,14 +83,16 @@ export class Relaying {
       route: relay.route,
       cacheStatus: relay.cacheStatus,
       maxBodyBytes,
-      onHead: (status, attempts) => {
+      content: relay.content,
+      onHead: (head, attempts) => {
         // The relay calls from its streams, where nobody would catch an error.
         try {
-          recorder.answered(transit, relay, { status, attempts });
+          recorder.answered(transit, relay, { status: head.status, attempts });
           // Now and not when the content has ended: what is stored is invalid as of upstream's answer (RFC 9111 §4.4).
-          relay.settled({ status, fields: [], requestTimeMs: 0, responseTimeMs: 0 });
+          return relay.settled(head);
         } catch (error) {
           onBug(error);
+          return { ready: undefined, tap: undefined };
         }
       },
     };

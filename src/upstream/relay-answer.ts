@@ -49,6 +49,8 @@ export function readAnswerHead(answer: IncomingMessage, rules: AnswerRules): Ans
 /** What goes to the client. */
 export interface PassedAnswer {
   readonly fields: FieldLines;
+  /** The end-to-end fields that upstream sent, as they hold for `chunks`; no secret is in them. */
+  readonly received: FieldLines;
   /** Throws {@link UpstreamBodyError} past a limit or where the coding is malformed. */
   readonly chunks: AsyncIterable<Buffer>;
 }
@@ -65,14 +67,16 @@ export function passedAnswer(
   const codings = redactor.active && status >= 300 && status !== 304 ? (codingsOf(head.fields) ?? []) : [];
   const fields = codings.length > 0 ? decodedFields(head.fields) : head.fields;
   const chunks = codings.length > 0 ? decodeStream(limited, codings, config.maxBodyBytes) : limited;
+  const received = redactor.fields(endToEnd(fields));
   return {
-    fields: sentFields(status, fields, rules),
+    fields: sentFields(status, received, rules),
+    received,
     chunks: redactor.active && isText(fields) ? redactor.stream(chunks) : chunks,
   };
 }
 
-function sentFields(status: number, received: FieldLines, { config, redactor, plan }: AnswerRules): FieldLines {
-  const clean = locationOnProxy(redactor.fields(endToEnd(received)), config, plan.route);
+function sentFields(status: number, received: FieldLines, { config, plan }: AnswerRules): FieldLines {
+  const clean = locationOnProxy(received, config, plan.route);
   const fields = status === 204 ? withoutFields(clean, new Set(['content-length'])) : clean;
   return appendCacheStatus([...fields, ['via', viaMember]], plan.cacheStatus);
 }

@@ -3,9 +3,11 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../cache/ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 import { UpstreamBodyError } from '../cache/upstream-ports.ts';
+import type { RelayTap } from '../cache/handled.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { failureProblem } from '../core/failure-policy.ts';
+import { interimFields, MAX_INTERIM_RESPONSES } from '../core/interim.ts';
 import type { Problem } from '../core/problem.ts';
 import {
   describe,
@@ -17,11 +19,12 @@ import {
   type UpstreamLimit,
 } from './failure.ts';
 import type { Redactor } from './redact.ts';
-import { passedAnswer, readAnswerHead, type AnswerHead, type AnswerRules } from './relay-answer.ts';
+import { passedAnswer, readAnswerHead, type AnswerHead, type AnswerRules, type PassedAnswer } from './relay-answer.ts';
 import { contentTooLarge } from './relay-problem.ts';
 import { RelayReply } from './relay-reply.ts';
 import { ContentTooLargeError } from './relay-request.ts';
 import { RelayTimer } from './relay-timer.ts';
+import { fieldLinesOf } from './response-head.ts';
 
 export interface RelayExchangeOptions {
   readonly req: IncomingMessage;
@@ -34,12 +37,14 @@ export interface RelayExchangeOptions {
 }
 
 /** How far upstream's side has come, which decides what may take how long. */
-type Stage = 'connecting' | 'sending' | 'waiting' | 'body' | 'over';
+type Stage = 'connecting' | 'sending' | 'waiting' | 'settling' | 'body' | 'over';
 
 const limitOfStage: Readonly<Record<Stage, UpstreamLimit>> = {
   connecting: 'connectTimeout',
   sending: 'bodyTimeout',
   waiting: 'headersTimeout',
+  // Not upstream's time: nothing is timed while its answer waits for what it made invalid to be gone.
+  settling: 'bodyTimeout',
   body: 'bodyTimeout',
   over: 'bodyTimeout',
 };
@@ -58,6 +63,8 @@ export class RelayExchange {
   #complete: (() => boolean) | undefined;
   #failure: FailureKind | undefined;
   #attempts = 0;
+  #requestTimeMs = 0;
+  #interims = 0;
 
   constructor(options: RelayExchangeOptions) {
     this.#options = options;
@@ -95,9 +102,15 @@ export class RelayExchange {
     return this.#attempts;
   }
 
+  /** Wall clock when the request was handed to a connection, the latest where there were two. */
+  get requestTimeMs(): number {
+    return this.#requestTimeMs;
+  }
+
   /** A connection is being made. */
   connecting(): void {
     this.#attempts += 1;
+    this.#requestTimeMs = this.#options.clock.nowMs();
     this.#stage = 'connecting';
     this.#timer.limit(this.#options.config.connectTimeoutMs);
   }
@@ -120,6 +133,17 @@ export class RelayExchange {
     this.#timer.touch();
   }
 
+  /** Passes on an interim response (RFC 9110 §15.2), unless it is about this hop or nothing can come of it any more. */
+  interim(status: number, raw: readonly string[]): void {
+    const { plan, redactor } = this.#options;
+    if (this.#interims >= MAX_INTERIM_RESPONSES || !this.open || this.#stage === 'settling') return;
+    const received = fieldLinesOf(raw);
+    const fields = received && interimFields(status, redactor.fields(received));
+    if (fields === undefined) return;
+    this.#interims += 1;
+    plan.onInterim?.(status, fields);
+  }
+
   /** Passes on upstream's answer. Never rejects. */
   async respond(answer: IncomingMessage): Promise<void> {
     if (!this.open) {
@@ -131,11 +155,8 @@ export class RelayExchange {
       this.fail(head);
       return;
     }
-    this.#stage = 'body';
-    this.#options.plan.onHead(head.status, this.#attempts);
     // An end that only the connection's end tells may be the cut of a reset: node calls that complete, too.
     this.#complete = () => head.framing.kind !== 'close' && answer.complete;
-    this.#timer.limit(this.#options.config.bodyTimeoutMs);
     try {
       await this.#pass(answer, head);
     } catch (error) {
@@ -160,7 +181,7 @@ export class RelayExchange {
       return;
     }
     // The answer is whole, as its framing says; what breaks now is the rest of an upload that upstream did not wait for.
-    if (this.#stage === 'body' && this.#complete?.() === true) return;
+    if (this.#complete?.() === true) return;
     this.fail(nameFailure(error, this.#phase()));
   }
 
@@ -188,17 +209,50 @@ export class RelayExchange {
 
   async #pass(answer: IncomingMessage, head: AnswerHead): Promise<void> {
     const onChunk = (): void => this.#timer.touch();
-    const { fields, chunks } = passedAnswer(answer, head, { ...this.#rules(), onChunk });
-    this.#reply.head(head.status, fields);
+    const passed = passedAnswer(answer, head, { ...this.#rules(), onChunk });
+    const tap = await this.#settle(head, passed);
+    // Cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
+    if (answer.destroyed && !answer.complete) this.fail(describe('truncated'));
+    if (!this.open) {
+      tap?.end(false);
+      answer.destroy();
+      return;
+    }
+    this.#stage = 'body';
+    this.#timer.limit(this.#options.config.bodyTimeoutMs);
+    this.#reply.head(head.status, passed.fields);
+    let whole = false;
+    try {
+      whole = await this.#carry(answer, passed.chunks, tap);
+    } finally {
+      tap?.end(whole && this.#complete?.() === true);
+    }
+  }
+
+  /** Tells of the head, and holds it back until the client's next request cannot meet what it made invalid. */
+  async #settle(head: AnswerHead, passed: PassedAnswer): Promise<RelayTap | undefined> {
+    const { plan, clock } = this.#options;
+    this.#stage = 'settling';
+    this.#timer.stop();
+    const told = { status: head.status, fields: passed.received, requestTimeMs: this.#requestTimeMs };
+    const { ready, tap } = plan.onHead({ ...told, responseTimeMs: clock.nowMs() }, this.#attempts);
+    if (ready !== undefined) await ready;
+    return tap;
+  }
+
+  /** True when all of it was passed on. */
+  async #carry(answer: IncomingMessage, chunks: AsyncIterable<Buffer>, tap: RelayTap | undefined): Promise<boolean> {
     for await (const chunk of chunks) {
-      if (this.#stage !== 'body') return;
+      if (this.#stage !== 'body') return false;
+      tap?.chunk(chunk);
       await this.#reply.write(chunk);
       this.#timer.touch();
     }
     if (!answer.complete) this.fail(describe('truncated'));
-    if (this.#stage !== 'body') return;
+    if (this.#stage !== 'body') return false;
     this.end();
     this.#reply.end();
+    return true;
   }
 
   #rules(): AnswerRules {
@@ -211,7 +265,7 @@ export class RelayExchange {
     this.#stage = 'sending';
     this.#timer.limit(this.#options.config.bodyTimeoutMs);
     const sent = (): void => {
-      if (!this.open) return;
+      if (this.#stage !== 'sending') return;
       this.#stage = 'waiting';
       this.#timer.limit(this.#options.config.headersTimeoutMs);
     };
@@ -236,6 +290,6 @@ export class RelayExchange {
 
   #phase(): CallPhase {
     if (this.#stage === 'connecting') return 'connecting';
-    return this.#stage === 'body' ? 'body' : 'waiting';
+    return this.#stage === 'body' || this.#stage === 'settling' ? 'body' : 'waiting';
   }
 }

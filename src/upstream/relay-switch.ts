@@ -47,7 +47,11 @@ export function switchProtocols(options: SwitchOptions): void {
       return;
     }
     exchange.end();
-    options.plan.onHead(101, exchange.attempts);
+    const { requestTimeMs } = exchange;
+    options.plan.onHead(
+      { status: 101, fields, requestTimeMs, responseTimeMs: options.clock.nowMs() },
+      exchange.attempts,
+    );
     options.res.detachSocket(client);
     answer.headers = headersOf(fields);
     for (const listener of join) Reflect.apply(listener, upstream, [answer, upstreamSocket, head]);

@@ -89,20 +89,15 @@ function relayWeb(link: RelayLink, { req, res, plan, clock, onLimit }: WebRelay)
   const exchange = new RelayExchange({ req, res, plan, clock, onLimit, config, redactor });
   const fields = fieldLinesOf(req.rawHeaders) ?? [];
   if (!exchange.open) return exchange.result;
-  if (Number(fieldValue(fields, 'content-length') ?? '0') > plan.maxBodyBytes) {
+  const framing = plan.content === undefined ? framingFields(fields) : lengthOf(plan.content);
+  if (Number(fieldValue(framing, 'content-length') ?? '0') > plan.maxBodyBytes) {
     exchange.refuse(contentTooLarge(plan.maxBodyBytes));
     return exchange.result;
   }
   // A kept connection may be gone when we write to it. What can safely be sent again is; nothing else is risked.
-  const mayRepeat = !isUnsafe(req.method ?? '') && framingFields(fields).length === 0;
+  const mayRepeat = !isUnsafe(req.method ?? '') && framing.length === 0;
   const send = (agent: HttpAgent | undefined): void => {
-    const request = relayRequest(link, {
-      req,
-      plan,
-      fields,
-      extra: framingFields(fields),
-      onChunk: () => exchange.touch(),
-    });
+    const request = relayRequest(link, { req, plan, fields, extra: framing, onChunk: () => exchange.touch() });
     const proxy = createProxyServer(proxyOptions(link, agent));
     let upstream: ClientRequest | undefined;
     const broke = (error: unknown): void => {
@@ -126,13 +121,15 @@ function relayWeb(link: RelayLink, { req, res, plan, clock, onLimit }: WebRelay)
         switched.destroy();
         exchange.fail({ failure: 'malformed' });
       });
+      proxyReq.on('information', ({ statusCode, rawHeaders }) => exchange.interim(statusCode, rawHeaders));
       exchange.connected(proxyReq);
     });
     proxy.on('proxyRes', (proxyRes) => void exchange.respond(proxyRes));
     exchange.connecting();
     // Typed for node's whole class; it uses what RelayRequest has.
     Reflect.apply(proxy.web, proxy, [request, res, {}, broke]);
-    req.pipe(request);
+    if (plan.content === undefined) req.pipe(request);
+    else request.end(plan.content);
   };
   send(mayRepeat ? link.agent : undefined);
   return exchange.result;
@@ -189,6 +186,11 @@ function framingFields(fields: FieldLines): readonly FieldLine[] {
   if (fieldValue(fields, 'transfer-encoding') !== undefined) return [['transfer-encoding', 'chunked']];
   const length = fieldValue(fields, 'content-length');
   return length === undefined ? [] : [['content-length', length]];
+}
+
+/** The framing of content that was collected already. */
+function lengthOf({ length }: Uint8Array): readonly FieldLine[] {
+  return length === 0 ? [] : [['content-length', String(length)]];
 }
 
 interface RequestParts {

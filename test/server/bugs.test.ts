@@ -183,7 +183,7 @@ describe('An observer that throws', () => {
     const relay: Relay = {
       ...noRelay,
       web: (_req, res, plan) => {
-        plan.onHead(200, 1);
+        plan.onHead({ status: 200, fields: [], requestTimeMs: 0, responseTimeMs: 0 }, 1);
         res.end('ok');
         const result = {
           status: 200,

@@ -46,7 +46,7 @@ export async function startRelayHost({ config, clock, plan }: RelayHostOptions):
     route: cacheOffRoute,
     cacheStatus: 'forecache; fwd=bypass',
     maxBodyBytes: 1024 * 1024,
-    onHead: () => {},
+    onHead: () => ({ ready: undefined, tap: undefined }),
     ...plan,
   });
   const server: Server = createServer((req, res) => {
