@@ -1,4 +1,6 @@
+import { type FieldLines, fieldLineValues } from './fields.ts';
 import { splitList, unquote } from './list.ts';
+import { type FieldMember, integerOf, readDictionary } from './structured-field.ts';
 
 /** Directives of Cache-Control (RFC 9111 §5.2): lower-cased name to its argument, `true` where it has none. */
 export type CacheDirectives = ReadonlyMap<string, string | true>;
@@ -7,6 +9,23 @@ export type CacheDirectives = ReadonlyMap<string, string | true>;
 export const MAX_DELTA_SECONDS = 2 ** 31;
 
 const noDirectives: CacheDirectives = new Map();
+
+/** The response directives that count for this cache, and the field that they are of. */
+export interface CountedDirectives {
+  /** `cdn-cache-control`: Cache-Control and Expires mean nothing here (RFC 9213 §2.2). */
+  readonly field: 'cdn-cache-control' | 'cache-control';
+  readonly directives: CacheDirectives;
+}
+
+/**
+ * The directives of a response that decide about storing, freshness and reuse: those of CDN-Cache-Control where it is
+ * valid and not empty, else those of Cache-Control (RFC 9213 §2.2). Never throws.
+ */
+export function countedDirectives(fields: FieldLines): CountedDirectives {
+  const targeted = targetedDirectives(fieldLineValues(fields, 'cdn-cache-control'));
+  if (targeted !== undefined) return { field: 'cdn-cache-control', directives: targeted };
+  return { field: 'cache-control', directives: parseCacheControl(fieldLineValues(fields, 'cache-control')) };
+}
 
 /**
  * Parses all lines of Cache-Control; never throws. The first occurrence of a directive counts (RFC 9111 §4.2.1).
@@ -38,6 +57,45 @@ export function seconds(directives: CacheDirectives, name: string): number | und
 /** Digits only, leading zeros allowed, at most 2^31; else `undefined` (RFC 9111 §1.2.2). */
 export function parseDeltaSeconds(text: string): number | undefined {
   return /^[0-9]+$/.test(text) ? Math.min(Number(text), MAX_DELTA_SECONDS) : undefined;
+}
+
+/**
+ * Lifetimes of a targeted field have to be Integers and not negative (RFC 9213 §2.1). One that is not, such as
+ * `max-age="60"`, makes the whole field void: without its lifetime the rest of it would say something else.
+ */
+const targetedLifetimes = ['max-age', 's-maxage'] as const;
+
+/** A targeted field (RFC 9213 §2.1); `undefined` where it is absent, empty, no dictionary, or without a valid lifetime. */
+function targetedDirectives(lines: readonly string[]): CacheDirectives | undefined {
+  if (lines.length === 0) return undefined;
+  const members = readDictionary(lines);
+  if (members === undefined || members.size === 0) return undefined;
+  for (const name of targetedLifetimes) {
+    if (members.has(name) && !((integerOf(members.get(name)) ?? -1) >= 0)) return undefined;
+  }
+  const directives = new Map<string, string | true>();
+  for (const [name, member] of members) {
+    const argument = argumentOf(member);
+    if (argument !== undefined) directives.set(name, argument);
+  }
+  return directives;
+}
+
+/** As Cache-Control would have it; `undefined` for `name=?0`, by which a directive is not there. */
+function argumentOf(member: FieldMember): string | true | undefined {
+  switch (member.type) {
+    case 'boolean':
+      return member.value ? true : undefined;
+    case 'integer':
+      return String(member.value);
+    case 'string':
+    case 'token':
+      return member.value;
+    // A directive of a type that it cannot have: present, lest a `no-store` be lost, but no delta-seconds.
+    case 'inner-list':
+    case 'other':
+      return '';
+  }
 }
 
 function parseDirective(member: string): readonly [name: string, argument: string | true] {

@@ -1,4 +1,5 @@
 import { hasField } from './fields.ts';
+import { forwardsCredential } from './forwarded-fields.ts';
 import { asksForUpgrade } from './hop-by-hop.ts';
 import type { Fwd } from './outcome.ts';
 import type { Problem } from './problem.ts';
@@ -42,7 +43,8 @@ function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefi
   const { fields } = request;
   if (asksForUpgrade(fields)) return 'upgrade';
   for (const name of ['authorization', 'cookie'] as const) {
-    if (hasField(fields, name) && !route.headers.includes(name)) return name;
+    // What goes upstream as a forwarded field is kept apart by upstream's own word (RFC 9111 §3.5, §4.1).
+    if (hasField(fields, name) && !route.headers.includes(name) && !forwardsCredential(route, name)) return name;
   }
   if (route.policy.upstreamCacheControl !== 'honour') return undefined;
   // Only upstream can evaluate these (RFC 9111 §4.3.2); on ruled routes they never go upstream and mean nothing.

@@ -1,6 +1,9 @@
+import { clientDirectives } from './client-directives.ts';
 import type { FailureKind } from './failure.ts';
-import { standingOf } from './freshness.ts';
+import type { FieldLines } from './fields.ts';
+import { type Standing, standingOf } from './freshness.ts';
 import type { Problem } from './problem.ts';
+import { failureReasons, softTimeoutReasons } from './reasons.ts';
 import type { CachePolicy } from './route.ts';
 import type { StoredResponse } from './stored-response.ts';
 
@@ -29,6 +32,28 @@ export type FailureDecision =
   | { readonly kind: 'pass-through'; readonly reason: string }
   | { readonly kind: 'problem'; readonly problem: Problem; readonly reason: string };
 
+/** Upstream has not answered for as long as the route's `softTimeout`, and has not failed either. */
+export interface SoftTimeoutInput {
+  readonly stored: StoredResponse;
+  /** Set by a soft purge. */
+  readonly staleSinceMs: number | undefined;
+  readonly policy: CachePolicy;
+  readonly requestFields: FieldLines;
+  /** Wall clock, milliseconds. */
+  readonly nowMs: number;
+}
+
+export type SoftTimeoutDecision =
+  | {
+      readonly kind: 'serve-stale';
+      readonly ttlSeconds: number;
+      readonly ageSeconds: number;
+      /** Token for `Cache-Status`. */
+      readonly detail: 'soft-timeout';
+      readonly reason: string;
+    }
+  | { readonly kind: 'wait'; readonly reason: string };
+
 /** True for answers that `stale-if-error` covers (RFC 5861 §4): 5xx, and 429, which says that the quota is used up. */
 export function isFailureStatus(status: number): boolean {
   return status === 429 || (status >= 500 && status <= 599);
@@ -38,7 +63,7 @@ export function isFailureStatus(status: number): boolean {
 export function decideOnFailure(input: FailureInput): FailureDecision {
   const { failure, stored } = input;
   if (typeof failure === 'number' && !isFailureStatus(failure)) {
-    return { kind: 'pass-through', reason: 'no failure: stale-if-error covers 5xx and 429 (RFC 5861 §4)' };
+    return { kind: 'pass-through', reason: failureReasons['no-failure'] };
   }
   if (stored !== undefined) {
     const standing = standingOf(stored, input.staleSinceMs, input.nowMs);
@@ -48,9 +73,44 @@ export function decideOnFailure(input: FailureInput): FailureDecision {
       return { kind: 'serve-stale', ttlSeconds, ageSeconds, detail: 'stale-error', reason: allowed };
     }
   }
-  const reason = stored === undefined ? 'nothing stored' : 'the stored response may not be served stale';
+  const reason = stored === undefined ? failureReasons.nothing : failureReasons.forbidden;
   if (typeof failure === 'number') return { kind: 'pass-through', reason };
-  return { kind: 'problem', problem: failureProblem(failure), reason };
+  // Whoever forbids stale answers wants to hear that the cache is cut off, by 504 (RFC 9111 §5.2.2.2).
+  const cutOff = stored?.freshness.mustRevalidate === true && isDisconnection(failure);
+  const problem = failureProblem(failure);
+  return cutOff
+    ? { kind: 'problem', problem: { ...problem, status: 504 }, reason: failureReasons['cut-off'] }
+    : { kind: 'problem', problem, reason };
+}
+
+/**
+ * Decides whether a client waits on for an upstream that is slow. Only on ruled routes with a `softTimeout`, and only where a
+ * failure or a refresh would let the stored response be served as well (RFC 5861 §3, §4): slowness gives no right of its own.
+ */
+export function decideOnSoftTimeout(input: SoftTimeoutInput): SoftTimeoutDecision {
+  const { stored, policy, nowMs } = input;
+  if (policy.softTimeoutMs === undefined || policy.upstreamCacheControl === 'honour') return wait('no-rule');
+  const { freshness } = stored;
+  if (freshness.mustRevalidate || freshness.alwaysValidate) return wait('forbidden');
+  const standing = standingOf(stored, input.staleSinceMs, nowMs);
+  if (nowMs >= freshness.retainUntilMs || nowMs >= Math.max(standing.swrUntilMs, standing.sieUntilMs)) {
+    return wait('too-old');
+  }
+  if (asksForBetter(input, standing)) return wait('request');
+  const { ttlSeconds, ageSeconds } = standing;
+  return { kind: 'serve-stale', ttlSeconds, ageSeconds, detail: 'soft-timeout', reason: softTimeoutReasons.served };
+}
+
+function wait(reason: keyof typeof softTimeoutReasons): SoftTimeoutDecision {
+  return { kind: 'wait', reason: softTimeoutReasons[reason] };
+}
+
+/** A request that wants a validated or a younger response has to wait for it (RFC 9111 §5.2.1). */
+function asksForBetter({ policy, requestFields }: SoftTimeoutInput, { ageMs, ttlMs }: Standing): boolean {
+  const { noCache, maxAgeMs, minFreshMs, maxStaleMs } = clientDirectives(policy, requestFields);
+  if (noCache || minFreshMs !== undefined) return true;
+  if (maxAgeMs !== undefined && (maxStaleMs === undefined || ageMs > maxAgeMs)) return true;
+  return maxStaleMs !== undefined && -ttlMs > maxStaleMs;
 }
 
 /**
@@ -98,10 +158,10 @@ function badGateway(code: string, title: string, detail: string): Problem {
 function staleAllowedBecause(input: FailureInput, stored: StoredResponse, sieUntilMs: number): string | undefined {
   const { freshness } = stored;
   if (input.nowMs >= freshness.retainUntilMs || freshness.alwaysValidate) return undefined;
-  if (input.nowMs < sieUntilMs) return 'within stale-if-error (RFC 5861 §4)';
+  if (input.nowMs < sieUntilMs) return failureReasons['stale-if-error'];
   const disconnected = typeof input.failure === 'string' && isDisconnection(input.failure);
   if (input.policy.upstreamCacheControl !== 'honour' || freshness.mustRevalidate || !disconnected) return undefined;
-  return 'disconnected from upstream (RFC 9111 §4.2.4)';
+  return failureReasons.disconnected;
 }
 
 /**

@@ -3,13 +3,11 @@ import { endToEnd } from './hop-by-hop.ts';
 import type { Route } from './route.ts';
 
 /**
- * End-to-end request fields that never go upstream on a cached route unless the route keys them: who the caller is, what
- * the proxy decides itself (conditions, ranges, codings of ruled routes), and fields by which some frameworks let a
- * request change its own method, host or path (unkeyed input that could poison the store).
+ * End-to-end request fields that never go upstream on a cached route unless the route keys them: what the proxy decides
+ * itself (conditions, ranges, codings of ruled routes), and fields by which some frameworks let a request change its own
+ * method, host or path (unkeyed input that could poison the store).
  */
 const NEVER = new Set([
-  'authorization',
-  'cookie',
   'host',
   'expect',
   'content-length',
@@ -43,6 +41,30 @@ export function forwardedFields(route: Route, fields: FieldLines): FieldLines {
   return endToEnd(fields).filter(([name]) => {
     if (NEVER.has(name) || name.startsWith('x-forwarded-')) return false;
     if (route.headers.includes(name)) return false;
+    if (name === 'authorization' || name === 'cookie') return forwardsCredential(route, name);
     return all || route.forwardHeaders.includes(name);
   });
+}
+
+/**
+ * Whether a field that says who the caller is goes upstream as one of the forwarded fields. Authorization does where all
+ * fields do, since RFC 9111 §3.5 keeps what comes back apart. No such rule is about Cookie, so that only its own name lets
+ * it through: an upstream that forgets `Vary: Cookie` would else give one caller's page to all.
+ */
+export function forwardsCredential(
+  route: Pick<Route, 'forwardHeaders' | 'forwardsAuthorization'>,
+  name: 'authorization' | 'cookie',
+): boolean {
+  return name === 'authorization' ? route.forwardsAuthorization : route.forwardHeaders.includes('cookie');
+}
+
+const CONDITIONS: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since', 'if-range', 'range']);
+
+/**
+ * The lines by which a client asks for less than the whole (RFC 9110 §13.1, §14.2): on an `honour` route they go upstream where
+ * nothing is stored that could answer them (RFC 9111 §4.3.2). If-Match and If-Unmodified-Since are not among them: a request
+ * with one of these is relayed.
+ */
+export function clientConditions(fields: FieldLines): FieldLines {
+  return endToEnd(fields).filter(([name]) => CONDITIONS.has(name));
 }

@@ -2,6 +2,7 @@ import { type FieldLine, type FieldLines, fieldValue } from './fields.ts';
 import { initialAgeMs } from './freshness.ts';
 import { endToEnd } from './hop-by-hop.ts';
 import { weaklyEqual } from './preconditions.ts';
+import { headReasons, passReasons } from './reasons.ts';
 import type { Route } from './route.ts';
 import type { StorageDecision, StorageInput } from './storage-policy.ts';
 import { decideStorage, fieldsToStore } from './storage-policy.ts';
@@ -13,7 +14,7 @@ export interface FreshenInput {
   readonly route: Route;
   /** Fields of the client's request; none for background work. */
   readonly requestFields: FieldLines;
-  /** The request as it is keyed; of it `expireAt` counts. */
+  /** As of {@link StorageInput}. */
   readonly keyed: StorageInput['keyed'];
   /** Fields of the 304. */
   readonly fields: FieldLines;
@@ -28,6 +29,24 @@ export interface Freshened {
   /** `pass`: the 304 took away the right to store it (`no-store` now); what is stored has to go. */
   readonly storage: StorageDecision;
 }
+
+/** The answer to a HEAD, and what is stored for a GET of the same target. */
+export interface HeadInput extends FreshenInput {
+  readonly status: number;
+}
+
+/** What the answer to a HEAD makes of the stored response to a GET. `reason` is a sentence for `explain`. */
+export type HeadDecision =
+  /** It lives on with the fields of the HEAD, as after a 304. Its `position` is the old one. */
+  | {
+      readonly kind: 'update';
+      readonly response: StoredResponse;
+      readonly storage: Extract<StorageDecision, { kind: 'store' }>;
+      readonly reason: string;
+    }
+  /** It is another representation by now, or may not be kept any longer. */
+  | { readonly kind: 'invalidate'; readonly reason: string }
+  | { readonly kind: 'ignore'; readonly reason: string };
 
 /** They describe the stored bytes and not those that a 304 does not have (RFC 9111 §3.2). */
 const describeStoredBody: ReadonlySet<string> = new Set(['content-length', 'content-encoding', 'content-range']);
@@ -66,6 +85,30 @@ export function confirms(stored: Pick<StoredResponse, 'etag' | 'lastModified'>, 
   if (etag !== undefined && stored.etag !== undefined) return weaklyEqual(etag, stored.etag);
   const lastModified = fieldValue(fields, 'last-modified');
   return lastModified === undefined || stored.lastModified === undefined || lastModified === stored.lastModified;
+}
+
+/**
+ * What a HEAD says of the stored response that a GET would have got (RFC 9111 §4.3.5): only a 200 says anything. All of
+ * its validators and its Content-Length have to be those that are stored, else something else is upstream by now.
+ */
+export function freshenByHead(input: HeadInput): HeadDecision {
+  const { stored, fields } = input;
+  if (input.status !== 200) return { kind: 'ignore', reason: headReasons.ignored };
+  if (stored.status !== 200 || !isSameAsHead(stored, fields))
+    return { kind: 'invalidate', reason: headReasons.differs };
+  const keyed = { ...input.keyed, canonical: { method: 'GET' as const } };
+  const { response, storage } = freshenStored({ ...input, keyed });
+  if (storage.kind === 'pass') return { kind: 'invalidate', reason: passReasons[storage.reason] };
+  return { kind: 'update', response, storage, reason: headReasons.updated };
+}
+
+function isSameAsHead(stored: StoredResponse, fields: FieldLines): boolean {
+  const etag = fieldValue(fields, 'etag');
+  if (etag !== undefined && (stored.etag === undefined || !weaklyEqual(etag, stored.etag))) return false;
+  const lastModified = fieldValue(fields, 'last-modified');
+  if (lastModified !== undefined && lastModified !== stored.lastModified) return false;
+  const length = fieldValue(fields, 'content-length');
+  return length === undefined || length === String(stored.body.byteLength);
 }
 
 /** The fields that make a request a validation of the stored response (RFC 9111 §4.3.1). */

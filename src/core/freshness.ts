@@ -1,5 +1,12 @@
 import type { CacheDirectives } from './cache-control.ts';
-import { MAX_DELTA_SECONDS, parseCacheControl, parseDeltaSeconds, seconds } from './cache-control.ts';
+import {
+  type CountedDirectives,
+  countedDirectives,
+  MAX_DELTA_SECONDS,
+  parseDeltaSeconds,
+  seconds,
+} from './cache-control.ts';
+import { expiryOf } from './expire-at.ts';
 import type { FieldLines } from './fields.ts';
 import { fieldLineValues, hasField } from './fields.ts';
 import { parseHttpDate } from './http-date.ts';
@@ -35,16 +42,32 @@ export interface Standing {
   readonly sieUntilMs: number;
 }
 
-/** A freshness lifetime as a point in time; `none`: neither upstream nor the rule says anything. */
+/**
+ * Who gave a lifetime ({@link Freshness.source}). `cap`: the rule, where upstream's is longer. `expireAt`: the rule's next
+ * instant, where the lifetime would reach past it. `none`: neither upstream nor the rule says anything.
+ */
+export type FreshnessSource =
+  | 'rule ttl'
+  | 'rule statusTtl'
+  | 'cap'
+  | 'expireAt'
+  | 'cdn-cache-control'
+  | 's-maxage'
+  | 'max-age'
+  | 'expires'
+  | 'heuristic'
+  | 'none';
+
+/** A freshness lifetime as a point in time. */
 interface Lifetime {
   readonly freshUntilMs: number;
-  readonly source: string;
+  readonly source: FreshnessSource;
 }
 
 /** A lifetime that upstream states in its own fields, counted from the origin's answer. */
 interface StatedLifetime {
   readonly lifetimeMs: number;
-  readonly source: 's-maxage' | 'max-age' | 'expires';
+  readonly source: 'cdn-cache-control' | 's-maxage' | 'max-age' | 'expires';
 }
 
 /**
@@ -69,14 +92,15 @@ function dateOf(fields: FieldLines, nowMs: number): number | undefined {
 
 /**
  * The times of a response that is to be stored (RFC 9111 §4.2). `ignore`: the rule alone. `cap`: the rule is the most.
- * `honour`: upstream's fields, in the order s-maxage, max-age, Expires (§4.2.1), and the rule where it says nothing.
- * Source `none` means that nobody gave a lifetime: stale from the start.
+ * `honour`: upstream's fields, in the order CDN-Cache-Control (RFC 9213 §2.2), s-maxage, max-age, Expires (§4.2.1), then the
+ * rule, then a heuristic (§4.2.2). Source `none` means that nobody gave a lifetime: stale from the start.
  */
-export function freshnessOf(input: FreshnessInput): Freshness {
+export function freshnessOf(input: FreshnessInput): Freshness & { readonly source: FreshnessSource } {
   const { policy, responseTimeMs } = input;
-  const directives = parseCacheControl(fieldLineValues(input.fields, 'cache-control'));
+  const counted = countedDirectives(input.fields);
+  const { directives } = counted;
   const usableUntilMs = responseTimeMs + policy.retainMs;
-  const { freshUntilMs: wantedMs, source } = lifetimeOf(input, directives);
+  const { freshUntilMs: wantedMs, source } = bounded(input, lifetimeOf(input, counted));
   const freshUntilMs = Math.min(wantedMs, usableUntilMs);
   const alwaysValidate = policy.upstreamCacheControl !== 'ignore' && directives.has('no-cache');
   const mustRevalidate = alwaysValidate || forbidsStale(policy, directives);
@@ -91,6 +115,15 @@ export function freshnessOf(input: FreshnessInput): Freshness {
     alwaysValidate,
     source,
   };
+}
+
+/** The data changes upstream at the instants of `expireAt`: until the next one a lifetime lasts at most, whoever gave it. */
+function bounded(input: FreshnessInput, lifetime: Lifetime): Lifetime {
+  const { policy, keyed, responseTimeMs } = input;
+  // On `honour` routes upstream decides, and knows itself when its data changes.
+  if (policy.expireAt === undefined || policy.upstreamCacheControl === 'honour') return lifetime;
+  const endMs = expiryOf(policy.expireAt, keyed, responseTimeMs);
+  return endMs < lifetime.freshUntilMs ? { freshUntilMs: endMs, source: 'expireAt' } : lifetime;
 }
 
 /** What has a validator is worth keeping although it may not be served: a 304 costs no body (RFC 9111 §4.3.1). */
@@ -128,20 +161,13 @@ export function ruleTtlMs(policy: CachePolicy, status: number): number | undefin
   return status === 200 || status === 203 ? policy.ttlMs : undefined;
 }
 
-function lifetimeOf(input: FreshnessInput, directives: CacheDirectives): Lifetime {
-  const { policy, status, responseTimeMs } = input;
-  const ttlMs = ruleTtlMs(policy, status);
-  const rule: Lifetime | undefined =
-    ttlMs === undefined
-      ? undefined
-      : {
-          freshUntilMs: responseTimeMs + ttlMs,
-          source: policy.statusTtlMs.has(status) ? 'rule statusTtl' : 'rule ttl',
-        };
+function lifetimeOf(input: FreshnessInput, counted: CountedDirectives): Lifetime {
+  const { policy, responseTimeMs } = input;
+  const rule = ruleLifetime(input);
   const none: Lifetime = { freshUntilMs: responseTimeMs, source: 'none' };
   if (policy.upstreamCacheControl === 'ignore') return rule ?? none;
-  const stated = statedLifetime(input, directives);
-  if (stated === undefined) return rule ?? none;
+  const stated = statedLifetime(input, counted);
+  if (stated === undefined) return rule ?? heuristicLifetime(input, counted.directives) ?? none;
   const upstream: Lifetime = {
     freshUntilMs: responseTimeMs + stated.lifetimeMs - initialAgeMs(input),
     source: stated.source,
@@ -150,14 +176,50 @@ function lifetimeOf(input: FreshnessInput, directives: CacheDirectives): Lifetim
   return upstream.freshUntilMs <= rule.freshUntilMs ? upstream : { ...rule, source: 'cap' };
 }
 
-/** RFC 9111 §4.2.1. What is there but invalid is a lifetime of 0; `undefined`: upstream says nothing. */
-function statedLifetime(input: FreshnessInput, directives: CacheDirectives): StatedLifetime | undefined {
-  for (const source of ['s-maxage', 'max-age'] as const) {
-    const value = seconds(directives, source);
-    if (value !== undefined) return { lifetimeMs: value === 'invalid' ? 0 : value * 1000, source };
+function ruleLifetime({ policy, status, responseTimeMs }: FreshnessInput): Lifetime | undefined {
+  const ttlMs = ruleTtlMs(policy, status);
+  if (ttlMs === undefined) return undefined;
+  const source = policy.statusTtlMs.has(status) ? 'rule statusTtl' : 'rule ttl';
+  return { freshUntilMs: responseTimeMs + ttlMs, source };
+}
+
+/**
+ * RFC 9111 §4.2.1. What is there but invalid is a lifetime of 0; `undefined`: upstream says nothing. Beside a valid
+ * CDN-Cache-Control Expires says nothing either (RFC 9213 §2.2).
+ */
+function statedLifetime(input: FreshnessInput, { field, directives }: CountedDirectives): StatedLifetime | undefined {
+  const targeted = field === 'cdn-cache-control';
+  for (const name of ['s-maxage', 'max-age'] as const) {
+    const value = seconds(directives, name);
+    if (value === undefined) continue;
+    return { lifetimeMs: value === 'invalid' ? 0 : value * 1000, source: targeted ? field : name };
   }
-  if (!hasField(input.fields, 'expires')) return undefined;
+  if (targeted || !hasField(input.fields, 'expires')) return undefined;
   return { lifetimeMs: expiresLifetimeMs(input), source: 'expires' };
+}
+
+/** Status codes that may be reused without explicit freshness (RFC 9110 §15.1), those bound to conditions left out. */
+const heuristicallyCacheable: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]);
+
+/** Whether a response may be stored and reused without explicit freshness: by its status, or by `public` (RFC 9111 §4.2.2). */
+export function allowsHeuristics(status: number, directives: CacheDirectives): boolean {
+  return heuristicallyCacheable.has(status) || directives.has('public');
+}
+
+/**
+ * A part of the time that the response had not changed for when it was sent (RFC 9111 §4.2.2). Only on `honour` routes. From
+ * it, too, the age is taken off.
+ */
+function heuristicLifetime(input: FreshnessInput, directives: CacheDirectives): Lifetime | undefined {
+  const { policy, status, fields, responseTimeMs } = input;
+  if (policy.upstreamCacheControl !== 'honour' || !allowsHeuristics(status, directives)) return undefined;
+  const lines = fieldLineValues(fields, 'last-modified');
+  const modifiedMs = lines.length === 1 ? parseHttpDate(lines[0] ?? '', responseTimeMs) : undefined;
+  if (modifiedMs === undefined) return undefined;
+  const unchangedMs = (dateOf(fields, responseTimeMs) ?? responseTimeMs) - modifiedMs;
+  const lifetimeMs = Math.min(Math.floor(unchangedMs * policy.heuristicFraction), policy.heuristicMaxMs);
+  if (lifetimeMs <= 0) return undefined;
+  return { freshUntilMs: responseTimeMs + lifetimeMs - initialAgeMs(input), source: 'heuristic' };
 }
 
 /** Expires minus Date (RFC 9111 §5.3): several lines or no HTTP-date, `0` above all, mean already expired. */

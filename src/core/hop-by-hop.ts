@@ -80,17 +80,23 @@ export function endToEnd(fields: FieldLines): FieldLines {
 }
 
 /**
- * The lines that are stored and replayed. In every mode hop-by-hop fields, Age (it is computed anew), Set-Cookie (one
- * caller's cookie is nobody else's) and rate-limit fields go; on ruled routes also what names one exchange, upstream's
- * Cache-Status (ours is the first member there) and the Retry-After of an answer that is no error.
+ * The lines that are stored and replayed (RFC 9111 §3.1). In every mode hop-by-hop fields and Age go (it is computed anew).
+ * Without `storeFields: all` so do Set-Cookie (one caller's cookie is nobody else's) and rate-limit fields; on ruled routes
+ * also what names one exchange, upstream's Cache-Status (ours is the first member there) and the Retry-After of an answer
+ * that is no error.
  */
 export function storableFields(fields: FieldLines, policy: CachePolicy, status = 200): FieldLines {
   const ruled = policy.upstreamCacheControl !== 'honour';
+  const safe = policy.storeFields === 'safe';
   return endToEnd(fields).filter(([name]) => {
-    if (name === 'age' || name === 'set-cookie' || name === 'set-cookie2' || isRateLimitField(name)) return false;
+    if (name === 'age' || (safe && isOfOneCaller(name))) return false;
     if (!ruled) return true;
     return !(perExchange.has(name) || name === 'cache-status' || (name === 'retry-after' && status < 300));
   });
+}
+
+function isOfOneCaller(name: string): boolean {
+  return name === 'set-cookie' || name === 'set-cookie2' || isRateLimitField(name);
 }
 
 /** True where the request asks for another protocol (RFC 9110 §7.8); a bare `h2c` offer may be and is ignored. */

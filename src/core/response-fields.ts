@@ -77,7 +77,7 @@ function isByRule(stored: StoredResponse, policy: CachePolicy): boolean {
   return policy.upstreamCacheControl === 'ignore' || RULE_SOURCES.has(stored.freshness.source);
 }
 
-const RULE_SOURCES: ReadonlySet<string> = new Set(['cap', 'rule ttl', 'rule statusTtl']);
+const RULE_SOURCES: ReadonlySet<string> = new Set(['cap', 'expireAt', 'rule ttl', 'rule statusTtl']);
 
 /**
  * The fields of the 304 that stands for the response with these fields (RFC 9110 §15.4.5): without metadata of the

@@ -5,6 +5,7 @@ import type { Standing } from './freshness.ts';
 import { standingOf } from './freshness.ts';
 import type { Fwd } from './outcome.ts';
 import type { Problem } from './problem.ts';
+import { reuseReasons } from './reasons.ts';
 import type { CachePolicy } from './route.ts';
 import type { StoredResponse } from './stored-response.ts';
 
@@ -44,17 +45,17 @@ export type AbsentDecision =
 export function decideReuse(input: ReuseInput): ReuseDecision {
   const { stored, policy, nowMs } = input;
   const client = clientDirectives(policy, input.requestFields);
-  if (nowMs >= stored.freshness.retainUntilMs) return absent(client, 'uri-miss', 'kept for longer than retain allows');
+  if (nowMs >= stored.freshness.retainUntilMs) return absent(client, 'uri-miss', reuseReasons['past-retention']);
   const standing = standingOf(stored, input.staleSinceMs, nowMs);
   const objection = objectionToFresh(stored, client, standing);
   if (objection !== undefined) return ask(stored, client, objection.fwd, objection.reason);
   if (standing.ttlMs > 0) {
-    return { kind: 'reuse', ...seconds(standing), reason: 'fresh (RFC 9111 §4.2)' };
+    return { kind: 'reuse', ...seconds(standing), reason: reuseReasons.fresh };
   }
   if (stored.freshness.mustRevalidate) {
-    return ask(stored, client, 'stale', 'stale, and must-revalidate or its like forbids serving it (RFC 9111 §4.2.4)');
+    return ask(stored, client, 'stale', reuseReasons.forbidden);
   }
-  return staleUse(input, client, standing) ?? ask(stored, client, 'stale', 'stale (RFC 9111 §4.2)');
+  return staleUse(input, client, standing) ?? ask(stored, client, 'stale', reuseReasons.stale);
 }
 
 /**
@@ -67,7 +68,7 @@ export function decideAbsent(
   requestFields: FieldLines,
   fwd: 'uri-miss' | 'vary-miss' = 'uri-miss',
 ): AbsentDecision {
-  const reason = fwd === 'vary-miss' ? 'no stored variant matches (RFC 9111 §4.1)' : 'nothing stored under this key';
+  const reason = reuseReasons[fwd];
   return absent(clientDirectives(policy, requestFields), fwd, reason);
 }
 
@@ -101,16 +102,16 @@ function objectionToFresh(
   standing: Standing,
 ): { readonly fwd: Fwd; readonly reason: string } | undefined {
   const { maxAgeMs, minFreshMs } = client;
-  if (client.noCache) return { fwd: 'request', reason: 'the request says no-cache (RFC 9111 §5.2.1.4)' };
+  if (client.noCache) return { fwd: 'request', reason: reuseReasons['request-no-cache'] };
   if (stored.freshness.alwaysValidate) {
-    return { fwd: 'stale', reason: 'upstream says no-cache: validated on every use (RFC 9111 §5.2.2.4)' };
+    return { fwd: 'stale', reason: reuseReasons['no-cache'] };
   }
   // max-age=0 is how clients ask for validation, so it is not met even within the first millisecond.
   if (maxAgeMs !== undefined && (standing.ageMs > maxAgeMs || maxAgeMs === 0)) {
-    return { fwd: 'request', reason: "older than the request's max-age (RFC 9111 §5.2.1.1)" };
+    return { fwd: 'request', reason: reuseReasons['max-age'] };
   }
   if (minFreshMs !== undefined && standing.ttlMs < minFreshMs) {
-    return { fwd: 'request', reason: "fresh for less than the request's min-fresh (RFC 9111 §5.2.1.3)" };
+    return { fwd: 'request', reason: reuseReasons['min-fresh'] };
   }
   return undefined;
 }
@@ -122,11 +123,11 @@ function staleUse(input: ReuseInput, client: ClientDirectives, standing: Standin
   const withinWindow = input.nowMs < standing.swrUntilMs;
   // A request with max-age and without max-stale does not want stale responses (RFC 9111 §5.2.1.1).
   if (withinWindow && (maxAgeMs === undefined || maxStaleMs !== undefined)) {
-    const reason = 'stale within stale-while-revalidate (RFC 5861 §3)';
+    const reason = reuseReasons['stale-while-revalidate'];
     return { kind: 'reuse-stale', revalidate: true, ...seconds(standing), reason };
   }
   if (maxStaleMs !== undefined && staleMs <= maxStaleMs) {
-    const reason = "stale within the request's max-stale (RFC 9111 §5.2.1.2)";
+    const reason = reuseReasons['max-stale'];
     return { kind: 'reuse-stale', revalidate: false, ...seconds(standing), reason };
   }
   return undefined;
@@ -143,7 +144,7 @@ function absent(client: ClientDirectives, fwd: Fwd, reason: string): AbsentDecis
 }
 
 function refuse(reason: string): { readonly kind: 'refuse'; readonly reason: string } {
-  return { kind: 'refuse', reason: `${reason}; the request says only-if-cached (RFC 9111 §5.2.1.7)` };
+  return { kind: 'refuse', reason: `${reason}; ${reuseReasons['only-if-cached']}` };
 }
 
 function seconds(standing: Standing): { readonly ttlSeconds: number; readonly ageSeconds: number } {

@@ -1,11 +1,20 @@
 import type { CacheDirectives } from './cache-control.ts';
-import { parseCacheControl } from './cache-control.ts';
+import { countedDirectives } from './cache-control.ts';
 import { requestForbidsStoring } from './client-directives.ts';
 import type { FieldLines } from './fields.ts';
 import { fieldLineValues, hasField } from './fields.ts';
-import { type FreshnessInput, freshnessOf, initialAgeMs, ruleTtlMs } from './freshness.ts';
+import { forwardsCredential } from './forwarded-fields.ts';
+import {
+  allowsHeuristics,
+  type FreshnessInput,
+  freshnessOf,
+  type FreshnessSource,
+  initialAgeMs,
+  ruleTtlMs,
+} from './freshness.ts';
 import { storableFields } from './hop-by-hop.ts';
 import { formatHttpDate, parseHttpDate } from './http-date.ts';
+import type { CanonicalRequest } from './request.ts';
 import type { Route } from './route.ts';
 import type { Freshness } from './stored-response.ts';
 import { varyNames } from './vary.ts';
@@ -15,8 +24,8 @@ export interface StorageInput {
   readonly route: Route;
   /** Fields of the client's request; none for background work of the proxy's own. */
   readonly requestFields: FieldLines;
-  /** The request as it is keyed; of it `expireAt` counts. */
-  readonly keyed: FreshnessInput['keyed'];
+  /** The request as it is keyed: for `expireAt`, and for the method that the answer is stored under. */
+  readonly keyed: FreshnessInput['keyed'] & { readonly canonical: Pick<CanonicalRequest, 'method'> };
   readonly status: number;
   /** As upstream sent them. */
   readonly fields: FieldLines;
@@ -25,7 +34,8 @@ export interface StorageInput {
 }
 
 /** Why a response is passed on without being stored; tokens for `Cache-Status` and metrics. */
-type PassReason =
+export type PassReason =
+  | 'method'
   | 'status'
   | 'partial'
   | 'vary-star'
@@ -38,7 +48,8 @@ type PassReason =
   | 'no-freshness'
   | 'no-cache'
   | 'stale-on-arrival'
-  | 'request-error';
+  | 'request-error'
+  | 'not-explicit';
 
 export type StorageDecision =
   | {
@@ -66,9 +77,6 @@ function isConditionBound(status: number): boolean {
   return status < 200 || status === 206 || status === 304 || status === 412 || status === 416;
 }
 
-/** Status codes that may be stored without explicit freshness (RFC 9110 §15.1), those bound to conditions left out. */
-const heuristicallyCacheable: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]);
-
 /**
  * Errors that speak of the path, the method or the origin. Any other may be the answer to a field that only this client
  * sent, oversize or odd, and that is not in the key: stored as it is it would be everybody's ("CPDoS").
@@ -87,11 +95,12 @@ const understood: ReadonlySet<number> = new Set(
 /** Whether a complete response is stored, and how (RFC 9111 §3). Whether it is complete the caller has made sure of. */
 export function decideStorage(input: StorageInput): StorageDecision {
   const { route, status, fields } = input;
+  if (input.keyed.canonical.method === 'HEAD') return { kind: 'pass', reason: 'method' };
   if (isConditionBound(status)) return { kind: 'pass', reason: status === 206 ? 'partial' : 'status' };
   const vary = varyNames(fields);
   if (vary === '*') return { kind: 'pass', reason: 'vary-star' };
   if (requestForbidsStoring(route.policy, input.requestFields)) return { kind: 'pass', reason: 'request-no-store' };
-  const directives = parseCacheControl(fieldLineValues(fields, 'cache-control'));
+  const { directives } = countedDirectives(fields);
   const refusal = statusRefusal(input) ?? credentialRefusal(input, directives) ?? directiveRefusal(input, directives);
   if (refusal !== undefined) return { kind: 'pass', reason: refusal };
   const freshness = freshnessOf({ ...input, policy: route.policy });
@@ -99,7 +108,7 @@ export function decideStorage(input: StorageInput): StorageDecision {
   const lastModified = validLastModified(fields, input.responseTimeMs);
   const useless = uselessBecause(input, directives, freshness, etag !== undefined || lastModified !== undefined);
   if (useless !== undefined) return { kind: 'pass', reason: useless };
-  const selecting = selectingFields(input, vary);
+  const selecting = selectingFields(route, status, vary);
   if (selecting === undefined) return { kind: 'pass', reason: 'request-error' };
   return {
     kind: 'store',
@@ -112,13 +121,43 @@ export function decideStorage(input: StorageInput): StorageDecision {
   };
 }
 
-/** The fields that must be the same in a request that gets this response; `undefined` where nobody can name them. */
-function selectingFields(input: StorageInput, vary: readonly string[]): readonly string[] | undefined {
+/** Lifetimes that the response itself states, none of the rule's and no heuristic. */
+const explicit: ReadonlySet<FreshnessSource> = new Set(['cdn-cache-control', 's-maxage', 'max-age', 'expires']);
+
+/**
+ * Whether the answer to a POST that was relayed is stored for later GETs of its target (RFC 9110 §9.3.3): only on `honour` routes,
+ * only a success that states its own freshness, and only where Content-Location says that it is what a GET would get (§8.7).
+ *
+ * @param input the POST's request fields and answer, with the GET's key
+ * @param namesTarget true where the answer has exactly one Content-Location and that is the target URI of the POST
+ */
+export function decidePostStorage(input: StorageInput, namesTarget: boolean): StorageDecision {
   const { route, status } = input;
-  if (route.policy.upstreamCacheControl !== 'honour') return [];
-  if (status < 400 || errorsOfResource.has(status)) return vary;
-  if (route.forwardHeaders.includes('*')) return undefined;
-  return [...new Set([...vary, ...route.forwardHeaders])].toSorted();
+  const isHonoured = route.policy.upstreamCacheControl === 'honour';
+  const decision = decideStorage(input);
+  if (decision.kind === 'pass') return decision;
+  const { source } = freshnessOf({ ...input, policy: route.policy });
+  const isSuccess = status >= 200 && status <= 299;
+  if (isHonoured && isSuccess && namesTarget && explicit.has(source)) return decision;
+  return { kind: 'pass', reason: 'not-explicit' };
+}
+
+/**
+ * The fields that must be the same in a request that gets this response, lower-cased and sorted; `undefined` where nobody
+ * can name them, so that it may not be stored.
+ *
+ * @param vary what upstream's Vary names
+ */
+export function selectingFields(
+  route: Pick<Route, 'policy' | 'forwardHeaders'>,
+  status: number,
+  vary: readonly string[],
+): readonly string[] | undefined {
+  const { policy, forwardHeaders } = route;
+  if (policy.upstreamCacheControl !== 'honour') return [];
+  if (policy.storeErrors === 'all' || status < 400 || errorsOfResource.has(status)) return vary;
+  if (forwardHeaders.includes('*')) return undefined;
+  return [...new Set([...vary, ...forwardHeaders])].toSorted();
 }
 
 /** On ruled routes only what the rule gives a lifetime is stored: an error never, unless `statusTtl` names it. */
@@ -130,17 +169,16 @@ function statusRefusal(input: StorageInput): PassReason | undefined {
 }
 
 /**
- * Answers to requests with credentials that the route does not key. They are relayed, so that this is the second fence;
- * on `honour` routes with the directives that RFC 9111 §3.5 names they could be shared.
+ * Answers to requests with credentials that the route does not key. Those that do not go upstream as forwarded fields are
+ * relayed, so that this is the second fence for them; the others come under RFC 9111 §3.5, and a Cookie under Vary alone.
  */
 function credentialRefusal(input: StorageInput, directives: CacheDirectives): PassReason | undefined {
   const { requestFields, route } = input;
   const unkeyed = (name: string): boolean => hasField(requestFields, name) && !route.headers.includes(name);
-  const honoured = route.policy.upstreamCacheControl === 'honour';
-  if (unkeyed('cookie') && !honoured) return 'cookie';
+  if (unkeyed('cookie') && !forwardsCredential(route, 'cookie')) return 'cookie';
   if (!unkeyed('authorization')) return undefined;
   const shareable = ['public', 'must-revalidate', 's-maxage'].some((name) => directives.has(name));
-  return honoured && shareable ? undefined : 'authorization';
+  return route.policy.upstreamCacheControl === 'honour' && shareable ? undefined : 'authorization';
 }
 
 /** `private` counts in its qualified form too, as RFC 9111 §5.2.2.7 allows: half an answer is of no use to anyone. */
@@ -156,12 +194,15 @@ function directiveRefusal(input: StorageInput, directives: CacheDirectives): Pas
 function uselessBecause(
   input: StorageInput,
   directives: CacheDirectives,
-  freshness: Freshness,
+  freshness: Freshness & { readonly source: FreshnessSource },
   hasValidator: boolean,
 ): PassReason | undefined {
-  if (freshness.source === 'none') {
-    const mayBeStored = heuristicallyCacheable.has(input.status) || directives.has('public');
-    return mayBeStored && hasValidator ? undefined : 'no-freshness';
+  const { source } = freshness;
+  // RFC 9110 §9.3.3: no heuristic for POST, and no validation of what states no lifetime. QUERY is as GET (RFC 10008).
+  const isPost = input.keyed.canonical.method === 'POST';
+  if (isPost && (source === 'none' || source === 'heuristic')) return 'not-explicit';
+  if (source === 'none') {
+    return allowsHeuristics(input.status, directives) && hasValidator ? undefined : 'no-freshness';
   }
   if (hasValidator) return undefined;
   if (freshness.alwaysValidate) return 'no-cache';

@@ -24,7 +24,7 @@ export interface Freshness {
   readonly mustRevalidate: boolean;
   /** Must be validated on every use (`no-cache`, RFC 9111 §5.2.2.4). */
   readonly alwaysValidate: boolean;
-  /** The lifetime's origin, for `explain`: `rule ttl`, `rule statusTtl`, `s-maxage`, `max-age`, `expires`, `heuristic`, `cap`. */
+  /** The lifetime's origin, for `explain`: a `FreshnessSource`, or what an older version has stored as such. */
   readonly source: string;
 }
 

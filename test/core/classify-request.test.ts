@@ -26,12 +26,25 @@ describe('a request on a cached route', () => {
   it.each([
     ['Authorization: Bearer x', 'authorization'],
     ['Cookie: a=b', 'cookie'],
-  ])('with %s is relayed unless the route keys it', (line, name) => {
+  ])('with %s is relayed unless the route keys it or an honour route forwards it by name', (line, name) => {
     const request = requestOf({ fields: fieldsOf(line) });
-    for (const route of [routeOf(), honourRoute(), honourRoute({}, { forwardHeaders: ['*'] })]) {
+    for (const route of [routeOf(), honourRoute(), honourRoute({}, { forwardHeaders: ['accept'] })]) {
       expect(classifyRequest(route, request)).toEqual({ kind: 'relay', fwd: 'bypass', reason: name });
     }
     expect(classifyRequest(routeOf({}, { headers: [name] }), request).kind).toBe('lookup');
+    expect(classifyRequest(honourRoute({}, { forwardHeaders: [name] }), request).kind).toBe('lookup');
+  });
+
+  it('is looked up with Authorization, not with Cookie, where all fields go upstream', () => {
+    const all = honourRoute({}, { forwardHeaders: ['*'] });
+    const authorized = requestOf({ fields: fieldsOf('Authorization: Bearer x') });
+    expect(classifyRequest(all, authorized).kind).toBe('lookup');
+    expect(classifyRequest(all, requestOf({ fields: fieldsOf('Cookie: a=b') }))).toMatchObject({ reason: 'cookie' });
+    const named = honourRoute({}, { forwardHeaders: ['*', 'cookie'] });
+    expect(classifyRequest(named, requestOf({ fields: fieldsOf('Cookie: a=b') })).kind).toBe('lookup');
+    // The upstream's own credentials put another one on: the answer is not to this client.
+    const replaced = { ...all, forwardsAuthorization: false };
+    expect(classifyRequest(replaced, authorized)).toMatchObject({ reason: 'authorization' });
   });
 
   it('is relayed where it asks for another protocol', () => {

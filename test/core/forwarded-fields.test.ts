@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { forwardedFields } from '../../src/core/forwarded-fields.ts';
-import { fieldsOf, routeOf } from '../support/policy.ts';
+import { clientConditions, forwardedFields } from '../../src/core/forwarded-fields.ts';
+import type { Route } from '../../src/core/route.ts';
+import { fieldsOf, honourRoute, routeOf } from '../support/policy.ts';
 
 const honoured = routeOf({ upstreamCacheControl: 'honour' }, { forwardHeaders: ['*'], headers: ['x-tenant'] });
 
@@ -17,7 +18,6 @@ describe('request fields that an honour route sends upstream unkeyed', () => {
   });
 
   it.each([
-    'Authorization: a',
     'Cookie: a',
     'Host: a',
     'Connection: close',
@@ -40,6 +40,20 @@ describe('request fields that an honour route sends upstream unkeyed', () => {
     expect(forwarded(line, 'X-Any: b')).toEqual(['x-any']);
   });
 
+  it('hold Cookie where it is named, and Authorization where all or it is, unless the upstream has its own', () => {
+    const lines = fieldsOf('Authorization: a', 'Cookie: b', 'X-Any: c');
+    const names = (route: Route): readonly string[] => forwardedFields(route, lines).map(([name]) => name);
+    const forwarding = (...forwardHeaders: readonly string[]): Route => honourRoute({}, { forwardHeaders });
+    expect(names(forwarding('*'))).toEqual(['authorization', 'x-any']);
+    expect(names(forwarding('*', 'cookie'))).toEqual(['authorization', 'cookie', 'x-any']);
+    expect(names(forwarding('authorization'))).toEqual(['authorization']);
+    expect(names(forwarding('cookie'))).toEqual(['cookie']);
+    expect(names({ ...forwarding('*'), forwardsAuthorization: false })).toEqual(['x-any']);
+    expect(names(honourRoute({}, { forwardHeaders: ['*', 'cookie'], headers: ['cookie', 'authorization'] }))).toEqual([
+      'x-any',
+    ]);
+  });
+
   it('lack what Connection nominates, quoted commas and all (RFC 9110 §7.6.1)', () => {
     expect(forwarded('Connection: X-Any , close', 'X-Any: b', 'Accept: a')).toEqual(['accept']);
     expect(forwarded('Connection: "x-any, y"', 'X-Any: b')).toEqual(['x-any']);
@@ -49,5 +63,14 @@ describe('request fields that an honour route sends upstream unkeyed', () => {
     expect(forwarded('Connection: cache-control, x-any', 'Cache-Control: no-cache', 'X-Any: b')).toEqual([
       'cache-control',
     ]);
+  });
+});
+
+describe('the conditions of a client that are passed on where nothing is stored', () => {
+  it('are those that ask for less than the whole, lines as they came', () => {
+    const lines = fieldsOf('Range: bytes=0-1', 'Accept: a', 'If-None-Match: "a"', 'If-None-Match: "b"');
+    expect(clientConditions(lines)).toEqual(fieldsOf('Range: bytes=0-1', 'If-None-Match: "a"', 'If-None-Match: "b"'));
+    expect(clientConditions(fieldsOf('If-Modified-Since: x', 'If-Range: "a"'))).toHaveLength(2);
+    expect(clientConditions(fieldsOf('If-Match: "a"', 'If-Unmodified-Since: x', 'Accept: a'))).toEqual([]);
   });
 });

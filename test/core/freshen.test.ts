@@ -24,7 +24,7 @@ function freshen(lines: readonly string[], route: Route = honourRoute()) {
     stored,
     route,
     requestFields: [],
-    keyed: { key: 'forecast|/forecast' },
+    keyed: { key: 'forecast|/forecast', canonical: { method: 'GET' } },
     fields: fieldsOf(...lines),
     requestTimeMs: atMs,
     responseTimeMs: atMs,

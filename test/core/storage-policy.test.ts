@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { CanonicalRequest } from '../../src/core/request.ts';
 import type { CachePolicy, Route } from '../../src/core/route.ts';
-import { decideStorage } from '../../src/core/storage-policy.ts';
+import { decidePostStorage, decideStorage, type StorageInput } from '../../src/core/storage-policy.ts';
 import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf, T0 } from '../support/policy.ts';
 
 const DATE = 'Date: Mon, 23 Nov 2026 12:00:00 GMT';
@@ -10,18 +11,26 @@ interface Case {
   readonly route?: Route;
   readonly status?: number;
   readonly request?: readonly string[];
+  readonly method?: CanonicalRequest['method'];
 }
 
-function decide(lines: readonly string[], { route = honourRoute(), status = 200, request = [] }: Case = {}) {
-  return decideStorage({
+function decide(lines: readonly string[], given: Case = {}) {
+  return decideStorage(inputOf(lines, given));
+}
+
+function inputOf(
+  lines: readonly string[],
+  { route = honourRoute(), status = 200, request = [], method = 'GET' }: Case,
+): StorageInput {
+  return {
     route,
     requestFields: fieldsOf(...request),
-    keyed: { key: 'forecast|/forecast' },
+    keyed: { key: 'forecast|/forecast', canonical: { method } },
     status,
     fields: fieldsOf(...lines),
     requestTimeMs: T0,
     responseTimeMs: T0,
-  });
+  };
 }
 
 function verdict(lines: readonly string[], given: Case = {}): string {

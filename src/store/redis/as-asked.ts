@@ -1,6 +1,7 @@
 import type { ReadFor } from '../../cache/fleet-ports.ts';
 import { freshnessOf, ruleTtlMs } from '../../core/freshness.ts';
-import type { CachePolicy } from '../../core/route.ts';
+import type { CachePolicy, Route } from '../../core/route.ts';
+import { selectingFields } from '../../core/storage-policy.ts';
 import type { Freshness, StoredItem, StoredResponse } from '../../core/stored-response.ts';
 
 /**
@@ -11,13 +12,28 @@ import type { Freshness, StoredItem, StoredResponse } from '../../core/stored-re
 export function asAsked(item: StoredItem, { route, keyed }: ReadFor): StoredItem | undefined {
   const tags = united(keyed.tags, item.tags);
   if (item.kind === 'vary') return { ...item, tags };
-  if (!isStorable(route.policy, item.status)) return undefined;
+  if (!isStorable(route, item)) return undefined;
   return { ...item, tags, freshness: freshnessToday(item, route.policy, keyed) };
 }
 
-function isStorable(policy: CachePolicy, status: number): boolean {
-  if (policy.statusTtlMs.get(status) === 0) return false;
-  return policy.upstreamCacheControl === 'honour' || ruleTtlMs(policy, status) !== undefined;
+function isStorable(route: Route, item: StoredResponse): boolean {
+  const { policy } = route;
+  if (policy.statusTtlMs.get(item.status) === 0) return false;
+  if (policy.upstreamCacheControl !== 'honour') return ruleTtlMs(policy, item.status) !== undefined;
+  return isToldApart(route, item);
+}
+
+/**
+ * `storeErrors` may have been `all` when it was stored: an error that a field of one request may have caused must by now be
+ * told apart by more fields than its key may have. What Vary names beside them was in the key then as well.
+ */
+function isToldApart(route: Route, item: StoredResponse): boolean {
+  const wanted = selectingFields(route, item.status, []);
+  if (wanted === undefined) return false;
+  const space = item.key.indexOf(' ');
+  const named = space === -1 ? [] : item.key.slice(space + 1).split('|');
+  const names = new Set(named.map((part) => part.split('=', 1)[0]));
+  return wanted.every((name) => names.has(name));
 }
 
 function freshnessToday(item: StoredResponse, policy: CachePolicy, keyed: ReadFor['keyed']): Freshness {
