@@ -177,7 +177,7 @@ function isBypass(deps: AnswerDeps, plan: FetchPlan): boolean {
 /** The stored response that the request selects in memory, purged or not as far as is known here. */
 function readUnleased({ unleased, sha256 }: AnswerDeps, ask: Ask): Fallback | undefined {
   const base = unleased?.peekUnleased(ask.keyed.key);
-  const read = base?.item.kind === 'vary' ? unleased?.peekUnleased(variantKeyOf(sha256, ask, base.item.names)) : base;
+  const read = base?.item.kind === 'vary' ? unleased?.peekUnleased(variantKeyOf(sha256, ask, base.item)) : base;
   return read?.item.kind === 'response' ? { ...read, item: read.item } : undefined;
 }
 

@@ -107,7 +107,7 @@ export class Exchange {
     const { key, read, waitedMs } = looked;
     if (read === undefined) return this.#absent(ask, key === ask.keyed.key ? 'uri-miss' : 'vary-miss', key, waitedMs);
     if (read.item.kind === 'response') return this.#stored(ask, read, looked);
-    const variant = variantKeyOf(this.#deps.sha256, ask, read.item.names);
+    const variant = variantKeyOf(this.#deps.sha256, ask, read.item);
     // A marker leads to one variant; a marker under a variant key cannot be (put stores responses there).
     if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key, waitedMs);
     const next = this.#deps.store.get(variant, waitedMs === undefined ? ask : { ...ask, waitedMs });
@@ -141,7 +141,7 @@ export class Exchange {
   #unleasedKey(ask: Ask): string {
     const { unleased, sha256 } = this.#deps;
     const marker = unleased?.peekUnleased(ask.keyed.key)?.item;
-    return marker?.kind === 'vary' ? variantKeyOf(sha256, ask, marker.names) : ask.keyed.key;
+    return marker?.kind === 'vary' ? variantKeyOf(sha256, ask, marker) : ask.keyed.key;
   }
 
   #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string, waitedMs = 0): MaybePromise<ProxyResponse> {

@@ -34,7 +34,7 @@ export async function lookUp(parts: LookUpParts, ask: Ask): Promise<Looked> {
   const base = await inspect(parts, ask, ask.keyed.key);
   if (base === undefined) return { read: undefined, marker: undefined };
   if (base.item.kind === 'response') return { read: { ...base, item: base.item }, marker: undefined };
-  const read = await inspect(parts, ask, variantKeyOf(parts.sha256, ask, base.item.names));
+  const read = await inspect(parts, ask, variantKeyOf(parts.sha256, ask, base.item));
   return { read: read?.item.kind === 'response' ? { ...read, item: read.item } : undefined, marker: base };
 }
 

@@ -227,7 +227,7 @@ export class Fetcher {
   #selects({ ask, key }: Pick<FetchPlan, 'ask' | 'key'>, item: StoredResponse, names?: readonly string[]): boolean {
     if (item.key === ask.keyed.key) return true;
     if (names === undefined || names.length === 0) return item.key === key;
-    return variantKeyOf(this.#deps.sha256, ask, names) === item.key;
+    return variantKeyOf(this.#deps.sha256, ask, { names }) === item.key;
   }
 
   /** What was stored before a request came may be too old for it, unlike what was fetched meanwhile. */

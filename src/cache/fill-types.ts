@@ -2,7 +2,8 @@ import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { Route } from '../core/route.ts';
-import type { Position, StoredResponse } from '../core/stored-response.ts';
+import type { Position, StoredResponse, VaryMarker } from '../core/stored-response.ts';
+import type { LearnedSearch } from './learned-search.ts';
 import type {
   BodyCheck,
   Clock,
@@ -30,6 +31,8 @@ export interface FillDeps {
   readonly observer: Observer;
   readonly clock: Clock;
   readonly sha256: Sha256;
+  /** What upstreams' No-Vary-Search has said; absent: nothing is learnt. */
+  readonly search?: LearnedSearch;
   /** `undefined`, or both true: as it has to be. */
   readonly rules?: FetchRules;
 }
@@ -71,12 +74,15 @@ export type FillResult =
       readonly put: PutOutcome | 'no-lease';
       /** Names of the fields that `item.key` is told apart by; `undefined` where that is not known anew. */
       readonly names: readonly string[] | undefined;
+      /** Of the marker that leads to it. */
+      readonly languages?: VaryMarker['languages'];
     }
   /** Nothing was fetched here: another process of the fleet did, and it is good for whoever came before it was taken. */
   | {
       readonly kind: 'taken';
       readonly read: StoreRead & { readonly item: StoredResponse };
       readonly names: readonly string[];
+      readonly languages?: VaryMarker['languages'];
     }
   /** Complete, not stored. `shareable`: waiters may have it too, since the route says that the key alone decides the answer. */
   | {

@@ -1,5 +1,6 @@
 import { decideReuse } from '../core/reuse-policy.ts';
 import type { Position, StoredItem, StoredResponse, VaryMarker } from '../core/stored-response.ts';
+import type { VariantRules } from '../core/vary.ts';
 import { pause } from './departure.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FillDeps, FillResult } from './fill-types.ts';
@@ -40,8 +41,8 @@ type Taken = Extract<FillResult, { kind: 'taken' }>;
 /** What is looked for, and what is known of it. */
 interface Search {
   readonly key: string;
-  /** That the key is told apart by, where a marker led to it. */
-  readonly names: readonly string[];
+  /** What the key is told apart by, where a marker led to it. */
+  readonly rules: VariantRules;
   /** Stored, and not good enough. */
   readonly known: StoredItem | undefined;
   /** {@link known} where it is a response. */
@@ -72,7 +73,7 @@ export async function takeTurn(
   const { clock, upstreams } = deps;
   const startMs = clock.monotonicMs();
   const untilMs = startMs + (upstreams.get(ask.route.upstream)?.totalTimeoutMs ?? 0) + HEAR_MS;
-  let search: Search = { key: plan.key, names: [], known: plan.found?.item, found: plan.found };
+  let search: Search = { key: plan.key, rules: { names: [] }, known: plan.found?.item, found: plan.found };
   const patience: Patience = { hasWaited: false, hasMissed: false, sinceMs: startMs - (plan.waitedMs ?? 0) };
   for (;;) {
     const { hasWaited, sinceMs } = patience;
@@ -142,13 +143,13 @@ function meet(deps: FleetFillDeps, plan: FetchPlan, search: Search, read: StoreR
 function weigh(deps: FleetFillDeps, plan: FetchPlan, search: Search, read: Fallback): Taken | Search {
   const { ask } = plan;
   const { item, staleSinceMs } = read;
-  const { key, names } = search;
+  const { key, rules } = search;
   const nowMs = deps.clock.nowMs();
   const { policy } = ask.route;
   const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
   const valid = mayServe(deps.purgeLog, ask, item);
-  if (valid && decision.kind === 'reuse') return { kind: 'taken', read, names };
-  return { key, names, known: item, found: valid ? read : undefined };
+  if (valid && decision.kind === 'reuse') return { kind: 'taken', read, ...rules };
+  return { key, rules, known: item, found: valid ? read : undefined };
 }
 
 /** Upstream proved to vary: the request's own variant is what to wait for. */
@@ -159,10 +160,11 @@ async function follow(
   marker: VaryMarker,
 ): Promise<Turn | Search> {
   const { ask } = plan;
-  const key = variantKeyOf(deps.sha256, ask, marker.names);
+  const key = variantKeyOf(deps.sha256, ask, marker);
   // A marker leads to responses only.
-  if (search.names.length > 0 || key === search.key) return fetchWith(search.found);
-  const variant: Search = { key, names: marker.names, known: undefined, found: undefined };
+  if (search.rules.names.length > 0 || key === search.key) return fetchWith(search.found);
+  const { names, languages } = marker;
+  const variant: Search = { key, rules: { names, languages }, known: undefined, found: undefined };
   const read = await deps.store.get(key, { ...ask, waitedMs: plan.waitedMs ?? 0 });
   if (read === undefined || !isResponse(read)) return variant;
   return isLeased(deps.purgeLog) ? weigh(deps, plan, variant, read) : fetchWith(search.found);

@@ -1,9 +1,12 @@
+import type { FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { confirms, freshenStored } from '../core/freshen.ts';
+import type { KeyedRequest } from '../core/request.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import { variantKey } from '../core/vary.ts';
+import { languagesWith, variantKey, type VariantRules } from '../core/vary.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import type { Sha256 } from './ports.ts';
+import { retagged } from './tagged.ts';
 import type { UpstreamResponse } from './upstream-ports.ts';
 
 /** Names that the variants of one key are told apart by at most; an upstream that names more is followed from anew. */
@@ -20,14 +23,36 @@ export interface StoreFacts {
 export function variantKeyOf(
   sha256: Sha256,
   input: Pick<FillInput, 'route' | 'keyed' | 'requestFields'>,
-  names: readonly string[],
+  rules: VariantRules,
 ): string {
-  const sent = [...input.keyed.canonical.fields, ...forwardedFields(input.route, input.requestFields)];
-  return variantKey(input.keyed.key, names, sent, sha256);
+  return variantKey(input.keyed.key, rules, sentFields(input), sha256);
 }
 
-/** Puts a response under its key, and where upstream varies the marker that leads to it, in this order. Nothing is stored without a position. */
+function sentFields(input: Pick<FillInput, 'route' | 'keyed' | 'requestFields'>): FieldLines {
+  return [...input.keyed.canonical.fields, ...forwardedFields(input.route, input.requestFields)];
+}
+
+/**
+ * Puts a response under its key, and where upstream varies the marker that leads to it, in this order. What it says of the
+ * queries of its path counts for its own key already. Nothing is stored without a position.
+ */
 export async function storeResponse(
+  deps: FillDeps,
+  input: FillInput,
+  response: StoredResponse,
+  facts: StoreFacts,
+): Promise<FillResult> {
+  const { search } = deps;
+  search?.learn(input.keyed, response);
+  const keyed = search?.keyed(input.keyed) ?? input.keyed;
+  const result = await putUnderKey(deps, { ...input, keyed }, response, facts);
+  // Who has not learnt the rule looks under the whole query. What he finds there teaches him.
+  const isTaught = keyed.search?.rule !== undefined && input.keyed.search?.rule === undefined;
+  if (isTaught && input.position !== undefined) await putUnderKey(deps, input, response, facts);
+  return result;
+}
+
+async function putUnderKey(
   deps: FillDeps,
   input: FillInput,
   response: StoredResponse,
@@ -36,12 +61,14 @@ export async function storeResponse(
   const { keyed } = input;
   const { fwdStatus, validated } = facts;
   const leased = input.position !== undefined;
-  const names = leased ? await varyNamesFor(deps, input, facts.vary) : facts.vary;
-  const key = names.length === 0 ? keyed.key : variantKeyOf(deps.sha256, input, names);
-  const item = { ...response, key };
+  const rules = leased ? await variantRules(deps, input, response, facts.vary) : { names: facts.vary };
+  const { names } = rules;
+  // Its own, whatever other variant would do for the request.
+  const key = names.length === 0 ? keyed.key : variantKeyOf(deps.sha256, input, { names });
+  const item = { ...response, key, tags: withTagsOf(keyed, response.tags) };
   if (!leased) {
     deps.observer.storage(item.route, 'no-lease');
-    return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', names };
+    return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', ...rules };
   }
   const put = await deps.store.put(item);
   if (names.length > 0) {
@@ -51,30 +78,42 @@ export async function storeResponse(
       route: item.route,
       upstream: item.upstream,
       url: item.url,
-      tags: item.tags,
+      // A marker only leads to what is judged by its own tags. With those of one variant it would go by them, and hide the others.
+      tags: keyed.tags,
       position: item.position,
-      names,
+      ...rules,
       retainUntilMs: item.freshness.retainUntilMs,
     });
   }
   deps.observer.storage(item.route, put);
-  return { kind: 'stored', item, fwdStatus, validated, put, names };
+  return { kind: 'stored', item, fwdStatus, validated, put, ...rules };
+}
+
+/** A rule that was learnt from the response itself has brought a tag with it. */
+function withTagsOf(keyed: KeyedRequest, tags: readonly string[]): readonly string[] {
+  const tag = keyed.search?.rule === undefined ? undefined : keyed.search.tag;
+  return tag === undefined || tags.includes(tag) ? tags : [...tags, tag];
 }
 
 /**
- * The names that all variants of a key are told apart by: those of this response and those known already. Answers that
- * name different fields in turn would else hide each other's variants behind the last one's marker.
+ * What all variants of a key are told apart by: the names of this response and those known already. Answers that name
+ * different fields in turn would else hide each other's variants behind the last one's marker.
  */
-async function varyNamesFor(
+async function variantRules(
   deps: FillDeps,
-  input: Pick<FillInput, 'route' | 'keyed'>,
+  input: Pick<FillInput, 'route' | 'keyed' | 'requestFields'>,
+  response: StoredResponse,
   vary: readonly string[],
-): Promise<readonly string[]> {
-  if (vary.length === 0) return [];
+): Promise<VariantRules> {
+  if (vary.length === 0) return { names: [] };
   const marker = (await deps.store.peek(input.keyed.key, input))?.item;
-  if (marker?.kind !== 'vary') return vary;
-  const union = [...new Set([...marker.names, ...vary])].toSorted();
-  return union.length > MAX_VARY_NAMES ? vary : union;
+  const known = marker?.kind === 'vary' ? marker : undefined;
+  const union = [...new Set([...(known?.names ?? []), ...vary])].toSorted();
+  const names = union.length > MAX_VARY_NAMES ? vary : union;
+  // By other names all have other keys, so nothing is found by its language any more.
+  const isAsBefore = known !== undefined && known.names.join(',') === names.join(',');
+  const languages = languagesWith(isAsBefore ? known.languages : undefined, names, response, sentFields(input));
+  return languages === undefined ? { names } : { names, languages };
 }
 
 /**
@@ -102,7 +141,8 @@ export async function freshen(
     requestTimeMs: answer.requestTimeMs,
     responseTimeMs: answer.responseTimeMs,
   });
-  const item: StoredResponse = { ...response, tags: input.keyed.tags, position: input.position ?? stored.position };
+  const freshened = retagged(deps, input, response, answer.fields);
+  const item: StoredResponse = { ...freshened, position: input.position ?? stored.position };
   // The 304 took away the right to keep it: it answers the request that asked, and nobody after it.
   if (storage.kind === 'pass') await deps.store.invalidate(stored.key);
   if (storage.kind === 'pass' || input.position === undefined || !input.mayStore) {

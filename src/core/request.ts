@@ -1,4 +1,5 @@
 import type { FieldLines } from './fields.ts';
+import type { SearchRule } from './no-vary-search.ts';
 import type { ContentMethod } from './route.ts';
 
 /** A request as received, checked for form (RFC 9112 §3) but not yet matched to a route. */
@@ -49,8 +50,20 @@ export interface KeyedRequest {
   readonly tags: readonly string[];
   /** The zone of the route's `expireAt` for this request, as the template gives it (it may be none); absent where it has no template. */
   readonly zone?: string | undefined;
+  /** Only on routes with `noVarySearch`: how a rule of upstream's changes the key. */
+  readonly search?: KeyedSearch | undefined;
   /** Each parameter before and after, for `explain`: worked out when asked for. Secret values are already masked. */
   readonly steps: () => readonly KeyStep[];
+}
+
+/** The query of a request, as upstream's No-Vary-Search may change what counts of it. */
+export interface KeyedSearch {
+  /** Of everything that is keyed by a rule on this route and path ({@link searchTag}); among the tags where `rule` is there. */
+  readonly tag: string;
+  /** By which it is keyed; `undefined`: by the query byte for byte. */
+  readonly rule: SearchRule | undefined;
+  /** The same request keyed by another rule, or by none. What goes upstream stays the client's own query. */
+  by(rule: SearchRule | undefined): KeyedRequest;
 }
 
 /** One step of the way from the request to the key. */

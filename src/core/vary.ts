@@ -1,6 +1,8 @@
 import type { FieldLines } from './fields.ts';
 import { fieldLineValues } from './fields.ts';
 import { splitList } from './list.ts';
+import type { StoredResponse, VaryMarker } from './stored-response.ts';
+import { preferredLanguages, varyValue } from './vary-values.ts';
 
 /**
  * Request fields that a response varies by (RFC 9110 §12.5.5): lower-cased, sorted, each once; `*` where it is among
@@ -30,30 +32,79 @@ const shown: ReadonlySet<string> = new Set([
 /** Longer values (after encoding) enter the key as a digest, so that a client cannot make keys grow. */
 const MAX_SHOWN_CHARACTERS = 80;
 
+/** What the variants of one key are told apart by, as their marker says it. */
+export interface VariantRules {
+  readonly names: VaryMarker['names'];
+  readonly languages?: VaryMarker['languages'] | undefined;
+}
+
+/** Languages that a marker remembers at most, so that an upstream that makes them up cannot make it grow. */
+export const MAX_MARKER_LANGUAGES = 16;
+
+/** A Content-Language of one tag and no more (RFC 9110 §8.5). */
+const LANGUAGE_TAG = /^[a-z]{1,8}(?:-[a-z0-9]{1,8})*$/;
+
 /**
  * Key of the variant that these request fields select (RFC 9111 §4.1): the base key, a space, then `name=VALUE` for each
- * name, the name alone where the request has no such field. Injective: `|`, `=`, `%` and the space are encoded in names
- * and values. A base key never holds a space, since `parseTarget` refuses one: a query that spells out a variant part
- * (`?a|accept=x`) makes no variant's key. Lines are joined and white space round commas dropped, no more.
+ * name, the name alone where the request has no such field. Injective but for what {@link varyValue} takes for the same:
+ * `|`, `=`, `%` and the space are encoded in names and values. A base key never holds a space, since `parseTarget` refuses
+ * one: a query that spells out a variant part (`?a|accept=x`) makes no variant's key.
+ *
+ * Where `languages` says that a stored variant is in a language that the request wants most, that one is selected: §4.1 lets
+ * a cache choose by what it knows of how the origin negotiates, and no choice of an origin's could be better.
  *
  * @param sha256 lower-case hex of the text's SHA-256
  */
 export function variantKey(
   baseKey: string,
-  names: readonly string[],
+  { names, languages }: VariantRules,
   requestFields: FieldLines,
   sha256: (text: string) => string,
 ): string {
   const parts = names.map((name) => {
     const lines = fieldLineValues(requestFields, name);
     if (lines.length === 0) return encode(name);
-    const value = lines.flatMap((line) => splitList(line)).join(',');
+    const sent = varyValue(name, lines);
+    const value = name === 'accept-language' && languages !== undefined ? knownAs(sent, languages) : sent;
     const encoded = encode(value);
     const short = shown.has(name) && encoded.length <= MAX_SHOWN_CHARACTERS;
     // `#` cannot be in an encoded value, so a digest never equals a value that is shown.
     return `${encode(name)}=${short ? encoded : `#${sha256(value).slice(0, 32)}`}`;
   });
   return `${baseKey} ${parts.join('|')}`;
+}
+
+/**
+ * The Accept-Language under which a stored variant is, if there is one in a language that is wanted most. The request's own
+ * comes first where it is among them: of that it is known that the origin was asked for just the same.
+ */
+function knownAs(sent: string, languages: NonNullable<VariantRules['languages']>): string {
+  const wanted = new Set(preferredLanguages(sent));
+  const good = languages.filter(([language]) => wanted.has(language)).map(([, acceptLanguage]) => acceptLanguage);
+  return good.includes(sent) ? sent : (good[0] ?? sent);
+}
+
+/**
+ * The languages of stored variants once this response is stored for a request with these fields: the latest first.
+ * `undefined` where none is known. Only what was asked for and found is selected by its language: an error (a 406 above all)
+ * in a language may be about what else the request accepts.
+ */
+export function languagesWith(
+  known: VariantRules['languages'],
+  names: readonly string[],
+  response: Pick<StoredResponse, 'status' | 'fields'>,
+  requestFields: FieldLines,
+): VariantRules['languages'] {
+  const lines = fieldLineValues(requestFields, 'accept-language');
+  if (!names.includes('accept-language') || lines.length === 0) return known;
+  const sent = varyValue('accept-language', lines);
+  const language = fieldLineValues(response.fields, 'content-language').join(',').trim().toLowerCase();
+  const others = (known ?? []).filter(([, acceptLanguage]) => acceptLanguage !== sent);
+  const isShort = encode(sent).length <= MAX_SHOWN_CHARACTERS;
+  const isFound = response.status >= 200 && response.status < 300;
+  const all: NonNullable<VariantRules['languages']> =
+    isFound && isShort && LANGUAGE_TAG.test(language) ? [[language, sent], ...others] : others;
+  return all.length === 0 ? undefined : all.slice(0, MAX_MARKER_LANGUAGES);
 }
 
 /** The key that a variant's key was made of; any other key is its own. A base key never holds a space. */

@@ -22,6 +22,9 @@ export function sizeOfItem(item: StoredItem): number {
   for (const tag of item.tags) bytes += tag.length + tagOverheadBytes;
   if (item.kind === 'vary') {
     for (const name of item.names) bytes += name.length + tagOverheadBytes;
+    for (const [language, sent] of item.languages ?? []) {
+      bytes += language.length + sent.length + fieldOverheadBytes;
+    }
     return bytes + markerOverheadBytes;
   }
   for (const [name, value] of item.fields) bytes += name.length + value.length + fieldOverheadBytes;

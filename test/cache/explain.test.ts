@@ -158,7 +158,7 @@ describe('explaining a request', () => {
     const keyed = at.put('/honour/a');
     const names = ['accept-language'];
     const keyFor = (language: string): string =>
-      variantKeyOf(sha256, { route, keyed, requestFields: [['accept-language', language]] }, names);
+      variantKeyOf(sha256, { route, keyed, requestFields: [['accept-language', language]] }, { names });
     at.store.put({
       kind: 'vary',
       key: keyed.key,

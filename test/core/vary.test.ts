@@ -11,7 +11,7 @@ function sha256(text: string): string {
 }
 
 function keyOf(names: readonly string[], fields: FieldLines): string {
-  return variantKey('honoured|/a?b=c', names, fields, sha256);
+  return variantKey('honoured|/a?b=c', { names }, fields, sha256);
 }
 
 describe('the names in Vary (RFC 9110 §12.5.5)', () => {
@@ -103,7 +103,7 @@ describe('the key of a variant beside the keys of whole targets', () => {
   const names = ['accept', 'x-other'];
 
   it('is not made by a query that spells out the variant part', () => {
-    const variant = variantKey(keyed(table, '/p?a').key, ['accept'], fieldsOf('Accept: x'), sha256);
+    const variant = variantKey(keyed(table, '/p?a').key, { names: ['accept'] }, fieldsOf('Accept: x'), sha256);
     for (const forged of ['/p?a|accept=x', '/p?a||accept=x', '/p?a%20accept=x', '/p?a+accept=x']) {
       expect(keyed(table, forged).key).not.toBe(variant);
     }
@@ -119,10 +119,10 @@ describe('the key of a variant beside the keys of whole targets', () => {
           ...(accept === null ? [] : ([['accept', accept]] as const)),
           ...(other === null ? [] : ([['x-other', other]] as const)),
         ];
-        const variant = variantKey(keyed(table, `/p?${one}`).key, names, fields, sha256);
+        const variant = variantKey(keyed(table, `/p?${one}`).key, { names }, fields, sha256);
         const base = keyed(table, `/p?${target}`).key;
         expect(variant).not.toBe(base);
-        expect(variant === variantKey(base, names, fields, sha256)).toBe(one === target);
+        expect(variant === variantKey(base, { names }, fields, sha256)).toBe(one === target);
       }),
       { seed: 13_831, numRuns: 3000 },
     );

@@ -1,5 +1,6 @@
 import type { FieldLines } from '../../core/fields.ts';
 import type { Freshness, StoredItem, StoredResponse, VaryMarker } from '../../core/stored-response.ts';
+import { MAX_MARKER_LANGUAGES } from '../../core/vary.ts';
 
 /** What a value says of its item in JSON. Times count from the request time in the header, so that no clock is in them. */
 export interface ValueMeta {
@@ -29,9 +30,13 @@ interface ResponseMeta extends ValueMeta {
 
 interface MarkerMeta extends ValueMeta {
   readonly v: readonly string[];
+  /** Languages, with the Accept-Language of each; absent where none is known. */
+  readonly g?: Languages;
   /** retainUntil. */
   readonly d: readonly number[];
 }
+
+type Languages = NonNullable<VaryMarker['languages']>;
 
 /** Lengths of the body: as stored, as served. */
 interface BodyLengths {
@@ -46,7 +51,8 @@ export function metaText(item: StoredItem, lengths: BodyLengths, requestTimeMs: 
   const { key: k, route: r, upstream: p, url: u, tags: t } = item;
   const since = (timeMs: number): number => Math.round(Math.min(timeMs, maxTimeMs) - requestTimeMs);
   if (item.kind === 'vary') {
-    return JSON.stringify({ k, r, p, u, t, ...lengths, v: item.names, d: [since(item.retainUntilMs)] });
+    const { names: v, languages: g } = item;
+    return JSON.stringify({ k, r, p, u, t, ...lengths, v, g, d: [since(item.retainUntilMs)] });
   }
   const { freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs, mustRevalidate, alwaysValidate } = item.freshness;
   return JSON.stringify({
@@ -126,6 +132,7 @@ export function bareMarker(
     kind: 'vary',
     ...common(meta),
     names: meta.v,
+    ...(meta.g === undefined ? {} : { languages: meta.g }),
     retainUntilMs: requestTimeMs + sinceMs,
   };
 }
@@ -147,7 +154,13 @@ function isAge(value: unknown): value is number {
 }
 
 function isMarkerMeta(meta: Readonly<Record<string, unknown>>): meta is Readonly<Record<string, unknown>> & MarkerMeta {
-  return isTexts(meta['v']) && isTimes(meta['d'], 1);
+  const { v, g, d } = meta;
+  return isTexts(v) && (g === undefined || isLanguages(g)) && isTimes(d, 1);
+}
+
+function isLanguages(value: unknown): value is Languages {
+  if (!Array.isArray(value) || value.length > MAX_MARKER_LANGUAGES) return false;
+  return value.every((pair) => isTexts(pair) && pair.length === 2);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -162,8 +175,9 @@ function isTextOrAbsent(value: unknown): value is string | undefined {
   return value === undefined || isText(value);
 }
 
+/** Codes past 599 mean nothing (RFC 9110 §15), and are passed on and stored as any that is not known. */
 function isStatus(value: unknown): value is number {
-  return isCount(value) && value >= 200 && value <= 599;
+  return isCount(value) && value >= 200 && value <= 999;
 }
 
 function isTexts(value: unknown): value is readonly string[] {

@@ -1,0 +1,71 @@
+import { searchRule, type SearchRule } from '../core/no-vary-search.ts';
+import type { KeyedRequest } from '../core/request.ts';
+import type { StoredResponse } from '../core/stored-response.ts';
+import type { Observer } from './ports.ts';
+
+/** Paths whose rule is remembered; some 500 bytes each. The one that was used longest ago is forgotten first. */
+export const MAX_SEARCH_PATHS = 10_000;
+
+/** What an upstream has said of a path. */
+interface Learned {
+  readonly rule: SearchRule;
+  /** When the request was sent that taught it, by the wall clock: what was said later counts. */
+  readonly requestTimeMs: number;
+}
+
+/** What a response teaches. */
+type Lesson = Pick<StoredResponse, 'status' | 'fields' | 'requestTimeMs'>;
+
+/**
+ * What upstreams' No-Vary-Search has said, by route and path: the latest answer of a path counts for all its later
+ * requests. Each process learns for itself, from what it fetches and from what it reads; no guarantee rests on it, since
+ * what is keyed by a rule carries a tag that each purge of its path covers.
+ */
+export class LearnedSearch {
+  readonly #rules = new Map<string, Learned>();
+  readonly #observer: Pick<Observer, 'limit'>;
+  readonly #capacity: number;
+
+  constructor(observer: Pick<Observer, 'limit'>, capacity: number = MAX_SEARCH_PATHS) {
+    this.#observer = observer;
+    this.#capacity = capacity;
+  }
+
+  /** Paths with a rule. */
+  get size(): number {
+    return this.#rules.size;
+  }
+
+  /** The request as it is keyed by what is known of its path now. */
+  keyed(keyed: KeyedRequest): KeyedRequest {
+    const { search } = keyed;
+    if (search === undefined) return keyed;
+    const learned = this.#rules.get(search.tag);
+    if (learned !== undefined) {
+      this.#rules.delete(search.tag);
+      this.#rules.set(search.tag, learned);
+    }
+    return learned?.rule.text === search.rule?.text ? keyed : search.by(learned?.rule);
+  }
+
+  /**
+   * Takes in what a response says of its path. One without the field takes back what an earlier one has said; an error says
+   * nothing, lest a failing upstream make a whole path cold.
+   */
+  learn({ search }: KeyedRequest, { status, fields, requestTimeMs }: Lesson): void {
+    if (search === undefined || status >= 400) return;
+    const known = this.#rules.get(search.tag);
+    if (known !== undefined && known.requestTimeMs > requestTimeMs) return;
+    const rule = searchRule(fields);
+    this.#rules.delete(search.tag);
+    if (rule === undefined) return;
+    if (this.#rules.size >= this.#capacity) this.#forgetOldest();
+    this.#rules.set(search.tag, { rule, requestTimeMs });
+  }
+
+  #forgetOldest(): void {
+    this.#observer.limit('routes.noVarySearch');
+    const oldest = this.#rules.keys().next();
+    if (oldest.done !== true) this.#rules.delete(oldest.value);
+  }
+}

@@ -1,0 +1,115 @@
+import { fieldLineValues, type FieldLines } from './fields.ts';
+import { byCodeUnit } from './normalise.ts';
+import { decodeQueryText, hasBrokenEscape, parseQuery, recodeQueryText } from './query.ts';
+import type { Route } from './route.ts';
+import type { StoredItem } from './stored-response.ts';
+import { booleanOf, innerStringsOf, readDictionary } from './structured-field.ts';
+
+/** What a No-Vary-Search field says of the queries of its path (draft-ietf-httpbis-no-vary-search). */
+export interface SearchRule {
+  /** True: the order of parameters counts for nothing, but for those of one name among themselves. */
+  readonly anyOrder: boolean;
+  /** `dropped`: those named count for nothing. `kept`: all others do. */
+  readonly params: { readonly kind: 'dropped' | 'kept'; readonly names: ReadonlySet<string> };
+  /** The rule in one spelling: equal for rules that say the same. */
+  readonly text: string;
+}
+
+/**
+ * The rule of a response; `undefined` where it has none: the field is absent, is no Dictionary, has a member of a type that
+ * the draft does not give it, or says what is true without it. Members that nobody knows are passed over. Never throws.
+ */
+export function searchRule(fields: FieldLines): SearchRule | undefined {
+  const lines = fieldLineValues(fields, 'no-vary-search');
+  if (lines.length === 0) return undefined;
+  const members = readDictionary(lines);
+  if (members === undefined) return undefined;
+  const order = members.get('key-order');
+  const anyOrder = order === undefined ? false : booleanOf(order);
+  const params = paramsOf(members);
+  if (anyOrder === undefined || params === undefined) return undefined;
+  if (!anyOrder && params.kind === 'dropped' && params.names.size === 0) return undefined;
+  const names = [...params.names].toSorted(byCodeUnit);
+  return { anyOrder, params, text: JSON.stringify([anyOrder, params.kind, names]) };
+}
+
+function paramsOf(members: NonNullable<ReturnType<typeof readDictionary>>): SearchRule['params'] | undefined {
+  const params = members.get('params');
+  const all = booleanOf(params);
+  if (members.has('except')) {
+    // It says what is left of "all", so beside anything else it makes no sense, and the whole field none.
+    const except = innerStringsOf(members.get('except'));
+    return all === true && except !== undefined ? { kind: 'kept', names: namesOf(except) } : undefined;
+  }
+  if (params === undefined || all === false) return { kind: 'dropped', names: new Set() };
+  if (all === true) return { kind: 'kept', names: new Set() };
+  const listed = innerStringsOf(params);
+  return listed && { kind: 'dropped', names: namesOf(listed) };
+}
+
+/** Names are written as in a query: percent-encoded, `+` for a space. */
+function namesOf(spellings: readonly string[]): ReadonlySet<string> {
+  return new Set(spellings.map((spelling) => nameOf(spelling)));
+}
+
+/** The name that a spelling means. What is no UTF-8 is in one spelling, behind a half of a character, which is in no text. */
+function nameOf(raw: string): string {
+  if (hasBrokenEscape(raw)) return raw;
+  return decodeQueryText(raw) ?? `\uD800${recodeQueryText(raw)}`;
+}
+
+/**
+ * The query as it counts by the rule: parameters that do not are gone, the others are in one spelling, and in order of their
+ * names where their order does not count. Equal for two queries only if a cache may take them for the same. A query with a
+ * broken escape counts as it is: parsers disagree on what it means. `undefined`: nothing of it counts.
+ */
+export function searchThatCounts(rule: SearchRule, raw: string | undefined): string | undefined {
+  if (raw !== undefined && hasBrokenEscape(raw)) return raw;
+  const counted: { readonly name: string; readonly text: string }[] = [];
+  for (const { rawName, rawValue = '' } of parseQuery(raw)) {
+    const name = nameOf(rawName);
+    if (rule.params.names.has(name) !== (rule.params.kind === 'kept')) continue;
+    // `a` and `a=` are one pair to a parser of forms.
+    counted.push({ name, text: `${recodeQueryText(rawName)}=${recodeQueryText(rawValue)}` });
+  }
+  if (counted.length === 0) return undefined;
+  const sorted = rule.anyOrder ? counted.toSorted((one, other) => byCodeUnit(one.name, other.name)) : counted;
+  return sorted.map((pair) => pair.text).join('&');
+}
+
+/**
+ * The tag of everything that is keyed by a rule on one path. A purge of any URL of the path takes it all along, since the
+ * process that is asked to purge may know nothing of the rule by which another one has stored.
+ *
+ * @param url canonical, with or without a query
+ */
+export function searchTag(route: string, url: string): string {
+  return `${SEARCH_TAG}${route}:${pathOf(url)}`;
+}
+
+const SEARCH_TAG = 'search:';
+
+function pathOf(url: string): string {
+  const mark = url.indexOf('?');
+  return mark === -1 ? url : url.slice(0, mark);
+}
+
+/** Scopes of a URL of a route, canonical: itself, and what is keyed by a rule on its path, which it may be good for. */
+export function urlScopes(route: Pick<Route, 'name' | 'noVarySearch'>, url: string): readonly string[] {
+  return route.noVarySearch ? [`u:${url}`, `t:${searchTag(route.name, url)}`] : [`u:${url}`];
+}
+
+/** As {@link urlScopes}, of something that is stored. */
+export function storedUrlScopes({ url, tags }: Pick<StoredItem, 'url' | 'tags'>): readonly string[] {
+  return [`u:${url}`, ...tags.filter((tag) => tag.startsWith(SEARCH_TAG)).map((tag) => `t:${tag}`)];
+}
+
+/**
+ * Scopes of a prefix of canonical URLs. One that ends within a query covers, beside all that begins with it, what is keyed
+ * by a rule on its path: that is stored under the URL of whoever was first, and good for others.
+ */
+export function prefixScopes(routes: readonly Pick<Route, 'name' | 'noVarySearch'>[], prefix: string): readonly string[] {
+  if (!prefix.includes('?')) return [`p:${prefix}`];
+  const searching = routes.filter((route) => route.noVarySearch);
+  return [`p:${prefix}`, ...searching.map((route) => `t:${searchTag(route.name, prefix)}`)];
+}
