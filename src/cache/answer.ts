@@ -1,4 +1,5 @@
 import { decideOnFailure, failureProblem, isFailureStatus, type FailureDecision } from '../core/failure-policy.ts';
+import { withKey } from '../core/cache-status.ts';
 import type { CacheStatus } from '../core/outcome.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
@@ -130,7 +131,7 @@ async function answerFailed(
   const { decision } = failed;
   return problemReply(decision.kind === 'problem' ? decision.problem : failureProblem(failure), {
     meta: { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url, fwd },
-    cacheStatus: { hit: false, fwd, ...collapsed, detail: failure },
+    cacheStatus: withKey({ hit: false, fwd, ...collapsed, detail: failure }, ask),
     head: ask.head,
   });
 }

@@ -1,5 +1,5 @@
 import { classifyRequest, type Classification } from '../core/classify-request.ts';
-import { formatCacheStatus } from '../core/cache-status.ts';
+import { formatCacheStatus, withKey } from '../core/cache-status.ts';
 import { deriveKey, isCutKey, maskedUrl } from '../core/key.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -254,7 +254,7 @@ function refusal(request: ProxyRequest, problem: Problem, match?: RouteMatch): H
     return asHandled(problemReply(problem, { meta, cacheStatus: undefined, head }));
   }
   const meta = { route: match.route.name, upstream: match.route.upstream, url: maskedUrl(match, request) };
-  return asHandled(problemReply(problem, { meta, cacheStatus: { hit: false, detail: problem.code }, head }));
+  return asHandled(problemReply(problem, { meta, cacheStatus: undefined, head }));
 }
 
 function onlyIfCached(ask: Ask): ProxyResponse {
@@ -264,5 +264,5 @@ function onlyIfCached(ask: Ask): ProxyResponse {
 
 function ownProblem(ask: Ask, problem: Problem, detail: string): ProxyResponse {
   const meta = { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url };
-  return problemReply(problem, { meta, cacheStatus: { hit: false, detail }, head: ask.head });
+  return problemReply(problem, { meta, cacheStatus: withKey({ hit: false, detail }, ask), head: ask.head });
 }

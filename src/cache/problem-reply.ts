@@ -7,7 +7,7 @@ import type { ProxyResponse, ResponseMeta } from './ports.ts';
 /** Where a problem answer belongs, for the record. */
 export interface ProblemContext {
   readonly meta: Pick<ResponseMeta, 'route' | 'upstream' | 'url'> & { readonly fwd?: ResponseMeta['fwd'] };
-  /** Members of `Cache-Status`, on answers of a route. */
+  /** Members of `Cache-Status`; `undefined`: nothing was looked up or forwarded, and the code of the problem says why. */
   readonly cacheStatus: CacheStatus | undefined;
   readonly head: boolean;
 }
@@ -15,14 +15,10 @@ export interface ProblemContext {
 /** The proxy's own error answer (RFC 9457): `rejected` below 500, `error` from 500 on. */
 export function problemReply(problem: Problem, context: ProblemContext): ProxyResponse {
   const { fields, body } = problemBody(problem);
-  const status = context.cacheStatus;
+  const status = context.cacheStatus ?? { hit: false, detail: problem.code };
   return {
     status: problem.status,
-    fields: [
-      ...fields,
-      ...(status === undefined ? [] : ([['cache-status', formatCacheStatus(status)]] as const)),
-      ['content-length', String(body.length)],
-    ],
+    fields: [...fields, ['cache-status', formatCacheStatus(status)], ['content-length', String(body.length)]],
     body: context.head ? { kind: 'none' } : { kind: 'bytes', bytes: body },
     meta: {
       outcome: problem.status < 500 ? 'rejected' : 'error',

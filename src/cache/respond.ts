@@ -1,4 +1,4 @@
-import { appendCacheStatus, formatCacheStatus } from '../core/cache-status.ts';
+import { appendCacheStatus, formatCacheStatus, withKey } from '../core/cache-status.ts';
 import { acceptsCoding, contentCodings } from '../core/content-coding.ts';
 import { fieldValue, type FieldLines, withoutFields } from '../core/fields.ts';
 import { failureProblem } from '../core/failure-policy.ts';
@@ -69,16 +69,18 @@ export function respondStored(
   return decoded.then(
     // Both forms share validators, which makes these weak (RFC 9110 §8.8.1): no If-Range may join parts of the two.
     (bytes) => sized(ask, reply, { fields: identity, bytes, validators: [] }),
-    () => undecodable(ask),
+    () => undecodable(ask, reply),
   );
 }
 
 /** Upstream's coding is not what it says, or unpacks past the route's limit, and the client cannot take it as it is. */
-function undecodable(ask: Ask): ProxyResponse {
+function undecodable(ask: Ask, { status: { fwd }, item }: StoredReply): ProxyResponse {
   const meta = { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url };
+  // Of what was fetched just now; a stored response was not forwarded.
+  const forwarded = fwd === undefined ? {} : { fwd, fwdStatus: item.status };
   return problemReply(failureProblem('malformed'), {
     meta,
-    cacheStatus: { hit: false, detail: 'undecodable' },
+    cacheStatus: withKey({ hit: false, ...forwarded, detail: 'undecodable' }, ask),
     head: ask.head,
   });
 }
@@ -194,7 +196,7 @@ function labelledStored(ask: Ask, shaped: Shaped, reply: StoredReply): ProxyResp
 
 /** Puts on what every answer of a route carries. */
 function labelled(ask: Ask, shaped: Shaped, reply: PassedReply & { readonly tier: Tier | undefined }): ProxyResponse {
-  const fields = appendCacheStatus(appendVia(shaped.fields), formatCacheStatus(reply.status));
+  const fields = appendCacheStatus(appendVia(shaped.fields), formatCacheStatus(withKey(reply.status, ask)));
   return {
     status: shaped.status,
     fields,

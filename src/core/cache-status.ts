@@ -1,6 +1,8 @@
 import type { FieldLine, FieldLines } from './fields.ts';
 import { splitList } from './list.ts';
 import type { CacheStatus } from './outcome.ts';
+import type { KeyedRequest } from './request.ts';
+import type { Route } from './route.ts';
 
 /** Name of this cache in Cache-Status (RFC 9211 §2). */
 const CACHE_NAME = 'forecache';
@@ -25,8 +27,26 @@ export function formatCacheStatus(status: CacheStatus): string {
     if (status.collapsed === true) parts.push('collapsed');
   }
   if (status.ttl !== undefined) parts.push(`ttl=${integer(status.ttl)}`);
+  if (status.key !== undefined) parts.push(`key=${quotedString(status.key)}`);
   if (status.detail !== undefined) parts.push(`detail=${tokenOrString(status.detail)}`);
   return parts.join('; ');
+}
+
+/** With the key where the route shows it (RFC 9211 §2.7). A key holds no secret. */
+export function withKey(
+  status: CacheStatus,
+  asked: { readonly route: Pick<Route, 'showKey'>; readonly keyed: Pick<KeyedRequest, 'key'> },
+): CacheStatus {
+  return asked.route.showKey ? { ...status, key: asked.keyed.key } : status;
+}
+
+/**
+ * The member of a relayed request, as {@link formatCacheStatus} gives it without a detail, where the answer is a problem of
+ * our own with this code. `fwdStatus`: what upstream answered, where it did (RFC 9211 §2.3).
+ */
+export function withProblem(member: string, code: string, fwdStatus?: number): string {
+  const answered = fwdStatus === undefined ? '' : `; fwd-status=${integer(fwdStatus)}`;
+  return `${member}${answered}; detail=${tokenOrString(code)}`;
 }
 
 /**
@@ -50,8 +70,11 @@ function integer(value: number): string {
   return String(Math.trunc(Math.min(MAX_INTEGER, Math.max(-MAX_INTEGER, value))) + 0);
 }
 
-/** What is not printable ASCII becomes `?`: nothing can be injected, and the field stays parseable. */
 function tokenOrString(text: string): string {
-  if (token.test(text)) return text;
+  return token.test(text) ? text : quotedString(text);
+}
+
+/** What is not printable ASCII becomes `?`: nothing can be injected, and the field stays parseable. */
+function quotedString(text: string): string {
   return `"${text.replaceAll(/[^\x20-\x7E]/g, '?').replaceAll(/["\\]/g, '\\$&')}"`;
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
+import { formatCacheStatus } from '../core/cache-status.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
 
@@ -44,6 +45,7 @@ function endWith(socket: Duplex, problem: Problem): number {
   const lines = [
     `HTTP/1.1 ${problem.status} ${problem.title}`,
     ...fields.map(([name, value]) => `${name}: ${value}`),
+    `cache-status: ${formatCacheStatus({ hit: false, detail: problem.code })}`,
     `content-length: ${body.length}`,
     'connection: close',
   ];

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { RelayDecision } from '../cache/handled.ts';
 import { problemReply } from '../cache/problem-reply.ts';
 import type { RelayPlan } from '../cache/relay-types.ts';
-import type { FieldLines } from '../core/fields.ts';
+import { appendCacheStatus, withProblem } from '../core/cache-status.ts';
 import type { Problem } from '../core/problem.ts';
 import { InterimLink } from './interim.ts';
 import type { Recorder, Transit } from './recorder.ts';
@@ -70,7 +70,7 @@ export class Relaying {
     transit.refusal = requestTimeout;
     const meta = { route: relay.route.name, upstream: relay.route.upstream, url: relay.url };
     const answer = problemReply(requestTimeout, { meta, cacheStatus: undefined, head: transit.req.method === 'HEAD' });
-    const fields: FieldLines = [...answer.fields, ['cache-status', relay.cacheStatus]];
+    const fields = appendCacheStatus(answer.fields, withProblem(relay.cacheStatus, requestTimeout.code));
     writeResponse(res, { ...answer, fields }, { ...this.#options.sender.limit(), close: true });
     return true;
   }

@@ -59,6 +59,8 @@ export class RelayExchange {
   readonly #reply: RelayReply;
   readonly #timer: RelayTimer;
   #stage: Stage = 'connecting';
+  /** Status of upstream's answer, fit to be passed on or not. */
+  #fwdStatus: number | undefined;
   #upstream: ClientRequest | undefined;
   #complete: (() => boolean) | undefined;
   #failure: FailureKind | undefined;
@@ -150,6 +152,7 @@ export class RelayExchange {
       answer.destroy();
       return;
     }
+    this.#fwdStatus = answer.statusCode;
     const head = readAnswerHead(answer, this.#rules());
     if (!('kind' in head)) {
       this.fail(head);
@@ -198,7 +201,7 @@ export class RelayExchange {
   /** Answers with a problem of our own. */
   refuse(problem: Problem): void {
     this.end();
-    this.#reply.refuse(problem);
+    this.#reply.refuse(problem, { sent: this.#upstream !== undefined, fwdStatus: this.#fwdStatus });
   }
 
   /** Nothing more is timed; the connection was handed over, or all is said. */

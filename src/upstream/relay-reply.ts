@@ -1,12 +1,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { RelayPlan } from '../cache/relay-types.ts';
+import { formatCacheStatus, withProblem } from '../core/cache-status.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
 import { headersOf } from './relay-request.ts';
 
 const nothing = Buffer.alloc(0);
+
+/** How far a request came that is answered with a problem. */
+export interface Forwarded {
+  /** False: it was refused before anything went upstream. */
+  readonly sent: boolean;
+  /** What upstream answered; `undefined`: no head of its came. */
+  readonly fwdStatus: number | undefined;
+}
 
 /** The client's side of a relayed request: what it was sent, and how its answer ended. */
 export class RelayReply {
@@ -62,12 +71,13 @@ export class RelayReply {
   }
 
   /** Answers with a problem of our own. */
-  refuse(problem: Problem): void {
+  refuse(problem: Problem, { sent, fwdStatus }: Forwarded): void {
     this.problem = problem.code;
     const { fields, body } = problemBody(problem);
     for (const [name, value] of fields) this.#res.setHeader(name, value);
     this.#res.setHeader('content-length', body.length);
-    this.#res.setHeader('cache-status', this.#cacheStatus);
+    const unsent = formatCacheStatus({ hit: false, detail: problem.code });
+    this.#res.setHeader('cache-status', sent ? withProblem(this.#cacheStatus, problem.code, fwdStatus) : unsent);
     this.#start(problem.status);
     if (this.#req.method !== 'HEAD') this.bytesSent = body.length;
     this.#res.end(body);

@@ -126,12 +126,12 @@ describe('an answer', () => {
     expect((await proxy.call('GET', '/api/stored')).body).toMatchObject({ stored: [] });
   });
 
-  it('of the proxy itself is problem+json with its length, without Cache-Status where no route governs', async () => {
+  it('of the proxy itself is problem+json with its length, and says so in Cache-Status also where no route governs', async () => {
     const reply = await proxy.get('/nowhere');
     expect(reply.status).toBe(404);
     expect(reply.headers['content-type']).toBe('application/problem+json');
     expect(reply.headers['content-length']).toBe(String(reply.body.length));
     expect(JSON.parse(reply.text)).toMatchObject({ status: 404, type: 'urn:forecache:problem:route-not-found' });
-    expect(reply.headers['cache-status']).toBeUndefined();
+    expect(reply.headers['cache-status']).toBe('forecache; detail=route-not-found');
   });
 });

@@ -30,6 +30,13 @@ describe('Cache-Status (RFC 9211)', () => {
     ],
     [{ hit: true, fwd: 'miss', fwdStatus: 200, stored: true, collapsed: true }, 'forecache; hit'],
     [{ hit: false, detail: 'parameter-invalid' }, 'forecache; detail=parameter-invalid'],
+    [
+      { hit: true, ttl: 1, key: 'forecast|/f?q=1', detail: 'memory' },
+      'forecache; hit; ttl=1; key="forecast|/f?q=1"; detail=memory',
+    ],
+    [{ hit: false, fwd: 'uri-miss', key: String.raw`a"b\c` }, String.raw`forecache; fwd=uri-miss; key="a\"b\\c"`],
+    // A String, also where it could be a token (§2.7).
+    [{ hit: true, key: 'a' }, 'forecache; hit; key="a"'],
     [{ hit: false, detail: 'two words' }, 'forecache; detail="two words"'],
     [{ hit: false, detail: 'a"b\\c' }, String.raw`forecache; detail="a\"b\\c"`],
     [{ hit: false, detail: 'a\r\nSet-Cookie: x' }, 'forecache; detail="a??Set-Cookie: x"'],
@@ -49,6 +56,7 @@ describe('Cache-Status (RFC 9211)', () => {
         ttl: oneof(integer(), double()),
         stored: boolean(),
         collapsed: boolean(),
+        key: string({ unit: 'binary' }),
         detail: string({ unit: 'binary' }),
       },
       { requiredKeys: ['hit'] },

@@ -145,7 +145,7 @@ describe('How long', () => {
       'application/problem+json',
       'close',
     ]);
-    expect(reply.field('cache-status')).toBe('forecache; fwd=bypass');
+    expect(reply.field('cache-status')).toBe('forecache; fwd=bypass; detail=request-timeout');
     expect(await connection.ended()).toBe('fin');
     expect(connection.received.length).toBe(0);
     await expect.poll(() => stage.origin.openConnections).toBe(0);

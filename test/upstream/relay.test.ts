@@ -266,11 +266,12 @@ describe('limits', () => {
     const post = 'POST /p HTTP/1.1\r\nHost: x\r\n';
     const declared = await ask(host.port, `${post}Content-Length: 1001\r\n\r\n${'x'.repeat(1001)}`);
     expect([declared.head.slice(0, 12), problemCode(declared.body)]).toEqual(['HTTP/1.1 413', 'content-too-large']);
-    expect(declared.head).toContain('cache-status: forecache; fwd=bypass');
+    expect(declared.head).toContain('cache-status: forecache; detail=content-too-large\r\n');
     expect(origin.connections).toBe(0);
     const piece = chunk('x'.repeat(600)).toString();
     const inChunks = await ask(host.port, `${post}Transfer-Encoding: chunked\r\n\r\n${piece}${piece}${lastChunk}`);
     expect([inChunks.head.slice(0, 12), problemCode(inChunks.body)]).toEqual(['HTTP/1.1 413', 'content-too-large']);
+    expect(inChunks.head).toContain('cache-status: forecache; fwd=bypass; detail=content-too-large\r\n');
     expect(origin.requests).toHaveLength(0);
     const exact = await ask(host.port, `${post}Connection: close\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(1000)}`);
     expect(exact.body).toBe('1000');
