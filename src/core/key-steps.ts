@@ -1,3 +1,4 @@
+import type { KeyedContent } from './content-key.ts';
 import { fieldValue } from './fields.ts';
 import { canonicalPath, MASK, maskedPath, ruledValue, type CanonicalPath, type Sha256Fn } from './key-path.ts';
 import { meaningOf, rawQueryWithout, slotValue } from './key-query.ts';
@@ -14,7 +15,7 @@ import type { RouteMatch } from './route-table.ts';
  */
 export function keySteps(
   match: RouteMatch,
-  request: Pick<ProxyRequest, 'path' | 'query' | 'fields'>,
+  request: Pick<ProxyRequest, 'path' | 'query' | 'fields'> & { readonly content?: KeyedContent | undefined },
   sha256: Sha256Fn,
 ): readonly KeyStep[] {
   const path = canonicalPath(match, request.path, sha256);
@@ -33,7 +34,13 @@ export function keySteps(
         rule: value === undefined ? 'keyed field, absent' : rule,
       };
     }),
+    ...(request.content === undefined ? [] : [contentStep(request.content, sha256)]),
   ];
+}
+
+/** Content may be personal: its digest is what stands in the key too. */
+function contentStep({ method, step, identity }: KeyedContent, sha256: Sha256Fn): KeyStep {
+  return { part: 'content', name: method, ...step, after: `${step.after}, #${sha256(identity)}` };
 }
 
 function valueOf<T>(result: Result<T>): T | undefined {

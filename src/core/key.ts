@@ -1,3 +1,4 @@
+import type { KeyedContent } from './content-key.ts';
 import { fieldLineValues, type FieldLine, type FieldLines } from './fields.ts';
 import {
   canonicalPath,
@@ -11,7 +12,7 @@ import { canonicalQuery, rawQueryWithout, type CanonicalQuery } from './key-quer
 import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
 import { decodePathText, encodeQueryValue } from './query.ts';
-import type { KeyedRequest, ProxyRequest } from './request.ts';
+import type { CanonicalRequest, KeyedRequest, ProxyRequest } from './request.ts';
 import type { RoutePlan } from './route-plan.ts';
 import type { RouteMatch } from './route-table.ts';
 import { expandTags } from './tags.ts';
@@ -19,20 +20,25 @@ import { expandTags } from './tags.ts';
 export type { Sha256Fn };
 
 /** The parts of a request that can enter a key. */
-export type KeyInput = Pick<ProxyRequest, 'path' | 'query' | 'host' | 'fields'>;
+export interface KeyInput extends Pick<ProxyRequest, 'path' | 'query' | 'host' | 'fields'> {
+  /** `undefined`: a GET, or a HEAD, which shares its key. */
+  readonly content?: KeyedContent | undefined;
+}
 
 /** `#` and a SHA-256 in hex. */
 const DIGEST_LENGTH = 65;
 
 /**
- * The cache key and the canonical upstream request (always GET: HEAD shares it), from the same normalised values, so
- * that nothing unkeyed reaches upstream. The key is `ROUTE|TARGET`, then `|NAME=VALUE` for each keyed field that the
- * request has, in ASCII. It is injective: in each part what could be taken for a separator is escaped, and a cut key
- * ends in `#` and a digest of the whole, `#` being in no other. Secrets are in it as digests.
+ * The cache key and the canonical upstream request (GET, which HEAD shares, unless the request has keyed content), from
+ * the same normalised values, so that nothing unkeyed reaches upstream. The key is `ROUTE|TARGET`, then `|NAME=VALUE` for
+ * each keyed field that the request has, then `|#METHOD=DIGEST` where content is keyed (RFC 10008 §2.7), in ASCII. It is
+ * injective: in each part what could be taken for a separator is escaped, a field name holds no `#`, and a cut key ends
+ * in `#` and a digest of the whole, a `#` being in that place of no other. Secrets are in it as digests.
  * Refusals are 400s: `parameter-invalid`, `-missing`, `-unknown`, `-repeated` and `target-invalid`.
  */
 export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn): Result<KeyedRequest> {
   const { plan } = match;
+  const { content } = request;
   const path = canonicalPath(match, request.path, sha256);
   if (!path.ok) return path;
   const query = canonicalQuery(plan, request.query, sha256);
@@ -42,10 +48,10 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
   const keyedTarget = withQuery(path.value.keyed, keyed);
   const valueBy = (name: string): string | undefined => valueOf(plan, name, path.value, query.value);
   return ok({
-    key: bounded(keyOf({ plan, target: keyedTarget, fields }, sha256), plan.route.maxKeyBytes, sha256),
+    key: bounded(keyOf({ plan, target: keyedTarget, fields, content }, sha256), plan.route.maxKeyBytes, sha256),
     canonical: {
       upstream: plan.route.upstream,
-      method: 'GET',
+      ...methodOf(content),
       target: withQuery(path.value.target, target),
       fields,
     },
@@ -57,6 +63,12 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
 }
 
 const noFields: FieldLines = [];
+
+const get = { method: 'GET' } as const;
+
+function methodOf(content: KeyedContent | undefined): Pick<CanonicalRequest, 'method' | 'content'> {
+  return content === undefined ? get : { method: content.method, content: content.canonical };
+}
 
 function withQuery(path: string, query: string | undefined): string {
   return query === undefined ? path : `${path}?${query}`;
@@ -89,12 +101,18 @@ interface KeyParts {
   readonly plan: RoutePlan;
   readonly target: string;
   readonly fields: FieldLines;
+  readonly content: KeyedContent | undefined;
 }
 
-function keyOf({ plan, target, fields }: KeyParts, sha256: Sha256Fn): string {
+function keyOf({ plan, target, fields, content }: KeyParts, sha256: Sha256Fn): string {
   // Only a raw query can hold a `|`. Doubled it is no separator: after a separator comes a field name, never a `|`.
-  let key = `${plan.keyPrefix}|${target.includes('|') ? target.replaceAll('|', '||') : target}`;
-  if (fields.length === 0) return key;
+  const key = `${plan.keyPrefix}|${target.includes('|') ? target.replaceAll('|', '||') : target}`;
+  const withFields = fields.length === 0 ? key : key + fieldsPart(plan, fields, sha256);
+  return content === undefined ? withFields : `${withFields}|#${content.method}=${sha256(content.identity)}`;
+}
+
+function fieldsPart(plan: RoutePlan, fields: FieldLines, sha256: Sha256Fn): string {
+  let key = '';
   for (const { name, encodedName, secret } of plan.headers) {
     const line = fields.find((one) => one[0] === name);
     if (line === undefined) continue;
@@ -108,7 +126,7 @@ function bounded(key: string, maxBytes: number, sha256: Sha256Fn): string {
   return `${key.slice(0, maxBytes - DIGEST_LENGTH)}#${sha256(key)}`;
 }
 
-/** True for a key that was cut because it was longer than the route's `maxKeyBytes`. No whole key holds a `#`. */
+/** True for a key that was cut because it was longer than the route's `maxKeyBytes`. A whole key holds a `#` before a method alone. */
 export function isCutKey(key: string, maxBytes: number): boolean {
   return key.length === maxBytes && key.charAt(maxBytes - DIGEST_LENGTH) === '#';
 }

@@ -1,0 +1,185 @@
+import { contentCodings } from './content-coding.ts';
+import { fieldValue, type FieldLines } from './fields.ts';
+import { canonicalForm } from './form-text.ts';
+import { readGraphql } from './graphql-text.ts';
+import { canonicalJson } from './json-text.ts';
+import { formatMediaType, isJsonType, type MediaType, parseMediaType } from './media-type.ts';
+import { ok, refused, type Problem, type Result } from './problem.ts';
+import type { CanonicalContent } from './request.ts';
+import type { ContentMethod, ContentRules } from './route.ts';
+
+/** How the content of one request is read. */
+export interface ContentForm {
+  readonly method: ContentMethod;
+  readonly as: 'json' | 'form' | 'graphql' | 'bytes';
+  /** Its media type, normalised; empty where the request names none. */
+  readonly type: string;
+}
+
+/** Content as it enters a key. */
+export interface KeyedContent {
+  readonly method: ContentMethod;
+  readonly canonical: CanonicalContent;
+  /** What the digest in the key is made of: everything that tells this content from other content. */
+  readonly identity: string;
+  /** For `explain`: content may be personal, so it is measured and not shown. */
+  readonly step: { readonly before: string; readonly after: string; readonly rule: string };
+}
+
+/** What content came to. */
+export type ContentOutcome =
+  | { readonly kind: 'keyed'; readonly content: KeyedContent }
+  /** Not to be looked up; `why` is a few words. */
+  | { readonly kind: 'relay'; readonly why: string }
+  | { readonly kind: 'reject'; readonly problem: Problem };
+
+/**
+ * How the route reads the content that these fields announce; `undefined`: not at all, so that it is relayed. Refused
+ * with a 415 where the content is coded, since only what it means could be keyed, and with a 400 where a QUERY does not
+ * say what its content is (RFC 10008 §2).
+ */
+export function contentForm(
+  rules: ContentRules,
+  method: ContentMethod,
+  fields: FieldLines,
+): Result<ContentForm | undefined> {
+  if (contentCodings(fieldValue(fields, 'content-encoding')).length > 0) return refused(coded);
+  const given = fieldValue(fields, 'content-type');
+  const media = given === undefined ? undefined : parseMediaType(given);
+  if (method === 'QUERY' && media === undefined) return refused(given === undefined ? untyped : badlyTyped);
+  if (media === undefined) return ok(rules.as === 'auto' || rules.as === 'bytes' ? bytesOf(method, given) : undefined);
+  const found = textForm(media);
+  const as = formOf(rules, found);
+  const type = formatMediaType(found === 'json' ? withoutCharset(media) : media);
+  return ok(as === undefined ? undefined : { method, as, type });
+}
+
+function bytesOf(method: ContentMethod, type = ''): ContentForm {
+  return { method, as: 'bytes', type };
+}
+
+function formOf({ as }: ContentRules, found: 'json' | 'form' | undefined): ContentForm['as'] | undefined {
+  switch (as) {
+    case 'auto':
+      return found ?? 'bytes';
+    case 'bytes':
+      return 'bytes';
+    case 'json':
+    case 'graphql':
+      return found === 'json' ? as : undefined;
+    case 'form':
+      return found === 'form' ? 'form' : undefined;
+  }
+}
+
+/** The content in the one spelling that is keyed and goes upstream. */
+export function readContent(form: ContentForm, bytes: Uint8Array): ContentOutcome {
+  switch (form.as) {
+    case 'json':
+    case 'graphql':
+      return readJson(form, bytes);
+    case 'form': {
+      const text = canonicalForm(latin1(bytes));
+      return text.ok ? keyed(form, bytes, text.value, 'form, canonical') : invalid(text.error);
+    }
+    case 'bytes': {
+      const canonical = { type: form.type, bytes };
+      return { kind: 'keyed', content: keyedOf(form, canonical, latin1(bytes), [bytes.length, 'byte for byte']) };
+    }
+  }
+}
+
+function readJson(form: ContentForm, bytes: Uint8Array): ContentOutcome {
+  const text = utf8(bytes);
+  const json = text === undefined ? refused('is not UTF-8 text') : canonicalJson(text);
+  if (!json.ok) return invalid(json.error);
+  if (form.as === 'json') return keyed(form, bytes, json.value.text, 'JSON, canonical');
+  const request = readGraphql(json.value, form.method === 'QUERY');
+  if (request.kind === 'other') return { kind: 'relay', why: request.why };
+  return keyed(form, bytes, request.text, 'GraphQL query, canonical');
+}
+
+function keyed(form: ContentForm, received: Uint8Array, text: string, rule: string): ContentOutcome {
+  const canonical = { type: form.type, bytes: new TextEncoder().encode(text) };
+  return { kind: 'keyed', content: keyedOf(form, canonical, text, [received.length, rule]) };
+}
+
+function keyedOf(
+  { method, as, type }: ContentForm,
+  canonical: CanonicalContent,
+  text: string,
+  [receivedBytes, rule]: readonly [number, string],
+): KeyedContent {
+  return {
+    method,
+    canonical,
+    // A type holds no line break, so what follows it is all text.
+    identity: `${as}\n${type}\n${text}`,
+    step: { before: measured(type, receivedBytes), after: measured(type, canonical.bytes.length), rule },
+  };
+}
+
+/** What may be shown of content. */
+export function measured(type: string, bytes: number): string {
+  return `${type === '' ? 'no Content-Type' : type}, ${bytes} ${bytes === 1 ? 'byte' : 'bytes'}`;
+}
+
+function textForm(media: MediaType): 'json' | 'form' | undefined {
+  const charset = media.parameters.get('charset');
+  // The same bytes are another text in another charset.
+  if (charset !== undefined && charset !== 'utf-8') return undefined;
+  if (isJsonType(media)) return 'json';
+  return media.essence === 'application/x-www-form-urlencoded' ? 'form' : undefined;
+}
+
+/** RFC 8259 §11: JSON has no charset parameter, and to write one changes nothing. */
+function withoutCharset({ essence, parameters }: MediaType): MediaType {
+  return { essence, parameters: new Map([...parameters].filter(([name]) => name !== 'charset')) };
+}
+
+function utf8(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+/** One character for each byte. */
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+function invalid(words: string): ContentOutcome {
+  return {
+    kind: 'reject',
+    problem: {
+      status: 400,
+      code: 'content-invalid',
+      title: 'Content invalid',
+      detail: `The content of the request ${words}.`,
+    },
+  };
+}
+
+const coded: Problem = {
+  status: 415,
+  code: 'content-coding-unsupported',
+  title: 'Content coding not supported',
+  detail: 'The content of a request that is answered from store must come without a content coding.',
+};
+
+const untyped: Problem = {
+  status: 400,
+  code: 'content-type-missing',
+  title: 'Content-Type missing',
+  detail: 'A QUERY request needs a Content-Type (RFC 10008 §2).',
+};
+
+const badlyTyped: Problem = {
+  status: 400,
+  code: 'content-type-invalid',
+  title: 'Content-Type invalid',
+  detail: 'The Content-Type of a QUERY request is no media type (RFC 9110 §8.3.1).',
+};
