@@ -70,7 +70,7 @@ export interface VaryMarker {
    * Where `accept-language` is among the names: languages (lower-cased Content-Language) of stored variants, and the
    * normalised Accept-Language under which each is stored.
    */
-  readonly languages?: readonly (readonly [language: string, acceptLanguage: string])[];
+  readonly languages?: readonly (readonly [language: string, acceptLanguage: string])[] | undefined;
   readonly retainUntilMs: number;
 }
 

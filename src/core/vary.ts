@@ -33,10 +33,7 @@ const shown: ReadonlySet<string> = new Set([
 const MAX_SHOWN_CHARACTERS = 80;
 
 /** What the variants of one key are told apart by, as their marker says it. */
-export interface VariantRules {
-  readonly names: VaryMarker['names'];
-  readonly languages?: VaryMarker['languages'] | undefined;
-}
+export type VariantRules = Pick<VaryMarker, 'names' | 'languages'>;
 
 /** Languages that a marker remembers at most, so that an upstream that makes them up cannot make it grow. */
 export const MAX_MARKER_LANGUAGES = 16;
