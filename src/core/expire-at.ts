@@ -39,11 +39,6 @@ export function nextInstant(rule: ExpireAt, zone: string | undefined, afterMs: n
   }
 }
 
-/** True for names that {@link nextInstant} takes for a zone: `Europe/Berlin`, `UTC`, not `+01:00`. */
-export function isZone(name: string): boolean {
-  return clockOf(name) !== undefined;
-}
-
 /** What a clock on the wall shows at an instant, as if it were UTC. Both in milliseconds. */
 type WallClock = (instantMs: number) => number;
 
