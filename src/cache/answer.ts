@@ -1,13 +1,19 @@
-import { decideOnFailure, failureProblem, isFailureStatus, type FailureDecision } from '../core/failure-policy.ts';
+import {
+  decideOnFailure,
+  decideOnSoftTimeout,
+  failureProblem,
+  isFailureStatus,
+  type FailureDecision,
+} from '../core/failure-policy.ts';
 import { withKey } from '../core/cache-status.ts';
 import type { CacheStatus } from '../core/outcome.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
-import { isLeased } from './judge.ts';
+import { isLeased, mayServe } from './judge.ts';
 import type { Clock, ContentDecoder, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 import { problemReply } from './problem-reply.ts';
-import { type Ask, respondAnswer, respondStored, respondStream } from './respond.ts';
+import { type Ask, respondAnswer, respondBare, respondStored, respondStream, type StoredReply } from './respond.ts';
 import { variantKeyOf } from './store-fill.ts';
 
 export interface AnswerDeps {
@@ -43,6 +49,11 @@ export async function answerWith(
         outcome,
       });
     }
+    case 'bare': {
+      const stale = insteadOf(deps, plan, result);
+      if (stale !== undefined) return serveStale(deps, plan, stale, { fwdStatus: result.status });
+      return respondBare(ask, result, { status: { hit: false, fwd, detail: detailOf(plan, result) }, outcome });
+    }
     case 'stream':
       return respondStream(ask, result, { status: { hit: false, fwd, detail: detailOf(plan, result) }, outcome });
     case 'failed':
@@ -55,7 +66,28 @@ export function staleWhileDown(deps: AnswerDeps, plan: FetchPlan): Promise<Proxy
   const { decision, found } = onFailure(deps, plan, 'timeout');
   if (decision.kind !== 'serve-stale' || found === undefined) return undefined;
   const status = { hit: true, ttl: decision.ttlSeconds, detail: decision.detail };
-  return replyStale(deps, plan, found, isBypass(deps, plan) ? unleasedStatus(decision) : status);
+  const reply = { status: isBypass(deps, plan) ? unleasedStatus(decision) : status, outcome: 'stale-error' } as const;
+  return replyStale(deps, plan, found, reply);
+}
+
+/**
+ * The stale response for a request that has waited for upstream for as long as its route lets it; `undefined` where none
+ * may be served. A purge may have come meanwhile, so that it is judged in the step in which it is served.
+ */
+export function staleOnSoftTimeout(deps: AnswerDeps, plan: FetchPlan): Promise<ProxyResponse> | undefined {
+  const { ask, found, fwd } = plan;
+  if (found === undefined || plan.unleased === true || !mayServe(deps.purgeLog, ask, found.item)) return undefined;
+  const { item: stored, staleSinceMs } = found;
+  const decision = decideOnSoftTimeout({
+    stored,
+    staleSinceMs,
+    policy: ask.route.policy,
+    requestFields: ask.requestFields,
+    nowMs: deps.clock.nowMs(),
+  });
+  if (decision.kind !== 'serve-stale') return undefined;
+  const status = { hit: false, fwd, ttl: decision.ttlSeconds, detail: 'soft-timeout' };
+  return replyStale(deps, plan, found, { status, outcome: 'stale' });
 }
 
 /** Whether a failure with this plan would be answered with what is stored. */
@@ -112,7 +144,7 @@ function detailOf({ unleased }: FetchPlan, { reason }: { readonly reason: string
 function insteadOf(
   deps: AnswerDeps,
   plan: FetchPlan,
-  result: Extract<FillResult, { kind: 'answer' }>,
+  result: Pick<Extract<FillResult, { kind: 'answer' | 'bare' }>, 'status' | 'reason'>,
 ): Stale | undefined {
   if (!isFailureStatus(result.status) && !BODY_CHECKS.has(result.reason)) return undefined;
   return staleOf(onFailure(deps, plan, isFailureStatus(result.status) ? result.status : 'malformed'));
@@ -191,7 +223,7 @@ async function serveStale(
   const status = isBypass(deps, plan)
     ? unleasedStatus(decision)
     : { hit: false, fwd: plan.fwd, ttl: decision.ttlSeconds, detail: decision.detail };
-  return replyStale(deps, plan, found, { ...status, ...more });
+  return replyStale(deps, plan, found, { status: { ...status, ...more }, outcome: 'stale-error' });
 }
 
 /** Served although it may have been purged: whoever reads it must be able to tell. */
@@ -203,7 +235,7 @@ async function replyStale(
   deps: AnswerDeps,
   plan: FetchPlan,
   found: Fallback,
-  status: CacheStatus,
+  { status, outcome }: Pick<StoredReply, 'status' | 'outcome'>,
 ): Promise<ProxyResponse> {
   found.tally.hits += 1;
   return respondStored(deps, plan.ask, {
@@ -211,7 +243,7 @@ async function replyStale(
     staleSinceMs: found.staleSinceMs,
     nowMs: deps.clock.nowMs(),
     status,
-    outcome: 'stale-error',
+    outcome,
     tier: found.tier,
   });
 }

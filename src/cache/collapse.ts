@@ -85,6 +85,12 @@ export class Flights<T> {
     return this.#moments.now;
   }
 
+  /** Whether {@link join} would find a flight to join. */
+  offers(key: string, boarder: Pick<Boarder<T>, 'cameAt' | 'mayJoin'>): boolean {
+    const current = this.#latest.get(key);
+    return current !== undefined && (current.leavesAfter(boarder.cameAt) || boarder.mayJoin(current));
+  }
+
   /** Joins the latest flight of `key` where that may be, else starts one in its place. */
   join(key: string, boarder: Boarder<T>): Boarding<T> {
     const current = this.#latest.get(key);

@@ -11,6 +11,7 @@ import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { ClientLink, Handled, RelayFollowUp } from './handled.ts';
 import { isLeased, mayServe } from './judge.ts';
+import { ownRequestOf } from './own-request.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
 import { problemReply } from './problem-reply.ts';
 import { type Ask, respondStored } from './respond.ts';
@@ -132,6 +133,7 @@ export class Exchange {
           fwd: 'bypass',
           found: undefined,
           validate: false,
+          own: ownRequestOf(ask, false),
           unleased: true,
         });
     }
@@ -150,7 +152,15 @@ export class Exchange {
       case 'refuse':
         return onlyIfCached(ask);
       case 'fetch':
-        return this.#fetcher.fetch({ ask, key, fwd, found: undefined, validate: false, waitedMs });
+        return this.#fetcher.fetch({
+          ask,
+          key,
+          fwd,
+          found: undefined,
+          validate: false,
+          own: ownRequestOf(ask, false),
+          waitedMs,
+        });
     }
   }
 
@@ -185,9 +195,19 @@ export class Exchange {
           tier,
         });
       case 'validate':
-        return this.#fetcher.fetch({ ask, key, fwd: decision.fwd, found: stale, validate: true, waitedMs });
-      case 'fetch':
-        return this.#fetcher.fetch({ ask, key, fwd: decision.fwd, found: stale, validate: false, waitedMs });
+      case 'fetch': {
+        const { fwd } = decision;
+        const validate = decision.kind === 'validate';
+        return this.#fetcher.fetch({
+          ask,
+          key,
+          fwd,
+          found: stale,
+          validate,
+          own: ownRequestOf(ask, true),
+          waitedMs,
+        });
+      }
       case 'refuse':
         return onlyIfCached(ask);
     }

@@ -1,6 +1,7 @@
 import type { Fwd } from '../core/outcome.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import type { StoreRead } from './ports.ts';
+import type { OwnRequest } from './own-request.ts';
 import type { Ask } from './respond.ts';
 
 /** A stored response that cannot be reused as it is, but may be validated, or served if upstream fails. */
@@ -17,6 +18,8 @@ export interface FetchPlan {
   readonly found: Fallback | undefined;
   /** True: with the validators of `found`. */
   readonly validate: boolean;
+  /** Goes upstream for it in place of the plain request of its key, unless that is under way already and can be joined. */
+  readonly own?: OwnRequest | undefined;
   /** True where nothing may be served from store since the lease on the purge log is lost. */
   readonly unleased?: boolean;
   /** Milliseconds that the look-up waited for the shared tier. */

@@ -1,6 +1,5 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
-import type { Position, StoredResponse } from '../core/stored-response.ts';
-import { decideReuse } from '../core/reuse-policy.ts';
+import type { Position } from '../core/stored-response.ts';
 import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import { burstOver, landed } from './departure.ts';
@@ -8,12 +7,13 @@ import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import { fill } from './fill.ts';
 import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
 import type { FillOutcome } from './fleet-ports.ts';
-import { isGoodFor, isLeased, mayServe } from './judge.ts';
-import { variantKeyOf } from './store-fill.ts';
+import { isLeased, mayServe } from './judge.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
+import { Interims } from './interims.ts';
 import type { Background, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
-import type { Ask } from './respond.ts';
+import { isOpenTo, shareOf } from './sharing.ts';
+import { awaitSoftly, softDueMs } from './soft-timeout.ts';
 
 /** After an answer that could not be shared, requests for its key go upstream side by side for this long. */
 const UNSHARED_HOLD_MS = 10_000;
@@ -50,6 +50,7 @@ export class Fetcher {
   readonly #unshared = new HoldList(UNSHARED_HOLD_MS, HOLD_CAPACITY);
   readonly #failedRefresh = new HoldList(REFRESH_HOLD_MS, HOLD_CAPACITY);
   readonly #silent = new HoldList(SILENT_HOLD_MS, HOLD_CAPACITY);
+  readonly #interims = new WeakMap<Flight<FillResult>, Interims>();
 
   constructor(deps: FetcherDeps) {
     this.#deps = deps;
@@ -66,16 +67,33 @@ export class Fetcher {
     // Whatever is boarded after a flight that was purged in the air begins later than this, and is used as it lands: a
     // request goes round at most once, however often is purged.
     const cameAt = this.#flights.moment;
+    const dueMs = softDueMs(this.#deps, plan);
     for (;;) {
-      if (this.#unshared.has(key, this.#nowMs())) return this.#alone(plan);
-      const boarding = this.#board(plan, 'interactive', cameAt);
-      const { flight, leader } = boarding;
-      const result = await flight.result;
-      if (leader) this.#note(plan, result);
-      const shared = leader ? 'use' : this.#shared(plan, boarding, result);
-      if (shared === 'use') return answerWith(this.#deps, asFetched(plan, flight), result, leader);
-      if (shared === 'alone') return this.#alone(plan);
+      if (this.#unshared.has(key, this.#nowMs()) || this.#goesItself(plan, cameAt)) return this.#alone(plan, dueMs);
+      const answer = await this.#together(plan, cameAt, dueMs);
+      if (answer === 'alone') return this.#alone(plan, dueMs);
+      if (answer !== 'retry') return answer;
     }
+  }
+
+  /** What the flight for the key comes to for this request, its own or one that it joins. */
+  async #together(
+    plan: FetchPlan,
+    cameAt: number,
+    dueMs: number | undefined,
+  ): Promise<ProxyResponse | 'alone' | 'retry'> {
+    const boarding = this.#board(plan, 'interactive', cameAt);
+    const { flight, leader } = boarding;
+    this.#interimsOf(flight).add(plan.ask);
+    const awaited = await awaitSoftly(this.#deps, plan, flight.result, dueMs);
+    if (awaited.kind === 'stale') {
+      if (leader) this.#seeTo(plan, flight.result);
+      return awaited.response;
+    }
+    const { result } = awaited;
+    if (leader) this.#note(plan, result);
+    const share = leader ? 'use' : shareOf(this.#deps, plan, boarding, result);
+    return share === 'use' ? answerWith(this.#deps, asFetched(plan, flight), result, leader) : share;
   }
 
   /** One refresh at a time for a key, detached from whoever triggered it (RFC 5861 §3). */
@@ -97,20 +115,53 @@ export class Fetcher {
     return result;
   }
 
-  async #alone(plan: FetchPlan): Promise<ProxyResponse> {
+  async #alone(plan: FetchPlan, dueMs?: number): Promise<ProxyResponse> {
     const position = this.#deps.purgeLog.position();
-    const result = await this.#deps.background.own('fill', (signal) =>
-      fill(this.#deps, this.#inputOf(plan, 'interactive', position), signal),
-    );
-    // What an insisting request gets says nothing of how others fare.
-    if (!insistsOnItsOwn(plan)) this.#note(plan, result);
+    const interims = new Interims();
+    interims.add(plan.ask);
+    const input = { ...this.#inputOf(plan, 'interactive', position), onInterim: interims.tell };
+    // What goes upstream as a HEAD is no validation: all that its answer says of the response is wanted.
+    const own = plan.own?.method === 'HEAD' ? { own: plan.own, validate: undefined } : { own: plan.own };
+    const filled = this.#deps.background.own('fill', (signal) => fill(this.#deps, { ...input, ...own }, signal));
+    const awaited = await awaitSoftly(this.#deps, plan, filled, dueMs);
+    if (awaited.kind === 'stale') {
+      this.#seeTo(plan, filled);
+      return awaited.response;
+    }
+    const { result } = awaited;
+    // What an insisting request gets says nothing of how others fare, and neither does the answer to its own conditions.
+    if (!insistsOnItsOwn(plan) && plan.own === undefined) this.#note(plan, result);
     return answerWith(this.#deps, asFetched(plan, { position }), result, true);
+  }
+
+  /** What comes of a call whose request was answered before: nobody else reads a body that could not be stored. */
+  #seeTo(plan: FetchPlan, filled: Promise<FillResult>): void {
+    this.#deps.background.run('soft-timeout', async () => {
+      const result = await filled;
+      this.#note(plan, result);
+      if (result.kind === 'stream') result.cancel();
+    });
+  }
+
+  /** A request of its own joins a plain one only where that is under way already; a HEAD never does. */
+  #goesItself(plan: FetchPlan, cameAt: number): boolean {
+    if (plan.own === undefined) return false;
+    const mayJoin = (flight: Flight<FillResult>): boolean => isOpenTo(plan, flight, this.#deps);
+    return plan.own.method === 'HEAD' || !this.#flights.offers(plan.key, { cameAt, mayJoin });
+  }
+
+  #interimsOf(flight: Flight<FillResult>): Interims {
+    const known = this.#interims.get(flight);
+    if (known !== undefined) return known;
+    const interims = new Interims();
+    this.#interims.set(flight, interims);
+    return interims;
   }
 
   #board(plan: FetchPlan, purpose: UpstreamCall['purpose'], cameAt: number): Boarding<FillResult> {
     return this.#flights.join(plan.key, {
       cameAt,
-      mayJoin: (flight) => this.#mayJoin(plan, flight),
+      mayJoin: (flight) => isOpenTo(plan, flight, this.#deps),
       // Without a lease what is under way cannot be joined: each newcomer would make a call of its own (invariant 19).
       queues: !isLeased(this.#deps.purgeLog),
       start: (flight, ahead) =>
@@ -163,7 +214,8 @@ export class Fetcher {
     // Nothing comes between the position and the request (invariant 2).
     const position = this.#deps.purgeLog.position();
     flight.depart(position);
-    return fill(this.#deps, this.#inputOf(plan, purpose, position), signal);
+    const onInterim = this.#interimsOf(flight).tell;
+    return fill(this.#deps, { ...this.#inputOf(plan, purpose, position), onInterim }, signal);
   }
 
   #inputOf(plan: FetchPlan, purpose: UpstreamCall['purpose'], position: Position | undefined): FillInput {
@@ -177,63 +229,12 @@ export class Fetcher {
       requestFields: ask.requestFields,
       purpose,
       validate: plan.validate ? found?.item : undefined,
+      known: found?.item,
       position,
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),
       // Behind the scenes what is stored is still being served: an error status is no better than it.
       staleFallback: (found !== undefined && purpose !== 'interactive') || hasStaleFallback(this.#deps, plan),
     };
-  }
-
-  /** Invariants 6 and 7: a fetch that has been sent is joined with a lease, and if nothing was purged since it began. */
-  #mayJoin({ ask }: FetchPlan, { position }: Flight<FillResult>): boolean {
-    const { purgeLog, rules } = this.#deps;
-    if (rules?.checkedJoiner === false) return true;
-    return position !== undefined && isLeased(purgeLog) && isGoodFor(purgeLog, ask, position);
-  }
-
-  #shared(
-    { ask, key }: FetchPlan,
-    { flight, early }: Boarding<FillResult>,
-    result: FillResult,
-  ): 'use' | 'alone' | 'retry' {
-    // Purged in the air: only those who came before it departed may have it. A lease is not asked for here: there was one
-    // when it was joined, so no purge that had completed by then is missing from the table.
-    if (!early && !this.#isUnpurged(ask, flight, result)) return 'retry';
-    switch (result.kind) {
-      case 'failed':
-        return 'use';
-      case 'stream':
-        return 'alone';
-      case 'answer':
-        return result.shareable ? 'use' : 'alone';
-      case 'stored':
-        return this.#selects({ ask, key }, result.item, result.names) ? 'use' : 'alone';
-      case 'taken':
-        return this.#selects({ ask, key }, result.read.item, result.names) && this.#isFreshFor(ask, result.read)
-          ? 'use'
-          : 'alone';
-    }
-  }
-
-  #isUnpurged(ask: Ask, { position }: Flight<FillResult>, result: FillResult): boolean {
-    const { purgeLog, rules } = this.#deps;
-    if (rules?.checkedJoiner === false) return true;
-    // Of a variant only the result knows the key, by which it may have been purged.
-    if (result.kind === 'stored' && !purgeLog.isValid(result.item)) return false;
-    return position !== undefined && isGoodFor(purgeLog, ask, position);
-  }
-
-  /** Whether a varied response answers this request too (RFC 9111 §4.1). */
-  #selects({ ask, key }: Pick<FetchPlan, 'ask' | 'key'>, item: StoredResponse, names?: readonly string[]): boolean {
-    if (item.key === ask.keyed.key) return true;
-    if (names === undefined || names.length === 0) return item.key === key;
-    return variantKeyOf(this.#deps.sha256, ask, { names }) === item.key;
-  }
-
-  /** What was stored before a request came may be too old for it, unlike what was fetched meanwhile. */
-  #isFreshFor({ route, requestFields }: Ask, { item, staleSinceMs }: Fallback): boolean {
-    const { policy } = route;
-    return decideReuse({ stored: item, staleSinceMs, policy, requestFields, nowMs: this.#nowMs() }).kind === 'reuse';
   }
 
   #note(plan: FetchPlan, result: FillResult): void {

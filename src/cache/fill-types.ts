@@ -17,6 +17,7 @@ import type {
 } from './ports.ts';
 import type { UpstreamCall, UpstreamClient } from './upstream-ports.ts';
 import type { FailureKind } from '../core/failure.ts';
+import type { OwnRequest } from './own-request.ts';
 
 /** What a fill needs from outside. */
 export interface FillDeps {
@@ -60,6 +61,12 @@ export interface FillInput {
   readonly mayStore: boolean;
   /** True where a stale stored response would be served for a failure: an error status must then not replace it. */
   readonly staleFallback: boolean;
+  /** Goes upstream in place of the plain request of the key. */
+  readonly own?: OwnRequest | undefined;
+  /** What is stored for the request and valid, whether it is validated or not: the answer to a HEAD may freshen it. */
+  readonly known?: StoredResponse | undefined;
+  /** See {@link UpstreamCall.onInterim}. */
+  readonly onInterim?: UpstreamCall['onInterim'];
 }
 
 /** What came of it. */
@@ -76,6 +83,8 @@ export type FillResult =
       readonly names: readonly string[] | undefined;
       /** Of the marker that leads to it. */
       readonly languages?: VaryMarker['languages'];
+      /** True: for the one who asked alone. A 304 took away the right to keep what it confirmed. */
+      readonly unshared?: boolean;
     }
   /** Nothing was fetched here: another process of the fleet did, and it is good for whoever came before it was taken. */
   | {
@@ -92,6 +101,8 @@ export type FillResult =
       readonly bytes: Buffer;
       readonly reason: string;
       readonly shareable: boolean;
+      /** Those of the request, and those that upstream gives: who purges one while it is fetched means the answer too. */
+      readonly tags: readonly string[];
     }
   /** Too large or not to be stored: for the one who asked, as it comes. */
   | {
@@ -103,4 +114,6 @@ export type FillResult =
       readonly reason: string;
       cancel(): void;
     }
+  /** Without content whatever its fields say, for the one who asked: the answer to a HEAD, or a 304 to the client's own condition. */
+  | { readonly kind: 'bare'; readonly status: number; readonly fields: FieldLines; readonly reason: string }
   | { readonly kind: 'failed'; readonly failure: FailureKind; readonly detail: string };

@@ -1,20 +1,20 @@
 import { isFailureStatus } from '../core/failure-policy.ts';
 import { contentCodings } from '../core/content-coding.ts';
-import { fieldValue, type FieldLines } from '../core/fields.ts';
-import { forwardedFields } from '../core/forwarded-fields.ts';
-import { validationFields } from '../core/freshen.ts';
-import { storableFields } from '../core/hop-by-hop.ts';
-import { locationOnProxy } from '../core/location.ts';
-import type { Route } from '../core/route.ts';
+import { fieldValue } from '../core/fields.ts';
 import { decideStorage, type StorageDecision } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
+import { bare, fetchHead } from './bare-answer.ts';
+import { callUpstream, isUnasked } from './call-upstream.ts';
 import { collectBody } from './collect-body.ts';
+import { onProxy, passedFields } from './passed-fields.ts';
 import { freshen, storeResponse } from './store-fill.ts';
+import { tagged, tagsOfAnswer } from './tagged.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
-import { type UpstreamAnswer, UpstreamBodyError, type UpstreamResponse } from './upstream-ports.ts';
+import { UpstreamBodyError, type UpstreamResponse } from './upstream-ports.ts';
 
 /** Fetches (or validates) and stores. Never throws for anything that upstream does. */
 export async function fill(deps: FillDeps, asked: FillInput, signal: AbortSignal): Promise<FillResult> {
+  if (asked.own?.method === 'HEAD') return fetchHead(deps, asked, signal);
   const answer = await callUpstream(deps, asked, signal);
   const input = deps.rules?.earlyPosition === false ? { ...asked, position: deps.purgeLog.position() } : asked;
   if (answer.kind === 'failure') return { kind: 'failed', failure: answer.failure, detail: answer.detail };
@@ -24,50 +24,14 @@ export async function fill(deps: FillDeps, asked: FillInput, signal: AbortSignal
     // condition. It is another request, so purges up to now are before it.
     return freshened ?? fill(deps, { ...input, validate: undefined, position: deps.purgeLog.position() }, signal);
   }
-  if (isUnasked(answer.status)) {
+  if (isUnasked(answer.status, input)) {
     answer.body.cancel();
     return { kind: 'failed', failure: 'malformed', detail: `upstream answered ${answer.status} to a plain GET` };
   }
+  if (answer.status === 304) return bare(deps, input, answer, 'status');
   const decision = storageDecision(input, answer);
   if (decision.kind === 'pass') return pass(deps, input, answer, decision.reason);
   return take(deps, input, answer, decision);
-}
-
-/** Answers to a condition or a range, which the proxy never sends but to validate (RFC 9110 §15.3.7, §15.4.5, §15.5.17). */
-function isUnasked(status: number): boolean {
-  return status === 206 || status === 304 || status === 416;
-}
-
-async function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<UpstreamAnswer> {
-  const startedMs = deps.clock.monotonicMs();
-  const { canonical } = input.keyed;
-  const answer = await deps.upstream.fetch(
-    {
-      canonical,
-      fields: [
-        ...forwardedFields(input.route, input.requestFields),
-        ...(input.validate === undefined ? [] : validationFields(input.validate)),
-      ],
-      // Ruled routes store one identity form; honour routes keep upstream's bytes as they are (RFC 9111 §3.1).
-      decode: input.route.policy.upstreamCacheControl !== 'honour',
-      purpose: input.purpose,
-    },
-    signal,
-  );
-  // A call that never got a connection is none that upstream saw.
-  if (answer.attempts === 0) return answer;
-  deps.observer.upstreamCall({
-    upstream: canonical.upstream,
-    route: input.route.name,
-    purpose: input.purpose,
-    status: answer.kind === 'response' ? answer.status : undefined,
-    failure: answer.kind === 'failure' ? answer.failure : undefined,
-    durationMs: deps.clock.monotonicMs() - startedMs,
-    attempts: answer.attempts,
-    url: input.keyed.url,
-    reason: answer.kind === 'failure' ? answer.detail : undefined,
-  });
-  return answer;
 }
 
 function storageDecision(
@@ -100,7 +64,7 @@ async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, 
   const collected = await collectBody(answer.body, policy.maxStoredBytes);
   switch (collected.kind) {
     case 'complete':
-      return { kind: 'answer', status: answer.status, fields, bytes: collected.bytes, reason, shareable: ruled };
+      return { ...complete(deps, input, answer, collected.bytes), reason };
     case 'overflow':
       return stream(answer, { fields, chunks: collected.chunks, reason });
     case 'broken':
@@ -108,18 +72,16 @@ async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, 
   }
 }
 
-/** On ruled routes nobody's cookies and quota reach an agent, stored or not; honour routes pass on what upstream sent. */
-function passedFields(deps: FillDeps, { route }: FillInput, answer: UpstreamResponse): FieldLines {
-  const { policy } = route;
-  const fields =
-    policy.upstreamCacheControl === 'honour' ? answer.fields : storableFields(answer.fields, policy, answer.status);
-  return onProxy(deps, route, fields);
-}
-
-/** An agent that follows a redirect stays on the proxy where the path means the same there. */
-function onProxy(deps: FillDeps, route: Route, fields: FieldLines): FieldLines {
-  const upstream = deps.upstreams.get(route.upstream);
-  return upstream === undefined ? fields : locationOnProxy(fields, upstream, route);
+function complete(
+  deps: FillDeps,
+  input: FillInput,
+  answer: UpstreamResponse,
+  bytes: Buffer,
+): Omit<Extract<FillResult, { kind: 'answer' }>, 'reason'> {
+  const { status } = answer;
+  const shareable = input.route.policy.upstreamCacheControl === 'ignore';
+  const tags = tagsOfAnswer(deps, input, answer.fields);
+  return { kind: 'answer', status, fields: passedFields(deps, input, answer), bytes, shareable, tags };
 }
 
 type Streamed = Extract<FillResult, { kind: 'stream' }>;
@@ -150,11 +112,10 @@ async function take(
     case 'complete':
       break;
   }
-  const shareable = policy.upstreamCacheControl === 'ignore';
   const refusal = await refusalOf(deps, input, answer, collected.bytes);
   if (refusal !== undefined) {
     deps.observer.storage(route.name, refusal);
-    return { kind: 'answer', status: answer.status, fields, bytes: collected.bytes, reason: refusal, shareable };
+    return { ...complete(deps, input, answer, collected.bytes), reason: refusal };
   }
   return storeResponse(deps, input, buildStored(deps, input, answer, { decision, bytes: collected.bytes }), {
     vary: decision.vary,
@@ -163,11 +124,16 @@ async function take(
   });
 }
 
+/** Of an answer what decides whether and how it is stored, once it is complete. */
+export interface CompleteAnswer extends Omit<UpstreamResponse, 'kind' | 'body' | 'attempts'> {
+  readonly body: Pick<UpstreamResponse['body'], 'framed'>;
+}
+
 /** Why a complete body is not stored although its head allows it. */
-async function refusalOf(
-  deps: FillDeps,
-  input: FillInput,
-  answer: UpstreamResponse,
+export async function refusalOf(
+  deps: Pick<FillDeps, 'bodyCheck' | 'decoder'>,
+  input: Pick<FillInput, 'route'>,
+  answer: CompleteAnswer,
   bytes: Buffer,
 ): Promise<string | undefined> {
   // A reset may have cut it off without a sign (RFC 9112 §8): complete by all appearances is not enough.
@@ -186,15 +152,16 @@ async function refusalOf(
   }
 }
 
-function buildStored(
-  deps: FillDeps,
-  input: FillInput,
-  answer: UpstreamResponse,
+/** What is stored of it, under the key that it has where upstream does not vary. */
+export function buildStored(
+  deps: Pick<FillDeps, 'upstreams' | 'observer'>,
+  input: Pick<FillInput, 'route' | 'keyed' | 'position'>,
+  answer: CompleteAnswer,
   found: { readonly decision: Extract<StorageDecision, { kind: 'store' }>; readonly bytes: Buffer },
 ): StoredResponse {
   const { keyed, route } = input;
   const { decision } = found;
-  return {
+  return tagged(deps, input, {
     kind: 'response',
     key: keyed.key,
     route: route.name,
@@ -211,5 +178,5 @@ function buildStored(
     freshness: decision.freshness,
     etag: decision.etag,
     lastModified: decision.lastModified,
-  };
+  });
 }

@@ -49,6 +49,7 @@ function outcomeOf(result: FillResult): RefreshOutcome {
     case 'taken':
       return { result: 'reused', status: result.read.item.status, detail: undefined };
     case 'answer':
+    case 'bare':
     case 'stream':
       return failed(result.status, `not stored: ${result.reason}`);
     case 'failed':

@@ -187,6 +187,17 @@ export function respondStream(
   return labelled(ask, { status: result.status, fields: sizedFields, body }, { ...reply, tier: undefined });
 }
 
+/** An answer without content whose fields may well tell of one (RFC 9110 §9.3.2, §15.4.5). */
+export function respondBare(
+  ask: Ask,
+  result: Extract<FillResult, { kind: 'bare' }>,
+  reply: PassedReply,
+): ProxyResponse {
+  // 204 never has a Content-Length (RFC 9110 §8.6).
+  const fields = result.status === 204 ? withoutFields(result.fields, REPEATED) : result.fields;
+  return labelled(ask, { status: result.status, fields, body: { kind: 'none' } }, { ...reply, tier: undefined });
+}
+
 /** `fwd-status` where what was fetched just now is sent under another status (RFC 9211 §2.3). */
 function labelledStored(ask: Ask, shaped: Shaped, reply: StoredReply): ProxyResponse {
   const { status, item, tier } = reply;

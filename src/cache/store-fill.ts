@@ -146,7 +146,9 @@ export async function freshen(
   // The 304 took away the right to keep it: it answers the request that asked, and nobody after it.
   if (storage.kind === 'pass') await deps.store.invalidate(stored.key);
   if (storage.kind === 'pass' || input.position === undefined || !input.mayStore) {
-    return { kind: 'stored', item, fwdStatus: 304, validated: true, put: 'purged', names: undefined };
+    // On ruled routes what upstream says counts for nothing, and the answer is the same for all.
+    const unshared = storage.kind === 'pass' && input.route.policy.upstreamCacheControl !== 'ignore';
+    return { kind: 'stored', item, fwdStatus: 304, validated: true, put: 'purged', names: undefined, unshared };
   }
   const result = await storeResponse(deps, input, item, { vary: storage.vary, fwdStatus: 304, validated: true });
   // Purged while it was validated: what is stored is from before the purge and serves nobody, the asker included.

@@ -4,7 +4,7 @@ import type { CanonicalRequest } from '../core/request.ts';
 
 /** Calls upstream. One owner file adapts undici; errors become {@link UpstreamFailure}, never exceptions. */
 export interface UpstreamClient {
-  /** Resolves when the head is there (1xx skipped). Puts on credentials, static fields and Host. Aborting the signal ends the call and the body. */
+  /** Resolves when the final head is there. Puts on credentials, static fields and Host. Aborting the signal ends the call and the body. */
   fetch(call: UpstreamCall, signal: AbortSignal): Promise<UpstreamAnswer>;
 }
 
@@ -16,6 +16,8 @@ export interface UpstreamCall {
   readonly decode: boolean;
   /** Interactive calls go before warming and revalidation once quotas exist. */
   readonly purpose: 'interactive' | 'revalidate' | 'warm';
+  /** Hears each interim response (RFC 9110 §15.2) as it comes; end-to-end fields, none with a secret. Must not throw. */
+  readonly onInterim?: ((status: number, fields: FieldLines) => void) | undefined;
 }
 
 export type UpstreamAnswer = UpstreamResponse | UpstreamFailure;

@@ -2,6 +2,7 @@ import type { Clock } from '../cache/ports.ts';
 import type { UpstreamAnswer, UpstreamCall } from '../cache/upstream-ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 import type { UpstreamConfig } from '../core/config.ts';
+import { endToEnd } from '../core/hop-by-hop.ts';
 import { BodyQueue } from './body-queue.ts';
 import {
   describe,
@@ -98,8 +99,11 @@ export class PendingCall {
   }
 
   onResponseStart(control: ConnectionControl, status: number): void {
-    // Interim responses (RFC 9110 §15.2) say nothing that a cache could use.
-    if (status < 200 || this.#stopped) return;
+    if (this.#stopped) return;
+    if (status < 200) {
+      this.#interim(control, status);
+      return;
+    }
     const { call, config, clock, redactor, onLimit, onBroken } = this.#options;
     this.#phase = 'body';
     const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
@@ -124,6 +128,14 @@ export class PendingCall {
     const head = { call, status, fields, framing, times, attempts: this.#attempts };
     const maxBytes = config.maxBodyBytes;
     this.#settle(upstreamResponse(head, { queue, redactor, maxBytes, streamed, onLimit, onBroken }));
+  }
+
+  /** It says nothing that a cache could use, and something that a client may (RFC 9110 §15.2). */
+  #interim(control: ConnectionControl, status: number): void {
+    const { call, redactor } = this.#options;
+    if (call.onInterim === undefined) return;
+    const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
+    if (fields !== undefined) call.onInterim(status, redactor.fields(endToEnd(fields)));
   }
 
   onResponseData(_control: ConnectionControl, chunk: Buffer): void {

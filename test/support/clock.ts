@@ -18,6 +18,11 @@ export class FakeClock implements Clock {
     return this.#nowMs;
   }
 
+  /** Callbacks that are to come. */
+  get pending(): number {
+    return this.#timers.length;
+  }
+
   after(delayMs: number, callback: () => void): () => void {
     const timer = { dueMs: this.#nowMs + delayMs, callback };
     this.#timers.push(timer);

@@ -1,6 +1,7 @@
 import { Exchange } from '../../src/cache/exchange.ts';
 import { Fetcher } from '../../src/cache/fetcher.ts';
 import type { FetchRules } from '../../src/cache/fill-types.ts';
+import type { ClientLink } from '../../src/cache/handled.ts';
 import type { FillAnswer, FillClaim, FillLocks, FleetEvent } from '../../src/cache/fleet-ports.ts';
 import type {
   Observer,
@@ -96,6 +97,15 @@ export class ScriptedLocks implements FillLocks {
   }
 }
 
+/** A request to a rig. */
+export interface Asked {
+  readonly method?: string;
+  readonly path?: string;
+  /** `name: value` lines. */
+  readonly fields?: readonly string[];
+  readonly client?: ClientLink;
+}
+
 /** What the client sees of an answer. */
 export interface Seen {
   readonly status: number;
@@ -103,6 +113,7 @@ export interface Seen {
   readonly cacheStatus: string;
   readonly outcome: string;
   readonly fwd: string | undefined;
+  readonly fields: FieldLines;
 }
 
 export interface RigOptions {
@@ -133,6 +144,8 @@ export class ExchangeRig implements Disposable {
   readonly exchange: Exchange;
   readonly refresher: ReturnType<typeof createRefresher>;
   readonly #routes: readonly Route[];
+  /** Bodies that were let go unread. */
+  cancelled = 0;
   /** Calls that have not been answered; and the most that there were at once. */
   underWay = 0;
   peak = 0;
@@ -166,8 +179,18 @@ export class ExchangeRig implements Disposable {
 
   /** A request; resolves with its answer. */
   async get(path = '/forecast', ...fields: readonly string[]): Promise<Seen> {
+    return this.ask({ path, fields });
+  }
+
+  async head(path = '/forecast', ...fields: readonly string[]): Promise<Seen> {
+    return this.ask({ method: 'HEAD', path, fields });
+  }
+
+  /** As {@link get}, by another method or from a client that hears interim responses. */
+  async ask({ method = 'GET', path = '/forecast', fields = [], client }: Asked): Promise<Seen> {
     const [bare = '', query] = path.split('?');
-    const handled = await this.exchange.handle(requestOf({ path: bare, query, fields: fieldsOf(...fields) }));
+    const request = requestOf({ method, path: bare, query, fields: fieldsOf(...fields) });
+    const handled = await this.exchange.handle(request, client);
     if (handled.kind !== 'response') throw new Error('relayed');
     return seen(handled.response);
   }
@@ -242,7 +265,7 @@ export class ExchangeRig implements Disposable {
       ...call,
       signal,
       answer: (status, text = '', fields = []) =>
-        end({ kind: 'response', status, fields, body: bodyOf(text), ...times() }),
+        end({ kind: 'response', status, fields, body: bodyOf(text, () => (this.cancelled += 1)), ...times() }),
       fail: (failure = 'connect') => fail(failure),
       crash: () => reject(new Error('a bug')),
     });
@@ -284,7 +307,7 @@ function ignore(): void {
   // Nobody counts here.
 }
 
-function bodyOf(text: string) {
+function bodyOf(text: string, cancel: () => void) {
   return {
     length: Buffer.byteLength(text),
     framed: true,
@@ -292,7 +315,7 @@ function bodyOf(text: string) {
       if (text !== '') yield Buffer.from(text);
     },
     streamed: () => {},
-    cancel: () => {},
+    cancel,
   };
 }
 
@@ -307,5 +330,6 @@ async function seen({ status, fields, body, meta }: ProxyResponse): Promise<Seen
     cacheStatus: cacheStatus.join(', '),
     outcome: meta.outcome,
     fwd: meta.fwd,
+    fields,
   };
 }

@@ -1,0 +1,151 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import type { CachePolicy } from '../../src/core/route.ts';
+import { ExchangeRig } from '../support/exchange-rig.ts';
+import { fieldsOf, HOUR, MINUTE, routeOf } from '../support/policy.ts';
+
+const SOFT = 200;
+const policy = { ttlMs: HOUR, staleIfErrorMs: HOUR, softTimeoutMs: SOFT };
+
+/** With a response that has been stale for a minute. */
+async function staleRig(more: Partial<CachePolicy> = {}): Promise<ExchangeRig> {
+  const rig = new ExchangeRig({ routes: [routeOf({ ...policy, ...more })] });
+  onTestFinished(() => rig[Symbol.dispose]());
+  const first = rig.get();
+  await rig.settle();
+  rig.call(0).answer(200, 'old');
+  await first;
+  await rig.pass(HOUR + MINUTE, HOUR + MINUTE);
+  return rig;
+}
+
+/** Whether the answer is there, without waiting for it. */
+async function isThere(rig: ExchangeRig, answer: Promise<unknown>): Promise<boolean> {
+  let there = false;
+  void answer.then(() => (there = true));
+  await rig.settle();
+  return there;
+}
+
+describe('softTimeout', () => {
+  it('gives the stale response where upstream has not answered in time, and goes on behind', async () => {
+    const rig = await staleRig();
+    const asked = rig.get();
+    await rig.pass(SOFT - 1, SOFT - 1);
+    expect(await isThere(rig, asked)).toBe(false);
+    await rig.pass(1);
+    const seen = await asked;
+    expect([seen.text, seen.outcome, seen.fwd]).toEqual(['old', 'stale', 'stale']);
+    expect(seen.cacheStatus).toBe('forecache; fwd=stale; ttl=-61; detail=soft-timeout');
+    rig.call(1).answer(200, 'new');
+    await rig.settle();
+    const next = await rig.get();
+    expect([next.text, next.outcome]).toEqual(['new', 'hit']);
+    expect(rig.calls).toHaveLength(2);
+  });
+
+  it('counts for nothing where upstream answers before', async () => {
+    const rig = await staleRig();
+    const pending = rig.clock.pending;
+    const asked = rig.get();
+    await rig.pass(SOFT - 1, SOFT - 1);
+    expect(rig.clock.pending).toBe(pending + 1);
+    rig.call(1).answer(200, 'new');
+    const seen = await asked;
+    expect([seen.text, seen.outcome]).toEqual(['new', 'miss']);
+    expect(rig.clock.pending).toBe(pending);
+  });
+
+  it('counts for each request from when it came, and all of them make one call', async () => {
+    const rig = await staleRig();
+    const first = rig.get();
+    await rig.pass(150, 150);
+    const second = rig.get();
+    await rig.pass(50, 50);
+    expect((await first).text).toBe('old');
+    expect(await isThere(rig, second)).toBe(false);
+    const third = rig.get();
+    await rig.pass(150, 150);
+    expect((await second).cacheStatus).toContain('detail=soft-timeout');
+    rig.call(1).answer(200, 'new');
+    const seen = await third;
+    expect([seen.text, seen.outcome]).toEqual(['new', 'collapsed']);
+    expect(rig.calls).toHaveLength(2);
+  });
+
+  it('never serves what was purged meanwhile', async () => {
+    const rig = await staleRig();
+    const asked = rig.get();
+    await rig.pass(SOFT - 1, SOFT - 1);
+    await rig.purge();
+    await rig.pass(10 * SOFT, SOFT);
+    expect(await isThere(rig, asked)).toBe(false);
+    rig.call(1).answer(200, 'new');
+    expect((await asked).text).toBe('new');
+  });
+
+  it('never serves anything once the lease is lost', async () => {
+    const rig = await staleRig();
+    const asked = rig.get();
+    await rig.settle();
+    rig.log.leased = false;
+    await rig.pass(10 * SOFT, SOFT);
+    expect(await isThere(rig, asked)).toBe(false);
+    rig.call(1).answer(200, 'new');
+    expect((await asked).text).toBe('new');
+  });
+
+  it('waits where what is stored is too old to be served stale, and where nothing is stored', async () => {
+    const rig = await staleRig({ staleIfErrorMs: 30_000, keepForValidationMs: HOUR });
+    const asked = rig.get();
+    await rig.pass(10 * SOFT, SOFT);
+    expect(await isThere(rig, asked)).toBe(false);
+    rig.call(1).answer(200, 'new');
+    expect((await asked).text).toBe('new');
+    await rig.purge();
+    const missed = rig.get();
+    await rig.pass(10 * SOFT, SOFT);
+    expect(await isThere(rig, missed)).toBe(false);
+    rig.call(2).answer(200, 'newer');
+    expect((await missed).text).toBe('newer');
+  });
+
+  it('holds for requests that go upstream side by side as well', async () => {
+    const rig = await staleRig({ maxStoredBytes: 3 });
+    const first = rig.get();
+    await rig.settle();
+    rig.call(1).answer(200, 'too large');
+    expect((await first).text).toBe('too large');
+    const asked = [rig.get(), rig.get()];
+    await rig.settle();
+    expect(rig.calls).toHaveLength(4);
+    await rig.pass(SOFT, SOFT);
+    for (const seen of await Promise.all(asked)) expect(seen.cacheStatus).toContain('detail=soft-timeout');
+    const before = rig.cancelled;
+    rig.call(2).answer(200, 'too large');
+    rig.call(3).answer(200, 'too large');
+    await rig.settle();
+    // Nobody reads them any more: the connections are let go.
+    expect(rig.cancelled).toBe(before + 2);
+  });
+
+  it('lets a call that ends in a timeout be known, so that the next are not kept waiting', async () => {
+    const rig = await staleRig();
+    const asked = rig.get();
+    await rig.pass(SOFT, SOFT);
+    await asked;
+    rig.call(1).fail('timeout');
+    await rig.settle();
+    const seen = await rig.get();
+    expect([seen.text, seen.outcome]).toEqual(['old', 'stale-error']);
+  });
+
+  it('is not for a request that wants a validated answer', async () => {
+    const rig = await staleRig({ clientCacheControl: 'honour' });
+    const asked = rig.get('/forecast', 'cache-control: no-cache');
+    await rig.pass(10 * SOFT, SOFT);
+    expect(await isThere(rig, asked)).toBe(false);
+    rig.call(1).answer(200, 'new', fieldsOf('x-own: 1'));
+    expect((await asked).text).toBe('new');
+  });
+});
