@@ -15,6 +15,7 @@ import { ownRequestOf } from './own-request.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
 import { problemReply } from './problem-reply.ts';
 import { type Ask, respondStored } from './respond.ts';
+import { type KeyableRequest, wantContent } from './want-content.ts';
 
 /** What the exchange needs from outside. */
 export interface ExchangeDeps extends FetcherDeps {
@@ -68,10 +69,25 @@ export class Exchange {
       case 'lookup':
         break;
     }
+    const { head, content: form } = classified;
+    if (form === undefined) return this.#answer(match, request, head, client);
+    return wantContent(
+      { match, request, form },
+      {
+        sha256: this.#deps.sha256,
+        answer: (whole) => this.#answer(match, whole, head, client),
+        relay: () => this.#relay(match, request, { kind: 'relay', fwd: 'method', reason: 'content' }),
+        refuse: (problem) => refusal(request, problem, match),
+      },
+    );
+  }
+
+  #answer(match: RouteMatch, request: KeyableRequest, head: boolean, client?: ClientLink): MaybePromise<Handled> {
+    const { route } = match;
     const keyed = deriveKey(match, request, this.#deps.sha256);
     if (!keyed.ok) return refusal(request, keyed.error, match);
     if (isCutKey(keyed.value.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
-    const ask: Ask = { route, keyed: keyed.value, requestFields: request.fields, head: classified.head, client };
+    const ask: Ask = { route, keyed: keyed.value, requestFields: request.fields, head, client };
     const response = this.#lookUp(ask);
     return response instanceof Promise ? response.then(asHandled) : asHandled(response);
   }

@@ -224,4 +224,6 @@ const relayReasons: Readonly<Record<RelayReason, string>> = {
   cookie: 'the request has a Cookie, which the route does not key, so nothing may be shared',
   'method-override': 'the request names another method in a field that goes upstream',
   precondition: 'only upstream can evaluate If-Match and If-Unmodified-Since (RFC 9111 §4.3.2)',
+  'content-type': 'the route does not read content of this type, so it cannot be in the key (RFC 10008 §2.7)',
+  content: 'the content is not one GraphQL operation that only reads, so it must reach upstream (RFC 9110 §9.2.1)',
 };

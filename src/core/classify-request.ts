@@ -1,3 +1,4 @@
+import { contentForm, type ContentForm } from './content-key.ts';
 import { hasField } from './fields.ts';
 import { forwardsCredential } from './forwarded-fields.ts';
 import { asksForUpgrade } from './hop-by-hop.ts';
@@ -8,8 +9,8 @@ import type { Route } from './route.ts';
 
 /** What kind of work a request is. `reason` is a token. */
 export type Classification =
-  /** Answered from store where possible; `head`: without a body. */
-  | { readonly kind: 'lookup'; readonly head: boolean }
+  /** Answered from store where possible; `head`: without a body; `content`: when its content is there, which is in the key. */
+  | { readonly kind: 'lookup'; readonly head: boolean; readonly content?: ContentForm }
   /** Passed through, neither looked up nor stored. */
   | { readonly kind: 'relay'; readonly fwd: Fwd; readonly reason: RelayReason }
   | { readonly kind: 'reject'; readonly problem: Problem };
@@ -21,7 +22,11 @@ export type RelayReason =
   | 'authorization'
   | 'cookie'
   | 'precondition'
-  | 'method-override';
+  | 'method-override'
+  /** Of a type that the route does not read. */
+  | 'content-type'
+  /** It may do more than read. Known once it is there. */
+  | 'content';
 
 /** Fields that make some servers treat a GET as another method. Where they go upstream unkeyed, they could poison. */
 const methodOverrides = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const;
@@ -32,11 +37,24 @@ const methodOverrides = ['x-http-method-override', 'x-http-method', 'x-method-ov
  */
 export function classifyRequest(route: Route, request: ProxyRequest): Classification {
   if (route.cache === 'off') return { kind: 'relay', fwd: 'bypass', reason: 'cache-off' };
-  if (request.method !== 'GET' && request.method !== 'HEAD') return { kind: 'relay', fwd: 'method', reason: 'method' };
+  if (request.method !== 'GET' && request.method !== 'HEAD') return classifyOther(route, request);
   if (request.hasContent) return { kind: 'reject', problem: contentProblem(request.method) };
   const reason = bypassReason(route, request);
   if (reason !== undefined) return { kind: 'relay', fwd: 'bypass', reason };
   return { kind: 'lookup', head: request.method === 'HEAD' };
+}
+
+/** RFC 9111 §2, RFC 10008 §2.7: other methods are in the key where the route names them, together with their content. */
+function classifyOther(route: Route, request: ProxyRequest): Classification {
+  const rules = route.content;
+  const method = rules?.methods.find((one) => one === request.method);
+  if (rules === undefined || method === undefined) return { kind: 'relay', fwd: 'method', reason: 'method' };
+  const reason = bypassReason(route, request);
+  if (reason !== undefined) return { kind: 'relay', fwd: 'bypass', reason };
+  const form = contentForm(rules, method, request.fields);
+  if (!form.ok) return { kind: 'reject', problem: form.error };
+  if (form.value === undefined) return { kind: 'relay', fwd: 'bypass', reason: 'content-type' };
+  return { kind: 'lookup', head: false, content: form.value };
 }
 
 function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefined {
@@ -49,6 +67,8 @@ function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefi
   if (route.policy.upstreamCacheControl !== 'honour') return undefined;
   // Only upstream can evaluate these (RFC 9111 §4.3.2); on ruled routes they never go upstream and mean nothing.
   if (hasField(fields, 'if-match') || hasField(fields, 'if-unmodified-since')) return 'precondition';
+  // Of a POST it asks that there be no such resource yet (RFC 9110 §13.1.2), which is no query.
+  if (request.method === 'POST' && hasField(fields, 'if-none-match')) return 'precondition';
   const forwarded = (name: string): boolean =>
     route.forwardHeaders.includes('*') || route.forwardHeaders.includes(name);
   const overridden = methodOverrides.some((name) => forwarded(name) && hasField(fields, name));

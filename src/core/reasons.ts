@@ -37,6 +37,8 @@ export const relayReasons: Readonly<Record<RelayReason, string>> = {
   cookie: 'the request has a Cookie, which the route does not key, so nothing may be shared (RFC 9111 §7.1)',
   'method-override': 'the request names another method in a field that goes upstream (RFC 9111 §7.1)',
   precondition: 'only upstream can evaluate If-Match and If-Unmodified-Since (RFC 9111 §4.3.2)',
+  'content-type': 'the route does not read content of this type, so it cannot be in the key (RFC 10008 §2.7)',
+  content: 'the content is not one GraphQL operation that only reads, so it must reach upstream (RFC 9110 §9.2.1)',
 };
 
 /** Who gave the lifetime, in words, for `explain`. */

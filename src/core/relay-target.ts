@@ -31,6 +31,8 @@ export function followsRules(reason: RelayReason): boolean {
     case 'cache-off':
     case 'method':
     case 'upgrade':
+    case 'content-type':
+    case 'content':
       return false;
   }
 }
