@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-import { urlsOf } from './cache/locate.ts';
+import { scopesOfUrl } from './cache/locate.ts';
 import { usesLocation } from './cache/template.ts';
 import { planJob } from './cache/warm-plan.ts';
 import { warmTarget } from './cache/warm-target.ts';
@@ -73,6 +73,6 @@ function checkWarmJob(table: RouteTable, job: WarmJob, locations: readonly strin
 }
 
 function checkPurgeUrl(table: RouteTable, url: string): string | undefined {
-  const urls = urlsOf(table, url, sha256);
+  const urls = scopesOfUrl(table, url, sha256);
   return urls.ok ? undefined : urls.error.detail;
 }

@@ -1,6 +1,7 @@
 import { BackgroundWork } from './cache/background.ts';
 import { Exchange } from './cache/exchange.ts';
 import { Fetcher, type FetcherDeps } from './cache/fetcher.ts';
+import { LearnedSearch } from './cache/learned-search.ts';
 import { createPurger } from './cache/purge.ts';
 import { createRefresher } from './cache/refresh.ts';
 import { createPurgeSchedule } from './cache/schedule.ts';
@@ -88,6 +89,7 @@ export function buildParts({ config, log, stack, clock, rules }: Ground): Parts 
     sha256,
     random: Math.random,
     rules,
+    search: new LearnedSearch(observer),
     bodyCheck: createBodyCheck(),
     decoder: createContentDecoder(),
     ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),

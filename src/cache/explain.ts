@@ -22,6 +22,7 @@ import { arrive } from './explain-place.ts';
 import { readRequest } from './explain-request.ts';
 import type { Located } from './locate.ts';
 import type { ExplainedDecision, ExplainRequest, Explanation } from './operations.ts';
+import type { LearnedSearch } from './learned-search.ts';
 import type { Clock, Sha256, StoredView } from './ports.ts';
 import type { Ask } from './respond.ts';
 
@@ -32,6 +33,8 @@ export interface ExplainerParts extends CoherenceParts {
   readonly listeners: () => readonly ListenerConfig[];
   /** `undefined`: explained from the configuration alone, as if nothing were stored. */
   readonly store: StoredView | undefined;
+  /** As the exchange knows it; `undefined`: nothing was learnt. */
+  readonly search?: Pick<LearnedSearch, 'peek'>;
   readonly clock: Clock;
   readonly sha256: Sha256;
 }
@@ -86,15 +89,17 @@ async function explainRouted(
   }
   const keyed = deriveKey(match, request, parts.sha256);
   if (!keyed.ok) return { ...known, ...refusal(keyed.error) };
-  const ask: Ask = { route, keyed: keyed.value, requestFields: read.fields, head: classified.head };
+  const asKeyed = parts.search?.peek(keyed.value) ?? keyed.value;
+  const ask: Ask = { route, keyed: asKeyed, requestFields: read.fields, head: classified.head };
   const { store } = parts;
   const looked = store === undefined ? undefined : await lookUp({ ...parts, store }, ask);
   const nowMs = parts.clock.nowMs();
   const { invalidity, usable } = judge(parts, ask, looked);
   const leased = parts.coherence?.status().leased !== false;
-  const { key, url, tags, canonical } = keyed.value;
+  const { key, url, tags, canonical } = asKeyed;
   return {
     ...known,
+    steps: asKeyed.steps(),
     key,
     url,
     tags,

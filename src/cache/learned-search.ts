@@ -39,13 +39,20 @@ export class LearnedSearch {
   /** The request as it is keyed by what is known of its path now. */
   keyed(keyed: KeyedRequest): KeyedRequest {
     const { search } = keyed;
-    if (search === undefined) return keyed;
-    const learned = this.#rules.get(search.tag);
+    // A request that is answered from memory passes here: most upstreams teach nothing.
+    if (search === undefined || (this.#rules.size === 0 && search.rule === undefined)) return keyed;
+    const { tag } = search;
+    const learned = this.#rules.get(tag);
     if (learned !== undefined) {
-      this.#rules.delete(search.tag);
-      this.#rules.set(search.tag, learned);
+      this.#rules.delete(tag);
+      this.#rules.set(tag, learned);
     }
-    return learned?.rule.text === search.rule?.text ? keyed : search.by(learned?.rule);
+    return keyedBy(keyed, learned);
+  }
+
+  /** As {@link keyed}, but is no use: for `explain`. */
+  peek(keyed: KeyedRequest): KeyedRequest {
+    return keyed.search === undefined ? keyed : keyedBy(keyed, this.#rules.get(keyed.search.tag));
   }
 
   /**
@@ -68,4 +75,10 @@ export class LearnedSearch {
     const oldest = this.#rules.keys().next();
     if (oldest.done !== true) this.#rules.delete(oldest.value);
   }
+}
+
+function keyedBy(keyed: KeyedRequest, learned: Learned | undefined): KeyedRequest {
+  const { search } = keyed;
+  if (search === undefined || learned?.rule.text === search.rule?.text) return keyed;
+  return search.by(learned?.rule);
 }

@@ -1,4 +1,5 @@
 import { deriveKey } from '../core/key.ts';
+import { urlScopes } from '../core/no-vary-search.ts';
 import { printable } from '../core/printable.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -64,12 +65,12 @@ export function locate(table: RouteTable, url: string, fixed: Place = {}): Resul
   return ok([...found.values()]);
 }
 
-/** The canonical URLs that a URL of an operator's means, for a purge; refused with a 400 where it can mean none. */
-export function urlsOf(table: RouteTable, url: string, sha256: Sha256): Result<readonly string[]> {
+/** The scopes that a URL of an operator's means, for a purge; refused with a 400 where it can mean none. */
+export function scopesOfUrl(table: RouteTable, url: string, sha256: Sha256): Result<readonly string[]> {
   const located = locate(table, url);
   if (!located.ok) return located;
   let problem: Problem = notRouted;
-  const urls: string[] = [];
+  const scopes = new Set<string>();
   for (const { match, place } of located.value) {
     if (match.route.cache === 'off') {
       if (problem === notRouted) problem = notCached(match.route.name);
@@ -77,10 +78,10 @@ export function urlsOf(table: RouteTable, url: string, sha256: Sha256): Result<r
     }
     // Fields are in the key but not in the URL: one URL covers all that differ by them.
     const keyed = deriveKey(match, { ...place, fields: [] }, sha256);
-    if (keyed.ok) urls.push(keyed.value.url);
-    else problem = keyed.error;
+    if (!keyed.ok) problem = keyed.error;
+    else for (const scope of urlScopes(match.route, keyed.value.url)) scopes.add(scope);
   }
-  return urls.length > 0 ? ok(urls) : refused(problem);
+  return scopes.size > 0 ? ok([...scopes]) : refused(problem);
 }
 
 /** A 400 for a route name that is not configured, with the one that was perhaps meant. */

@@ -1,8 +1,9 @@
 import type { PurgeSelector } from '../core/config.ts';
 import { ok, refused, type Result } from '../core/problem.ts';
+import { prefixScopes } from '../core/no-vary-search.ts';
 import { scopesOfSelector } from '../core/purge-scopes.ts';
 import { routeByName, type RouteTable } from '../core/route-table.ts';
-import { unknownRoute, urlsOf } from './locate.ts';
+import { scopesOfUrl, unknownRoute } from './locate.ts';
 import { createLimiter } from './limiter.ts';
 import type { PurgeAnswer, PurgeCommand } from './operations.ts';
 import type { Clock, Observer, PurgeCounter, PurgeLog, PurgeReceipt, Sha256 } from './ports.ts';
@@ -66,7 +67,10 @@ export function createPurger(parts: PurgerParts): Purger {
     if (selector.by === 'route' && routeByName(parts.table, selector.route) === undefined) {
       return refused(unknownRoute(parts.table, selector.route));
     }
-    return scopesOfSelector(selector, (url) => urlsOf(parts.table, url, parts.sha256));
+    return scopesOfSelector(selector, {
+      ofUrl: (url) => scopesOfUrl(parts.table, url, parts.sha256),
+      ofPrefix: (prefix) => prefixScopes(parts.table.routes, prefix),
+    });
   }
 
   return { purge };
@@ -90,7 +94,7 @@ function whatOf({ selector, source }: PurgeCommand, scopes: readonly string[], m
     case 'route':
       return selector.route;
     case 'url':
-      return scopes.map((scope) => scope.slice('u:'.length)).join(' ');
+      return urlsIn(scopes).join(' ');
     case 'key':
       return known ? selector.key : mask;
     case 'tags':
@@ -98,6 +102,10 @@ function whatOf({ selector, source }: PurgeCommand, scopes: readonly string[], m
     case 'prefix':
       return known ? selector.prefix : mask;
   }
+}
+
+function urlsIn(scopes: readonly string[]): readonly string[] {
+  return scopes.filter((scope) => scope.startsWith('u:')).map((scope) => scope.slice('u:'.length));
 }
 
 const mask = '***';

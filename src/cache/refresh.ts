@@ -10,7 +10,8 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
   return {
     async refresh(input, signal) {
       if (signal.aborted) return failed(undefined, 'stopped');
-      const ask: Ask = { route: input.route, keyed: input.keyed, requestFields: [], head: false };
+      const keyed = deps.search?.keyed(input.keyed) ?? input.keyed;
+      const ask: Ask = { route: input.route, keyed, requestFields: [], head: false };
       const found = await storedFor(deps, ask);
       // What is fetched now could not be stored, and what is stored could not be served.
       if (deps.purgeLog.position() === undefined)

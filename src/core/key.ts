@@ -12,7 +12,8 @@ import { canonicalQuery, rawQueryWithout, type CanonicalQuery } from './key-quer
 import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
 import { decodePathText, encodeQueryValue } from './query.ts';
-import type { CanonicalRequest, KeyedRequest, ProxyRequest } from './request.ts';
+import { searchTag, searchThatCounts, type SearchRule } from './no-vary-search.ts';
+import type { CanonicalRequest, KeyedRequest, KeyStep, ProxyRequest } from './request.ts';
 import type { RoutePlan } from './route-plan.ts';
 import type { RouteMatch } from './route-table.ts';
 import { expandTags } from './tags.ts';
@@ -31,7 +32,7 @@ const DIGEST_LENGTH = 65;
 /**
  * The cache key and the canonical upstream request (GET, which HEAD shares, unless the request has keyed content), from
  * the same normalised values, so that nothing unkeyed reaches upstream. The key is `ROUTE|TARGET`, then `|NAME=VALUE` for
- * each keyed field that the request has, then `|#METHOD=DIGEST` where content is keyed (RFC 10008 §2.7), in ASCII. It is
+ * each keyed field that the request has, then `|#METHOD=DIGEST` where content is keyed (RFC 10008 §2.7), in ASCII ({@link searchable} has one more). It is
  * injective: in each part what could be taken for a separator is escaped, a field name holds no `#`, and a cut key ends
  * in `#` and a digest of the whole, a `#` being in that place of no other. Secrets are in it as digests.
  * Refusals are 400s: `parameter-invalid`, `-missing`, `-unknown`, `-repeated` and `target-invalid`.
@@ -45,10 +46,13 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
   if (!query.ok) return query;
   const fields = plan.headers.length === 0 ? noFields : keyedFields(plan, request.fields);
   const { target, keyed } = query.value;
-  const keyedTarget = withQuery(path.value.keyed, keyed);
+  const keyBy = (counted: string | undefined, rule = ''): string => {
+    const parts = { plan, target: withQuery(path.value.keyed, counted), fields, content };
+    return bounded(keyOf(parts, sha256) + rule, plan.route.maxKeyBytes, sha256);
+  };
   const valueBy = (name: string): string | undefined => valueOf(plan, name, path.value, query.value);
-  return ok({
-    key: bounded(keyOf({ plan, target: keyedTarget, fields, content }, sha256), plan.route.maxKeyBytes, sha256),
+  const plain: KeyedRequest = {
+    key: keyBy(keyed),
     canonical: {
       upstream: plan.route.upstream,
       ...methodOf(content),
@@ -59,8 +63,55 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
     tags: expandTags(plan.fixedTags, plan.tags, valueBy),
     zone: plan.zoneName === undefined ? undefined : zoneOf(plan, plan.zoneName, valueBy),
     steps: () => keySteps(match, request, sha256),
-  });
+  };
+  if (!plan.route.noVarySearch || content !== undefined) return ok(plain);
+  return ok(searchable(plain, { route: plan.route.name, query: keyed, keyBy, sha256 }));
 }
+
+interface SearchParts {
+  readonly route: string;
+  readonly query: string | undefined;
+  readonly keyBy: (counted: string | undefined, rule: string) => string;
+  readonly sha256: Sha256Fn;
+}
+
+/**
+ * The request with the keys that rules of upstream's give it: `|?` and a digest of the rule behind all else, a `?` being in
+ * no field name. So what is stored under a rule is found by that rule alone: it is never taken for what is stored for one
+ * URL, which a purge of that URL covers and one of another spelling does not.
+ */
+function searchable(plain: KeyedRequest, { route, query, keyBy, sha256 }: SearchParts): KeyedRequest {
+  const by = (rule: SearchRule | undefined): KeyedRequest => {
+    const search = {
+      // Hardly any path has a rule, so that the tag is made where it is wanted.
+      get tag() {
+        return searchTag(route, plain.url);
+      },
+      rule,
+      by,
+    };
+    if (rule === undefined) return { ...plain, search };
+    const counted = searchThatCounts(rule, query);
+    const step: KeyStep = {
+      part: 'query',
+      name: 'query',
+      before: query,
+      after: counted,
+      rule: `No-Vary-Search of upstream: ${rule.text}`,
+    };
+    return {
+      ...plain,
+      key: keyBy(counted, `|?${sha256(rule.text).slice(0, RULE_DIGEST_LENGTH)}`),
+      tags: [...plain.tags, search.tag],
+      search,
+      steps: () => [...plain.steps(), step],
+    };
+  };
+  return by(undefined);
+}
+
+/** 64 bits: nobody but upstream itself makes rules for its paths. */
+const RULE_DIGEST_LENGTH = 16;
 
 const noFields: FieldLines = [];
 

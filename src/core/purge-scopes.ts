@@ -1,14 +1,16 @@
 import type { PurgeSelector } from './config.ts';
 import { ok, refused, type Problem, type Result } from './problem.ts';
 
-/**
- * The scopes of the purge log that a selector covers (`scopesOf` gives those of a stored response).
- * `resolveUrl` turns a URL as an operator writes it into canonical ones (`KeyedRequest.url`).
- */
-export function scopesOfSelector(
-  selector: PurgeSelector,
-  resolveUrl: (url: string) => Result<readonly string[]>,
-): Result<readonly string[]> {
+/** What depends on the routes. */
+export interface ScopeFinder {
+  /** Scopes of a URL as an operator writes it. */
+  readonly ofUrl: (url: string) => Result<readonly string[]>;
+  /** Scopes of a prefix of canonical URLs (`KeyedRequest.url`). */
+  readonly ofPrefix: (prefix: string) => readonly string[];
+}
+
+/** The scopes of the purge log that a selector covers (`scopesOf` gives those of a stored response). */
+export function scopesOfSelector(selector: PurgeSelector, find: ScopeFinder): Result<readonly string[]> {
   switch (selector.by) {
     case 'all':
       return ok(['all']);
@@ -21,10 +23,10 @@ export function scopesOfSelector(
     case 'prefix':
       // An empty prefix would be `all` in disguise, and no canonical URL begins with anything but a slash.
       if (!selector.prefix.startsWith('/')) return refused(selectorProblem('A prefix begins with /.'));
-      return ok([`p:${selector.prefix}`]);
+      return ok(find.ofPrefix(selector.prefix));
     case 'url': {
-      const urls = resolveUrl(selector.url);
-      return urls.ok ? named('URL', 'u:', urls.value) : urls;
+      const found = find.ofUrl(selector.url);
+      return found.ok && found.value.length === 0 ? refused(selectorProblem('The URL covers nothing.')) : found;
     }
   }
 }

@@ -13,6 +13,7 @@ import type {
   StoreStats,
   UnleasedReads,
 } from '../cache/ports.ts';
+import { storedUrlScopes } from '../core/no-vary-search.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { sizeOfItem, withOwnBody } from './item-size.ts';
 import { summaryOf } from './memory-index.ts';
@@ -200,11 +201,13 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     return true;
   }
 
-  /** Everything of the marker's URL and route: its variants, at worst also those of another value of a keyed field. */
+  /** Everything of the marker's URLs and route: its variants, at worst also those of another value of a keyed field. */
   #dropVariants(marker: StoredRecord): void {
-    for (const record of this.#table.index.inScope(`u:${marker.item.url}`)) {
-      if (record !== undefined && record !== marker && record.item.route === marker.item.route) {
-        this.#table.drop(record, 'invalidated');
+    for (const scope of storedUrlScopes(marker.item)) {
+      for (const record of this.#table.index.inScope(scope)) {
+        if (record !== undefined && record !== marker && record.item.route === marker.item.route) {
+          this.#table.drop(record, 'invalidated');
+        }
       }
     }
   }

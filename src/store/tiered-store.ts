@@ -9,6 +9,7 @@ import type {
   StoredView,
   StoreRead,
 } from '../cache/ports.ts';
+import { storedUrlScopes } from '../core/no-vary-search.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 import type { MemoryStore } from './memory-store.ts';
@@ -88,7 +89,7 @@ export class TieredStore implements ResponseStore, StoredView {
     memory.invalidate(key);
     const isFarGone = await redis.invalidate(key);
     // The variants of a marker that only this memory has may be in Redis, and in other memories, all the same.
-    if (near?.kind === 'vary' && !isFarGone) await purgeLog.append({ scopes: [`u:${near.url}`], soft: false });
+    if (near?.kind === 'vary' && !isFarGone) await purgeLog.append({ scopes: storedUrlScopes(near), soft: false });
     return near !== undefined || isFarGone;
   }
 

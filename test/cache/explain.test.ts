@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 import { createExplainer } from '../../src/cache/explain.ts';
-import { urlsOf } from '../../src/cache/locate.ts';
+import { scopesOfUrl } from '../../src/cache/locate.ts';
 import { variantKeyOf } from '../../src/cache/store-fill.ts';
 import type { Explanation, ExplainRequest } from '../../src/cache/operations.ts';
 import type { UpstreamConfig } from '../../src/core/config.ts';
@@ -290,7 +290,7 @@ describe('explaining a request', () => {
     const { url, key } = await explained('http://news.test/v1/news?b=2&a=1');
     expect(url).toBe('//news.test/v1/news?a=1&b=2');
     expect(await explained(url ?? '')).toMatchObject({ url, key, decision: { would: 'hit' } });
-    expect(urlsOf(at.table, url ?? '', sha256)).toEqual({ ok: true, value: [url] });
+    expect(scopesOfUrl(at.table, url ?? '', sha256)).toEqual({ ok: true, value: [`u:${url}`] });
     expect(await explained('//other.test/v1/news')).toMatchObject({ route: null });
     expect(await explained('///v1/news')).toMatchObject({ problem: { status: 400 } });
   });
