@@ -84,10 +84,11 @@ export class Exchange {
 
   #answer(match: RouteMatch, request: KeyableRequest, head: boolean, client?: ClientLink): MaybePromise<Handled> {
     const { route } = match;
-    const keyed = deriveKey(match, request, this.#deps.sha256);
-    if (!keyed.ok) return refusal(request, keyed.error, match);
-    if (isCutKey(keyed.value.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
-    const ask: Ask = { route, keyed: keyed.value, requestFields: request.fields, head, client };
+    const derived = deriveKey(match, request, this.#deps.sha256);
+    if (!derived.ok) return refusal(request, derived.error, match);
+    const keyed = this.#deps.search?.keyed(derived.value) ?? derived.value;
+    if (isCutKey(keyed.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
+    const ask: Ask = { route, keyed, requestFields: request.fields, head, client };
     const response = this.#lookUp(ask);
     return response instanceof Promise ? response.then(asHandled) : asHandled(response);
   }
@@ -110,12 +111,15 @@ export class Exchange {
 
   /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
   async #late(ask: Ask, key: string, { read, sinceMs }: Awaiting): Promise<ProxyResponse> {
-    const { purgeLog, clock, observer } = this.#deps;
+    const { purgeLog, clock, observer, search } = this.#deps;
     const late = await read;
     if (!isLeased(purgeLog)) return this.#unleased(ask);
     const waitedMs = clock.monotonicMs() - sinceMs;
-    if (late === undefined || mayServe(purgeLog, ask, late.item))
+    if (late === undefined || mayServe(purgeLog, ask, late.item)) {
+      // Another process has stored it, and upstream may have told that one what counts of a query.
+      if (late?.item.kind === 'response') search?.learn(ask.keyed, late.item);
       return this.#found(ask, { key, read: late, waitedMs });
+    }
     observer.fleet({ kind: 'refused', reason: 'purged' });
     return this.#found(ask, { key, read: undefined, waitedMs });
   }

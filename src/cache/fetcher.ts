@@ -1,5 +1,6 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
 import type { Position } from '../core/stored-response.ts';
+import { baseKeyOf } from '../core/vary.ts';
 import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import { burstOver, landed } from './departure.ts';
@@ -184,6 +185,7 @@ export class Fetcher {
     }
     const { position } = turn.read.item;
     if (!mayServe(purgeLog, plan.ask, turn.read.item)) return this.#send(plan, purpose, flight, signal);
+    this.#deps.search?.learn(plan.ask.keyed, turn.read.item);
     // All who wait now came before it was found to be valid. Who joins from here on has to look for himself.
     flight.depart(position);
     return turn;
@@ -199,9 +201,10 @@ export class Fetcher {
       ended = await this.#send(plan, purpose, flight, signal);
       return ended;
     } finally {
-      // Where upstream varies the marker and the variant are two writes, under other keys than the lock's perhaps.
-      const keys = ended?.kind === 'stored' ? [plan.ask.keyed.key, ended.item.key] : [];
-      lock?.release(outcomeOf(ended), keys);
+      // Where upstream varies the marker and the variant are two writes, under other keys than the lock's perhaps; and what is
+      // stored under a rule for queries is also under the whole query of who was first.
+      const keys = ended?.kind === 'stored' ? [plan.ask.keyed.key, baseKeyOf(ended.item.key), ended.item.key] : [];
+      lock?.release(outcomeOf(ended), [...new Set(keys)]);
     }
   }
 
