@@ -30,7 +30,12 @@ export function tagsOfAnswer(deps: TagDeps, { route, keyed }: Tagged, fields: Fi
   return united(keyed.tags, tags);
 }
 
-function withTags(deps: TagDeps, { route, keyed }: Tagged, response: StoredResponse, found: UpstreamTags): StoredResponse {
+function withTags(
+  deps: TagDeps,
+  { route, keyed }: Tagged,
+  response: StoredResponse,
+  found: UpstreamTags,
+): StoredResponse {
   if (found.cut) deps.observer.limit('routes.maxUpstreamTags');
   return { ...response, tags: united(keyed.tags, found.tags), fields: withoutTagFields(route, response.fields) };
 }

@@ -108,7 +108,10 @@ export function storedUrlScopes({ url, tags }: Pick<StoredItem, 'url' | 'tags'>)
  * Scopes of a prefix of canonical URLs. One that ends within a query covers, beside all that begins with it, what is keyed
  * by a rule on its path: that is stored under the URL of whoever was first, and good for others.
  */
-export function prefixScopes(routes: readonly Pick<Route, 'name' | 'noVarySearch'>[], prefix: string): readonly string[] {
+export function prefixScopes(
+  routes: readonly Pick<Route, 'name' | 'noVarySearch'>[],
+  prefix: string,
+): readonly string[] {
   if (!prefix.includes('?')) return [`p:${prefix}`];
   const searching = routes.filter((route) => route.noVarySearch);
   return [`p:${prefix}`, ...searching.map((route) => `t:${searchTag(route.name, prefix)}`)];
