@@ -4,28 +4,26 @@ import { deriveKey, isCutKey, maskedUrl } from '../core/key.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { decideAbsent, decideReuse, leaseLostProblem, notStoredProblem } from '../core/reuse-policy.ts';
-import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
-import { isUnsafe } from '../core/methods.ts';
+import { matchRoute, type RouteMatch } from '../core/route-table.ts';
 import { relayTarget } from '../core/relay-target.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
-import type { ClientLink, Handled, RelayFollowUp } from './handled.ts';
+import type { ClientLink, Handled } from './handled.ts';
 import { isLeased, mayServe } from './judge.ts';
 import { ownRequestOf } from './own-request.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
 import { problemReply } from './problem-reply.ts';
+import { followRelayed } from './relay-follow.ts';
+import type { RelayFollowDeps } from './relay-store.ts';
 import { type Ask, respondStored } from './respond.ts';
 import { type KeyableRequest, wantContent } from './want-content.ts';
 
 /** What the exchange needs from outside. */
-export interface ExchangeDeps extends FetcherDeps {
-  readonly table: RouteTable;
+export interface ExchangeDeps extends FetcherDeps, RelayFollowDeps {
   readonly store: ResponseStore;
   readonly purgeLog: PurgeLog;
   /** Lower-cased hosts that mean the proxy itself in an absolute-form target, beside loopback names. */
   readonly ownHosts: ReadonlySet<string>;
-  /** The purge after an unsafe method (RFC 9111 §4.4) was refused; nobody else hears of it, so it should be logged. */
-  readonly onInvalidationRefused?: (route: string, problem: Problem) => void;
 }
 
 type RelayClass = Extract<Classification, { kind: 'relay' }>;
@@ -237,6 +235,8 @@ export class Exchange {
     const { route } = match;
     const target = relayTarget(match, request, { reason, sha256: this.#deps.sha256 });
     if (!target.ok) return refusal(request, target.error, match);
+    // Before the request goes upstream, as for a fetch: its answer may be stored.
+    const position = this.#deps.purgeLog.position();
     return {
       kind: 'relay',
       relay: {
@@ -245,35 +245,11 @@ export class Exchange {
         url: maskedUrl(match, request),
         fwd,
         cacheStatus: formatCacheStatus({ hit: false, fwd }),
-        settled: ({ status }) => this.#invalidate(match, request, status),
+        settled: (head) => followRelayed(this.#deps, { match, request, position }, head),
       },
     };
   }
-
-  /**
-   * RFC 9111 §4.4, on routes where upstream is in charge. On ruled routes a POST is a query as often as not (bulk
-   * weather, GraphQL), and emptying the cache with each would be the surprise.
-   */
-  #invalidate(match: RouteMatch, request: ProxyRequest, status: number): RelayFollowUp {
-    const { route } = match;
-    if (route.cache === 'off' || route.policy.upstreamCacheControl !== 'honour') return nothingFollows;
-    if (!isUnsafe(request.method) || status < 200 || status >= 400) return nothingFollows;
-    const keyed = deriveKey(match, request, this.#deps.sha256);
-    if (!keyed.ok) return nothingFollows;
-    const { key, url } = keyed.value;
-    const { purgeLog, store, background, onInvalidationRefused } = this.#deps;
-    background.run('invalidate', async () => {
-      const receipt = await purgeLog.append({ scopes: [`u:${url}`], soft: false });
-      if (receipt.ok) return;
-      onInvalidationRefused?.(route.name, receipt.error);
-      // The fleet may not hear of it; what this process would serve next is gone at least.
-      await store.invalidate(key);
-    });
-    return nothingFollows;
-  }
 }
-
-const nothingFollows: RelayFollowUp = { ready: undefined, tap: undefined };
 
 function asHandled(response: ProxyResponse): Handled {
   return { kind: 'response', response };

@@ -140,6 +140,7 @@ export class ExchangeRig implements Disposable {
   readonly calls: Call[] = [];
   readonly fleet: FleetEvent[] = [];
   readonly storage: string[] = [];
+  readonly limits: string[] = [];
   readonly refusedInvalidations: string[] = [];
   readonly exchange: Exchange;
   readonly refresher: ReturnType<typeof createRefresher>;
@@ -280,7 +281,7 @@ export class ExchangeRig implements Disposable {
       storage: (_route, result) => void this.storage.push(result),
       purge: ignore,
       warm: ignore,
-      limit: ignore,
+      limit: (option) => void this.limits.push(option),
       fleet: (event) => void this.fleet.push(event),
     };
   }
