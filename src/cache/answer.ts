@@ -57,7 +57,7 @@ export async function answerWith(
     case 'stream':
       return respondStream(ask, result, { status: { hit: false, fwd, detail: detailOf(plan, result) }, outcome });
     case 'failed':
-      return answerFailed(deps, plan, result.failure, collapsed);
+      return answerFailed(deps, plan, result, collapsed);
   }
 }
 
@@ -153,17 +153,20 @@ function insteadOf(
 async function answerFailed(
   deps: AnswerDeps,
   plan: FetchPlan,
-  failure: FailureKind,
+  { failure, fwdStatus }: Extract<FillResult, { kind: 'failed' }>,
   collapsed: Pick<CacheStatus, 'collapsed'>,
 ): Promise<ProxyResponse> {
+  const answered = fwdStatus === undefined ? collapsed : { fwdStatus, ...collapsed };
   const failed = onFailure(deps, plan, failure);
   const stale = staleOf(failed);
-  if (stale !== undefined) return serveStale(deps, plan, stale, collapsed);
+  // Given where it differs from what is sent (RFC 9211 §2.3).
+  const isSame = stale?.found.item.status === fwdStatus;
+  if (stale !== undefined) return serveStale(deps, plan, stale, isSame ? collapsed : answered);
   const { ask, fwd } = plan;
   const { decision } = failed;
   return problemReply(decision.kind === 'problem' ? decision.problem : failureProblem(failure), {
     meta: { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url, fwd },
-    cacheStatus: withKey({ hit: false, fwd, ...collapsed, detail: failure }, ask),
+    cacheStatus: withKey({ hit: false, fwd, ...answered, detail: failure }, ask),
     head: ask.head,
   });
 }

@@ -21,7 +21,8 @@ export async function fetchHead(deps: FillDeps, input: FillInput, signal: AbortS
   if (answer.kind === 'failure') return { kind: 'failed', failure: answer.failure, detail: answer.detail };
   if (isUnasked(answer.status, input)) {
     answer.body.cancel();
-    return { kind: 'failed', failure: 'malformed', detail: `upstream answered ${answer.status} to a plain HEAD` };
+    const detail = `upstream answered ${answer.status} to a plain HEAD`;
+    return { kind: 'failed', failure: 'malformed', detail, fwdStatus: answer.status };
   }
   await learn(deps, input, answer);
   return bare(deps, input, answer, 'method');

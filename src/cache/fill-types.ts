@@ -116,4 +116,10 @@ export type FillResult =
     }
   /** Without content whatever its fields say, for the one who asked: the answer to a HEAD, or a 304 to the client's own condition. */
   | { readonly kind: 'bare'; readonly status: number; readonly fields: FieldLines; readonly reason: string }
-  | { readonly kind: 'failed'; readonly failure: FailureKind; readonly detail: string };
+  | {
+      readonly kind: 'failed';
+      readonly failure: FailureKind;
+      readonly detail: string;
+      /** Where a head of upstream's came, its status (RFC 9211 §2.3). */
+      readonly fwdStatus?: number;
+    };

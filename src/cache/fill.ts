@@ -26,7 +26,8 @@ export async function fill(deps: FillDeps, asked: FillInput, signal: AbortSignal
   }
   if (isUnasked(answer.status, input)) {
     answer.body.cancel();
-    return { kind: 'failed', failure: 'malformed', detail: `upstream answered ${answer.status} to a plain GET` };
+    const detail = `upstream answered ${answer.status} to a plain GET`;
+    return { kind: 'failed', failure: 'malformed', detail, fwdStatus: answer.status };
   }
   if (answer.status === 304) return bare(deps, input, answer, 'status');
   const decision = storageDecision(input, answer);
@@ -68,7 +69,7 @@ async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, 
     case 'overflow':
       return stream(answer, { fields, chunks: collected.chunks, reason });
     case 'broken':
-      return { kind: 'failed', failure: collected.failure, detail: collected.detail };
+      return { kind: 'failed', failure: collected.failure, detail: collected.detail, fwdStatus: answer.status };
   }
 }
 
@@ -104,7 +105,7 @@ async function take(
   const fields = passedFields(deps, input, answer);
   switch (collected.kind) {
     case 'broken':
-      return { kind: 'failed', failure: collected.failure, detail: collected.detail };
+      return { kind: 'failed', failure: collected.failure, detail: collected.detail, fwdStatus: answer.status };
     case 'overflow':
       deps.observer.storage(route.name, 'too-large');
       deps.observer.limit('routes.maxStoredBytes');
