@@ -231,7 +231,8 @@ export class Fetcher {
       keyed: ask.keyed,
       requestFields: ask.requestFields,
       purpose,
-      validate: plan.validate ? found?.item : undefined,
+      // Of a POST If-None-Match asks for something else (RFC 9110 §13.1.2): it is fetched whole.
+      validate: plan.validate && ask.keyed.canonical.method !== 'POST' ? found?.item : undefined,
       known: found?.item,
       position,
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),

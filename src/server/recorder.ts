@@ -24,6 +24,8 @@ export interface Transit {
   /** What the server sends, or sent, itself. */
   reply: { readonly response: ProxyResponse; sent: Sent } | undefined;
   recorded: boolean;
+  /** All of its content was read here, so that its connection is where the next request begins. */
+  contentRead: boolean;
 }
 
 /** What it tells an observer. */
@@ -46,8 +48,8 @@ export class Recorder {
 
   begin(req: IncomingMessage, listener: string, last: boolean): Transit {
     const startedMs = this.#clock.monotonicMs();
-    const nothingYet = { request: undefined, refusal: undefined, answered: false, reply: undefined, recorded: false };
-    return { req, listener, last, startedMs, ...nothingYet };
+    const nothingYet = { request: undefined, refusal: undefined, answered: false, reply: undefined };
+    return { req, listener, last, startedMs, ...nothingYet, recorded: false, contentRead: false };
   }
 
   /** Its connection ended before its turn came. */

@@ -4,10 +4,10 @@ import type { RelayDecision } from '../cache/handled.ts';
 import { problemReply } from '../cache/problem-reply.ts';
 import type { RelayPlan } from '../cache/relay-types.ts';
 import { appendCacheStatus, withProblem } from '../core/cache-status.ts';
-import type { Problem } from '../core/problem.ts';
 import { InterimLink } from './interim.ts';
 import type { Recorder, Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
+import { requestTimeout } from './request-timeout.ts';
 import type { Sender } from './sender.ts';
 import type { UpgradeAttempt } from './upgrade-attempt.ts';
 import { limitSending, writeResponse } from './write-response.ts';
@@ -98,10 +98,3 @@ export class Relaying {
     };
   }
 }
-
-const requestTimeout: Problem = {
-  status: 408,
-  code: 'request-timeout',
-  title: 'Request Timeout',
-  detail: 'The request did not arrive in time.',
-};

@@ -1,7 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
-import type { ClientLink, Handled } from '../cache/handled.ts';
+import type { ClientLink, ContentWanted, Handled } from '../cache/handled.ts';
 import type { Clock, MaybePromise, Observer } from '../cache/ports.ts';
 import type { ServerConfig } from '../core/config.ts';
 import { isUnsafe } from '../core/methods.ts';
@@ -12,6 +12,7 @@ import type { ServerLoad } from './load.ts';
 import { Connections, type Turn } from './connections.ts';
 import { guardObserver } from './guarded-observer.ts';
 import { InterimLink } from './interim.ts';
+import { ContentReader } from './read-content.ts';
 import { readRequest } from './read-request.ts';
 import { Recorder, type Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
@@ -45,6 +46,7 @@ export class ExchangeHandler {
   readonly #recorder: Recorder;
   readonly #sender: Sender;
   readonly #relaying: Relaying;
+  readonly #contents: ContentReader;
   readonly #connections = new Connections();
   readonly #upgraded = new Set<Duplex>();
   #draining = false;
@@ -64,6 +66,7 @@ export class ExchangeHandler {
     });
     this.#recorder = recorder;
     this.#sender = sender;
+    this.#contents = new ContentReader({ recorder, sender, onLimit: (option) => this.limit(option) });
     this.#relaying = new Relaying({ relay, recorder, sender, maxBodyBytes: config.limits.maxBodyBytes, onBug });
   }
 
@@ -83,7 +86,7 @@ export class ExchangeHandler {
 
   /** See {@link Relaying.timedOut}. */
   timedOut(socket: object): boolean {
-    return this.#relaying.timedOut(socket);
+    return this.#contents.timedOut(socket) || this.#relaying.timedOut(socket);
   }
 
   /** Tells that the limit of this option was hit. Never throws. */
@@ -211,8 +214,16 @@ export class ExchangeHandler {
           .catch((error: unknown) => this.#sender.bug(transit, res, error));
         return;
       case 'content':
-        throw new Error('no route asks for content yet');
+        this.#withContent(transit, res, handled.wanted).catch((error: unknown) =>
+          this.#sender.bug(transit, res, error),
+        );
+        return;
     }
+  }
+
+  async #withContent(transit: Transit, res: ServerResponse, wanted: ContentWanted): Promise<void> {
+    const content = await this.#contents.read(transit, res, wanted);
+    if (content !== undefined) this.#complete(transit, res, await wanted.resume(content));
   }
 
   async #upgrade(transit: Transit, attempt: UpgradeAttempt): Promise<void> {
@@ -223,6 +234,7 @@ export class ExchangeHandler {
     transit.request = read.value;
     const handled = await this.#options.handle(read.value);
     if (handled.kind === 'response') return this.#sender.send(transit, responseOn(req, socket), handled.response);
+    // Only where the request is not an upgrade is its content asked for.
     if (handled.kind === 'content') throw new Error('an upgrade has no content');
     return this.#relaying.upgrade(transit, attempt, handled.relay);
   }

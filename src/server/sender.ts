@@ -30,7 +30,8 @@ export class Sender {
   send(transit: Transit, res: ServerResponse, response: ProxyResponse): void {
     const { connections, recorder } = this.#options;
     // Content that nobody reads (a refused POST) must not hold a kept connection.
-    const close = this.closes(transit) || (transit.request?.hasContent ?? true);
+    const unread = !transit.contentRead && (transit.request?.hasContent ?? true);
+    const close = this.closes(transit) || unread;
     if (close) connections.announceLast(transit.req.socket);
     if (res.closed) {
       if (response.body.kind === 'stream') response.body.cancel();

@@ -3,7 +3,9 @@ import { Client, Pool, type Dispatcher } from 'undici';
 import type { Clock, Observer } from '../cache/ports.ts';
 import type { UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
-import type { FieldLines } from '../core/fields.ts';
+import { type FieldLines, withoutFields } from '../core/fields.ts';
+import { isUnsafe } from '../core/methods.ts';
+import type { CanonicalContent } from '../core/request.ts';
 import { targetWithCredentials } from './credentials.ts';
 import { PendingCall } from './pending-call.ts';
 import { createRedactor, type Redactor } from './redact.ts';
@@ -96,13 +98,17 @@ function fetchOn(
 ): Promise<UpstreamAnswer> {
   const { config } = link;
   const fields = requestFields(askedFields(call, config), config, options.version);
+  const { method, target, content } = call.canonical;
   const request = {
-    path: targetWithCredentials(call.canonical.target, config.credentials),
-    method: call.canonical.method,
+    path: targetWithCredentials(target, config.credentials),
+    method,
     headers: fields.flatMap(([name, value]) => [name, value]),
+    ...(content === undefined ? {} : { body: content.bytes }),
   };
   const dispatch = (handler: PendingCall, fresh: boolean): void => {
-    if (fresh) link.freshPool.dispatch({ ...request, reset: true }, handler);
+    // A kept connection may close under the request, and a POST must not be sent twice (RFC 9110 §9.2.2), even one that
+    // the route calls a query: a connection of its own cannot.
+    if (fresh || isUnsafe(method)) link.freshPool.dispatch({ ...request, reset: true }, handler);
     else link.pool.dispatch(request, handler);
   };
   const { clock, signal, observer } = options;
@@ -123,9 +129,27 @@ function fetchOn(
 
 /** The keyed fields and the further ones; of a name in both the keyed lines count. */
 function askedFields(call: UpstreamCall, config: UpstreamConfig): FieldLines {
-  const keyed = new Set(call.canonical.fields.map(([name]) => name));
-  const lines = [...call.canonical.fields, ...call.fields.filter(([name]) => !keyed.has(name))];
+  const { content } = call.canonical;
+  const own = content === undefined ? call.canonical.fields : contentFields(call.canonical.fields, content);
+  const keyed = new Set(own.map(([name]) => name));
+  const further = content === undefined ? call.fields : withoutFields(call.fields, ofContent);
+  const lines = [...own, ...further.filter(([name]) => !keyed.has(name))];
   if (!call.decode) return lines;
   // One coding for everybody: the body is stored as identity and negotiated with each client.
   return [...lines.filter(([name]) => name !== 'accept-encoding'), ['accept-encoding', config.acceptEncoding]];
+}
+
+/** Said of content as it came: of its canonical spelling it may be wrong (RFC 9110 §8, RFC 9530). */
+const ofContent: ReadonlySet<string> = new Set([
+  'content-type',
+  'content-encoding',
+  'content-md5',
+  'content-digest',
+  'repr-digest',
+  'digest',
+]);
+
+function contentFields(fields: FieldLines, { type }: CanonicalContent): FieldLines {
+  const kept = withoutFields(fields, ofContent);
+  return type === '' ? kept : [...kept, ['content-type', type]];
 }

@@ -161,8 +161,8 @@ export class PendingCall {
   }
 
   /**
-   * A kept connection may be closed by upstream in the moment in which we write to it (RFC 9112 §9.3.1). GET and HEAD,
-   * of which nothing has come back, are sent once more on a connection that is new.
+   * A kept connection may be closed by upstream in the moment in which we write to it (RFC 9112 §9.3.1). Safe methods,
+   * of which nothing has come back, are sent once more on a connection that is new. Others are never given a kept one.
    */
   #mayRetry(failure: FailureKind): boolean {
     return failure === 'reset' && this.#reused && !this.#firstByte && this.#attempts === 1 && !this.#stopped;
