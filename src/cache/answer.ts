@@ -193,6 +193,7 @@ function onFailure(deps: AnswerDeps, plan: FetchPlan, failure: FailureKind | num
     stored: found?.item,
     staleSinceMs: found?.staleSinceMs,
     policy: plan.ask.route.policy,
+    requestFields: plan.ask.requestFields,
     nowMs: deps.clock.nowMs(),
   });
   return { decision, found };

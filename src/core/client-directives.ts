@@ -4,7 +4,7 @@ import type { FieldLines } from './fields.ts';
 import { fieldLineValues } from './fields.ts';
 import type { CachePolicy } from './route.ts';
 
-/** What a request asks of the cache (RFC 9111 §5.2.1). Arguments that are no delta-seconds count as not given. */
+/** What a request asks of the cache (RFC 9111 §5.2.1, RFC 5861 §4). Arguments that are no delta-seconds count as not given. */
 export interface ClientDirectives {
   readonly noCache: boolean;
   readonly noStore: boolean;
@@ -13,6 +13,8 @@ export interface ClientDirectives {
   readonly minFreshMs: number | undefined;
   /** `Infinity` for `max-stale` without a number. */
   readonly maxStaleMs: number | undefined;
+  /** What may be served after a failure although it has been stale for this long. */
+  readonly staleIfErrorMs: number | undefined;
 }
 
 const none: ClientDirectives = {
@@ -22,6 +24,7 @@ const none: ClientDirectives = {
   maxAgeMs: undefined,
   minFreshMs: undefined,
   maxStaleMs: undefined,
+  staleIfErrorMs: undefined,
 };
 
 /**
@@ -40,6 +43,7 @@ export function clientDirectives(policy: CachePolicy, requestFields: FieldLines)
     maxAgeMs: milliseconds(directives, 'max-age'),
     minFreshMs: milliseconds(directives, 'min-fresh'),
     maxStaleMs: directives.get('max-stale') === true ? Infinity : milliseconds(directives, 'max-stale'),
+    staleIfErrorMs: milliseconds(directives, 'stale-if-error'),
   };
 }
 

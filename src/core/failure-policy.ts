@@ -15,6 +15,7 @@ export interface FailureInput {
   /** Set by a soft purge. */
   readonly staleSinceMs: number | undefined;
   readonly policy: CachePolicy;
+  readonly requestFields: FieldLines;
   /** Wall clock, milliseconds. */
   readonly nowMs: number;
 }
@@ -67,7 +68,7 @@ export function decideOnFailure(input: FailureInput): FailureDecision {
   }
   if (stored !== undefined) {
     const standing = standingOf(stored, input.staleSinceMs, input.nowMs);
-    const allowed = staleAllowedBecause(input, stored, standing.sieUntilMs);
+    const allowed = staleAllowedBecause(input, stored, standing);
     if (allowed !== undefined) {
       const { ttlSeconds, ageSeconds } = standing;
       return { kind: 'serve-stale', ttlSeconds, ageSeconds, detail: 'stale-error', reason: allowed };
@@ -155,13 +156,16 @@ function badGateway(code: string, title: string, detail: string): Problem {
 }
 
 /** Why a stale response may be served now; `undefined` when it may not. */
-function staleAllowedBecause(input: FailureInput, stored: StoredResponse, sieUntilMs: number): string | undefined {
+function staleAllowedBecause(input: FailureInput, stored: StoredResponse, standing: Standing): string | undefined {
   const { freshness } = stored;
-  if (input.nowMs >= freshness.retainUntilMs || freshness.alwaysValidate) return undefined;
-  if (input.nowMs < sieUntilMs) return failureReasons['stale-if-error'];
-  const disconnected = typeof input.failure === 'string' && isDisconnection(input.failure);
-  if (input.policy.upstreamCacheControl !== 'honour' || freshness.mustRevalidate || !disconnected) return undefined;
-  return failureReasons.disconnected;
+  const { policy, failure, nowMs } = input;
+  if (nowMs >= freshness.retainUntilMs || freshness.alwaysValidate) return undefined;
+  if (nowMs < standing.sieUntilMs) return failureReasons['stale-if-error'];
+  if (freshness.mustRevalidate) return undefined;
+  const { staleIfErrorMs } = clientDirectives(policy, input.requestFields);
+  if (staleIfErrorMs !== undefined && -standing.ttlMs < staleIfErrorMs) return failureReasons['request-stale-if-error'];
+  const disconnected = typeof failure === 'string' && isDisconnection(failure);
+  return policy.upstreamCacheControl === 'honour' && disconnected ? failureReasons.disconnected : undefined;
 }
 
 /**

@@ -82,6 +82,7 @@ export const reuseReasons = {
 export const failureReasons = {
   'no-failure': 'no failure: stale-if-error covers 5xx and 429 (RFC 5861 §4)',
   'stale-if-error': 'within stale-if-error (RFC 5861 §4)',
+  'request-stale-if-error': "within the request's stale-if-error (RFC 5861 §4)",
   disconnected: 'disconnected from upstream (RFC 9111 §4.2.4)',
   nothing: 'nothing stored',
   forbidden: 'the stored response may not be served stale (RFC 9111 §4.2.4)',

@@ -1,6 +1,6 @@
 import { array, assert as assertProperty, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseCacheControl, seconds } from '../../src/core/cache-control.ts';
+import { type CountedDirectives, countedDirectives, parseCacheControl, seconds } from '../../src/core/cache-control.ts';
 
 describe('directives of Cache-Control (RFC 9111 §5.2)', () => {
   it.each<[readonly string[], Record<string, string | true>]>([
@@ -61,5 +61,61 @@ describe('delta-seconds (RFC 9111 §1.2.2)', () => {
     ['max-age=٣', 'invalid'],
   ])('%s is %s', (line, expected) => {
     expect(seconds(parseCacheControl([line]), 'max-age')).toBe(expected);
+  });
+});
+
+function counted(...lines: readonly string[]): CountedDirectives {
+  return countedDirectives([
+    ['cache-control', 'max-age=1'],
+    ...lines.map((line) => ['cdn-cache-control', line] as const),
+  ]);
+}
+
+describe('the directives that count (RFC 9213 §2.2)', () => {
+  it.each<[string, Record<string, string | true>]>([
+    ['max-age=60', { 'max-age': '60' }],
+    ['max-age=60;unknown=1, no-store', { 'max-age': '60', 'no-store': true }],
+    ['none', { none: true }],
+    ['max-age=60, max-age=10', { 'max-age': '10' }],
+    ['max-age=99999999999', { 'max-age': '99999999999' }],
+    ['no-cache="x, y"', { 'no-cache': 'x, y' }],
+    ['no-store=?0, max-age=5', { 'max-age': '5' }],
+    ['no-store=1, private=(a b)', { 'no-store': '1', private: '' }],
+    ['stale-if-error=1.5', { 'stale-if-error': '' }],
+    ['stale-if-error=tok', { 'stale-if-error': 'tok' }],
+  ])('are those of CDN-Cache-Control: %s', (line, expected) => {
+    const { field, directives } = counted(line);
+    expect(field).toBe('cdn-cache-control');
+    expect(Object.fromEntries(directives)).toEqual(expected);
+  });
+
+  it.each([
+    '',
+    'max-age="10000"',
+    'max-age=-1',
+    'max-age=60.0',
+    'max-age=1.5',
+    'max-age',
+    'max-age=tok',
+    'max-age=(1)',
+    's-maxage="1", max-age=5',
+    'Max-Age=60',
+    'max-age=60,',
+    'max-age = 60',
+    'max-age=60; no store',
+    "max-age='60'",
+  ])('are those of Cache-Control beside CDN-Cache-Control: %s', (line) => {
+    const { field, directives } = counted(line);
+    expect(field).toBe('cache-control');
+    expect(Object.fromEntries(directives)).toEqual({ 'max-age': '1' });
+  });
+
+  it('are those of all lines of CDN-Cache-Control, and of none where one is broken', () => {
+    expect(Object.fromEntries(counted('max-age=60', 'no-cache').directives)).toEqual({
+      'max-age': '60',
+      'no-cache': true,
+    });
+    expect(counted('max-age=60', 'no-cache=').field).toBe('cache-control');
+    expect(counted().field).toBe('cache-control');
   });
 });

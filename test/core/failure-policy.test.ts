@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { decideOnFailure, failureProblem, isFailureStatus, type FailureInput } from '../../src/core/failure-policy.ts';
+import {
+  decideOnFailure,
+  decideOnSoftTimeout,
+  failureProblem,
+  isFailureStatus,
+  type FailureInput,
+  type SoftTimeoutInput,
+} from '../../src/core/failure-policy.ts';
 import type { FailureKind } from '../../src/core/failure.ts';
-import { freshnessWith, honourPolicy, HOUR, MINUTE, policyOf, storedOf, T0 } from '../support/policy.ts';
+import { softTimeoutReasons } from '../../src/core/reasons.ts';
+import { fieldsOf, freshnessWith, honourPolicy, HOUR, MINUTE, policyOf, storedOf, T0 } from '../support/policy.ts';
 
 const kinds: readonly FailureKind[] = [
   'dns',
@@ -23,6 +31,7 @@ function decide(given: Partial<FailureInput>) {
     stored: stale,
     staleSinceMs: undefined,
     policy: policyOf(),
+    requestFields: [],
     nowMs: T0 + 2 * HOUR,
     ...given,
   });
@@ -96,9 +105,91 @@ describe('an honour route that is disconnected (RFC 9111 §4.2.4)', () => {
   it('serves nothing that must-revalidate, s-maxage or no-cache forbids, and nothing past retention', () => {
     const strict = storedOf({ freshness: freshnessWith({ mustRevalidate: true }) });
     const validated = storedOf({ freshness: freshnessWith({ mustRevalidate: true, alwaysValidate: true }) });
-    expect(decide({ policy, stored: strict }).kind).toBe('problem');
-    expect(decide({ policy, stored: validated }).kind).toBe('problem');
+    for (const stored of [strict, validated]) {
+      // RFC 9111 §5.2.2.2 asks for 504 when the cache is cut off.
+      expect(decide({ policy, stored })).toMatchObject({ problem: { status: 504, code: 'upstream-unreachable' } });
+      expect(decide({ policy, stored, failure: 'reset' })).toMatchObject({ problem: { status: 504 } });
+      expect(decide({ policy, stored, failure: 'malformed' })).toMatchObject({ problem: { status: 502 } });
+      expect(decide({ policy, stored, failure: 503 }).kind).toBe('pass-through');
+    }
     expect(decide({ policy, stored: storedOf(), nowMs: T0 + 24 * HOUR }).kind).toBe('problem');
+  });
+});
+
+describe("a request's own stale-if-error (RFC 5861 §4)", () => {
+  const requestFields = fieldsOf('Cache-Control: stale-if-error=3601');
+
+  it('is heeded where the directives of clients are, up to its last millisecond', () => {
+    const given = { failure: 503, stored: storedOf(), requestFields };
+    for (const policy of [honourPolicy(), policyOf({ clientCacheControl: 'honour' })]) {
+      expect(decide({ ...given, policy })).toMatchObject({ kind: 'serve-stale', ttlSeconds: -3600 });
+      expect(decide({ ...given, policy, nowMs: T0 + 2 * HOUR + 1000 }).kind).toBe('pass-through');
+    }
+    expect(decide(given).kind).toBe('pass-through');
+  });
+
+  it('is not heeded against must-revalidate', () => {
+    const stored = storedOf({ freshness: freshnessWith({ mustRevalidate: true }) });
+    expect(decide({ failure: 503, stored, requestFields, policy: honourPolicy() }).kind).toBe('pass-through');
+  });
+});
+
+describe('a slow upstream (softTimeout)', () => {
+  const policy = policyOf({ softTimeoutMs: 500, clientCacheControl: 'honour' });
+  const refreshed = storedOf({ freshness: freshnessWith({ swrUntilMs: T0 + 3 * HOUR }) });
+
+  function soft(given: Partial<SoftTimeoutInput> = {}) {
+    const input = { stored: stale, staleSinceMs: undefined, policy, requestFields: [], nowMs: T0 + 2 * HOUR };
+    return decideOnSoftTimeout({ ...input, ...given });
+  }
+
+  it('is not waited for where a stale window is open, whichever', () => {
+    for (const stored of [stale, refreshed]) {
+      expect(soft({ stored })).toMatchObject({ kind: 'serve-stale', detail: 'soft-timeout', ttlSeconds: -3600 });
+    }
+  });
+
+  it.each<[string, Partial<SoftTimeoutInput>, keyof typeof softTimeoutReasons]>([
+    ['without a softTimeout', { policy: policyOf() }, 'no-rule'],
+    ['on honour routes', { policy: honourPolicy({ softTimeoutMs: 500 }) }, 'no-rule'],
+    ['at the end of both windows', { nowMs: T0 + 7 * HOUR }, 'too-old'],
+    ['at the end of its own window', { stored: refreshed, nowMs: T0 + 3 * HOUR }, 'too-old'],
+    [
+      'past retention',
+      { stored: storedOf({ freshness: freshnessWith({ sieUntilMs: T0 + 7 * HOUR, retainUntilMs: T0 + HOUR }) }) },
+      'too-old',
+    ],
+    ['once the window counted from a soft purge is over', { staleSinceMs: T0, nowMs: T0 + 6 * HOUR }, 'too-old'],
+    [
+      'where must-revalidate forbids it',
+      { stored: storedOf({ freshness: freshnessWith({ mustRevalidate: true, sieUntilMs: T0 + 7 * HOUR }) }) },
+      'forbidden',
+    ],
+    [
+      'where no-cache forbids it',
+      { stored: storedOf({ freshness: freshnessWith({ alwaysValidate: true, sieUntilMs: T0 + 7 * HOUR }) }) },
+      'forbidden',
+    ],
+    ['where the request says no-cache', { requestFields: fieldsOf('Cache-Control: no-cache') }, 'request'],
+    ['where it says max-age', { requestFields: fieldsOf('Cache-Control: max-age=99999') }, 'request'],
+    ['where it says min-fresh', { requestFields: fieldsOf('Cache-Control: min-fresh=1') }, 'request'],
+    ['where its max-stale is over', { requestFields: fieldsOf('Cache-Control: max-stale=3599') }, 'request'],
+    [
+      'where it is older than its max-age',
+      { requestFields: fieldsOf('Cache-Control: max-age=7199, max-stale') },
+      'request',
+    ],
+  ])('is waited for %s', (_case, given, reason) => {
+    expect(soft(given)).toEqual({ kind: 'wait', reason: softTimeoutReasons[reason] });
+  });
+
+  it.each(['max-stale', 'max-stale=3600', 'max-age=7200, max-stale'])('is not waited for with %s', (directives) => {
+    expect(soft({ requestFields: fieldsOf(`Cache-Control: ${directives}`) }).kind).toBe('serve-stale');
+  });
+
+  it('is not waited for by a request whose directives do not count', () => {
+    const ignoring = policyOf({ softTimeoutMs: 500 });
+    expect(soft({ policy: ignoring, requestFields: fieldsOf('Cache-Control: no-cache') }).kind).toBe('serve-stale');
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { freshenStored, validationFields } from '../../src/core/freshen.ts';
+import { freshenByHead, freshenStored, validationFields } from '../../src/core/freshen.ts';
 import type { Route } from '../../src/core/route.ts';
 import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf, storedOf, T0 } from '../support/policy.ts';
 
@@ -93,6 +93,67 @@ describe('a 304 for a stored response (RFC 9111 §3.2, §4.3.4)', () => {
     expect(response.fields).toContainEqual(['cache-control', 'no-store']);
     expect(response.freshness.retainUntilMs).toBe(response.responseTimeMs);
     expect(response.freshness.freshUntilMs).toBe(response.responseTimeMs);
+  });
+});
+
+describe('a HEAD for a stored response to a GET (RFC 9111 §4.3.5)', () => {
+  const atMs = T0 + 2 * HOUR;
+
+  function head(lines: readonly string[], { status = 200, of = stored } = {}) {
+    const keyed = { key: 'forecast|/forecast', canonical: { method: 'HEAD' } } as const;
+    const times = { requestTimeMs: atMs, responseTimeMs: atMs };
+    return freshenByHead({
+      ...times,
+      stored: of,
+      route: honourRoute(),
+      requestFields: [],
+      keyed,
+      status,
+      fields: fieldsOf(...lines),
+    });
+  }
+
+  it('freshens it with the fields of the HEAD, its content and what describes that left alone', () => {
+    const decision = head([
+      'ETag: "a"',
+      'Content-Length: 11',
+      'Cache-Control: max-age=120',
+      'X-New: 1',
+      'Content-Encoding: br',
+    ]);
+    expect(decision.kind).toBe('update');
+    if (decision.kind !== 'update') return;
+    expect(decision.storage.kind).toBe('store');
+    expect(decision.response).toMatchObject({ status: 200, body: stored.body, etag: '"a"' });
+    expect(decision.response.freshness.freshUntilMs).toBe(atMs + 2 * MINUTE);
+    expect(decision.response.fields).toContainEqual(['x-new', '1']);
+    expect(decision.response.fields).toContainEqual(['x-old', 'kept']);
+    expect(decision.response.fields).toContainEqual(['content-encoding', 'gzip']);
+  });
+
+  it.each<[string, readonly string[], string]>([
+    ['no validator at all', [], 'update'],
+    ['the same ETag', ['ETag: "a"'], 'update'],
+    ['the same ETag, weak', ['ETag: W/"a"'], 'update'],
+    ['another ETag', ['ETag: "b"'], 'invalidate'],
+    ['the same Last-Modified', ['Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'], 'update'],
+    ['another Last-Modified', ['ETag: "a"', 'Last-Modified: Sun, 22 Nov 2026 12:00:01 GMT'], 'invalidate'],
+    ['another length', ['ETag: "a"', 'Content-Length: 12'], 'invalidate'],
+    ['the same length', ['Content-Length: 11'], 'update'],
+    ['no-store', ['ETag: "a"', 'Cache-Control: no-store'], 'invalidate'],
+  ])('with %s: %s', (_case, lines, expected) => {
+    expect(head(lines).kind).toBe(expected);
+  });
+
+  it('drops what has no such validator, and what is no 200', () => {
+    const bare = storedOf({ fields: fieldsOf('Cache-Control: max-age=60') });
+    expect(head(['ETag: "a"'], { of: bare }).kind).toBe('invalidate');
+    expect(head(['Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'], { of: bare }).kind).toBe('invalidate');
+    expect(head([], { of: { ...stored, status: 404 } }).kind).toBe('invalidate');
+  });
+
+  it.each([204, 206, 301, 304, 404, 410, 500, 503])('says nothing by a %i', (status) => {
+    expect(head(['ETag: "b"'], { status }).kind).toBe('ignore');
   });
 });
 

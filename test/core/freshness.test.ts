@@ -28,10 +28,15 @@ import {
 } from '../support/policy.ts';
 
 const keyed = { key: 'forecast|/forecast' };
+const FRESH = 'Cache-Control: max-age=3600';
 const DATE = 'Date: Mon, 23 Nov 2026 12:00:00 GMT';
 
 function at(policy: CachePolicy, lines: readonly string[], status = 200) {
   return freshnessOf({ policy, status, fields: fieldsOf(...lines), requestTimeMs: T0, responseTimeMs: T0, keyed });
+}
+
+function ago(hours: number): string {
+  return `Last-Modified: ${new Date(T0 - hours * HOUR).toUTCString()}`;
 }
 
 function ageOf(lines: readonly string[], delayMs = 0): number {
@@ -125,6 +130,150 @@ describe('freshness on honour routes (RFC 9111 §4.2)', () => {
     expect(windows(', stale-while-revalidate=30')).toEqual([30, 7]);
     expect(windows(', stale-if-error=30')).toEqual([5, 30]);
     expect(windows(', stale-while-revalidate=x, stale-if-error')).toEqual([0, 0]);
+  });
+});
+
+describe('CDN-Cache-Control (RFC 9213 §2.2)', () => {
+  it.each<[string, readonly string[], number, string]>([
+    ['is before s-maxage', ['CDN-Cache-Control: max-age=600', 'Cache-Control: s-maxage=60'], 600, 'cdn-cache-control'],
+    [
+      'is before a longer max-age',
+      ['CDN-Cache-Control: max-age=6', 'Cache-Control: max-age=60'],
+      6,
+      'cdn-cache-control',
+    ],
+    ['is before Expires', ['CDN-Cache-Control: max-age=600', 'Expires: 0', DATE], 600, 'cdn-cache-control'],
+    ['has an s-maxage of its own', ['CDN-Cache-Control: max-age=600, s-maxage=60'], 60, 'cdn-cache-control'],
+    ['grows old by Age', ['CDN-Cache-Control: max-age=600', 'Age: 100'], 500, 'cdn-cache-control'],
+    ['without a lifetime silences Cache-Control', ['CDN-Cache-Control: none', 'Cache-Control: max-age=60'], 0, 'none'],
+    ['and Expires', ['CDN-Cache-Control: none', 'Expires: Mon, 23 Nov 2026 18:00:00 GMT', DATE], 0, 'none'],
+    ['means nothing when invalid', ['CDN-Cache-Control: max-age="9"', 'Cache-Control: max-age=60'], 60, 'max-age'],
+    ['means nothing when empty', ['CDN-Cache-Control:', 'Cache-Control: max-age=60'], 60, 'max-age'],
+  ])('%s', (_case, lines, seconds, source) => {
+    expect(lifetime(honourPolicy(), lines)).toBe(seconds);
+    expect(at(honourPolicy(), lines).source).toBe(source);
+  });
+
+  it('caps and is capped on cap routes, and means nothing on ignore routes', () => {
+    const capped = policyOf({ upstreamCacheControl: 'cap' });
+    expect(lifetime(capped, ['CDN-Cache-Control: max-age=60', 'Cache-Control: max-age=6'])).toBe(60);
+    expect(lifetime(capped, ['CDN-Cache-Control: max-age=86400', 'Cache-Control: max-age=6'])).toBe(3600);
+    expect(lifetime(policyOf(), ['CDN-Cache-Control: max-age=60'])).toBe(3600);
+  });
+
+  it('alone says what may be served stale', () => {
+    const lines = ['CDN-Cache-Control: max-age=60, stale-while-revalidate=30, stale-if-error=40'];
+    const own = 'Cache-Control: must-revalidate, no-cache, s-maxage=5';
+    const { freshUntilMs, swrUntilMs, sieUntilMs, mustRevalidate } = at(honourPolicy(), [...lines, own]);
+    expect([swrUntilMs - freshUntilMs, sieUntilMs - freshUntilMs, mustRevalidate]).toEqual([30_000, 40_000, false]);
+    expect(at(honourPolicy(), ['CDN-Cache-Control: no-cache', FRESH]).alwaysValidate).toBe(true);
+    expect(at(honourPolicy(), ['CDN-Cache-Control: must-revalidate, max-age=1']).mustRevalidate).toBe(true);
+    expect(at(honourPolicy(), ['CDN-Cache-Control: s-maxage=1']).mustRevalidate).toBe(true);
+  });
+});
+
+describe('heuristic freshness (RFC 9111 §4.2.2)', () => {
+  const policy = honourPolicy({ heuristicFraction: 0.1, heuristicMaxMs: 24 * HOUR });
+
+  it.each([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])(
+    'is a tenth of Date less Last-Modified for a %i',
+    (status) => {
+      expect(lifetime(policy, [DATE, ago(10)], status)).toBe(3600);
+      expect(at(policy, [DATE, ago(10)], status).source).toBe('heuristic');
+    },
+  );
+
+  it.each([201, 202, 299, 302, 303, 307, 403, 429, 500, 502, 503, 504, 599, 999])(
+    'is for a %i with public alone',
+    (status) => {
+      expect(at(policy, [DATE, ago(10)], status)).toMatchObject({ source: 'none', freshUntilMs: T0 });
+      expect(lifetime(policy, [DATE, ago(10), 'Cache-Control: public'], status)).toBe(3600);
+    },
+  );
+
+  it.each<[string, readonly string[], number, string]>([
+    ['counts from arrival without Date', [ago(10)], 3600, 'heuristic'],
+    ['is capped', [DATE, ago(2400)], 24 * 3600, 'heuristic'],
+    ['is up to the cap', [DATE, ago(240)], 24 * 3600, 'heuristic'],
+    ['grows old by Age', [DATE, ago(10), 'Age: 600'], 3000, 'heuristic'],
+    ['is not there without Last-Modified', [DATE], 0, 'none'],
+    ['is not there for an invalid Last-Modified', [DATE, 'Last-Modified: 2026-11-01'], 0, 'none'],
+    ['is not there for two of them', [DATE, ago(10), ago(20)], 0, 'none'],
+    ['is not there for one in the future', [DATE, ago(-10)], 0, 'none'],
+    ['is not there for what has just changed', [DATE, ago(0)], 0, 'none'],
+    ['gives way to max-age', [DATE, ago(10), 'Cache-Control: max-age=1'], 1, 'max-age'],
+    ['gives way to an invalid max-age', [DATE, ago(10), 'Cache-Control: max-age=x'], 0, 'max-age'],
+    ['gives way to an invalid Expires', [DATE, ago(10), 'Expires: 0'], 0, 'expires'],
+    [
+      'is there beside a CDN-Cache-Control without lifetime',
+      [DATE, ago(10), 'CDN-Cache-Control: none'],
+      3600,
+      'heuristic',
+    ],
+  ])('%s', (_case, lines, seconds, source) => {
+    expect(lifetime(policy, lines)).toBe(seconds);
+    expect(at(policy, lines).source).toBe(source);
+  });
+
+  it('gives way to the rule, and is none where the route wants none or is ruled', () => {
+    expect(at({ ...policy, ttlMs: MINUTE }, [DATE, ago(10)]).source).toBe('rule ttl');
+    expect(at(honourPolicy(), [DATE, ago(10)]).source).toBe('none');
+    const capped = policyOf({
+      upstreamCacheControl: 'cap',
+      ttlMs: undefined,
+      heuristicFraction: 0.1,
+      heuristicMaxMs: HOUR,
+    });
+    expect(at(capped, [DATE, ago(10)]).source).toBe('none');
+  });
+});
+
+describe('expireAt', () => {
+  const expireAt = { kind: 'every', everyMs: HOUR, offsetMs: 20 * MINUTE, jitterMs: 0 } as const;
+  const bounded = (policy: Partial<CachePolicy>, lines: readonly string[] = [DATE], status = 200) =>
+    at(policyOf({ expireAt, staleWhileRevalidateMs: MINUTE, staleIfErrorMs: HOUR, ...policy }), lines, status);
+  const END = T0 + 20 * MINUTE;
+
+  it('ends a lifetime that would reach past the next instant, the stale windows counted from there', () => {
+    expect(bounded({})).toMatchObject({
+      freshUntilMs: END,
+      swrUntilMs: END + MINUTE,
+      sieUntilMs: END + HOUR,
+      retainUntilMs: T0 + 24 * HOUR,
+      source: 'expireAt',
+    });
+    expect(bounded({ statusTtlMs: new Map([[404, HOUR]]) }, [DATE], 404).freshUntilMs).toBe(END);
+  });
+
+  it('leaves a shorter lifetime as it is, and one that ends just then', () => {
+    expect(bounded({ ttlMs: MINUTE })).toMatchObject({ freshUntilMs: T0 + MINUTE, source: 'rule ttl' });
+    expect(bounded({ ttlMs: 20 * MINUTE }).source).toBe('rule ttl');
+  });
+
+  it("bounds upstream's lifetime on cap routes, and none on honour routes", () => {
+    const lines = ['Cache-Control: max-age=3000'];
+    expect(bounded({ upstreamCacheControl: 'cap' }, lines)).toMatchObject({ freshUntilMs: END, source: 'expireAt' });
+    expect(bounded({ upstreamCacheControl: 'cap' }, ['Cache-Control: max-age=60']).source).toBe('max-age');
+    expect(bounded({ upstreamCacheControl: 'cap' }, ['Cache-Control: max-age=9000'])).toMatchObject({
+      source: 'expireAt',
+    });
+    expect(bounded({ upstreamCacheControl: 'honour' }, lines).source).toBe('max-age');
+  });
+
+  it("is moved by the key's jitter, and told by the request's zone", () => {
+    const jittered = { ...expireAt, jitterMs: 10 * MINUTE };
+    const ends = Array.from({ length: 50 }, (_, index) => {
+      const policy = policyOf({ expireAt: jittered });
+      const input = { policy, status: 200, fields: [], requestTimeMs: T0, responseTimeMs: T0 };
+      return freshnessOf({ ...input, keyed: { key: `forecast|/${index}` } }).freshUntilMs;
+    });
+    expect(new Set(ends).size).toBeGreaterThan(40);
+    for (const endMs of ends) expect(endMs - END).toBeLessThanOrEqual(10 * MINUTE);
+    const midnight = { kind: 'daily', atMinutes: 0, zone: '{tz}', fallbackZone: 'UTC', jitterMs: 0 } as const;
+    const policy = policyOf({ expireAt: midnight, ttlMs: 24 * HOUR });
+    const input = { policy, status: 200, fields: [], requestTimeMs: T0, responseTimeMs: T0 };
+    expect(freshnessOf({ ...input, keyed: { key: 'a', zone: 'Asia/Kolkata' } }).freshUntilMs).toBe(T0 + 6.5 * HOUR);
+    expect(freshnessOf({ ...input, keyed: { key: 'a', zone: 'auto' } }).freshUntilMs).toBe(T0 + 12 * HOUR);
   });
 });
 

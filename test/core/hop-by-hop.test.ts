@@ -59,6 +59,12 @@ describe('what is stored of the fields', () => {
     },
   );
 
+  it('holds cookies and quotas, but still no Age and nothing hop-by-hop, with storeFields: all', () => {
+    const fields = fieldsOf('Set-Cookie: a=1', 'Set-Cookie: b=2', 'X-RateLimit-Remaining: 4', 'X-Own: kept');
+    const gone = fieldsOf('Age: 5', 'Connection: x-hop', 'X-Hop: 1', 'Keep-Alive: 5');
+    expect(storableFields([...fields, ...gone], honourPolicy({ storeFields: 'all' }))).toEqual(fields);
+  });
+
   it('holds no request id and no echo of the query on ruled routes, all of them on honour routes', () => {
     const fields = fieldsOf(
       'X-Request-Id: 1',

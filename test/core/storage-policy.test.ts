@@ -279,3 +279,182 @@ describe('what is stored on ruled routes', () => {
     });
   });
 });
+
+describe('what is stored with storeErrors: all', () => {
+  const route = honourRoute({ storeErrors: 'all' }, { forwardHeaders: ['*', 'cookie'] });
+  const errors = [
+    400, 401, 403, 406, 408, 413, 417, 418, 421, 422, 425, 429, 431, 499, 500, 502, 503, 504, 511, 599, 999,
+  ];
+
+  it.each([
+    200,
+    201,
+    202,
+    203,
+    204,
+    205,
+    226,
+    299,
+    300,
+    301,
+    302,
+    303,
+    307,
+    308,
+    404,
+    405,
+    410,
+    414,
+    451,
+    501,
+    ...errors,
+  ])('is a %i with explicit freshness, varying as upstream says', (status) => {
+    expect(decide([FRESH, DATE, 'Vary: Origin'], { route, status })).toMatchObject({ kind: 'store', vary: ['origin'] });
+  });
+
+  it.each([206, 304, 412, 416])('is no %i', (status) => {
+    expect(decide([FRESH, DATE], { route, status }).kind).toBe('pass');
+  });
+
+  it.each(errors)('is no %i without explicit freshness, which only public replaces', (status) => {
+    expect(verdict([DATE], { route, status })).toBe('no-freshness');
+    expect(verdict([DATE, 'Cache-Control: public', 'ETag: "a"'], { route, status })).toBe('store');
+  });
+});
+
+describe('what CDN-Cache-Control says of storing (RFC 9213 §2.2)', () => {
+  it.each<[string, readonly string[], string]>([
+    ['no-store', ['CDN-Cache-Control: no-store', FRESH], 'no-store'],
+    ['private', ['CDN-Cache-Control: private, max-age=60', FRESH], 'private'],
+    ['a lifetime', ['CDN-Cache-Control: max-age=60', 'Cache-Control: no-store'], 'store'],
+    ['a lifetime, private elsewhere', ['CDN-Cache-Control: max-age=60', 'Cache-Control: private'], 'store'],
+    ['nothing, no-store elsewhere', ['CDN-Cache-Control: none', 'Cache-Control: no-store', 'ETag: "a"'], 'store'],
+    ['something invalid', ['CDN-Cache-Control: max-age="60"', 'Cache-Control: no-store'], 'no-store'],
+    ['something invalid, a lifetime elsewhere', ['CDN-Cache-Control: no-store, max-age=x', FRESH], 'store'],
+  ])('%s: %s → %s', (_case, lines, expected) => {
+    expect(verdict([...lines, DATE])).toBe(expected);
+    expect(verdict([...lines, DATE], { route: cap() })).toBe(expected);
+  });
+
+  it('counts for Authorization too (§3.5)', () => {
+    const request = ['Authorization: Bearer x'];
+    expect(verdict(['CDN-Cache-Control: s-maxage=60', DATE], { request })).toBe('store');
+    expect(verdict(['CDN-Cache-Control: max-age=60', 'Cache-Control: public', DATE], { request })).toBe(
+      'authorization',
+    );
+  });
+
+  it('means nothing on ignore routes', () => {
+    expect(verdict(['CDN-Cache-Control: no-store', DATE], { route: routeOf() })).toBe('store');
+  });
+
+  it('is stored and passed on, like the fields that it overrules', () => {
+    const lines = ['CDN-Cache-Control: max-age=60', 'Cache-Control: no-store', 'Expires: 0', DATE];
+    expect(decide(lines)).toMatchObject({ fields: fieldsOf(...lines) });
+  });
+});
+
+describe('what is stored by heuristics (RFC 9111 §4.2.2)', () => {
+  const route = honourRoute({ heuristicFraction: 0.1, heuristicMaxMs: HOUR, storeErrors: 'all' });
+  const lines = [DATE, 'Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'];
+
+  it.each([
+    [200, 'store'],
+    [404, 'store'],
+    [410, 'store'],
+    [201, 'no-freshness'],
+    [302, 'no-freshness'],
+    [403, 'no-freshness'],
+    [503, 'no-freshness'],
+    [599, 'no-freshness'],
+  ])('of a %i: %s', (status, expected) => {
+    expect(verdict(lines, { route, status })).toBe(expected);
+  });
+
+  it('lasts for a part of the time that it has not changed for', () => {
+    expect(decide(lines, { route })).toMatchObject({ freshness: { source: 'heuristic', freshUntilMs: T0 + HOUR } });
+  });
+});
+
+describe('what is stored of a caller', () => {
+  const route = honourRoute({ storeFields: 'all' }, { forwardHeaders: ['*', 'cookie'] });
+
+  it('is Set-Cookie and what is left of a quota with storeFields: all', () => {
+    const lines = [FRESH, DATE, 'Set-Cookie: a=1', 'Set-Cookie: b=2', 'X-RateLimit-Remaining: 3'];
+    expect(decide(lines, { route })).toMatchObject({ fields: fieldsOf(...lines) });
+    expect(decide(lines)).toMatchObject({ fields: fieldsOf(FRESH, DATE) });
+  });
+
+  it('is an answer to a Cookie only where Cookie is keyed or forwarded by its name', () => {
+    const request = ['Cookie: a=b'];
+    expect(verdict([FRESH, DATE], { request, route })).toBe('store');
+    expect(verdict([FRESH, DATE], { request, route: honourRoute({}, { headers: ['cookie'] }) })).toBe('store');
+    expect(verdict([FRESH, DATE], { request })).toBe('cookie');
+    expect(verdict([FRESH, DATE], { request, route: honourRoute({}, { forwardHeaders: ['*'] }) })).toBe('cookie');
+  });
+
+  it('is an answer to Authorization that goes upstream only by §3.5', () => {
+    const request = ['Authorization: Bearer x'];
+    expect(verdict([FRESH, DATE], { request, route })).toBe('authorization');
+    expect(verdict([FRESH, DATE, 'Cache-Control: public'], { request, route })).toBe('store');
+  });
+});
+
+describe('what is stored by method', () => {
+  const route = honourRoute({ heuristicFraction: 0.1, heuristicMaxMs: HOUR });
+  const unchanged = ['Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT', DATE];
+
+  it('is nothing of HEAD', () => {
+    expect(verdict([FRESH, DATE], { method: 'HEAD' })).toBe('method');
+    expect(verdict([DATE], { method: 'HEAD', route: routeOf() })).toBe('method');
+  });
+
+  it('is of POST what has explicit freshness (RFC 9110 §9.3.3), of QUERY as of GET (RFC 10008)', () => {
+    expect(verdict([FRESH, DATE], { method: 'POST', route })).toBe('store');
+    expect(verdict(unchanged, { method: 'POST', route })).toBe('not-explicit');
+    expect(verdict(['ETag: "a"', DATE], { method: 'POST', route })).toBe('not-explicit');
+    expect(verdict(unchanged, { method: 'QUERY', route })).toBe('store');
+    expect(verdict(['ETag: "a"', DATE], { method: 'QUERY', route })).toBe('store');
+  });
+
+  it('is of POST what the rule gives a lifetime, since the operator says that it is a query', () => {
+    expect(verdict([DATE], { method: 'POST', route: routeOf() })).toBe('store');
+    expect(verdict([DATE], { method: 'POST', route: honourRoute({ ttlMs: MINUTE }) })).toBe('store');
+  });
+});
+
+describe('the answer to a POST that was relayed (RFC 9110 §9.3.3)', () => {
+  const posted = (lines: readonly string[], given: Case = {}, namesTarget = true): string => {
+    const decision = decidePostStorage(inputOf(lines, given), namesTarget);
+    return decision.kind === 'store' ? 'store' : decision.reason;
+  };
+
+  it.each<[string, readonly string[], Case, string]>([
+    ['max-age', [FRESH, DATE], {}, 'store'],
+    ['s-maxage', ['Cache-Control: s-maxage=60', DATE], {}, 'store'],
+    ['Expires', ['Expires: Mon, 23 Nov 2026 18:00:00 GMT', DATE], {}, 'store'],
+    ['CDN-Cache-Control', ['CDN-Cache-Control: max-age=60', DATE], {}, 'store'],
+    ['a 201', [FRESH, DATE], { status: 201 }, 'store'],
+    ['no lifetime', ['ETag: "a"', DATE], {}, 'not-explicit'],
+    [
+      'a heuristic',
+      ['Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT', DATE],
+      { route: honourRoute({ heuristicFraction: 0.1, heuristicMaxMs: HOUR }) },
+      'not-explicit',
+    ],
+    ["the rule's lifetime", [DATE], { route: honourRoute({ ttlMs: MINUTE }) }, 'not-explicit'],
+    ['a ruled route', [FRESH, DATE], { route: cap() }, 'not-explicit'],
+    ['a redirect', [FRESH, DATE], { status: 303 }, 'not-explicit'],
+    ['an error', [FRESH, DATE], { status: 404 }, 'not-explicit'],
+    ['no-store', ['Cache-Control: max-age=60, no-store', DATE], {}, 'no-store'],
+    ['private', ['Cache-Control: max-age=60, private', DATE], {}, 'private'],
+    ['a part', [FRESH, DATE], { status: 206 }, 'partial'],
+    ['Authorization', [FRESH, DATE], { request: ['Authorization: Bearer x'] }, 'authorization'],
+  ])('with %s: %s', (_case, lines, given, expected) => {
+    expect(posted(lines, given)).toBe(expected);
+  });
+
+  it('is not stored where its Content-Location does not name the target', () => {
+    expect(posted([FRESH, DATE], {}, false)).toBe('not-explicit');
+  });
+});
