@@ -2,11 +2,12 @@ import { STATUS_CODES, type ServerResponse } from 'node:http';
 
 import type { ClientLink } from '../cache/handled.ts';
 import type { FieldLines } from '../core/fields.ts';
-import { interimFields } from '../core/interim.ts';
+import { interimFields, MAX_INTERIM_RESPONSES } from '../core/interim.ts';
 
 /** Passes interim responses (RFC 9110 §15.2) on to the client of a response whose final head has not been written. */
 export class InterimLink implements ClientLink {
   readonly #res: ServerResponse;
+  #passed = 0;
 
   constructor(res: ServerResponse) {
     this.#res = res;
@@ -16,7 +17,8 @@ export class InterimLink implements ClientLink {
     const res = this.#res;
     const passed = interimFields(status, fields);
     // HTTP/1.0 knows none: such a client would take it for the answer (RFC 9110 §15.2).
-    if (passed === undefined || res.req.httpVersion === '1.0') return;
+    if (passed === undefined || res.req.httpVersion === '1.0' || this.#passed === MAX_INTERIM_RESPONSES) return;
+    this.#passed += 1;
     if (res.socket === null) {
       // Others of its connection are answered first; written now, `node:http` would put the final head before it.
       res.once('socket', () => write(res, status, passed));

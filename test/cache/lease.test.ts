@@ -26,7 +26,7 @@ describe('without a lease', () => {
     const asked = rig.get();
     await rig.pass(2);
     rig.call(0).answer(200, 'fetched');
-    expect(await asked).toEqual({
+    expect(await asked).toMatchObject({
       status: 200,
       text: 'fetched',
       cacheStatus: 'forecache; fwd=bypass; detail=lease',

@@ -76,6 +76,15 @@ describe('an interim response', () => {
     expect(text.split('\r\n\r\n')[0]).toBe('HTTP/1.1 103 Early Hints\r\nlink: </a>');
   });
 
+  it('is one of at most 16: the 17th is dropped', async () => {
+    const text = await exchange((link, res) => {
+      for (let count = 1; count <= 17; count += 1) link.interim(103, [['x-count', String(count)]]);
+      res.end();
+    }, last);
+    expect(text.match(/HTTP\/1\.1 103/g)).toHaveLength(16);
+    expect(text).toContain('x-count: 16\r\n\r\nHTTP/1.1 200 OK');
+  });
+
   it('is not sent to a client of HTTP/1.0', async () => {
     const text = await exchange(
       (link, res) => {
