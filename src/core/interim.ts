@@ -2,8 +2,8 @@ import { withoutFields, type FieldLines } from './fields.ts';
 import { endToEnd } from './hop-by-hop.ts';
 
 /**
- * Interim responses (RFC 9110 §15.2) to one request that are passed on, at most; further ones are dropped. Real ones are one or two (102 now and then,
- * one 103); an upstream that sends them without end must not fill a client's connection.
+ * Interim responses (RFC 9110 §15.2) to one request that are passed on, at most; further ones are dropped. Real ones are
+ * one or two (102 now and then, one 103); an upstream that sends them without end must not fill a client's connection.
  */
 export const MAX_INTERIM_RESPONSES = 16;
 

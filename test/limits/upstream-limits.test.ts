@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { get, startStage } from '../support/hostile.ts';
 import { limitHits, outcomes, upstreamCalls } from '../support/metrics.ts';
 import {
+  afterInterim,
   answer,
   chunk,
   gated,
@@ -16,7 +17,7 @@ import {
   truncated,
 } from '../support/origin.ts';
 import { startTestProxy, yamlFor } from '../support/proxy.ts';
-import { converse } from '../support/raw.ts';
+import { converse, openRaw } from '../support/raw.ts';
 
 const routes = `
   - { name: ruled, match: /c/*, upstream: api, ttl: 10m, maxStoredBytes: 8MiB }
@@ -302,4 +303,22 @@ describe('Upstream down and nothing stored', () => {
     expect(await upstreamCalls(proxy.admin)).toEqual({ [result]: 2 });
     expect(await limitHits(proxy.admin)).toEqual({});
   });
+});
+
+describe('interim responses', () => {
+  it.each(['/h/x', '/r/x'])(
+    'exactly 16 interim responses reach the client, one more is dropped (%s)',
+    async (target) => {
+      for (const sent of [16, 17]) {
+        const statuses = Array.from({ length: sent }, () => 103);
+        await using stage = await startStage({ routes, script: afterInterim(statuses, answer(200, {}, 'content')) });
+        using connection = await openRaw(stage.url);
+        await connection.send(get(target));
+        await connection.ended();
+        const text = connection.received.toString('latin1');
+        expect(text.match(/^HTTP\/1\.1 103 /gm)).toHaveLength(16);
+        expect(text.endsWith('content')).toBe(true);
+      }
+    },
+  );
 });

@@ -72,14 +72,6 @@ describe('an honour route', () => {
     expect((await connection.reply()).text).toBe('content');
   });
 
-  it('keeps 16 interim responses of a call that has more, and the answer behind them', async () => {
-    const many = Array.from({ length: 40 }, () => 102);
-    await using stage = await stageOf(afterInterim(many, answer(200, fresh, 'content')));
-    const text = await bytesOf(stage, last());
-    expect(text.match(/HTTP\/1\.1 102 /g)).toHaveLength(16);
-    expect(text.endsWith('content')).toBe(true);
-  });
-
   it('gives up on an upstream that sends interim responses and nothing else', async () => {
     await using stage = await stageOf((_request, { socket }) => {
       const timer = setInterval(() => socket.write('HTTP/1.1 102 Processing\r\n\r\n'), 20);
