@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { array, assert as assertProperty, constantFrom, oneof, option, property, string, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FieldLines } from '../../src/core/fields.ts';
-import { varyNames, variantKey } from '../../src/core/vary.ts';
+import { languagesWith, MAX_MARKER_LANGUAGES, varyNames, variantKey, type VariantRules } from '../../src/core/vary.ts';
 import { fieldsOf, routeOf } from '../support/policy.ts';
 import { keyed, tableOf } from '../support/routes.ts';
 
@@ -126,6 +126,104 @@ describe('the key of a variant beside the keys of whole targets', () => {
       }),
       { seed: 13_831, numRuns: 3000 },
     );
+  });
+});
+
+describe('a variant that is selected by its language (RFC 9111 §4.1)', () => {
+  const names = ['accept-encoding', 'accept-language'];
+  const keyWith = (languages: VariantRules['languages'], ...lines: readonly string[]): string =>
+    variantKey('h|/p', { names, languages }, fieldsOf(...lines), sha256);
+  const german = [['de', 'de,fr;q=0.5']] as const;
+
+  it('is the one in a language that is wanted most', () => {
+    expect(keyWith(german, 'Accept-Language: EN;q=0.3, de')).toBe(keyWith(undefined, 'Accept-Language: de, fr;q=0.5'));
+  });
+
+  it.each(['en', 'en, de;q=0.9', 'de;q=0', '*', 'de-AT', 'de;q=2', ''])('is its own for %j', (wanted) => {
+    expect(keyWith(german, `Accept-Language: ${wanted}`)).toBe(keyWith(undefined, `Accept-Language: ${wanted}`));
+  });
+
+  it('is no other where the other fields differ', () => {
+    const key = keyWith(german, 'Accept-Language: de', 'Accept-Encoding: br');
+    expect(key).toBe(keyWith(undefined, 'Accept-Language: de, fr;q=0.5', 'Accept-Encoding: br'));
+    expect(key).not.toBe(keyWith(undefined, 'Accept-Language: de, fr;q=0.5', 'Accept-Encoding: gzip'));
+  });
+
+  it('is the one that was asked for just so, where there is one', () => {
+    const languages = [...german, ['de', 'de'], ['fr', 'fr']] as const;
+    expect(keyWith(languages, 'Accept-Language: de')).toBe(keyWith(undefined, 'Accept-Language: de'));
+  });
+
+  it('never is in a language that the request refuses, or does not want most', () => {
+    const tag = constantFrom('de', 'en', 'fr', 'de-at');
+    const weight = constantFrom('', ';q=0', ';q=0.2', ';q=0.7');
+    const value = array(tuple(constantFrom('de', 'en', 'fr', 'de-at', '*'), weight), { minLength: 1, maxLength: 4 });
+    const header = value.map((members) => members.map((member) => member.join('')).join(', '));
+    assertProperty(
+      property(array(tuple(tag, header), { maxLength: 6 }), value, (stored, wanted) => {
+        let languages: VariantRules['languages'];
+        const languageOf = new Map<string, string>();
+        for (const [language, sent] of stored) {
+          const fields = fieldsOf(`Accept-Language: ${sent}`);
+          languageOf.set(variantKey('h|/p', { names }, fields, sha256), language);
+          const response = { status: 200, fields: fieldsOf(`Content-Language: ${language}`) };
+          languages = languagesWith(languages, names, response, fields);
+        }
+        const own = wanted.map((member) => member.join('')).join(', ');
+        const selected = keyWith(languages, `Accept-Language: ${own}`);
+        const language = languageOf.get(selected);
+        if (selected === keyWith(undefined, `Accept-Language: ${own}`) || language === undefined) return;
+        const weights = wanted.map(([name, q]) => ({ name, q: q === '' ? 1 : Number(q.slice(3)) }));
+        const top = Math.max(...weights.map((one) => one.q));
+        expect(weights).toContainEqual({ name: language, q: top });
+        expect(weights).not.toContainEqual({ name: language, q: 0 });
+      }),
+      { seed: 9111, numRuns: 5000 },
+    );
+  });
+});
+
+describe('the languages of stored variants', () => {
+  const names = ['accept-language'];
+  const stored = (language: string, status = 200) => ({ status, fields: fieldsOf(`Content-Language: ${language}`) });
+  const asked = (value: string) => fieldsOf(`Accept-Language: ${value}`);
+
+  it('are remembered with what was asked for, the latest first', () => {
+    const one = languagesWith(undefined, names, stored('de'), asked('DE, en;q=0.5'));
+    expect(one).toEqual([['de', 'de,en;q=0.5']]);
+    expect(languagesWith(one, names, stored('EN-gb'), asked('en'))).toEqual([
+      ['en-gb', 'en'],
+      ['de', 'de,en;q=0.5'],
+    ]);
+  });
+
+  it.each<[string, ReturnType<typeof stored>]>([
+    ['of several languages', stored('de, en')],
+    ['of none', { status: 200, fields: [] }],
+    ['that is no tag', stored('de en')],
+    ['that is an error', stored('de', 406)],
+  ])('do not hold a variant %s, nor what was there in its place', (_, response) => {
+    expect(languagesWith([['de', 'de']], names, response, asked('de'))).toBeUndefined();
+  });
+
+  it('are left as they are by a request without Accept-Language, and by a response that does not vary by it', () => {
+    const known = [['de', 'de']] as const;
+    expect(languagesWith(known, names, stored('fr'), [])).toBe(known);
+    expect(languagesWith(undefined, ['accept'], stored('fr'), asked('fr'))).toBeUndefined();
+  });
+
+  it(`are ${MAX_MARKER_LANGUAGES} at most, the oldest forgotten`, () => {
+    let known: VariantRules['languages'];
+    const tags = Array.from({ length: MAX_MARKER_LANGUAGES + 1 }, (_, index) => `x-${index}`);
+    for (const tag of tags.slice(0, -1)) known = languagesWith(known, names, stored(tag), asked(tag));
+    expect(known).toHaveLength(MAX_MARKER_LANGUAGES);
+    known = languagesWith(known, names, stored(tags.at(-1) ?? ''), asked(tags.at(-1) ?? ''));
+    expect(known?.map(([language]) => language)).toEqual(tags.slice(1).toReversed());
+  });
+
+  it('hold no value that a client makes long', () => {
+    const long = Array.from({ length: 30 }, (_, index) => `de;q=0.${index + 10}`).join(', ');
+    expect(languagesWith(undefined, names, stored('de'), asked(long))).toBeUndefined();
   });
 });
 

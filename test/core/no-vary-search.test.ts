@@ -1,0 +1,155 @@
+import { array, assert as assertProperty, constantFrom, property, string, tuple } from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  prefixScopes,
+  searchRule,
+  type SearchRule,
+  searchTag,
+  searchThatCounts,
+  storedUrlScopes,
+  urlScopes,
+} from '../../src/core/no-vary-search.ts';
+import { fieldsOf } from '../support/policy.ts';
+
+function ruleOf(value: string): SearchRule {
+  const rule = searchRule(fieldsOf(`No-Vary-Search: ${value}`));
+  if (rule === undefined) throw new Error(`no rule: ${value}`);
+  return rule;
+}
+
+function counted(value: string, query: string | undefined): string | undefined {
+  return searchThatCounts(ruleOf(value), query);
+}
+
+describe('No-Vary-Search', () => {
+  it.each([
+    '',
+    'params=?0',
+    'key-order=?0',
+    'params=()',
+    'unknown',
+    'params=1',
+    'params="a"',
+    'params=(a)',
+    'params=("a" 1)',
+    'key-order=1, params=("a")',
+    'except=("a")',
+    'params=("a"), except=("b")',
+    'params=?0, except=("b")',
+    'params, except="b"',
+    'params, except=(b)',
+    'params=("a',
+    '"a"',
+  ])('is no rule where it says nothing, or is not valid: %s', (value) => {
+    expect(searchRule(fieldsOf(`No-Vary-Search: ${value}`))).toBeUndefined();
+  });
+
+  it('is none where it is absent', () => {
+    expect(searchRule(fieldsOf('Vary: a'))).toBeUndefined();
+  });
+
+  it.each([
+    ['params=("b" "a"), key-order', 'key-order=?1, params=("a" "b" "a");x=1'],
+    ['params=("a+b")', 'params=("a%20b")'],
+    ['params, except=("x")', 'params=?1, except=("x"), unknown=1'],
+    ['params', 'params, except=()'],
+  ])('%s says the same as %s', (one, other) => {
+    expect(ruleOf(one).text).toBe(ruleOf(other).text);
+  });
+
+  it('in several lines is one dictionary', () => {
+    const rule = searchRule(fieldsOf('No-Vary-Search: params=("a")', 'No-Vary-Search: key-order'));
+    expect(rule?.text).toBe(ruleOf('params=("a"), key-order').text);
+  });
+});
+
+describe('what counts of a query', () => {
+  it.each<[string, string | undefined, string | undefined]>([
+    ['params=("utm")', 'a=1&utm=2', 'a=1'],
+    ['params=("utm")', 'utm=3&a=1', 'a=1'],
+    ['params=("utm")', 'utm', undefined],
+    ['params=("utm")', undefined, undefined],
+    ['params=("utm")', '', undefined],
+    ['params=("utm")', 'b=2&a=1', 'b=2&a=1'],
+    ['params=("utm")', '%75tm=1&UTM=2', 'UTM=2'],
+    ['params=("a b")', 'a+b=1&a%20b=2&ab=3', 'ab=3'],
+    ['params=("%C3%A9")', 'é=1'.replace('é', '%c3%a9'), undefined],
+    ['params', 'a=1&b', undefined],
+    ['params, except=("a")', 'x=1&a=2&y&a=3', 'a=2&a=3'],
+    ['key-order', 'b=1&a=2&b=0&a=1', 'a=2&a=1&b=1&b=0'],
+    ['key-order', 'a', 'a='],
+    ['key-order, params=("b")', 'c=1&b=2&a=3', 'a=3&c=1'],
+    ['params=("b")', 'a=%zz&b=1', 'a=%zz&b=1'],
+    ['params=("%25FF")', '%FF=1&%25FF=2', '%FF=1'],
+  ])('by %s of %j is %j', (rule, query, expected) => {
+    expect(counted(rule, query)).toBe(expected);
+  });
+
+  const piece = tuple(
+    constantFrom('a', 'b', 'utm', '%61', 'a+b', 'a%20b', '%C3%A9'),
+    constantFrom('', '=', '=1', '=2', '=%31', '=x+y', '=x%20y'),
+  ).map(([name, value]) => name + value);
+  const query = array(piece, { maxLength: 5 }).map((pieces) => pieces.join('&'));
+  const rules = [
+    'params=("utm")',
+    'params',
+    'params, except=("a" "a+b")',
+    'key-order',
+    'key-order, params=("a" "%C3%A9")',
+  ];
+
+  /** What the draft compares, by the parser of the platform. */
+  function model(rule: string, text: string): string {
+    const pairs = [...new URLSearchParams(text)].filter(([name]) => {
+      if (rule === 'params') return false;
+      if (rule.includes('except')) return name === 'a' || name === 'a b';
+      if (rule.includes('utm')) return name !== 'utm';
+      return !rule.includes('params') || (name !== 'a' && name !== 'é');
+    });
+    if (rule.startsWith('key-order')) pairs.sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0));
+    return JSON.stringify(pairs);
+  }
+
+  it.each(rules)('by %s is the same for two queries exactly if a form parser finds the same that counts', (rule) => {
+    assertProperty(
+      property(query, query, (one, other) => {
+        expect(counted(rule, one) === counted(rule, other)).toBe(model(rule, one) === model(rule, other));
+      }),
+      { seed: 77, numRuns: 2000 },
+    );
+  });
+
+  it('counts as it is once more, and never throws', () => {
+    assertProperty(
+      property(string({ unit: 'grapheme-ascii' }), constantFrom(...rules), (text, rule) => {
+        const once = counted(rule, text);
+        expect(counted(rule, once)).toBe(once);
+      }),
+      { seed: 78, numRuns: 3000 },
+    );
+  });
+});
+
+describe('scopes of URLs where a rule may be in force', () => {
+  const route = { name: 'r', noVarySearch: true };
+  const other = { name: 'o', noVarySearch: false };
+
+  it('of a URL are itself and all that is keyed by a rule on its path', () => {
+    expect(urlScopes(route, '/p?a=1')).toEqual(['u:/p?a=1', 't:search:r:/p']);
+    expect(urlScopes(route, '//host/p')).toEqual(['u://host/p', 't:search:r://host/p']);
+    expect(urlScopes(other, '/p?a=1')).toEqual(['u:/p?a=1']);
+  });
+
+  it('of what is stored are those of its URL, and of its path where it was keyed by a rule', () => {
+    expect(storedUrlScopes({ url: '/p?a', tags: ['route:r', searchTag('r', '/p')] })).toEqual([
+      'u:/p?a',
+      't:search:r:/p',
+    ]);
+    expect(storedUrlScopes({ url: '/p?a', tags: ['route:r'] })).toEqual(['u:/p?a']);
+  });
+
+  it('of a prefix are the prefix, and where it ends in a query what is keyed by a rule on that path', () => {
+    expect(prefixScopes([route, other], '/p')).toEqual(['p:/p']);
+    expect(prefixScopes([route, other], '/p?a=1')).toEqual(['p:/p?a=1', 't:search:r:/p']);
+  });
+});
