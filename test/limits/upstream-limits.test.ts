@@ -285,7 +285,7 @@ describe('Upstream down and nothing stored', () => {
       [status, 'application/problem+json'],
     ]);
     expect(JSON.parse(replies[0]?.text ?? '')).toMatchObject({ type: `urn:forecache:problem:${code}`, status });
-    expect(replies[0]?.field('cache-status')).toMatch(/^forecache; fwd=uri-miss; detail=[a-z-]+$/);
+    expect(replies[0]?.field('cache-status')).toMatch(/^forecache; fwd=uri-miss;(?: fwd-status=200;)? detail=[a-z-]+$/);
     expect(await stage.stored()).toEqual([]);
     await stage.sound();
   });
