@@ -13,7 +13,7 @@ import type { RelayedHead } from './handled.ts';
 import type { PurgeLog, ResponseStore } from './ports.ts';
 
 /** What an invalidation needs from outside. */
-export interface InvalidateDeps extends Pick<FillDeps, 'upstreams' | 'sha256'> {
+export interface InvalidateDeps extends Pick<FillDeps, 'upstreams' | 'sha256' | 'search'> {
   readonly table: RouteTable;
   readonly store: ResponseStore;
   readonly purgeLog: PurgeLog;
@@ -58,6 +58,8 @@ export function invalidationBy(deps: InvalidateDeps, relayed: Relayed, head: Rel
     // What has no key cannot be stored either.
     if (!keyed.ok) continue;
     keys.add(keyed.value.key);
+    // Its key by what upstream has said of the path.
+    if (deps.search !== undefined) keys.add(deps.search.peek(keyed.value).key);
     for (const scope of urlScopes(match.route, keyed.value.url)) scopes.add(scope);
   }
   return scopes.size === 0 ? undefined : { scopes: [...scopes], keys: [...keys] };

@@ -67,9 +67,14 @@ export function keepable(deps: RelayFollowDeps, departed: Departed, head: Relaye
   return { input: { ...input, purpose: 'interactive', validate: undefined, staleFallback: false }, head, decision };
 }
 
-/** No purge since the request went upstream covers what would be stored. To be asked in the step in which it is known. */
+/**
+ * No purge since the request went upstream covers what would be stored. To be asked in the step in which it is known. What a
+ * rule of upstream's keys answers other URLs of the path too: a purge of any of them counts.
+ */
 export function isUnpurged(deps: RelayFollowDeps, kept: Keepable): boolean {
-  return deps.purgeLog.isValid(storedOf(deps, kept, nothing));
+  const { tags, ...item } = storedOf(deps, kept, nothing);
+  const { search } = kept.input.keyed;
+  return deps.purgeLog.isValid({ ...item, tags: search === undefined ? tags : [...tags, search.tag] });
 }
 
 const nothing = Buffer.alloc(0);

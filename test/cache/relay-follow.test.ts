@@ -254,6 +254,20 @@ describe('a purge beside a POST whose answer would be stored', () => {
     expect(rig.memory.stats().responses).toBe(0);
   });
 
+  it('of another URL that a rule of upstream’s makes one with it keeps it out', async () => {
+    const learning = [...explicit.slice(0, 1), 'Content-Location: /forecast?a=1', 'No-Vary-Search: params'];
+    for (const [scope, stored] of [
+      ['t:search:forecast:/forecast', 0],
+      ['t:search:forecast:/other', 1],
+    ] as const) {
+      const rig = rigOf({}, { noVarySearch: true });
+      const sent = await send(rig, { query: 'a=1' });
+      await rig.purge('u:/forecast?a=2', scope);
+      await finish(rig, sent.answer(200, ...learning));
+      expect(Math.min(1, rig.memory.stats().responses)).toBe(stored);
+    }
+  });
+
   it('of something else leaves it in', async () => {
     const rig = rigOf();
     const sent = await send(rig);
@@ -275,6 +289,21 @@ describe('a purge beside a POST whose answer would be stored', () => {
     };
     await finish(rig, sent.answer(200, ...explicit));
     expect(rig.memory.stats().responses).toBe(0);
+  });
+
+  it('that the log refuses empties this process of the URL, by each key that it has', async () => {
+    const rig = rigOf({}, { noVarySearch: true });
+    const asked = rig.get('/forecast?a=1');
+    await rig.settle();
+    rig.call(0).answer(200, 'old', fieldsOf('Cache-Control: max-age=60', 'No-Vary-Search: params'));
+    await asked;
+    expect(await rig.get('/forecast?a=2')).toMatchObject({ text: 'old', outcome: 'hit' });
+    rig.log.refusal = { status: 503, code: 'purge-unavailable', title: 'No', detail: 'Redis does not answer.' };
+    await finish(rig, (await send(rig, { query: 'a=3' })).answer(204));
+    const again = rig.get('/forecast?a=2');
+    await rig.settle();
+    rig.call(1).answer(200, 'new', fieldsOf('Cache-Control: max-age=60'));
+    expect((await again).text).toBe('new');
   });
 
   it('that the log refuses keeps it out', async () => {
