@@ -1,0 +1,114 @@
+import { connect } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import type { Reply } from '../support/http.ts';
+import { limitHits, outcomes } from '../support/metrics.ts';
+import { answer, type Origin, startOrigin } from '../support/origin.ts';
+import { startTestProxy, type TestProxy, yamlFor } from '../support/proxy.ts';
+
+const routes = `
+  - { name: search, match: /search, upstream: api, ttl: 1h, content: { methods: [QUERY, POST], maxBytes: 1000 } }
+  - { name: graphql, match: /graphql, upstream: api, ttl: 1h, content: { methods: [POST], as: graphql } }
+`;
+
+interface Stage {
+  readonly origin: Origin;
+  readonly proxy: TestProxy;
+  readonly send: (target: string, body: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>;
+}
+
+async function start(server = ''): Promise<Stage> {
+  const origin = await startOrigin(answer(200, {}, 'content'));
+  onTestFinished(() => origin.close());
+  const yaml = yamlFor(origin.url, routes).replace('127.0.0.1:0 }', `127.0.0.1:0${server} }`);
+  const proxy = await startTestProxy({ yaml });
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  const send: Stage['send'] = (target, body, headers = {}) =>
+    proxy.get(target, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });
+  return { origin, proxy, send };
+}
+
+function sized(bytes: number): string {
+  return `"${'b'.repeat(bytes - 2)}"`;
+}
+
+function nested(depth: number): string {
+  return '['.repeat(depth) + ']'.repeat(depth);
+}
+
+function graphql(fields: string): string {
+  return JSON.stringify({ query: `{${fields}}` });
+}
+
+function deep(depth: number): string {
+  return `${'a{'.repeat(depth - 1)}a${'}'.repeat(depth - 1)}`;
+}
+
+const looked = 'forecache; fwd=uri-miss; stored';
+
+describe('Content that enters a key', () => {
+  it.each([
+    ['with its length declared', {}],
+    ['in chunks', { 'transfer-encoding': 'chunked' }],
+  ] as const)('content of exactly maxBytes is looked up, one byte more is a 413: %s', async (_how, headers) => {
+    const { origin, proxy, send } = await start();
+    expect((await send('/search', sized(1000), headers)).cacheStatus).toBe(looked);
+    expect(await limitHits(proxy.admin)).toEqual({});
+    const past = await send('/search', sized(1001), headers);
+    expect([past.status, JSON.parse(past.text)]).toMatchObject([
+      413,
+      { type: 'urn:forecache:problem:content-too-large', limit: 1000 },
+    ]);
+    expect(past.headers.connection).toBe('close');
+    expect(origin.requests).toHaveLength(1);
+    expect(await limitHits(proxy.admin)).toEqual({ 'routes.content.maxBytes': 1 });
+    expect(await outcomes(proxy.admin)).toEqual({ miss: 1, rejected: 1 });
+  });
+
+  it('content far past maxBytes is a 413 that the client gets to read', async () => {
+    const { send } = await start();
+    expect((await send('/search', sized(5_000_000))).status).toBe(413);
+    expect((await send('/search', sized(5_000_000), { 'transfer-encoding': 'chunked' })).status).toBe(413);
+  });
+
+  it('that is not whole within the request timeout is a 408, and nothing goes upstream', async () => {
+    const { origin, proxy } = await start(', timeouts: { request: 300ms, headers: 300ms }');
+    const socket = connect({ port: Number(new URL(proxy.origin).port), host: '127.0.0.1' });
+    onTestFinished(() => void socket.destroy());
+    let received = '';
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      received += text;
+    });
+    const lines = ['POST /search HTTP/1.1', 'Host: a', 'Content-Type: application/json', 'Content-Length: 7'];
+    socket.write(`${lines.join('\r\n')}\r\n\r\n{"a"`);
+    await expect.poll(() => received, { timeout: 5_000 }).toMatch(/^HTTP\/1\.1 408 [^]*request-timeout/);
+    await expect.poll(() => socket.closed, { timeout: 5_000 }).toBe(true);
+    expect(origin.requests).toHaveLength(0);
+    expect(await limitHits(proxy.admin)).toEqual({ 'server.timeouts.request': 1 });
+    expect(await outcomes(proxy.admin)).toEqual({ rejected: 1 });
+  });
+
+  it('JSON that is nested exactly 64 deep is looked up, one deeper is a 400', async () => {
+    const { send } = await start();
+    expect((await send('/search', nested(64))).cacheStatus).toBe(looked);
+    expect((await send('/search', nested(65))).status).toBe(400);
+  });
+
+  it('a number with an exponent of exactly 12 digits is looked up, one digit more is a 400', async () => {
+    const { send } = await start();
+    expect((await send('/search', `1e${'9'.repeat(12)}`)).cacheStatus).toBe(looked);
+    expect((await send('/search', `1e1${'0'.repeat(12)}`)).status).toBe(400);
+  });
+
+  it('GraphQL of exactly 10,000 tokens is looked up, one more goes upstream as it came', async () => {
+    const { send } = await start();
+    expect((await send('/graphql', graphql('a '.repeat(9998)))).cacheStatus).toBe(looked);
+    expect((await send('/graphql', graphql('a '.repeat(9999)))).cacheStatus).toBe('forecache; fwd=method');
+  });
+
+  it('GraphQL that is nested exactly 200 deep is looked up, one deeper goes upstream as it came', async () => {
+    const { send } = await start();
+    expect((await send('/graphql', graphql(deep(200)))).cacheStatus).toBe(looked);
+    expect((await send('/graphql', graphql(deep(201)))).cacheStatus).toBe('forecache; fwd=method');
+  });
+});
