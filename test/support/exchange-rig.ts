@@ -12,6 +12,7 @@ import type {
   ResponseStore,
 } from '../../src/cache/ports.ts';
 import type { UpstreamAnswer, UpstreamCall } from '../../src/cache/upstream-ports.ts';
+import { LearnedSearch } from '../../src/cache/learned-search.ts';
 import { createRefresher } from '../../src/cache/refresh.ts';
 import type { FieldLines } from '../../src/core/fields.ts';
 import type { Problem, Result } from '../../src/core/problem.ts';
@@ -140,7 +141,9 @@ export class ExchangeRig implements Disposable {
   readonly calls: Call[] = [];
   readonly fleet: FleetEvent[] = [];
   readonly storage: string[] = [];
+  /** Options whose limits were met. */
   readonly limits: string[] = [];
+  readonly search = new LearnedSearch({ limit: (option) => void this.limits.push(option) });
   readonly refusedInvalidations: string[] = [];
   readonly exchange: Exchange;
   readonly refresher: ReturnType<typeof createRefresher>;
@@ -164,6 +167,7 @@ export class ExchangeRig implements Disposable {
       observer: this.#observer(),
       clock: this.clock,
       sha256,
+      search: this.search,
       bodyCheck: createBodyCheck(),
       decoder: createContentDecoder(),
       ownHosts: new Set<string>(),
