@@ -107,6 +107,7 @@ function compileUpstream(compilation: Compilation, name: string, input: Upstream
     maxHeaderBytes: input.maxHeaderBytes,
     maxBodyBytes: input.maxBodyBytes,
     acceptEncoding: input.acceptEncoding,
+    framing: input.framing,
     credentials: compileCredentials(compilation, name, input),
     fields: compileFields(compilation, ['upstreams', name, 'fields'], input.fields),
     caFile: compileCaFile(compilation, name, input),

@@ -67,6 +67,11 @@ const upstream = map({
     'The content coding that cached routes ask for (unless they honour `Vary`); clients get one that they accept.',
     'gzip',
   ),
+  framing: option(
+    choice(['strict', 'lenient']),
+    'Answers of which only the end of the connection says that they are complete: `strict` passes them on without storing them, since a reset may have cut them without a sign, and refuses those in an unknown transfer coding (502). `lenient` takes both as they come, as RFC 9112 §8 allows.',
+    'strict',
+  ),
   credentials: option(
     credentials,
     'Secrets that the proxy puts on. What a client sends under these names, in whatever case, is dropped; no key, log, metric or answer shows them.',

@@ -176,6 +176,11 @@ export interface UpstreamConfig {
   readonly maxBodyBytes: number;
   /** Content coding asked for on ruled routes. */
   readonly acceptEncoding: 'gzip' | 'identity';
+  /**
+   * `lenient`: content that ends with the connection is complete (RFC 9112 §8), also where its transfer coding is not known.
+   * `strict`: the first is passed on and never stored, since a reset may have cut it without a sign; the second is refused.
+   */
+  readonly framing: 'strict' | 'lenient';
   readonly credentials: Credentials;
   /** Static request fields, e.g. a User-Agent with a contact address; names lower-cased. */
   readonly fields: ReadonlyMap<string, string>;

@@ -107,7 +107,10 @@ export class PendingCall {
     const { call, config, clock, redactor, onLimit, onBroken } = this.#options;
     this.#phase = 'body';
     const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
-    const framing = fields === undefined ? undefined : framingOf(call.canonical.method, status, fields);
+    const framing =
+      fields === undefined
+        ? undefined
+        : framingOf({ method: call.canonical.method, status, fields, rule: config.framing });
     if (fields === undefined || framing === undefined) {
       this.#stop(describe('malformed'));
       return;
@@ -125,7 +128,15 @@ export class PendingCall {
     this.#queue = queue;
     const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs: clock.nowMs() };
     const streamed = (): void => this.#unbind();
-    const head = { call, status, fields, framing, times, attempts: this.#attempts };
+    const head = {
+      call,
+      status,
+      fields,
+      framing,
+      trusted: config.framing === 'lenient',
+      times,
+      attempts: this.#attempts,
+    };
     const maxBytes = config.maxBodyBytes;
     this.#settle(upstreamResponse(head, { queue, redactor, maxBytes, streamed, onLimit, onBroken }));
   }

@@ -39,7 +39,8 @@ function maxAnswerBytes({ plan, config }: Pick<AnswerRules, 'plan' | 'config'>):
 export function readAnswerHead(answer: IncomingMessage, rules: AnswerRules): AnswerHead | NamedFailure {
   const status = answer.statusCode ?? 0;
   const fields = fieldLinesOf(answer.rawHeaders);
-  const framing = fields === undefined ? undefined : framingOf(rules.method, status, fields);
+  const framing =
+    fields === undefined ? undefined : framingOf({ method: rules.method, status, fields, rule: rules.config.framing });
   if (fields === undefined || framing === undefined || status < 200) return describe('malformed');
   if (fieldLineBytes(fields) > rules.config.maxHeaderBytes) return pastLimit('maxHeaderBytes');
   if (framing.kind === 'length' && framing.bytes > maxAnswerBytes(rules)) return pastLimit('maxBodyBytes');

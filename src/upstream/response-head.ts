@@ -1,3 +1,4 @@
+import type { UpstreamConfig } from '../core/config.ts';
 import { fieldLineValues, fieldValue, type FieldLine, type FieldLines } from '../core/fields.ts';
 
 /** How the end of a response's content is known (RFC 9112 §6.3). */
@@ -8,12 +9,22 @@ export type ResponseFraming =
   /** Until the connection closes: a cut cannot be told from an end. */
   | { readonly kind: 'close' };
 
-/** `undefined`: framing that is no framing (a transfer coding that we do not know, lengths that disagree). */
-export function framingOf(method: string, status: number, fields: FieldLines): ResponseFraming | undefined {
+/** What of a response says how its content ends, and how much is taken on trust. */
+export interface FramingInput {
+  readonly method: string;
+  readonly status: number;
+  readonly fields: FieldLines;
+  readonly rule: UpstreamConfig['framing'];
+}
+
+/** `undefined`: framing that is no framing (lengths that disagree; if strict, a transfer coding that we do not know). */
+export function framingOf({ method, status, fields, rule }: FramingInput): ResponseFraming | undefined {
   if (method === 'HEAD' || status === 204 || status === 304) return { kind: 'none' };
   const transferCoding = fieldValue(fields, 'transfer-encoding');
   if (transferCoding !== undefined) {
-    return transferCoding.trim().toLowerCase() === 'chunked' ? { kind: 'chunked' } : undefined;
+    if (transferCoding.trim().toLowerCase() === 'chunked') return { kind: 'chunked' };
+    // Where chunked is among several codings the parser would take it off, and what is left is not what was sent.
+    return rule === 'lenient' && !/chunked/i.test(transferCoding) ? { kind: 'close' } : undefined;
   }
   const lengths = new Set(fieldLineValues(fields, 'content-length'));
   if (lengths.size === 0) return { kind: 'close' };

@@ -21,6 +21,8 @@ export interface ReceivedHead {
   readonly status: number;
   readonly fields: FieldLines;
   readonly framing: ResponseFraming;
+  /** The end of the connection is taken for the end of the content. */
+  readonly trusted: boolean;
   readonly times: { readonly requestTimeMs: number; readonly responseTimeMs: number };
   readonly attempts: number;
 }
@@ -51,7 +53,7 @@ export function upstreamResponse(head: ReceivedHead, body: ReceivedBody): Upstre
     if (redact) chain = body.redactor.stream(chain);
     return releasing(chain, body);
   };
-  const framed = framing.kind !== 'close';
+  const framed = framing.kind !== 'close' || head.trusted;
   const length = lengthOf(framing, decoded);
   const cancel = (): void => body.queue.cancel();
   const port: UpstreamBody = { length, framed, chunks, cancel, streamed: body.streamed };

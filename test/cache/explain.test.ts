@@ -25,6 +25,7 @@ function upstream(name: string): readonly [string, UpstreamConfig] {
       maxHeaderBytes: 1000,
       maxBodyBytes: 1000,
       acceptEncoding: 'identity',
+      framing: 'strict',
       credentials: { query: new Map([['apikey', secret]]), headers: new Map([['x-key', secret]]) },
       fields: new Map(),
       caFile: undefined,

@@ -154,6 +154,7 @@ describe('a small file', () => {
       bodyTimeoutMs: 10_000,
       totalTimeoutMs: 10_000,
       acceptEncoding: 'gzip',
+      framing: 'strict',
     });
     expect(config.routes[0]).toMatchObject({ maxKeyBytes: 512, unknownQuery: 'keep', rawQuery: false, cache: 'on' });
   });

@@ -42,6 +42,7 @@ export function configWith(counts: {
           maxHeaderBytes: 1,
           maxBodyBytes: 1,
           acceptEncoding: 'identity',
+          framing: 'strict',
           credentials: { query: new Map(), headers: new Map() },
           fields: new Map(),
           caFile: undefined,

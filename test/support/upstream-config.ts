@@ -13,6 +13,7 @@ export function upstreamConfig(origin: string, changes: Partial<UpstreamConfig> 
     maxHeaderBytes: 16 * 1024,
     maxBodyBytes: 8 * 1024 * 1024,
     acceptEncoding: 'gzip',
+    framing: 'strict',
     credentials: { query: new Map(), headers: new Map() },
     fields: new Map(),
     caFile: undefined,

@@ -269,6 +269,31 @@ describe('an incomplete body', () => {
     expect(received.kind === 'failure' || !received.body.framed).toBe(true);
   });
 
+  test.each([
+    ['without any framing', ''],
+    ['in a transfer coding that nobody knows', 'Transfer-Encoding: cuneiform\r\n'],
+  ])('that ends with its connection counts as complete where framing is lenient: %s', async (_, line) => {
+    const { fetch } = await setUp(
+      async (_request, peer) => {
+        await peer.write(`HTTP/1.1 200 OK\r\n${line}\r\nabc`);
+        peer.end();
+      },
+      { framing: 'lenient' },
+    );
+    const { body, fields } = response(await fetch());
+    expect(body.framed).toBe(true);
+    expect(fields.map(([name]) => name)).not.toContain('transfer-encoding');
+    expect(await read(body)).toBe('abc');
+  });
+
+  test('in a coding beside chunked stays malformed where framing is lenient: what is left of it is not known', async () => {
+    const { fetch } = await setUp(
+      (_request, peer) => peer.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n'),
+      { framing: 'lenient' },
+    );
+    expect(await fetch()).toMatchObject({ kind: 'failure', failure: 'malformed' });
+  });
+
   test('of chunks that are no chunks is malformed', async () => {
     const { fetch } = await setUp((_request, peer) =>
       peer.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n'),

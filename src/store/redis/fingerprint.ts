@@ -54,10 +54,12 @@ function recipeOf(route: Route): unknown {
   };
 }
 
-function originOf({ origin, acceptEncoding, fields, credentials }: UpstreamConfig): unknown {
+function originOf({ origin, acceptEncoding, framing, fields, credentials }: UpstreamConfig): unknown {
   return {
     origin,
     acceptEncoding,
+    // What a lenient process takes for complete a strict one would not have stored.
+    framing,
     fields,
     // The names of what clients cannot send.
     credentials: [[...credentials.query.keys()].toSorted(), [...credentials.headers.keys()].toSorted()],

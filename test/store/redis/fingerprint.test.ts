@@ -16,6 +16,7 @@ const upstream: UpstreamConfig = {
   maxHeaderBytes: 16_384,
   maxBodyBytes: 2 ** 20,
   acceptEncoding: 'gzip',
+  framing: 'strict',
   credentials: { query: new Map([['appid', 'secret']]), headers: new Map([['x-key', 'secret']]) },
   fields: new Map([['user-agent', 'forecache (ops@example.org)']]),
   caFile: undefined,
@@ -77,6 +78,7 @@ describe('what makes another response makes another fingerprint', () => {
     ['noVarySearch', { route: { noVarySearch: true } }],
     ['storeIf', { policy: { storeIf: { json: true, exists: [], absent: [] } } }],
     ['the upstream’s origin', { upstream: { origin: 'https://api2.weather.example' } }],
+    ['framing', { upstream: { framing: 'lenient' } }],
     ['acceptEncoding', { upstream: { acceptEncoding: 'identity' } }],
     ['a static field', { upstream: { fields: new Map([['user-agent', 'other']]) } }],
     [
