@@ -30,8 +30,8 @@ export interface OriginAnswer {
   readonly interim?: readonly Interim[];
   /** The connection is closed instead of an answer. */
   readonly close?: boolean;
-  /** Content-Length as said here instead of the content's. */
-  readonly length?: string;
+  /** No Content-Length: the content ends with the connection, in order or by a reset. */
+  readonly until?: 'fin' | 'reset';
   /** The answer comes this much later. */
   readonly delayMs?: number;
 }
@@ -63,6 +63,8 @@ export interface Exchange {
   /** Of the request as the origin got it. */
   readonly sent?: Expected;
   readonly sentMethod?: string;
+  /** What the origin was asked for, behind the path of the case. */
+  readonly sentTarget?: string;
   readonly cacheStatus?: string | RegExp;
   /** Interim responses that the client must have got, and no other. */
   readonly interim?: readonly Interim[];
@@ -219,6 +221,8 @@ async function play(act: Act, request: OriginRequest, peer: OriginPeer): Promise
   const head = sent.lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
   const content = request.method === 'HEAD' || isBare(sent.status) ? '' : sent.content;
   await peer.write(`HTTP/1.1 ${sent.status} Said\r\n${head}\r\n${content}`);
+  if (answer.until === 'fin') peer.end();
+  if (answer.until === 'reset') peer.reset();
 }
 
 function isBare(status: number): boolean {
@@ -236,7 +240,8 @@ function answerOf(
     return values.map((one) => [name, one.replaceAll('{path}', path)] as const);
   });
   if (isBare(status)) return { status, lines, content: '', nowMs };
-  const length = answer.length ?? String(Buffer.byteLength(content, 'latin1'));
+  if (answer.until !== undefined) return { status, lines, content, nowMs };
+  const length = String(Buffer.byteLength(content, 'latin1'));
   return { status, lines: [...lines, ['Content-Length', length]], content, nowMs };
 }
 
@@ -258,7 +263,7 @@ async function runCase(stage: Stage, one: CachingCase, path: string): Promise<re
     if (exchange.from === 'upstream' && isWhole(asked.at(-1)?.sent)) whole = number;
     const source = exchange.from === 'upstream' ? number : (exchange.of ?? whole);
     const basis = act.asked.find((entry) => entry.number === source && entry.sent !== undefined)?.sent;
-    const seen = { exchange, answer, asked, basis };
+    const seen = { path, exchange, answer, asked, basis };
     const found = [...sourceFaults(seen), ...fieldFaults(seen), ...otherFaults(seen)];
     const status = answer.field('cache-status') ?? 'none';
     faults.push(...found.map((fault) => `exchange ${number} (Cache-Status: ${status}): ${fault}`));
@@ -280,6 +285,8 @@ function isWhole(sent: SentAnswer | undefined): boolean {
 }
 
 interface Seen {
+  /** Of the case. */
+  readonly path: string;
   readonly exchange: Exchange;
   readonly answer: ClientAnswer;
   /** What the origin was asked meanwhile. */
@@ -350,11 +357,13 @@ function unlike(what: string, value: string | undefined, { expected, nowMs }: Wa
   return differs(what, value, typeof expected === 'string' ? expected : expected(nowMs));
 }
 
-function otherFaults({ exchange, answer, asked }: Seen): readonly string[] {
-  const { sentMethod, interim, cacheStatus } = exchange;
+function otherFaults({ path, exchange, answer, asked }: Seen): readonly string[] {
+  const { sentMethod, sentTarget, interim, cacheStatus } = exchange;
+  const call = asked[0]?.request;
   const faults = [
     ...unlike('Cache-Status', answer.field('cache-status') ?? '', { expected: cacheStatus, nowMs: 0 }),
-    ...(sentMethod === undefined ? [] : differs('the method upstream', asked[0]?.request.method, sentMethod)),
+    ...(sentMethod === undefined ? [] : differs('the method upstream', call?.method, sentMethod)),
+    ...(sentTarget === undefined ? [] : differs('the target upstream', call?.target, path + sentTarget)),
   ];
   if (interim === undefined) return faults;
   return [...faults, ...differs('interim responses', JSON.stringify(answer.interim), JSON.stringify(interim))];
