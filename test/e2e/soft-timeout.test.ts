@@ -20,7 +20,7 @@ describe('softTimeout', () => {
     await proxy.get('/forecast');
     clock.advance(15 * MINUTE);
     const { promise: gate, resolve: open } = Promise.withResolvers<void>();
-    onTestFinished(open);
+    onTestFinished(() => open());
     origin.script(gated(gate, answer(200, {}, 'new')));
 
     const replies = await Promise.all([proxy.get('/forecast'), proxy.get('/forecast')]);
