@@ -55,6 +55,8 @@ function optionOf(path: string): JsonSchema | undefined {
 
 /** By its name, and of the shared tier whatever is a time: each says when something is given up, or done all the same. */
 function isLimit(name: string, path: string, schema: JsonSchema): boolean {
+  // After it an agent is given something else, and nothing ends.
+  if (name === 'softTimeout') return false;
   if (/^max|Timeout$/.test(name) || path.endsWith('.timeouts')) return true;
   const type = schema['x-type'];
   const isTime = typeof type === 'string' && type.startsWith('duration');

@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+
+import { LearnedSearch, MAX_SEARCH_PATHS } from '../../src/cache/learned-search.ts';
+import { MAX_STRUCTURED_FIELD } from '../../src/core/structured-field.ts';
+import { MAX_UPSTREAM_TAG } from '../../src/core/upstream-tags.ts';
+import { honourRoute } from '../support/policy.ts';
+import { get, startStage } from '../support/hostile.ts';
+import { limitHits } from '../support/metrics.ts';
+import type { OriginScript } from '../support/origin.ts';
+import { keyed, tableOf } from '../support/routes.ts';
+
+/** Script: these fields, by the last segment of the target. */
+function saying(fields: Readonly<Record<string, Readonly<Record<string, string>>>>): OriginScript {
+  return (request, peer) => peer.respond(200, fields[request.target.split('/').at(-1) ?? ''] ?? {}, 'content');
+}
+
+function tags(count: number): string {
+  return Array.from({ length: count }, (_, index) => `t${index}`).join(' ');
+}
+
+/** A CDN-Cache-Control of that many characters. */
+function freshFor(length: number): string {
+  const start = 'max-age=600, x="';
+  return `${start}${'x'.repeat(length - start.length - 1)}"`;
+}
+
+describe('What upstream may say of an answer', () => {
+  const tagged = '  - { name: c, match: /c/*, upstream: api, ttl: 10m, tagsFrom: surrogate-key, maxUpstreamTags: 3 }';
+
+  it('exactly maxUpstreamTags tags of an answer are kept, one more is left out', async () => {
+    const script = saying({ exact: { 'Surrogate-Key': tags(3) }, more: { 'Surrogate-Key': tags(4) } });
+    await using stage = await startStage({ routes: tagged, script });
+    await stage.get('/c/exact');
+    expect(await limitHits(stage.admin)).toEqual({});
+    await stage.get('/c/more');
+    expect(await limitHits(stage.admin)).toEqual({ 'routes.maxUpstreamTags': 1 });
+    const purge = async (tag: string): Promise<unknown> => (await stage.call('POST', '/api/purge', { tag })).body;
+    expect(await purge('t3')).toMatchObject({ matched: 0 });
+    expect((await stage.stored()).toSorted()).toEqual(['c|/c/exact', 'c|/c/more']);
+    expect(await purge('t2')).toMatchObject({ matched: 2 });
+    expect(await stage.stored()).toEqual([]);
+  });
+
+  it('a tag of exactly 256 characters is kept, a longer one is left out', async () => {
+    expect(MAX_UPSTREAM_TAG).toBe(256);
+    const [exact, longer] = ['x'.repeat(256), 'x'.repeat(257)];
+    const script = saying({ exact: { 'Surrogate-Key': exact }, longer: { 'Surrogate-Key': longer } });
+    await using stage = await startStage({ routes: tagged, script });
+    await stage.get('/c/exact');
+    expect(await limitHits(stage.admin)).toEqual({});
+    await stage.get('/c/longer');
+    expect(await limitHits(stage.admin)).toEqual({ 'routes.maxUpstreamTags': 1 });
+    expect((await stage.call('POST', '/api/purge', { tag: exact })).body).toMatchObject({ matched: 1 });
+    expect(await stage.stored()).toEqual(['c|/c/longer']);
+  });
+
+  it('a structured field of exactly 16,384 characters is read, a longer one counts as none', async () => {
+    expect(MAX_STRUCTURED_FIELD).toBe(16_384);
+    const other = { 'Cache-Control': 'no-store' };
+    await using stage = await startStage({
+      routes: '  - { name: h, match: /h/*, upstream: api, upstreamCacheControl: honour }',
+      upstream: 'maxHeaderBytes: 64KiB',
+      script: saying({
+        exact: { 'CDN-Cache-Control': freshFor(16_384), ...other },
+        longer: { 'CDN-Cache-Control': freshFor(16_385), ...other },
+      }),
+    });
+    const statuses: unknown[] = [];
+    for (const target of ['/h/exact', '/h/longer']) {
+      const { replies } = await stage.converse(get(target));
+      statuses.push(replies[0]?.field('cache-status'));
+    }
+    expect(statuses).toEqual(['forecache; fwd=uri-miss; stored', 'forecache; fwd=uri-miss; detail=no-store']);
+  });
+
+  it('what upstream says of queries is remembered of exactly 10,000 paths, one more makes it forget the one unused for longest', () => {
+    expect(MAX_SEARCH_PATHS).toBe(10_000);
+    const hits: string[] = [];
+    const learned = new LearnedSearch({ limit: (option) => hits.push(option) });
+    const table = tableOf(honourRoute({}, { match: '/*', rawQuery: true, noVarySearch: true }));
+    const lesson = { status: 200, fields: [['no-vary-search', 'params']], requestTimeMs: 1 } as const;
+    const asked = (path: number) => keyed(table, `/${path}?a=1`);
+    for (let path = 0; path < 10_000; path += 1) learned.learn(asked(path), lesson);
+    expect([learned.size, hits]).toEqual([10_000, []]);
+    // Used again, so that it is not the one unused for longest.
+    const ruled = (path: number): boolean => learned.peek(asked(path)).key !== asked(path).key;
+    learned.keyed(asked(0));
+    learned.learn(asked(10_000), lesson);
+    expect([learned.size, hits]).toEqual([10_000, ['routes.noVarySearch']]);
+    expect([0, 1, 2, 10_000].map(ruled)).toEqual([true, false, true, true]);
+  });
+});
