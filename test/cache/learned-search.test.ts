@@ -1,0 +1,268 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { LearnedSearch, MAX_SEARCH_PATHS } from '../../src/cache/learned-search.ts';
+import { scopesOfUrl } from '../../src/cache/locate.ts';
+import type { ResponseStore } from '../../src/cache/ports.ts';
+import { prefixScopes } from '../../src/core/no-vary-search.ts';
+import type { MemoryStore } from '../../src/store/memory-store.ts';
+import { ExchangeRig, type RigOptions, ScriptedLocks } from '../support/exchange-rig.ts';
+import { sha256 } from '../support/operations.ts';
+import { fieldsOf, honourRoute, HOUR } from '../support/policy.ts';
+import { keyed, tableOf } from '../support/routes.ts';
+
+const route = honourRoute(
+  {},
+  { name: 'h', match: '/p/*', rawQuery: true, noVarySearch: true, forwardHeaders: ['accept-language'] },
+);
+const fresh = 'Cache-Control: max-age=60';
+const noUtm = 'No-Vary-Search: params=("utm")';
+
+const rigs: ExchangeRig[] = [];
+function rigWith(options: RigOptions = {}): ExchangeRig {
+  const rig = new ExchangeRig({ routes: [route], ...options });
+  rigs.push(rig);
+  return rig;
+}
+
+afterEach(() => {
+  for (const rig of rigs.splice(0)) rig[Symbol.dispose]();
+});
+
+/** Asks, answers the call that it makes, and gives the text that came. */
+async function fetched(rig: ExchangeRig, path: string, text: string, ...lines: readonly string[]): Promise<void> {
+  const { length } = rig.calls;
+  const seen = rig.get(path);
+  await rig.settle();
+  rig.call(length).answer(200, text, fieldsOf(fresh, ...lines));
+  expect(await seen).toMatchObject({ text });
+}
+
+/** What is served of it without a call; `undefined` where a call was made, which fails. */
+async function held(rig: ExchangeRig, path: string, ...fields: readonly string[]): Promise<string | undefined> {
+  const { length } = rig.calls;
+  const seen = rig.get(path, ...fields);
+  await rig.settle();
+  const isCalled = rig.calls.length > length;
+  if (isCalled) rig.call(length).fail();
+  const { text } = await seen;
+  return isCalled ? undefined : text;
+}
+
+describe('No-Vary-Search of upstream', () => {
+  it('lets later requests of the path share what counts the same, and sends each its own query', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    expect(await held(rig, '/p/x?utm=2&a=1')).toBe('one');
+    expect(await held(rig, '/p/x?a=1')).toBe('one');
+    expect(await held(rig, '/p/x?a=2&utm=1')).toBeUndefined();
+    expect(await held(rig, '/p/y?a=1')).toBeUndefined();
+    expect(rig.calls.map((call) => call.canonical.target)).toEqual(['/p/x?a=1&utm=1', '/p/x?a=2&utm=1', '/p/y?a=1']);
+  });
+
+  it('does nothing on a route that does not read it', async () => {
+    const rig = rigWith({ routes: [{ ...route, noVarySearch: false }] });
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    expect(await held(rig, '/p/x?a=1&utm=2')).toBeUndefined();
+  });
+
+  it('is unlearnt by an answer of the path without it, and not by an error', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    const failing = rig.get('/p/x?a=3');
+    await rig.settle();
+    rig.call(1).answer(404, 'none', fieldsOf(fresh));
+    await failing;
+    expect(await held(rig, '/p/x?a=1&utm=2')).toBe('one');
+    await fetched(rig, '/p/x?a=2', 'two');
+    expect(await held(rig, '/p/x?a=1&utm=2')).toBeUndefined();
+    expect(await held(rig, '/p/x?a=2')).toBe('two');
+    expect(rig.search.size).toBe(0);
+  });
+
+  it('counts as the latest answer has it, and what was stored under another rule is not taken for it', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&b=1', 'one', 'No-Vary-Search: params=("b")');
+    await fetched(rig, '/p/x?a=2&b=1', 'two', 'No-Vary-Search: params=("a")');
+    expect(await held(rig, '/p/x?a=9&b=1')).toBe('two');
+    expect(await held(rig, '/p/x?a=1')).toBeUndefined();
+  });
+
+  it('does not make what was stored without it good for another URL, which no purge of that URL would cover', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1', 'plain');
+    await fetched(rig, '/p/x?a=2&utm=1', 'two', noUtm);
+    expect(await held(rig, '/p/x?a=1&utm=2')).toBeUndefined();
+  });
+
+  it('is kept by a 304 without it', async () => {
+    const rig = rigWith({ routes: [honourRoute({ keepForValidationMs: HOUR }, route)] });
+    rig.clock.advance(1);
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm, 'ETag: "1"');
+    rig.clock.advance(61_000);
+    const seen = rig.get('/p/x?a=1&utm=2');
+    await rig.settle();
+    expect(rig.call(1).fields).toContainEqual(['if-none-match', '"1"']);
+    rig.call(1).answer(304, '', fieldsOf(fresh));
+    expect(await seen).toMatchObject({ text: 'one', outcome: 'revalidated' });
+    expect(await held(rig, '/p/x?utm=3&a=1')).toBe('one');
+  });
+
+  it('lets two spellings wait for one call', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    const both = [rig.get('/p/x?a=2&utm=1'), rig.get('/p/x?a=2&utm=2')];
+    await rig.settle();
+    expect(rig.calls).toHaveLength(2);
+    rig.call(1).answer(200, 'two', fieldsOf(fresh, noUtm));
+    expect((await Promise.all(both)).map((seen) => seen.text)).toEqual(['two', 'two']);
+  });
+
+  it('gives those who waited for the answer that taught it that answer', async () => {
+    const rig = rigWith();
+    const both = [rig.get('/p/x?a=1&utm=1'), rig.get('/p/x?a=1&utm=1')];
+    await rig.settle();
+    rig.call(0).answer(200, 'one', fieldsOf(fresh, noUtm));
+    expect((await Promise.all(both)).map((seen) => seen.outcome)).toEqual(['miss', 'collapsed']);
+  });
+
+  it('that goes while two spellings wait leaves the answer to those whose URL it is of', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    const first = rig.get('/p/x?a=2&utm=1');
+    const same = rig.get('/p/x?a=2&utm=1');
+    const other = rig.get('/p/x?a=2&utm=2');
+    await rig.settle();
+    rig.call(1).answer(200, 'two', fieldsOf(fresh));
+    expect([(await first).text, (await same).text]).toEqual(['two', 'two']);
+    await rig.settle();
+    expect(rig.call(2).canonical.target).toBe('/p/x?a=2&utm=2');
+    rig.call(2).answer(200, 'its own', fieldsOf(fresh));
+    expect((await other).text).toBe('its own');
+  });
+
+  it('goes together with Vary', async () => {
+    const rig = rigWith();
+    const seen = rig.get('/p/x?a=1&utm=1', 'Accept-Language: de');
+    await rig.settle();
+    rig.call(0).answer(200, 'deutsch', fieldsOf(fresh, noUtm, 'Vary: Accept-Language'));
+    await seen;
+    expect(await held(rig, '/p/x?utm=2&a=1', 'Accept-Language: DE')).toBe('deutsch');
+    expect(await held(rig, '/p/x?utm=2&a=1', 'Accept-Language: en')).toBeUndefined();
+  });
+
+  it('is shared by a refresh: warming has the key that a client has', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    const asked = keyed(tableOf(route), '/p/x?utm=5&a=1');
+    const input = { route, keyed: asked, purpose: 'warm', reuseAbove: 0 } as const;
+    expect(await rig.refresher.refresh(input, new AbortController().signal)).toMatchObject({ result: 'reused' });
+  });
+});
+
+describe('a purge of what is keyed by a rule', () => {
+  const table = tableOf(route);
+  const scopes = (url: string): readonly string[] => {
+    const found = scopesOfUrl(table, url, sha256);
+    return found.ok ? found.value : [];
+  };
+
+  it.each(['/p/x?a=1&utm=1', '/p/x?utm=2&a=1', '/p/x?a=1', '/p/x?utm=9'])(
+    'by the URL %s takes it, whoever stored it by whatever spelling',
+    async (url) => {
+      const rig = rigWith();
+      await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+      expect(await held(rig, '/p/x?utm=2&a=1')).toBe('one');
+      await rig.purge(...scopes(url));
+      expect(await held(rig, '/p/x?utm=2&a=1')).toBeUndefined();
+    },
+  );
+
+  it('by a URL of another path leaves it', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    await rig.purge(...scopes('/p/y?a=1'));
+    expect(await held(rig, '/p/x?utm=2&a=1')).toBe('one');
+  });
+
+  it.each(['/p/', '/p/x', '/p/x?', '/p/x?utm=2&a', '/p/x?zzz'])('by the prefix %s takes it', async (prefix) => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    await rig.purge(...prefixScopes(table.routes, prefix));
+    expect(await held(rig, '/p/x?utm=2&a=1')).toBeUndefined();
+  });
+
+  it('in the air is not overtaken by what was fetched before it', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    const early = rig.get('/p/x?a=2&utm=1');
+    await rig.settle();
+    await rig.purge(...scopes('/p/x?a=2&utm=7'));
+    rig.call(1).answer(200, 'before', fieldsOf(fresh, noUtm));
+    await early;
+    expect(await held(rig, '/p/x?a=2&utm=3')).toBeUndefined();
+  });
+});
+
+describe('what another process has stored', () => {
+  function far(memory: MemoryStore): ResponseStore {
+    const late = async (key: string) => {
+      const read = memory.get(key);
+      return read === undefined ? undefined : ({ ...read, tier: 'redis' } as const);
+    };
+    return {
+      tier: 'redis',
+      get: late,
+      peek: late,
+      put: (item) => memory.put(item),
+      invalidate: (key) => memory.invalidate(key),
+    };
+  }
+
+  it('teaches this one, from the URL that taught the other', async () => {
+    const one = rigWith();
+    await fetched(one, '/p/x?a=1&utm=1', 'one', noUtm);
+    const other = rigWith({ between: () => far(one.memory) });
+    expect(await held(other, '/p/x?a=1&utm=2')).toBeUndefined();
+    expect(await held(other, '/p/x?a=1&utm=1')).toBe('one');
+    expect(await held(other, '/p/x?a=1&utm=2')).toBe('one');
+  });
+
+  it('teaches this one when it was waited for', async () => {
+    const one = rigWith();
+    await fetched(one, '/p/x?a=1&utm=1', 'one', noUtm);
+    const read = one.memory.get('h|/p/x?a=1&utm=1');
+    if (read === undefined) throw new Error('not stored');
+    const other = rigWith({ locks: new ScriptedLocks({ kind: 'stored', read: { ...read, tier: 'redis' } }) });
+    expect(await held(other, '/p/x?a=1&utm=1')).toBe('one');
+    expect(other.search.size).toBe(1);
+  });
+});
+
+describe('what is learnt', () => {
+  const lesson = { status: 200, fields: fieldsOf(noUtm), requestTimeMs: 1000 };
+  const wide = tableOf({ ...route, match: '/*' });
+
+  it('is not taken back by an answer that was asked for earlier', () => {
+    const search = new LearnedSearch({ limit: () => expect.fail('no limit is met') });
+    const asked = keyed(wide, '/p/x?utm=1');
+    search.learn(asked, lesson);
+    search.learn(asked, { status: 200, fields: [], requestTimeMs: 999 });
+    expect(search.size).toBe(1);
+    search.learn(asked, { status: 200, fields: [], requestTimeMs: 1000 });
+    expect(search.size).toBe(0);
+  });
+
+  it(`is of exactly ${MAX_SEARCH_PATHS} paths, one more forgets the one that was used longest ago`, () => {
+    const limits: string[] = [];
+    const search = new LearnedSearch({ limit: (option) => void limits.push(option) });
+    const at = (index: number) => keyed(wide, `/p/${index}?utm=1`);
+    for (let index = 0; index < MAX_SEARCH_PATHS; index += 1) search.learn(at(index), lesson);
+    expect([search.size, limits]).toEqual([MAX_SEARCH_PATHS, []]);
+    // Used, so that the second is the oldest now.
+    search.keyed(at(0));
+    search.peek(at(1));
+    search.learn(at(MAX_SEARCH_PATHS), lesson);
+    expect([search.size, limits]).toEqual([MAX_SEARCH_PATHS, ['routes.noVarySearch']]);
+    expect(search.keyed(at(0)).search?.rule).toBeDefined();
+    expect(search.keyed(at(1)).search?.rule).toBeUndefined();
+  });
+});
