@@ -1,7 +1,7 @@
 import { clientDirectives } from './client-directives.ts';
 import type { FailureKind } from './failure.ts';
 import type { FieldLines } from './fields.ts';
-import { type Standing, standingOf } from './freshness.ts';
+import { isOverdue, type Standing, standingOf } from './freshness.ts';
 import type { Problem } from './problem.ts';
 import { failureReasons, softTimeoutReasons } from './reasons.ts';
 import type { CachePolicy } from './route.ts';
@@ -159,7 +159,7 @@ function badGateway(code: string, title: string, detail: string): Problem {
 function staleAllowedBecause(input: FailureInput, stored: StoredResponse, standing: Standing): string | undefined {
   const { freshness } = stored;
   const { policy, failure, nowMs } = input;
-  if (nowMs >= freshness.retainUntilMs || freshness.alwaysValidate) return undefined;
+  if (isOverdue(stored, policy, nowMs) || freshness.alwaysValidate) return undefined;
   if (nowMs < standing.sieUntilMs) return failureReasons['stale-if-error'];
   if (freshness.mustRevalidate) return undefined;
   const { staleIfErrorMs } = clientDirectives(policy, input.requestFields);

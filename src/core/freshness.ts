@@ -84,6 +84,11 @@ export function initialAgeMs(input: Pick<FreshnessInput, 'fields' | 'requestTime
   return Math.max(apparentAgeMs, age * 1000 + responseDelayMs);
 }
 
+/** When the response was sent: its Date, or where it has none that is valid, the one that a cache writes there (RFC 9110 §6.6.1). */
+function sentMs({ fields, responseTimeMs }: Pick<FreshnessInput, 'fields' | 'responseTimeMs'>): number {
+  return dateOf(fields, responseTimeMs) ?? Math.floor(responseTimeMs / 1000) * 1000;
+}
+
 /** Value of a single valid Date line; `undefined` otherwise. */
 function dateOf(fields: FieldLines, nowMs: number): number | undefined {
   const lines = fieldLineValues(fields, 'date');
@@ -154,6 +159,15 @@ export function standingOf(
   };
 }
 
+/** Past the route's retention: what is still kept then may be validated, and nothing else ({@link CachePolicy.keepForValidationMs}). */
+export function isOverdue(
+  stored: Pick<StoredResponse, 'freshness' | 'responseTimeMs'>,
+  policy: CachePolicy,
+  nowMs: number,
+): boolean {
+  return nowMs >= Math.min(stored.freshness.retainUntilMs, stored.responseTimeMs + policy.retainMs);
+}
+
 /** Lifetime that the route's rule gives to a status: `statusTtl` names it, else `ttl` for 200 and 203. */
 export function ruleTtlMs(policy: CachePolicy, status: number): number | undefined {
   const byStatus = policy.statusTtlMs.get(status);
@@ -216,7 +230,7 @@ function heuristicLifetime(input: FreshnessInput, directives: CacheDirectives): 
   const lines = fieldLineValues(fields, 'last-modified');
   const modifiedMs = lines.length === 1 ? parseHttpDate(lines[0] ?? '', responseTimeMs) : undefined;
   if (modifiedMs === undefined) return undefined;
-  const unchangedMs = (dateOf(fields, responseTimeMs) ?? responseTimeMs) - modifiedMs;
+  const unchangedMs = sentMs(input) - modifiedMs;
   const lifetimeMs = Math.min(Math.floor(unchangedMs * policy.heuristicFraction), policy.heuristicMaxMs);
   if (lifetimeMs <= 0) return undefined;
   return { freshUntilMs: responseTimeMs + lifetimeMs - initialAgeMs(input), source: 'heuristic' };
@@ -227,7 +241,7 @@ function expiresLifetimeMs(input: FreshnessInput): number {
   const lines = fieldLineValues(input.fields, 'expires');
   const expiresMs = lines.length === 1 ? parseHttpDate(lines[0] ?? '', input.responseTimeMs) : undefined;
   if (expiresMs === undefined) return 0;
-  return Math.max(0, expiresMs - (dateOf(input.fields, input.responseTimeMs) ?? input.responseTimeMs));
+  return Math.max(0, expiresMs - sentMs(input));
 }
 
 /**

@@ -2,7 +2,7 @@ import type { ClientDirectives } from './client-directives.ts';
 import { clientDirectives } from './client-directives.ts';
 import type { FieldLines } from './fields.ts';
 import type { Standing } from './freshness.ts';
-import { standingOf } from './freshness.ts';
+import { isOverdue, standingOf } from './freshness.ts';
 import type { Fwd } from './outcome.ts';
 import type { Problem } from './problem.ts';
 import { reuseReasons } from './reasons.ts';
@@ -118,15 +118,17 @@ function objectionToFresh(
 
 /** Serving a response that is stale and that nothing forbids to serve. */
 function staleUse(input: ReuseInput, client: ClientDirectives, standing: Standing): ReuseDecision | undefined {
-  const staleMs = -standing.ttlMs;
   const { maxStaleMs, maxAgeMs } = client;
+  if (isOverdue(input.stored, input.policy, input.nowMs)) return undefined;
+  // How stale the request wants it at most counts in upstream's or the rule's window too (RFC 9111 §5.2.1.2).
+  if (maxStaleMs !== undefined && -standing.ttlMs > maxStaleMs) return undefined;
   const withinWindow = input.nowMs < standing.swrUntilMs;
   // A request with max-age and without max-stale does not want stale responses (RFC 9111 §5.2.1.1).
   if (withinWindow && (maxAgeMs === undefined || maxStaleMs !== undefined)) {
     const reason = reuseReasons['stale-while-revalidate'];
     return { kind: 'reuse-stale', revalidate: true, ...seconds(standing), reason };
   }
-  if (maxStaleMs !== undefined && staleMs <= maxStaleMs) {
+  if (maxStaleMs !== undefined) {
     const reason = reuseReasons['max-stale'];
     return { kind: 'reuse-stale', revalidate: false, ...seconds(standing), reason };
   }

@@ -128,6 +128,14 @@ describe("a request's own stale-if-error (RFC 5861 §4)", () => {
     expect(decide(given).kind).toBe('pass-through');
   });
 
+  it('does not get what is past retention and kept to be validated only', () => {
+    const policy = policyOf({ clientCacheControl: 'honour', retainMs: 2 * HOUR, keepForValidationMs: HOUR });
+    const stored = storedOf({ freshness: freshnessWith({ retainUntilMs: T0 + 3 * HOUR }) });
+    const given = { failure: 503, stored, policy, requestFields };
+    expect(decide({ ...given, nowMs: T0 + 2 * HOUR - 1 }).kind).toBe('serve-stale');
+    expect(decide({ ...given, nowMs: T0 + 2 * HOUR }).kind).toBe('pass-through');
+  });
+
   it('is not heeded against must-revalidate', () => {
     const stored = storedOf({ freshness: freshnessWith({ mustRevalidate: true }) });
     expect(decide({ failure: 503, stored, requestFields, policy: honourPolicy() }).kind).toBe('pass-through');

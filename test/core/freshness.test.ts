@@ -48,6 +48,16 @@ function lifetime(policy: CachePolicy, lines: readonly string[], status = 200): 
   return (at(policy, lines, status).freshUntilMs - T0) / SECOND;
 }
 
+it('is the same whether Date is missing or the one that is written there on receipt (RFC 9110 §6.6.1)', () => {
+  const policy = honourPolicy({ heuristicFraction: 0.1, heuristicMaxMs: HOUR });
+  const times = { requestTimeMs: T0 + 999, responseTimeMs: T0 + 999, status: 200, policy, keyed };
+  for (const line of ['Expires: Mon, 23 Nov 2026 12:10:00 GMT', ago(1)]) {
+    expect(freshnessOf({ ...times, fields: fieldsOf(line) })).toEqual(
+      freshnessOf({ ...times, fields: fieldsOf(line, DATE) }),
+    );
+  }
+});
+
 describe('freshness on honour routes (RFC 9111 §4.2)', () => {
   const policy = honourPolicy();
 

@@ -132,6 +132,8 @@ describe('Cache-Control of a request (RFC 9111 §5.2.1)', () => {
     ['max-stale', { atMs: 20 * HOUR }, 'stale'],
     ['max-stale=60', { atMs: HOUR + MINUTE }, 'stale'],
     ['max-stale=60', { atMs: HOUR + MINUTE + 1 }, 'fetch stale'],
+    ['max-stale=60', long, 'stale, revalidate'],
+    ['max-stale=59', long, 'fetch stale'],
     ['max-stale', { stored: strict, atMs: HOUR }, 'fetch stale'],
     ['max-stale', { stored: validated }, 'validate stale'],
     ['max-stale', { atMs: 24 * HOUR }, 'fetch uri-miss'],
@@ -141,6 +143,14 @@ describe('Cache-Control of a request (RFC 9111 §5.2.1)', () => {
     expect(short({ policy: policyOf({ clientCacheControl: 'honour' }), ...given, request })).toBe(expected);
     // On other routes it says nothing.
     expect(short({ ...given, request })).toBe(short(given));
+  });
+
+  it('cannot have by max-stale what is past retention and kept to be validated only', () => {
+    const policy = policyOf({ clientCacheControl: 'honour', retainMs: 2 * HOUR, keepForValidationMs: HOUR });
+    const stored = { ...withEtag, freshness: freshnessWith({ retainUntilMs: T0 + 3 * HOUR }) };
+    const given = { policy, stored, request: 'max-stale' };
+    expect(short({ ...given, atMs: 2 * HOUR - 1 })).toBe('stale');
+    expect(short({ ...given, atMs: 2 * HOUR })).toBe('validate stale');
   });
 
   it('is not read from Pragma (§5.4)', () => {
