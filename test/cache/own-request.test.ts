@@ -120,6 +120,18 @@ describe('a HEAD on an honour route', () => {
     expect(conditionsOf(rig, 2)).toEqual(['if-none-match: "1"']);
   });
 
+  it('leaves what is stored alone where the request itself says no-store', async () => {
+    const rig = rigOf();
+    await storedAndPast(rig, 2 * MINUTE, 'etag: "1"');
+    const head = rig.head('/forecast', 'cache-control: no-store');
+    await rig.settle();
+    rig.call(1).answer(200, '', fieldsOf('cache-control: max-age=60', 'etag: "1"'));
+    await head;
+    void rig.get();
+    await rig.settle();
+    expect(conditionsOf(rig, 2)).toEqual(['if-none-match: "1"']);
+  });
+
   it('takes the client’s conditions along, but no range', async () => {
     const rig = rigOf();
     const head = rig.head('/forecast', 'if-none-match: "9"', 'range: bytes=0-1', 'if-range: "9"');
