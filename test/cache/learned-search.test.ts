@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { LearnedSearch, MAX_SEARCH_PATHS } from '../../src/cache/learned-search.ts';
+import { LearnedSearch } from '../../src/cache/learned-search.ts';
 import { scopesOfUrl } from '../../src/cache/locate.ts';
 import type { ResponseStore } from '../../src/cache/ports.ts';
 import { prefixScopes } from '../../src/core/no-vary-search.ts';
@@ -202,21 +202,22 @@ describe('a purge of what is keyed by a rule', () => {
   });
 });
 
-describe('what another process has stored', () => {
-  function far(memory: MemoryStore): ResponseStore {
-    const late = async (key: string) => {
-      const read = memory.get(key);
-      return read === undefined ? undefined : ({ ...read, tier: 'redis' } as const);
-    };
-    return {
-      tier: 'redis',
-      get: late,
-      peek: late,
-      put: (item) => memory.put(item),
-      invalidate: (key) => memory.invalidate(key),
-    };
-  }
+/** The memory of another process, as Redis is read: late. */
+function far(memory: MemoryStore): ResponseStore {
+  const late = async (key: string) => {
+    const read = memory.get(key);
+    return read === undefined ? undefined : ({ ...read, tier: 'redis' } as const);
+  };
+  return {
+    tier: 'redis',
+    get: late,
+    peek: late,
+    put: (item) => memory.put(item),
+    invalidate: (key) => memory.invalidate(key),
+  };
+}
 
+describe('what another process has stored', () => {
   it('teaches this one, from the URL that taught the other', async () => {
     const one = rigWith();
     await fetched(one, '/p/x?a=1&utm=1', 'one', noUtm);
@@ -239,30 +240,14 @@ describe('what another process has stored', () => {
 
 describe('what is learnt', () => {
   const lesson = { status: 200, fields: fieldsOf(noUtm), requestTimeMs: 1000 };
-  const wide = tableOf({ ...route, match: '/*' });
 
   it('is not taken back by an answer that was asked for earlier', () => {
     const search = new LearnedSearch({ limit: () => expect.fail('no limit is met') });
-    const asked = keyed(wide, '/p/x?utm=1');
+    const asked = keyed(tableOf(route), '/p/x?utm=1');
     search.learn(asked, lesson);
     search.learn(asked, { status: 200, fields: [], requestTimeMs: 999 });
     expect(search.size).toBe(1);
     search.learn(asked, { status: 200, fields: [], requestTimeMs: 1000 });
     expect(search.size).toBe(0);
-  });
-
-  it(`is of exactly ${MAX_SEARCH_PATHS} paths, one more forgets the one that was used longest ago`, () => {
-    const limits: string[] = [];
-    const search = new LearnedSearch({ limit: (option) => void limits.push(option) });
-    const at = (index: number) => keyed(wide, `/p/${index}?utm=1`);
-    for (let index = 0; index < MAX_SEARCH_PATHS; index += 1) search.learn(at(index), lesson);
-    expect([search.size, limits]).toEqual([MAX_SEARCH_PATHS, []]);
-    // Used, so that the second is the oldest now.
-    search.keyed(at(0));
-    search.peek(at(1));
-    search.learn(at(MAX_SEARCH_PATHS), lesson);
-    expect([search.size, limits]).toEqual([MAX_SEARCH_PATHS, ['routes.noVarySearch']]);
-    expect(search.keyed(at(0)).search?.rule).toBeDefined();
-    expect(search.keyed(at(1)).search?.rule).toBeUndefined();
   });
 });

@@ -183,47 +183,53 @@ describe('a variant that is selected by its language (RFC 9111 §4.1)', () => {
   });
 });
 
+function inLanguage(language: string, status = 200) {
+  return { status, fields: fieldsOf(`Content-Language: ${language}`) };
+}
+
+function asked(value: string): FieldLines {
+  return fieldsOf(`Accept-Language: ${value}`);
+}
+
 describe('the languages of stored variants', () => {
   const names = ['accept-language'];
-  const stored = (language: string, status = 200) => ({ status, fields: fieldsOf(`Content-Language: ${language}`) });
-  const asked = (value: string) => fieldsOf(`Accept-Language: ${value}`);
 
   it('are remembered with what was asked for, the latest first', () => {
-    const one = languagesWith(undefined, names, stored('de'), asked('DE, en;q=0.5'));
+    const one = languagesWith(undefined, names, inLanguage('de'), asked('DE, en;q=0.5'));
     expect(one).toEqual([['de', 'de,en;q=0.5']]);
-    expect(languagesWith(one, names, stored('EN-gb'), asked('en'))).toEqual([
+    expect(languagesWith(one, names, inLanguage('EN-gb'), asked('en'))).toEqual([
       ['en-gb', 'en'],
       ['de', 'de,en;q=0.5'],
     ]);
   });
 
-  it.each<[string, ReturnType<typeof stored>]>([
-    ['of several languages', stored('de, en')],
+  it.each<[string, ReturnType<typeof inLanguage>]>([
+    ['of several languages', inLanguage('de, en')],
     ['of none', { status: 200, fields: [] }],
-    ['that is no tag', stored('de en')],
-    ['that is an error', stored('de', 406)],
+    ['that is no tag', inLanguage('de en')],
+    ['that is an error', inLanguage('de', 406)],
   ])('do not hold a variant %s, nor what was there in its place', (_, response) => {
     expect(languagesWith([['de', 'de']], names, response, asked('de'))).toBeUndefined();
   });
 
   it('are left as they are by a request without Accept-Language, and by a response that does not vary by it', () => {
     const known = [['de', 'de']] as const;
-    expect(languagesWith(known, names, stored('fr'), [])).toBe(known);
-    expect(languagesWith(undefined, ['accept'], stored('fr'), asked('fr'))).toBeUndefined();
+    expect(languagesWith(known, names, inLanguage('fr'), [])).toBe(known);
+    expect(languagesWith(undefined, ['accept'], inLanguage('fr'), asked('fr'))).toBeUndefined();
   });
 
   it(`are ${MAX_MARKER_LANGUAGES} at most, the oldest forgotten`, () => {
     let known: VariantRules['languages'];
     const tags = Array.from({ length: MAX_MARKER_LANGUAGES + 1 }, (_, index) => `x-${index}`);
-    for (const tag of tags.slice(0, -1)) known = languagesWith(known, names, stored(tag), asked(tag));
+    for (const tag of tags.slice(0, -1)) known = languagesWith(known, names, inLanguage(tag), asked(tag));
     expect(known).toHaveLength(MAX_MARKER_LANGUAGES);
-    known = languagesWith(known, names, stored(tags.at(-1) ?? ''), asked(tags.at(-1) ?? ''));
+    known = languagesWith(known, names, inLanguage(tags.at(-1) ?? ''), asked(tags.at(-1) ?? ''));
     expect(known?.map(([language]) => language)).toEqual(tags.slice(1).toReversed());
   });
 
   it('hold no value that a client makes long', () => {
     const long = Array.from({ length: 30 }, (_, index) => `de;q=0.${index + 10}`).join(', ');
-    expect(languagesWith(undefined, names, stored('de'), asked(long))).toBeUndefined();
+    expect(languagesWith(undefined, names, inLanguage('de'), asked(long))).toBeUndefined();
   });
 });
 

@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { LearnedSearch, MAX_SEARCH_PATHS } from '../../src/cache/learned-search.ts';
 import { MAX_STRUCTURED_FIELD } from '../../src/core/structured-field.ts';
 import { MAX_UPSTREAM_TAG } from '../../src/core/upstream-tags.ts';
+import { languagesWith, MAX_MARKER_LANGUAGES, variantKey, type VariantRules } from '../../src/core/vary.ts';
 import { honourRoute } from '../support/policy.ts';
 import { get, startStage } from '../support/hostile.ts';
 import { limitHits } from '../support/metrics.ts';
 import type { OriginScript } from '../support/origin.ts';
-import { keyed, tableOf } from '../support/routes.ts';
+import { keyed, sha256, tableOf } from '../support/routes.ts';
 
 /** Script: these fields, by the last segment of the target. */
 function saying(fields: Readonly<Record<string, Readonly<Record<string, string>>>>): OriginScript {
@@ -71,6 +72,26 @@ describe('What upstream may say of an answer', () => {
       statuses.push(replies[0]?.field('cache-status'));
     }
     expect(statuses).toEqual(['forecache; fwd=uri-miss; stored', 'forecache; fwd=uri-miss; detail=no-store']);
+  });
+
+  it('the variants of a URL are found by exactly 16 languages, one more makes it forget the first', () => {
+    expect(MAX_MARKER_LANGUAGES).toBe(16);
+    const names = ['accept-language'];
+    const tags = Array.from({ length: 17 }, (_, index) => `x-${index}`);
+    const knownAfter = (count: number): VariantRules['languages'] => {
+      let known: VariantRules['languages'];
+      for (const tag of tags.slice(0, count)) {
+        const response = { status: 200, fields: [['content-language', tag]] } as const;
+        known = languagesWith(known, names, response, [['accept-language', `${tag}, en;q=0.1`]]);
+      }
+      return known;
+    };
+    const key = (wanted: string, languages: VariantRules['languages']): string =>
+      variantKey('h|/p', { names, languages }, [['accept-language', wanted]], sha256);
+    const isFound = (tag: string, count: number): boolean =>
+      key(tag, knownAfter(count)) === key(`${tag}, en;q=0.1`, undefined);
+    expect(tags.slice(0, 16).every((tag) => isFound(tag, 16))).toBe(true);
+    expect(tags.map((tag) => isFound(tag, 17))).toEqual([false, ...tags.slice(1).map(() => true)]);
   });
 
   it('what upstream says of queries is remembered of exactly 10,000 paths, one more makes it forget the one unused for longest', () => {

@@ -62,7 +62,8 @@ const anyItem: fc.Arbitrary<StoredItem> = fc
     epoch: fc.stringMatching(/^[0-9a-f]{16}$/),
     marker: fc.boolean(),
     names: fc.array(text, { maxLength: 3 }),
-    status: fc.integer({ min: 200, max: 599 }),
+    languages: fc.option(fc.array(fc.tuple(text, text), { maxLength: 16 }), { nil: undefined }),
+    status: fc.integer({ min: 200, max: 999 }),
     fields: fc.array(
       fc.tuple(fc.stringMatching(/^[a-z0-9-]{1,20}$/), fc.stringMatching(/^[\t\x20-\x7e\x80-\xff]{0,30}$/)),
     ),
@@ -76,12 +77,26 @@ const anyItem: fc.Arbitrary<StoredItem> = fc
     lastModified: fc.option(text, { nil: undefined }),
   })
   .map((drawn) => {
-    const { key, route, upstream, url, tags, epoch, seq, names, status, fields, initialAgeMs, etag, lastModified } =
-      drawn;
+    const {
+      languages,
+      key,
+      route,
+      upstream,
+      url,
+      tags,
+      epoch,
+      seq,
+      names,
+      status,
+      fields,
+      initialAgeMs,
+      etag,
+      lastModified,
+    } = drawn;
     const [requestTimeMs, responseTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs] = drawn.times;
     const { mustRevalidate, alwaysValidate, source } = drawn;
     const common = { key, route, upstream, url, tags, position: { epoch, seq } };
-    if (drawn.marker) return { kind: 'vary', ...common, names, retainUntilMs };
+    if (drawn.marker) return { kind: 'vary', ...common, names, languages, retainUntilMs };
     const freshness = { freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs, mustRevalidate, alwaysValidate, source };
     const times = { requestTimeMs, responseTimeMs, initialAgeMs, freshness };
     return { kind: 'response', ...common, status, fields, body: Buffer.from(drawn.body), ...times, etag, lastModified };
@@ -135,7 +150,11 @@ describe('a value in Redis', () => {
 });
 
 describe('invariant 14: what is no whole value of ours is a miss', () => {
-  const marker = varyMarker({ position, nowMs });
+  const languages = [
+    ['de', 'de,en;q=0.5'],
+    ['en-gb', 'en'],
+  ] as const;
+  const marker: StoredItem = { ...varyMarker({ position, nowMs }), languages };
   const packed = storedResponse({ position, nowMs, body: Buffer.alloc(5000, 'abc ') });
   const values: readonly (readonly [string, StoredItem, Buffer])[] = [
     ['a response', some, encode(some)],
@@ -206,7 +225,7 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
     ['a key that is no text', { ...plain, k: 1 }],
     ['tags that are no texts', { ...plain, t: [1] }],
     ['a status below 200', { ...plain, s: 199 }],
-    ['a status above 599', { ...plain, s: 600 }],
+    ['a status above 999', { ...plain, s: 1000 }],
     ['a field line of three', { ...plain, f: [['a', 'b', 'c']] }],
     ['a field name that would split the answer', { ...plain, f: [['a\r\nb', 'c']] }],
     ['a field value that would split the answer', { ...plain, f: [['a', 'b\r\nset-cookie: c']] }],
@@ -219,6 +238,27 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
     ['a body longer than it says', { ...plain, n: 1 }],
   ])('%s', (_, meta) => {
     expect(decodeItem(valueOf(meta), { ...reading, key: 'k' })).toEqual(unusable('foreign'));
+  });
+
+  const { s: _s, f: _f, a: _a, m: _m, o: _o, ...bare } = plain;
+  const plainMarker = { ...bare, v: ['accept'], d: [0] };
+  const MARKER = 2;
+
+  test('a marker from before languages were written is one that knows none', () => {
+    const decoded = decodeItem(valueOf(plainMarker, Buffer.alloc(0), MARKER), { ...reading, key: 'k' });
+    expect(decoded).toMatchObject({ kind: 'item', item: { kind: 'vary', names: ['accept'] } });
+    expect(decoded).not.toHaveProperty('item.languages');
+  });
+
+  test.each([
+    ['that are no list', {}],
+    ['that are no pairs', ['de']],
+    ['in a triple', [['de', 'de', 'de']]],
+    ['that are no texts', [['de', 1]]],
+    ['that are more than any marker has', Array.from({ length: 17 }, () => ['de', 'de'])],
+  ])('languages %s', (_, g) => {
+    const value = valueOf({ ...plainMarker, g }, Buffer.alloc(0), MARKER);
+    expect(decodeItem(value, { ...reading, key: 'k' })).toEqual(unusable('foreign'));
   });
 
   test.each([

@@ -1,0 +1,132 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { VaryMarker } from '../../src/core/stored-response.ts';
+import { ExchangeRig } from '../support/exchange-rig.ts';
+import { fieldsOf, honourRoute, HOUR } from '../support/policy.ts';
+
+const route = honourRoute(
+  { keepForValidationMs: HOUR },
+  { match: '/p', rawQuery: true, forwardHeaders: ['accept-language', 'accept-encoding', 'accept'] },
+);
+
+const rigs: ExchangeRig[] = [];
+function newRig(): ExchangeRig {
+  const rig = new ExchangeRig({ routes: [route] });
+  rigs.push(rig);
+  return rig;
+}
+
+afterEach(() => {
+  for (const rig of rigs.splice(0)) rig[Symbol.dispose]();
+});
+
+async function fetched(rig: ExchangeRig, asked: readonly string[], text: string, ...lines: readonly string[]) {
+  const { length } = rig.calls;
+  const seen = rig.get('/p', ...asked);
+  await rig.settle();
+  rig.call(length).answer(200, text, fieldsOf('Cache-Control: max-age=60', ...lines));
+  await seen;
+}
+
+async function held(rig: ExchangeRig, ...asked: readonly string[]): Promise<string | undefined> {
+  const { length } = rig.calls;
+  const seen = rig.get('/p', ...asked);
+  await rig.settle();
+  const isCalled = rig.calls.length > length;
+  if (isCalled) rig.call(length).fail();
+  const { text } = await seen;
+  return isCalled ? undefined : text;
+}
+
+function marker(rig: ExchangeRig): VaryMarker {
+  const item = rig.memory.peek('forecast|/p')?.item;
+  if (item?.kind !== 'vary') throw new Error('no marker');
+  return item;
+}
+
+describe('variants by language', () => {
+  const byLanguage = 'Vary: Accept-Language';
+
+  it('are shared by all spellings of what is accepted', async () => {
+    const rig = newRig();
+    await fetched(rig, ['Accept-Language: de, en;q=0.50'], 'one', byLanguage);
+    expect(await held(rig, 'Accept-Language: EN;q=0.5 ,DE')).toBe('one');
+    expect(await held(rig, 'Accept-Language: de, en;q=0.4')).toBeUndefined();
+  });
+
+  it('are selected by the language that they are in', async () => {
+    const rig = newRig();
+    await fetched(rig, ['Accept-Language: en, de'], 'deutsch', byLanguage, 'Content-Language: de');
+    expect(await held(rig, 'Accept-Language: fr;q=0.5, de')).toBe('deutsch');
+    expect(await held(rig, 'Accept-Language: fr, de;q=0.5')).toBeUndefined();
+    expect(await held(rig, 'Accept-Language: de;q=0, en')).toBeUndefined();
+  });
+
+  it('are not selected by a language where the other fields differ', async () => {
+    const rig = newRig();
+    const vary = 'Vary: Accept-Language, Accept-Encoding';
+    const asked = ['Accept-Language: en, de', 'Accept-Encoding: gzip'];
+    await fetched(rig, asked, 'deutsch', vary, 'Content-Language: de');
+    expect(await held(rig, 'Accept-Language: de', 'Accept-Encoding: br')).toBeUndefined();
+    expect(await held(rig, 'Accept-Language: de', 'Accept-Encoding: GZIP')).toBe('deutsch');
+  });
+
+  it('of two kinds of clients do not push each other out', async () => {
+    const rig = newRig();
+    const vary = 'Vary: Accept-Language, Accept-Encoding';
+    const one = ['Accept-Language: de', 'Accept-Encoding: gzip'];
+    const other = ['Accept-Language: de, fr;q=0.5', 'Accept-Encoding: br'];
+    await fetched(rig, one, 'one', vary, 'Content-Language: de');
+    await fetched(rig, other, 'other', vary, 'Content-Language: de');
+    expect([await held(rig, ...one), await held(rig, ...other)]).toEqual(['one', 'other']);
+  });
+
+  it('are forgotten when the names change, since all keys do', async () => {
+    const rig = newRig();
+    await fetched(rig, ['Accept-Language: de'], 'one', byLanguage, 'Content-Language: de');
+    expect(marker(rig).languages).toEqual([['de', 'de']]);
+    const vary = 'Vary: Accept-Language, Accept';
+    await fetched(rig, ['Accept-Language: en', 'Accept: a/b'], 'two', vary, 'Content-Language: en');
+    expect(marker(rig)).toMatchObject({ names: ['accept', 'accept-language'], languages: [['en', 'en']] });
+  });
+
+  it('let whoever wants the language of the answer wait for it with others', async () => {
+    const rig = newRig();
+    await fetched(rig, ['Accept-Language: en'], 'english', byLanguage, 'Content-Language: en');
+    const first = rig.get('/p', 'Accept-Language: de');
+    await rig.settle();
+    const same = rig.get('/p', 'Accept-Language: DE');
+    await rig.settle();
+    expect(rig.calls).toHaveLength(2);
+    rig.call(1).answer(200, 'deutsch', fieldsOf('Cache-Control: max-age=60', byLanguage, 'Content-Language: de'));
+    expect([(await first).text, (await same).text]).toEqual(['deutsch', 'deutsch']);
+  });
+
+  it('give a waiter whose language it is not an answer of its own', async () => {
+    const rig = newRig();
+    const german = rig.get('/p', 'Accept-Language: de');
+    const english = rig.get('/p', 'Accept-Language: en');
+    await rig.settle();
+    expect(rig.calls).toHaveLength(1);
+    rig.call(0).answer(200, 'deutsch', fieldsOf('Cache-Control: max-age=60', byLanguage, 'Content-Language: de'));
+    expect((await german).text).toBe('deutsch');
+    await rig.settle();
+    rig.call(1).answer(200, 'english', fieldsOf('Cache-Control: max-age=60', byLanguage, 'Content-Language: en'));
+    expect((await english).text).toBe('english');
+  });
+
+  it('that were selected by a language are validated, and stored for the request that asked', async () => {
+    const rig = newRig();
+    await fetched(rig, ['Accept-Language: en, de'], 'deutsch', byLanguage, 'Content-Language: de', 'ETag: "1"');
+    rig.clock.advance(61_000);
+    const seen = rig.get('/p', 'Accept-Language: de');
+    await rig.settle();
+    expect(rig.call(1).fields).toContainEqual(['if-none-match', '"1"']);
+    rig.call(1).answer(304, '', fieldsOf('Cache-Control: max-age=60', byLanguage));
+    expect(await seen).toMatchObject({ text: 'deutsch', outcome: 'revalidated' });
+    expect(marker(rig).languages).toEqual([
+      ['de', 'de'],
+      ['de', 'de,en'],
+    ]);
+    expect(await held(rig, 'Accept-Language: de, fr;q=0.1')).toBe('deutsch');
+  });
+});
