@@ -42,8 +42,8 @@ export interface UpstreamBody {
   chunks(): AsyncIterable<Buffer>;
   /**
    * Whether a normal end proves completeness (Content-Length or chunked framing). A close-delimited body may have been
-   * cut by a reset without a sign of it (RFC 9112 §8), so it is passed on but never stored, unless the upstream's
-   * `framing` is lenient.
+   * cut by an upstream that stopped halfway, without a sign of it (RFC 9112 §8), so it is passed on but never stored, unless
+   * the upstream's `framing` is lenient.
    */
   readonly framed: boolean;
   /**

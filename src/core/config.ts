@@ -178,7 +178,7 @@ export interface UpstreamConfig {
   readonly acceptEncoding: 'gzip' | 'identity';
   /**
    * `lenient`: content that ends with the connection is complete (RFC 9112 §8), also where its transfer coding is not known.
-   * `strict`: the first is passed on and never stored, since a reset may have cut it without a sign; the second is refused.
+   * `strict`: the first is passed on and never stored, since an upstream that stopped halfway ends it alike; the second is refused.
    */
   readonly framing: 'strict' | 'lenient';
   readonly credentials: Credentials;

@@ -47,21 +47,52 @@ interface Link {
   readonly redactor: Redactor;
 }
 
-/** A pool's connection that knows whether it has served a request before. */
-class CountingClient extends Client {
+/** A pool's connection that knows whether it has served a request before, and whether it broke. */
+class WatchedClient extends Client {
   #served = 0;
+  readonly #wire: Wire;
 
   constructor(origin: string | URL, options: Client.Options) {
-    super(origin, options);
+    const wire: Wire = { broken: false };
+    super(origin, {
+      ...options,
+      ...(typeof options.connect === 'function' ? { connect: watched(options.connect, wire) } : {}),
+    });
+    this.#wire = wire;
     this.on('connect', () => {
       this.#served = 0;
     });
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (handler instanceof PendingCall) handler.takesReused = () => this.#served++ > 0;
+    if (handler instanceof PendingCall) {
+      handler.takesReused = () => this.#served++ > 0;
+      handler.brokeOff = () => this.#wire.broken;
+    }
     return super.dispatch(options, handler);
   }
+}
+
+/** The socket of a connection, as far as its end is concerned. */
+interface Wire {
+  broken: boolean;
+}
+
+type Connector = Extract<NonNullable<Client.Options['connect']>, (...args: never) => unknown>;
+
+/**
+ * undici ends a message in order when a reset cuts content that would have ended with its connection. The socket tells
+ * its error to whoever listens first: us.
+ */
+function watched(connect: Connector, wire: Wire): Connector {
+  return (options, callback) =>
+    connect(options, (...result) => {
+      wire.broken = false;
+      result[1]?.once('error', () => {
+        wire.broken = true;
+      });
+      callback(...result);
+    });
 }
 
 function openLink(config: UpstreamConfig): Link {
@@ -74,11 +105,12 @@ function openLink(config: UpstreamConfig): Link {
     pipelining: 1,
     // HTTP/1.1 alone: what framing, truncation and reuse mean here is tested for it.
     allowH2: false,
+    factory: (origin, inner) => new WatchedClient(origin, inner),
     ...(config.caFile === undefined ? {} : { connect: { ca: trusted(config.caFile) } }),
   };
   return {
     config,
-    pool: new Pool(config.origin, { ...options, factory: (origin, inner) => new CountingClient(origin, inner) }),
+    pool: new Pool(config.origin, options),
     freshPool: new Pool(config.origin, options),
     slots: new Slots(config.maxConnections),
     redactor: createRedactor(config.credentials),

@@ -42,6 +42,8 @@ export interface PendingCallOptions {
 export class PendingCall {
   /** Set by the connection that takes the call: whether it has served another before. Asked when the request is written. */
   takesReused: () => boolean = () => false;
+  /** Set by the connection that takes the call: whether it ended by an error. */
+  brokeOff: () => boolean = () => false;
   readonly answer: Promise<UpstreamAnswer>;
   readonly #options: PendingCallOptions;
   readonly #settle: (answer: UpstreamAnswer) => void;
@@ -155,7 +157,9 @@ export class PendingCall {
 
   onResponseEnd(): void {
     this.#over();
-    this.#queue?.finish();
+    // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8).
+    if (this.brokeOff()) this.#fail(describe('reset'));
+    else this.#queue?.finish();
   }
 
   onResponseError(_control: unknown, error: unknown): void {

@@ -286,6 +286,16 @@ describe('an incomplete body', () => {
     expect(await read(body)).toBe('abc');
   });
 
+  test.each(['strict', 'lenient'] as const)(
+    'that would end with its connection and is cut by a reset is an error where framing is %s (RFC 9112 §8)',
+    async (framing) => {
+      const { fetch } = await setUp(truncated('close', 'rst'), { framing });
+      const received = await fetch();
+      const failure = received.kind === 'failure' ? received.failure : await bodyFailure(received.body);
+      expect(failure).toBe('reset');
+    },
+  );
+
   test('in a coding beside chunked stays malformed where framing is lenient: what is left of it is not known', async () => {
     const { fetch } = await setUp(
       (_request, peer) => peer.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n'),
