@@ -77,10 +77,10 @@ describe('What upstream may say of an answer', () => {
   it('the variants of a URL are found by exactly 16 languages, one more makes it forget the first', () => {
     expect(MAX_MARKER_LANGUAGES).toBe(16);
     const names = ['accept-language'];
-    const tags = Array.from({ length: 17 }, (_, index) => `x-${index}`);
+    const languageTags = Array.from({ length: 17 }, (_, index) => `x-${index}`);
     const knownAfter = (count: number): VariantRules['languages'] => {
       let known: VariantRules['languages'];
-      for (const tag of tags.slice(0, count)) {
+      for (const tag of languageTags.slice(0, count)) {
         const response = { status: 200, fields: [['content-language', tag]] } as const;
         known = languagesWith(known, names, response, [['accept-language', `${tag}, en;q=0.1`]]);
       }
@@ -90,8 +90,8 @@ describe('What upstream may say of an answer', () => {
       variantKey('h|/p', { names, languages }, [['accept-language', wanted]], sha256);
     const isFound = (tag: string, count: number): boolean =>
       key(tag, knownAfter(count)) === key(`${tag}, en;q=0.1`, undefined);
-    expect(tags.slice(0, 16).every((tag) => isFound(tag, 16))).toBe(true);
-    expect(tags.map((tag) => isFound(tag, 17))).toEqual([false, ...tags.slice(1).map(() => true)]);
+    expect(languageTags.slice(0, 16).every((tag) => isFound(tag, 16))).toBe(true);
+    expect(languageTags.map((tag) => isFound(tag, 17))).toEqual([false, ...languageTags.slice(1).map(() => true)]);
   });
 
   it('what upstream says of queries is remembered of exactly 10,000 paths, one more makes it forget the one unused for longest', () => {
