@@ -225,6 +225,27 @@ const fields: readonly CachingCase[] = [
     ],
   },
   {
+    name: 'an answer that ends with its connection is complete, and stored (RFC 9112 §8)',
+    exchanges: [first({ 'Cache-Control': lasting }, { answer: { until: 'fin' } }), reused()],
+  },
+  {
+    name: 'an answer in a transfer coding that nobody knows ends with its connection; the coding is not passed on',
+    exchanges: [
+      first(
+        { 'Cache-Control': lasting, 'Transfer-Encoding': 'store-value' },
+        { answer: { until: 'fin' }, expect: { 'transfer-encoding': null } },
+      ),
+      reused({ expect: { 'transfer-encoding': null } }),
+    ],
+  },
+  {
+    name: 'an answer that ends with its connection and is cut by a reset is not stored (RFC 9112 §8)',
+    exchanges: [
+      { from: 'upstream', origin: { fields: { 'Cache-Control': lasting }, until: 'reset' }, cut: true },
+      askedAgain(),
+    ],
+  },
+  {
     name: 'a redirect is stored and given as it is, and nobody follows it',
     exchanges: [
       first({ 'Cache-Control': lasting, Location: '/elsewhere' }, { answer: { status: 302 } }),

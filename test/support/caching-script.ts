@@ -74,6 +74,8 @@ export interface Exchange {
   readonly afterAsked?: number;
   /** The request is repeated until `Cache-Status` is like this: what runs in the background has an end that is seen so. */
   readonly until?: RegExp;
+  /** The answer may break off, and what came of it is not looked at. */
+  readonly cut?: boolean;
   /** The origin may be asked behind an answer from store. */
   readonly background?: boolean;
 }
@@ -254,11 +256,9 @@ async function runCase(stage: Stage, one: CachingCase, path: string): Promise<re
   let whole = 0;
   for (const [index, exchange] of one.exchanges.entries()) {
     const number = index + 1;
-    if (exchange.waitMs !== undefined) await delay(exchange.waitMs);
-    await untilAsked(act, exchange.afterAsked ?? 0);
-    act.current = { number, exchange };
     const before = act.asked.length;
-    const answer = await sendUntil(stage.program.proxy, path + (exchange.target ?? ''), exchange);
+    const answer = await runExchange(stage, act, { number, exchange });
+    if (answer === undefined) continue;
     const asked = act.asked.slice(before);
     if (exchange.from === 'upstream' && isWhole(asked.at(-1)?.sent)) whole = number;
     const source = exchange.from === 'upstream' ? number : (exchange.of ?? whole);
@@ -269,6 +269,19 @@ async function runCase(stage: Stage, one: CachingCase, path: string): Promise<re
     faults.push(...found.map((fault) => `exchange ${number} (Cache-Status: ${status}): ${fault}`));
   }
   return faults;
+}
+
+/** The client's answer; `undefined` where nobody looks at it. */
+async function runExchange(stage: Stage, act: Act, current: Act['current']): Promise<ClientAnswer | undefined> {
+  const { exchange } = current;
+  if (exchange.waitMs !== undefined) await delay(exchange.waitMs);
+  await untilAsked(act, exchange.afterAsked ?? 0);
+  act.current = current;
+  const answer = sendUntil(stage.program.proxy, act.path + (exchange.target ?? ''), exchange);
+  if (exchange.cut !== true) return answer;
+  // Whole or broken off: either may be.
+  await answer.catch(() => undefined);
+  return undefined;
 }
 
 /** Resolves when the origin has been asked that often. */
@@ -434,6 +447,7 @@ function send(proxy: string, target: string, exchange: Exchange): Promise<Client
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
+        response.on('aborted', () => reject(new Error('the answer broke off')));
         response.on('end', () => {
           resolve({
             status: response.statusCode ?? 0,
