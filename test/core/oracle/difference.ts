@@ -1,0 +1,117 @@
+import type { Case } from './facts.ts';
+import { type Coverage, judge, type Verdict } from './verdict.ts';
+import { decideOnFailure, decideOnSoftTimeout } from '../../../src/core/failure-policy.ts';
+import { freshnessOf, standingOf } from '../../../src/core/freshness.ts';
+import { decideReuse, type ReuseDecision } from '../../../src/core/reuse-policy.ts';
+import { decidePostStorage, decideStorage, type StorageInput } from '../../../src/core/storage-policy.ts';
+import type { StoredResponse } from '../../../src/core/stored-response.ts';
+import { asAsked } from '../../../src/store/redis/as-asked.ts';
+
+/** What is checked against the rules: the policy as it is, or one that was broken on purpose. */
+export interface Policy {
+  readonly decideStorage: typeof decideStorage;
+  readonly decidePostStorage: typeof decidePostStorage;
+  readonly freshnessOf: typeof freshnessOf;
+  readonly decideReuse: typeof decideReuse;
+  readonly decideOnFailure: typeof decideOnFailure;
+  readonly decideOnSoftTimeout: typeof decideOnSoftTimeout;
+}
+
+export const policyAsItIs: Policy = {
+  decideStorage,
+  decidePostStorage,
+  freshnessOf,
+  decideReuse,
+  decideOnFailure,
+  decideOnSoftTimeout,
+};
+
+/** Where policy and rules disagree, in words; `undefined` where they agree. */
+export function difference(one: Case, policy: Policy = policyAsItIs, coverage?: Coverage): string | undefined {
+  const said = judge(one, coverage);
+  const input: StorageInput = {
+    route: one.route,
+    requestFields: one.request,
+    keyed: { key: 'forecast|/forecast', zone: one.zone, canonical: { method: one.method } },
+    status: one.status,
+    fields: one.response,
+    requestTimeMs: one.requestTimeMs,
+    responseTimeMs: one.responseTimeMs,
+  };
+  const { source, ...times } = policy.freshnessOf({ ...input, policy: one.route.policy });
+  const stored = policy.decideStorage(input);
+  const ofPost = policy.decidePostStorage(input, one.namesTarget);
+  return (
+    differ(`times (source ${source}, lifetime by ${said.lifetime})`, times, said.times) ??
+    differ(`stored ${stored.kind === 'pass' ? stored.reason : ''}`, stored.kind === 'store', said.isStored) ??
+    differ('stored of a POST', ofPost.kind === 'store', said.isStoredOfPost) ??
+    (stored.kind === 'store'
+      ? (differ('vary', stored.vary, said.vary) ??
+        differ('initial age', stored.initialAgeMs, said.initialAgeMs) ??
+        laterDifference(one, policy, said, storedOf(one, stored)))
+      : undefined)
+  );
+}
+
+/** What is done later with what was stored. */
+function laterDifference(one: Case, policy: Policy, said: Verdict, stored: StoredResponse): string | undefined {
+  const { nowMs, staleSinceMs } = one;
+  const shared = { stored, staleSinceMs, policy: one.route.policy, nowMs };
+  const standing = standingOf(stored, staleSinceMs, nowMs);
+  const reuse = policy.decideReuse({ ...shared, requestFields: one.later });
+  const failed = policy.decideOnFailure({
+    ...shared,
+    requestFields: one.later,
+    failure: one.failure,
+  });
+  const soft = policy.decideOnSoftTimeout({ ...shared, requestFields: one.later });
+  const keyed = { key: stored.key, url: stored.url, tags: stored.tags, zone: one.zone };
+  const read = asAsked(stored, { route: one.route, keyed });
+  return (
+    differ('age', standing.ageSeconds, said.ageSeconds) ??
+    differ('ttl', standing.ttlSeconds, said.ttlSeconds) ??
+    differ('reuse', nameOf(reuse), said.reuse) ??
+    differ('served on failure', failed.kind === 'serve-stale', said.servesOnFailure) ??
+    (failed.kind === 'problem' && said.wantsGatewayTimeout
+      ? differ('status when cut off', failed.problem.status, 504)
+      : undefined) ??
+    differ('served on soft timeout', soft.kind === 'serve-stale', said.servesOnSoftTimeout) ??
+    differ(
+      'times as read from a shared store',
+      read?.kind === 'response' ? read.freshness : undefined,
+      stored.freshness,
+    )
+  );
+}
+
+function nameOf(reuse: ReuseDecision): string {
+  return reuse.kind === 'reuse-stale' && !reuse.revalidate ? 'max-stale' : reuse.kind;
+}
+
+function storedOf(one: Case, decision: Extract<ReturnType<typeof decideStorage>, { kind: 'store' }>): StoredResponse {
+  const { fields, freshness, initialAgeMs, etag, lastModified, vary } = decision;
+  const base = 'forecast|/forecast';
+  return {
+    kind: 'response',
+    key: vary.length === 0 ? base : `${base} ${vary.join('|')}`,
+    route: one.route.name,
+    upstream: one.route.upstream,
+    url: '/forecast',
+    tags: [],
+    position: { epoch: 'oracle', seq: 0 },
+    status: one.status,
+    fields,
+    body: Buffer.alloc(0),
+    requestTimeMs: one.requestTimeMs,
+    responseTimeMs: one.responseTimeMs,
+    initialAgeMs,
+    freshness,
+    etag,
+    lastModified,
+  };
+}
+
+function differ(what: string, policy: unknown, rules: unknown): string | undefined {
+  const [is, should] = [JSON.stringify(policy), JSON.stringify(rules)];
+  return is === should ? undefined : `${what}: the policy says ${is}, the rules say ${should}`;
+}
