@@ -7,6 +7,7 @@ import { withoutFields, type FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import type { Route } from '../core/route.ts';
 import { decodedFields } from '../core/response-fields.ts';
+import { withoutTagFields } from '../core/upstream-tags.ts';
 import { codingsOf, decodeStream } from './decode.ts';
 import { describe, pastLimit, type NamedFailure } from './failure.ts';
 import { locationOnProxy } from '../core/location.ts';
@@ -77,7 +78,7 @@ export function passedAnswer(
 }
 
 function sentFields(status: number, received: FieldLines, { config, plan }: AnswerRules): FieldLines {
-  const clean = locationOnProxy(received, config, plan.route);
+  const clean = locationOnProxy(withoutTagFields(plan.route, received), config, plan.route);
   const fields = status === 204 ? withoutFields(clean, new Set(['content-length'])) : clean;
   return appendCacheStatus([...fields, ['via', viaMember]], plan.cacheStatus);
 }

@@ -169,6 +169,15 @@ describe('a relayed answer', () => {
     ]);
   });
 
+  test('has no field that is there for this cache alone, where the route reads tags from it', async () => {
+    const route = { ...cacheOffRoute, tagsFrom: ['surrogate-key'] } as const;
+    const fields = { 'Surrogate-Key': 'a', 'Cache-Tag': 'b' };
+    const { host } = await setUp(answer(200, fields, 'x'), {}, { plan: { route } });
+    const { head } = await ask(host.port, last());
+    expect(head).not.toContain('surrogate-key');
+    expect(head).toContain('cache-tag: b');
+  });
+
   test('in chunks arrives without its trailers; 204 and HEAD have no content', async () => {
     const { host } = await setUp(
       inTurn(
