@@ -256,10 +256,9 @@ async function runCase(stage: Stage, one: CachingCase, path: string): Promise<re
   let whole = 0;
   for (const [index, exchange] of one.exchanges.entries()) {
     const number = index + 1;
-    const before = act.asked.length;
     const answer = await runExchange(stage, act, { number, exchange });
     if (answer === undefined) continue;
-    const asked = act.asked.slice(before);
+    const asked = act.asked.filter((entry) => entry.number === number);
     if (exchange.from === 'upstream' && isWhole(asked.at(-1)?.sent)) whole = number;
     const source = exchange.from === 'upstream' ? number : (exchange.of ?? whole);
     const basis = act.asked.find((entry) => entry.number === source && entry.sent !== undefined)?.sent;
