@@ -96,11 +96,17 @@ export function languagesWith(
   if (!names.includes('accept-language') || lines.length === 0) return known;
   const sent = varyValue('accept-language', lines);
   const language = fieldLineValues(response.fields, 'content-language').join(',').trim().toLowerCase();
-  const others = (known ?? []).filter(([, acceptLanguage]) => acceptLanguage !== sent);
   const isShort = encode(sent).length <= MAX_SHOWN_CHARACTERS;
   const isFound = response.status >= 200 && response.status < 300;
-  const all: NonNullable<VariantRules['languages']> =
-    isFound && isShort && LANGUAGE_TAG.test(language) ? [[language, sent], ...others] : others;
+  const own = isFound && isShort && LANGUAGE_TAG.test(language) ? ([language, sent] as const) : undefined;
+  const wanted = new Set(preferredLanguages(sent));
+  // What was just stored has to be found by the next such request. Where that is not in a language that it wants most, those
+  // that are would be selected before it.
+  const isHidden = own === undefined || !wanted.has(language);
+  const others = (known ?? []).filter(
+    ([other, acceptLanguage]) => acceptLanguage !== sent && !(isHidden && wanted.has(other)),
+  );
+  const all = own === undefined ? others : [own, ...others];
   return all.length === 0 ? undefined : all.slice(0, MAX_MARKER_LANGUAGES);
 }
 

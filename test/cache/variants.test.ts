@@ -114,6 +114,15 @@ describe('variants by language', () => {
     expect((await english).text).toBe('english');
   });
 
+  it('of an upstream that says its language now and then are found as they were stored last', async () => {
+    const rig = newRig();
+    await fetched(rig, ['Accept-Language: en, de'], 'deutsch', byLanguage, 'Content-Language: de');
+    rig.clock.advance(61_000);
+    await fetched(rig, ['Accept-Language: de'], 'auch deutsch', byLanguage);
+    expect(await held(rig, 'Accept-Language: de')).toBe('auch deutsch');
+    expect(await held(rig, 'Accept-Language: en, de')).toBeUndefined();
+  });
+
   it('that were selected by a language are validated, and stored for the request that asked', async () => {
     const rig = newRig();
     await fetched(rig, ['Accept-Language: en, de'], 'deutsch', byLanguage, 'Content-Language: de', 'ETag: "1"');

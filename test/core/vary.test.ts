@@ -154,6 +154,31 @@ describe('a variant that is selected by its language (RFC 9111 §4.1)', () => {
     expect(keyWith(languages, 'Accept-Language: de')).toBe(keyWith(undefined, 'Accept-Language: de'));
   });
 
+  it('is what was just stored for such a request, whatever language that is in', () => {
+    const tag = constantFrom('de', 'en', 'fr', 'de, en', '');
+    const value = constantFrom(
+      'de',
+      'en',
+      'de, en',
+      'de, fr;q=0.5',
+      'en;q=0.5',
+      '*',
+      'de;q=2',
+      `de, ${'x-long, '.repeat(20)}`,
+    );
+    assertProperty(
+      property(array(tuple(tag, value), { minLength: 1, maxLength: 20 }), (stored) => {
+        let languages: VariantRules['languages'];
+        for (const [language, sent] of stored) {
+          const response = { status: 200, fields: fieldsOf(`Content-Language: ${language}`) };
+          languages = languagesWith(languages, names, response, fieldsOf(`Accept-Language: ${sent}`));
+          expect(keyWith(languages, `Accept-Language: ${sent}`)).toBe(keyWith(undefined, `Accept-Language: ${sent}`));
+        }
+      }),
+      { seed: 16, numRuns: 3000 },
+    );
+  });
+
   it('never is in a language that the request refuses, or does not want most', () => {
     const tag = constantFrom('de', 'en', 'fr', 'de-at');
     const weight = constantFrom('', ';q=0', ';q=0.2', ';q=0.7');
