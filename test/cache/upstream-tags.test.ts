@@ -117,6 +117,20 @@ describe('groups of upstream (RFC 9875)', () => {
     expect(await isHeld(rig, '/p/a')).toBe(false);
   });
 
+  it('that the answer to a HEAD names count too', async () => {
+    const rig = rigWith(honoured());
+    await fetched(rig, '/p/a', { lines: ['ETag: "1"', 'Cache-Groups: "one"'] });
+    rig.clock.advance(61_000);
+    const head = rig.head('/p/a');
+    await rig.settle();
+    rig.call(1).answer(200, '', fieldsOf(fresh, 'ETag: "1"', 'Content-Length: 4', 'Cache-Groups: "two"'));
+    await head;
+    await rig.purge(group('one'));
+    expect(await isHeld(rig, '/p/a')).toBe(true);
+    await rig.purge(group('two'));
+    expect(await isHeld(rig, '/p/a')).toBe(false);
+  });
+
   it('of one variant leave the others, before and after it', async () => {
     const rig = rigWith(honoured({ forwardHeaders: ['accept'] }));
     for (const name of ['a', 'b', 'c']) {
