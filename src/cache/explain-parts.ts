@@ -4,7 +4,7 @@ import { foldWithheld, withheldName } from '../core/query.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { variantKeyOf } from './store-fill.ts';
-import type { CoherenceStatus, Invalidity, PositionJudge } from './fleet-ports.ts';
+import type { CoherenceStatus, Invalidity, PositionJudge, ReadFor } from './fleet-ports.ts';
 import type { ExplainedCoherence, ExplainedStored } from './operations.ts';
 import type { InspectedRead, Sha256, StoredView } from './ports.ts';
 import type { Ask } from './respond.ts';
@@ -69,9 +69,9 @@ export function judge(
 }
 
 /** Why a read would not be served; by what was stored with it and by what the rules say of the request today. */
-function invalidityOf(
+export function invalidityOf(
   { coherence }: CoherenceParts,
-  ask: Ask,
+  ask: Pick<ReadFor, 'route' | 'keyed'>,
   read: InspectedRead | undefined,
 ): Invalidity | undefined {
   if (coherence === undefined || read === undefined) return undefined;
@@ -159,7 +159,7 @@ function maskedPair(piece: string, secret: ReadonlySet<string>): string {
 }
 
 /** ISO 8601, or a word where the time is past what a date can hold (kept for ever). */
-function instant(ms: number): string {
+export function instant(ms: number): string {
   const date = new Date(ms);
   return Number.isNaN(date.getTime()) ? 'never' : date.toISOString();
 }

@@ -55,6 +55,13 @@ export class LearnedSearch {
     return keyed.search === undefined ? keyed : keyedBy(keyed, this.#rules.get(keyed.search.tag));
   }
 
+  /** One that knows the same and goes its own way: for what would be learnt. */
+  copy(): LearnedSearch {
+    const copy = new LearnedSearch({ limit: () => {} }, this.#capacity);
+    for (const [tag, learned] of this.#rules) copy.#rules.set(tag, learned);
+    return copy;
+  }
+
   /**
    * Takes in what a response says of its path. One without the field takes back what an earlier one has said; an error says
    * nothing, lest a failing upstream make a whole path cold.

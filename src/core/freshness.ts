@@ -108,7 +108,7 @@ export function freshnessOf(input: FreshnessInput): Freshness & { readonly sourc
   const { freshUntilMs: wantedMs, source } = bounded(input, lifetimeOf(input, counted));
   const freshUntilMs = Math.min(wantedMs, usableUntilMs);
   const alwaysValidate = policy.upstreamCacheControl !== 'ignore' && directives.has('no-cache');
-  const mustRevalidate = alwaysValidate || forbidsStale(policy, directives);
+  const mustRevalidate = alwaysValidate || staleForbidders(policy, directives).length > 0;
   const until = (windowMs: number): number =>
     mustRevalidate ? freshUntilMs : Math.min(freshUntilMs + windowMs, usableUntilMs);
   return {
@@ -248,11 +248,16 @@ function expiresLifetimeMs(input: FreshnessInput): number {
  * Directives that prohibit stale answers (RFC 9111 §4.2.4). On `cap` routes s-maxage caps the lifetime and no more: the
  * stale windows there are the operator's explicit rule, and APIs that send s-maxage mean CDNs to keep the answer for long.
  */
-function forbidsStale(policy: CachePolicy, directives: CacheDirectives): boolean {
-  if (policy.upstreamCacheControl === 'ignore') return false;
-  if (directives.has('must-revalidate') || directives.has('proxy-revalidate')) return true;
-  return policy.upstreamCacheControl === 'honour' && directives.has('s-maxage');
+export function staleForbidders(policy: CachePolicy, directives: CacheDirectives): readonly StaleForbidder[] {
+  if (policy.upstreamCacheControl === 'ignore') return [];
+  const counted = policy.upstreamCacheControl === 'honour' ? honouredForbidders : forbidders;
+  return counted.filter((name) => directives.has(name));
 }
+
+export type StaleForbidder = (typeof honouredForbidders)[number];
+
+const forbidders = ['must-revalidate', 'proxy-revalidate'] as const;
+const honouredForbidders = [...forbidders, 's-maxage'] as const;
 
 /** RFC 5861: on `honour` routes upstream's directive, invalid ones being 0; the rule where there is none and elsewhere. */
 function staleWindowMs(

@@ -1,5 +1,5 @@
 import type { RelayReason } from './classify-request.ts';
-import type { FreshnessSource } from './freshness.ts';
+import type { FreshnessSource, StaleForbidder } from './freshness.ts';
 import type { PassReason } from './storage-policy.ts';
 
 /** Why a response is not stored, in words, for `explain`. */
@@ -61,6 +61,48 @@ export function freshnessReason(source: string): string {
   return new Map<string, string>(Object.entries(freshnessReasons)).get(source) ?? source;
 }
 
+const byRule = 'the route gives this status a lifetime, and nothing forbids storing it (RFC 9111 §3, §4.2.2)';
+const byExplicit = 'a final answer with explicit freshness, and nothing forbids storing it (RFC 9111 §3)';
+const withoutExplicit = 'its status may be stored without explicit freshness, or it says public (RFC 9111 §3, §4.2.2)';
+
+/** Why a response may be stored, by who gave its lifetime, in words, for `explain`. */
+export const storableReasons: Readonly<Record<FreshnessSource, string>> = {
+  'rule ttl': byRule,
+  'rule statusTtl': byRule,
+  cap: byRule,
+  expireAt: byRule,
+  'cdn-cache-control': byExplicit,
+  's-maxage': byExplicit,
+  'max-age': byExplicit,
+  expires: byExplicit,
+  heuristic: withoutExplicit,
+  none: `${withoutExplicit}, and it has a validator (§4.3.1)`,
+};
+
+/** {@link storableReasons}, as {@link freshnessReason}. */
+export function storableReason(source: string): string {
+  return new Map<string, string>(Object.entries(storableReasons)).get(source) ?? source;
+}
+
+/** Directives of a response that forbid to serve it stale, in words, for `explain`. */
+export const staleForbidderReasons = {
+  'no-cache': 'upstream says no-cache (RFC 9111 §5.2.2.4)',
+  'must-revalidate': 'upstream says must-revalidate (RFC 9111 §5.2.2.2)',
+  'proxy-revalidate': 'upstream says proxy-revalidate (RFC 9111 §5.2.2.8)',
+  's-maxage': 'upstream says s-maxage, which implies proxy-revalidate (RFC 9111 §5.2.2.10)',
+} as const satisfies Readonly<Record<StaleForbidder | 'no-cache', string>>;
+
+/** The directives of a request that are known here, with the section that defines each. */
+export const clientDirectiveSections: ReadonlyMap<string, string> = new Map([
+  ['max-age', 'RFC 9111 §5.2.1.1'],
+  ['max-stale', 'RFC 9111 §5.2.1.2'],
+  ['min-fresh', 'RFC 9111 §5.2.1.3'],
+  ['no-cache', 'RFC 9111 §5.2.1.4'],
+  ['no-store', 'RFC 9111 §5.2.1.5'],
+  ['only-if-cached', 'RFC 9111 §5.2.1.7'],
+  ['stale-if-error', 'RFC 5861 §4'],
+]);
+
 /** What reuse is decided for. */
 export const reuseReasons = {
   fresh: 'fresh (RFC 9111 §4.2)',
@@ -103,4 +145,29 @@ export const softTimeoutReasons = {
   forbidden: 'must-revalidate or its like forbids a stale answer (RFC 9111 §4.2.4)',
   'too-old': 'the stored response is past its stale windows (RFC 5861 §3, §4)',
   request: 'the request asks for a validated or a younger response (RFC 9111 §5.2.1)',
+} as const satisfies Readonly<Record<string, string>>;
+
+/** Why an answer whose head allows storing is not stored all the same, by what the metrics call it. */
+const bodyReasons: ReadonlyMap<string, string> = new Map([
+  ['too-large', 'its content is larger than maxStoredBytes'],
+  ['close-delimited', 'nothing proves that its content is complete (RFC 9112 §8)'],
+  ['no-lease', 'no lease on the purge log, so nothing is stored'],
+  ['upstream-malformed', 'an answer to a condition or a range that was not sent (RFC 9110 §15.3.7, §15.4.5, §15.5.17)'],
+]);
+
+/** Words for a token that says why an answer is not stored: {@link passReasons}, or what else can be in the way. */
+export function passReason(token: string): string {
+  return new Map<string, string>(Object.entries(passReasons)).get(token) ?? bodyReasons.get(token) ?? token;
+}
+
+/** What else an answer of upstream's can come to. */
+export const answerReasons = {
+  freshened: 'it confirms what is stored, which lives on with its fields (RFC 9111 §4.3.4)',
+  unconfirmed:
+    'it confirms another response than the stored one, which goes, and the whole is fetched (RFC 9111 §4.3.4)',
+  outdone: 'what is stored is served in its place',
+  unasked: 'upstream would not be asked',
+  'post-unkept':
+    'an answer to POST is stored for later GETs only with explicit freshness and a Content-Location that equals the target URI, and where the POST told upstream no more than a GET would (RFC 9110 §9.3.3)',
+  'post-kept': 'its Content-Location says that it is what a GET of this URL would get (RFC 9110 §9.3.3)',
 } as const satisfies Readonly<Record<string, string>>;

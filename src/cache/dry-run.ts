@@ -1,0 +1,199 @@
+import type { FieldLines } from '../core/fields.ts';
+import { ok } from '../core/problem.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import type { RouteTable } from '../core/route-table.ts';
+import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
+import { BackgroundWork } from './background.ts';
+import { type DryStoreParts, DryStore } from './dry-store.ts';
+import { Exchange, type ExchangeDeps } from './exchange.ts';
+import { Fetcher } from './fetcher.ts';
+import type { Handled } from './handled.ts';
+import type { LearnedSearch } from './learned-search.ts';
+import type { Clock, ContentDecoder, Observer, ProxyResponse, PurgeLog, Sha256 } from './ports.ts';
+import type { UpstreamAnswer, UpstreamClient } from './upstream-ports.ts';
+
+/** What a dry run needs: of what is stored and learnt it only reads. */
+export interface DryRunParts extends DryStoreParts {
+  readonly table: RouteTable;
+  readonly upstreams: ExchangeDeps['upstreams'];
+  readonly search?: Pick<LearnedSearch, 'copy'>;
+  /** `undefined`: codings are left on. */
+  readonly decoder?: ContentDecoder;
+  readonly clock: Clock;
+  readonly sha256: Sha256;
+}
+
+/** An answer of upstream's that nobody has given. */
+export interface DryAnswer {
+  readonly status: number;
+  readonly fields: FieldLines;
+}
+
+export interface DryRequest {
+  readonly request: ProxyRequest;
+  readonly content: Uint8Array;
+  /** `undefined`: upstream cannot be reached. */
+  readonly answer: DryAnswer | undefined;
+  /** True: as if nothing were stored for it. */
+  readonly unstored?: boolean;
+}
+
+/** What came of it. */
+export interface DryRun {
+  /** `undefined` where it was relayed: then the answer is upstream's. */
+  readonly response: ProxyResponse | undefined;
+  /** The value of Cache-Status that the client would be sent. */
+  readonly cacheStatus: string;
+  /** Calls upstream. All but the first fail, since one answer is all that is known. */
+  readonly calls: number;
+  /** The last that would be stored. */
+  readonly stored: StoredResponse | undefined;
+  /** Scopes that would be purged, and keys (`k:KEY`) that would be dropped. */
+  readonly invalidated: readonly string[];
+  /** As told to the observer: why it is not stored, or `stored`. */
+  readonly tokens: readonly string[];
+}
+
+/**
+ * The way of one request through the exchange itself, with everything that it would act on put aside: nothing is stored,
+ * purged, learnt, called or counted. So no rule has to be written down a second time to be explained.
+ */
+export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<DryRun> {
+  const { table, upstreams, sha256, clock } = parts;
+  const leased = parts.coherence?.status().leased !== false;
+  const put: StoredItem[] = [];
+  const invalidated: string[] = [];
+  const tokens: string[] = [];
+  const errors: unknown[] = [];
+  const background = new BackgroundWork((_name, error) => errors.push(error));
+  const search = parts.search?.copy();
+  const upstream = new OneAnswer(clock, asked.answer);
+  // One by one: whoever explains has the real store, purge log and locks at hand, and none of them may slip in.
+  const deps: ExchangeDeps = {
+    table,
+    upstreams,
+    sha256,
+    upstream,
+    store: new DryStore(asked.unstored === true ? { ...parts, store: undefined } : parts, { put, invalidated }),
+    bodyCheck: { fails: () => undefined },
+    decoder: parts.decoder ?? { decode: () => undefined },
+    purgeLog: dryLog(leased, invalidated),
+    observer: dryObserver(tokens),
+    clock: leased ? neverLate(clock) : atOnce(clock),
+    ...(search === undefined ? {} : { search }),
+    background,
+    ownHosts: new Set<string>(),
+  };
+  const exchange = new Exchange(deps, new Fetcher(deps));
+  let handled: Handled = await exchange.handle(asked.request);
+  if (handled.kind === 'content') handled = await handled.wanted.resume(asked.content);
+  const sent = settle(clock, handled, asked.answer);
+  await background.idle();
+  if (errors.length > 0) throw errors[0];
+  const stored = put.findLast((item) => item.kind === 'response');
+  return { ...sent, calls: upstream.calls, stored, invalidated, tokens };
+}
+
+function settle(
+  clock: Clock,
+  handled: Handled,
+  answer: DryAnswer | undefined,
+): Pick<DryRun, 'response' | 'cacheStatus'> {
+  switch (handled.kind) {
+    case 'content':
+      throw new Error('content was asked for twice');
+    case 'relay': {
+      const atMs = clock.nowMs();
+      const times = { requestTimeMs: atMs, responseTimeMs: atMs };
+      if (answer !== undefined) handled.relay.settled({ ...answer, ...times }).tap?.end(true);
+      return { response: undefined, cacheStatus: handled.relay.cacheStatus };
+    }
+    case 'response': {
+      const { response } = handled;
+      if (response.body.kind === 'stream') response.body.cancel();
+      const line = response.fields.findLast(([name]) => name === 'cache-status');
+      return { response, cacheStatus: line?.[1] ?? '' };
+    }
+  }
+}
+
+/** Gives the one answer that is known, then none. */
+class OneAnswer implements UpstreamClient {
+  calls = 0;
+  readonly #clock: Clock;
+  readonly #answer: DryAnswer | undefined;
+
+  constructor(clock: Clock, answer: DryAnswer | undefined) {
+    this.#clock = clock;
+    this.#answer = answer;
+  }
+
+  async fetch(): Promise<UpstreamAnswer> {
+    this.calls += 1;
+    const atMs = this.#clock.nowMs();
+    const times = { requestTimeMs: atMs, responseTimeMs: atMs };
+    if (this.#answer === undefined || this.calls > 1) {
+      return { kind: 'failure', failure: 'connect', detail: 'a dry run', attempts: 0, ...times };
+    }
+    const body = { length: undefined, framed: true, chunks: noChunks, streamed: nothing, cancel: nothing };
+    return { kind: 'response', ...this.#answer, body, attempts: 0, ...times };
+  }
+}
+
+async function* noChunks(): AsyncGenerator<Buffer> {
+  // The content is not known, and no decision that is shown depends on it.
+}
+
+function nothing(): void {
+  // Nobody is told of anything.
+}
+
+function dryObserver(tokens: string[]): Observer {
+  return {
+    request: nothing,
+    upstreamCall: nothing,
+    brokenBody: nothing,
+    storage: (_route, result) => void tokens.push(result),
+    purge: nothing,
+    warm: nothing,
+    limit: nothing,
+    fleet: nothing,
+  };
+}
+
+/** What is stored was judged when it was read; its own appends are the only ones there are. */
+function dryLog(leased: boolean, invalidated: string[]): PurgeLog {
+  let seq = 0;
+  return {
+    position: () => (leased ? { epoch: 'dry', seq } : undefined),
+    isValid: () => true,
+    softPurgedAtMs: () => undefined,
+    append: async ({ scopes }) => {
+      seq += 1;
+      invalidated.push(...scopes);
+      return ok({ id: `dry/${seq}`, complete: true, sidecars: [], missing: [] });
+    },
+  };
+}
+
+/** Upstream answers in no time, so that no timer ends. */
+function neverLate(clock: Clock): Clock {
+  return { nowMs: () => clock.nowMs(), monotonicMs: () => clock.monotonicMs(), after: () => nothing };
+}
+
+/** Without a lease a fetch waits for others to join it. Nobody will. */
+function atOnce(clock: Clock): Clock {
+  return {
+    ...neverLate(clock),
+    after: (_delayMs, callback) => {
+      const timer = new AbortController();
+      void soon(callback, timer.signal);
+      return () => timer.abort();
+    },
+  };
+}
+
+async function soon(callback: () => void, cancelled: AbortSignal): Promise<void> {
+  await Promise.resolve();
+  if (!cancelled.aborted) callback();
+}

@@ -1,0 +1,144 @@
+import { decideOnFailure, isFailureStatus } from '../core/failure-policy.ts';
+import { confirms, freshenByHead } from '../core/freshen.ts';
+import { freshnessOf, initialAgeMs } from '../core/freshness.ts';
+import { answerReasons, passReason, storableReason } from '../core/reasons.ts';
+import type { StoredResponse } from '../core/stored-response.ts';
+import { varyNames } from '../core/vary.ts';
+import { searchRule } from '../core/no-vary-search.ts';
+import { type DryAnswer, dryRun, type DryRun, type DryRunParts } from './dry-run.ts';
+import type { KeyableRequest } from './want-content.ts';
+import { lifetimeNotes } from './explain-lifetime.ts';
+import type { ExplainedAnswer, ExplainedNote, ExplainedReply } from './explained-http.ts';
+import type { Usable } from './explain-parts.ts';
+import type { Ask } from './respond.ts';
+
+/** A request that is looked up, and the answer that upstream is supposed to give to it. */
+export interface SupposedAnswer {
+  readonly request: KeyableRequest;
+  readonly content: Uint8Array;
+  readonly ask: Ask;
+  readonly found: Usable;
+  readonly answer: DryAnswer;
+  readonly nowMs: number;
+}
+
+/** What a run came to, in words. */
+interface Verdict {
+  readonly token: string | null;
+  readonly reason: string;
+}
+
+/** What would be done with the answer; of a request that is answered from store, as if nothing were. */
+export async function explainAnswer(parts: DryRunParts, supposed: SupposedAnswer): Promise<ExplainedAnswer> {
+  const { request, content, answer } = supposed;
+  const first = await dryRun(parts, { request, content, answer });
+  if (first.calls > 0) return explained(supposed, first, []);
+  const run = await dryRun(parts, { request, content, answer, unstored: true });
+  if (run.calls === 0) return { ...nothing, token: null, reason: answerReasons.unasked, sent: replyOf(run) };
+  const text = 'the request is answered from store; this is what a fetch of it would come to';
+  return explained({ ...supposed, found: { read: undefined, marker: undefined, isLeftAlone: false } }, run, [
+    { topic: 'storage', text },
+  ]);
+}
+
+const nothing = { stored: false, key: null, tags: [], invalidates: [], notes: [] } as const;
+
+function explained(supposed: SupposedAnswer, run: DryRun, first: readonly ExplainedNote[]): ExplainedAnswer {
+  const { ask, nowMs } = supposed;
+  const { stored, invalidated } = run;
+  const { route, keyed } = ask;
+  const { token, reason } = verdictOf(supposed, run);
+  const lived =
+    stored === undefined
+      ? lifetimeOfPassed(supposed)
+      : lifetimeNotes({ item: stored, staleSinceMs: undefined, policy: route.policy, keyed, nowMs });
+  return {
+    stored: stored !== undefined,
+    token,
+    reason,
+    sent: run.calls > 1 ? null : replyOf(run),
+    key: stored?.key ?? null,
+    tags: stored?.tags ?? [],
+    invalidates: invalidated,
+    notes: [...first, ...lived, ...varyNotes(supposed, stored), ...queryNotes(supposed)],
+  };
+}
+
+/** What the client would be sent. */
+export function replyOf({ response, cacheStatus }: DryRun): ExplainedReply {
+  return { status: response?.status ?? null, cacheStatus };
+}
+
+function verdictOf(supposed: SupposedAnswer, run: DryRun): Verdict {
+  const { ask, found } = supposed;
+  const known = found.read?.item;
+  // The second call is for the whole, where a 304 has confirmed something else.
+  if (run.calls > 1) return { token: null, reason: answerReasons.unconfirmed };
+  const token = run.tokens.at(-1);
+  if (ask.head && known !== undefined && token === 'method') return headVerdict(supposed, known);
+  if (run.stored !== undefined) return { token: null, reason: storedBecause(supposed, run.stored) };
+  // An answer that is taken for a failure is not told as one that is not stored.
+  const why = token ?? 'upstream-malformed';
+  return { token: why, reason: staleInstead(supposed, run) ?? passReason(why) };
+}
+
+function storedBecause({ found, answer }: SupposedAnswer, stored: StoredResponse): string {
+  const known = found.read?.item;
+  const isFreshened = answer.status === 304 && known !== undefined && confirms(known, answer.fields);
+  return isFreshened ? answerReasons.freshened : storableReason(stored.freshness.source);
+}
+
+/** An error that a stored response is better than. */
+function staleInstead({ ask, found, answer, nowMs }: SupposedAnswer, run: DryRun): string | undefined {
+  if (run.response?.meta.outcome !== 'stale-error' || !isFailureStatus(answer.status)) return undefined;
+  const { reason } = decideOnFailure({
+    failure: answer.status,
+    stored: found.read?.item,
+    staleSinceMs: found.read?.staleSinceMs,
+    policy: ask.route.policy,
+    requestFields: ask.requestFields,
+    nowMs,
+  });
+  return `${answerReasons.outdone}: ${reason}`;
+}
+
+function headVerdict({ ask, answer, nowMs }: SupposedAnswer, stored: StoredResponse): Verdict {
+  const { route, keyed, requestFields } = ask;
+  const times = { requestTimeMs: nowMs, responseTimeMs: nowMs };
+  const { reason } = freshenByHead({ stored, route, keyed, requestFields, ...answer, ...times });
+  return { token: 'method', reason: `${passReason('method')}: ${reason}` };
+}
+
+/** How long it would be fresh that is not stored: often the reason why it is not. */
+function lifetimeOfPassed({ ask, answer, nowMs }: SupposedAnswer): readonly ExplainedNote[] {
+  const { route, keyed } = ask;
+  const head = { ...answer, requestTimeMs: nowMs, responseTimeMs: nowMs };
+  const freshness = freshnessOf({ policy: route.policy, keyed, ...head });
+  const item = {
+    freshness,
+    initialAgeMs: initialAgeMs(head),
+    responseTimeMs: nowMs,
+    fields: answer.fields,
+    tags: keyed.tags,
+  };
+  const lived = lifetimeNotes({ item, staleSinceMs: undefined, policy: route.policy, keyed, nowMs });
+  return lived.filter(({ topic }) => topic === 'lifetime' || topic === 'age');
+}
+
+function varyNotes({ ask, answer }: SupposedAnswer, stored: StoredResponse | undefined): readonly ExplainedNote[] {
+  const named = varyNames(answer.fields);
+  if (stored === undefined || named === '*') return [];
+  if (stored.key === ask.keyed.key) {
+    const text = 'Vary does not count: the route keys every field that goes upstream (RFC 9111 §4.1)';
+    return named.length === 0 ? [] : [{ topic: 'vary', text }];
+  }
+  const part = stored.key.slice(stored.key.indexOf(' ') + 1);
+  return [{ topic: 'vary', text: `a variant, told apart by ${part} (Vary, RFC 9111 §4.1)` }];
+}
+
+function queryNotes({ ask, answer }: SupposedAnswer): readonly ExplainedNote[] {
+  const rule = ask.keyed.search === undefined ? undefined : searchRule(answer.fields);
+  if (rule === undefined || answer.status >= 400) return [];
+  const text = `later queries of the path are keyed by ${rule.text} (No-Vary-Search, draft-ietf-httpbis-no-vary-search)`;
+  return [{ topic: 'query', text }];
+}

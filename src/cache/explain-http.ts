@@ -1,0 +1,141 @@
+import { isUnsafe } from '../core/methods.ts';
+import { answerReasons, storableReason } from '../core/reasons.ts';
+import { formatCacheStatus, withKey } from '../core/cache-status.ts';
+import type { Fwd } from '../core/outcome.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import type { Route } from '../core/route.ts';
+import { type DryAnswer, dryRun, type DryRun, type DryRunParts } from './dry-run.ts';
+import { explainAnswer, replyOf } from './explain-answer.ts';
+import { expireAtNotes, lifetimeNotes } from './explain-lifetime.ts';
+import { type Asked, clientNotes, requestNotes } from './explain-notes.ts';
+import type { Looked, Usable } from './explain-parts.ts';
+import type { ExplainedAnswer, ExplainedNote, ExplainedReply } from './explained-http.ts';
+import type { Ask } from './respond.ts';
+
+/** A request, and perhaps the answer that upstream is supposed to give to it. */
+export interface Supposed {
+  readonly request: ProxyRequest;
+  readonly content: Uint8Array;
+  readonly answer: DryAnswer | undefined;
+}
+
+/** A request that is looked up, and what was found. */
+export interface SupposedLookUp extends Supposed {
+  readonly ask: Ask;
+  /** Whether it may be served or not. */
+  readonly looked: Looked | undefined;
+  readonly usable: Usable;
+  /** Wall clock, milliseconds. */
+  readonly nowMs: number;
+}
+
+/** The part of an explanation that is HTTP caching. */
+export interface ExplainedHttp {
+  readonly sent: ExplainedReply | null;
+  readonly notes: readonly ExplainedNote[];
+  readonly answer: ExplainedAnswer | null;
+}
+
+/** Of a request that is looked up. */
+export async function explainHttp(parts: DryRunParts, supposed: SupposedLookUp): Promise<ExplainedHttp> {
+  const { request, content, answer, ask, looked, usable: found, nowMs } = supposed;
+  const run = await dryRun(parts, { request, content, answer: undefined });
+  const { policy } = ask.route;
+  const { keyed } = ask;
+  const read = looked?.read;
+  const lived = read === undefined ? [] : lifetimeNotes({ ...read, policy, keyed, nowMs });
+  const expiry = expireAtNotes({ policy, keyed, nowMs });
+  return {
+    sent: isAsked(run) ? forwardedReply(ask, run) : replyOf(run),
+    notes: [...lived, ...expiry, ...notesOnRun(parts, { ask, found, nowMs }, run)],
+    answer: answer === undefined ? null : await explainAnswer(parts, { request, content, answer, ask, found, nowMs }),
+  };
+}
+
+/** Whether upstream is asked before the client is answered. */
+function isAsked({ calls, response }: DryRun): boolean {
+  return calls > 0 && response?.meta.outcome !== 'stale';
+}
+
+function notesOnRun(parts: DryRunParts, asked: Omit<Asked, 'status'>, run: DryRun): readonly ExplainedNote[] {
+  const { response } = run;
+  if (isAsked(run)) return requestNotes(parts.sha256, { ...asked, status: undefined });
+  // An answer of the proxy's own is about nothing but what the request demands.
+  if (response?.meta.problem !== undefined) return clientNotes(asked.ask);
+  return requestNotes(parts.sha256, { ...asked, status: response?.status });
+}
+
+/** The label as far as it is known before upstream has answered. */
+function forwardedReply(ask: Ask, { response }: DryRun): ExplainedReply {
+  const fwd = response?.meta.fwd;
+  const line = formatCacheStatus(withKey(fwd === undefined ? { hit: false } : { hit: false, fwd }, ask));
+  return { status: null, cacheStatus: line };
+}
+
+/** Of a request that is relayed. */
+export async function explainRelayed(
+  parts: DryRunParts,
+  { request, content, answer }: Supposed,
+  { route, fwd, reason }: { readonly route: Route; readonly fwd: Fwd; readonly reason: string },
+): Promise<ExplainedHttp> {
+  const run = await dryRun(parts, { request, content, answer: answer ?? { status: 204, fields: [] } });
+  const sent = { status: null, cacheStatus: formatCacheStatus({ hit: false, fwd }) };
+  const notes = answer === undefined ? invalidationNotes(route, request, run) : [];
+  return { sent, notes, answer: answer === undefined ? null : relayedAnswer({ route, request, answer, reason }, run) };
+}
+
+function invalidationNotes(route: Route, { method }: ProxyRequest, run: DryRun): readonly ExplainedNote[] {
+  if (!isUnsafe(method)) return [];
+  return [{ topic: 'invalidation', text: `${invalidationText(route, run)} (RFC 9111 §4.4)` }];
+}
+
+function invalidationText(route: Route, { invalidated }: DryRun): string {
+  if (invalidated.length > 0) {
+    return `a 2xx or 3xx answer makes invalid what is stored for this URL, and for those of this origin in Location and Content-Location: ${invalidated.join(', ')}`;
+  }
+  if (route.cache === 'off') return 'nothing is made invalid: the route is not cached';
+  switch (route.policy.upstreamCacheControl) {
+    case 'ignore':
+      return 'nothing is made invalid: the route ignores the caching fields of upstream';
+    case 'cap':
+      return 'only the groups that Cache-Group-Invalidation names are made invalid, since the rule decides here (RFC 9875 §3)';
+    case 'honour':
+      return 'nothing is made invalid: no key can be made of this URL';
+  }
+}
+
+function relayedAnswer(
+  relayed: {
+    readonly route: Route;
+    readonly request: ProxyRequest;
+    readonly answer: DryAnswer;
+    readonly reason: string;
+  },
+  run: DryRun,
+): ExplainedAnswer {
+  const { route, request, answer } = relayed;
+  const { stored, invalidated } = run;
+  const honours = route.policy.upstreamCacheControl === 'honour' && route.cache === 'on';
+  const isPost = honours && request.method === 'POST';
+  const notKept = isPost ? `${relayed.reason}; ${answerReasons['post-unkept']}` : relayed.reason;
+  const kept =
+    stored === undefined ? notKept : `${storableReason(stored.freshness.source)}; ${answerReasons['post-kept']}`;
+  const gone: readonly ExplainedNote[] = [{ topic: 'invalidation', text: goneText(request, answer, invalidated) }];
+  return {
+    stored: stored !== undefined,
+    token: stored === undefined ? (run.tokens.at(-1) ?? null) : null,
+    reason: kept,
+    sent: { status: answer.status, cacheStatus: run.cacheStatus },
+    key: stored?.key ?? null,
+    tags: stored?.tags ?? [],
+    invalidates: invalidated,
+    notes: isUnsafe(request.method) ? gone : [],
+  };
+}
+
+function goneText({ method }: ProxyRequest, { status }: DryAnswer, invalidated: readonly string[]): string {
+  if (invalidated.length > 0) return `${method} has changed it: ${invalidated.join(', ')} (RFC 9111 §4.4)`;
+  return status >= 400
+    ? 'an error changes nothing, so nothing is made invalid (RFC 9111 §4.4)'
+    : 'nothing is made invalid by it on this route (RFC 9111 §4.4)';
+}

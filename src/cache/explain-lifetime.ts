@@ -1,0 +1,142 @@
+import { countedDirectives } from '../core/cache-control.ts';
+import { expiryOf, nextInstant } from '../core/expire-at.ts';
+import { type FreshnessSource, staleForbidders, standingOf } from '../core/freshness.ts';
+import { freshnessReason, staleForbidderReasons, storableReason } from '../core/reasons.ts';
+import type { KeyedRequest } from '../core/request.ts';
+import type { CachePolicy } from '../core/route.ts';
+import type { StoredResponse } from '../core/stored-response.ts';
+import { instant } from './explain-parts.ts';
+import type { ExplainedNote } from './explained-http.ts';
+
+/** A response that is stored, or would be. */
+export interface Lived {
+  readonly item: Pick<StoredResponse, 'freshness' | 'initialAgeMs' | 'responseTimeMs' | 'fields' | 'tags'>;
+  /** Set by a soft purge. */
+  readonly staleSinceMs: number | undefined;
+  readonly policy: CachePolicy;
+  /** The request that it answers. */
+  readonly keyed: Pick<KeyedRequest, 'key' | 'zone' | 'tags'>;
+  /** Wall clock, milliseconds. */
+  readonly nowMs: number;
+}
+
+/** Why it could be stored, how long it is fresh, how old it is, and what may be done with it when it is stale. */
+export function lifetimeNotes(lived: Lived): readonly ExplainedNote[] {
+  const { item } = lived;
+  return [
+    { topic: 'storage', text: `stored: ${storableReason(item.freshness.source)}` },
+    ...leaveNotes(lived),
+    { topic: 'lifetime', text: lifetimeText(lived) },
+    { topic: 'age', text: ageText(lived) },
+    { topic: 'stale', text: staleText(lived) },
+    ...tagNotes(lived),
+  ];
+}
+
+/** The next instant of the route's `expireAt`, and the end that it gives to what would come now. */
+export function expireAtNotes({
+  policy,
+  keyed,
+  nowMs,
+}: Omit<Lived, 'item' | 'staleSinceMs'>): readonly ExplainedNote[] {
+  const rule = policy.expireAt;
+  if (rule === undefined || policy.upstreamCacheControl === 'honour') return [];
+  const nextMs = nextInstant(rule, keyed.zone, nowMs);
+  const jitter = seconds(expiryOf(rule, keyed, nowMs) - nextMs);
+  const zone = rule.kind === 'daily' ? `, by the clock of ${zoneWords(rule, keyed.zone)}` : '';
+  const text = `the data changes next at ${instant(nextMs)}${zone}; with this key's jitter of ${jitter} s what comes now is fresh until then at the latest (RFC 9111 §4.2)`;
+  return [{ topic: 'expireAt', text }];
+}
+
+function zoneWords({ zone, fallbackZone }: { zone: string; fallbackZone: string }, given: string | undefined): string {
+  const asked = given ?? zone;
+  return asked.startsWith('{') || asked === fallbackZone
+    ? fallbackZone
+    : `${asked} (${fallbackZone} if there is no such zone)`;
+}
+
+/** What lets it be stored although something else forbids it. */
+function leaveNotes({ item, policy }: Lived): readonly ExplainedNote[] {
+  const { directives } = countedDirectives(item.fields);
+  if (policy.upstreamCacheControl === 'ignore') return [];
+  const understood = directives.has('must-understand') && directives.has('no-store');
+  const text = 'must-understand outweighs no-store, since the status code is known here (RFC 9111 §5.2.2.3)';
+  return understood ? [{ topic: 'storage', text }] : [];
+}
+
+const byUpstream: ReadonlySet<string> = new Set<FreshnessSource>([
+  'cdn-cache-control',
+  's-maxage',
+  'max-age',
+  'expires',
+  'heuristic',
+]);
+
+/** A lifetime that upstream gives is counted from its own answer, so that the age on arrival is part of it (§4.2). */
+function lifetimeText({ item, policy }: Lived): string {
+  const { freshness, responseTimeMs, initialAgeMs } = item;
+  const { source, freshUntilMs } = freshness;
+  const ageMs = byUpstream.has(source) ? initialAgeMs : 0;
+  const cut = freshUntilMs === responseTimeMs + policy.retainMs ? ', cut to what retain allows' : '';
+  const lifetime = `${seconds(freshUntilMs - responseTimeMs + ageMs)} s${cut}`;
+  return `${lifetime}, by ${source}: ${freshnessReason(source)}`;
+}
+
+function ageText({ item, staleSinceMs, nowMs }: Lived): string {
+  const { ageSeconds } = standingOf(item, staleSinceMs, nowMs);
+  const arrival = seconds(item.initialAgeMs);
+  return `${ageSeconds} s: ${arrival} s on arrival (the larger of Age and the time since Date, RFC 9111 §4.2.3, §5.1), the rest in store`;
+}
+
+function staleText(lived: Lived): string {
+  const { item, staleSinceMs, policy, nowMs } = lived;
+  const { freshness } = item;
+  const { directives } = countedDirectives(item.fields);
+  if (freshness.alwaysValidate) return `never served without validation: ${staleForbidderReasons['no-cache']}`;
+  if (freshness.mustRevalidate) {
+    const why = staleForbidders(policy, directives).map((name) => staleForbidderReasons[name]);
+    return `never served stale: ${why.join('; ')}`;
+  }
+  const { ttlMs, swrUntilMs, sieUntilMs } = standingOf(item, staleSinceMs, nowMs);
+  const staleFromMs = Math.max(nowMs, item.responseTimeMs) + ttlMs;
+  const windows = [
+    windowText(
+      swrUntilMs - staleFromMs,
+      'while it is refreshed behind the answer (stale-while-revalidate, RFC 5861 §3)',
+    ),
+    windowText(sieUntilMs - staleFromMs, 'after a failure of upstream (stale-if-error, RFC 5861 §4)'),
+  ].filter((text) => text !== undefined);
+  const unreachable =
+    policy.upstreamCacheControl === 'honour'
+      ? '; while upstream cannot be reached, until it is removed (RFC 9111 §4.2.4)'
+      : '';
+  const allowed = windows.length === 0 ? 'no stale window' : `served stale ${windows.join(', ')}`;
+  return `${allowed}${unreachable}; removed at ${instant(freshness.retainUntilMs)}`;
+}
+
+function windowText(windowMs: number, when: string): string | undefined {
+  return windowMs > 0 ? `for ${seconds(windowMs)} s ${when}` : undefined;
+}
+
+/** Upstream's tags are those that the request does not give. */
+function tagNotes({ item, keyed }: Lived): readonly ExplainedNote[] {
+  const given = item.tags.filter((tag) => !keyed.tags.includes(tag));
+  const groups = given.filter((tag) => tag.startsWith('group:'));
+  const others = given.filter((tag) => !tag.startsWith('group:'));
+  return [
+    ...(groups.length === 0
+      ? []
+      : [note(`groups of upstream's, which are tags of its origin: ${groups.join(', ')} (Cache-Groups, RFC 9875 §2)`)]),
+    ...(others.length === 0
+      ? []
+      : [note(`by upstream's fields that the route's tagsFrom names: ${others.join(', ')}`)]),
+  ];
+}
+
+function note(text: string): ExplainedNote {
+  return { topic: 'tags', text };
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000);
+}
