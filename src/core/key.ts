@@ -81,15 +81,9 @@ interface SearchParts {
  * URL, which a purge of that URL covers and one of another spelling does not.
  */
 function searchable(plain: KeyedRequest, { route, query, keyBy, sha256 }: SearchParts): KeyedRequest {
+  const tag = searchTag(route, plain.url);
   const by = (rule: SearchRule | undefined): KeyedRequest => {
-    const search = {
-      // Hardly any path has a rule, so that the tag is made where it is wanted.
-      get tag() {
-        return searchTag(route, plain.url);
-      },
-      rule,
-      by,
-    };
+    const search = { tag, rule, by };
     if (rule === undefined) return { ...plain, search };
     const counted = searchThatCounts(rule, query);
     const step: KeyStep = {
@@ -102,7 +96,7 @@ function searchable(plain: KeyedRequest, { route, query, keyBy, sha256 }: Search
     return {
       ...plain,
       key: keyBy(counted, `|?${sha256(rule.text).slice(0, RULE_DIGEST_LENGTH)}`),
-      tags: [...plain.tags, search.tag],
+      tags: [...plain.tags, tag],
       search,
       steps: () => [...plain.steps(), step],
     };
