@@ -89,28 +89,30 @@ function parsed<T>(lines: readonly string[], parse: (text: string) => T): T | un
   const text = lines.join(', ');
   if (text.length > MAX_STRUCTURED_FIELD) return undefined;
   try {
-    const value = parse(text);
-    // Only after it was parsed: in a text with an open quote the search for Decimals would not be linear.
-    return text.includes('.0') ? parse(withPlainDecimals(text)) : value;
+    return parse(text.includes('.0') || text.includes('@') ? withPlainNumbers(text) : text);
   } catch {
     return undefined;
   }
 }
 
-/** Strings, Display Strings, Byte Sequences and words (keys, Tokens), in which digits are no number; and Decimals. */
+/**
+ * Strings, Display Strings, Byte Sequences and words (keys, Tokens), in which digits are no number; Decimals; and Dates where
+ * an item may begin. What is never closed reaches to the end, so that no character is looked at twice.
+ */
 const lexemes =
-  /%"[^"]*"|"(?:[^"\\]|\\.)*"|:[^:]*:|[A-Za-z*][A-Za-z0-9!#$%&'*+\-.^_`|~:/]*|(?<decimal>[0-9]+\.[0-9]+)/g;
+  /%"[^"]*"?|"(?:[^"\\]|\\.)*"?|:[^:]*:?|[A-Za-z*][A-Za-z0-9!#$%&'*+\-.^_`|~:/]*|(?<decimal>[0-9]+\.[0-9]+)|(?<=^|[=( ,\t])(?<date>@-?[0-9]{1,15})(?![0-9.])/g;
 
 /**
  * The package gives the same number for `60` and for `60.0`, but only the first is an Integer, and `max-age=60.0` has to count
- * for nothing (RFC 9213 §2.1). No value of a Decimal is read here, so one is put in that is told from a whole number.
+ * for nothing (RFC 9213 §2.1). And it takes a Date only where the whole field ends with it. No value of either is read here, so
+ * Decimals are put in their places that are told from whole numbers; what is well-formed stays so, and what is not too.
  */
-function withPlainDecimals(text: string): string {
-  return text.replaceAll(lexemes, (found, decimal: string | undefined) =>
-    decimal !== undefined && /^[0-9]{1,12}\.0{1,3}$/.test(decimal)
-      ? `${decimal.slice(0, decimal.indexOf('.'))}.5`
-      : found,
-  );
+function withPlainNumbers(text: string): string {
+  return text.replaceAll(lexemes, (found, decimal: string | undefined, date: string | undefined) => {
+    if (date !== undefined) return '0.5';
+    const isWhole = decimal !== undefined && /^[0-9]{1,12}\.0{1,3}$/.test(decimal);
+    return isWhole ? `${decimal.slice(0, decimal.indexOf('.'))}.5` : found;
+  });
 }
 
 function memberOf(member: Item | InnerList): FieldMember {

@@ -45,6 +45,26 @@ describe('a dictionary (RFC 9651 §4.2.2)', () => {
     );
   });
 
+  it.each(['a=@1, b=2', 'a;from=@-1700000000;x, b=2', 'a=(@1 "@2"), b=2', 'b=2, a=@1', 'a="@1, b=3", b=2'])(
+    'may hold a Date anywhere: %s',
+    (line) => {
+      expect(integerOf(readDictionary([line])?.get('b'))).toBe(2);
+    },
+  );
+
+  it.each(['a@1=2', 'a=1@1', 'a=@1.5', 'a=@1.0', 'a=@', 'a=@1234567890123456', 'a=@1a', 'a= @1', '@1'])(
+    'is none where a Date is not well-formed or out of place: %s',
+    (line) => {
+      expect(readDictionary([line])).toBeUndefined();
+      expect(readDictionary([`${line}, b=2`])).toBeUndefined();
+    },
+  );
+
+  it('takes no Date for a number', () => {
+    expect(readDictionary(['a=@60, b'])?.get('a')).toEqual({ type: 'other' });
+    expect(readDictionary(['b, a=@60'])?.get('a')).toEqual({ type: 'other' });
+  });
+
   it('is empty where nothing is said', () => {
     expect(readDictionary([])?.size).toBe(0);
     expect(readDictionary([''])?.size).toBe(0);
