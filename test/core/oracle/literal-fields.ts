@@ -147,10 +147,12 @@ function imfFixdate(text: string): number | undefined {
 
 /** `sunday, 06-nov-94 08:49:37 gmt` */
 function rfc850(text: string, nowMs: number): number | undefined {
-  const [day = '', date = '', clock = '', zone, ...rest] = text.split(' ');
-  if (rest.length > 0 || zone !== 'gmt' || !DAYS.some((name) => `${name},` === day)) return undefined;
-  const [dayOfMonth = '', monthName = '', shortYear = '', ...more] = date.split('-');
-  if (more.length > 0 || !areSoMany(2, dayOfMonth) || !areSoMany(2, shortYear)) return undefined;
+  const words = text.split(' ');
+  const [day, date = '', clock = '', zone] = words;
+  if (words.length !== 4 || zone !== 'gmt' || !DAYS.some((name) => `${name},` === day)) return undefined;
+  const parts = date.split('-');
+  const [dayOfMonth = '', monthName = '', shortYear = ''] = parts;
+  if (parts.length !== 3 || ![dayOfMonth, shortYear].every((part) => areSoMany(2, part))) return undefined;
   return withShortYear(Number(shortYear), nowMs, (year) => instant(year, monthName, Number(dayOfMonth), clock));
 }
 
