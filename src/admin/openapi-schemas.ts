@@ -97,6 +97,7 @@ const explainSchemas: Schema = {
       },
       method: { ...text, default: 'GET' },
       headers: { type: 'object', additionalProperties: text },
+      body: { ...text, description: 'Content, sent as UTF-8.' },
     },
     ['url'],
     { additionalProperties: false },
@@ -117,11 +118,10 @@ const explainSchemas: Schema = {
     decision: object({ would: { enum: outcomeNames }, fwd: optionalText, reason: text }),
     problem: { type: ['object', 'null'], description: 'The refusal, where the request would be refused.' },
   }),
-  KeyStep: object({ part: { enum: ['path', 'query', 'header'] }, name: text, before: text, after: text, rule: text }, [
-    'part',
-    'name',
-    'rule',
-  ]),
+  KeyStep: object(
+    { part: { enum: ['path', 'query', 'header', 'content'] }, name: text, before: text, after: text, rule: text },
+    ['part', 'name', 'rule'],
+  ),
   ExplainedCoherence: object({
     leased: { type: 'boolean', description: 'False: nothing is served from store.' },
     epoch: text,

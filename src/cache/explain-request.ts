@@ -1,15 +1,18 @@
 import { fieldValue, type FieldLines } from '../core/fields.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
-import type { ProxyRequest } from '../core/request.ts';
+import type { WholeRequest } from './explain-content.ts';
 import type { ExplainRequest } from './operations.ts';
 
 /** What an operator says of a request beside its URL; a 400 where no request can have it. */
-export function readRequest(input: ExplainRequest): Result<Pick<ProxyRequest, 'method' | 'fields' | 'hasContent'>> {
-  const { method = 'GET', headers = {} } = input;
+export function readRequest(
+  input: ExplainRequest,
+): Result<Pick<WholeRequest, 'method' | 'fields' | 'hasContent' | 'body'>> {
+  const { method = 'GET', headers = {}, body: text = '' } = input;
   if (!token.test(method)) return refused(notARequest('The method is no token (RFC 9110 §9.1).'));
   const fields = fieldLines(headers);
   if (!fields.ok) return fields;
-  return ok({ method, fields: fields.value, hasContent: hasContent(fields.value) });
+  const body = new TextEncoder().encode(text);
+  return ok({ method, fields: fields.value, hasContent: body.length > 0 || hasContent(fields.value), body });
 }
 
 /** RFC 9110 §5.6.2. */

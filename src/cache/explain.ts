@@ -5,7 +5,6 @@ import { keySteps } from '../core/key-steps.ts';
 import { deriveKey } from '../core/key.ts';
 import { ok, type Problem, type Result } from '../core/problem.ts';
 import { followsRules, relayTarget } from '../core/relay-target.ts';
-import type { ProxyRequest } from '../core/request.ts';
 import { decideAbsent, decideReuse, leaseLostProblem, notStoredProblem } from '../core/reuse-policy.ts';
 import type { RouteMatch, RouteTable } from '../core/route-table.ts';
 import type { Route } from '../core/route.ts';
@@ -18,6 +17,7 @@ import {
   maskedTarget,
   type Usable,
 } from './explain-parts.ts';
+import { explainContent, type WholeRequest } from './explain-content.ts';
 import { arrive } from './explain-place.ts';
 import { readRequest } from './explain-request.ts';
 import type { Located } from './locate.ts';
@@ -25,6 +25,7 @@ import type { ExplainedDecision, ExplainRequest, Explanation } from './operation
 import type { LearnedSearch } from './learned-search.ts';
 import type { Clock, Sha256, StoredView } from './ports.ts';
 import type { Ask } from './respond.ts';
+import type { KeyableRequest } from './want-content.ts';
 
 export interface ExplainerParts extends CoherenceParts {
   readonly table: RouteTable;
@@ -73,10 +74,10 @@ export function createExplainer(parts: ExplainerParts): Explainer {
 async function explainRouted(
   parts: ExplainerParts,
   { match, place }: Located,
-  read: Pick<ProxyRequest, 'method' | 'fields' | 'hasContent'>,
+  read: Pick<WholeRequest, 'method' | 'fields' | 'hasContent' | 'body'>,
 ): Promise<Explanation> {
   const { route } = match;
-  const request: ProxyRequest = { ...place, ...read, absolute: false };
+  const request: WholeRequest = { ...place, ...read, absolute: false };
   const classified = classifyRequest(route, request);
   const known = { ...nothing, method: read.method, route: route.name, steps: keySteps(match, request, parts.sha256) };
   switch (classified.kind) {
@@ -87,10 +88,27 @@ async function explainRouted(
     case 'lookup':
       break;
   }
+  const whole = explainContent(route, request, classified.content);
+  switch (whole.kind) {
+    case 'reject':
+      return { ...known, ...refusal(whole.problem) };
+    case 'relay':
+      return explainRelay(parts, { match, request, known }, { fwd: 'method', reason: 'content', why: whole.why });
+    case 'answer':
+      return explainLookUp(parts, { match, request: whole.request, known }, classified.head);
+  }
+}
+
+async function explainLookUp(
+  parts: ExplainerParts,
+  { match, request, known }: Routed,
+  head: boolean,
+): Promise<Explanation> {
+  const { route } = match;
   const keyed = deriveKey(match, request, parts.sha256);
   if (!keyed.ok) return { ...known, ...refusal(keyed.error) };
   const asKeyed = parts.search?.peek(keyed.value) ?? keyed.value;
-  const ask: Ask = { route, keyed: asKeyed, requestFields: read.fields, head: classified.head };
+  const ask: Ask = { route, keyed: asKeyed, requestFields: request.fields, head };
   const { store } = parts;
   const looked = store === undefined ? undefined : await lookUp({ ...parts, store }, ask);
   const nowMs = parts.clock.nowMs();
@@ -112,7 +130,7 @@ async function explainRouted(
 /** A request whose route is known. */
 interface Routed {
   readonly match: RouteMatch;
-  readonly request: ProxyRequest;
+  readonly request: KeyableRequest;
   /** What is known of it so far. */
   readonly known: Omit<Explanation, 'decision'>;
 }
@@ -120,14 +138,18 @@ interface Routed {
 function explainRelay(
   parts: ExplainerParts,
   { match, request, known }: Routed,
-  { fwd, reason }: Extract<Classification, { kind: 'relay' }>,
+  { fwd, reason, why }: Omit<Extract<Classification, { kind: 'relay' }>, 'kind'> & { readonly why?: string },
 ): Explanation {
   const target = relayTarget(match, request, { reason, sha256: parts.sha256 });
   // Where the rules do not hold, no parameter becomes another.
   const shown = followsRules(reason) ? known : { ...known, steps: [] };
   if (!target.ok) return { ...shown, ...refusal(target.error) };
   const upstream = upstreamOf(parts, match.route, target.value);
-  return { ...shown, upstream, decision: { would: 'relayed', fwd, reason: relayReasons[reason] } };
+  return { ...shown, upstream, decision: { would: 'relayed', fwd, reason: sayWhy(relayReasons[reason], why) } };
+}
+
+function sayWhy(reason: string, why: string | undefined): string {
+  return why === undefined ? reason : `${reason}: it is ${why}`;
 }
 
 function upstreamOf(parts: ExplainerParts, route: Route, target: string): Explanation['upstream'] {

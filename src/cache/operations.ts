@@ -71,6 +71,8 @@ export interface ExplainRequest {
   readonly method?: string;
   /** Request fields; names in any case. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Content, sent as UTF-8. */
+  readonly body?: string;
 }
 
 /** What would happen to a request now, and why. `null` where there is none of it. Nothing secret. */

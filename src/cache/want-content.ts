@@ -52,15 +52,17 @@ export function wantContent({ match, request, form }: Unread, ends: ContentEnds)
           case 'relay':
             return withContent(ends.relay(), bytes);
           case 'keyed':
-            return ends.answer({ ...request, fields: fieldsOf(request), content: read.content });
+            return ends.answer(withKeyedContent(request, read.content));
         }
       },
     },
   };
 }
 
-function fieldsOf({ method, fields }: ProxyRequest): ProxyRequest['fields'] {
-  return method === 'POST' ? withoutFields(fields, notOfPost) : fields;
+/** The request as it is looked up. */
+export function withKeyedContent(request: ProxyRequest, content: KeyedContent): KeyableRequest {
+  const { method, fields } = request;
+  return { ...request, fields: method === 'POST' ? withoutFields(fields, notOfPost) : fields, content };
 }
 
 function withContent(handled: Handled, content: Uint8Array): Handled {

@@ -7,6 +7,8 @@ export interface ExplainOptions {
   readonly method?: string;
   /** `name: value` each. */
   readonly header?: readonly string[];
+  /** Content. */
+  readonly data?: string;
 }
 
 /** The body of `POST /api/explain`; the error is a sentence. */
@@ -26,5 +28,6 @@ export function explainBody(url: string, options: ExplainOptions): Result<Explai
     ...(options.listener === undefined ? {} : { listener: options.listener }),
     ...(options.method === undefined ? {} : { method: options.method }),
     ...(header.length === 0 ? {} : { headers }),
+    ...(options.data === undefined ? {} : { body: options.data }),
   });
 }

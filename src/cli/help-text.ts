@@ -61,6 +61,7 @@ Examples:
   forecache explain '/events/search?location=lima'
   forecache explain http://127.0.0.1:8081/v1/tides
   forecache explain -H 'Accept-Language: de' -H 'Cache-Control: no-cache' /honour/news --json
+  forecache explain -m POST -H 'Content-Type: application/json' -d '{"query":"{a}"}' /graphql
 
 Exit codes: 0 explained (also where the request would be refused), 1 refused, 64 usage or
 configuration, 69 unreachable, 75 later.

@@ -23,6 +23,7 @@ export interface ExplainInput {
   readonly listener?: string;
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
 }
 
 export type OfflineExplanation =

@@ -73,7 +73,8 @@ function addExplain(program: Command, io: CliIo, done: (code: number) => void): 
       "listener that it comes by (default: the one at the URL's address, else 'default')",
     )
     .option('-m, --method <method>', 'request method (default: GET)')
-    .option('-H, --header <line>', "request field 'name: value'; repeatable", collect);
+    .option('-H, --header <line>', "request field 'name: value'; repeatable", collect)
+    .option('-d, --data <text>', 'request content, for a method whose content the route keys');
   addAdminOptions(explaining, 30).action(async (url: string, options: Parameters<typeof explain>[1]) =>
     done(await explain(url, options, io)),
   );

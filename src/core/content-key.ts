@@ -163,6 +163,17 @@ function invalid(words: string): ContentOutcome {
   };
 }
 
+/** The 413 for content that is longer than its route reads. */
+export function contentTooLarge(maxBytes: number): Problem {
+  return {
+    status: 413,
+    code: 'content-too-large',
+    title: 'Content too large',
+    detail: `The content of this request may have ${maxBytes} bytes at most.`,
+    extra: { limit: maxBytes },
+  };
+}
+
 const coded: Problem = {
   status: 415,
   code: 'content-coding-unsupported',

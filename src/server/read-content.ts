@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 
 import type { ContentWanted } from '../cache/handled.ts';
 import { problemReply } from '../cache/problem-reply.ts';
+import { contentTooLarge } from '../core/content-key.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Recorder, Transit } from './recorder.ts';
 import { requestTimeout } from './request-timeout.ts';
@@ -94,14 +95,4 @@ export class ContentReader {
     req.on('data', onData).on('end', onEnd).on('close', onClose);
     return promise;
   }
-}
-
-function contentTooLarge(maxBytes: number): Problem {
-  return {
-    status: 413,
-    code: 'content-too-large',
-    title: 'Content too large',
-    detail: `The content of this request may have ${maxBytes} bytes at most.`,
-    extra: { limit: maxBytes },
-  };
 }

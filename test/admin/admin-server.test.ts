@@ -203,7 +203,8 @@ describe('warming, explaining and listing', () => {
     { url: '/a', headers: { 'a b': 'c' } },
     { url: '/a', headers: { a: 'b\r\nc: d' } },
     { url: '/a', headers: { a: 1 } },
-    { url: '/a', body: '' },
+    { url: '/a', body: 1 },
+    { url: '/a', data: '' },
   ])('refuses to explain %j', async (body) => {
     const { port, calls } = await startAdmin();
     expect((await post(port, '/api/explain', body)).status).toBe(400);

@@ -89,3 +89,51 @@ describe('a request on a route with cache: off', () => {
     expect(classified).toEqual({ kind: 'relay', fwd: 'bypass', reason: 'cache-off' });
   });
 });
+
+describe('a request with a method that the route names', () => {
+  const named = { content: { methods: ['QUERY', 'POST'], as: 'json', maxBytes: 100 } } as const;
+  const json = fieldsOf('Content-Type: application/json');
+
+  it.each(['QUERY', 'POST'] as const)('is looked up once its content is there: %s', (method) => {
+    const content = { method, as: 'json', type: 'application/json' };
+    for (const route of [routeOf({}, named), honourRoute({}, named)]) {
+      for (const hasContent of [true, false]) {
+        const request = requestOf({ method, fields: json, hasContent });
+        expect(classifyRequest(route, request)).toEqual({ kind: 'lookup', head: false, content });
+      }
+    }
+  });
+
+  it('is relayed where the route does not read what it carries, or knows no such method', () => {
+    const other = requestOf({ method: 'POST', fields: fieldsOf('Content-Type: text/plain'), hasContent: true });
+    expect(classifyRequest(routeOf({}, named), other)).toEqual({
+      kind: 'relay',
+      fwd: 'bypass',
+      reason: 'content-type',
+    });
+    for (const method of ['PUT', 'query', 'PATCH']) {
+      expect(classifyRequest(routeOf({}, named), { ...other, method })).toMatchObject({ reason: 'method' });
+    }
+    const off = routeOf({}, { ...named, cache: 'off' });
+    expect(classifyRequest(off, requestOf({ method: 'QUERY', fields: json }))).toMatchObject({ reason: 'cache-off' });
+  });
+
+  it('is refused where a QUERY does not say what its content is (RFC 10008 §2), and where it is coded', () => {
+    const untyped = requestOf({ method: 'QUERY', hasContent: true });
+    expect(classifyRequest(routeOf({}, named), untyped)).toMatchObject({ problem: { status: 400 } });
+    const coded = requestOf({ method: 'POST', fields: [...json, ['content-encoding', 'gzip']], hasContent: true });
+    expect(classifyRequest(routeOf({}, named), coded)).toMatchObject({ problem: { status: 415 } });
+  });
+
+  it('is relayed with credentials, and as a POST that asks for there to be nothing yet', () => {
+    for (const line of ['authorization', 'cookie'] as const) {
+      const request = requestOf({ method: 'QUERY', fields: [...json, [line, 'a=b']], hasContent: true });
+      expect(classifyRequest(routeOf({}, named), request)).toMatchObject({ kind: 'relay', reason: line });
+    }
+    const fields = [...json, ['if-none-match', '*']] as const;
+    const post = requestOf({ method: 'POST', fields, hasContent: true });
+    expect(classifyRequest(honourRoute({}, named), post)).toMatchObject({ kind: 'relay', reason: 'precondition' });
+    expect(classifyRequest(honourRoute({}, named), { ...post, method: 'QUERY' })).toMatchObject({ kind: 'lookup' });
+    expect(classifyRequest(routeOf({}, named), post)).toMatchObject({ kind: 'lookup' });
+  });
+});
