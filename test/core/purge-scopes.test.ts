@@ -54,7 +54,9 @@ describe('the scopes of a selector', () => {
   });
 
   test('of a URL that cannot be resolved are the problem of that', () => {
-    expect(scopesOfSelector({ by: 'url', url: '/a' }, { ...unused, ofUrl: () => refused(problem) })).toEqual(refused(problem));
+    expect(scopesOfSelector({ by: 'url', url: '/a' }, { ...unused, ofUrl: () => refused(problem) })).toEqual(
+      refused(problem),
+    );
     expect(scopesOfSelector({ by: 'url', url: '/a' }, { ...unused, ofUrl: () => ok([]) })).toMatchObject({ ok: false });
   });
 });
