@@ -47,7 +47,7 @@ function texts(...pieces: readonly string[]): fc.Arbitrary<string> {
 const queryTexts = (...pieces: readonly string[]): fc.Arbitrary<string> =>
   texts(...pieces).map((text) => text.replaceAll(/[^ -~]/g, ''));
 
-/** Contents come as bytes, one character for each. */
+/** Contents and field values come as bytes, one character for each. */
 const byteTexts = (...pieces: readonly string[]): fc.Arbitrary<string> =>
   texts(...pieces).map((text) => Buffer.from(text, 'utf8').toString('latin1'));
 
@@ -168,7 +168,7 @@ export const parserProperties: readonly ParserProperty[] = [
   {
     name: 'structured fields (RFC 9651)',
     read: (text) => [readDictionary([text]), readList([text]), readItem([text])],
-    texts: texts(...structuredPieces),
+    texts: byteTexts(...structuredPieces),
     check: (text) => {
       same('dictionary', entries(readDictionary([text])), entries(literalDictionary([text])));
       same('list', readList([text]), literalStructuredList([text]));
