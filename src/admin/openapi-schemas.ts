@@ -1,21 +1,6 @@
 import { outcomeNames } from '../metrics/labels.ts';
-
-type Schema = Readonly<Record<string, unknown>>;
-
-const text = { type: 'string' } as const;
-const flag = { type: 'boolean', default: false } as const;
-const count = { type: 'integer', minimum: 0 } as const;
-const seconds = { type: 'integer', description: 'Seconds.' } as const;
-const names = { type: 'array', items: text } as const;
-const optionalText = { type: ['string', 'null'] } as const;
-
-function object(properties: Schema, required: readonly string[] = Object.keys(properties), more: Schema = {}): Schema {
-  return { type: 'object', properties, required, ...more };
-}
-
-function ref(name: string): Schema {
-  return { $ref: `#/components/schemas/${name}` };
-}
+import { explainSchemas } from './openapi-explain.ts';
+import { count, flag, names, object, optionalText, ref, type Schema, text } from './openapi-parts.ts';
 
 const selectorMembers = {
   key: { ...text, description: 'A cache key, exactly.' },
@@ -82,69 +67,6 @@ const warmSchemas: Schema = {
     { url: text, route: text, result: { enum: ['fetched', 'reused', 'failed'] }, status: count, detail: text },
     ['url', 'route', 'result'],
   ),
-};
-
-const explainSchemas: Schema = {
-  ExplainRequest: object(
-    {
-      url: {
-        ...text,
-        description: 'Path and query on the proxy, an absolute URL, or //host with a path, as canonical URLs are.',
-      },
-      listener: {
-        ...text,
-        description: 'Name of the listener; where absent the one at the address of url, else default.',
-      },
-      method: { ...text, default: 'GET' },
-      headers: { type: 'object', additionalProperties: text },
-      body: { ...text, description: 'Content, sent as UTF-8.' },
-    },
-    ['url'],
-    { additionalProperties: false },
-  ),
-  Explanation: object({
-    method: text,
-    route: optionalText,
-    key: optionalText,
-    url: optionalText,
-    tags: names,
-    upstream: { oneOf: [object({ name: text, target: text }), { type: 'null' }] },
-    steps: { type: 'array', items: ref('KeyStep') },
-    stored: { oneOf: [ref('ExplainedStored'), { type: 'null' }] },
-    coherence: {
-      oneOf: [ref('ExplainedCoherence'), { type: 'null' }],
-      description: 'What this process knows of the purge log that it shares with others; null where it shares none.',
-    },
-    decision: object({ would: { enum: outcomeNames }, fwd: optionalText, reason: text }),
-    problem: { type: ['object', 'null'], description: 'The refusal, where the request would be refused.' },
-  }),
-  KeyStep: object(
-    { part: { enum: ['path', 'query', 'header', 'content'] }, name: text, before: text, after: text, rule: text },
-    ['part', 'name', 'rule'],
-  ),
-  ExplainedCoherence: object({
-    leased: { type: 'boolean', description: 'False: nothing is served from store.' },
-    epoch: text,
-    applied: { ...count, description: 'The last purge that was applied here.' },
-    lag: { ...count, description: 'Purges that are known and not applied here.' },
-  }),
-  ExplainedStored: object({
-    key: text,
-    tier: { enum: ['memory', 'redis'] },
-    status: count,
-    ageSeconds: seconds,
-    ttlSeconds: seconds,
-    sizeBytes: count,
-    hits: { type: ['integer', 'null'] },
-    position: object({ epoch: text, seq: count }),
-    valid: { type: 'boolean', description: 'False: it is not served, however fresh.' },
-    invalidBecause: { enum: ['lease', 'epoch', 'floor', 'purged', null] },
-    staleSince: optionalText,
-    storedAt: text,
-    freshUntil: text,
-    retainUntil: text,
-    source: text,
-  }),
 };
 
 const storedSchemas: Schema = {

@@ -8,7 +8,7 @@ import { type DryStoreParts, DryStore } from './dry-store.ts';
 import { Exchange, type ExchangeDeps } from './exchange.ts';
 import { Fetcher } from './fetcher.ts';
 import type { Handled } from './handled.ts';
-import type { LearnedSearch } from './learned-search.ts';
+import { LearnedSearch } from './learned-search.ts';
 import type { Clock, ContentDecoder, Observer, ProxyResponse, PurgeLog, Sha256 } from './ports.ts';
 import type { UpstreamAnswer, UpstreamClient } from './upstream-ports.ts';
 
@@ -16,6 +16,7 @@ import type { UpstreamAnswer, UpstreamClient } from './upstream-ports.ts';
 export interface DryRunParts extends DryStoreParts {
   readonly table: RouteTable;
   readonly upstreams: ExchangeDeps['upstreams'];
+  /** `undefined`: nothing was learnt. */
   readonly search?: Pick<LearnedSearch, 'copy'>;
   /** `undefined`: codings are left on. */
   readonly decoder?: ContentDecoder;
@@ -46,7 +47,7 @@ export interface DryRun {
   readonly cacheStatus: string;
   /** Calls upstream. All but the first fail, since one answer is all that is known. */
   readonly calls: number;
-  /** The last that would be stored. */
+  /** What would be stored; where that is under several keys the first, which later requests look under. */
   readonly stored: StoredResponse | undefined;
   /** Scopes that would be purged, and keys (`k:KEY`) that would be dropped. */
   readonly invalidated: readonly string[];
@@ -66,7 +67,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   const tokens: string[] = [];
   const errors: unknown[] = [];
   const background = new BackgroundWork((_name, error) => errors.push(error));
-  const search = parts.search?.copy();
+  const search = parts.search?.copy() ?? new LearnedSearch({ limit: nothing });
   const upstream = new OneAnswer(clock, asked.answer);
   // One by one: whoever explains has the real store, purge log and locks at hand, and none of them may slip in.
   const deps: ExchangeDeps = {
@@ -80,7 +81,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
     purgeLog: dryLog(leased, invalidated),
     observer: dryObserver(tokens),
     clock: leased ? neverLate(clock) : atOnce(clock),
-    ...(search === undefined ? {} : { search }),
+    search,
     background,
     ownHosts: new Set<string>(),
   };
@@ -90,7 +91,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   const sent = settle(clock, handled, asked.answer);
   await background.idle();
   if (errors.length > 0) throw errors[0];
-  const stored = put.findLast((item) => item.kind === 'response');
+  const stored = put.find((item) => item.kind === 'response');
   return { ...sent, calls: upstream.calls, stored, invalidated, tokens };
 }
 

@@ -3,7 +3,7 @@ import { confirms, freshenByHead } from '../core/freshen.ts';
 import { freshnessOf, initialAgeMs } from '../core/freshness.ts';
 import { answerReasons, passReason, storableReason } from '../core/reasons.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import { varyNames } from '../core/vary.ts';
+import { baseKeyOf, varyNames } from '../core/vary.ts';
 import { searchRule } from '../core/no-vary-search.ts';
 import { type DryAnswer, dryRun, type DryRun, type DryRunParts } from './dry-run.ts';
 import type { KeyableRequest } from './want-content.ts';
@@ -56,7 +56,7 @@ function explained(supposed: SupposedAnswer, run: DryRun, first: readonly Explai
     stored: stored !== undefined,
     token,
     reason,
-    sent: run.calls > 1 ? null : replyOf(run),
+    sent: run.calls > 1 ? null : uncut(supposed.answer, replyOf(run)),
     key: stored?.key ?? null,
     tags: stored?.tags ?? [],
     invalidates: invalidated,
@@ -67,6 +67,12 @@ function explained(supposed: SupposedAnswer, run: DryRun, first: readonly Explai
 /** What the client would be sent. */
 export function replyOf({ response, cacheStatus }: DryRun): ExplainedReply {
   return { status: response?.status ?? null, cacheStatus };
+}
+
+/** Which part of its content is sent depends on how much there is, and nobody has said that. */
+function uncut({ status }: DryAnswer, reply: ExplainedReply): ExplainedReply {
+  const isCut = status === 200 && (reply.status === 206 || reply.status === 416);
+  return isCut ? { ...reply, status: null } : reply;
 }
 
 function verdictOf(supposed: SupposedAnswer, run: DryRun): Verdict {
@@ -111,6 +117,8 @@ function headVerdict({ ask, answer, nowMs }: SupposedAnswer, stored: StoredRespo
 
 /** How long it would be fresh that is not stored: often the reason why it is not. */
 function lifetimeOfPassed({ ask, answer, nowMs }: SupposedAnswer): readonly ExplainedNote[] {
+  // A 304 has no lifetime but with what it confirms.
+  if (answer.status === 304) return [];
   const { route, keyed } = ask;
   const head = { ...answer, requestTimeMs: nowMs, responseTimeMs: nowMs };
   const freshness = freshnessOf({ policy: route.policy, keyed, ...head });
@@ -125,10 +133,10 @@ function lifetimeOfPassed({ ask, answer, nowMs }: SupposedAnswer): readonly Expl
   return lived.filter(({ topic }) => topic === 'lifetime' || topic === 'age');
 }
 
-function varyNotes({ ask, answer }: SupposedAnswer, stored: StoredResponse | undefined): readonly ExplainedNote[] {
+function varyNotes({ answer }: SupposedAnswer, stored: StoredResponse | undefined): readonly ExplainedNote[] {
   const named = varyNames(answer.fields);
   if (stored === undefined || named === '*') return [];
-  if (stored.key === ask.keyed.key) {
+  if (stored.key === baseKeyOf(stored.key)) {
     const text = 'Vary does not count: the route keys every field that goes upstream (RFC 9111 §4.1)';
     return named.length === 0 ? [] : [{ topic: 'vary', text }];
   }

@@ -170,16 +170,12 @@ function queryNotes({ keyed }: Ask): readonly ExplainedNote[] {
   const rule = keyed.search?.rule;
   if (rule === undefined) return [];
   const names = [...rule.params.names].map((name) => name.toWellFormed()).join(', ');
-  const kept = names === '' ? 'no parameter counts' : `only ${names} count`;
-  const dropped = names === '' ? 'all parameters count' : `${names} do not count`;
+  const kept = names === '' ? 'no parameter with a meaning' : `only ${names} with a meaning`;
+  const dropped = names === '' ? 'all parameters with a meaning' : `${names} without a meaning`;
   const params = rule.params.kind === 'kept' ? kept : dropped;
-  const order = rule.anyOrder ? 'nor does the order of the others' : 'the order of the others does';
-  return [
-    note(
-      'query',
-      `upstream has said of this path that of a query ${params}, ${order} (No-Vary-Search, draft-ietf-httpbis-no-vary-search)`,
-    ),
-  ];
+  const order = `the order of parameters ${rule.anyOrder ? 'without' : 'with'} one`;
+  const source = 'No-Vary-Search, draft-ietf-httpbis-no-vary-search';
+  return [note('query', `upstream has said of the queries of this path: ${params}, ${order} (${source})`)];
 }
 
 function softTimeoutNotes({ ask, found, nowMs }: Asked): readonly ExplainedNote[] {

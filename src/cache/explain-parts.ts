@@ -38,6 +38,19 @@ export async function lookUp(parts: LookUpParts, ask: Ask): Promise<Looked> {
   return { read: read?.item.kind === 'response' ? { ...read, item: read.item } : undefined, marker: base };
 }
 
+/** Reads each key once: all that is said of a request is of the same moment, and Redis is asked no more than by a request. */
+export function readOnce(store: StoredView): StoredView {
+  const reads = new Map<string, ReturnType<StoredView['inspect']>>();
+  return {
+    inspect: (key, asked) => {
+      if (reads.has(key)) return reads.get(key);
+      const read = store.inspect(key, asked);
+      reads.set(key, read);
+      return read;
+    },
+  };
+}
+
 /** Where memory is all there is, what was purged is removed within moments: it is gone already. */
 async function inspect({ store, coherence }: LookUpParts, ask: Ask, key: string): Promise<InspectedRead | undefined> {
   const read = await store.inspect(key, ask);

@@ -1,6 +1,8 @@
 import { fieldValue, type FieldLines } from '../core/fields.ts';
+import { endToEnd } from '../core/hop-by-hop.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import type { WholeRequest } from './explain-content.ts';
+import type { DryAnswer } from './dry-run.ts';
 import type { ExplainRequest } from './operations.ts';
 
 /** What an operator says of a request beside its URL; a 400 where no request can have it. */
@@ -15,6 +17,18 @@ export function readRequest(
   return ok({ method, fields: fields.value, hasContent: body.length > 0 || hasContent(fields.value), body });
 }
 
+/** What an operator supposes upstream to answer; a 400 where no final answer can be that. */
+export function readResponse(response: ExplainRequest['response']): Result<DryAnswer | undefined> {
+  if (response === undefined) return ok(undefined);
+  const { status, headers = {} } = response;
+  if (!Number.isInteger(status) || status < 200 || status > 599) {
+    return refused(notARequest('The status of a final answer is from 200 to 599 (RFC 9110 §15).'));
+  }
+  const fields = fieldLines(headers);
+  // Fields of upstream's connection never get past the client of upstream (RFC 9110 §7.6.1).
+  return fields.ok ? ok({ status, fields: endToEnd(fields.value) }) : fields;
+}
+
 /** RFC 9110 §5.6.2. */
 const token = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/u;
 
@@ -23,7 +37,7 @@ function fieldLines(headers: Readonly<Record<string, string>>): Result<FieldLine
   for (const [name, value] of Object.entries(headers)) {
     // What node:http would not let in must not be explained as if it could come.
     if (!token.test(name) || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/u.test(value)) {
-      return refused(notARequest('A header has a name or a value that no request can have (RFC 9110 §5).'));
+      return refused(notARequest('A header has a name or a value that no message can have (RFC 9110 §5).'));
     }
     fields.push([name.toLowerCase(), value.trim()]);
   }

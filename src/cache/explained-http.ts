@@ -1,29 +1,32 @@
 /** What of HTTP caching a note is about. */
-export type ExplainedTopic =
+export const explainedTopics = [
   /** Why it may be stored at all. */
-  | 'storage'
+  'storage',
   /** Which lifetime counts, and whose it is. */
-  | 'lifetime'
-  | 'age'
+  'lifetime',
+  'age',
   /** For how long it may be served stale, or why it may not. */
-  | 'stale'
+  'stale',
   /** The next instant at which the rule says that the data changes. */
-  | 'expireAt'
-  | 'vary'
+  'expireAt',
+  'vary',
   /** Tags that upstream has given it. */
-  | 'tags'
+  'tags',
   /** What upstream has said counts of a query. */
-  | 'query'
+  'query',
   /** Directives of the request. */
-  | 'client'
-  | 'condition'
-  | 'range'
-  | 'method'
+  'client',
+  'condition',
+  'range',
+  'method',
   /** What an answer makes invalid. */
-  | 'invalidation'
+  'invalidation',
   /** What a client gets when upstream fails. */
-  | 'failure'
-  | 'softTimeout';
+  'failure',
+  'softTimeout',
+] as const;
+
+export type ExplainedTopic = (typeof explainedTopics)[number];
 
 /** One piece of HTTP caching that has a part in a request, in words, with the RFC's section where one says so. */
 export interface ExplainedNote {
@@ -43,7 +46,7 @@ export interface ExplainedReply {
 export interface ExplainedResponse {
   /** 200 to 599. */
   readonly status: number;
-  /** Names in any case; several lines of a field are told apart by line feeds in its value. */
+  /** Names in any case; lines of one field are combined with commas. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 

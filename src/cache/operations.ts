@@ -3,6 +3,7 @@ import type { Fwd, OutcomeName, Tier } from '../core/outcome.ts';
 import type { Problem } from '../core/problem.ts';
 import type { KeyStep } from '../core/request.ts';
 import type { Position } from '../core/stored-response.ts';
+import type { ExplainedAnswer, ExplainedNote, ExplainedReply, ExplainedResponse } from './explained-http.ts';
 import type { Invalidity } from './fleet-ports.ts';
 import type { PurgeReceipt } from './ports.ts';
 
@@ -73,6 +74,8 @@ export interface ExplainRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** Content, sent as UTF-8. */
   readonly body?: string;
+  /** What upstream is supposed to answer, to see what would be done with that. */
+  readonly response?: ExplainedResponse;
 }
 
 /** What would happen to a request now, and why. `null` where there is none of it. Nothing secret. */
@@ -94,6 +97,12 @@ export interface Explanation {
   readonly decision: ExplainedDecision;
   /** The refusal, where the request would be refused. */
   readonly problem: Problem | null;
+  /** What the client would be sent, as far as it is known without upstream. */
+  readonly sent: ExplainedReply | null;
+  /** Each piece of HTTP caching that has a part in it. */
+  readonly notes: readonly ExplainedNote[];
+  /** What would be done with `response`; `null` where it is not given, or the request would be refused. */
+  readonly answer: ExplainedAnswer | null;
 }
 
 /** Whether what is stored may be served at all (docs/coherence.md). */

@@ -9,13 +9,35 @@ export interface ExplainOptions {
   readonly header?: readonly string[];
   /** Content. */
   readonly data?: string;
+  /** Of the answer that upstream is supposed to give. */
+  readonly status?: number;
+  /** As `header`, of that answer. */
+  readonly responseHeader?: readonly string[];
 }
 
 /** The body of `POST /api/explain`; the error is a sentence. */
 export function explainBody(url: string, options: ExplainOptions): Result<ExplainInput, string> {
-  const { header = [] } = options;
+  const { header = [], responseHeader = [], status } = options;
+  const headers = headersOf(header);
+  if (!headers.ok) return headers;
+  const responseHeaders = headersOf(responseHeader);
+  if (!responseHeaders.ok) return responseHeaders;
+  // A field alone is of the answer that is meant in most cases.
+  const isSupposed = status !== undefined || responseHeader.length > 0;
+  const response = { status: status ?? 200, headers: responseHeaders.value };
+  return ok({
+    url,
+    ...(options.listener === undefined ? {} : { listener: options.listener }),
+    ...(options.method === undefined ? {} : { method: options.method }),
+    ...(header.length === 0 ? {} : { headers: headers.value }),
+    ...(options.data === undefined ? {} : { body: options.data }),
+    ...(isSupposed ? { response } : {}),
+  });
+}
+
+function headersOf(lines: readonly string[]): Result<Record<string, string>, string> {
   const headers: Record<string, string> = Object.create(null);
-  for (const line of header) {
+  for (const line of lines) {
     const colon = line.indexOf(':');
     if (colon < 1) return refused(`a header is written 'name: value', not ${line}`);
     const name = line.slice(0, colon).trim().toLowerCase();
@@ -23,11 +45,5 @@ export function explainBody(url: string, options: ExplainOptions): Result<Explai
     // Lines of one field combine as in a request (RFC 9110 §5.3).
     headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
   }
-  return ok({
-    url,
-    ...(options.listener === undefined ? {} : { listener: options.listener }),
-    ...(options.method === undefined ? {} : { method: options.method }),
-    ...(header.length === 0 ? {} : { headers }),
-    ...(options.data === undefined ? {} : { body: options.data }),
-  });
+  return ok(headers);
 }

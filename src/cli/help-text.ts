@@ -54,6 +54,10 @@ export const explainNotes = `
 Shows the route, each parameter before and after, the cache key, what would go upstream (credentials
 as ***), the tags, what is stored, and what would happen now and why. It changes nothing and calls
 nobody upstream. With --config nothing is stored: it shows the key and what a first request does.
+
+With --status or --response-header it shows also what would be done with such an answer of
+upstream's: stored or not and why, for how long it would be fresh, and what it would make invalid.
+Its content is taken for complete and good.
 ${remote}
 
 Examples:
@@ -62,6 +66,7 @@ Examples:
   forecache explain http://127.0.0.1:8081/v1/tides
   forecache explain -H 'Accept-Language: de' -H 'Cache-Control: no-cache' /honour/news --json
   forecache explain -m POST -H 'Content-Type: application/json' -d '{"query":"{a}"}' /graphql
+  forecache explain --status 404 --response-header 'Cache-Control: max-age=60' /honour/news
 
 Exit codes: 0 explained (also where the request would be refused), 1 refused, 64 usage or
 configuration, 69 unreachable, 75 later.

@@ -24,6 +24,7 @@ export interface ExplainInput {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  readonly response?: { readonly status: number; readonly headers?: Readonly<Record<string, string>> };
 }
 
 export type OfflineExplanation =

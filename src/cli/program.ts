@@ -74,7 +74,9 @@ function addExplain(program: Command, io: CliIo, done: (code: number) => void): 
     )
     .option('-m, --method <method>', 'request method (default: GET)')
     .option('-H, --header <line>', "request field 'name: value'; repeatable", collect)
-    .option('-d, --data <text>', 'request content, for a method whose content the route keys');
+    .option('-d, --data <text>', 'request content, for a method whose content the route keys')
+    .option('--status <code>', 'what would be done if upstream answered with this status', status)
+    .option('--response-header <line>', "field 'name: value' of that answer; repeatable", collect);
   addAdminOptions(explaining, 30).action(async (url: string, options: Parameters<typeof explain>[1]) =>
     done(await explain(url, options, io)),
   );
@@ -141,6 +143,12 @@ function seconds(value: string): number {
   // A timer cannot wait longer than 2^31-1 ms, and a day is past any use.
   if (!(number > 0 && number <= 86_400)) throw new InvalidArgumentError('It must be seconds, above 0, at most 86400.');
   return number;
+}
+
+function status(value: string): number {
+  if (!/^[2-5][0-9]{2}$/.test(value))
+    throw new InvalidArgumentError('It must be the status of a final answer, 200 to 599.');
+  return Number(value);
 }
 
 function capital(sentence: string): string {

@@ -1,5 +1,6 @@
 import { exitCode } from './io.ts';
 import { asList, asNumber, asRecord, asText, isRecord, textOr, type JsonRecord } from './json.ts';
+import { renderAnswer, renderHttp } from './render-http.ts';
 import type { Rendering } from './report.ts';
 import { table } from './terminal.ts';
 
@@ -11,7 +12,9 @@ export function renderExplanation(body: unknown): Rendering {
     facts(explanation),
     steps(explanation),
     stored(explanation),
+    renderHttp(explanation),
     coherence(explanation),
+    renderAnswer(explanation),
   ];
   return { text: parts.filter((part) => part !== '').join('\n'), code: exitCode.ok };
 }

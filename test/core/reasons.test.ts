@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
+  answerReasons,
+  clientDirectiveSections,
   failureReasons,
   freshnessReason,
   freshnessReasons,
@@ -8,10 +10,13 @@ import {
   relayReasons,
   reuseReasons,
   softTimeoutReasons,
+  staleForbidderReasons,
+  storableReason,
+  storableReasons,
 } from '../../src/core/reasons.ts';
 
 /** Nothing of a specification decides these: the operator does, or there is nothing to decide on. */
-const withoutSection = new Set(['cache-off', 'past-retention', 'uri-miss', 'nothing', 'no-rule']);
+const withoutSection = new Set(['cache-off', 'past-retention', 'uri-miss', 'nothing', 'no-rule', 'outdone', 'unasked']);
 
 describe('the reasons that explain shows', () => {
   const all = {
@@ -22,6 +27,10 @@ describe('the reasons that explain shows', () => {
     failureReasons,
     softTimeoutReasons,
     headReasons,
+    storableReasons,
+    staleForbidderReasons,
+    answerReasons,
+    clientDirectiveSections: Object.fromEntries(clientDirectiveSections),
   };
 
   it.each(
@@ -53,5 +62,7 @@ describe('the reasons that explain shows', () => {
     expect(freshnessReason('max-age')).toBe(freshnessReasons['max-age']);
     expect(freshnessReason('something old')).toBe('something old');
     expect(freshnessReason('constructor')).toBe('constructor');
+    expect(storableReason('max-age')).toBe(storableReasons['max-age']);
+    expect(storableReason('something old')).toBe('something old');
   });
 });

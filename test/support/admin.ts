@@ -34,6 +34,9 @@ const someExplanation: Explanation = {
   coherence: null,
   decision: { would: 'miss', fwd: 'uri-miss', reason: 'nothing is stored' },
   problem: null,
+  sent: { status: null, cacheStatus: 'forecache; fwd=uri-miss' },
+  notes: [{ topic: 'failure', text: 'if upstream cannot be reached: 502: nothing stored' }],
+  answer: null,
 };
 
 /** Calls that reached the services, as `[name, argument]`. */

@@ -1,0 +1,68 @@
+import type { Problem } from '../core/problem.ts';
+import { decideAbsent, decideReuse, leaseLostProblem, notStoredProblem } from '../core/reuse-policy.ts';
+import type { Usable } from './explain-parts.ts';
+import type { ExplainedDecision } from './operations.ts';
+import type { Ask } from './respond.ts';
+
+/** What would happen, and the refusal where there is one. */
+export interface Decided {
+  readonly decision: ExplainedDecision;
+  readonly problem: Problem | null;
+}
+
+/** The exchange's decision, in words. */
+export function decide(ask: Ask, looked: Usable, nowMs: number): Decided {
+  const { policy } = ask.route;
+  if (looked.read === undefined) {
+    const absent = decideAbsent(policy, ask.requestFields, looked.marker === undefined ? 'uri-miss' : 'vary-miss');
+    if (absent.kind === 'refuse') return notStored(absent.reason);
+    return forwarded('miss', absent.fwd, looked.isLeftAlone ? leftAlone : absent.reason);
+  }
+  const { item: stored, staleSinceMs } = looked.read;
+  const reuse = decideReuse({ stored, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
+  switch (reuse.kind) {
+    case 'reuse':
+      return { decision: { would: 'hit', fwd: null, reason: reuse.reason }, problem: null };
+    case 'reuse-stale': {
+      const behind = reuse.revalidate ? '; upstream is asked behind the answer' : '';
+      return { decision: { would: 'stale', fwd: null, reason: `${reuse.reason}${behind}` }, problem: null };
+    }
+    case 'validate':
+      return forwarded('revalidated', reuse.fwd, `${reuse.reason}; upstream is asked with the stored validators`);
+    case 'fetch':
+      return forwarded('miss', reuse.fwd, reuse.reason);
+    case 'refuse':
+      return notStored(reuse.reason);
+  }
+}
+
+/** The exchange's decision while the lease is lost. */
+export function decideUnleased({ route, requestFields }: Ask): Decided {
+  const absent = decideAbsent(route.policy, requestFields);
+  if (absent.kind === 'refuse') return notStored(absent.reason);
+  switch (route.onLeaseLost) {
+    case 'error':
+      return refusal(leaseLostProblem());
+    case 'bypass':
+      return forwarded('miss', 'bypass', noLease);
+    case 'serve-if-upstream-fails':
+      return forwarded('miss', 'bypass', `${noLease}; if upstream fails, what memory holds is served`);
+  }
+}
+
+const leftAlone = 'Redis is left alone for a while (its breaker is open), so nothing is read from it';
+const noLease = 'no lease on the purge log, so nothing is served from store';
+
+function forwarded(would: 'miss' | 'revalidated', fwd: NonNullable<ExplainedDecision['fwd']>, reason: string): Decided {
+  return { decision: { would, fwd, reason }, problem: null };
+}
+
+function notStored(reason: string): Decided {
+  return { ...refusal(notStoredProblem()), decision: { would: 'error', fwd: null, reason } };
+}
+
+/** Below 500 the proxy refuses the request itself; from 500 on it has no answer to give. */
+export function refusal(problem: Problem): Decided {
+  const would = problem.status < 500 ? 'rejected' : 'error';
+  return { decision: { would, fwd: null, reason: problem.detail }, problem };
+}

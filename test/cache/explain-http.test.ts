@@ -1,0 +1,736 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+
+import { createExplainer } from '../../src/cache/explain.ts';
+import { explainedTopics, type ExplainedTopic } from '../../src/cache/explained-http.ts';
+import { LearnedSearch } from '../../src/cache/learned-search.ts';
+import type { Explanation, ExplainRequest } from '../../src/cache/operations.ts';
+import { renderExplanation } from '../../src/cli/render-explanation.ts';
+import type { RelayReason } from '../../src/core/classify-request.ts';
+import type { FreshnessSource } from '../../src/core/freshness.ts';
+import type {
+  failureReasons,
+  headReasons,
+  reuseReasons,
+  softTimeoutReasons,
+  staleForbidderReasons,
+} from '../../src/core/reasons.ts';
+import type { CachePolicy, Route } from '../../src/core/route.ts';
+import type { PassReason } from '../../src/core/storage-policy.ts';
+import type { StoredResponse } from '../../src/core/stored-response.ts';
+import { keyedOf, param, sha256, StoreSetUp } from '../support/operations.ts';
+import { fieldsOf, freshnessWith, HOUR, honourRoute, MINUTE, routeOf, SECOND, T0 } from '../support/policy.ts';
+import { upstreamConfig } from '../support/upstream-config.ts';
+
+/** Every field goes upstream, and every error is stored that says how long it is fresh. */
+function honoured(policy: Partial<CachePolicy> = {}, rest: Partial<Route> = {}): Route {
+  return honourRoute(
+    { storeErrors: 'all', ...policy },
+    { match: '/*', rawQuery: true, forwardHeaders: ['*'], noVarySearch: true, ...rest },
+  );
+}
+
+function ruled(policy: Partial<CachePolicy> = {}, rest: Partial<Route> = {}): Route {
+  return routeOf(policy, { match: '/*', ...rest });
+}
+
+type Put = Partial<StoredResponse> & { readonly url?: string };
+
+interface Row {
+  readonly route?: Route;
+  /** What is stored under `/a`; nothing where it is absent. */
+  readonly put?: Put;
+  /** Milliseconds after it was stored. */
+  readonly later?: number;
+  readonly request?: Partial<ExplainRequest>;
+  readonly response?: ExplainRequest['response'];
+  /** What the explanation has to say. */
+  readonly says: string;
+}
+
+class Ground implements Disposable {
+  readonly at: StoreSetUp;
+  readonly explainer: ReturnType<typeof createExplainer>;
+  readonly search = new LearnedSearch({ limit: () => {} });
+
+  constructor(route: Route) {
+    this.at = new StoreSetUp([route]);
+    const { table, store, clock } = this.at;
+    this.explainer = createExplainer({
+      table,
+      store,
+      clock,
+      sha256,
+      search: this.search,
+      upstreams: new Map([['weather', upstreamConfig('https://weather.test')]]),
+      listeners: () => [{ name: 'default', host: '127.0.0.1', port: 8080 }],
+    });
+  }
+
+  async explain(request: Partial<ExplainRequest>): Promise<Explanation> {
+    const answer = await this.explainer.explain({ url: '/a', ...request });
+    if (!answer.ok) throw new Error(answer.error.detail);
+    return answer.value;
+  }
+
+  [Symbol.dispose](): void {
+    this.at[Symbol.dispose]();
+  }
+}
+
+function groundOf({ route = honoured(), put, later = 0 }: Omit<Row, 'says'>): Ground {
+  const ground = new Ground(route);
+  onTestFinished(() => ground[Symbol.dispose]());
+  if (put !== undefined) ground.at.put('/a', put);
+  ground.at.clock.advance(later);
+  return ground;
+}
+
+function explain({ request, response, ...row }: Omit<Row, 'says'>): Promise<Explanation> {
+  return groundOf(row).explain({ ...request, ...(response === undefined ? {} : { response }) });
+}
+
+function notesOf({ notes }: Pick<Explanation, 'notes'>, topic: ExplainedTopic): readonly string[] {
+  return notes.filter((note) => note.topic === topic).map((note) => note.text);
+}
+
+/** `name: value` lines as the call takes them. */
+function headers(...lines: readonly string[]): Record<string, string> {
+  return Object.fromEntries(fieldsOf(...lines));
+}
+
+function answered(status: number, ...lines: readonly string[]): NonNullable<ExplainRequest['response']> {
+  return { status, headers: headers(...lines) };
+}
+
+const fresh = 'cache-control: max-age=60';
+const lastWeek = 'last-modified: Mon, 16 Nov 2026 12:00:00 GMT';
+const query = { methods: ['POST'], as: 'json', maxBytes: 100 } as const;
+
+describe('an answer of upstream’s that is not stored says why', () => {
+  const rows: Readonly<Record<PassReason, Row>> = {
+    method: { request: { method: 'HEAD' }, response: answered(200, fresh), says: 'RFC 9111 §4.3.5' },
+    status: { route: ruled(), response: answered(404, fresh), says: 'RFC 9111 §3' },
+    partial: {
+      request: { headers: { range: 'bytes=0-1' } },
+      response: answered(206, fresh, 'content-range: bytes 0-1/5'),
+      says: 'RFC 9111 §3.3',
+    },
+    'vary-star': { response: answered(200, fresh, 'vary: a, *'), says: 'RFC 9111 §4.1' },
+    authorization: {
+      request: { headers: { authorization: 'Bearer a' } },
+      response: answered(200, fresh),
+      says: 'RFC 9111 §3.5',
+    },
+    // Relayed, so that it is never asked whether it may be stored.
+    cookie: { request: { headers: { cookie: 'a=1' } }, response: answered(200, fresh), says: 'RFC 9111 §7.1' },
+    'request-no-store': {
+      request: { headers: { 'cache-control': 'no-store' } },
+      response: answered(200, fresh),
+      says: 'RFC 9111 §5.2.1.5',
+    },
+    'no-store': { response: answered(200, 'cache-control: no-store'), says: 'RFC 9111 §5.2.2.5' },
+    private: { response: answered(200, 'cache-control: private, max-age=9'), says: 'RFC 9111 §5.2.2.7' },
+    'not-understood': {
+      response: answered(299, 'cache-control: max-age=9, must-understand'),
+      says: 'RFC 9111 §5.2.2.3',
+    },
+    'no-freshness': { response: answered(200), says: 'RFC 9111 §3' },
+    'no-cache': { response: answered(200, 'cache-control: no-cache, max-age=9'), says: 'RFC 9111 §5.2.2.4' },
+    'stale-on-arrival': { response: answered(200, 'cache-control: max-age=0'), says: 'RFC 9111 §4.2' },
+    'request-error': {
+      route: honoured({ storeErrors: 'resource' }),
+      response: answered(400, fresh),
+      says: 'storeErrors: resource; RFC 9111 §7.1',
+    },
+    'not-explicit': {
+      route: honoured({}, { content: query, noVarySearch: false }),
+      request: { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' },
+      response: answered(200, 'etag: "1"'),
+      says: 'RFC 9110 §9.3.3',
+    },
+  };
+
+  test.each(Object.entries(rows))('%s', async (token, row) => {
+    const { answer } = await explain(row);
+    expect(answer).toMatchObject({ stored: false, key: null, tags: [], invalidates: [] });
+    expect(answer?.reason).toContain(row.says);
+    expect(answer?.token).toBe(token === 'cookie' ? null : token);
+    expect(answer?.sent?.cacheStatus).toContain(token === 'cookie' ? 'fwd=bypass' : `detail=${token}`);
+  });
+});
+
+describe('a request that is not looked up says why', () => {
+  const rows: Readonly<Record<RelayReason, Row>> = {
+    'cache-off': { route: ruled({}, { cache: 'off' }), says: 'the route is not cached' },
+    method: { request: { method: 'PATCH' }, says: 'RFC 9110 §9.2.3' },
+    upgrade: { request: { headers: { upgrade: 'websocket', connection: 'upgrade' } }, says: 'RFC 9110 §7.8' },
+    authorization: { route: ruled(), request: { headers: { authorization: 'Bearer a' } }, says: 'RFC 9111 §3.5' },
+    cookie: { route: ruled(), request: { headers: { cookie: 'a=1' } }, says: 'RFC 9111 §7.1' },
+    'method-override': { request: { headers: { 'x-http-method': 'DELETE' } }, says: 'RFC 9111 §7.1' },
+    precondition: { request: { headers: { 'if-match': '"1"' } }, says: 'RFC 9111 §4.3.2' },
+    'content-type': {
+      route: ruled({}, { content: query }),
+      request: { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'a' },
+      says: 'RFC 10008 §2.7',
+    },
+    content: {
+      route: ruled({}, { content: { ...query, as: 'graphql' } }),
+      request: { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"mutation{a}"}' },
+      says: 'RFC 9110 §9.2.1',
+    },
+  };
+
+  test.each(Object.entries(rows))('%s', async (_reason, row) => {
+    const { decision, sent } = await explain(row);
+    expect(decision.would).toBe('relayed');
+    expect(decision.reason).toContain(row.says);
+    expect(sent).toEqual({ status: null, cacheStatus: `forecache; fwd=${decision.fwd ?? ''}` });
+  });
+});
+
+describe('a lifetime says whose it is, in seconds and with its section', () => {
+  const nextHour = { kind: 'every', everyMs: HOUR, offsetMs: 0, jitterMs: 0 } as const;
+  const rows: Readonly<Record<FreshnessSource, Row & { readonly seconds: number }>> = {
+    'rule ttl': { route: ruled(), response: answered(200), seconds: 3600, says: 'RFC 9111 §4.2.2' },
+    'rule statusTtl': {
+      route: ruled({ statusTtlMs: new Map([[404, MINUTE]]) }),
+      response: answered(404),
+      seconds: 60,
+      says: 'RFC 9111 §4.2.2',
+    },
+    cap: {
+      route: ruled({ upstreamCacheControl: 'cap' }),
+      response: answered(200, 'cache-control: max-age=9000'),
+      seconds: 3600,
+      says: 'RFC 9111 §4.2.1',
+    },
+    expireAt: {
+      route: ruled({ ttlMs: 3 * HOUR, expireAt: nextHour }),
+      later: 15 * MINUTE,
+      response: answered(200),
+      seconds: 2700,
+      says: 'RFC 9111 §4.2',
+    },
+    'cdn-cache-control': {
+      response: answered(200, 'cdn-cache-control: max-age=30', 'cache-control: no-store'),
+      seconds: 30,
+      says: 'RFC 9213 §2.2',
+    },
+    's-maxage': {
+      response: answered(200, 'cache-control: s-maxage=20, max-age=9'),
+      seconds: 20,
+      says: 'RFC 9111 §4.2.1, §5.2.2.10',
+    },
+    'max-age': { response: answered(200, fresh, 'age: 10'), seconds: 60, says: 'RFC 9111 §4.2.1, §5.2.2.1' },
+    expires: {
+      response: answered(200, 'expires: Mon, 23 Nov 2026 12:00:40 GMT'),
+      seconds: 40,
+      says: 'RFC 9111 §4.2.1, §5.3',
+    },
+    heuristic: {
+      route: honoured({ heuristicFraction: 0.1, heuristicMaxMs: 24 * HOUR }),
+      response: answered(200, lastWeek),
+      seconds: 60_480,
+      says: 'RFC 9111 §4.2.2',
+    },
+    none: { response: answered(200, 'etag: "1"'), seconds: 0, says: 'RFC 9111 §4.2, §4.3' },
+  };
+
+  test.each(Object.entries(rows))('%s', async (source, row) => {
+    const { answer } = await explain(row);
+    expect(answer).toMatchObject({ stored: true, token: null, key: 'forecast|/a' });
+    expect(answer?.reason).toContain('RFC 9111 §3');
+    const [lifetime = ''] = notesOf({ notes: answer?.notes ?? [] }, 'lifetime');
+    expect(lifetime.startsWith(`${row.seconds} s, by ${source}: `)).toBe(true);
+    expect(lifetime).toContain(row.says);
+  });
+
+  test('one that retain cuts says so, and the age on arrival is counted', async () => {
+    const { answer } = await explain({
+      route: honoured({ retainMs: MINUTE }),
+      response: answered(200, 'cache-control: max-age=900', 'age: 30'),
+    });
+    const notes = { notes: answer?.notes ?? [] };
+    expect(notesOf(notes, 'lifetime')[0]).toMatch(/^90 s, cut to what retain allows, by max-age/);
+    expect(notesOf(notes, 'age')[0]).toMatch(/^30 s: 30 s on arrival \(.*RFC 9111 §4\.2\.3, §5\.1\)/);
+  });
+});
+
+const stale = { freshUntilMs: T0 + MINUTE, swrUntilMs: T0 + MINUTE, sieUntilMs: T0 + MINUTE, source: 'max-age' };
+
+/** A stored response that is fresh for a minute. */
+function minute(more: Partial<StoredResponse['freshness']> = {}, rest: Put = {}): Put {
+  return { freshness: freshnessWith({ ...stale, ...more }), ...rest };
+}
+
+const directive = (text: string) => ({ headers: { 'cache-control': text } });
+
+describe('what is done with what is stored says why', () => {
+  const rows: Readonly<Record<keyof typeof reuseReasons, Row>> = {
+    fresh: { put: minute(), says: 'RFC 9111 §4.2' },
+    stale: { put: minute(), later: 2 * MINUTE, says: 'RFC 9111 §4.2' },
+    forbidden: { put: minute({ mustRevalidate: true }), later: 2 * MINUTE, says: 'RFC 9111 §4.2.4' },
+    // The store drops what is past retention, so that it is not even found.
+    'past-retention': { put: minute({ retainUntilMs: T0 + 2 * MINUTE }), later: 2 * MINUTE, says: 'nothing stored' },
+    'request-no-cache': { put: minute(), request: directive('no-cache'), says: 'RFC 9111 §5.2.1.4' },
+    'no-cache': { put: minute({ alwaysValidate: true }), says: 'RFC 9111 §5.2.2.4' },
+    'max-age': { put: minute(), later: 9 * SECOND, request: directive('max-age=5'), says: 'RFC 9111 §5.2.1.1' },
+    'min-fresh': { put: minute(), request: directive('min-fresh=90'), says: 'RFC 9111 §5.2.1.3' },
+    'stale-while-revalidate': {
+      put: minute({ swrUntilMs: T0 + 3 * MINUTE }),
+      later: 2 * MINUTE,
+      says: 'RFC 5861 §3',
+    },
+    'max-stale': { put: minute(), later: 2 * MINUTE, request: directive('max-stale'), says: 'RFC 9111 §5.2.1.2' },
+    'vary-miss': { says: 'RFC 9111 §4.1' },
+    'uri-miss': { says: 'nothing stored under this key' },
+    'only-if-cached': { request: directive('only-if-cached'), says: 'RFC 9111 §5.2.1.7' },
+  };
+
+  test.each(Object.entries(rows))('%s', async (token, row) => {
+    const ground = groundOf(row);
+    if (token === 'vary-miss') await putVariants(ground);
+    const { decision, sent } = await ground.explain(row.request ?? {});
+    expect(decision.reason).toContain(row.says);
+    const isHit = decision.would === 'hit' || decision.would === 'stale';
+    expect(sent?.cacheStatus).toContain(isHit ? 'forecache; hit; ttl=' : decision.fwd === null ? 'detail=' : 'fwd=');
+    expect(sent?.status ?? null).toBe(isHit ? 200 : decision.would === 'error' ? 504 : null);
+  });
+});
+
+/** A variant of `/a` in German, put there as a fetch would. */
+async function putVariants({ at }: Ground): Promise<void> {
+  const { key, url, tags } = at.put('/a');
+  const position = at.purgeLog.position();
+  const german = { key: `${key} accept-language=de`, fields: fieldsOf('content-language: de') };
+  at.put('/a', german);
+  at.store.put({
+    kind: 'vary',
+    key,
+    route: 'forecast',
+    upstream: 'weather',
+    url,
+    tags,
+    position,
+    names: ['accept-language'],
+    languages: [['de', 'de']],
+    retainUntilMs: T0 + HOUR,
+  });
+}
+
+describe('what a client gets when upstream fails says why', () => {
+  const tooLate = { put: minute(), later: 2 * MINUTE };
+  const sie = { put: minute({ sieUntilMs: T0 + 5 * MINUTE }), later: 2 * MINUTE };
+  const unreachable = 'if upstream cannot be reached: ';
+  const error = 'if upstream answers 5xx or 429: ';
+  const rows: Readonly<Record<Exclude<keyof typeof failureReasons, 'no-failure'>, Row>> = {
+    'stale-if-error': { ...sie, says: `${error}what is stored, stale: within stale-if-error (RFC 5861 §4)` },
+    'request-stale-if-error': {
+      ...tooLate,
+      request: directive('stale-if-error=600'),
+      says: `${error}what is stored, stale: within the request's stale-if-error (RFC 5861 §4)`,
+    },
+    disconnected: {
+      ...tooLate,
+      says: `${unreachable}what is stored, stale: disconnected from upstream (RFC 9111 §4.2.4)`,
+    },
+    nothing: { says: `${unreachable}502: nothing stored` },
+    forbidden: { ...tooLate, says: `${error}passed on: the stored response may not be served stale (RFC 9111 §4.2.4)` },
+    'cut-off': {
+      put: minute({ mustRevalidate: true }),
+      later: 2 * MINUTE,
+      says: `${unreachable}504: disconnected, and must-revalidate or its like forbids a stale answer, so 504 (RFC 9111 §5.2.2.2)`,
+    },
+  };
+
+  test.each(Object.entries(rows))('%s', async (_token, row) => {
+    expect(notesOf(await explain(row), 'failure')).toContain(row.says);
+  });
+
+  test('an error that is no better than what is stored is not stored, and says so', async () => {
+    const { answer } = await explain({ ...sie, response: answered(503, fresh) });
+    expect(answer).toMatchObject({
+      stored: false,
+      reason: 'what is stored is served in its place: within stale-if-error (RFC 5861 §4)',
+      sent: { status: 200, cacheStatus: 'forecache; fwd=stale; fwd-status=503; ttl=-60; detail=stale-error' },
+    });
+  });
+
+  test('nothing is said of failures where upstream is not asked', async () => {
+    expect(notesOf(await explain({ put: minute() }), 'failure')).toEqual([]);
+  });
+
+  const soft = ruled({ softTimeoutMs: 500 });
+  const within = minute({ sieUntilMs: T0 + 5 * MINUTE });
+  const softRows: Readonly<Record<Exclude<keyof typeof softTimeoutReasons, 'no-rule'>, Row>> = {
+    served: { route: soft, put: within, later: 2 * MINUTE, says: 'RFC 5861 §3, §4' },
+    forbidden: { route: soft, put: minute({ mustRevalidate: true }), later: 2 * MINUTE, says: 'RFC 9111 §4.2.4' },
+    'too-old': { route: soft, put: minute(), later: 2 * MINUTE, says: 'RFC 5861 §3, §4' },
+    request: {
+      route: ruled({ softTimeoutMs: 500, clientCacheControl: 'honour' }),
+      put: within,
+      later: 2 * MINUTE,
+      request: directive('no-cache'),
+      says: 'RFC 9111 §5.2.1',
+    },
+  };
+
+  test.each(Object.entries(softRows))('after softTimeout: %s', async (token, row) => {
+    const [note = ''] = notesOf(await explain(row), 'softTimeout');
+    expect(note).toContain('after 500 ms, ');
+    expect(note).toContain(token === 'served' ? 'it is served stale' : 'the client waits on');
+    expect(note).toContain(row.says);
+  });
+
+  test('without a softTimeout nothing is said of it', async () => {
+    expect(notesOf(await explain({ route: ruled(), put: within, later: 2 * MINUTE }), 'softTimeout')).toEqual([]);
+  });
+});
+
+describe('the answer to a HEAD or a 304 says what it makes of what is stored', () => {
+  const put = minute({}, { etag: '"1"', fields: fieldsOf('etag: "1"', fresh) });
+  const rows: Readonly<Record<keyof typeof headReasons, Row & { readonly stored: boolean }>> = {
+    updated: { response: answered(200, 'etag: "1"', fresh), stored: true, says: 'RFC 9111 §4.3.5' },
+    differs: { response: answered(200, 'etag: "2"', fresh), stored: false, says: 'RFC 9111 §4.3.5' },
+    ignored: { response: answered(404), stored: false, says: 'only a 200 to HEAD' },
+  };
+
+  test.each(Object.entries(rows))('HEAD: %s', async (token, { stored, says, ...row }) => {
+    const { answer } = await explain({ put, later: 2 * MINUTE, request: { method: 'HEAD' }, ...row });
+    expect(answer).toMatchObject({ stored, invalidates: token === 'differs' ? ['k:forecast|/a'] : [] });
+    expect(answer?.reason).toContain(says);
+  });
+
+  test('a 304 confirms it, and it lives on', async () => {
+    const { answer, decision } = await explain({ put, later: 2 * MINUTE, response: answered(304, 'etag: "1"', fresh) });
+    expect(decision.would).toBe('revalidated');
+    expect(answer).toMatchObject({
+      stored: true,
+      reason: expect.stringContaining('RFC 9111 §4.3.4') as unknown,
+      sent: { status: 200, cacheStatus: 'forecache; fwd=stale; fwd-status=304; stored' },
+    });
+  });
+
+  test('a 304 of another response drops it, and upstream is asked once more', async () => {
+    const { answer } = await explain({ put, later: 2 * MINUTE, response: answered(304, 'etag: "2"') });
+    expect(answer).toMatchObject({
+      stored: false,
+      sent: null,
+      invalidates: ['k:forecast|/a'],
+      reason: expect.stringContaining('RFC 9111 §4.3.4') as unknown,
+    });
+  });
+
+  test('a 304 that nobody has asked for is no answer', async () => {
+    const { answer } = await explain({ response: answered(304) });
+    expect(answer).toMatchObject({ stored: false, token: 'upstream-malformed', sent: { status: 502 } });
+    expect(answer?.reason).toContain('RFC 9110 §15.3.7, §15.4.5');
+  });
+});
+
+describe('what is stored says', () => {
+  const forbidders: Readonly<Record<keyof typeof staleForbidderReasons, string>> = {
+    'no-cache': 'RFC 9111 §5.2.2.4',
+    'must-revalidate': 'RFC 9111 §5.2.2.2',
+    'proxy-revalidate': 'RFC 9111 §5.2.2.8',
+    's-maxage': 'RFC 9111 §5.2.2.10',
+  };
+
+  test.each(Object.entries(forbidders))('which directive forbids to serve it stale: %s', async (name, section) => {
+    const value = name === 's-maxage' ? 's-maxage=60' : `max-age=60, ${name}`;
+    const { answer } = await explain({ response: answered(200, `cache-control: ${value}`, 'etag: "1"') });
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'stale')[0]).toMatch(/^never served /);
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'stale')[0]).toContain(section);
+  });
+
+  test('its stale windows, also after a soft purge', async () => {
+    const ground = groundOf({ put: minute({ swrUntilMs: T0 + 2 * MINUTE, sieUntilMs: T0 + 6 * MINUTE }) });
+    const windows =
+      'served stale for 60 s while it is refreshed behind the answer (stale-while-revalidate, RFC 5861 §3), for 300 s after a failure of upstream (stale-if-error, RFC 5861 §4)';
+    expect(notesOf(await ground.explain({}), 'stale')[0]).toContain(windows);
+    ground.at.clock.advance(10 * SECOND);
+    await ground.at.purgeLog.append({ scopes: ['all'], soft: true });
+    ground.at.clock.advance(10 * SECOND);
+    expect(notesOf(await ground.explain({}), 'stale')[0]).toContain(windows);
+  });
+
+  test('how a must-understand outweighs a no-store', async () => {
+    const { answer } = await explain({
+      response: answered(200, 'cache-control: max-age=9, no-store, must-understand'),
+    });
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'storage')[1]).toContain('RFC 9111 §5.2.2.3');
+  });
+
+  test('the tags that upstream has given it, apart from those of the route', async () => {
+    const route = honoured({}, { tags: ['own'], tagsFrom: ['surrogate-key'] });
+    const response = answered(200, fresh, 'cache-groups: "g"', 'surrogate-key: one two');
+    const { answer } = await explain({ route, response });
+    expect(answer?.tags).toEqual([
+      'route:forecast',
+      'upstream:weather',
+      'own',
+      'group:https://weather.test:g',
+      'one',
+      'two',
+    ]);
+    const [groups, fields] = notesOf({ notes: answer?.notes ?? [] }, 'tags');
+    expect(groups).toMatch(/: group:https:\/\/weather\.test:g \(Cache-Groups, RFC 9875 §2\)$/);
+    expect(fields).toMatch(/tagsFrom names: one, two$/);
+  });
+
+  test('which variant is selected, and where its language is the reason', async () => {
+    const ground = groundOf({});
+    await putVariants(ground);
+    const of = (language: string) => ground.explain({ headers: { 'accept-language': language } });
+    expect(notesOf(await of('DE'), 'vary')).toEqual([
+      expect.stringMatching(/selects accept-language=de \(RFC 9111 §4\.1\)$/),
+    ]);
+    const chosen = await of('de, fr;q=0.5');
+    expect(chosen.decision.would).toBe('hit');
+    expect(notesOf(chosen, 'vary')[1]).toContain('Content-Language: de; RFC 9110 §12.5.4');
+    const { answer } = await ground.explain({
+      headers: { 'accept-language': 'es' },
+      response: answered(200, fresh, 'vary: accept-language'),
+    });
+    expect(answer?.key).toBe('forecast|/a accept-language=es');
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'vary')[0]).toContain('told apart by accept-language=es');
+  });
+
+  test('when the data changes next, by whose clock, and what the jitter of the key adds', async () => {
+    const daily = { kind: 'daily', atMinutes: 0, zone: '{tz}', fallbackZone: 'UTC', jitterMs: 30_000 } as const;
+    const route = ruled(
+      { expireAt: daily },
+      { match: '/a', params: new Map([param('tz', { type: 'text', fold: false })]) },
+    );
+    const ground = groundOf({ route });
+    const [note = ''] = notesOf(await ground.explain({ url: '/a?tz=America/Lima' }), 'expireAt');
+    expect(note).toMatch(/^the data changes next at 2026-11-24T05:00:00\.000Z, by the clock of America\/Lima /);
+    expect(Number(/jitter of (?<s>[0-9]+) s/.exec(note)?.groups?.['s'])).toBeLessThanOrEqual(30);
+    expect(notesOf(await ground.explain({}), 'expireAt')[0]).toContain(
+      '2026-11-24T00:00:00.000Z, by the clock of UTC;',
+    );
+  });
+});
+
+describe('the request says which of its own demands count', () => {
+  test.each([
+    ['max-age=5', 'counts (RFC 9111 §5.2.1.1)'],
+    ['max-stale', 'counts (RFC 9111 §5.2.1.2)'],
+    ['min-fresh=5', 'counts (RFC 9111 §5.2.1.3)'],
+    ['no-cache', 'counts (RFC 9111 §5.2.1.4)'],
+    ['no-store', 'counts (RFC 9111 §5.2.1.5)'],
+    ['only-if-cached', 'counts (RFC 9111 §5.2.1.7)'],
+    ['stale-if-error=5', 'counts (RFC 5861 §4)'],
+    ['max-age=abc', 'does not count: it is no delta-seconds (RFC 9111 §1.2.2)'],
+    ['nothing-to-see-here', 'is not known here and ignored (RFC 9111 §5.2.3)'],
+  ])('%s', async (given, says) => {
+    expect(notesOf(await explain({ request: directive(given) }), 'client')).toEqual([`${given} ${says}`]);
+  });
+
+  test('a route that ignores them says so, and Pragma counts nowhere', async () => {
+    const request = { headers: { 'cache-control': 'no-cache', pragma: 'no-cache' } };
+    expect(notesOf(await explain({ route: ruled(), request }), 'client')).toEqual([
+      'no-cache does not count: the route ignores it (clientCacheControl; RFC 9111 §5.2.1.4)',
+      'Pragma counts nowhere (RFC 9111 §5.4)',
+    ]);
+  });
+
+  const put = minute({}, { etag: '"1"', lastModified: 'Mon, 16 Nov 2026 12:00:00 GMT' });
+  test.each<[Omit<Row, 'says'>, Record<string, string>, number | null, string]>([
+    [{ put }, { 'if-none-match': '"1"' }, 304, 'answered 304 from store (RFC 9110 §13.1.2'],
+    [{ put }, { 'if-none-match': '"2"' }, 200, 'answered in full from store (RFC 9110 §13.1.2'],
+    [
+      { put },
+      { 'if-modified-since': 'Mon, 16 Nov 2026 12:00:00 GMT' },
+      304,
+      'answered 304 from store (RFC 9110 §13.1.3',
+    ],
+    [{}, { 'if-none-match': '"1"' }, null, 'goes upstream as it is'],
+    [{ route: ruled() }, { 'if-none-match': '"1"' }, null, 'is not sent upstream'],
+    [{ put }, { range: 'bytes=0-1' }, 206, '206 (RFC 9110 §14.2, §15.3.7)'],
+    [{ put }, { range: 'bytes=99-' }, 416, '416 (RFC 9110 §14.2, §15.5.17)'],
+    [{ put }, { range: 'lines=1-2' }, 200, 'Range is ignored'],
+    [{ put }, { range: 'bytes=0-1', 'if-none-match': '*' }, 304, 'RFC 9110 §13.2.2'],
+    [{}, { range: 'bytes=0-1' }, null, 'RFC 9111 §3.3'],
+    [{ route: ruled() }, { range: 'bytes=0-1' }, null, 'the whole is fetched'],
+  ])('a condition or range says what becomes of it (%#)', async (row, fields, status, says) => {
+    const explanation = await explain({ ...row, request: { headers: fields } });
+    expect(explanation.sent?.status).toBe(status);
+    expect(notesOf(explanation, 'range' in fields ? 'range' : 'condition')).toEqual([expect.stringContaining(says)]);
+  });
+
+  test('a range of an answer whose length nobody has said leaves its status open', async () => {
+    const request = { headers: { range: 'bytes=0-1' } };
+    const { answer } = await explain({ route: ruled(), request, response: answered(200) });
+    expect(answer).toMatchObject({ stored: true, sent: { status: null } });
+  });
+
+  test.each<[string, Put | undefined, Route, string]>([
+    ['from store', minute(), honoured(), 'RFC 9110 §9.3.2'],
+    ['upstream', undefined, honoured(), 'RFC 9111 §4.3.5'],
+    ['by a GET', undefined, ruled(), 'from what a GET fetches (RFC 9110 §9.3.2)'],
+  ])('HEAD is answered %s', async (_how, stored, route, says) => {
+    const row = { route, request: { method: 'HEAD' }, ...(stored === undefined ? {} : { put: stored }) };
+    expect(notesOf(await explain(row), 'method')).toEqual([expect.stringContaining(says)]);
+  });
+
+  test.each([
+    ['QUERY', 'RFC 10008 §2.7'],
+    ['POST', 'RFC 9110 §9.3.3'],
+  ])('%s with content that is keyed says by what right', async (method, says) => {
+    const route = ruled({}, { content: { ...query, methods: ['QUERY', 'POST'] } });
+    const request = { method, headers: { 'content-type': 'application/json' }, body: '{}' };
+    expect(notesOf(await explain({ route, request }), 'method')).toEqual([expect.stringContaining(says)]);
+  });
+});
+
+describe('an unsafe method says what its answer makes invalid', () => {
+  const request = { method: 'DELETE', url: '/a?b=1' };
+
+  test('its URL, where upstream is in charge', async () => {
+    const [note = ''] = notesOf(await explain({ request }), 'invalidation');
+    expect(note).toMatch(/ u:\/a\?b=1, t:search:forecast:\/a \(RFC 9111 §4\.4\)$/);
+  });
+
+  test.each<[string, Route, string]>([
+    ['not by a rule that ignores upstream', ruled(), 'ignores the caching fields'],
+    ['only groups where upstream may shorten', ruled({ upstreamCacheControl: 'cap' }), 'RFC 9875 §3'],
+    ['nothing where nothing is cached', honoured({}, { cache: 'off' }), 'the route is not cached'],
+  ])('%s', async (_what, route, says) => {
+    expect(notesOf(await explain({ route, request }), 'invalidation')).toEqual([expect.stringContaining(says)]);
+  });
+
+  test('what a supposed answer names in Location and Cache-Group-Invalidation goes too; an error takes nothing', async () => {
+    const gone = await explain({
+      request,
+      response: answered(201, 'location: /new', 'cache-group-invalidation: "g"'),
+    });
+    expect(gone.answer?.invalidates).toEqual([
+      't:group:https://weather.test:g',
+      'u:/a?b=1',
+      't:search:forecast:/a',
+      'u:/new',
+      't:search:forecast:/new',
+    ]);
+    const error = await explain({ request, response: answered(500) });
+    expect(error.answer).toMatchObject({ stored: false, invalidates: [] });
+    expect(notesOf({ notes: error.answer?.notes ?? [] }, 'invalidation')[0]).toContain('RFC 9111 §4.4');
+  });
+
+  test('the answer to a POST is stored for GETs where it says that it may be', async () => {
+    const post = { method: 'POST' };
+    const kept = await explain({ request: post, response: answered(200, fresh, 'content-location: /a') });
+    expect(kept.answer).toMatchObject({ stored: true, key: 'forecast|/a' });
+    expect(kept.answer?.reason).toContain('RFC 9110 §9.3.3');
+    const elsewhere = await explain({ request: post, response: answered(200, fresh, 'content-location: /b') });
+    expect(elsewhere.answer).toMatchObject({ stored: false });
+    expect(elsewhere.answer?.reason).toContain('RFC 9110 §9.3.3');
+  });
+});
+
+describe('a supposed answer', () => {
+  test('changes nothing: nothing is stored, purged, learnt or used', async () => {
+    const ground = groundOf({ put: minute({}, { etag: '"1"' }) });
+    const before = await ground.explain({ url: '/b?x=1' });
+    for (const method of ['GET', 'HEAD', 'DELETE', 'POST']) {
+      const response = answered(200, fresh, 'no-vary-search: params=("x")', 'content-location: /b?x=1');
+      await ground.explain({ url: '/b?x=1', method, response });
+      await ground.explain({ url: '/a', method, response });
+    }
+    expect(await ground.explain({ url: '/b?x=1' })).toEqual(before);
+    expect((await ground.explain({})).stored).toMatchObject({ valid: true, hits: 0 });
+    expect(ground.at.purgeLog.position().seq).toBe(0);
+    expect(ground.at.store.stats().responses).toBe(1);
+    expect(ground.search.size).toBe(0);
+  });
+
+  test('to a request that is answered from store is explained as that of a fetch', async () => {
+    const { decision, answer, sent } = await explain({
+      put: minute(),
+      response: answered(200, 'cache-control: private'),
+    });
+    expect(decision.would).toBe('hit');
+    expect(sent).toEqual({ status: 200, cacheStatus: 'forecache; hit; ttl=60; detail=memory' });
+    expect(answer).toMatchObject({ stored: false, token: 'private' });
+    expect(answer?.notes[0]?.text).toContain('is answered from store');
+  });
+
+  test('to a request that never asks upstream is not explained', async () => {
+    const { answer } = await explain({ request: directive('only-if-cached'), response: answered(200, fresh) });
+    expect(answer).toMatchObject({
+      stored: false,
+      token: null,
+      reason: 'upstream would not be asked',
+      sent: { status: 504 },
+    });
+  });
+
+  test('may teach what counts of the queries of its path', async () => {
+    const response = answered(200, fresh, 'no-vary-search: params=("x")');
+    const { answer } = await explain({ request: { url: '/a?x=1&y=2' }, response });
+    expect(answer?.key).toMatch(/^forecast\|\/a\?y=2\|\?[0-9a-f]{16}$/);
+    expect(answer?.tags).toContain('search:forecast:/a');
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'query')[0]).toContain('No-Vary-Search');
+  });
+
+  test('is keyed by what was learnt of its path before', async () => {
+    const ground = groundOf({});
+    const keyed = keyedOf(ground.at.table, '/a?x=1');
+    ground.search.learn(keyed, {
+      status: 200,
+      fields: fieldsOf('no-vary-search: params=("x")'),
+      requestTimeMs: T0 - 1,
+    });
+    const explanation = await ground.explain({ url: '/a?x=1&y=2' });
+    expect(explanation.key).toMatch(/^forecast\|\/a\?y=2\|\?/);
+    expect(notesOf(explanation, 'query')).toEqual([
+      'upstream has said of the queries of this path: x without a meaning, the order of parameters with one (No-Vary-Search, draft-ietf-httpbis-no-vary-search)',
+    ]);
+    const { answer } = await ground.explain({ url: '/a?x=1&y=2', response: answered(200, fresh) });
+    expect([answer?.key, ground.search.size]).toEqual(['forecast|/a?x=1&y=2', 1]);
+  });
+
+  test('has Vary without a meaning where every field that goes upstream is keyed', async () => {
+    const { answer } = await explain({ route: ruled(), response: answered(200, 'vary: accept') });
+    expect(answer?.key).toBe('forecast|/a');
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'vary')[0]).toContain('RFC 9111 §4.1');
+  });
+
+  test.each([
+    ['no final status', { status: 103 }],
+    ['no status', { status: 200.5 }],
+    ['a field that no message can have', { status: 200, headers: { 'a b': 'c' } }],
+  ])('with %s is refused', async (_what, response) => {
+    const answer = await groundOf({}).explainer.explain({ url: '/a', response });
+    expect(answer).toMatchObject({ ok: false, error: { status: 400, code: 'explain-invalid' } });
+  });
+
+  test('is printed for people, with its notes', async () => {
+    const { text } = renderExplanation(await explain({ response: answered(200, fresh, 'vary: accept') }));
+    expect(text).toMatch(/^sends +upstream's status, Cache-Status: forecache; fwd=uri-miss$/m);
+    expect(text).toMatch(/^such an answer of upstream's\nwould be +stored\nbecause +a final answer/m);
+    expect(text).toMatch(/^lifetime +60 s, by max-age: /m);
+    const passed = renderExplanation(await explain({ response: answered(200, 'cache-control: private') }));
+    expect(passed.text).toMatch(/^would be +not stored \(private\)$/m);
+  });
+});
+
+test('each topic of the documents is one that some explanation has', async () => {
+  const ground = groundOf({ put: minute() });
+  const noted = new Set<string>();
+  const add = ({ notes, answer }: Explanation): void => {
+    for (const { topic } of [...notes, ...(answer?.notes ?? [])]) noted.add(topic);
+  };
+  add(await ground.explain({ headers: { 'cache-control': 'max-age=1', 'if-none-match': '"1"', range: 'bytes=0-1' } }));
+  add(await ground.explain({ method: 'HEAD' }));
+  add(
+    await ground.explain({
+      url: '/a?b',
+      response: answered(200, fresh, 'vary: accept', 'cache-groups: "g"', 'no-vary-search: params'),
+    }),
+  );
+  add(await ground.explain({ method: 'DELETE' }));
+  const expireAt = { kind: 'every', everyMs: HOUR, offsetMs: 0, jitterMs: 0 } as const;
+  add(await explain({ route: ruled({ softTimeoutMs: 1, expireAt }), put: minute(), later: 2 * MINUTE }));
+  expect([...noted].toSorted()).toEqual([...explainedTopics].toSorted());
+});
