@@ -185,9 +185,14 @@ describe('warming, explaining and listing', () => {
       json: { decision: { would: 'miss' } },
     });
     await post(port, '/api/explain', { url: '/a' });
+    const supposed = { url: '/a', response: { status: 599, headers: { 'Cache-Control': 'max-age=60' } } };
+    await post(port, '/api/explain', supposed);
+    await post(port, '/api/explain', { url: '/a', response: { status: 200 } });
     expect(calls).toEqual([
       ['explain', body],
       ['explain', { url: '/a' }],
+      ['explain', supposed],
+      ['explain', { url: '/a', response: { status: 200 } }],
     ]);
   });
 
@@ -205,6 +210,15 @@ describe('warming, explaining and listing', () => {
     { url: '/a', headers: { a: 1 } },
     { url: '/a', body: 1 },
     { url: '/a', data: '' },
+    { url: '/a', response: 200 },
+    { url: '/a', response: {} },
+    { url: '/a', response: { status: '200' } },
+    { url: '/a', response: { status: 103 } },
+    { url: '/a', response: { status: 600 } },
+    { url: '/a', response: { status: 200.5 } },
+    { url: '/a', response: { status: 200, headers: [] } },
+    { url: '/a', response: { status: 200, headers: { 'a b': 'c' } } },
+    { url: '/a', response: { status: 200, body: '' } },
   ])('refuses to explain %j', async (body) => {
     const { port, calls } = await startAdmin();
     expect((await post(port, '/api/explain', body)).status).toBe(400);

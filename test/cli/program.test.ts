@@ -53,6 +53,9 @@ describe('help and wrong use', () => {
     ['no selector', ['purge']],
     ['two selectors', ['purge', '--all', '--tag', 'x']],
     ['a header without a colon', ['explain', '-H', 'nothing', '/x']],
+    ['a response header without a colon', ['explain', '--response-header', 'nothing', '/x']],
+    ['a status of no final answer', ['explain', '--status', '103', '/x']],
+    ['a status that is none', ['explain', '--status', '200x', '/x']],
     ['config and admin at once', ['explain', '--config', 'f', '--admin', 'http://127.0.0.1:9', '/x']],
     ['nothing to warm', ['warm']],
     ['locations and a route', ['warm', '--location', 'x', '--route', 'r']],
@@ -225,6 +228,24 @@ stored    (nothing)
     expect(asked.map((input) => JSON.stringify(input))).toEqual([
       JSON.stringify({ url: '/x', listener: 'internal', method: 'HEAD', headers }),
     ]);
+  });
+
+  test.each<[readonly string[], object | undefined]>([
+    [[], undefined],
+    [['--status', '404'], { status: 404, headers: {} }],
+    [
+      ['--response-header', 'Cache-Control: max-age=60', '--response-header', 'cache-control: public'],
+      { status: 200, headers: { 'cache-control': 'max-age=60, public' } },
+    ],
+  ])('takes the answer of %j', async (options, response) => {
+    const asked: ExplainInput[] = [];
+    await cli(['explain', '-c', 'f', ...options, '/x'], {
+      explainOffline: (_file, input) => {
+        asked.push(input);
+        return Promise.resolve({ kind: 'explained', explanation });
+      },
+    });
+    expect(JSON.stringify(asked)).toBe(JSON.stringify([{ url: '/x', response }]));
   });
 
   test('prints the explanation as JSON', async () => {

@@ -1,0 +1,105 @@
+import { expect, it, onTestFinished } from 'vitest';
+
+import { answer, startOrigin } from '../support/origin.ts';
+import { startTestProxy, yamlFor } from '../support/proxy.ts';
+import { StillClock } from '../support/still-clock.ts';
+
+const routes = `
+  - name: honoured
+    match: /h/*
+    upstream: api
+    upstreamCacheControl: honour
+    forwardHeaders: ["*"]
+    storeErrors: all
+  - { name: ruled, match: /r/*, upstream: api, ttl: 1h, statusTtl: { 404: 1m } }
+`;
+
+interface Explained {
+  readonly answer: {
+    readonly stored: boolean;
+    readonly key: string | null;
+    readonly sent: { readonly status: number | null; readonly cacheStatus: string } | null;
+  };
+  readonly stored: { readonly key: string } | null;
+}
+
+type Fields = Readonly<Record<string, string>>;
+
+/** The proxy in front of an origin that always answers so; `explain` asks what it would do with that. */
+async function start(status: number, fields: Fields) {
+  const origin = await startOrigin(answer(status, fields, 'content'));
+  onTestFinished(() => origin.close());
+  const proxy = await startTestProxy({ yaml: yamlFor(origin.url, routes), clock: new StillClock() });
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  return {
+    origin,
+    proxy,
+    explain: async (asked: object): Promise<Explained> => {
+      const { body } = await proxy.call('POST', '/api/explain', { ...asked, response: { status, headers: fields } });
+      const explained: Explained = Object(body);
+      return explained;
+    },
+  };
+}
+
+const minute = 'max-age=60';
+
+it.each<[string, { readonly method?: string; readonly headers?: Fields }, number, Fields]>([
+  ['/h/a', {}, 200, { 'cache-control': minute }],
+  ['/h/a', {}, 200, { 'cache-control': 'private, max-age=60' }],
+  ['/h/a', {}, 200, { 'cache-control': minute, vary: 'x-a' }],
+  ['/h/a', { headers: { 'x-a': '1' } }, 200, { 'cache-control': minute, vary: 'x-a' }],
+  ['/h/a', {}, 200, { 'cache-control': minute, vary: '*' }],
+  ['/h/a', {}, 404, { 'cache-control': minute }],
+  ['/h/a', {}, 503, { 'cache-control': minute }],
+  ['/h/a', {}, 599, { 'cache-control': minute }],
+  ['/h/a', {}, 200, {}],
+  ['/h/a', {}, 200, { etag: '"1"' }],
+  ['/h/a', { headers: { authorization: 'Basic YTph' } }, 200, { 'cache-control': minute }],
+  ['/h/a', { headers: { authorization: 'Basic YTph' } }, 200, { 'cache-control': `public, ${minute}` }],
+  ['/h/a', { headers: { cookie: 'a=1' } }, 200, { 'cache-control': minute }],
+  ['/h/a', { headers: { 'cache-control': 'no-store' } }, 200, { 'cache-control': minute }],
+  ['/h/a', { headers: { 'cache-control': 'only-if-cached' } }, 200, { 'cache-control': minute }],
+  ['/h/a', { headers: { 'if-none-match': '"1"' } }, 200, { 'cache-control': minute, etag: '"1"' }],
+  ['/h/a', { headers: { 'if-none-match': '"1"' } }, 304, { 'cache-control': minute, etag: '"1"' }],
+  ['/h/a', { method: 'HEAD' }, 200, { 'cache-control': minute }],
+  ['/h/a', { method: 'DELETE' }, 200, { 'cache-control': minute }],
+  ['/h/a', { method: 'POST' }, 200, { 'cache-control': minute, 'content-location': '/h/a' }],
+  ['/r/a', {}, 200, { 'cache-control': 'no-store' }],
+  ['/r/a', {}, 404, {}],
+  ['/r/a', {}, 500, {}],
+  ['/r/a', {}, 206, {}],
+  ['/r/a', {}, 304, {}],
+])('explain foresees what becomes of %s %j answered %i %j', async (url, asked, status, fields) => {
+  const { proxy, explain } = await start(status, fields);
+  const { answer: foreseen, stored: before } = await explain({ url, ...asked });
+  expect(before).toBeNull();
+  const reply = await proxy.get(url, asked);
+  expect({ status: reply.status, cacheStatus: reply.cacheStatus }).toEqual(foreseen.sent);
+  const get = { url, ...asked, method: 'GET' };
+  await expect.poll(async () => (await explain(get)).stored?.key ?? null).toBe(foreseen.key);
+  expect(foreseen.stored).toBe(foreseen.key !== null);
+});
+
+it('explain calls nobody, stores nothing and makes nothing invalid', async () => {
+  const { origin, proxy, explain } = await start(200, { 'cache-control': minute });
+  await explain({ url: '/h/a' });
+  await explain({ url: '/h/a', method: 'DELETE' });
+  expect(origin.requests).toHaveLength(0);
+  const metrics = async (): Promise<unknown> => (await proxy.call('GET', '/metrics')).body;
+  await proxy.get('/h/a');
+  const before = await metrics();
+  await explain({ url: '/h/a', method: 'DELETE' });
+  await explain({ url: '/h/a' });
+  expect(counted(await metrics())).toEqual(counted(before));
+  expect((await proxy.get('/h/a')).cacheStatus).toBe('forecache; hit; ttl=60; detail=memory');
+  expect(origin.requests).toHaveLength(1);
+});
+
+/** What counts requests, calls and stored responses. */
+function counted(metrics: unknown): readonly string[] {
+  const lines = String(metrics).split('\n');
+  const found = lines.filter((line) => /^forecache_(?:requests|upstream|store|stored|purge|limit)/.test(line));
+  expect(found.length).toBeGreaterThan(5);
+  return found;
+}
