@@ -120,7 +120,7 @@ function keyedOf(
 }
 
 /** What may be shown of content. */
-export function measured(type: string, bytes: number): string {
+function measured(type: string, bytes: number): string {
   return `${type === '' ? 'no Content-Type' : type}, ${bytes} ${bytes === 1 ? 'byte' : 'bytes'}`;
 }
 

@@ -10,10 +10,10 @@ import { stripIgnoredCharacters } from 'graphql/utilities/stripIgnoredCharacters
 import { type CanonicalJson, objectText } from './json-text.ts';
 
 /** Tokens of one document, at most: a client could else make the parser work for long. */
-export const maxGraphqlTokens = 10_000;
+const maxGraphqlTokens = 10_000;
 
 /** Brackets within each other, at most: the parser calls itself for each, and would overflow the stack. */
-export const maxGraphqlDepth = 200;
+const maxGraphqlDepth = 200;
 
 /** What a GraphQL request over HTTP would do. */
 export type GraphqlRequest =

@@ -9,6 +9,8 @@ function forwarded(...lines: readonly string[]): readonly string[] {
   return forwardedFields(honoured, fieldsOf(...lines)).map(([name]) => name);
 }
 
+const forwarding = (...forwardHeaders: readonly string[]): Route => honourRoute({}, { forwardHeaders });
+
 describe('request fields that an honour route sends upstream unkeyed', () => {
   it('are those that it names, or all with *, but not the keyed ones', () => {
     expect(forwarded('Accept: a', 'X-Any: b', 'X-Tenant: c')).toEqual(['accept', 'x-any']);
@@ -43,7 +45,6 @@ describe('request fields that an honour route sends upstream unkeyed', () => {
   it('hold Cookie where it is named, and Authorization where all or it is, unless the upstream has its own', () => {
     const lines = fieldsOf('Authorization: a', 'Cookie: b', 'X-Any: c');
     const names = (route: Route): readonly string[] => forwardedFields(route, lines).map(([name]) => name);
-    const forwarding = (...forwardHeaders: readonly string[]): Route => honourRoute({}, { forwardHeaders });
     expect(names(forwarding('*'))).toEqual(['authorization', 'x-any']);
     expect(names(forwarding('*', 'cookie'))).toEqual(['authorization', 'cookie', 'x-any']);
     expect(names(forwarding('authorization'))).toEqual(['authorization']);
