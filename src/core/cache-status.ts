@@ -1,5 +1,4 @@
-import type { FieldLine, FieldLines } from './fields.ts';
-import { splitList } from './list.ts';
+import type { FieldLines } from './fields.ts';
 import type { CacheStatus } from './outcome.ts';
 import type { KeyedRequest } from './request.ts';
 import type { Route } from './route.ts';
@@ -51,18 +50,10 @@ export function withProblem(member: string, code: string, fwdStatus?: number): s
 
 /**
  * The lines with our member behind those of caches nearer to the origin (RFC 9211 §2: the last is nearest to the client).
- * A member that calls itself by our name does not pass: whoever looks for `forecache` finds what this proxy did.
+ * One that calls itself by our name stays too: it is another Forecache, and the last is what this proxy did.
  */
 export function appendCacheStatus(fields: FieldLines, value: string): FieldLines {
-  const others = fields.flatMap((line) => (line[0] === 'cache-status' ? othersOf(line) : [line]));
-  return [...others, ['cache-status', value]];
-}
-
-function othersOf([name, value]: FieldLine): FieldLines {
-  const members = splitList(value);
-  const others = members.filter((member) => !/^"?forecache"?[ \t]*(?:;|$)/.test(member) && member !== '');
-  if (others.length === members.length) return [[name, value]];
-  return others.length === 0 ? [] : [[name, others.join(', ')]];
+  return [...fields, ['cache-status', value]];
 }
 
 function integer(value: number): string {

@@ -44,11 +44,11 @@ function recipeOf(route: Route): unknown {
     // Which fields are kept depends on it, and what `cap` and `honour` refuse `ignore` may have stored.
     upstreamCacheControl: policy.upstreamCacheControl,
     // Of these too: who stores Set-Cookie may serve it, who makes tags of a field does not pass it on.
-    storeFields: policy.storeFields,
-    tagsFrom: route.tagsFrom.toSorted(),
+    storeFields: unless(policy.storeFields, 'safe'),
+    tagsFrom: route.tagsFrom.length === 0 ? undefined : route.tagsFrom.toSorted(),
     // What is one key and what is another; and `as` makes the content that goes upstream. Its size is a limit.
-    content: route.content === undefined ? null : [route.content.methods.toSorted(), route.content.as],
-    noVarySearch: route.noVarySearch,
+    content: route.content && [route.content.methods.toSorted(), route.content.as],
+    noVarySearch: unless(route.noVarySearch, false),
     // A body that the check of today would refuse must not be served.
     storeIf: policy.storeIf,
   };
@@ -59,11 +59,19 @@ function originOf({ origin, acceptEncoding, framing, fields, credentials }: Upst
     origin,
     acceptEncoding,
     // What a lenient process takes for complete a strict one would not have stored.
-    framing,
+    framing: unless(framing, 'strict'),
     fields,
     // The names of what clients cannot send.
     credentials: [[...credentials.query.keys()].toSorted(), [...credentials.headers.keys()].toSorted()],
   };
+}
+
+/**
+ * Options that came later are left out while they have the meaning that there was before them: a new release then shares
+ * with the one that it replaces (JSON has no member for what is `undefined`).
+ */
+function unless<T>(value: T, before: T): T | undefined {
+  return value === before ? undefined : value;
 }
 
 /** The order in which a configuration names things means nothing; that of lists (`exists`, `aliases`) is left as it is. */
