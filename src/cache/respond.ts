@@ -1,6 +1,6 @@
 import { appendCacheStatus, formatCacheStatus, withKey } from '../core/cache-status.ts';
-import { acceptsCoding, contentCodings } from '../core/content-coding.ts';
-import { fieldValue, type FieldLines, withoutFields } from '../core/fields.ts';
+import { decideCoding } from '../core/content-coding.ts';
+import { type FieldLines, withoutFields } from '../core/fields.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { CacheStatus, OutcomeName, Tier } from '../core/outcome.ts';
@@ -50,7 +50,7 @@ export interface PassedReply {
 
 const OK = 200;
 
-/** Answers with a stored response: 304, 206 or whole, in a coding that the client accepts. */
+/** Answers with a stored response: 304, 206 or whole, in its coding or, where the client rules that out, without. */
 export function respondStored(
   deps: { readonly decoder: ContentDecoder },
   ask: Ask,
@@ -85,14 +85,12 @@ function undecodable(ask: Ask, { status: { fwd }, item }: StoredReply): ProxyRes
   });
 }
 
-/** Identity bytes where the client does not accept the stored coding and the proxy can take it off. */
+/** Identity bytes where the client rules the stored coding out and the proxy can take it off. */
 function decodeFor(decoder: ContentDecoder, ask: Ask, item: StoredResponse): Promise<Buffer> | undefined {
-  const codings = contentCodings(fieldValue(item.fields, 'content-encoding'));
-  const [coding] = codings;
-  if (coding === undefined || item.body.length === 0) return undefined;
-  const accepted = fieldValue(ask.requestFields, 'accept-encoding');
-  if (codings.every((one) => acceptsCoding(accepted, one))) return undefined;
-  return decoder.decode(codings.join(', '), item.body, ask.route.policy.maxStoredBytes);
+  if (item.body.length === 0) return undefined;
+  const coding = decideCoding(item.fields, ask.requestFields);
+  if (coding.kind !== 'take-off') return undefined;
+  return decoder.decode(coding.codings.join(', '), item.body, ask.route.policy.maxStoredBytes);
 }
 
 interface Content {

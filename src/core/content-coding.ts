@@ -1,14 +1,45 @@
+import { parseCacheControl } from './cache-control.ts';
+import { fieldLineValues, type FieldLines, fieldValue } from './fields.ts';
 import { splitList, trimOws } from './list.ts';
+import { codingReasons } from './reasons.ts';
+
+/** What becomes of the content coding of a stored response. `reason` is a sentence for `explain`. */
+export type CodingDecision =
+  /** It has none. */
+  | { readonly kind: 'identity' }
+  | { readonly kind: 'keep'; readonly reason: string }
+  /** Where the proxy knows how. `codings`: in the order in which they were applied. */
+  | { readonly kind: 'take-off'; readonly codings: readonly string[]; readonly reason: string };
+
+const identity: CodingDecision = { kind: 'identity' };
 
 /**
- * Whether a client takes a content coding (RFC 9110 §12.5.3). A request without Accept-Encoding takes identity alone:
- * the RFC would allow anything, but clients that send none are those that cannot decode. `identity` is taken unless it
- * or `*` has q=0. `x-gzip` is `gzip`, `x-compress` is `compress` (§8.4.1).
+ * A coding is taken off only for a client whose Accept-Encoding rules it out (RFC 9110 §12.5.3), and never where the answer
+ * (RFC 9111 §5.2.2.6, RFC 9110 §7.7) or the request (RFC 9111 §5.2.1.6) says no-transform. That is for every intermediary, so
+ * that CDN-Cache-Control, which is for caches, has no say in it.
+ */
+export function decideCoding(fields: FieldLines, requestFields: FieldLines): CodingDecision {
+  const value = fieldValue(fields, 'content-encoding');
+  const codings = value === undefined ? [] : contentCodings(value);
+  if (codings.length === 0) return identity;
+  const accepted = fieldValue(requestFields, 'accept-encoding');
+  if (codings.every((one) => acceptsCoding(accepted, one))) return { kind: 'keep', reason: codingReasons.accepted };
+  if (saysNoTransform(fields)) return { kind: 'keep', reason: codingReasons['no-transform'] };
+  if (saysNoTransform(requestFields)) return { kind: 'keep', reason: codingReasons['request-no-transform'] };
+  return { kind: 'take-off', codings, reason: codingReasons['ruled-out'] };
+}
+
+function saysNoTransform(fields: FieldLines): boolean {
+  return parseCacheControl(fieldLineValues(fields, 'cache-control')).has('no-transform');
+}
+
+/**
+ * Whether a client takes a content coding (RFC 9110 §12.5.3): without Accept-Encoding any. `identity` is taken unless it or
+ * `*` has q=0. `x-gzip` is `gzip`, `x-compress` is `compress` (§8.4.1).
  */
 export function acceptsCoding(acceptEncoding: string | undefined, coding: string): boolean {
   const wanted = canonicalCoding(coding);
-  if (wanted === '') return true;
-  if (acceptEncoding === undefined) return wanted === 'identity';
+  if (wanted === '' || acceptEncoding === undefined) return true;
   let named: boolean | undefined;
   let any: boolean | undefined;
   for (const member of splitList(acceptEncoding)) {

@@ -120,6 +120,14 @@ export const reuseReasons = {
   'only-if-cached': 'the request says only-if-cached (RFC 9111 §5.2.1.7)',
 } as const satisfies Readonly<Record<string, string>>;
 
+/** What becomes of a stored content coding, and why. */
+export const codingReasons = {
+  accepted: 'the client takes it: what Accept-Encoding does not rule out is accepted (RFC 9110 §12.5.3)',
+  'no-transform': 'the answer says no-transform (RFC 9111 §5.2.2.6, RFC 9110 §7.7)',
+  'request-no-transform': 'the request says no-transform (RFC 9111 §5.2.1.6)',
+  'ruled-out': "the client's Accept-Encoding rules it out (RFC 9110 §12.5.3)",
+} as const satisfies Readonly<Record<string, string>>;
+
 /** What an answer to a failure is decided for. */
 export const failureReasons = {
   'no-failure': 'no failure: stale-if-error covers 5xx and 429 (RFC 5861 §4)',

@@ -20,16 +20,18 @@ const coded = answer(
 );
 const routes = '  - { name: honoured, match: /h/*, upstream: api, upstreamCacheControl: honour }';
 
-describe('a stored content coding that a client does not accept', () => {
+const identity = { 'accept-encoding': 'identity' };
+
+describe('a stored content coding that a client’s Accept-Encoding rules out', () => {
   it('is taken off, with a weak ETag and one Accept-Ranges of our own', async () => {
     await using origin = await startOrigin(coded);
     await using proxy = await startTestProxy({ yaml: yamlFor(origin.url, routes) });
     await proxy.get('/h/a', { headers: { 'accept-encoding': 'gzip' } });
-    const identity = await proxy.get('/h/a');
-    expect(identity.text).toBe(text);
-    expect(identity.headers.etag).toBe('W/"v1"');
-    expect(identity.headers['accept-ranges']).toBe('bytes');
-    expect(identity.headers['content-encoding']).toBeUndefined();
+    const plain = await proxy.get('/h/a', { headers: identity });
+    expect(plain.text).toBe(text);
+    expect(plain.headers.etag).toBe('W/"v1"');
+    expect(plain.headers['accept-ranges']).toBe('bytes');
+    expect(plain.headers['content-encoding']).toBeUndefined();
     expect(origin.requests).toHaveLength(1);
   });
 
@@ -41,7 +43,7 @@ describe('a stored content coding that a client does not accept', () => {
     await using origin = await startOrigin(coded);
     await using proxy = await startTestProxy({ yaml: yamlFor(origin.url, routes) });
     await proxy.get('/h/a', { headers: { 'accept-encoding': 'gzip' } });
-    const whole = await proxy.get('/h/a', { headers: { range: 'bytes=0-9', 'if-range': validator } });
+    const whole = await proxy.get('/h/a', { headers: { ...identity, range: 'bytes=0-9', 'if-range': validator } });
     expect(whole.status).toBe(200);
     expect(whole.text).toBe(text);
   });
@@ -50,7 +52,7 @@ describe('a stored content coding that a client does not accept', () => {
     await using origin = await startOrigin(coded);
     await using proxy = await startTestProxy({ yaml: yamlFor(origin.url, routes) });
     await proxy.get('/h/a', { headers: { 'accept-encoding': 'gzip' } });
-    const part = await proxy.get('/h/a', { headers: { range: 'bytes=0-9' } });
+    const part = await proxy.get('/h/a', { headers: { ...identity, range: 'bytes=0-9' } });
     expect(part.status).toBe(206);
     expect(part.text).toBe(text.slice(0, 10));
     expect(part.headers.etag).toBe('W/"v1"');
@@ -60,5 +62,42 @@ describe('a stored content coding that a client does not accept', () => {
     });
     expect(asCoded.status).toBe(206);
     expect(asCoded.body.equals(gzipSync(text).subarray(0, 10))).toBe(true);
+  });
+});
+
+describe('content stays as upstream coded it', () => {
+  const noTransform = { 'cache-control': 'max-age=600, no-transform' };
+  it.each<[string, Record<string, string>, Record<string, string>]>([
+    ['for a client without Accept-Encoding, which takes any coding (RFC 9110 §12.5.3)', {}, {}],
+    ['where the answer says no-transform (RFC 9111 §5.2.2.6)', noTransform, identity],
+    [
+      'where it says no-transform beside a CDN-Cache-Control, which is about other things',
+      { ...noTransform, 'cdn-cache-control': 'max-age=600' },
+      identity,
+    ],
+    ['where the request says no-transform (RFC 9111 §5.2.1.6)', {}, { ...identity, 'cache-control': 'No-Transform' }],
+  ])('%s', async (_when, upstream, headers) => {
+    const body = gzipSync(text);
+    await using origin = await startOrigin(
+      answer(200, { 'content-encoding': 'gzip', 'cache-control': 'max-age=600', etag: '"v1"', ...upstream }, body),
+    );
+    await using proxy = await startTestProxy({ yaml: yamlFor(origin.url, routes) });
+    for (const from of ['fwd=uri-miss', 'hit']) {
+      const reply = await proxy.get('/h/a', { headers });
+      expect(reply.cacheStatus).toContain(from);
+      expect([reply.headers['content-encoding'], reply.headers.etag]).toEqual(['gzip', '"v1"']);
+      expect(reply.body.equals(body)).toBe(true);
+    }
+    expect(origin.requests).toHaveLength(1);
+  });
+
+  it('and loses its coding where neither says so, also if CDN-Cache-Control has a no-transform', async () => {
+    const fields = { 'content-encoding': 'gzip', 'cdn-cache-control': 'max-age=600, no-transform' };
+    await using origin = await startOrigin(answer(200, fields, gzipSync(text)));
+    await using proxy = await startTestProxy({ yaml: yamlFor(origin.url, routes) });
+    for (let turn = 0; turn < 2; turn += 1) {
+      const reply = await proxy.get('/h/a', { headers: identity });
+      expect([reply.headers['content-encoding'], reply.text]).toEqual([undefined, text]);
+    }
   });
 });

@@ -5,7 +5,8 @@ import { acceptsCoding, contentCodings } from '../../src/core/content-coding.ts'
 describe('Accept-Encoding (RFC 9110 §12.5.3)', () => {
   it.each<[string | undefined, string, boolean]>([
     [undefined, 'identity', true],
-    [undefined, 'gzip', false],
+    [undefined, 'gzip', true],
+    [undefined, 'zzz-unnamed', true],
     ['', 'identity', true],
     ['', 'gzip', false],
     ['gzip', 'gzip', true],

@@ -215,6 +215,30 @@ const fields: readonly CachingCase[] = [
     ],
   },
   {
+    name: 'content is not touched for a client that names no coding at all',
+    exchanges: [
+      first(
+        { 'Cache-Control': lasting, 'Content-Encoding': 'gzip' },
+        { answer: { content: 'no gzip at all' }, expect: { 'content-encoding': 'gzip' } },
+      ),
+      reused({ expect: { 'content-encoding': 'gzip' }, expectContent: 'no gzip at all' }),
+    ],
+  },
+  {
+    name: 'content is not touched where the answer says no-transform, though the client takes no coding',
+    exchanges: [
+      first(
+        { 'Cache-Control': `${lasting}, no-transform`, 'Content-Encoding': 'gzip' },
+        { answer: { content: 'no gzip at all' }, fields: { 'Accept-Encoding': 'identity' } },
+      ),
+      reused({
+        fields: { 'Accept-Encoding': 'identity' },
+        expect: { 'content-encoding': 'gzip' },
+        expectContent: 'no gzip at all',
+      }),
+    ],
+  },
+  {
     name: 'bytes are not touched, those beyond ASCII neither',
     exchanges: [
       first(
