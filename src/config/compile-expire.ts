@@ -17,7 +17,9 @@ export function compileExpireAt(compilation: Compilation, path: Path, input: Rou
     return undefined;
   }
   if ((given.every === undefined) === (given.daily === undefined)) {
-    compilation.issues.add(path, 'needs one of every and daily');
+    const both = given.every !== undefined;
+    const message = both ? 'has both every and daily; keep one of the two' : 'needs one of every and daily';
+    compilation.issues.add(path, message);
     return undefined;
   }
   if (given.daily !== undefined) return compileDaily(compilation, path, given, given.daily);
@@ -52,8 +54,8 @@ function compileDaily(compilation: Compilation, path: Path, given: ExpireAtInput
     const message = 'is for a zone that a parameter or group names, such as {timezone}';
     compilation.issues.add([...path, 'fallbackZone'], message, 'key');
   }
-  const fallbackZone = given.fallbackZone ?? 'UTC';
-  checkZone(compilation, [...path, 'fallbackZone'], fallbackZone);
+  const { fallbackZone } = given;
+  if (fallbackZone !== undefined) checkZone(compilation, [...path, 'fallbackZone'], fallbackZone);
   return { kind: 'daily', atMinutes, zone, fallbackZone, jitterMs: given.jitter };
 }
 

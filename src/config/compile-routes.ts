@@ -7,7 +7,7 @@ import { compileParams } from './compile-params.ts';
 import { compilePolicy, type GivenRoute } from './compile-policy.ts';
 import { checkRouteWords, placesOf } from './route-words.ts';
 import type { RouteInput } from './schema-routes.ts';
-import { type Path, textAt } from './source.ts';
+import { isWritten, type Path, textAt } from './source.ts';
 import { formatSize, quoted } from './units.ts';
 
 const defaultForwardHeaders = ['accept', 'accept-language', 'accept-encoding', 'user-agent'];
@@ -83,6 +83,7 @@ function compileRoute(compilation: Compilation, path: Path, given: GivenRoute): 
   const secret = [...(input.secret ?? []), ...(upstream?.credentials.query.keys() ?? [])].map((name) =>
     name.toLowerCase(),
   );
+  const rawQuery = isUnruled(input) && secret.length === 0;
   const route: Route = {
     name: input.name,
     match: input.match,
@@ -96,7 +97,7 @@ function compileRoute(compilation: Compilation, path: Path, given: GivenRoute): 
     params,
     pathParams,
     unknownQuery: input.unknownQuery,
-    rawQuery: false,
+    rawQuery,
     ignore: [...new Set(input.ignore)],
     secret: [...new Set(secret)],
     headers: lowered(input.headers ?? []),
@@ -106,17 +107,21 @@ function compileRoute(compilation: Compilation, path: Path, given: GivenRoute): 
     tagsFrom: [...new Set(input.tagsFrom)],
     maxUpstreamTags: input.maxUpstreamTags,
     content: compileContent(compilation, [...path, 'content'], input),
-    noVarySearch: false,
+    noVarySearch: rawQuery && input.noVarySearch !== false,
     showKey: input.showKey,
     maxKeyBytes: input.maxKeyBytes,
     maxKeys: input.maxKeys,
   };
   checkParameterNames(compilation, path, route);
   checkUpstreamFields(compilation, path, given);
-  const ruled = params.size + route.ignore.length + route.secret.length > 0 || input.unknownQuery !== 'keep';
-  const rawQuery = input.upstreamCacheControl === 'honour' && !ruled;
-  const noVarySearch = readsNoVarySearch(compilation, [...path, 'noVarySearch'], { input, rawQuery });
-  return { ...route, rawQuery, noVarySearch };
+  checkNoVarySearch(compilation, [...path, 'noVarySearch'], { given, rawQuery });
+  return route;
+}
+
+/** By its own words; credentials of the upstream in the query are the other thing that can keep it from being keyed raw. */
+function isUnruled(input: RouteInput): boolean {
+  const rules = Object.keys(input.query).length + (input.ignore ?? []).length + (input.secret ?? []).length;
+  return input.upstreamCacheControl === 'honour' && rules === 0 && input.unknownQuery === 'keep';
 }
 
 function lowered(names: readonly string[]): readonly string[] {
@@ -135,30 +140,29 @@ function forwardsAuthorization({ input, upstream }: GivenRoute): boolean {
   return isOurs !== true && lowered(forwardedBy(input)).some((name) => name === '*' || name === 'authorization');
 }
 
-/** Content that the listener refuses first would never be keyed. */
+/** Content that the listener refuses first would never be keyed: the default gives way to it, what was written down does not. */
 function compileContent(compilation: Compilation, path: Path, input: RouteInput): ContentRules | undefined {
   if (input.content === undefined) return undefined;
   const { methods, as, maxBytes } = input.content;
-  if (compilation.issues.isClean(['server'])) {
-    const most = compilation.input.server.limits.maxBodyBytes;
+  const place = [...path, 'maxBytes'];
+  const most = compilation.issues.isClean(['server']) ? compilation.input.server.limits.maxBodyBytes : Infinity;
+  if (maxBytes > most && isWritten(compilation.root, place)) {
     const message = `is larger than the listener takes (server.limits.maxBodyBytes is ${formatSize(most)})`;
-    if (maxBytes > most) compilation.issues.add([...path, 'maxBytes'], message);
+    compilation.issues.add(place, message);
   }
-  return { methods: [...new Set(methods)], as, maxBytes };
+  return { methods: [...new Set(methods)], as, maxBytes: Math.min(maxBytes, most) };
 }
 
-function readsNoVarySearch(
+function checkNoVarySearch(
   compilation: Compilation,
   path: Path,
-  given: { input: RouteInput; rawQuery: boolean },
-): boolean {
-  const wanted = given.input.noVarySearch;
-  if (wanted === true && !given.rawQuery) {
-    const message =
-      'only works with upstreamCacheControl: honour and without a rule for the query: rules say already what counts';
-    compilation.issues.add(path, message);
-  }
-  return given.rawQuery && wanted !== false;
+  { given: { input }, rawQuery }: { readonly given: GivenRoute; readonly rawQuery: boolean },
+): void {
+  if (input.noVarySearch !== true || rawQuery) return;
+  const message = isUnruled(input)
+    ? `does not work with the credentials of ${input.upstream} in the query: what clients send by these names is dropped, so the query is not keyed as it comes`
+    : 'only works with upstreamCacheControl: honour and without a rule for the query: rules say already what counts';
+  compilation.issues.add(path, message);
 }
 
 /** A name has one meaning: a rule, ignored, or secret. */

@@ -1,11 +1,12 @@
 import type { ConfigNote, ListenerConfig, RedisConfig, ServerConfig, AdminConfig } from '../core/config.ts';
 import type { Route } from '../core/route.ts';
+import { noteCaching } from './caching-notes.ts';
 import type { Compilation } from './compilation.ts';
 import { pathOfListener } from './compile-server.ts';
 import type { IssueList } from './issue.ts';
 import { accountVariables, addressVariables } from './redis-location.ts';
 import { longestPurgeRetentionMs } from './schema-redis.ts';
-import { type Path, nodeAt } from './source.ts';
+import { isWritten, type Path, nodeAt } from './source.ts';
 import { formatDuration } from './units.ts';
 
 /** The parts of a sound configuration that can be hardly meant. */
@@ -27,7 +28,8 @@ export function findNotes(compilation: Compilation, sound: Sound): readonly Conf
   for (const name of Object.keys(compilation.input.upstreams)) noteCredentials(notes, compilation, name);
   for (const [index, route] of sound.routes) {
     noteUnused(notes, compilation, ['routes', index], route);
-    noteRetain(notes, ['routes', index], route);
+    const input = compilation.input.routes[index];
+    if (input && route.cache === 'on') noteCaching(notes, compilation, { path: ['routes', index], input, route });
   }
   return notes.sorted();
 }
@@ -141,15 +143,9 @@ function noteUnused(notes: IssueList, compilation: Compilation, path: Path, rout
   const written = ofCaching.filter((option) => {
     // What a secret group holds is masked in what is told of a relayed request too.
     if (option === 'pathParams' && masks) return false;
-    const node = nodeAt(compilation.root, [...path, option]);
-    return node !== undefined && node.kind !== 'nothing';
+    return isWritten(compilation.root, [...path, option]);
   });
   if (written.length === 0) return;
   const message = `requests are relayed as they come, so these options do nothing: ${written.join(', ')}`;
   notes.add([...path, 'cache'], message);
-}
-
-function noteRetain(notes: IssueList, path: Path, { cache, policy }: Route): void {
-  if (cache === 'off' || policy.ttlMs === undefined || policy.retainMs >= policy.ttlMs) return;
-  notes.add([...path, 'retain'], 'is below ttl: answers are removed while they are still fresh');
 }

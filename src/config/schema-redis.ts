@@ -116,7 +116,7 @@ export const redisSchema = map({
   ),
   purgeWait: option(
     duration({ min: 10, max: minute }),
-    'With `available`: for how long a purge waits for acknowledgements before it answers 202.',
+    'With `available`: for how long a purge waits for acknowledgements before it answers 202. With either: for how long the answer to an unsafe method is held back for what it makes invalid (RFC 9111 §4.4).',
     '2s',
   ),
   minReplicas: option(

@@ -54,7 +54,11 @@ const content = map({
     'How content enters the key and goes upstream. `auto`: by its Content-Type, as JSON (order of names, spelling of numbers and white space do not count), as a form, else byte for byte. `graphql`: JSON whose `query` is one operation of reading; its white space and comments do not count.',
     'auto',
   ),
-  maxBytes: option(size({ min: 1, max: 16 * 2 ** 20 }), 'Bytes of such content; past it 413.', '64KiB'),
+  maxBytes: option(
+    size({ min: 1, max: 16 * 2 ** 20 }),
+    'Bytes of such content; past it 413. By default no more than `server.limits.maxBodyBytes`.',
+    '64KiB',
+  ),
 });
 
 const keying = {

@@ -47,6 +47,12 @@ export function nodeAt(root: SourceNode, path: Path): SourceNode | undefined {
   return node;
 }
 
+/** True where the file gives a value at this path: an empty one says nothing. */
+export function isWritten(root: SourceNode, path: Path): boolean {
+  const node = nodeAt(root, path);
+  return node !== undefined && node.kind !== 'nothing';
+}
+
 /** The text at a path; `undefined` where there is none or something else. */
 export function textAt(root: SourceNode, path: Path): string | undefined {
   const node = nodeAt(root, path);

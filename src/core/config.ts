@@ -116,7 +116,10 @@ export interface RedisConfig {
   readonly coherence: 'strict' | 'available';
   /** How long a process may serve from store after it last heard of the purge log. */
   readonly leaseMs: number;
-  /** With `available`: how long a purge waits for acknowledgements before it answers 202. */
+  /**
+   * With `available`: how long a purge waits for acknowledgements before it answers 202. With either: how long the answer to
+   * an unsafe method is held back for its invalidation.
+   */
   readonly purgeWaitMs: number;
   /** In-sync replicas that the control node must have, and that confirm each purge (split brain); 0: not checked. */
   readonly minReplicas: number;

@@ -138,7 +138,7 @@ describe('expireAt', () => {
 
   test.each([
     ['{}', ['9:15: routes[0].expireAt: needs one of every and daily']],
-    ['{ every: 1h, daily: "00:00" }', ['9:15: routes[0].expireAt: needs one of every and daily']],
+    ['{ every: 1h, daily: "00:00" }', ['9:15: routes[0].expireAt: has both every and daily; keep one of the two']],
     ['{ every: 59s }', ['9:24: routes[0].expireAt.every: is at least 1m, given "59s"']],
     ['{ every: 25h }', ['9:24: routes[0].expireAt.every: is at most 1d, given "25h"']],
     ['{ every: 1h, offset: 1h }', ['9:36: routes[0].expireAt.offset: is below every, which is 1h']],
@@ -260,6 +260,17 @@ describe('content', () => {
   ])('%s is refused', (text, issue) => {
     expect(issuesOf(file(`ttl: 1h\ncontent: ${text}`))).toEqual([issue]);
   });
+
+  test('is by default no more than the listener takes', () => {
+    const small = 'server: { limits: { maxBodyBytes: 1KiB } }\n';
+    const route = file('ttl: 1h\ncontent: { methods: QUERY }');
+    expect(configOf(`${route}${small}`).routes[0]?.content?.maxBytes).toBe(1024);
+    // What was written down does not give way.
+    const written = file('ttl: 1h\ncontent: { methods: QUERY, maxBytes: 64KiB }');
+    expect(issuesOf(`${written}${small}`)).toEqual([
+      '9:42: routes[0].content.maxBytes: is larger than the listener takes (server.limits.maxBodyBytes is 1KiB)',
+    ]);
+  });
 });
 
 describe('noVarySearch', () => {
@@ -284,8 +295,12 @@ describe('noVarySearch', () => {
     },
   );
 
-  test('is off by default where credentials of the upstream take a parameter out of the query', () => {
-    expect(routeOf(honour, ', credentials: { query: { apikey: x } }').noVarySearch).toBe(false);
+  test('is off where credentials of the upstream take a parameter out of the query, and cannot be wanted', () => {
+    const upstream = ', credentials: { query: { apikey: x } }';
+    expect(routeOf(honour, upstream).noVarySearch).toBe(false);
+    expect(issuesOf(file(`${honour}\nnoVarySearch: true`, upstream))).toEqual([
+      '9:19: routes[0].noVarySearch: does not work with the credentials of api in the query: what clients send by these names is dropped, so the query is not keyed as it comes',
+    ]);
   });
 });
 

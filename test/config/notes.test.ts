@@ -39,6 +39,52 @@ describe('what is allowed but hardly meant', () => {
     expect(notesOf(file(route))).toEqual(notes);
   });
 
+  test.each<readonly [option: string, note: string | undefined]>([
+    ['ttl: 1h, expireAt: { every: 6h }', undefined],
+    ['ttl: 1h, expireAt: { every: 1d, offset: 20m }', undefined],
+    [
+      'ttl: 1h, expireAt: { every: 7h }',
+      'expireAt.every: a day is no multiple of 7h, which is counted from 1970: the instants are at other times each day',
+    ],
+    ['ttl: 1h, expireAt: { daily: "00:00", zone: "{g}" }', undefined],
+    ['ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: text } }', undefined],
+    ['ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: enum, values: [UTC] } }', undefined],
+    [
+      'ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: integer } }',
+      'expireAt.zone: {tz} is of type integer, but a time zone is a text; where it names none, fallbackZone counts',
+    ],
+    [
+      'ttl: 1h, expireAt: { daily: "00:00", zone: "{g}" }, pathParams: { g: { type: date } }',
+      'expireAt.zone: {g} is of type date, but a time zone is a text; where it names none, fallbackZone counts',
+    ],
+    ['upstreamCacheControl: honour, heuristicMax: 1h', undefined],
+    ['upstreamCacheControl: honour, heuristicFraction: 0', undefined],
+    [
+      'upstreamCacheControl: honour, heuristicMax: 1h, heuristicFraction: 0',
+      'heuristicMax: does nothing with heuristicFraction: 0',
+    ],
+    ['upstreamCacheControl: honour, maxUpstreamTags: 9', undefined],
+    ['ttl: 1h, upstreamCacheControl: cap, maxUpstreamTags: 9', undefined],
+    ['ttl: 1h, tagsFrom: cache-tag, maxUpstreamTags: 9', undefined],
+    [
+      'ttl: 1h, maxUpstreamTags: 9',
+      'maxUpstreamTags: does nothing: without tagsFrom, upstream gives tags (Cache-Groups) where upstreamCacheControl is honour or cap',
+    ],
+    ['upstreamCacheControl: honour, forwardHeaders: ["*", cookie, x-a]', undefined],
+    [
+      'upstreamCacheControl: honour, forwardHeaders: [accept, "x-*"]',
+      'forwardHeaders[1]: is the name of one field, its * included; only * alone stands for others',
+    ],
+  ])('is what does nothing, or something else, of %s', (route, note) => {
+    const notes = notesOf(file(route)).map((one) => one.replace(/^\d+:\d+: routes\[0\]\./, ''));
+    expect(notes).toEqual(note === undefined ? [] : [note]);
+  });
+
+  test('is told of a route that is relayed once, and at its place of others', () => {
+    expect(notesOf(file('cache: off, ttl: 1h, expireAt: { every: 7h }, maxUpstreamTags: 9'))).toHaveLength(1);
+    expect(notesOf(file('ttl: 1h, expireAt: { every: 7h }'))[0]).toMatch(/^3:79: /);
+  });
+
   test('is a variable without braces as a credential, whose value is not shown', () => {
     const credentials =
       ', credentials: { query: { a: $API_KEY, b: "${API_KEY}", c: "pa$$word" }, headers: { authorization: Bearer $TOKEN } }';

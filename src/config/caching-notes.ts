@@ -1,0 +1,70 @@
+import type { ParamKind } from '../core/params.ts';
+import type { Route } from '../core/route.ts';
+import type { Compilation } from './compilation.ts';
+import type { IssueList } from './issue.ts';
+import type { RouteInput } from './schema-routes.ts';
+import { isWritten, type Path } from './source.ts';
+import { formatDuration } from './units.ts';
+
+/** A cached route at a path of the file. */
+interface NotedRoute {
+  readonly path: Path;
+  readonly input: RouteInput;
+  readonly route: Route;
+}
+
+const dayMs = 86_400_000;
+
+/** What a cached route says of its caching and that does nothing, or something else than it seems to. */
+export function noteCaching(notes: IssueList, compilation: Compilation, noted: NotedRoute): void {
+  noteRetain(notes, noted);
+  noteExpireAt(notes, noted);
+  noteHeuristic(notes, noted);
+  noteUpstreamTags(notes, compilation, noted);
+  noteForwarded(notes, noted);
+}
+
+function noteRetain(notes: IssueList, { path, route: { policy } }: NotedRoute): void {
+  if (policy.ttlMs === undefined || policy.retainMs >= policy.ttlMs) return;
+  notes.add([...path, 'retain'], 'is below ttl: answers are removed while they are still fresh');
+}
+
+function noteExpireAt(notes: IssueList, { path, route }: NotedRoute): void {
+  const { expireAt } = route.policy;
+  if (expireAt?.kind === 'every' && dayMs % expireAt.everyMs !== 0) {
+    const message = `a day is no multiple of ${formatDuration(expireAt.everyMs)}, which is counted from 1970: the instants are at other times each day`;
+    notes.add([...path, 'expireAt', 'every'], message);
+  }
+  if (expireAt?.kind !== 'daily') return;
+  const name = /^\{(.+)\}$/.exec(expireAt.zone)?.[1];
+  const kind = name === undefined ? undefined : (route.params.get(name) ?? route.pathParams.get(name))?.kind;
+  if (kind === undefined || isText(kind)) return;
+  const message = `${expireAt.zone} is of type ${kind.type}, but a time zone is a text; where it names none, fallbackZone counts`;
+  notes.add([...path, 'expireAt', 'zone'], message);
+}
+
+function isText({ type }: ParamKind): boolean {
+  return type === 'text' || type === 'enum';
+}
+
+function noteHeuristic(notes: IssueList, { path, input }: NotedRoute): void {
+  if (input.heuristicMax === undefined || input.heuristicFraction !== 0) return;
+  notes.add([...path, 'heuristicMax'], 'does nothing with heuristicFraction: 0', 'key');
+}
+
+function noteUpstreamTags(notes: IssueList, { root }: Compilation, { path, route }: NotedRoute): void {
+  const place = [...path, 'maxUpstreamTags'];
+  const hasSource = route.tagsFrom.length > 0 || route.policy.upstreamCacheControl !== 'ignore';
+  if (hasSource || !isWritten(root, place)) return;
+  const message =
+    'does nothing: without tagsFrom, upstream gives tags (Cache-Groups) where upstreamCacheControl is honour or cap';
+  notes.add(place, message, 'key');
+}
+
+function noteForwarded(notes: IssueList, { path, input }: NotedRoute): void {
+  for (const [index, name] of (input.forwardHeaders ?? []).entries()) {
+    if (name === '*' || !name.includes('*')) continue;
+    const message = 'is the name of one field, its * included; only * alone stands for others';
+    notes.add([...path, 'forwardHeaders', index], message);
+  }
+}
