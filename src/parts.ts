@@ -95,7 +95,7 @@ export function buildParts({ config, log, stack, clock, rules }: Ground): Parts 
     ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
     onInvalidationRefused: (route: string, { detail }: Problem) =>
       log.warn({ route, problem: detail }, 'not invalidated'),
-    ...(config.store.redis === undefined ? {} : { invalidationWaitMs: config.store.redis.purgeWaitMs }),
+    ...(config.store.redis === undefined ? {} : { purgeWaitMs: config.store.redis.purgeWaitMs }),
     ...(tiers.shared === undefined ? {} : { fillLocks: tiers.shared.fillLocks, unleased: tiers.memory }),
   };
   const fetcher = new Fetcher(deps);

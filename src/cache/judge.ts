@@ -3,6 +3,11 @@ import type { Position, StoredItem } from '../core/stored-response.ts';
 import type { PurgeLog } from './ports.ts';
 import type { Ask } from './respond.ts';
 
+/** What went upstream, and the purge log's position before it did; without one nobody can say what was purged since. */
+export interface Departed {
+  readonly position: Position | undefined;
+}
+
 /** True while what is stored may be served at all. */
 export function isLeased(log: Pick<PurgeLog, 'position'>): boolean {
   return log.position() !== undefined;

@@ -1,9 +1,17 @@
 import type { Position } from '../core/stored-response.ts';
 import type { RelayedHead, RelayFollowUp } from './handled.ts';
 import { invalidate, type Invalidation, invalidationBy } from './invalidate.ts';
-import { type Departed, isUnpurged, keepable, type Keepable, type RelayFollowDeps, tapFor } from './relay-store.ts';
+import {
+  type DepartedRelay,
+  keepable,
+  type Keepable,
+  mayStillKeep,
+  type RelayFollowDeps,
+  tapFor,
+} from './relay-store.ts';
 
-const INVALIDATION_WAIT_MS = 2_000;
+/** Where purges are of this process alone, and nothing but a fault of its own can make them wait: no option, no count. */
+const LOCAL_WAIT_MS = 2_000;
 
 const nothingFollows: RelayFollowUp = { ready: undefined, tap: undefined };
 
@@ -11,7 +19,7 @@ const nothingFollows: RelayFollowUp = { ready: undefined, tap: undefined };
  * What upstream's final head sets going: what it makes invalid goes (RFC 9111 §4.4), and its own answer may be stored for
  * later GETs (RFC 9110 §9.3.3), in this order.
  */
-export function followRelayed(deps: RelayFollowDeps, departed: Departed, head: RelayedHead): RelayFollowUp {
+export function followRelayed(deps: RelayFollowDeps, departed: DepartedRelay, head: RelayedHead): RelayFollowUp {
   const invalidation = invalidationBy(deps, departed, head);
   if (invalidation === undefined) return nothingFollows;
   const kept = keepable(deps, departed, head);
@@ -30,14 +38,14 @@ export function followRelayed(deps: RelayFollowDeps, departed: Departed, head: R
  */
 function invalidateNow(
   deps: RelayFollowDeps,
-  { match }: Departed,
+  { match }: DepartedRelay,
   { invalidation, kept }: { readonly invalidation: Invalidation; readonly kept: Keepable | undefined },
 ): Promise<Position | undefined> {
   const { promise, resolve } = Promise.withResolvers<Position | undefined>();
   deps.background.run('invalidate', async () => {
     try {
       // In one step with the beginning of the append: see above.
-      const before = kept !== undefined && isUnpurged(deps, kept) ? deps.purgeLog.position() : undefined;
+      const before = kept !== undefined && mayStillKeep(deps, kept) ? deps.purgeLog.position() : undefined;
       const isDone = await invalidate(deps, match.route.name, invalidation);
       const after = isDone ? deps.purgeLog.position() : undefined;
       const isNext = before !== undefined && before.epoch === after?.epoch && before.seq + 1 === after.seq;
@@ -50,13 +58,10 @@ function invalidateNow(
 }
 
 /** Resolves with the promise, or when an answer cannot be held back any longer. */
-function atMost(
-  { clock, observer, invalidationWaitMs = INVALIDATION_WAIT_MS }: RelayFollowDeps,
-  promise: Promise<unknown>,
-): Promise<void> {
+function atMost({ clock, observer, purgeWaitMs }: RelayFollowDeps, promise: Promise<unknown>): Promise<void> {
   const { promise: over, resolve } = Promise.withResolvers<void>();
-  const cancel = clock.after(invalidationWaitMs, () => {
-    observer.limit('store.redis.purgeWait');
+  const cancel = clock.after(purgeWaitMs ?? LOCAL_WAIT_MS, () => {
+    if (purgeWaitMs !== undefined) observer.limit('store.redis.purgeWait');
     resolve();
   });
   void promise.finally(() => {

@@ -9,20 +9,19 @@ import { buildStored, refusalOf } from './fill.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
 import type { RelayedHead, RelayTap } from './handled.ts';
 import { type InvalidateDeps, isSameOrigin, type Relayed } from './invalidate.ts';
+import type { Departed } from './judge.ts';
 import type { Background } from './ports.ts';
 import { storeResponse } from './store-fill.ts';
 
 /** What follows a relayed answer needs from outside. */
 export interface RelayFollowDeps extends Omit<FillDeps, 'store' | 'purgeLog'>, InvalidateDeps {
   readonly background: Background;
-  /** An answer is held back for its invalidation this long, at most. Milliseconds, by default 2,000. */
-  readonly invalidationWaitMs?: number;
+  /** `store.redis.purgeWait`: an answer is held back for its invalidation this long, at most. Milliseconds; absent without Redis. */
+  readonly purgeWaitMs?: number;
 }
 
-/** A relayed request, and the purge log's position before it went upstream; `undefined`: nothing of it is stored. */
-export interface Departed extends Relayed {
-  readonly position: Position | undefined;
-}
+/** A relayed request that went upstream; without a position nothing of its answer is stored. */
+export interface DepartedRelay extends Relayed, Departed {}
 
 /** The answer to a relayed POST that may be stored for GETs of the same URL, once it is whole. */
 export interface Keepable {
@@ -49,7 +48,7 @@ const plain: ReadonlySet<string> = new Set([
  * the same URL would get, and explicit freshness. Not where upstream saw what no GET of this route would show it: a cookie,
  * a field that can change the method or path for some servers, or another value of what the answer varies by.
  */
-export function keepable(deps: RelayFollowDeps, departed: Departed, head: RelayedHead): Keepable | undefined {
+export function keepable(deps: RelayFollowDeps, departed: DepartedRelay, head: RelayedHead): Keepable | undefined {
   const { match, request, position } = departed;
   const { route } = match;
   const { policy } = route;
@@ -71,7 +70,7 @@ export function keepable(deps: RelayFollowDeps, departed: Departed, head: Relaye
  * No purge since the request went upstream covers what would be stored. To be asked in the step in which it is known. What a
  * rule of upstream's keys answers other URLs of the path too: a purge of any of them counts.
  */
-export function isUnpurged(deps: RelayFollowDeps, kept: Keepable): boolean {
+export function mayStillKeep(deps: RelayFollowDeps, kept: Keepable): boolean {
   const { tags, ...item } = storedOf(deps, kept, nothing);
   const { search } = kept.input.keyed;
   return deps.purgeLog.isValid({ ...item, tags: search === undefined ? tags : [...tags, search.tag] });

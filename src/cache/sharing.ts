@@ -1,9 +1,9 @@
 import { decideReuse } from '../core/reuse-policy.ts';
-import type { Position, StoredResponse } from '../core/stored-response.ts';
+import type { StoredResponse } from '../core/stored-response.ts';
 import type { Boarding } from './collapse.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FetchRules, FillResult } from './fill-types.ts';
-import { isGoodFor, isLeased } from './judge.ts';
+import { type Departed, isGoodFor, isLeased } from './judge.ts';
 import type { LearnedSearch } from './learned-search.ts';
 import type { Clock, PurgeLog, Sha256 } from './ports.ts';
 import type { Ask } from './respond.ts';
@@ -16,11 +16,6 @@ export interface SharingDeps {
   readonly sha256: Sha256;
   readonly search?: LearnedSearch;
   readonly rules?: FetchRules;
-}
-
-/** A fetch that is under way; without a position nobody can say what was purged since. */
-interface Departed {
-  readonly position: Position | undefined;
 }
 
 /** What a request that has waited for another's fetch does with its result. */

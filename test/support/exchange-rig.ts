@@ -122,6 +122,8 @@ export interface RigOptions {
   readonly locks?: ScriptedLocks;
   readonly rules?: FetchRules;
   readonly random?: () => number;
+  /** `store.redis.purgeWait`; left out: there is no Redis. */
+  readonly purgeWaitMs?: number;
   /** Stands between the exchange and the memory tier. */
   readonly between?: (store: MemoryStore) => ResponseStore;
 }
@@ -154,7 +156,7 @@ export class ExchangeRig implements Disposable {
   underWay = 0;
   peak = 0;
 
-  constructor({ routes = [routeOf()], locks, rules, random, between }: RigOptions = {}) {
+  constructor({ routes = [routeOf()], locks, rules, random, purgeWaitMs, between }: RigOptions = {}) {
     this.#routes = routes;
     const deps = {
       table: tableOf(routes),
@@ -176,6 +178,7 @@ export class ExchangeRig implements Disposable {
       ...(locks === undefined ? {} : { fillLocks: locks }),
       ...(rules === undefined ? {} : { rules }),
       ...(random === undefined ? {} : { random }),
+      ...(purgeWaitMs === undefined ? {} : { purgeWaitMs }),
     };
     const fetcher = new Fetcher(deps);
     this.exchange = new Exchange(deps, fetcher);
