@@ -30,7 +30,7 @@ export async function fetchHead(deps: FillDeps, input: FillInput, signal: AbortS
 
 async function learn(deps: FillDeps, input: FillInput, answer: UpstreamResponse): Promise<void> {
   const { known: stored, route, requestFields, keyed } = input;
-  if (stored === undefined || !input.mayStore) return;
+  if (stored === undefined) return;
   const { status, fields, requestTimeMs, responseTimeMs } = answer;
   const learnt = freshenByHead({ stored, route, requestFields, keyed, status, fields, requestTimeMs, responseTimeMs });
   switch (learnt.kind) {

@@ -83,7 +83,7 @@ export type FillResult =
       readonly names: readonly string[] | undefined;
       /** Of the marker that leads to it. */
       readonly languages?: VaryMarker['languages'];
-      /** True: for the one who asked alone. A 304 took away the right to keep what it confirmed. */
+      /** True: for the one who asked alone. What a 304 has made of it may not be stored. */
       readonly unshared?: boolean;
     }
   /** Nothing was fetched here: another process of the fleet did, and it is good for whoever came before it was taken. */

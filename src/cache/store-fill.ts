@@ -132,7 +132,7 @@ export async function freshen(
     await deps.store.invalidate(stored.key);
     return undefined;
   }
-  const { response, storage } = freshenStored({
+  const { response, storage, ends } = freshenStored({
     stored,
     route: input.route,
     requestFields: input.requestFields,
@@ -143,8 +143,8 @@ export async function freshen(
   });
   const freshened = retagged(deps, input, response, answer.fields);
   const item: StoredResponse = { ...freshened, position: input.position ?? stored.position };
-  // The 304 took away the right to keep it: it answers the request that asked, and nobody after it.
-  if (storage.kind === 'pass') await deps.store.invalidate(stored.key);
+  if (ends) await deps.store.invalidate(stored.key);
+  if (storage.kind === 'pass') deps.observer.storage(input.route.name, storage.reason);
   if (storage.kind === 'pass' || input.position === undefined || !input.mayStore) {
     // On ruled routes what upstream says counts for nothing, and the answer is the same for all.
     const unshared = storage.kind === 'pass' && input.route.policy.upstreamCacheControl !== 'ignore';

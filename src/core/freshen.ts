@@ -26,8 +26,13 @@ export interface FreshenInput {
 export interface Freshened {
   /** Answers the request that was validated for; stored only where `storage` says so. Its `position` is the old one. */
   readonly response: StoredResponse;
-  /** `pass`: the 304 took away the right to store it (`no-store` now); what is stored has to go. */
+  /** `pass`: what came of it is for the one who asked alone. */
   readonly storage: StorageDecision;
+  /**
+   * True where the response itself may not be kept any longer (`no-store` now), whoever asks: what is stored has to go. What
+   * one request forbids (its own no-store, RFC 9111 §5.2.1.5) or brings with it (Authorization, §3.5) takes nothing from others.
+   */
+  readonly ends: boolean;
 }
 
 /** The answer to a HEAD, and what is stored for a GET of the same target. */
@@ -64,14 +69,15 @@ export function freshenStored(input: FreshenInput): Freshened {
     case 'store': {
       const { fields, freshness, etag, lastModified } = storage;
       const times = { initialAgeMs: storage.initialAgeMs, freshness };
-      return { response: { ...renewed, fields, ...times, etag, lastModified }, storage };
+      return { response: { ...renewed, fields, ...times, etag, lastModified }, storage, ends: false };
     }
     case 'pass': {
       const over = { freshUntilMs: responseTimeMs, swrUntilMs: responseTimeMs, sieUntilMs: responseTimeMs };
       // Past retention at once: even if it got into a store, it would never be served from there.
       const freshness = { ...stored.freshness, ...over, retainUntilMs: responseTimeMs };
       const fields = fieldsToStore(merged);
-      return { response: { ...renewed, fields, initialAgeMs: initialAgeMs(merged), freshness }, storage };
+      const ends = decideStorage({ ...merged, requestFields: [] }).kind === 'pass';
+      return { response: { ...renewed, fields, initialAgeMs: initialAgeMs(merged), freshness }, storage, ends };
     }
   }
 }
@@ -97,8 +103,8 @@ export function freshenByHead(input: HeadInput): HeadDecision {
   if (stored.status !== 200 || !isSameAsHead(stored, fields))
     return { kind: 'invalidate', reason: headReasons.differs };
   const keyed = { ...input.keyed, canonical: { method: 'GET' as const } };
-  const { response, storage } = freshenStored({ ...input, keyed });
-  if (storage.kind === 'pass') return { kind: 'invalidate', reason: passReasons[storage.reason] };
+  const { response, storage, ends } = freshenStored({ ...input, keyed });
+  if (storage.kind === 'pass') return { kind: ends ? 'invalidate' : 'ignore', reason: passReasons[storage.reason] };
   return { kind: 'update', response, storage, reason: headReasons.updated };
 }
 

@@ -9,6 +9,7 @@ const MINUTE = 60_000;
 
 const routes = `
   - { name: honoured, match: /honour/*, upstream: api, upstreamCacheControl: honour }
+  - { name: open, match: /open/*, upstream: api, upstreamCacheControl: honour, forwardHeaders: ["*"] }
   - { name: checked, match: /checked, upstream: api, upstreamCacheControl: honour, storeIf: { exists: ["$.data"] } }
   - { name: ruled, match: /ruled, upstream: api, ttl: 10m, staleIfError: 6h, retain: 24h }
   - { name: judged, match: /judged, upstream: api, ttl: 10m, storeIf: { absent: ["$.error"] } }
@@ -79,6 +80,35 @@ describe('a validation', () => {
     expect([reply.text, reply.headers.etag]).toEqual(['v2', '"v2"']);
     const stored = await proxy.get('/honour/a');
     expect([stored.text, stored.headers.etag]).toEqual(['v2', '"v2"']);
+  });
+
+  it.each<[string, 'GET' | 'HEAD', Record<string, string>]>([
+    ['with no-store', 'GET', { 'Cache-Control': 'no-store, no-cache' }],
+    ['with Authorization', 'GET', { Authorization: 'Bearer a' }],
+    ['by HEAD with no-store', 'HEAD', { 'Cache-Control': 'no-store, no-cache' }],
+    ['by HEAD with Authorization', 'HEAD', { Authorization: 'Bearer a' }],
+  ])('that a request %s has made leaves what is stored for all as it is', async (_how, method, headers) => {
+    await storeFirst('/open/a');
+    clock.advance(2 * MINUTE);
+    const length = method === 'HEAD' ? { 'Content-Length': '2' } : {};
+    origin.script(answer(method === 'HEAD' ? 200 : 304, { ...maxAge(600), ETag: '"v1"', ...length }));
+    const reply = await proxy.get('/open/a', { method, headers });
+    expect([reply.status, reply.text]).toEqual([200, method === 'HEAD' ? '' : 'v1']);
+    expect(reply.cacheStatus).not.toContain('stored');
+    origin.script(answer(304, { ...maxAge(600), ETag: '"v1"' }));
+    const next = await proxy.get('/open/a');
+    expect([next.text, next.cacheStatus]).toEqual(['v1', 'forecache; fwd=stale; fwd-status=304; stored']);
+    expect(origin.requests.at(-1)?.field('if-none-match')).toBe('"v1"');
+  });
+
+  it('that takes away the right to keep what is stored drops it, and is counted by why', async () => {
+    await storeFirst('/honour/a');
+    clock.advance(2 * MINUTE);
+    origin.script(answer(304, { 'Cache-Control': 'private', ETag: '"v1"' }));
+    expect((await proxy.get('/honour/a')).text).toBe('v1');
+    expect((await proxy.call('GET', '/api/stored')).body).toMatchObject({ stored: [] });
+    const metrics = String((await proxy.call('GET', '/metrics')).body);
+    expect(metrics).toContain('forecache_storage_total{route="honoured",result="private"} 1\n');
   });
 
   it('makes a variant of what is stored where the 304 brings a Vary', async () => {

@@ -411,6 +411,16 @@ describe('the answer to a HEAD or a 304 says what it makes of what is stored', (
     });
   });
 
+  test('a 304 that confirms it and takes the right to keep it away says why', async () => {
+    const response = answered(304, 'etag: "1"', 'cache-control: private');
+    const { answer } = await explain({ put, later: 2 * MINUTE, response });
+    expect(answer).toMatchObject({ stored: false, token: 'private', invalidates: ['k:forecast|/a'] });
+    expect(answer?.reason).toContain('RFC 9111 §5.2.2.7');
+    const request = { headers: { authorization: 'Bearer a' } };
+    const own = await explain({ put, later: 2 * MINUTE, request, response: answered(304, 'etag: "1"', fresh) });
+    expect(own.answer).toMatchObject({ stored: false, token: 'authorization', invalidates: [] });
+  });
+
   test('a 304 of another response drops it, and upstream is asked once more', async () => {
     const { answer } = await explain({ put, later: 2 * MINUTE, response: answered(304, 'etag: "2"') });
     expect(answer).toMatchObject({
@@ -504,10 +514,26 @@ describe('what is stored says', () => {
     );
     const ground = groundOf({ route });
     const [note = ''] = notesOf(await ground.explain({ url: '/a?tz=America/Lima' }), 'expireAt');
-    expect(note).toMatch(/^the data changes next at 2026-11-24T05:00:00\.000Z, by the clock of America\/Lima /);
+    expect(note).toMatch(/^the data changes next at 2026-11-24T05:00:00\.000Z, by the clock of America\/Lima;/);
     expect(Number(/jitter of (?<s>[0-9]+) s/.exec(note)?.groups?.['s'])).toBeLessThanOrEqual(30);
     expect(notesOf(await ground.explain({}), 'expireAt')[0]).toContain(
-      '2026-11-24T00:00:00.000Z, by the clock of UTC;',
+      '2026-11-24T00:00:00.000Z, by the clock of UTC, which is fallbackZone: the request names no zone;',
+    );
+    expect(notesOf(await ground.explain({ url: '/a?tz=auto' }), 'expireAt')[0]).toContain(
+      'T00:00:00.000Z, by the clock of UTC, which is fallbackZone: what the request names is no time zone;',
+    );
+    expect(notesOf(await ground.explain({ url: '/a?tz=America/Lima,America/Lima' }), 'expireAt')[0]).toContain(
+      'T05:00:00.000Z, by the clock of America/Lima;',
+    );
+  });
+
+  test('that without a zone the data is taken to change at the next quarter of an hour', async () => {
+    const daily = { kind: 'daily', atMinutes: 0, zone: '{tz}', fallbackZone: undefined, jitterMs: 0 } as const;
+    const params = new Map([param('tz', { type: 'text', fold: false })]);
+    const ground = groundOf({ route: ruled({ expireAt: daily }, { match: '/a', params }) });
+    const [note] = notesOf(await ground.explain({ url: '/a?tz=auto' }), 'expireAt');
+    expect(note).toMatch(
+      /^the data changes next at 2026-11-23T12:15:00\.000Z, the next quarter of an hour at which it can be that time at the place: what the request names is no time zone, and fallbackZone is not set;/,
     );
   });
 });

@@ -18,12 +18,12 @@ const stored = storedOf({
   lastModified: 'Sun, 22 Nov 2026 12:00:00 GMT',
 });
 
-function freshen(lines: readonly string[], route: Route = honourRoute()) {
+function freshen(lines: readonly string[], route: Route = honourRoute(), request: readonly string[] = []) {
   const atMs = T0 + 2 * HOUR;
   return freshenStored({
     stored,
     route,
-    requestFields: [],
+    requestFields: fieldsOf(...request),
     keyed: { key: 'forecast|/forecast', canonical: { method: 'GET' } },
     fields: fieldsOf(...lines),
     requestTimeMs: atMs,
@@ -88,25 +88,37 @@ describe('a 304 for a stored response (RFC 9111 §3.2, §4.3.4)', () => {
   });
 
   it('that forbids storing answers this request and ends what is stored', () => {
-    const { response, storage } = freshen(['Cache-Control: no-store']);
+    const { response, storage, ends } = freshen(['Cache-Control: no-store']);
     expect(storage).toEqual({ kind: 'pass', reason: 'no-store' });
+    expect(ends).toBe(true);
     expect(response.fields).toContainEqual(['cache-control', 'no-store']);
     expect(response.freshness.retainUntilMs).toBe(response.responseTimeMs);
     expect(response.freshness.freshUntilMs).toBe(response.responseTimeMs);
+  });
+
+  it.each<[string, string, readonly string[], string, boolean]>([
+    ['a request with no-store', 'Cache-Control: no-store', ['Cache-Control: max-age=120'], 'request-no-store', false],
+    ['a request with Authorization', 'Authorization: Bearer a', ['Cache-Control: max-age=120'], 'authorization', false],
+    ['a request with a Cookie', 'Cookie: a=1', [], 'cookie', false],
+    ['no-store on both sides', 'Cache-Control: no-store', ['Cache-Control: no-store'], 'request-no-store', true],
+    ['Authorization and private', 'Authorization: Bearer a', ['Cache-Control: private'], 'authorization', true],
+  ])('to %s ends what is stored only by what it says itself', (_what, request, lines, reason, expected) => {
+    const { storage, ends } = freshen(lines, honourRoute(), [request]);
+    expect([storage, ends]).toEqual([{ kind: 'pass', reason }, expected]);
   });
 });
 
 describe('a HEAD for a stored response to a GET (RFC 9111 §4.3.5)', () => {
   const atMs = T0 + 2 * HOUR;
 
-  function head(lines: readonly string[], { status = 200, of = stored } = {}) {
+  function head(lines: readonly string[], { status = 200, of = stored, request = '' } = {}) {
     const keyed = { key: 'forecast|/forecast', canonical: { method: 'HEAD' } } as const;
     const times = { requestTimeMs: atMs, responseTimeMs: atMs };
     return freshenByHead({
       ...times,
       stored: of,
       route: honourRoute(),
-      requestFields: [],
+      requestFields: request === '' ? [] : fieldsOf(request),
       keyed,
       status,
       fields: fieldsOf(...lines),
@@ -150,6 +162,11 @@ describe('a HEAD for a stored response to a GET (RFC 9111 §4.3.5)', () => {
     expect(head(['ETag: "a"'], { of: bare }).kind).toBe('invalidate');
     expect(head(['Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'], { of: bare }).kind).toBe('invalidate');
     expect(head([], { of: { ...stored, status: 404 } }).kind).toBe('invalidate');
+  });
+
+  it.each(['Cache-Control: no-store', 'Authorization: Bearer a'])('to a request with %s drops nothing', (request) => {
+    expect(head(['ETag: "a"'], { request })).toMatchObject({ kind: 'ignore', reason: expect.stringContaining('§') });
+    expect(head(['ETag: "a"', 'Cache-Control: private'], { request }).kind).toBe('invalidate');
   });
 
   it.each([204, 206, 301, 304, 404, 410, 500, 503])('says nothing by a %i', (status) => {
