@@ -1,9 +1,9 @@
 import { countedDirectives } from '../core/cache-control.ts';
-import { expiryOf, nextInstant } from '../core/expire-at.ts';
+import { expiryOf, nextInstant, zoneUsed } from '../core/expire-at.ts';
 import { type FreshnessSource, staleForbidders, standingOf } from '../core/freshness.ts';
 import { freshnessReason, staleForbidderReasons, storableReason } from '../core/reasons.ts';
 import type { KeyedRequest } from '../core/request.ts';
-import type { CachePolicy } from '../core/route.ts';
+import type { CachePolicy, ExpireAt } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { instant } from './explain-parts.ts';
 import type { ExplainedNote } from './explained-http.ts';
@@ -43,16 +43,19 @@ export function expireAtNotes({
   if (rule === undefined || policy.upstreamCacheControl === 'honour') return [];
   const nextMs = nextInstant(rule, keyed.zone, nowMs);
   const jitter = seconds(expiryOf(rule, keyed, nowMs) - nextMs);
-  const zone = rule.kind === 'daily' ? `, by the clock of ${zoneWords(rule, keyed.zone)}` : '';
+  const zone = rule.kind === 'daily' ? clockWords(rule, keyed.zone) : '';
   const text = `the data changes next at ${instant(nextMs)}${zone}; with this key's jitter of ${jitter} s what comes now is fresh until then at the latest (RFC 9111 §4.2)`;
   return [{ topic: 'expireAt', text }];
 }
 
-function zoneWords({ zone, fallbackZone }: { zone: string; fallbackZone: string }, given: string | undefined): string {
-  const asked = given ?? zone;
-  return asked.startsWith('{') || asked === fallbackZone
-    ? fallbackZone
-    : `${asked} (${fallbackZone} if there is no such zone)`;
+/** A value that is no zone is not shown: it may be of a secret parameter. */
+function clockWords(rule: Extract<ExpireAt, { kind: 'daily' }>, given: string | undefined): string {
+  const own = zoneUsed({ ...rule, fallbackZone: undefined }, given);
+  if (own !== undefined) return `, by the clock of ${own}`;
+  const why = given === undefined ? 'the request names no zone' : 'what the request names is no time zone';
+  return rule.fallbackZone === undefined
+    ? `, the next quarter of an hour at which it can be that time at the place: ${why}, and fallbackZone is not set`
+    : `, by the clock of ${rule.fallbackZone}, which is fallbackZone: ${why}`;
 }
 
 /** What lets it be stored although something else forbids it. */

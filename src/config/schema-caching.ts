@@ -59,7 +59,7 @@ const expireAt = map({
   ),
   fallbackZone: option(
     text({ what: 'an IANA time zone' }),
-    'The zone where the parameter or group of `zone` names none. Default: `UTC`.',
+    'The zone where the parameter or group of `zone` names none (`auto`, or a list of several zones). Default: none; such a response ends at the next quarter of an hour at which it can be that time at the place, since no zone is off by less.',
   ),
   jitter: option(
     duration({ min: 0, max: hour }),

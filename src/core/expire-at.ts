@@ -1,17 +1,23 @@
+import { BoundedMemo } from './bounded-memo.ts';
 import type { KeyedRequest } from './request.ts';
 import type { ExpireAt } from './route.ts';
 
 const MINUTE_MS = 60_000;
+const QUARTER_MINUTES = 15;
 const DAY_MS = 86_400_000;
 
-/**
- * Zones whose rules are kept at hand at most. Zones come from clients, and each formatter takes tens of kilobytes; there are
- * some 450 zones under 600 names, of which one process rarely needs more than this many.
- */
-const MAX_KEPT_ZONES = 128;
+/** An {@link ExpireAt} that goes by a clock on the wall. */
+type Daily = Extract<ExpireAt, { kind: 'daily' }>;
 
-/** By zone as named, the one that was made last at the end. */
-const formatters = new Map<string, Intl.DateTimeFormat>();
+/**
+ * Zones by name in lower case: a zone has as many spellings as its letters have cases, and a client could send each of them.
+ * Each formatter takes tens of kilobytes; there are some 450 zones under 600 names, of which one process rarely needs more
+ * than this many.
+ */
+const zones = new BoundedMemo<Intl.DateTimeFormat>(128);
+
+/** Names that are no zone, kept apart, so that a client that makes them up cannot push out zones. */
+const noZones = new BoundedMemo<true>(256);
 
 /**
  * When a response that came at `responseTimeMs` has to end at the latest: the first instant of the rule after it, moved by
@@ -23,39 +29,67 @@ export function expiryOf(rule: ExpireAt, keyed: Pick<KeyedRequest, 'key' | 'zone
 }
 
 /**
- * The first instant of the rule after `afterMs`, without jitter.
+ * The first instant of the rule after `afterMs`, without jitter. Where no zone is known ({@link zoneUsed}) it is the next at
+ * which a clock somewhere can show the time: the offsets of all zones are whole quarters of an hour, so whatever zone was
+ * meant, its own instant is none sooner.
  *
- * @param zone what the rule's template gives for a request; where it is `undefined` or no IANA zone the rule's own zone or
- * its fallback counts
+ * @param zone what the rule's template gives for a request
  */
 export function nextInstant(rule: ExpireAt, zone: string | undefined, afterMs: number): number {
   switch (rule.kind) {
     case 'every':
-      return (Math.floor((afterMs - rule.offsetMs) / rule.everyMs) + 1) * rule.everyMs + rule.offsetMs;
+      return nextMultiple(rule.everyMs, rule.offsetMs, afterMs);
     case 'daily': {
-      const clock = clockOf(zone ?? rule.zone) ?? clockOf(rule.fallbackZone) ?? utc;
-      return nextDaily(clock, rule.atMinutes * MINUTE_MS, afterMs);
+      const used = zoneUsed(rule, zone);
+      const clock = used === undefined ? undefined : clockOf(used);
+      return clock === undefined
+        ? nextMultiple(QUARTER_MINUTES * MINUTE_MS, (rule.atMinutes % QUARTER_MINUTES) * MINUTE_MS, afterMs)
+        : nextDaily(clock, rule.atMinutes * MINUTE_MS, afterMs);
     }
   }
+}
+
+/**
+ * The zone whose clock counts, as it was named: that which the request gives, or the rule's own; where that is none, the
+ * fallback; `undefined` where there is none either.
+ *
+ * @param given what the rule's template gives for a request; a list of one zone over and over names that zone, as where
+ * several places are asked for at once
+ */
+export function zoneUsed(rule: Pick<Daily, 'zone' | 'fallbackZone'>, given: string | undefined): string | undefined {
+  const named = oneName(given ?? rule.zone);
+  if (named !== undefined && clockOf(named) !== undefined) return named;
+  const { fallbackZone } = rule;
+  return fallbackZone !== undefined && clockOf(fallbackZone) !== undefined ? fallbackZone : undefined;
+}
+
+function oneName(given: string): string | undefined {
+  const [first = '', ...others] = given.split(',').map((member) => member.trim());
+  const folded = first.toLowerCase();
+  return others.every((other) => other.toLowerCase() === folded) ? first : undefined;
+}
+
+function nextMultiple(stepMs: number, offsetMs: number, afterMs: number): number {
+  return (Math.floor((afterMs - offsetMs) / stepMs) + 1) * stepMs + offsetMs;
 }
 
 /** What a clock on the wall shows at an instant, as if it were UTC. Both in milliseconds. */
 type WallClock = (instantMs: number) => number;
 
-const utc: WallClock = (instantMs) => instantMs;
-
 /** `undefined` where there is no such zone. Offsets are no zones: a client could name a thousand of them. */
 function clockOf(zone: string): WallClock | undefined {
   if (!/^[A-Za-z][A-Za-z0-9_+/-]{0,63}$/.test(zone)) return undefined;
-  const format = formatters.get(zone) ?? formatterOf(zone);
-  if (format === undefined) return undefined;
-  formatters.delete(zone);
-  formatters.set(zone, format);
-  for (const oldest of formatters.keys()) {
-    if (formatters.size <= MAX_KEPT_ZONES) break;
-    formatters.delete(oldest);
-  }
-  return (instantMs) => wallTime(format, instantMs);
+  const folded = zone.toLowerCase();
+  const format = zones.get(folded) ?? newFormatter(folded);
+  return format && ((instantMs) => wallTime(format, instantMs));
+}
+
+function newFormatter(folded: string): Intl.DateTimeFormat | undefined {
+  if (noZones.get(folded) !== undefined) return undefined;
+  const format = formatterOf(folded);
+  if (format === undefined) noZones.set(folded, true);
+  else zones.set(folded, format);
+  return format;
 }
 
 function formatterOf(timeZone: string): Intl.DateTimeFormat | undefined {

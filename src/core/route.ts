@@ -30,8 +30,8 @@ export type ExpireAt = {
       readonly atMinutes: number;
       /** IANA zone, or a template of one parameter such as `{timezone}`. */
       readonly zone: string;
-      /** IANA zone where the template gives none. */
-      readonly fallbackZone: string;
+      /** IANA zone where the template gives none. `undefined`: then the next quarter of an hour counts, at which it can be that time. */
+      readonly fallbackZone: string | undefined;
     }
 );
 

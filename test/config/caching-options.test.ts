@@ -118,10 +118,10 @@ describe('expireAt', () => {
   test.each([
     ['{ every: 1h }', { kind: 'every', everyMs: 3_600_000, offsetMs: 0, jitterMs: 30_000 }],
     ['{ every: 6h, offset: 20m, jitter: 0 }', { kind: 'every', everyMs: 21_600_000, offsetMs: 1_200_000, jitterMs: 0 }],
-    ['{ daily: "00:00" }', { kind: 'daily', atMinutes: 0, zone: 'UTC', fallbackZone: 'UTC', jitterMs: 30_000 }],
+    ['{ daily: "00:00" }', { kind: 'daily', atMinutes: 0, zone: 'UTC', fallbackZone: undefined, jitterMs: 30_000 }],
     [
       '{ daily: "23:59", zone: Europe/Berlin }',
-      { kind: 'daily', atMinutes: 1439, zone: 'Europe/Berlin', fallbackZone: 'UTC', jitterMs: 30_000 },
+      { kind: 'daily', atMinutes: 1439, zone: 'Europe/Berlin', fallbackZone: undefined, jitterMs: 30_000 },
     ],
     [
       '{ daily: "06:30", zone: "{place}", fallbackZone: Asia/Tokyo, jitter: 1m }',

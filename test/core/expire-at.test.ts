@@ -1,6 +1,6 @@
 import { assert as assertProperty, constantFrom, integer, property, record } from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { expiryOf, nextInstant } from '../../src/core/expire-at.ts';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { expiryOf, nextInstant, zoneUsed } from '../../src/core/expire-at.ts';
 import type { ExpireAt } from '../../src/core/route.ts';
 import { HOUR, MINUTE, SECOND } from '../support/policy.ts';
 
@@ -10,7 +10,7 @@ function every(everyMs: number, offsetMs = 0, jitterMs = 0): ExpireAt {
   return { kind: 'every', everyMs, offsetMs, jitterMs };
 }
 
-function daily(zone: string, atMinutes = 0, fallbackZone = 'UTC'): ExpireAt {
+function daily(zone: string, atMinutes = 0, fallbackZone?: string): ExpireAt & { readonly kind: 'daily' } {
   return { kind: 'daily', zone, atMinutes, fallbackZone, jitterMs: 0 };
 }
 
@@ -63,6 +63,63 @@ describe('the instants of daily', () => {
     }
   });
 
+  it.each([
+    ['midnight', 0, '2026-11-23T12:00:00Z', '2026-11-23T12:15:00Z'],
+    ['midnight, a moment before', 0, '2026-11-23T12:14:59.999Z', '2026-11-23T12:15:00Z'],
+    ['half past six', 390, '2026-11-23T12:20:00Z', '2026-11-23T12:30:00Z'],
+    ['seven minutes past', 7, '2026-11-23T12:00:00Z', '2026-11-23T12:07:00Z'],
+    ['the last minute of the day', 1439, '2026-11-23T12:00:00Z', '2026-11-23T12:14:00Z'],
+  ])('are the next at which it can be %s somewhere, where no zone is known and no fallback', (_case, ...given) => {
+    const [atMinutes, time, expected] = given;
+    const rule = daily('{timezone}', atMinutes);
+    for (const zone of ['auto', 'Europe/Nowhere', '', 'Europe/Berlin,Asia/Tokyo', undefined]) {
+      expect(after(rule, time, zone)).toBe(expected);
+    }
+  });
+
+  it('are never sooner by the clock of any zone than where none is known', () => {
+    const rule = daily('{timezone}', 23 * 60 + 52);
+    for (const zone of Intl.supportedValuesOf('timeZone')) {
+      for (const time of ['2026-11-23T12:00:00Z', '2026-03-28T23:53:00Z', '2026-10-03T15:07:00Z']) {
+        const afterMs = Date.parse(time);
+        expect(nextInstant(rule, 'auto', afterMs)).toBeLessThanOrEqual(nextInstant(rule, zone, afterMs));
+      }
+    }
+  });
+
+  it.each([
+    ['in any case', 'europe/BERLIN'],
+    ['with white space round it', ' \tEurope/Berlin\n'],
+    ['over and over, as where several places are asked for', 'Europe/Berlin,Europe/Berlin, europe/berlin'],
+  ])('are those of a zone that is named %s', (_case, zone) => {
+    expect(after(daily('{timezone}'), '2026-11-23T12:00:00Z', zone)).toBe('2026-11-23T23:00:00Z');
+  });
+
+  it('are those of a zone although more names that are none come by than are remembered', () => {
+    const rule = daily('{timezone}', 0, 'Asia/Kolkata');
+    for (let index = 0; index < 1000; index += 1) {
+      expect(after(rule, '2026-11-23T12:00:00Z', `Europe/Nowhere_${index}`)).toBe('2026-11-23T18:30:00Z');
+      expect(after(rule, '2026-11-23T12:00:00Z', 'Europe/Berlin')).toBe('2026-11-23T23:00:00Z');
+    }
+  });
+
+  it('make a formatter for a zone once, and try a name that is none once, however they are spelt', () => {
+    const made = vi.spyOn(Intl, 'DateTimeFormat');
+    onTestFinished(() => made.mockRestore());
+    for (const zone of [
+      'Antarctica/Troll',
+      'antarctica/troll',
+      'ANTARCTICA/TROLL',
+      'Antarctica/Troll,antarctica/TROLL',
+    ]) {
+      after(daily('{timezone}'), '2026-11-23T12:00:00Z', zone);
+    }
+    for (const none of ['Antarctica/Nobody', 'ANTARCTICA/nobody', 'antarctica/nobody', ' Antarctica/Nobody']) {
+      after(daily('{timezone}'), '2026-11-23T12:00:00Z', none);
+    }
+    expect(made).toHaveBeenCalledTimes(2);
+  });
+
   it('come for more zones than are kept, and are the same again for the first', () => {
     const zones = Intl.supportedValuesOf('timeZone');
     expect(zones.length).toBeGreaterThan(300);
@@ -103,6 +160,22 @@ describe('the instants of daily', () => {
       }),
       { seed: 2026, numRuns: 60 },
     );
+  });
+});
+
+describe('the zone that counts', () => {
+  it.each<[string, ExpireAt & { readonly kind: 'daily' }, string | undefined, string | undefined]>([
+    ["the rule's own", daily('Europe/Berlin'), undefined, 'Europe/Berlin'],
+    ["the request's", daily('{timezone}', 0, 'UTC'), ' Asia/Tokyo', 'Asia/Tokyo'],
+    ['one of a list of the same', daily('{timezone}'), 'Asia/Tokyo,asia/tokyo', 'Asia/Tokyo'],
+    ['the fallback for what is none', daily('{timezone}', 0, 'Asia/Tokyo'), 'auto', 'Asia/Tokyo'],
+    ['the fallback for a list of several', daily('{timezone}', 0, 'UTC'), 'Asia/Tokyo,Asia/Seoul', 'UTC'],
+    ['the fallback for a list with a gap', daily('{timezone}', 0, 'UTC'), 'Asia/Tokyo,', 'UTC'],
+    ['the fallback where there is none at all', daily('{timezone}', 0, 'UTC'), undefined, 'UTC'],
+    ['nobody knows which', daily('{timezone}'), 'auto', undefined],
+    ['nobody knows which of none', daily('{timezone}'), undefined, undefined],
+  ])('is %s', (_case, ...[rule, given, used]) => {
+    expect(zoneUsed(rule, given)).toBe(used);
   });
 });
 

@@ -284,6 +284,10 @@ describe('expireAt', () => {
     const input = { policy, status: 200, fields: [], requestTimeMs: T0, responseTimeMs: T0 };
     expect(freshnessOf({ ...input, keyed: { key: 'a', zone: 'Asia/Kolkata' } }).freshUntilMs).toBe(T0 + 6.5 * HOUR);
     expect(freshnessOf({ ...input, keyed: { key: 'a', zone: 'auto' } }).freshUntilMs).toBe(T0 + 12 * HOUR);
+    const unknown = policyOf({ expireAt: { ...midnight, fallbackZone: undefined }, ttlMs: 24 * HOUR });
+    expect(freshnessOf({ ...input, policy: unknown, keyed: { key: 'a', zone: 'auto' } }).freshUntilMs).toBe(
+      T0 + 15 * MINUTE,
+    );
   });
 });
 

@@ -247,7 +247,7 @@ const expireAt: fc.Arbitrary<ExpireAt> = fc.oneof(
     kind: fc.constant('daily' as const),
     atMinutes: of(0, 30, 150, 720, 1425),
     zone: of('{timezone}', 'UTC', 'Europe/Berlin'),
-    fallbackZone: of('UTC', 'America/New_York'),
+    fallbackZone: of(undefined, 'UTC', 'America/New_York'),
     jitterMs: fc.constant(0),
   }),
 );
@@ -259,6 +259,10 @@ const zone = of(
   'Australia/Lord_Howe',
   'America/New_York',
   'Nowhere/City',
+  'auto',
+  ' europe/BERLIN ',
+  'Asia/Kathmandu, asia/kathmandu',
+  'Asia/Kathmandu,Europe/Berlin',
 );
 
 const windowMs = of(0, 10 * SECOND, MINUTE, HOUR);

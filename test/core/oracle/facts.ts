@@ -111,7 +111,8 @@ export function correctedInitialAgeMs(one: Case): number {
 /**
  * The next instant of `expireAt` after the response, a choice of this cache's alone. Daily: of each day the first moment at
  * which the clock of the zone shows that time or a later one, found by looking at it every quarter of an hour (no zone of
- * today changes its offset at any other time). Without jitter, which the cases do not have.
+ * today changes its offset at any other time). Where nobody knows the zone, the next minute that is as far from a quarter of an
+ * hour as that time is. Without jitter, which the cases do not have.
  */
 export function literalNextInstant(rule: ExpireAt, zone: string | undefined, afterMs: number): number {
   if (rule.kind === 'every') {
@@ -129,8 +130,17 @@ export function literalNextInstant(rule: ExpireAt, zone: string | undefined, aft
 const instants = new Map<string, number>();
 
 function literalDaily(rule: Extract<ExpireAt, { kind: 'daily' }>, zone: string | undefined, afterMs: number): number {
-  const shows = [zone ?? rule.zone, rule.fallbackZone, 'UTC'].map(wallOf).find((one) => one !== undefined);
-  if (shows === undefined) throw new Error('there is no UTC');
+  const named = new Set((zone ?? rule.zone).split(',').map((one) => one.trim().toUpperCase()));
+  const candidates = [
+    ...(named.size === 1 ? named : []),
+    ...(rule.fallbackZone === undefined ? [] : [rule.fallbackZone]),
+  ];
+  const shows = candidates.map(wallOf).find((one) => one !== undefined);
+  if (shows === undefined) {
+    let minute = Math.floor(afterMs / 60_000) + 1;
+    while (((minute % 15) + 15) % 15 !== rule.atMinutes % 15) minute += 1;
+    return minute * 60_000;
+  }
   const at = `${two(Math.floor(rule.atMinutes / 60))}:${two(rule.atMinutes % 60)}`;
   let before = Math.floor(afterMs / QUARTER_MS) * QUARTER_MS - 30 * HOUR_MS;
   const wanted = new Set<string>();
