@@ -39,7 +39,7 @@ function noteExpireAt(notes: IssueList, { path, route }: NotedRoute): void {
   const name = /^\{(.+)\}$/.exec(expireAt.zone)?.[1];
   const kind = name === undefined ? undefined : (route.params.get(name) ?? route.pathParams.get(name))?.kind;
   if (kind === undefined || isText(kind)) return;
-  const message = `${expireAt.zone} is of type ${kind.type}, but a time zone is a text; where it names none, fallbackZone counts`;
+  const message = `${expireAt.zone} is of type ${kind.type}, but a time zone is a text, so it names none`;
   notes.add([...path, 'expireAt', 'zone'], message);
 }
 

@@ -51,11 +51,11 @@ describe('what is allowed but hardly meant', () => {
     ['ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: enum, values: [UTC] } }', undefined],
     [
       'ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: integer } }',
-      'expireAt.zone: {tz} is of type integer, but a time zone is a text; where it names none, fallbackZone counts',
+      'expireAt.zone: {tz} is of type integer, but a time zone is a text, so it names none',
     ],
     [
       'ttl: 1h, expireAt: { daily: "00:00", zone: "{g}" }, pathParams: { g: { type: date } }',
-      'expireAt.zone: {g} is of type date, but a time zone is a text; where it names none, fallbackZone counts',
+      'expireAt.zone: {g} is of type date, but a time zone is a text, so it names none',
     ],
     ['upstreamCacheControl: honour, heuristicMax: 1h', undefined],
     ['upstreamCacheControl: honour, heuristicFraction: 0', undefined],
