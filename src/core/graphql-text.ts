@@ -25,15 +25,20 @@ export type GraphqlRequest =
 /** Members that mean the same absent and `null` (GraphQL over HTTP, request parameters). */
 const optional = ['operationName', 'variables', 'extensions'] as const;
 
+/** What a request is made of; by further members (`id`, `documentId`) some servers find another document. */
+const defined: ReadonlySet<string> = new Set(['query', ...optional]);
+
 /**
  * Reads the JSON body of a GraphQL request. It may be looked up and stored only where the operation that would run is a
- * query; white space, comments and commas of its text do not count then. A document that does not parse, several
+ * query; white space, comments and commas of its text do not count then, unless the request says a hash of it. A document that does not parse, several
  * operations without a name to choose by, and a batch are upstream's to explain.
  *
  * @param hashIsQuery whether a persisted document, of which only the hash is there, is known to be no mutation
  */
 export function readGraphql({ members }: CanonicalJson, hashIsQuery: boolean): GraphqlRequest {
   if (members === undefined) return other('a batch, or no GraphQL request');
+  if ([...members.keys()].some((name) => !defined.has(name)))
+    return other('a request with members that GraphQL has not');
   const kept = new Map(members);
   for (const name of optional) if (kept.get(name) === 'null') kept.delete(name);
   const document = textOf(kept.get('query'));
@@ -44,7 +49,8 @@ export function readGraphql({ members }: CanonicalJson, hashIsQuery: boolean): G
   }
   const why = isBounded(document) ? whyNoQuery(document, kept.get('operationName')) : 'more than is read of a document';
   if (why !== undefined) return other(why);
-  kept.set('query', JSON.stringify(stripIgnoredCharacters(document)));
+  // The hash is of the document as the client has it: servers compare them, and refuse another.
+  if (!isHashed(kept.get('extensions'))) kept.set('query', JSON.stringify(stripIgnoredCharacters(document)));
   return { kind: 'query', text: objectText(kept) };
 }
 
@@ -57,6 +63,12 @@ function textOf(json: string | undefined): string | undefined {
   if (json === undefined) return undefined;
   const value: unknown = JSON.parse(json);
   return typeof value === 'string' ? value : undefined;
+}
+
+/** Automatic persisted queries: `extensions.persistedQuery` names the document by its hash. */
+function isHashed(extensions: string | undefined): boolean {
+  const value: unknown = JSON.parse(extensions ?? 'null');
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'persistedQuery');
 }
 
 /** Whether the parser can safely have it; what is no GraphQL it can have. */

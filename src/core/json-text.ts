@@ -19,8 +19,8 @@ const MAX_EXPONENT_DIGITS = 12;
 /**
  * One spelling for all texts of one value (RFC 8259), and a different one for each other value. Like RFC 8785 members
  * are sorted by the UTF-16 code units of their names, white space is gone and strings escape only what they must (lone
- * surrogates too, which UTF-8 cannot hold). Unlike there numbers are exact: `1.0`, `1` and `10e-1` are one number, and
- * 9007199254740993 is not 9007199254740992. Code points are not folded: NFC and NFD are different strings.
+ * surrogates too, which UTF-8 cannot hold). Unlike there numbers are exact: `1.0`, `1` and `10e-1` are one number,
+ * 9007199254740993 is not 9007199254740992, and `-0` is not `0`. Code points are not folded: NFC and NFD are different strings.
  * Refused with words: what is no JSON, is nested more than {@link maxJsonDepth} deep, or names a member twice, which
  * readers resolve in different ways (RFC 8259 §4).
  */
@@ -201,8 +201,8 @@ function canonicalNumber(spelt: string): string | undefined {
   const negative = mantissa.startsWith('-');
   const [whole = '', fraction = ''] = (negative ? mantissa.slice(1) : mantissa).split('.');
   const digits = withoutLeadingZeros(whole + fraction);
-  // Zero has one spelling, whatever its sign and exponent.
-  if (digits === '') return '0';
+  // One spelling of zero whatever its exponent, and one of the negative zero, which most readers can tell from it.
+  if (digits === '') return negative ? '-0' : '0';
   const exponent = exponentOf(exponentText);
   if (exponent === undefined) return undefined;
   const significant = withoutTrailingZeros(digits);

@@ -198,6 +198,8 @@ describe('a GraphQL request', () => {
     ['a batch', [{ query: '{ a }' }], 'batch'],
     ['a query that is no text', { query: 1, extensions: {} }, 'no GraphQL request'],
     ['nothing', {}, 'no GraphQL request'],
+    ['beside what may name another document', { query: '{ a }', id: 'b' }, 'members'],
+    ['beside a document of another server', { query: '{ a }', documentId: null }, 'members'],
     ['a persisted document, perhaps a mutation', { extensions: { persistedQuery: { sha256Hash: 'a' } } }, 'persisted'],
   ])('is relayed where it is %s', (_what, body, why) => {
     expect(graphql(body)).toMatchObject({ kind: 'relay', why: expect.stringContaining(why) as unknown });
@@ -210,6 +212,18 @@ describe('a GraphQL request', () => {
   test('of a persisted document is keyed where the method is safe, whatever the document does', () => {
     expect(graphql({ extensions: { persistedQuery: { sha256Hash: 'a' } } }, 'QUERY').kind).toBe('keyed');
     expect(graphql({ query: 'mutation { a }' }, 'QUERY').kind).toBe('relay');
+  });
+
+  test('beside the hash of its document goes upstream with the document that was hashed', () => {
+    const extensions = (members: object): string => JSON.stringify({ query: 'query { a  } # x', extensions: members });
+    const hashed = { persistedQuery: { version: 1, sha256Hash: 'h' } };
+    expect(upstream({ as: 'graphql', body: extensions(hashed) })[1]).toBe(
+      '{"extensions":{"persistedQuery":{"sha256Hash":"h","version":1}},"query":"query { a  } # x"}',
+    );
+    expect(upstream({ as: 'graphql', body: extensions({ trace: true }) })[1]).toBe(
+      '{"extensions":{"trace":true},"query":"query{a}"}',
+    );
+    expect(graphql({ query: 'mutation { a }', extensions: hashed })).toMatchObject({ kind: 'relay' });
   });
 
   test('that would keep the parser busy, or overflow its stack, is relayed', () => {

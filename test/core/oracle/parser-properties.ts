@@ -503,10 +503,10 @@ export const parserProperties: readonly ParserProperty[] = [
   },
 ];
 
-/** Members by name, at any depth. `-0` is 0 in JSON text. */
+/** Members by name, at any depth. JSON.stringify would make a `0` of `-0`. */
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null) return Object.is(value, -0) ? '-0' : value;
   return Object.entries(value)
     .toSorted(([one], [other]) => (one < other ? -1 : 1))
     .map(([name, inner]) => [name, sorted(inner)]);
