@@ -35,12 +35,23 @@ const comparisons: ReadonlyMap<string, Comparison> = new Map([
 ]);
 
 /**
+ * Fields that are compared byte for byte: what stands between commas in them is no member of a list, but somebody's secret, in
+ * which white space may count. Between their lines is what a cache puts there (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
+ */
+const opaque: ReadonlyMap<string, string> = new Map([
+  ['authorization', ', '],
+  ['cookie', '; '],
+]);
+
+/**
  * What a request field of a variant's key says, for comparison (RFC 9111 §4.1): lines joined, white space round commas
  * dropped, and of fields that are known to be lists empty members too (RFC 9110 §5.6.1.2). Accept-Language and
  * Accept-Encoding are brought to one spelling; where they are not well-formed they are compared as they came, since
- * nobody knows what a server makes of them. A well-formed value never comes out as a malformed one.
+ * nobody knows what a server makes of them; so are Cookie and Authorization always. A well-formed value never comes out as a malformed one.
  */
 export function varyValue(name: string, lines: readonly string[]): string {
+  const between = opaque.get(name);
+  if (between !== undefined) return lines.join(between);
   const members = lines.flatMap((line) => splitList(line));
   const compare = comparisons.get(name);
   return compare === undefined ? members.join(',') : compare(members.filter((member) => member !== ''));

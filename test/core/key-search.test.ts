@@ -1,5 +1,6 @@
 import { array, assert as assertProperty, constantFrom, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isCutKey } from '../../src/core/key.ts';
 import { searchRule, type SearchRule, searchThatCounts } from '../../src/core/no-vary-search.ts';
 import type { KeyedRequest } from '../../src/core/request.ts';
 import { baseKeyOf } from '../../src/core/vary.ts';
@@ -19,6 +20,10 @@ function under(value: string, target: string): KeyedRequest {
   const { search } = keyed(table, target);
   if (search === undefined) throw new Error('no search');
   return search.by(ruleOf(value));
+}
+
+function lengthened(by: number): KeyedRequest {
+  return under('params=("b")', `/p/x?a=${'x'.repeat(by)}`);
 }
 
 describe('a request that is keyed by a rule for queries', () => {
@@ -58,6 +63,16 @@ describe('a request that is keyed by a rule for queries', () => {
     ];
     for (const { key } of keys) expect(key.length).toBeLessThanOrEqual(route.maxKeyBytes);
     expect(new Set(keys.map(({ key }) => key)).size).toBe(3);
+  });
+
+  it('is as long as maxKeyBytes at most with its rule, and known to be cut where it would be longer', () => {
+    const max = route.maxKeyBytes;
+    const rest = lengthened(0).key.length;
+    for (const length of [max - rest - 18, max - rest - 1, max - rest, max - rest + 1, max - rest + 18]) {
+      const { key } = lengthened(length);
+      const isLonger = length > max - rest;
+      expect([key.length, isCutKey(key, max)]).toEqual([isLonger ? max : rest + length, isLonger]);
+    }
   });
 
   it('is shown with what counts', () => {

@@ -98,6 +98,24 @@ describe('other fields for comparison', () => {
   });
 });
 
+describe('fields that hold a secret', () => {
+  it.each(['cookie', 'authorization'])('are compared byte for byte: %s', (field) => {
+    const values = ['a=1,b', 'a=1, b', 'a=1 ,b', 'a=1,,b', 'a="1, b"'];
+    expect(values.map((value) => varyValue(field, [value]))).toEqual(values);
+  });
+
+  it('are one value in several lines', () => {
+    expect(varyValue('cookie', ['a=1', 'b=2, 3'])).toBe('a=1; b=2, 3');
+    expect(varyValue('authorization', ['a', 'b'])).toBe('a, b');
+  });
+});
+
+describe('fields that nobody here knows', () => {
+  it('are compared without the white space round commas and the lines that they came in (RFC 9111 §4.1)', () => {
+    expect(varyValue('x-any', ['1 ,  2', '3'])).toBe('1,2,3');
+  });
+});
+
 const name = constantFrom('de', 'en', 'fr', 'de-AT', '*', 'EN');
 const member = record({ name, weight: constantFrom('', ';q=0', ';q=0.3', ' ; q=0.30', ';q=0.9', ';q=1.0') });
 const wellFormed = array(member, { maxLength: 6 }).map((members) =>
