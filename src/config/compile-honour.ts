@@ -12,14 +12,24 @@ const ofHonour = [
   ['storeFields', 'since fields of one caller are not stored elsewhere'],
 ] as const;
 
-/** Refuses the options that mean nothing unless upstream is in charge. */
+/** Refuses what means nothing unless upstream is in charge, and what cannot be where it is. */
 export function checkOfHonour(compilation: Compilation, path: Path, input: RouteInput): void {
-  if (input.upstreamCacheControl === 'honour') return;
+  if (input.upstreamCacheControl === 'honour') {
+    checkClientHeeded(compilation, [...path, 'clientCacheControl'], input);
+    return;
+  }
   for (const [option, elsewhere] of ofHonour) {
     if (input[option] === undefined) continue;
     const message = `only works with upstreamCacheControl: honour, ${elsewhere}`;
     compilation.issues.add([...path, option], message, 'key');
   }
+}
+
+function checkClientHeeded(compilation: Compilation, path: Path, input: RouteInput): void {
+  if (input.clientCacheControl !== 'ignore') return;
+  const message =
+    'cannot be ignore with upstreamCacheControl: honour, where the directives of a request always count (RFC 9111 §5.2.1); leave it out';
+  compilation.issues.add(path, message, 'key');
 }
 
 type HonourPolicy = Pick<CachePolicy, 'heuristicFraction' | 'heuristicMaxMs' | 'storeErrors' | 'storeFields'>;

@@ -113,7 +113,7 @@ export const caching = {
   ),
   clientCacheControl: option(
     choice(['ignore', 'honour']),
-    "Whether a request's `Cache-Control` is obeyed. Default: `honour` on routes that honour upstream's, else `ignore`, since one agent must not burn the quota of all.",
+    "Whether a request's `Cache-Control` is obeyed. Where upstream's is honoured it always is, and `ignore` is refused. Elsewhere `ignore` is the default, since one agent must not burn the quota of all.",
   ),
   heuristicFraction: option(
     numeric({ min: 0, max: 1, whole: false }),

@@ -115,7 +115,6 @@ routes:
     match: /far/:folder
     upstream: api
     upstreamCacheControl: honour
-    clientCacheControl: ignore
     query: { town: { type: text } }
     tags: ["town:{town}", "folder:far-{folder}"]
 `;

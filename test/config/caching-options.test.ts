@@ -83,6 +83,13 @@ describe('how far an honour route goes', () => {
     expect(issuesOf(file(`${honour}\n${option}`))).toEqual([issue]);
   });
 
+  test('always obeys a request, by the book: to ignore it there is refused at its place', () => {
+    expect(routeOf(`${honour}\nclientCacheControl: honour`).policy.clientCacheControl).toBe('honour');
+    expect(issuesOf(file(`${honour}\nclientCacheControl: ignore`))).toEqual([
+      '9:5: routes[0].clientCacheControl: cannot be ignore with upstreamCacheControl: honour, where the directives of a request always count (RFC 9111 §5.2.1); leave it out',
+    ]);
+  });
+
   test('heuristicFraction has its bounds, both allowed', () => {
     const fractions = ['0', '1'].map(
       (text) => routeOf(`${honour}\nheuristicFraction: ${text}`).policy.heuristicFraction,
