@@ -15,6 +15,8 @@ const purge = (changes: Partial<Purge> = {}): Purge => ({
   complete: true,
   missing: [],
   least: new Map([['a', 2]]),
+  tags: [],
+  leastTagged: new Map(),
   ...changes,
 });
 
@@ -26,6 +28,7 @@ const read = (changes: Partial<Read> = {}): Read => ({
   version: 1,
   fetchedMs: 50,
   source: 'memory',
+  tags: [],
   ...changes,
 });
 
@@ -46,6 +49,34 @@ describe('the checker', () => {
 
   it('lets a read of another key be', () => {
     expect(findViolations({ reads: [read({ key: 'b' })], purges: [purge()] })).toEqual([]);
+  });
+
+  describe('of a purge by a tag that answers have', () => {
+    const byTag = purge({ least: new Map(), tags: ['t'], leastTagged: new Map([['a', 2]]) });
+    const found = (changes: Partial<Read>) => findViolations({ reads: [read(changes)], purges: [byTag] }).length;
+
+    it('finds a read whose answer has the tag and was fetched before, whatever its key', () => {
+      expect([found({ tags: ['s', 't'] }), found({ tags: ['t'], key: 'b' })]).toEqual([1, 1]);
+    });
+
+    it('lets a read be whose answer had another tag when it was fetched', () => {
+      expect([found({}), found({ tags: ['s'] })]).toEqual([0, 0]);
+    });
+
+    it('finds an older version of what had the tag, though it was fetched later', () => {
+      expect(found({ tags: ['t'], fetchedMs: 100 })).toBe(1);
+      expect([
+        found({ tags: ['t'], fetchedMs: 100, version: 2 }),
+        found({ tags: ['t'], fetchedMs: 100, key: 'b' }),
+      ]).toEqual([0, 0]);
+    });
+  });
+
+  it('takes promises from all answers that an unsafe request can have', () => {
+    const statuses = [200, 201, 204, 303].filter(
+      (status) => findViolations({ reads: [read()], purges: [purge({ status })] }).length === 1,
+    );
+    expect(statuses).toEqual([200, 201, 204, 303]);
   });
 
   it.each([
@@ -87,9 +118,15 @@ describe('the checker', () => {
 /** Small numbers, so that instants and versions coincide often. */
 const small = fc.integer({ min: 0, max: 12 });
 
+const someTags = fc.subarray(['s', 't']);
+
 const someReads: fc.Arbitrary<Read> = fc
-  .record({ startMs: small, key: fc.constantFrom(...keys), version: small, fetchedMs: small })
+  .record({ startMs: small, key: fc.constantFrom(...keys), version: small, fetchedMs: small, tags: someTags })
   .map((changes) => read({ ...changes, startMs: changes.startMs + 4, endMs: 30 }));
+
+const someVersions = fc
+  .dictionary(fc.constantFrom(...keys), small, { maxKeys: 3 })
+  .map((versions) => new Map(Object.entries(versions)));
 
 const somePurges: fc.Arbitrary<Purge> = fc
   .record({
@@ -97,11 +134,11 @@ const somePurges: fc.Arbitrary<Purge> = fc
     tookMs: small,
     status: fc.constantFrom(200, 200, 200, 202, 503, 0),
     complete: fc.constantFrom(true, true, false),
-    least: fc.dictionary(fc.constantFrom(...keys), small, { maxKeys: 3 }),
+    least: someVersions,
+    tags: fc.oneof({ weight: 3, arbitrary: fc.constant<string[]>([]) }, { weight: 1, arbitrary: someTags }),
+    leastTagged: someVersions,
   })
-  .map(({ startMs, tookMs, status, complete, least }) =>
-    purge({ startMs, endMs: startMs + tookMs, status, complete, least: new Map(Object.entries(least)) }),
-  );
+  .map(({ startMs, tookMs, ...others }) => purge({ startMs, endMs: startMs + tookMs, ...others }));
 
 const histories: fc.Arbitrary<History> = fc.record({
   reads: fc.array(someReads, { maxLength: 12 }),

@@ -30,24 +30,33 @@ export interface Read {
   /** When the request of that fetch reached the upstream. */
   readonly fetchedMs: number;
   readonly source: Source;
+  /** What the answer itself says that it can be purged by: the tags that upstream gave it, and the key that it is under. */
+  readonly tags: readonly string[];
 }
 
-/** One purge call. Before it began, each key that it covers was given the version in `least`. */
+/**
+ * One purge call, or an unsafe request that went through. Before it began (for an unsafe request: at its effect), each key that it
+ * covers was given the version in `least`.
+ */
 export interface Purge {
   readonly startMs: number;
   readonly endMs: number;
   /** The sidecar that was asked. */
   readonly sidecar: string;
-  /** `key`, `url`, `route`, `tag`, `tags`, `prefix` or `all`. */
+  /** One of the selectors of `world.ts`. */
   readonly by: string;
   /** 0: no answer came. */
   readonly status: number;
-  /** The answer said that it holds everywhere; only a 200 may say so. */
+  /** The answer said that it holds everywhere; a 202 may not. */
   readonly complete: boolean;
   /** Ids of the sidecars that had not acknowledged. */
   readonly missing: readonly string[];
   /** Covered key → the version that it had when the purge began. */
   readonly least: ReadonlyMap<string, number>;
+  /** Covered too, whatever their key: reads whose answer has one of these tags. */
+  readonly tags: readonly string[];
+  /** As `least`, for those: keys that had such a tag then, or may have. */
+  readonly leastTagged: ReadonlyMap<string, number>;
 }
 
 /** Something that was done to the fleet, for whoever reads a violation. */
@@ -70,6 +79,6 @@ export interface Violation {
 }
 
 /** True of a purge that promised: 202 and 503 promise nothing, nor does a call that broke off. */
-export function isComplete(purge: Purge): boolean {
-  return purge.status === 200 && purge.complete;
+export function isComplete({ status, complete }: Pick<Purge, 'status' | 'complete'>): boolean {
+  return complete && status >= 200 && status < 400 && status !== 202;
 }

@@ -4,16 +4,19 @@ import { join } from 'node:path';
 
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
+import type { AlterationName } from './alterations.ts';
 import type { WiredSidecar } from './fleet-faults.ts';
 import type { Purge, Read } from './history.ts';
 import { keyPrefix } from './keys.ts';
+import type { Unsafe } from './learn-world.ts';
+import { changePlace, purgePlaces } from './purge-places.ts';
 import { seededRandom } from './random.ts';
 import { startSidecarProcess } from './sidecar-process.ts';
-import { emptyRecord, purgePlaces, readPlace, type Recorded } from './traffic.ts';
-import { startVersionedUpstream, type Pace } from './upstream.ts';
+import { emptyRecord, readPlace, type Recorded } from './traffic.ts';
+import { startVersionedUpstream, type Pace, type VersionedUpstream } from './upstream.ts';
 import { waitUntil } from './wait-until.ts';
 import { startWire } from './wire.ts';
-import { places, sidecarYaml, type Place } from './world.ts';
+import { places, type Selection, sidecarYaml, urlSelection, type Place } from './world.ts';
 
 /** A small fleet for a scenario that is told step by step; all that happens is recorded. */
 export interface Rig {
@@ -25,14 +28,16 @@ export interface Rig {
   read(at: WiredSidecar, place: Place): Promise<Read | undefined>;
   /** By its URL. */
   purge(at: WiredSidecar, place: Place): Promise<Purge>;
+  purgeBy(at: WiredSidecar, selection: Selection): Promise<Purge>;
+  change(at: WiredSidecar, unsafe: Unsafe): Promise<Purge>;
   /** Reads the place until it comes from memory: the sidecar holds it, and a lease. */
   hold(at: WiredSidecar, place: Place): Promise<void>;
-  /** Requests that the upstream has got. */
-  upstreamCalls(): number;
+  readonly upstream: VersionedUpstream;
 }
 
 export interface RigOptions {
   readonly rules: Partial<CoherenceRules>;
+  readonly altered?: readonly AlterationName[];
   readonly leaseMs: number;
   /** How long the upstream takes; 5 ms unless told otherwise. */
   readonly pace?: Pace;
@@ -46,25 +51,26 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'forecache-rig-'));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const nodes = await startNodes(options);
-  const upstream = stack.use(await startVersionedUpstream(seededRandom(1), pace));
+  const upstream = stack.use(await startVersionedUpstream(seededRandom(1), pace, true));
   const ground = { ...options, folder, upstreamPort: upstream.port, redisPort: nodes[0].port };
   const sidecars = await Promise.all([startOne('s1', ground), startOne('s2', ground)] as const);
   const recorded = emptyRecord();
   const { signal } = new AbortController();
   const read: Rig['read'] = ({ sidecar }, { target }) => readPlace({ recorded, signal }, sidecar, { target });
+  const purgeBy: Rig['purgeBy'] = ({ sidecar }, selection) =>
+    purgePlaces({ recorded, signal }, sidecar, { selection, upstream });
   return {
     recorded,
     sidecars,
     nodes,
     leaseMs,
     read,
-    purge: ({ sidecar }, place) => {
-      const selection = { by: 'url', body: { url: place.target }, covers: [place] };
-      return purgePlaces({ recorded, signal }, sidecar, { selection, upstream });
-    },
+    purge: (at, place) => purgeBy(at, urlSelection(place)),
+    purgeBy,
+    change: ({ sidecar }, unsafe) => changePlace({ recorded, signal }, sidecar, unsafe),
     hold: (at, place) =>
       waitUntil(async () => (await read(at, place))?.source === 'memory', `${place.target} in memory`),
-    upstreamCalls: () => upstream.calls,
+    upstream,
   };
 }
 
@@ -87,12 +93,12 @@ interface Ground extends RigOptions {
 }
 
 async function startOne(name: string, ground: Ground): Promise<WiredSidecar> {
-  const { folder, upstreamPort, redisPort, leaseMs, rules, stack, replicas = 0 } = ground;
+  const { folder, upstreamPort, redisPort, leaseMs, rules, altered = [], stack, replicas = 0 } = ground;
   const wire = stack.use(await startWire(redisPort));
   const least = replicas > 0 ? ', minReplicas: 1' : '';
   const redis = `url: "redis://127.0.0.1:${wire.port}", keyPrefix: ${keyPrefix}${least}`;
   const yaml = sidecarYaml({ upstreamPort, redis, leaseMs });
-  return { sidecar: stack.use(await startSidecarProcess({ name, folder, yaml, rules }, 0)), wires: [wire] };
+  return { sidecar: stack.use(await startSidecarProcess({ name, folder, yaml, rules, altered }, 0)), wires: [wire] };
 }
 
 /** The place with that number, of the route whose answers stay fresh. */

@@ -18,6 +18,7 @@ describe('the command line of a run', () => {
       thinkMs: 40,
       purgePauseMs: 300,
       rules: {},
+      altered: [],
     });
   });
 
@@ -26,9 +27,12 @@ describe('the command line of a run', () => {
   });
 
   it('takes faults and rules by name', () => {
-    expect(parse('--mode cluster --faults cut,owner-kill --without lease,barrier --seconds 0.5')).toMatchObject({
+    expect(
+      parse('--mode cluster --faults cut,owner-kill --without lease,searchTag,barrier --seconds 0.5'),
+    ).toMatchObject({
       faults: ['cut', 'owner-kill'],
       rules: { lease: false, barrier: false },
+      altered: ['searchTag'],
       seconds: 0.5,
     });
     expect(parse('--faults none')).toMatchObject({ faults: [] });

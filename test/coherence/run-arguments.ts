@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 
 import { allRules } from '../../src/store/coherence/rules.ts';
+import { alterationNames, isAlteration } from './alterations.ts';
 import { modes, type Mode } from './backend.ts';
 import { faultKinds } from './fault-kinds.ts';
 import type { RunOptions } from './run-history.ts';
@@ -34,7 +35,9 @@ export function parseRun(args: readonly string[], seed: number): RunOptions | un
   if (seconds <= 0 || seconds > 1e6) throw new UsageError(`--seconds is more than 0, at most 1000000, not ${seconds}`);
   const sidecars = whole('sidecars', mode === 'alone' ? 1 : 4, 1, 100);
   if (mode === 'alone' && sidecars !== 1) throw new UsageError('--mode alone has one sidecar: without Redis no fleet');
-  const without = words(values['without']).map((rule) => oneOf('without', rule, Object.keys(allRules)));
+  const without = words(values['without']).map((rule) =>
+    oneOf('without', rule, [...Object.keys(allRules), ...alterationNames]),
+  );
   return {
     mode,
     seed: whole('seed', seed, 0, 2 ** 32 - 1),
@@ -45,7 +48,8 @@ export function parseRun(args: readonly string[], seed: number): RunOptions | un
     leaseMs: whole('lease', 1_000, 200, 60_000),
     thinkMs: whole('think', 40, 0, 60_000),
     purgePauseMs: whole('purge-pause', 300, 0, 60_000),
-    rules: Object.fromEntries(without.map((rule) => [rule, false])),
+    rules: Object.fromEntries(without.filter((rule) => !isAlteration(rule)).map((rule) => [rule, false])),
+    altered: without.filter((rule) => isAlteration(rule)),
     ...faultsOf(mode, String(values['faults'])),
   };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
+import type { AlterationName } from './alterations.ts';
 import type { Backend, Mode } from './backend.ts';
 import { findViolations } from './checker.ts';
 import { faultKinds } from './fault-kinds.ts';
@@ -29,6 +30,8 @@ export interface RunOptions {
   readonly faults?: readonly string[];
   /** Rules that are taken away. */
   readonly rules?: Partial<CoherenceRules>;
+  /** What is altered in the program's text. */
+  readonly altered?: readonly AlterationName[];
   /** Goes on past its time, to three times of it at most, until what was recorded is enough: a busy machine is slow. */
   readonly isEnough?: (recorded: Recorded, askedFaults: readonly string[]) => boolean;
   readonly pace?: Pace;
@@ -107,14 +110,14 @@ interface Ground {
 
 function startFleet(ground: Ground): Promise<readonly WiredSidecar[]> {
   const { options, folder, backend, upstreamPort, stack, random } = ground;
-  const { leaseMs, rules = {}, faults } = options;
+  const { leaseMs, rules = {}, altered = [], faults } = options;
   const clocksAreWrong = faults === undefined || faults.includes('clock-step');
   return Promise.all(
     Array.from({ length: options.sidecars }, async (_, index) => {
       const skewMs = clocksAreWrong ? skew(random.next()) : 0;
       const { wires, redis } = await backend.connectSidecar();
       const yaml = sidecarYaml({ upstreamPort, redis, leaseMs });
-      const sidecar = await startSidecarProcess({ name: `s${index + 1}`, folder, yaml, rules }, skewMs);
+      const sidecar = await startSidecarProcess({ name: `s${index + 1}`, folder, yaml, rules, altered }, skewMs);
       return { sidecar: stack.use(sidecar), wires };
     }),
   );

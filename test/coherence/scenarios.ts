@@ -6,6 +6,7 @@ import { restartFromAside, saveAside } from './dumps.ts';
 import { waitUntil } from './wait-until.ts';
 import { placeAt, type Rig, type RigOptions } from './rig.ts';
 import type { WiredSidecar } from './fleet-faults.ts';
+import type { Place } from './world.ts';
 
 /** Something that happens to a fleet, in which one rule is all that stands between it and a wrong answer. */
 export interface Scenario {
@@ -17,7 +18,7 @@ export interface Scenario {
   readonly play: (rig: Rig, attempt: number) => Promise<void>;
 }
 
-const slowUpstream = { leastMs: 250, mostMs: 250 };
+export const slowUpstream = { leastMs: 250, mostMs: 250 };
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -140,22 +141,27 @@ export const scenarios: readonly Scenario[] = [
 ];
 
 /** Within a lease of the birth of an epoch, purges wait for a whole lease. One that does shows that this time is over. */
-async function settle(rig: Rig): Promise<void> {
+export async function settle(rig: Rig): Promise<void> {
   await rig.hold(rig.sidecars[1], placeAt(2));
   await rig.purge(rig.sidecars[1], placeAt(2));
 }
 
 /** Begins a fetch, does something as soon as the upstream has got it, and waits for its end. */
-async function duringFetch(rig: Rig, at: WiredSidecar, act: () => Promise<void>): Promise<void> {
-  const before = rig.upstreamCalls();
-  const fetched = rig.read(at, placeAt(0));
-  await waitUntil(async () => rig.upstreamCalls() > before, 'a fetch');
+export async function duringFetch(
+  rig: Rig,
+  at: WiredSidecar,
+  act: () => Promise<void>,
+  place: Place = placeAt(0),
+): Promise<void> {
+  const before = rig.upstream.calls;
+  const fetched = rig.read(at, place);
+  await waitUntil(async () => rig.upstream.calls > before, 'a fetch');
   await act();
   await fetched;
 }
 
 /** Plays the scenario as often as it says, or until there is a violation; answers with how many there are. */
-export async function violationsIn({ attempts, play }: Scenario, rig: Rig): Promise<number> {
+export async function violationsIn({ attempts, play }: Pick<Scenario, 'attempts' | 'play'>, rig: Rig): Promise<number> {
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     await play(rig, attempt);
     const found = findViolations(rig.recorded).length;

@@ -1,13 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
+import type { AlterationName } from './alterations.ts';
 import { endWithParent } from './children.ts';
 import type { SidecarOrders, SidecarReady, SidecarStep } from './sidecar.ts';
 
 const program = fileURLToPath(new URL('sidecar.ts', import.meta.url));
+const preloaded = new URL('load-altered.ts', import.meta.url).href;
 
 /** A sidecar in a process of its own, which can be stopped, killed and started again. */
 export interface SidecarProcess extends AsyncDisposable {
@@ -25,8 +28,13 @@ export interface SidecarProcess extends AsyncDisposable {
   start(skewMs?: number): Promise<void>;
   /** Steps its wall clock. */
   step(skewMs: number): void;
-  /** What it wrote to its standard error, all incarnations together: nothing, unless it broke. */
+  /**
+   * What it wrote to its standard error, all incarnations together, but for warnings: nothing, unless it broke. A fleet
+   * without Redis has every reason to warn.
+   */
   readonly complaints: string;
+  /** Unsafe requests after which it could not purge, as its log says. */
+  readonly refusedInvalidations: number;
 }
 
 export interface SidecarOptions {
@@ -35,6 +43,8 @@ export interface SidecarOptions {
   readonly folder: string;
   readonly yaml: string;
   readonly rules: Partial<CoherenceRules>;
+  /** What is altered in the program's text. */
+  readonly altered?: readonly AlterationName[];
 }
 
 export async function startSidecarProcess(options: SidecarOptions, skewMs: number): Promise<SidecarProcess> {
@@ -48,13 +58,18 @@ export async function startSidecarProcess(options: SidecarOptions, skewMs: numbe
   }
 }
 
-function createSidecarProcess({ name, folder, yaml, rules }: SidecarOptions): SidecarProcess {
+function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: SidecarOptions): SidecarProcess {
   const configFile = `${folder}/${name}.yaml`;
   writeFileSync(configFile, yaml);
   let child: ChildProcess | undefined;
   let ports: SidecarReady | undefined;
   let complaints = '';
+  let refusedInvalidations = 0;
   let wrongByMs = 0;
+  const hear = (line: string): void => {
+    if (!line.startsWith('{"level":"warn"')) complaints += `${line}\n`;
+    else if (line.includes('"msg":"not invalidated"')) refusedInvalidations += 1;
+  };
   const kill = async (): Promise<void> => {
     const dying = child;
     child = undefined;
@@ -74,19 +89,23 @@ function createSidecarProcess({ name, folder, yaml, rules }: SidecarOptions): Si
     get complaints() {
       return complaints;
     },
+    get refusedInvalidations() {
+      return refusedInvalidations;
+    },
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
     kill,
     async start(skewMs = wrongByMs) {
       wrongByMs = skewMs;
       const orders: SidecarOrders = { configFile, skewMs, rules };
-      const born = spawn(process.execPath, [program, JSON.stringify(orders)], {
-        env: { PATH: process.env['PATH'] ?? '' },
+      const hooks = altered.length === 0 ? [] : ['--import', preloaded];
+      const born = spawn(process.execPath, [...hooks, program, JSON.stringify(orders)], {
+        env: { PATH: process.env['PATH'] ?? '', ALTERATIONS: altered.join(',') },
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       });
       child = born;
       endWithParent(born);
-      born.stderr?.on('data', (chunk: Buffer) => (complaints += chunk.toString()));
+      if (born.stderr !== null) createInterface({ input: born.stderr }).on('line', hear);
       // It is asked to step while it dies; nothing is lost then.
       born.on('error', (error) => (complaints += `${error.message}\n`));
       const ready = await readiness(born, () => complaints);

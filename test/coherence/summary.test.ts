@@ -12,16 +12,26 @@ const readFrom = (source: Read['source']): Read => ({
   version: 1,
   fetchedMs: 0,
   source,
+  tags: [],
 });
 
 const usualSources = ['memory', 'redis', 'miss', 'validated', 'collapsed', 'fleet', 'lease'] as const;
-const selectors = ['key', 'url', 'route', 'tag', 'tags', 'prefix', 'all'];
+const selectors = ['key', 'url', 'route', 'tag', 'tags', 'prefix', 'all', 'group', 'surrogate', 'shown-key', 'unsafe'];
 
 const full = () => {
   const recorded = emptyRecord();
-  const common = { startMs: 0, endMs: 1, sidecar: 's1', missing: [], least: new Map() };
+  const common = {
+    startMs: 0,
+    endMs: 1,
+    sidecar: 's1',
+    missing: [],
+    least: new Map(),
+    tags: [],
+    leastTagged: new Map(),
+  };
   for (let count = 0; count < 50; count += 1) {
     for (const source of usualSources) recorded.reads.push(readFrom(source));
+    recorded.reads.push({ ...readFrom('memory'), tags: ['search:/a'] }, { ...readFrom('redis'), tags: ['search:/a'] });
     const by = selectors[count % selectors.length] ?? '';
     recorded.purges.push({ ...common, by, status: 200, complete: true });
   }
@@ -30,7 +40,7 @@ const full = () => {
 };
 
 const missedIn = (recorded: ReturnType<typeof full>, asked = ['redis-freeze']) =>
-  vacuity(countsOf(recorded), usualDemands({ seconds: 20, mode: 'standalone', sidecars: 4 }, asked));
+  vacuity(countsOf(recorded), usualDemands({ seconds: 26, mode: 'standalone', sidecars: 4 }, asked));
 
 const notCompleted = (purge: Purge): Purge => ({ ...purge, status: 503, complete: false });
 
@@ -41,8 +51,8 @@ describe('a run', () => {
 
   it('is vacuous with too few completed purges, however many answered otherwise', () => {
     const recorded = full();
-    const purges = recorded.purges.map((purge, index) => (index < 9 ? purge : notCompleted(purge)));
-    expect(missedIn({ ...recorded, purges })).toEqual(['completed purges: 9, but at least 10 are needed']);
+    const purges = recorded.purges.map((purge, index) => (index < 12 ? purge : notCompleted(purge)));
+    expect(missedIn({ ...recorded, purges })).toEqual(['completed purges: 12, but at least 13 are needed']);
   });
 
   it.each(selectors)('is vacuous without a completed purge by %s', (selector) => {
@@ -57,6 +67,14 @@ describe('a run', () => {
     const recorded = full();
     const reads = recorded.reads.filter((read) => read.source !== source);
     expect(missedIn({ ...recorded, reads })).toEqual([expect.stringMatching(`^reads from ${source}: 0, but at least`)]);
+  });
+
+  it('is vacuous without reads from store under a key that a rule of upstream has made', () => {
+    const recorded = full();
+    const fetched: Read[] = recorded.reads.map((read) => (read.tags.length > 0 ? { ...read, source: 'miss' } : read));
+    expect(missedIn({ ...recorded, reads: fetched })).toEqual([
+      'reads under keys by rules of upstream: 0, but at least 5 are needed',
+    ]);
   });
 
   it('is vacuous where a kind of fault that was asked for never came', () => {

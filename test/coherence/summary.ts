@@ -1,4 +1,4 @@
-import { isComplete, sources, type Source, type Violation } from './history.ts';
+import { isComplete, type Read, sources, type Source, type Violation } from './history.ts';
 import type { Outcome, RunOptions } from './run-history.ts';
 import type { Recorded } from './traffic.ts';
 import { selectors } from './world.ts';
@@ -12,6 +12,7 @@ export interface Demands {
   readonly reads: Readonly<Partial<Record<Source, number>>>;
   /** Each kind at least so often. */
   readonly faults: Readonly<Record<string, number>>;
+  readonly learntReads: number;
 }
 
 /** Reads, by where they came from, and so on: how often what happened. */
@@ -22,6 +23,8 @@ export interface Counts {
   readonly selectors: ReadonlyMap<string, number>;
   readonly faults: ReadonlyMap<string, number>;
   readonly completedPurges: number;
+  /** Reads from store under a key that a rule of upstream's has made. */
+  readonly learntReads: number;
 }
 
 export function countsOf({ reads, purges, faults }: Recorded): Counts {
@@ -32,7 +35,12 @@ export function countsOf({ reads, purges, faults }: Recorded): Counts {
     selectors: tally(completed.map(({ by }) => by)),
     faults: tally(faults.map(({ kind }) => kind)),
     completedPurges: completed.length,
+    learntReads: reads.filter(isLearnt).length,
   };
+}
+
+function isLearnt({ source, tags }: Read): boolean {
+  return (source === 'memory' || source === 'redis') && tags.some((tag) => tag.startsWith('search:'));
 }
 
 /** What was missed of the demands, a sentence for each; none where the run proves something. */
@@ -46,6 +54,7 @@ export function vacuity(counts: Counts, demands: Demands): readonly string[] {
     ...Object.entries(demands.faults).flatMap(([kind, wanted]) =>
       short(`faults of kind ${kind}`, counts.faults.get(kind) ?? 0, wanted),
     ),
+    ...short('reads under keys by rules of upstream', counts.learntReads, demands.learntReads),
   ];
 }
 
@@ -70,6 +79,7 @@ export function usualDemands(
     selectors,
     reads: { memory: 10 * each, miss: each, collapsed: each, ...shared, ...fleet, ...lease },
     faults: Object.fromEntries(askedFaults.map((kind) => [kind, 1])),
+    learntReads: each,
   };
 }
 
@@ -93,6 +103,7 @@ export function renderSummary(outcome: Outcome, counts: Counts, missed: readonly
   const perSource = sources.map((source) => `${source} ${counts.reads.get(source) ?? 0}`).join(', ');
   return [
     `reads       ${recorded.reads.length} (${perSource}); ${recorded.brokenReads} broke off`,
+    `            ${counts.learntReads} from store under keys by rules of upstream`,
     `refused     ${recorded.refusals.length}${recorded.refusals
       .slice(0, 5)
       .map((line) => `\n            ${line}`)

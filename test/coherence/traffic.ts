@@ -1,12 +1,15 @@
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ask, type Ask, type Reply } from '../support/http.ts';
+import { askOf, patienceMs } from './ask-sidecar.ts';
 import { isComplete, sourceOf, type FaultEvent, type Purge, type Read } from './history.ts';
+import { groupsField, surrogatesField } from './learn-upstream.ts';
+import { learnPlaces, randomUnsafe, tagsOfAnswer } from './learn-world.ts';
+import { changePlace, purgePlaces } from './purge-places.ts';
 import type { Random } from './random.ts';
 import type { SidecarProcess } from './sidecar-process.ts';
 import { fetchedField, versionField, type VersionedUpstream } from './upstream.ts';
-import { places, randomSelection, shuffledSelectors, type Selection } from './world.ts';
+import { type Place, places, randomSelection, ruledPlaces, type Selector, shuffledSelectors } from './world.ts';
 
 /** All that a run writes down. Everything is recorded in this process, by its monotonic clock. */
 export interface Recorded {
@@ -29,9 +32,6 @@ export interface Part {
   readonly signal: AbortSignal;
 }
 
-/** Longer than any fault lasts. */
-const patienceMs = 10_000;
-
 /** One client of one sidecar: one connection, one request at a time, so that a stopped sidecar stalls only its own clients. */
 export async function runClient(part: Part, sidecar: SidecarProcess, thinkMs: number): Promise<void> {
   const { random, signal } = part;
@@ -49,10 +49,15 @@ export async function runClient(part: Part, sidecar: SidecarProcess, thinkMs: nu
 
 async function readOnce(part: Part, sidecar: SidecarProcess, by: { readonly agent: Agent }): Promise<void> {
   const { random } = part;
-  // Half of the reads go to three places, so that some requests meet one another's fetches.
-  const place = random.chance(0.5) ? random.pick(places.slice(0, 3)) : random.pick(places);
-  await readPlace(part, sidecar, { ...by, target: place.target, language: random.pick(['de', 'en']) });
+  // Half of the reads go to six places, so that some requests meet one another's fetches.
+  const place = random.chance(0.5) ? random.pick(hotPlaces) : random.pick(places);
+  await readPlace(part, sidecar, { ...by, target: place.target, language: random.pick(languages) });
 }
+
+/** Three where the configuration makes the keys, and all spellings of one resource. */
+const hotPlaces: readonly Place[] = [...ruledPlaces.slice(0, 3), ...learnPlaces.slice(0, 3)];
+
+const languages = ['de', 'en', 'de, en;q=0.5', 'fr;q=0.5, en'] as const;
 
 export interface ReadOptions {
   readonly target: string;
@@ -85,19 +90,11 @@ export async function readPlace(
   const fetchedMs = Number(reply.headers[fetchedField]);
   if (!Number.isFinite(version + fetchedMs)) throw new TypeError('an answer without its version');
   const source = sourceOf(reply.cacheStatus);
-  const read: Read = { startMs, endMs, sidecar: sidecar.name, key: target, version, fetchedMs, source };
+  const said = [reply.headers[groupsField], reply.headers[surrogatesField]].join(' ');
+  const tags = tagsOfAnswer(target, { cacheStatus: reply.cacheStatus, tags: said });
+  const read: Read = { startMs, endMs, sidecar: sidecar.name, key: target, version, fetchedMs, source, tags };
   recorded.reads.push(read);
   return read;
-}
-
-/** `undefined`: nobody answered, or not to the end. */
-async function askOf(port: number | undefined, target: string, options: Ask): Promise<Reply | undefined> {
-  if (port === undefined) return undefined;
-  try {
-    return await ask(`http://127.0.0.1:${port}`, target, options);
-  } catch {
-    return undefined;
-  }
 }
 
 export interface PurgerOptions {
@@ -119,43 +116,19 @@ export async function runPurger(part: Part, { sidecars, upstream, pauseMs }: Pur
       deck = shuffledSelectors(random);
       continue;
     }
-    const purge = await purgePlaces(part, sidecar, { selection: randomSelection(random, by), upstream });
+    const purge = await purgeOnce(part, { sidecar, by, upstream });
     // Last of its deck: else faults decide which selectors a short run checks.
     if (!isComplete(purge)) deck.unshift(by);
   }
 }
 
-/** Bumps the versions of what it purges, then purges it, and notes what was promised. */
-export async function purgePlaces(
-  { recorded, signal }: Pick<Part, 'recorded' | 'signal'>,
-  sidecar: SidecarProcess,
-  { selection, upstream }: { readonly selection: Selection; readonly upstream: VersionedUpstream },
+function purgeOnce(
+  part: Part,
+  { sidecar, by, upstream }: { sidecar: SidecarProcess; by: Selector; upstream: VersionedUpstream },
 ): Promise<Purge> {
-  const { by, body, covers } = selection;
-  const least = new Map(covers.map(({ target }) => [target, upstream.bump(target)]));
-  const startMs = performance.now();
-  const reply = await askOf(sidecar.ports?.adminPort, '/api/purge', {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-    signal: AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]),
-  });
-  const endMs = performance.now();
-  const purge: Purge = { startMs, endMs, sidecar: sidecar.name, by, least, ...promiseOf(reply) };
-  recorded.purges.push(purge);
-  return purge;
-}
-
-/** What the answer promises; status 0 where there is none. */
-function promiseOf(reply: Reply | undefined): Pick<Purge, 'status' | 'complete' | 'missing'> {
-  if (reply === undefined) return { status: 0, complete: false, missing: [] };
-  // A mistake of this program: no run must go on with purges that are none.
-  if (reply.status >= 400 && reply.status < 500) throw new TypeError(`purge refused: ${reply.text}`);
-  const { complete, missing = [] }: PurgeAnswer = JSON.parse(reply.text);
-  return { status: reply.status, complete: complete === true, missing };
-}
-
-interface PurgeAnswer {
-  readonly complete?: boolean;
-  readonly missing?: readonly string[];
+  const { random, recorded } = part;
+  if (by === 'unsafe') return changePlace(part, sidecar, randomUnsafe(random));
+  const shownKeys = recorded.reads.slice(-200).flatMap(({ tags }) => tags.filter((tag) => tag.startsWith('key:')));
+  const field = { origin: upstream.origin, shownKeys: shownKeys.map((tag) => tag.slice('key:'.length)) };
+  return purgePlaces(part, sidecar, { selection: randomSelection(random, by, field), upstream });
 }

@@ -1,3 +1,13 @@
+import {
+  groups,
+  groupSelection,
+  learnPlaces,
+  learnRouteYaml,
+  searchTagsOf,
+  surrogates,
+  surrogateSelection,
+  shownKeySelection,
+} from './learn-world.ts';
 import type { Random } from './random.ts';
 
 /** One thing that is asked for, and every name by which it can be purged. */
@@ -14,8 +24,8 @@ const routeNames = ['near', 'far'] as const;
 const folders = ['a', 'b'] as const;
 const towns = ['p1', 'p2', 'p3'] as const;
 
-/** Few, so that each is purged often, and read many times between. */
-export const places: readonly Place[] = routeNames.flatMap((route) =>
+/** Where the configuration alone makes keys and tags. */
+export const ruledPlaces: readonly Place[] = routeNames.flatMap((route) =>
   folders.flatMap((folder) =>
     towns.map((town) => {
       const target = `/${route}/${folder}?town=${town}`;
@@ -25,11 +35,16 @@ export const places: readonly Place[] = routeNames.flatMap((route) =>
   ),
 );
 
+/** Few, so that each is purged often, and read many times between. */
+export const places: readonly Place[] = [...ruledPlaces, ...learnPlaces];
+
 export interface Selection {
   readonly by: string;
   /** Body of `POST /api/purge`. */
   readonly body: Readonly<Record<string, unknown>>;
   readonly covers: readonly Place[];
+  /** Of the history (`Purge.tags`): what it covers by what answers say of themselves. */
+  readonly tags: readonly string[];
 }
 
 /** Every selector; the narrow ones more often, so that something is left to be hit. */
@@ -46,6 +61,13 @@ const selectorDeck = [
   'prefix',
   'route',
   'all',
+  'group',
+  'group',
+  'surrogate',
+  'shown-key',
+  'unsafe',
+  'unsafe',
+  'unsafe',
 ] as const;
 export type Selector = (typeof selectorDeck)[number];
 export const selectors: readonly Selector[] = [...new Set(selectorDeck)];
@@ -55,31 +77,59 @@ export function shuffledSelectors(random: Random): Selector[] {
   return random.shuffled(selectorDeck);
 }
 
+/** What a random selection is made of beside chance. */
+export interface Field {
+  /** The upstream as it is configured. */
+  readonly origin: string;
+  /** Keys that answers have shown lately. */
+  readonly shownKeys: readonly string[];
+}
+
 /** A random purge by this selector. */
-export function randomSelection(random: Random, by: Selector): Selection {
+export function randomSelection(random: Random, by: Exclude<Selector, 'unsafe'>, field: Field): Selection {
   const place = random.pick(places);
   switch (by) {
     case 'key':
-      return { by, body: { key: place.cacheKey }, covers: [place] };
+      return keySelection(random.pick(ruledPlaces));
     case 'url':
-      return { by, body: { url: place.target }, covers: [place] };
+      return urlSelection(place);
     case 'tag': {
       const tag = random.pick(place.tags);
-      return { by, body: { tag }, covers: taggedBy([tag]) };
+      return { by, body: { tag }, covers: taggedBy([tag]), tags: [] };
     }
     case 'tags': {
       const tags = [random.pick(place.tags), random.pick(random.pick(places).tags), 'town:nowhere'];
-      return { by, body: { tags }, covers: taggedBy(tags) };
+      return { by, body: { tags }, covers: taggedBy(tags), tags: [] };
     }
-    case 'prefix': {
-      const prefix = place.target.slice(0, random.whole('/near/'.length - 1, place.target.length));
-      return { by, body: { prefix }, covers: places.filter(({ target }) => target.startsWith(prefix)) };
+    case 'prefix':
+      return prefixSelection(place.target.slice(0, random.whole('/near/'.length - 1, place.target.length)));
+    case 'route': {
+      const covers = places.filter(({ route }) => route === place.route);
+      return { by, body: { route: place.route }, covers, tags: [] };
     }
-    case 'route':
-      return { by, body: { route: place.route }, covers: places.filter(({ route }) => route === place.route) };
     case 'all':
-      return { by, body: { all: true }, covers: places };
+      return { by, body: { all: true }, covers: places, tags: [] };
+    case 'group':
+      return groupSelection(random.pick(groups), field.origin);
+    case 'surrogate':
+      return surrogateSelection(random.pick(surrogates));
+    case 'shown-key':
+      return shownKeySelection(field.shownKeys.length === 0 ? 'learn|/none' : random.pick(field.shownKeys));
   }
+}
+
+function keySelection({ cacheKey, ...place }: Place): Selection {
+  return { by: 'key', body: { key: cacheKey }, covers: [{ cacheKey, ...place }], tags: [] };
+}
+
+export function urlSelection(place: Place): Selection {
+  return { by: 'url', body: { url: place.target }, covers: [place], tags: searchTagsOf([place]) };
+}
+
+/** One that ends within a query covers what is keyed by a rule on its path too. */
+function prefixSelection(prefix: string): Selection {
+  const covers = places.filter(({ target }) => target.startsWith(prefix));
+  return { by: 'prefix', body: { prefix }, covers, tags: prefix.includes('?') ? searchTagsOf(covers) : [] };
 }
 
 function taggedBy(tags: readonly string[]): readonly Place[] {
@@ -93,12 +143,15 @@ export interface SidecarConfig {
   readonly leaseMs: number;
 }
 
-/** Two routes: one whose answers stay fresh, one whose answers go stale at once, vary, and are validated. */
+/**
+ * Three routes: one whose answers stay fresh, one whose answers go stale at once, vary, and are validated, and one whose keys and
+ * tags upstream has a say in.
+ */
 export function sidecarYaml({ upstreamPort, redis, leaseMs }: SidecarConfig): string {
   return `
 server: { listen: 127.0.0.1:0, drainDelay: 0, grace: 100ms }
 admin: { listen: 127.0.0.1:0 }
-log: { level: silent }
+log: { level: warn }
 store:
   memory: { maxBytes: 64MiB }
 ${redis === undefined ? '' : `  redis: { ${redis}, lease: ${leaseMs}ms }`}
@@ -117,5 +170,5 @@ routes:
     upstreamCacheControl: honour
     query: { town: { type: text } }
     tags: ["town:{town}", "folder:far-{folder}"]
-`;
+${learnRouteYaml}`;
 }

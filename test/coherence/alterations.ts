@@ -1,0 +1,44 @@
+/**
+ * Rules of how upstream's word on keys and tags enters purges. They are in the program as they stand, with no switch; to take one
+ * away, the text of the program is altered as a sidecar loads it.
+ */
+export interface Alteration {
+  /** Of the program, below `src/`. */
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+export const alterations = {
+  /** A purge of a URL is of all too that is keyed by a rule of upstream's on its path. */
+  searchTag: {
+    file: 'core/no-vary-search.ts',
+    from: 'return route.noVarySearch ? [`u:${url}`, `t:${searchTag(route.name, url)}`] : [`u:${url}`];',
+    to: 'return [`u:${url}`];',
+  },
+  /** What is stored carries the tags that upstream gave it. */
+  upstreamTags: {
+    file: 'cache/tagged.ts',
+    from: 'tags: united(keyed.tags, found.tags)',
+    to: 'tags: keyed.tags',
+  },
+  /** Who has joined a fetch is asked about the tags that its answer has brought. */
+  joinedTags: {
+    file: 'cache/sharing.ts',
+    from: "if (result.kind === 'stored' && !purgeLog.isValid(result.item)) return false;",
+    to: '',
+  },
+  /** The answer to an unsafe request is held back until its purge holds. */
+  heldAnswer: {
+    file: 'cache/relay-follow.ts',
+    from: 'ready: atMost(deps, position),',
+    to: 'ready: undefined,',
+  },
+} as const satisfies Readonly<Record<string, Alteration>>;
+
+export type AlterationName = keyof typeof alterations;
+export const alterationNames = Object.keys(alterations);
+
+export function isAlteration(name: string): name is AlterationName {
+  return alterationNames.includes(name);
+}

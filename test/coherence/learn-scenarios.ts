@@ -1,0 +1,82 @@
+import type { AlterationName } from './alterations.ts';
+import { groupSelection, learnPlaces } from './learn-world.ts';
+import type { Rig } from './rig.ts';
+import { duringFetch, type Scenario, slowUpstream } from './scenarios.ts';
+import type { Pace } from './upstream.ts';
+import type { Place } from './world.ts';
+
+/** As a scenario, of a rule that is taken away by altering the program. */
+export interface LearnScenario extends Pick<Scenario, 'what' | 'attempts' | 'play'> {
+  readonly rule: AlterationName;
+  readonly pace?: Pace;
+}
+
+/** Spellings of one resource, which is of `g1` unless it is moved. */
+export const plain = learnPlaceAt(0);
+const tracked = learnPlaceAt(1);
+
+function learnPlaceAt(index: number): Place {
+  const place = learnPlaces[index];
+  if (place === undefined) throw new RangeError('no such place');
+  return place;
+}
+
+const none = { location: undefined, contentLocation: undefined, groups: [] } as const;
+
+const ofGroup = (rig: Rig) => groupSelection('g1', rig.upstream.origin);
+
+export const learnScenarios: readonly LearnScenario[] = [
+  {
+    rule: 'searchTag',
+    what: 'one URL is purged by a sidecar that knows of no rule for queries, and another one is read where both are one',
+    attempts: 1,
+    async play(rig) {
+      const [one, other] = rig.sidecars;
+      await rig.hold(one, plain);
+      await rig.purge(other, tracked);
+      await rig.read(one, plain);
+    },
+  },
+  {
+    rule: 'upstreamTags',
+    what: 'a group is purged of which only upstream has said who is in it',
+    attempts: 1,
+    async play(rig) {
+      const [one, other] = rig.sidecars;
+      await rig.hold(one, plain);
+      await rig.purgeBy(other, ofGroup(rig));
+      await rig.read(one, plain);
+    },
+  },
+  {
+    rule: 'joinedTags',
+    what: 'a read begins after the purge of a group, while what turns out to be of that group is still fetched',
+    pace: slowUpstream,
+    // On a busy machine the purge may take longer than the fetch.
+    attempts: 5,
+    async play(rig) {
+      const [one] = rig.sidecars;
+      // The first one waits for as long as `settle` would; the others make it be fetched again.
+      await rig.purge(one, plain);
+      const purgeAndRead = async (): Promise<void> => {
+        await rig.purgeBy(one, ofGroup(rig));
+        await rig.read(one, plain);
+      };
+      await duringFetch(rig, one, purgeAndRead, plain);
+    },
+  },
+  {
+    rule: 'heldAnswer',
+    what: 'a resource is changed by way of one sidecar, and another one holds it and cannot hear of that',
+    // The lease may end before the read.
+    attempts: 5,
+    async play(rig) {
+      const [one, other] = rig.sidecars;
+      for (const wire of one.wires) wire.heal();
+      await rig.hold(one, plain);
+      for (const wire of one.wires) wire.pause(['up', 'down']);
+      await rig.change(other, { method: 'PUT', place: plain, effects: none });
+      await rig.read(one, plain);
+    },
+  },
+];
