@@ -25,9 +25,9 @@ export function weaklyEqual(one: string, other: string): boolean {
   return opaqueTag(one) === opaqueTag(other);
 }
 
-/** Strong comparison (RFC 9110 §8.8.3.2): equal, and neither is weak. */
+/** Strong comparison (RFC 9110 §8.8.3.2): equal, and neither is weak. What is no entity tag is nobody's. */
 export function stronglyEqual(one: string, other: string): boolean {
-  return one === other && one.startsWith('"');
+  return one === other && /^"[^"]*"$/.test(one);
 }
 
 /** True where none of the listed tags is the stored one: the request goes on. */
@@ -49,14 +49,19 @@ function opaqueTag(tag: string): string {
   return tag.startsWith('W/') ? tag.slice(2) : tag;
 }
 
-/** Without Last-Modified its Date, then its arrival stand in (RFC 9111 §4.3.2). Invalid conditions are ignored. */
+/** Invalid conditions are ignored. */
 function modifiedSince(
   since: string,
   stored: Pick<StoredResponse, 'lastModified' | 'fields' | 'responseTimeMs'>,
 ): boolean {
+  const sinceMs = parseHttpDate(since, stored.responseTimeMs);
+  return sinceMs === undefined || modifiedMs(stored) > sinceMs;
+}
+
+/** Without Last-Modified its Date, then its arrival stand in (RFC 9111 §4.3.2). What comes twice is no date. */
+function modifiedMs(stored: Pick<StoredResponse, 'lastModified' | 'fields' | 'responseTimeMs'>): number {
   const timeOf = (value: string | undefined): number | undefined => parseHttpDate(value ?? '', stored.responseTimeMs);
-  const sinceMs = timeOf(since);
-  const modifiedMs =
-    timeOf(stored.lastModified) ?? timeOf(fieldLineValues(stored.fields, 'date')[0]) ?? stored.responseTimeMs;
-  return sinceMs === undefined || modifiedMs > sinceMs;
+  // In whole seconds, as the Date that stands for the arrival in what clients get has them: else it would never match.
+  const arrivedMs = Math.floor(stored.responseTimeMs / 1000) * 1000;
+  return timeOf(stored.lastModified) ?? timeOf(fieldValue(stored.fields, 'date')) ?? arrivedMs;
 }

@@ -1,7 +1,7 @@
 import { assert as assertProperty, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { evaluatePreconditions } from '../../src/core/preconditions.ts';
-import { fieldsOf, storedOf } from '../support/policy.ts';
+import { fieldsOf, storedOf, T0 } from '../support/policy.ts';
 
 const MODIFIED = 'Sun, 22 Nov 2026 12:00:00 GMT';
 const stored = storedOf({ etag: '"a"', lastModified: MODIFIED });
@@ -77,6 +77,15 @@ describe('If-Modified-Since (RFC 9110 §13.1.3, RFC 9111 §4.3.2)', () => {
       expect(evaluate(since, given)).toBe('not-modified');
       expect(evaluate(earlier, given)).toBe('proceed');
     }
+  });
+
+  it('compares with the arrival in whole seconds, as a date has them, and with no Date that comes twice', () => {
+    const responseTimeMs = T0 + 999;
+    const since = ['If-Modified-Since: Mon, 23 Nov 2026 12:00:00 GMT'];
+    expect(evaluate(since, storedOf({ fields: [], responseTimeMs }))).toBe('not-modified');
+    const twice = fieldsOf('Date: Sun, 22 Nov 2026 12:00:00 GMT', 'Date: Sun, 22 Nov 2026 12:00:00 GMT');
+    const earlier = ['If-Modified-Since: Mon, 23 Nov 2026 11:59:59 GMT'];
+    expect(evaluate(earlier, storedOf({ fields: twice }))).toBe('proceed');
   });
 
   it('does not confirm a response that says it was modified in the future to a client with an older one', () => {

@@ -85,6 +85,13 @@ describe('If-Range (RFC 9110 §13.1.5)', () => {
     expect(decide(['Range: bytes=0-9', `If-Range: ${value}`])).toBe(expected);
   });
 
+  it('never holds with what is no entity tag, not even where the stored one is as broken', () => {
+    for (const value of ['"a', 'a', '"a", "b"']) {
+      const broken = storedOf({ fields: fieldsOf(`ETag: ${value}`) });
+      expect(decide(['Range: bytes=0-9', `If-Range: ${value}`], 100, broken)).toBe('whole');
+    }
+  });
+
   it('never holds with a weak ETag or a date that is not strong', () => {
     const weak = storedOf({ fields: fieldsOf('ETag: W/"a"') });
     expect(decide(['Range: bytes=0-9', 'If-Range: W/"a"'], 100, weak)).toBe('whole');

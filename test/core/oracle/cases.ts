@@ -5,10 +5,10 @@ import { HOUR, MINUTE, routeOf, SECOND, T0 } from '../../support/policy.ts';
 import type { Case } from './facts.ts';
 import type { Line } from './literal-fields.ts';
 
-const of = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
+export const of = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
 
 /** Present in so many of a hundred cases. */
-const some = <T>(percent: number, arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+export const some = <T>(percent: number, arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   fc.oneof({ weight: percent, arbitrary }, { weight: 100 - percent, arbitrary: fc.constant(undefined) });
 
 const seconds = of('0', '1', '10', '60', '3600', '010', '2147483648', '99999999999999999999');
@@ -146,16 +146,21 @@ export function spellDate(ms: number, form: DateForm): string {
 const form = of<DateForm>('imf', 'imf', 'imf', 'imf', 'rfc850', 'asctime', 'lower', 'odd');
 
 /** Seconds from the time of the response. */
-const dateNear = (...offsets: readonly number[]): fc.Arbitrary<(atMs: number) => string> =>
+export const dateNear = (...offsets: readonly number[]): fc.Arbitrary<(atMs: number) => string> =>
   fc.tuple(of(...offsets), form).map(
     ([offset, spelling]) =>
       (atMs) =>
         spellDate(Math.floor(atMs / 1000) * 1000 + offset * SECOND, spelling),
   );
 
-const noDate = of('0', '-1', '', 'Thu, 18 Aug 2050 02:01:18', 'Mon, 23 Nov 2026 12:00:00 +0000', '23 Nov 2026').map(
-  (text) => () => text,
-);
+export const noDate = of(
+  '0',
+  '-1',
+  '',
+  'Thu, 18 Aug 2050 02:01:18',
+  'Mon, 23 Nov 2026 12:00:00 +0000',
+  '23 Nov 2026',
+).map((text) => () => text);
 
 type LinesAt = (atMs: number) => readonly Line[];
 
@@ -232,7 +237,7 @@ const requestFields = fc
     ...lineOf('pragma', pragma),
   ]);
 
-function lineOf(name: string, value: string | undefined): readonly Line[] {
+export function lineOf(name: string, value: string | undefined): readonly Line[] {
   return value === undefined ? [] : [[name, value]];
 }
 

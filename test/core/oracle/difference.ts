@@ -1,5 +1,7 @@
 import type { Case } from './facts.ts';
-import { type Coverage, judge, type Verdict } from './verdict.ts';
+import { cases } from './cases.ts';
+import { type Coverage, describeMembers, differ, type Part } from './part.ts';
+import { allClauses, judge, type Verdict } from './verdict.ts';
 import { decideOnFailure, decideOnSoftTimeout } from '../../../src/core/failure-policy.ts';
 import { freshnessOf, standingOf } from '../../../src/core/freshness.ts';
 import { decideReuse, type ReuseDecision } from '../../../src/core/reuse-policy.ts';
@@ -17,7 +19,7 @@ export interface Policy {
   readonly decideOnSoftTimeout: typeof decideOnSoftTimeout;
 }
 
-export const policyAsItIs: Policy = {
+const policyAsItIs: Policy = {
   decideStorage,
   decidePostStorage,
   freshnessOf,
@@ -27,7 +29,7 @@ export const policyAsItIs: Policy = {
 };
 
 /** Where policy and rules disagree, in words; `undefined` where they agree. */
-export function difference(one: Case, policy: Policy = policyAsItIs, coverage?: Coverage): string | undefined {
+function difference(one: Case, policy: Policy, coverage?: Coverage): string | undefined {
   const said = judge(one, coverage);
   const input: StorageInput = {
     route: one.route,
@@ -111,7 +113,21 @@ function storedOf(one: Case, decision: Extract<ReturnType<typeof decideStorage>,
   };
 }
 
-function differ(what: string, policy: unknown, rules: unknown): string | undefined {
-  const [is, should] = [JSON.stringify(policy), JSON.stringify(rules)];
-  return is === should ? undefined : `${what}: the policy says ${is}, the rules say ${should}`;
+/** An exchange, one line for each thing that decides. */
+export function describeCase(one: Case): string {
+  const { route, ...rest } = one;
+  return describeMembers({ ...rest, ...describeRoute(route) });
 }
+
+export function describeRoute({ policy, headers, forwardHeaders }: Case['route']): object {
+  return { headers, forwardHeaders, policy: { ...policy, statusTtlMs: [...policy.statusTtlMs] } };
+}
+
+export const exchangesPart: Part<Case, Policy> = {
+  name: 'storing and reusing (RFC 9111 §3, §3.5, §4 to §4.2.4, §5.2, RFC 5861, RFC 9213)',
+  clauses: allClauses,
+  cases,
+  policy: policyAsItIs,
+  difference,
+  describe: describeCase,
+};

@@ -66,6 +66,16 @@ export function literalNoneMatch(list: string, etag: string): boolean {
   return false;
 }
 
+/** `entity-tag` (RFC 9110 §8.8.3); `undefined` where it is none. Choice: spaces are taken for `etagc`, since some are sent. */
+export function literalEntityTag(text: string): { readonly isWeak: boolean; readonly opaque: string } | undefined {
+  const isWeak = text.startsWith('W/');
+  const quoted = isWeak ? text.slice(2) : text;
+  const inner = quoted.slice(1, -1);
+  if (quoted.length < 2 || !quoted.startsWith('"') || !quoted.endsWith('"')) return undefined;
+  if (inner.split('').some((char) => char < ' ' || char === '"' || char === '\u007f')) return undefined;
+  return { isWeak, opaque: inner };
+}
+
 function opaque(tag: string): string {
   return tag.startsWith('W/') ? tag.slice(2) : tag;
 }

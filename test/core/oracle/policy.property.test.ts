@@ -1,17 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { fieldLineValues, type FieldLines } from '../../../src/core/fields.ts';
 import { literalCacheControl } from './literal-fields.ts';
-import { type Policy, policyAsItIs } from './difference.ts';
-import { compare, idleClauses } from './report.ts';
+import { exchangesPart, type Policy } from './difference.ts';
+import { compare } from './part.ts';
+import { agrees, findsOut } from './property.ts';
 
-describe('the policy, against a second statement of RFC 9111, RFC 5861 and RFC 9213', () => {
-  it('decides as the clauses say on 50,000 exchanges, each clause being the one that decides in some', () => {
-    const { cases, counterexample, coverage } = compare({ numRuns: 50_000, seed: 9111 });
-    expect(counterexample).toBeUndefined();
-    expect(cases).toBe(50_000);
-    expect(idleClauses(coverage)).toEqual([]);
-  }, 120_000);
-});
+const policyAsItIs = exchangesPart.policy;
+
+agrees(exchangesPart, 50_000);
 
 /** The policy with another response put before it. */
 function reading(change: (fields: FieldLines) => FieldLines): Policy {
@@ -122,15 +118,13 @@ const mutants: Readonly<Record<string, Policy>> = {
   },
 };
 
-describe('a policy that is broken on purpose', () => {
-  it.each(Object.entries(mutants))('is found out where it %s', (_name, policy) => {
-    const { counterexample } = compare({ numRuns: 5000, seed: 9111 }, policy);
-    expect(counterexample).toMatch(/the policy says .*, the rules say /);
-  });
+findsOut(exchangesPart, mutants);
 
-  it('is told apart from one that lacks what no cache has to know', () => {
-    for (const policy of [deaf('immutable'), without('pragma')]) {
-      expect(compare({ numRuns: 5000, seed: 9111 }, policy).counterexample).toBeUndefined();
-    }
-  });
+describe('a policy that lacks what no cache has to know', () => {
+  it.each(Object.entries({ immutable: deaf('immutable'), pragma: without('pragma') }))(
+    'is no other for it: %s',
+    (_name, policy) => {
+      expect(compare(exchangesPart, { numRuns: 5000, seed: 9111 }, policy).counterexample).toBeUndefined();
+    },
+  );
 });

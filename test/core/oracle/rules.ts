@@ -25,6 +25,7 @@ import {
   obeyed,
   type Seconds,
 } from './facts.ts';
+import type { Clause } from './part.ts';
 import { isPresent, linesOf, literalCacheControl, literalList, onlyDate } from './literal-fields.ts';
 
 /** Everything that clauses look at. */
@@ -39,14 +40,6 @@ export interface Facts {
   readonly client: Pick<Obeyed, 'has' | 'seconds'>;
   readonly laterClient: Pick<Obeyed, 'has' | 'seconds'>;
   readonly hasValidator: boolean;
-}
-
-export interface Clause<Input> {
-  readonly id: string;
-  /** RFC and section, or `own`. */
-  readonly of: string;
-  readonly says: string;
-  readonly holds: (input: Input) => boolean;
 }
 
 export function factsOf(one: Case): Facts {

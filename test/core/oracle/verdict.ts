@@ -1,8 +1,8 @@
+import { type Coverage, firstOf, type Told } from './part.ts';
 import { type Case, type Obeyed } from './facts.ts';
 import {
   afterFailure,
   afterSoftTimeout,
-  type Clause,
   factsOf,
   forbidsPostStoring,
   forbidsStale,
@@ -36,11 +36,8 @@ export interface Verdict {
   readonly servesOnSoftTimeout: boolean;
 }
 
-/** How often each clause was the one that decided. */
-export type Coverage = Map<string, number>;
-
 /** Every clause of every table, for a report that shows those that never decide. */
-export const allClauses: readonly Pick<Clause<never>, 'id' | 'of' | 'says'>[] = [
+export const allClauses: readonly Told[] = [
   ...forbidsStoring,
   ...forbidsPostStoring,
   ...lifetimes,
@@ -53,7 +50,7 @@ export const allClauses: readonly Pick<Clause<never>, 'id' | 'of' | 'says'>[] = 
 
 export function judge(one: Case, coverage?: Coverage): Verdict {
   const facts = factsOf(one);
-  const decided = (clauses: readonly Pick<Clause<never>, 'id'>[]): void => {
+  const decided = (clauses: readonly Pick<Told, 'id'>[]): void => {
     // Of several that hold none decides alone: without any one of them the answer would be the same.
     const [only, ...others] = clauses;
     if (only !== undefined && others.length === 0) coverage?.set(only.id, (coverage.get(only.id) ?? 0) + 1);
@@ -87,12 +84,6 @@ export function judge(one: Case, coverage?: Coverage): Verdict {
     wantsGatewayTimeout: wantsGatewayTimeout(moment),
     servesOnSoftTimeout: onSoftTimeout.serves,
   };
-}
-
-function firstOf<C extends Clause<Moment>>(table: readonly C[], moment: Moment): C {
-  const clause = table.find((one) => one.holds(moment));
-  if (clause === undefined) throw new Error('the last clause always holds');
-  return clause;
 }
 
 /** §4.3.1: what has a validator is validated, the rest is fetched; with only-if-cached it is refused (§5.2.1.7). */
