@@ -1,3 +1,4 @@
+import { BoundedMemo } from './bounded-memo.ts';
 import type { FieldLines } from './fields.ts';
 import { fieldLineValues } from './fields.ts';
 import { splitList } from './list.ts';
@@ -60,23 +61,64 @@ export function variantKey(
 ): string {
   const parts = names.map((name) => {
     const lines = fieldLineValues(requestFields, name);
-    if (lines.length === 0) return encode(name);
-    const sent = varyValue(name, lines);
-    const value = name === 'accept-language' && languages !== undefined ? knownAs(sent, languages) : sent;
-    const encoded = encode(value);
-    const short = shown.has(name) && encoded.length <= MAX_SHOWN_CHARACTERS;
-    // `#` cannot be in an encoded value, so a digest never equals a value that is shown.
-    return `${encode(name)}=${short ? encoded : `#${sha256(value).slice(0, 32)}`}`;
+    const [line] = lines;
+    if (line === undefined) return encode(name);
+    const spelling = lines.length === 1 ? spellingOf(name, line, sha256) : spell(name, lines, sha256);
+    if (name !== 'accept-language' || languages === undefined) return spelling.part;
+    const known = knownAs(spelling, languages);
+    return known === spelling.sent ? spelling.part : partOf(name, known, sha256);
   });
   return `${baseKey} ${parts.join('|')}`;
+}
+
+/** What a request field says in the keys of variants. */
+interface Spelling {
+  /** As {@link varyValue} gives it. */
+  readonly sent: string;
+  /** Its part of a key. */
+  readonly part: string;
+  /** Of Accept-Language what {@link preferredLanguages} gives; of others empty. */
+  readonly wanted: ReadonlySet<string>;
+}
+
+/** Clients write these values: longer ones are worked out each time, so that what is kept has a bound in bytes too. */
+const MAX_REMEMBERED_CHARACTERS = 256;
+
+/**
+ * By `name=value` of one line: a name holds no `=`. Most requests carry one of a few values, which browsers and libraries
+ * never change, and each hit on a response that varies would else parse and sort them anew. Of shown fields alone: the
+ * values of others may be credentials, which are kept nowhere.
+ */
+const spellings = new BoundedMemo<Spelling>(512);
+
+function spellingOf(name: string, line: string, sha256: (text: string) => string): Spelling {
+  if (line.length > MAX_REMEMBERED_CHARACTERS || !shown.has(name)) return spell(name, [line], sha256);
+  const text = `${name}=${line}`;
+  const known = spellings.get(text);
+  if (known !== undefined) return known;
+  const spelling = spell(name, [line], sha256);
+  spellings.set(text, spelling);
+  return spelling;
+}
+
+function spell(name: string, lines: readonly string[], sha256: (text: string) => string): Spelling {
+  const sent = varyValue(name, lines);
+  const wanted = new Set(name === 'accept-language' ? preferredLanguages(sent) : []);
+  return { sent, part: partOf(name, sent, sha256), wanted };
+}
+
+function partOf(name: string, value: string, sha256: (text: string) => string): string {
+  const encoded = encode(value);
+  const short = shown.has(name) && encoded.length <= MAX_SHOWN_CHARACTERS;
+  // `#` cannot be in an encoded value, so a digest never equals a value that is shown.
+  return `${encode(name)}=${short ? encoded : `#${sha256(value).slice(0, 32)}`}`;
 }
 
 /**
  * The Accept-Language under which a stored variant is, if there is one in a language that is wanted most. The request's own
  * comes first where it is among them: of that it is known that the origin was asked for just the same.
  */
-function knownAs(sent: string, languages: NonNullable<VariantRules['languages']>): string {
-  const wanted = new Set(preferredLanguages(sent));
+function knownAs({ sent, wanted }: Spelling, languages: NonNullable<VariantRules['languages']>): string {
   const good = languages.filter(([language]) => wanted.has(language)).map(([, acceptLanguage]) => acceptLanguage);
   return good.includes(sent) ? sent : (good[0] ?? sent);
 }

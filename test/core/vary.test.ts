@@ -97,6 +97,57 @@ describe('the key of a variant (RFC 9111 §4.1)', () => {
   });
 });
 
+/** The key, and how many digests were made for it. */
+function counted(names: readonly string[], ...lines: readonly string[]): [key: string, digests: number] {
+  let count = 0;
+  const counting = (text: string): string => {
+    count += 1;
+    return sha256(text);
+  };
+  return [variantKey('h|/p', { names }, fieldsOf(...lines), counting), count];
+}
+
+describe('the key of a variant of a field that has come before', () => {
+  it('is not worked out anew, up to 256 characters, and the same as when it was', () => {
+    const [most, tooMany] = [256, 257].map((length) => `Accept: ${'r'.repeat(length)}`);
+    const first = counted(['accept'], most ?? '');
+    expect(first[1]).toBe(1);
+    expect(counted(['accept'], most ?? '')).toEqual([first[0], 0]);
+    const long = counted(['accept'], tooMany ?? '');
+    expect(long[1]).toBe(1);
+    expect(counted(['accept'], tooMany ?? '')).toEqual(long);
+  });
+
+  it('is worked out each time of a field that may hold a credential, and of one with several lines', () => {
+    const several = ['Accept: a', `Accept: ${'s'.repeat(90)}`];
+    for (const lines of [['Authorization: Bearer sesame'], several]) {
+      const names = fieldsOf(...lines.slice(0, 1)).map(([name]) => name);
+      const first = counted(names, ...lines);
+      expect(first[1]).toBe(1);
+      expect(counted(names, ...lines)).toEqual(first);
+    }
+  });
+
+  it('tells fields of one value apart', () => {
+    expect(keyOf(['accept'], fieldsOf('Accept: A;q=1'))).toMatch(/ accept=A/);
+    expect(keyOf(['accept-encoding'], fieldsOf('Accept-Encoding: A;q=1'))).toMatch(/ accept-encoding=a$/);
+    expect(keyOf(['accept-language'], fieldsOf('Accept-Language: A;q=1'))).toMatch(/ accept-language=a$/);
+  });
+
+  it('is right although more values come by than are remembered', () => {
+    const keys = Array.from({ length: 2000 }, (_, index) => [
+      keyOf(['accept-encoding'], fieldsOf(`Accept-Encoding: X${index}, GZIP`)),
+      keyOf(['accept-encoding'], fieldsOf('Accept-Encoding: BR, GZIP')),
+    ]);
+    expect(keys).toEqual(
+      keys.map((_, index) => [
+        `honoured|/a?b=c accept-encoding=gzip,x${index}`,
+        'honoured|/a?b=c accept-encoding=br,gzip',
+      ]),
+    );
+  });
+});
+
 describe('the key of a variant beside the keys of whole targets', () => {
   const raw = { ...routeOf({ upstreamCacheControl: 'honour' }, { name: 'h', match: '/p' }), rawQuery: true };
   const table = tableOf(raw);
