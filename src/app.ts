@@ -1,3 +1,5 @@
+import { METHODS } from 'node:http';
+
 import { createAdminServer, type AdminServer } from './admin/admin-server.ts';
 import { createExplainer } from './cache/explain.ts';
 import type { Clock } from './cache/ports.ts';
@@ -80,6 +82,7 @@ function buildAdmin(config: Config, parts: Parts, { state, listeners }: Later): 
     ...deps,
     upstreams: config.upstreams,
     listeners,
+    methods: new Set(METHODS),
     store: tiers.store,
     ...(shared === undefined ? {} : { coherence: shared.log }),
   });

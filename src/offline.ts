@@ -1,3 +1,5 @@
+import { METHODS } from 'node:http';
+
 import { createExplainer } from './cache/explain.ts';
 import type { ExplainInput, OfflineExplanation } from './cli/io.ts';
 import { configChecks } from './config-checks.ts';
@@ -30,6 +32,7 @@ export async function explainOffline(
     store: undefined,
     clock: systemClock,
     sha256,
+    methods: new Set(METHODS),
   });
   const explained = await explainer.explain(request);
   return explained.ok

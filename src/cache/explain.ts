@@ -2,6 +2,7 @@ import { formatCacheStatus } from '../core/cache-status.ts';
 import { classifyRequest, type Classification } from '../core/classify-request.ts';
 import type { ListenerConfig, UpstreamConfig } from '../core/config.ts';
 import { fieldValue } from '../core/fields.ts';
+import { malformedRequest, refusedMethod } from '../core/methods.ts';
 import { keySteps } from '../core/key-steps.ts';
 import { deriveKey } from '../core/key.ts';
 import { ok, type Problem, type Result } from '../core/problem.ts';
@@ -44,6 +45,8 @@ export interface ExplainerParts extends CoherenceParts {
   readonly decoder?: ContentDecoder;
   readonly clock: Clock;
   readonly sha256: Sha256;
+  /** What the HTTP parser knows, in its spelling. */
+  readonly methods: ReadonlySet<string>;
 }
 
 export interface Explainer {
@@ -67,6 +70,8 @@ export function createExplainer(parts: ExplainerParts): Explainer {
       const arrival = arrive({ table, listeners: listeners() }, input, fieldValue(fields, 'host'));
       if (!arrival.ok) return arrival;
       const coherence = explainedCoherence(parts);
+      const unserved = unservedMethod(parts, method);
+      if (unserved !== undefined) return ok({ ...unserved, coherence });
       switch (arrival.value.kind) {
         case 'invalid':
           return ok({ ...rejected(method, arrival.value.problem), coherence });
@@ -173,6 +178,18 @@ function sayWhy(reason: string, why: string | undefined): string {
 
 function upstreamOf(parts: ExplainerParts, route: Route, target: string): Explanation['upstream'] {
   return { name: route.upstream, target: maskedTarget(route, target, parts.upstreams.get(route.upstream)) };
+}
+
+/** What the server refuses before it looks for a route; `undefined` for other methods. */
+function unservedMethod({ methods }: ExplainerParts, method: string): Explanation | undefined {
+  const problem = refusedMethod(method);
+  if (problem !== undefined) return rejected(method, problem);
+  if (methods.has(method)) return undefined;
+  return rejected(
+    method,
+    malformedRequest(),
+    `${method} is no method that is known here (methods are case-sensitive, RFC 9110 §9.1).`,
+  );
 }
 
 const nothing = {

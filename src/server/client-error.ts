@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import { formatCacheStatus } from '../core/cache-status.ts';
+import { malformedRequest, refusedMethod } from '../core/methods.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
 
@@ -78,27 +79,9 @@ function describe(code: string | undefined): Omit<Unread, 'bytes'> {
           detail: 'The request did not arrive in time.',
         },
       };
-    case 'CONNECT':
-      return {
-        limit: undefined,
-        problem: {
-          status: 405,
-          code: 'method-not-allowed',
-          title: 'Method Not Allowed',
-          detail: 'CONNECT is not relayed.',
-          extra: { allow: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'] },
-        },
-      };
     case undefined:
     default:
-      return {
-        limit: undefined,
-        problem: {
-          status: 400,
-          code: 'request-malformed',
-          title: 'Bad Request',
-          detail: 'The request is not well-formed HTTP/1.1 (RFC 9112).',
-        },
-      };
+      // CONNECT has an event of its own in `node:http`, and comes here by its name.
+      return { limit: undefined, problem: refusedMethod(code ?? '') ?? malformedRequest() };
   }
 }

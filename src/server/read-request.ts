@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 
 import type { ServerLimits } from '../core/config.ts';
 import { fieldLineValues, fieldValue, hasField, type FieldLine, type FieldLines } from '../core/fields.ts';
+import { refusedMethod } from '../core/methods.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { parseHost, parseTarget } from '../core/target.ts';
@@ -39,8 +40,8 @@ export function readRequest(message: IncomingMessage, context: ReadContext): Res
     );
   }
   const method = message.method ?? '';
-  // TRACE would echo the credentials that the proxy puts on; CONNECT never gets here (it has an event of its own).
-  if (method === 'TRACE' || method === 'CONNECT') return refused(methodRefused(method));
+  const methodProblem = refusedMethod(method);
+  if (methodProblem !== undefined) return refused(methodProblem);
   const fields = fieldLines(message.rawHeaders);
   if (!isFramingClear(message, fields)) {
     return refused(
@@ -121,14 +122,4 @@ function badRequest(code: string, title: string, detail: string): Problem {
 
 function tooLarge(status: 414 | 431, code: string, detail: string): Problem {
   return { status, code, title: status === 414 ? 'URI too long' : 'Request header fields too large', detail };
-}
-
-function methodRefused(method: string): Problem {
-  return {
-    status: 405,
-    code: 'method-not-allowed',
-    title: 'Method not allowed',
-    detail: `${method} is not relayed.`,
-    extra: { allow: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'] },
-  };
 }

@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 import { createExplainer } from '../../src/cache/explain.ts';
@@ -56,6 +57,7 @@ function setUp({ route = routeOf(), status: more = {}, judge = () => undefined, 
     coherence: { status: () => ({ ...status, ...more }), invalidity: judge },
     clock: at.clock,
     sha256,
+    methods: new Set(METHODS),
   });
   return async (headers: Readonly<Record<string, string>> = {}): Promise<Explanation> => {
     const answer = await explainer.explain({ url: '/forecast', headers });
@@ -157,6 +159,7 @@ describe('explaining a request to one of a fleet', () => {
       store: at.store,
       clock: at.clock,
       sha256,
+      methods: new Set(METHODS),
     });
     const answer = await explainer.explain({ url: '/files/a' });
     expect(answer).toMatchObject({ ok: true, value: { coherence: null } });

@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 import { createExplainer } from '../../src/cache/explain.ts';
@@ -15,7 +16,8 @@ async function explained(request: ExplainRequest): Promise<Explanation> {
   onTestFinished(() => at[Symbol.dispose]());
   const { table, store, clock } = at;
   const listeners = [{ name: 'default', host: '127.0.0.1', port: 8080 }];
-  const ground = { table, store, clock, sha256, upstreams: new Map(), listeners: () => listeners };
+  const methods = new Set(METHODS);
+  const ground = { table, store, clock, sha256, methods, upstreams: new Map(), listeners: () => listeners };
   const explainer = createExplainer(ground);
   const answer = await explainer.explain({ headers: { 'Content-Type': 'application/json' }, ...request });
   if (!answer.ok) throw new Error(answer.error.detail);

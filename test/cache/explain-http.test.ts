@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 import { createExplainer } from '../../src/cache/explain.ts';
@@ -60,6 +61,7 @@ class Ground implements Disposable {
       store,
       clock,
       sha256,
+      methods: new Set(METHODS),
       search: this.search,
       upstreams: new Map([['weather', upstreamConfig('https://weather.test')]]),
       listeners: () => [{ name: 'default', host: '127.0.0.1', port: 8080 }],
@@ -185,6 +187,32 @@ describe('a request that is not looked up says why', () => {
     expect(decision.would).toBe('relayed');
     expect(decision.reason).toContain(row.says);
     expect(sent).toEqual({ status: null, cacheStatus: `forecache; fwd=${decision.fwd ?? ''}` });
+  });
+});
+
+describe('a method that the proxy does not serve is refused, as on the wire', () => {
+  test.each([
+    ['TRACE', 405, 'method-not-allowed', 'TRACE is not relayed.'],
+    ['CONNECT', 405, 'method-not-allowed', 'CONNECT is not relayed.'],
+    ['BREW', 400, 'request-malformed', 'BREW is no method that is known here'],
+    ['get', 400, 'request-malformed', 'get is no method that is known here'],
+  ])('%s: %i', async (method, status, code, says) => {
+    for (const url of ['/a', '//other.test/a']) {
+      const { decision, problem, sent, answer } = await explain({
+        request: { url, method },
+        response: answered(200, fresh),
+      });
+      expect(decision).toMatchObject({ would: 'rejected', fwd: null, reason: expect.stringContaining(says) });
+      expect(problem).toMatchObject({ status, code });
+      expect(sent).toEqual({ status, cacheStatus: `forecache; detail=${code}` });
+      expect(answer).toBeNull();
+    }
+  });
+
+  test('and no other is', async () => {
+    for (const method of METHODS.filter((one) => one !== 'TRACE' && one !== 'CONNECT')) {
+      expect((await explain({ request: { method } })).problem).toBeNull();
+    }
   });
 });
 

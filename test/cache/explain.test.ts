@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 import { createExplainer } from '../../src/cache/explain.ts';
@@ -50,7 +51,7 @@ function setUp(routes: readonly Route[] = someRoutes) {
   onTestFinished(() => at[Symbol.dispose]());
   const upstreams = new Map([upstream('weather'), upstream('events')]);
   const { table, store, clock } = at;
-  const ground = { table, upstreams, listeners: () => listeners, clock, sha256 };
+  const ground = { table, upstreams, listeners: () => listeners, clock, sha256, methods: new Set(METHODS) };
   const explainer = createExplainer({ ...ground, store });
   const offline = createExplainer({ ...ground, store: undefined });
   const explained = async (request: string | ExplainRequest, by = explainer): Promise<Explanation> => {
