@@ -1,5 +1,6 @@
 import { conditionsPart } from './conditions.ts';
 import { exchangesPart } from './difference.ts';
+import { storedFieldsPart } from './stored-fields.ts';
 import { compare, type Findings, type Part, type Run, type Told } from './part.ts';
 
 /** A part for whoever runs all of them, whatever their cases are. */
@@ -14,4 +15,4 @@ function any<One, Policy>(part: Part<One, Policy>): AnyPart {
 }
 
 /** All of the rules. */
-export const parts: readonly AnyPart[] = [any(exchangesPart), any(conditionsPart)];
+export const parts: readonly AnyPart[] = [any(exchangesPart), any(conditionsPart), any(storedFieldsPart)];
