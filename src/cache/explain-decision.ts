@@ -1,7 +1,14 @@
 import type { Problem } from '../core/problem.ts';
-import { decideAbsent, decideReuse, leaseLostProblem, notStoredProblem } from '../core/reuse-policy.ts';
+import {
+  decideAbsent,
+  decideReuse,
+  leaseLostProblem,
+  notStoredProblem,
+  type ReuseDecision,
+} from '../core/reuse-policy.ts';
 import type { Usable } from './explain-parts.ts';
 import type { ExplainedDecision } from './operations.ts';
+import { ownRequestOf } from './own-request.ts';
 import type { Ask } from './respond.ts';
 
 /** What would happen, and the refusal where there is one. */
@@ -28,12 +35,25 @@ export function decide(ask: Ask, looked: Usable, nowMs: number): Decided {
       return { decision: { would: 'stale', fwd: null, reason: `${reuse.reason}${behind}` }, problem: null };
     }
     case 'validate':
-      return forwarded('revalidated', reuse.fwd, `${reuse.reason}; upstream is asked with the stored validators`);
+      return validated(ask, reuse);
     case 'fetch':
       return forwarded('miss', reuse.fwd, reuse.reason);
     case 'refuse':
       return notStored(reuse.reason);
   }
+}
+
+/** Not every request that a validation would serve is one. */
+function validated(ask: Ask, { fwd, reason }: Extract<ReuseDecision, { kind: 'validate' }>): Decided {
+  if (ownRequestOf(ask, true)?.method === 'HEAD') {
+    const how = 'upstream is asked by HEAD, without the stored validators (RFC 9111 §4.3.5)';
+    return forwarded('miss', fwd, `${reason}; ${how}`);
+  }
+  if (ask.keyed.canonical.method === 'POST') {
+    const how = 'upstream is asked for the whole, since If-None-Match means something else for POST (RFC 9110 §13.1.2)';
+    return forwarded('miss', fwd, `${reason}; ${how}`);
+  }
+  return forwarded('revalidated', fwd, `${reason}; upstream is asked with the stored validators`);
 }
 
 /** The exchange's decision while the lease is lost. */

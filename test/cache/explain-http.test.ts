@@ -326,6 +326,39 @@ describe('what is done with what is stored says why', () => {
   });
 });
 
+describe('how upstream is asked for what is stale', () => {
+  const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' };
+  test.each<[string, Omit<Row, 'says'>, string, string]>([
+    ['GET is validated', {}, 'revalidated', 'stale (RFC 9111 §4.2); upstream is asked with the stored validators'],
+    [
+      'HEAD goes upstream as it is',
+      { request: { method: 'HEAD' } },
+      'miss',
+      'stale (RFC 9111 §4.2); upstream is asked by HEAD, without the stored validators (RFC 9111 §4.3.5)',
+    ],
+    [
+      'HEAD is validated by a GET where the rule decides',
+      { route: ruled(), request: { method: 'HEAD' } },
+      'revalidated',
+      'stale (RFC 9111 §4.2); upstream is asked with the stored validators',
+    ],
+    [
+      'POST is fetched whole',
+      { route: ruled({}, { content: query }), request: post },
+      'miss',
+      'stale (RFC 9111 §4.2); upstream is asked for the whole, since If-None-Match means something else for POST (RFC 9110 §13.1.2)',
+    ],
+  ])('%s', async (_how, row, would, reason) => {
+    const ground = groundOf(row);
+    const { key } = await ground.explain(row.request ?? {});
+    ground.at.put('/a', { ...minute({}, { etag: '"1"' }), ...(key === null ? {} : { key }) });
+    ground.at.clock.advance(2 * MINUTE);
+    const { decision, sent } = await ground.explain(row.request ?? {});
+    expect(decision).toEqual({ would, fwd: 'stale', reason });
+    expect(sent?.cacheStatus).toBe('forecache; fwd=stale');
+  });
+});
+
 /** A variant of `/a` in German, put there as a fetch would. */
 async function putVariants({ at }: Ground): Promise<void> {
   const { key, url, tags } = at.put('/a');
