@@ -63,6 +63,7 @@ export class Exchange {
       case 'reject':
         return refusal(request, classified.problem, match);
       case 'relay':
+        if (classified.reason === 'content-length') this.#deps.observer.limit('routes.content.maxBytes');
         return this.#relay(match, request, classified);
       case 'lookup':
         break;
@@ -74,7 +75,7 @@ export class Exchange {
       {
         sha256: this.#deps.sha256,
         answer: (whole) => this.#answer(match, whole, head, client),
-        relay: () => this.#relay(match, request, { kind: 'relay', fwd: 'method', reason: 'content' }),
+        relay: (why) => this.#relay(match, request, why),
         refuse: (problem) => refusal(request, problem, match),
       },
     );

@@ -108,7 +108,7 @@ async function explainRouted(
     case 'reject':
       return { ...known, ...refused(whole.problem) };
     case 'relay':
-      return explainRelay(parts, routed, { fwd: 'method', reason: 'content', why: whole.why });
+      return explainRelay(parts, routed, whole);
     case 'answer':
       return explainLookUp(parts, { ...routed, request: whole.request }, classified.head);
   }
@@ -173,7 +173,7 @@ async function explainRelay(
 }
 
 function sayWhy(reason: string, why: string | undefined): string {
-  return why === undefined ? reason : `${reason}: it is ${why}`;
+  return why === undefined ? reason : `${reason}: it ${why}`;
 }
 
 function upstreamOf(parts: ExplainerParts, route: Route, target: string): Explanation['upstream'] {

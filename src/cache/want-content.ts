@@ -1,4 +1,4 @@
-import { type ContentForm, type KeyedContent, readContent } from '../core/content-key.ts';
+import { type ContentForm, type ContentOutcome, type KeyedContent, readContent } from '../core/content-key.ts';
 import { withoutFields } from '../core/fields.ts';
 import { deriveKey } from '../core/key.ts';
 import type { Problem } from '../core/problem.ts';
@@ -19,12 +19,15 @@ export interface Unread {
   readonly form: ContentForm;
 }
 
+/** Content that its key cannot hold, or that may do more than read. */
+type ContentRelay = Extract<ContentOutcome, { kind: 'relay' }>;
+
 /** What can become of such a request. */
 export interface ContentEnds {
   readonly sha256: Sha256;
   answer(request: KeyableRequest): MaybePromise<Handled>;
   /** To upstream as it came. */
-  relay(): Handled;
+  relay(why: ContentRelay): Handled;
   refuse(problem: Problem): Handled;
 }
 
@@ -50,7 +53,7 @@ export function wantContent({ match, request, form }: Unread, ends: ContentEnds)
           case 'reject':
             return ends.refuse(read.problem);
           case 'relay':
-            return withContent(ends.relay(), bytes);
+            return withContent(ends.relay(read), bytes);
           case 'keyed':
             return ends.answer(withKeyedContent(request, read.content));
         }

@@ -1,4 +1,4 @@
-import { contentForm, type ContentForm } from './content-key.ts';
+import { announcedContent, type ContentForm, type ContentRelayReason } from './content-key.ts';
 import { hasField } from './fields.ts';
 import { forwardsCredential } from './forwarded-fields.ts';
 import { asksForUpgrade } from './hop-by-hop.ts';
@@ -23,10 +23,7 @@ export type RelayReason =
   | 'cookie'
   | 'precondition'
   | 'method-override'
-  /** Of a type that the route does not read. */
-  | 'content-type'
-  /** It may do more than read. Known once it is there. */
-  | 'content';
+  | ContentRelayReason;
 
 /** Fields that make some servers treat a GET as another method. Where they go upstream unkeyed, they could poison. */
 const methodOverrides = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const;
@@ -51,10 +48,9 @@ function classifyOther(route: Route, request: ProxyRequest): Classification {
   if (rules === undefined || method === undefined) return { kind: 'relay', fwd: 'method', reason: 'method' };
   const reason = bypassReason(route, request);
   if (reason !== undefined) return { kind: 'relay', fwd: 'bypass', reason };
-  const form = contentForm(rules, method, request.fields);
-  if (!form.ok) return { kind: 'reject', problem: form.error };
-  if (form.value === undefined) return { kind: 'relay', fwd: 'bypass', reason: 'content-type' };
-  return { kind: 'lookup', head: false, content: form.value };
+  const { fields, query } = request;
+  const announced = announcedContent(rules, { method, fields, query });
+  return announced.kind === 'read' ? { kind: 'lookup', head: false, content: announced.form } : announced;
 }
 
 function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefined {

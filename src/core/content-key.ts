@@ -1,10 +1,11 @@
 import { contentCodings } from './content-coding.ts';
-import { fieldValue, type FieldLines } from './fields.ts';
+import { fieldLineValues, fieldValue, type FieldLines } from './fields.ts';
 import { canonicalForm } from './form-text.ts';
 import { readGraphql } from './graphql-text.ts';
 import { canonicalJson } from './json-text.ts';
 import { formatMediaType, isJsonType, type MediaType, parseMediaType } from './media-type.ts';
-import { ok, refused, type Problem, type Result } from './problem.ts';
+import { refused, type Problem } from './problem.ts';
+import { decodeQueryText, parseQuery } from './query.ts';
 import type { CanonicalContent } from './request.ts';
 import type { ContentMethod, ContentRules } from './route.ts';
 
@@ -29,36 +30,113 @@ export interface KeyedContent {
 /** What content came to. */
 export type ContentOutcome =
   | { readonly kind: 'keyed'; readonly content: KeyedContent }
-  /** Not to be looked up; `why` is a few words. */
-  | { readonly kind: 'relay'; readonly why: string }
+  /** Not to be looked up; `why` says of the content what it is or does, in a few words. */
+  | {
+      readonly kind: 'relay';
+      readonly fwd: 'method' | 'bypass';
+      readonly reason: ContentRelayReason;
+      readonly why: string;
+    }
+  | { readonly kind: 'reject'; readonly problem: Problem };
+
+/** Why a request with a method that its route names is relayed all the same. A token. */
+export type ContentRelayReason =
+  /** Of a type that the route does not read. */
+  | 'content-type'
+  /** Only what it means could be keyed. */
+  | 'content-coding'
+  /** More than the route reads, as its length says. */
+  | 'content-length'
+  /** It has no one meaning. Known once it is there. */
+  | 'content-invalid'
+  /** It may do more than read. Known once it is there. */
+  | 'content'
+  /** The URL says by itself what a GraphQL server may do. */
+  | 'graphql-url';
+
+/** A request that announces content to be keyed. */
+export interface Announcing {
+  readonly method: ContentMethod;
+  readonly fields: FieldLines;
+  /** Raw query; `undefined` without a `?`. */
+  readonly query: string | undefined;
+}
+
+/** What the head of a request says of its content. */
+export type AnnouncedContent =
+  | { readonly kind: 'read'; readonly form: ContentForm }
+  | { readonly kind: 'relay'; readonly fwd: 'bypass'; readonly reason: ContentRelayReason }
   | { readonly kind: 'reject'; readonly problem: Problem };
 
 /**
- * How the route reads the content that these fields announce; `undefined`: not at all, so that it is relayed. Refused
- * with a 415 where the content is coded, since only what it means could be keyed, and with a 400 where a QUERY does not
- * say what its content is (RFC 10008 §2).
+ * How the route reads the content that a request announces. What it does not read of a POST goes upstream as it did before
+ * the route had `content`: the method promises no more. A QUERY that no answer can be keyed by is refused: with a 415
+ * where its content is coded, with a 400 where it does not say what its content is (RFC 10008 §2).
  */
-export function contentForm(
-  rules: ContentRules,
-  method: ContentMethod,
-  fields: FieldLines,
-): Result<ContentForm | undefined> {
-  if (contentCodings(fieldValue(fields, 'content-encoding')).length > 0) return refused(coded);
-  const given = fieldValue(fields, 'content-type');
-  const media = given === undefined ? undefined : parseMediaType(given);
-  if (method === 'QUERY' && media === undefined) return refused(given === undefined ? untyped : badlyTyped);
-  if (media === undefined) return ok(rules.as === 'auto' || rules.as === 'bytes' ? bytesOf(method, given) : undefined);
+export function announcedContent(rules: ContentRules, asks: Announcing): AnnouncedContent {
+  const { method, fields } = asks;
+  const isCoded = contentCodings(fieldValue(fields, 'content-encoding')).length > 0;
+  const types = fieldLineValues(fields, 'content-type');
+  const media = types.length === 1 ? parseMediaType(types.join('')) : undefined;
+  if (method === 'QUERY') {
+    if (isCoded) return { kind: 'reject', problem: coded };
+    if (media === undefined) return { kind: 'reject', problem: types.length === 0 ? untyped : badlyTyped };
+  } else {
+    if (isCoded) return unread('content-coding');
+    if (types.length > 1) return unread('content-type');
+  }
+  const form = formOf(rules, { method, media, given: types.join('') });
+  return form === undefined ? unread('content-type') : ofForm(rules, asks, form);
+}
+
+function ofForm(
+  { maxBytes }: ContentRules,
+  { method, fields, query }: Announcing,
+  form: ContentForm,
+): AnnouncedContent {
+  if (form.as === 'graphql' && saysGraphql(query)) return unread('graphql-url');
+  // Of a QUERY whoever reads it says so.
+  const isLong = method === 'POST' && Number(fieldValue(fields, 'content-length') ?? 0) > maxBytes;
+  return isLong ? unread('content-length') : { kind: 'read', form };
+}
+
+function unread(reason: ContentRelayReason): AnnouncedContent {
+  return { kind: 'relay', fwd: 'bypass', reason };
+}
+
+/** Whether a GraphQL server could take the URL for a request, or a part of one. */
+function saysGraphql(query: string | undefined): boolean {
+  return parseQuery(query).some(({ rawName }) => urlMembers.has(decodeQueryText(rawName) ?? rawName));
+}
+
+/** GraphQL over HTTP, and the names by which some servers find a document. */
+const urlMembers: ReadonlySet<string> = new Set([
+  'query',
+  'operationName',
+  'variables',
+  'extensions',
+  'id',
+  'documentId',
+]);
+
+interface Typed {
+  readonly method: ContentMethod;
+  readonly media: MediaType | undefined;
+  /** As it came; empty where it did not. */
+  readonly given: string;
+}
+
+function formOf(rules: ContentRules, { method, media, given }: Typed): ContentForm | undefined {
+  if (media === undefined) {
+    return rules.as === 'auto' || rules.as === 'bytes' ? { method, as: 'bytes', type: given } : undefined;
+  }
   const found = textForm(media);
-  const as = formOf(rules, found);
+  const as = readAs(rules, found);
   const type = formatMediaType(found === 'json' ? withoutCharset(media) : media);
-  return ok(as === undefined ? undefined : { method, as, type });
+  return as === undefined ? undefined : { method, as, type };
 }
 
-function bytesOf(method: ContentMethod, type = ''): ContentForm {
-  return { method, as: 'bytes', type };
-}
-
-function formOf({ as }: ContentRules, found: 'json' | 'form' | undefined): ContentForm['as'] | undefined {
+function readAs({ as }: ContentRules, found: 'json' | 'form' | undefined): ContentForm['as'] | undefined {
   switch (as) {
     case 'auto':
       return found ?? 'bytes';
@@ -80,7 +158,7 @@ export function readContent(form: ContentForm, bytes: Uint8Array): ContentOutcom
       return readJson(form, bytes);
     case 'form': {
       const text = canonicalForm(latin1(bytes));
-      return text.ok ? keyed(form, bytes, text.value, 'form, canonical') : invalid(text.error);
+      return text.ok ? keyed(form, bytes, text.value, 'form, canonical') : invalid(form, text.error);
     }
     case 'bytes': {
       const canonical = { type: form.type, bytes };
@@ -92,10 +170,10 @@ export function readContent(form: ContentForm, bytes: Uint8Array): ContentOutcom
 function readJson(form: ContentForm, bytes: Uint8Array): ContentOutcome {
   const text = utf8(bytes);
   const json = text === undefined ? refused('is not UTF-8 text') : canonicalJson(text);
-  if (!json.ok) return invalid(json.error);
+  if (!json.ok) return invalid(form, json.error);
   if (form.as === 'json') return keyed(form, bytes, json.value.text, 'JSON, canonical');
   const request = readGraphql(json.value, form.method === 'QUERY');
-  if (request.kind === 'other') return { kind: 'relay', why: request.why };
+  if (request.kind === 'other') return { kind: 'relay', fwd: 'method', reason: 'content', why: `is ${request.why}` };
   return keyed(form, bytes, request.text, 'GraphQL query, canonical');
 }
 
@@ -151,7 +229,9 @@ function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
-function invalid(words: string): ContentOutcome {
+/** What no reader, or not every reader, would understand in one way: of a POST upstream may know better. */
+function invalid({ method }: ContentForm, words: string): ContentOutcome {
+  if (method === 'POST') return { kind: 'relay', fwd: 'bypass', reason: 'content-invalid', why: words };
   return {
     kind: 'reject',
     problem: {
@@ -178,7 +258,7 @@ const coded: Problem = {
   status: 415,
   code: 'content-coding-unsupported',
   title: 'Content coding not supported',
-  detail: 'The content of a request that is answered from store must come without a content coding.',
+  detail: 'The content of a QUERY request must come without a content coding.',
 };
 
 const untyped: Problem = {

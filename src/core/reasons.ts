@@ -38,6 +38,10 @@ export const relayReasons: Readonly<Record<RelayReason, string>> = {
   'method-override': 'the request names another method in a field that goes upstream (RFC 9111 §7.1)',
   precondition: 'only upstream can evaluate If-Match and If-Unmodified-Since (RFC 9111 §4.3.2)',
   'content-type': 'the route does not read content of this type, so it cannot be in the key (RFC 10008 §2.7)',
+  'content-coding': 'the content is coded, and only what it means could be in the key (RFC 9110 §8.4, RFC 10008 §2.7)',
+  'content-length': 'the content is longer than content.maxBytes, so it cannot be in the key (RFC 10008 §2.7)',
+  'content-invalid': 'the content has no one meaning that could be in the key (RFC 10008 §2.7)',
+  'graphql-url': 'the URL says by itself what a GraphQL server may do, so it must reach upstream (RFC 9110 §9.2.1)',
   content: 'the content is not one GraphQL operation that only reads, so it must reach upstream (RFC 9110 §9.2.1)',
 };
 

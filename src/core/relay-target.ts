@@ -22,17 +22,21 @@ export function relayTarget(match: RouteMatch, request: KeyInput, context: Relay
 
 /** Whether the route's parameter rules hold for a request that is relayed for this reason. */
 export function followsRules(reason: RelayReason): boolean {
-  switch (reason) {
-    case 'authorization':
-    case 'cookie':
-    case 'precondition':
-    case 'method-override':
-      return true;
-    case 'cache-off':
-    case 'method':
-    case 'upgrade':
-    case 'content-type':
-    case 'content':
-      return false;
-  }
+  return ruled[reason];
 }
+
+const ruled: Readonly<Record<RelayReason, boolean>> = {
+  authorization: true,
+  cookie: true,
+  precondition: true,
+  'method-override': true,
+  'cache-off': false,
+  method: false,
+  upgrade: false,
+  'content-type': false,
+  'content-coding': false,
+  'content-length': false,
+  'content-invalid': false,
+  content: false,
+  'graphql-url': false,
+};

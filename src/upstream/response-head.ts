@@ -1,5 +1,6 @@
 import type { UpstreamConfig } from '../core/config.ts';
 import { fieldLineValues, fieldValue, type FieldLine, type FieldLines } from '../core/fields.ts';
+import { splitList, trimOws } from '../core/list.ts';
 
 /** How the end of a response's content is known (RFC 9112 §6.3). */
 export type ResponseFraming =
@@ -17,14 +18,25 @@ export interface FramingInput {
   readonly rule: UpstreamConfig['framing'];
 }
 
-/** `undefined`: framing that is no framing (lengths that disagree; if strict, a transfer coding that we do not know). */
+/**
+ * Names of the registry of transfer codings (RFC 9112 §7.2). No request of ours asks for one (RFC 9110 §10.1.4), so we take
+ * none off: what is sent in one would be passed on, and stored, in a coding that nothing names any more.
+ */
+const coded: ReadonlySet<string> = new Set(['chunked', 'compress', 'x-compress', 'deflate', 'gzip', 'x-gzip']);
+
+/**
+ * `undefined`: framing that is no framing (lengths that disagree; a transfer coding that we do not take off, where it is a
+ * known one or the rule is strict).
+ */
 export function framingOf({ method, status, fields, rule }: FramingInput): ResponseFraming | undefined {
   if (method === 'HEAD' || status === 204 || status === 304) return { kind: 'none' };
   const transferCoding = fieldValue(fields, 'transfer-encoding');
   if (transferCoding !== undefined) {
     if (transferCoding.trim().toLowerCase() === 'chunked') return { kind: 'chunked' };
-    // Where chunked is among several codings the parser would take it off, and what is left is not what was sent.
-    return rule === 'lenient' && !/chunked/i.test(transferCoding) ? { kind: 'close' } : undefined;
+    if (rule === 'strict') return undefined;
+    const names = splitList(transferCoding).map((coding) => trimOws(coding.split(';', 1)[0] ?? '').toLowerCase());
+    // Whatever has chunked in it the parser may take for chunks, and what is left is then not what was sent.
+    return names.some((name) => coded.has(name) || name.includes('chunked')) ? undefined : { kind: 'close' };
   }
   const lengths = new Set(fieldLineValues(fields, 'content-length'));
   if (lengths.size === 0) return { kind: 'close' };

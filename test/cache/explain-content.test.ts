@@ -78,6 +78,13 @@ describe('a request with content is explained', () => {
     expect(answer).toMatchObject({ problem: { code, status }, decision: { would: 'rejected' } });
   });
 
+  test('as relayed where it is a POST that is too long, unless no length says so', async () => {
+    const long = { url: '/graphql', method: 'POST', body: `"${'x'.repeat(199)}"` };
+    expect((await explained(long)).decision).toMatchObject({ would: 'relayed', fwd: 'bypass' });
+    const headers = { 'content-type': 'application/json', 'transfer-encoding': 'chunked' };
+    expect(await explained({ ...long, headers })).toMatchObject({ problem: { code: 'content-too-large' } });
+  });
+
   test('up to exactly the length that is read', async () => {
     const answer = await explained({ url: '/search', method: 'QUERY', body: `"${'x'.repeat(18)}"` });
     expect(answer.decision.would).toBe('miss');

@@ -175,6 +175,26 @@ describe('a request that is not looked up says why', () => {
       request: { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'a' },
       says: 'RFC 10008 §2.7',
     },
+    'content-coding': {
+      route: ruled({}, { content: query }),
+      request: { method: 'POST', headers: { 'content-encoding': 'gzip' }, body: 'a' },
+      says: 'RFC 10008 §2.7',
+    },
+    'content-length': {
+      route: ruled({}, { content: { ...query, maxBytes: 1 } }),
+      request: { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' },
+      says: 'content.maxBytes',
+    },
+    'content-invalid': {
+      route: ruled({}, { content: query }),
+      request: { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"a":1,"a":1}' },
+      says: 'it names a member of an object twice',
+    },
+    'graphql-url': {
+      route: ruled({}, { content: { ...query, as: 'graphql' } }),
+      request: { method: 'POST', url: '/weather?query=mutation{a}', headers: { 'content-type': 'application/json' } },
+      says: 'RFC 9110 §9.2.1',
+    },
     content: {
       route: ruled({}, { content: { ...query, as: 'graphql' } }),
       request: { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"mutation{a}"}' },

@@ -121,8 +121,19 @@ describe('a request with a method that the route names', () => {
   it('is refused where a QUERY does not say what its content is (RFC 10008 §2), and where it is coded', () => {
     const untyped = requestOf({ method: 'QUERY', hasContent: true });
     expect(classifyRequest(routeOf({}, named), untyped)).toMatchObject({ problem: { status: 400 } });
-    const coded = requestOf({ method: 'POST', fields: [...json, ['content-encoding', 'gzip']], hasContent: true });
+    const coded = requestOf({ method: 'QUERY', fields: [...json, ['content-encoding', 'gzip']], hasContent: true });
     expect(classifyRequest(routeOf({}, named), coded)).toMatchObject({ problem: { status: 415 } });
+  });
+
+  it('is relayed where it is a POST with content that is not read: it was before its route had `content`', () => {
+    for (const [line, reason] of [
+      [['content-encoding', 'gzip'], 'content-coding'],
+      [['content-length', '101'], 'content-length'],
+      [['content-type', 'application/json'], 'content-type'],
+    ] as const) {
+      const post = requestOf({ method: 'POST', fields: [...json, line], hasContent: true });
+      expect(classifyRequest(routeOf({}, named), post)).toEqual({ kind: 'relay', fwd: 'bypass', reason });
+    }
   });
 
   it('is relayed with credentials, and as a POST that asks for there to be nothing yet', () => {

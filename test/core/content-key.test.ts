@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { contentForm, type ContentOutcome, type KeyedContent, readContent } from '../../src/core/content-key.ts';
+import { announcedContent, type ContentOutcome, type KeyedContent, readContent } from '../../src/core/content-key.ts';
 import { deriveKey, isCutKey } from '../../src/core/key.ts';
 import type { KeyedRequest } from '../../src/core/request.ts';
 import { matchRoute } from '../../src/core/route-table.ts';
@@ -22,11 +22,13 @@ function bytesOf(body: string | Uint8Array): Uint8Array {
 
 function read({ as = 'auto', method = 'POST', type = 'application/json', body }: Sent): ContentOutcome {
   const fields = type === null ? [] : fieldsOf(`content-type: ${type}`);
-  const form = contentForm({ methods: ['QUERY', 'POST'], as, maxBytes: 1000 }, method, fields);
-  if (!form.ok) return { kind: 'reject', problem: form.error };
-  return form.value === undefined
-    ? { kind: 'relay', why: 'of a type that is not read' }
-    : readContent(form.value, bytesOf(body));
+  const announced = announcedContent(rulesFor(as), { method, fields, query: undefined });
+  if (announced.kind === 'read') return readContent(announced.form, bytesOf(body));
+  return announced.kind === 'reject' ? announced : { ...announced, why: 'announces it' };
+}
+
+function rulesFor(as: ContentRules['as']): ContentRules {
+  return { methods: ['QUERY', 'POST'], as, maxBytes: 1000 };
 }
 
 function content(sent: Sent): KeyedContent {
@@ -110,21 +112,44 @@ describe('content by its type', () => {
     }
   });
 
-  test('with a content coding is refused, since only what it means could be keyed', () => {
-    const rules: ContentRules = { methods: ['POST'], as: 'auto', maxBytes: 1 };
-    expect(contentForm(rules, 'POST', fieldsOf('content-encoding: gzip'))).toMatchObject({ error: { status: 415 } });
-    expect(contentForm(rules, 'POST', fieldsOf('content-encoding: identity'))).toMatchObject({ ok: true });
+  test.each([
+    ['content-encoding: gzip', 'content-coding', 415],
+    ['content-length: 1001', 'content-length', undefined],
+    ['content-type: application/json', 'content-type', 400],
+  ])('that announces %s too goes upstream as it came from a POST, by its %s', (line, reason, status) => {
+    const fields = fieldsOf(line, 'content-type: application/json');
+    const asks = { fields, query: undefined };
+    expect(announcedContent(rulesFor('json'), { ...asks, method: 'POST' })).toEqual({
+      kind: 'relay',
+      fwd: 'bypass',
+      reason,
+    });
+    // Of its length the reader of content says so, and counts it.
+    const announced = announcedContent(rulesFor('json'), { ...asks, method: 'QUERY' });
+    expect(announced).toMatchObject(status === undefined ? { kind: 'read' } : { kind: 'reject', problem: { status } });
+  });
+
+  test('is read where the coding it names is none, and up to exactly the length that the route reads', () => {
+    const fields = fieldsOf('content-encoding: identity', 'content-type: text/json', 'content-length: 1000');
+    const announced = announcedContent(rulesFor('json'), { method: 'POST', fields, query: undefined });
+    expect(announced).toMatchObject({ kind: 'read', form: { as: 'json' } });
   });
 
   test.each([
-    ['application/json', '{"a":1,"a":2}'],
-    ['application/json', '{'],
-    ['application/json', ''],
-    ['application/json', Uint8Array.of(0x22, 0xff, 0x22)],
-    ['application/json', Uint8Array.of(0xef, 0xbb, 0xbf, 0x31)],
-    ['application/x-www-form-urlencoded', 'a=%4'],
-  ])('that has no one meaning is refused: %s %j', (type, body) => {
-    expect(read({ type, body })).toMatchObject({ kind: 'reject', problem: { status: 400, code: 'content-invalid' } });
+    ['application/json', '{"a":1,"a":2}', 'names a member of an object twice'],
+    ['application/json', '{', 'is not JSON'],
+    ['application/json', '', 'is not JSON'],
+    ['application/json', '['.repeat(65) + ']'.repeat(65), 'is nested more than 64 deep'],
+    ['application/json', Uint8Array.of(0x22, 0xff, 0x22), 'is not UTF-8 text'],
+    ['application/json', Uint8Array.of(0xef, 0xbb, 0xbf, 0x31), 'is not JSON'],
+    ['application/x-www-form-urlencoded', 'a=%4', 'holds a %'],
+  ])("that has no one meaning is refused of a QUERY, and upstream's to judge of a POST: %s %j", (type, body, why) => {
+    expect(read({ type, body, method: 'QUERY' })).toMatchObject({
+      kind: 'reject',
+      problem: { status: 400, code: 'content-invalid', detail: expect.stringContaining(why) as unknown },
+    });
+    const relayed = { kind: 'relay', fwd: 'bypass', reason: 'content-invalid' };
+    expect(read({ type, body })).toMatchObject({ ...relayed, why: expect.stringContaining(why) as unknown });
   });
 
   test('as a form keeps bytes that are no text', () => {
@@ -140,6 +165,10 @@ function graphql(body: unknown, method: ContentMethod = 'POST'): ContentOutcome 
 
 function nested(depth: number): string {
   return `${'{a'.repeat(depth)}${'}'.repeat(depth)}`;
+}
+
+function extendedBy(extensions: object): string {
+  return JSON.stringify({ query: 'query { a  } # x', extensions });
 }
 
 function list(depth: number): string {
@@ -205,6 +234,25 @@ describe('a GraphQL request', () => {
     expect(graphql(body)).toMatchObject({ kind: 'relay', why: expect.stringContaining(why) as unknown });
   });
 
+  test.each([
+    ['query=mutation{a}', false],
+    ['a=1&operationName=A', false],
+    ['variables', false],
+    ['extensions={}', false],
+    ['q=1&%69d=b', false],
+    ['documentId=', false],
+    ['q=1&ids=2&Query=3', true],
+    [undefined, true],
+  ])('is read only where its URL has none of its members: %s', (queryOfUrl, isRead) => {
+    for (const method of ['POST', 'QUERY'] as const) {
+      const asks = { method, fields: fieldsOf('content-type: application/json'), query: queryOfUrl };
+      expect(announcedContent(rulesFor('graphql'), asks)).toMatchObject(
+        isRead ? { kind: 'read' } : { kind: 'relay', fwd: 'bypass', reason: 'graphql-url' },
+      );
+      expect(announcedContent(rulesFor('json'), asks)).toMatchObject({ kind: 'read' });
+    }
+  });
+
   test('is keyed where it is a query among mutations', () => {
     expect(graphql({ query: 'query A { a } mutation B { b }', operationName: 'A' }).kind).toBe('keyed');
   });
@@ -215,12 +263,11 @@ describe('a GraphQL request', () => {
   });
 
   test('beside the hash of its document goes upstream with the document that was hashed', () => {
-    const extensions = (members: object): string => JSON.stringify({ query: 'query { a  } # x', extensions: members });
     const hashed = { persistedQuery: { version: 1, sha256Hash: 'h' } };
-    expect(upstream({ as: 'graphql', body: extensions(hashed) })[1]).toBe(
+    expect(upstream({ as: 'graphql', body: extendedBy(hashed) })[1]).toBe(
       '{"extensions":{"persistedQuery":{"sha256Hash":"h","version":1}},"query":"query { a  } # x"}',
     );
-    expect(upstream({ as: 'graphql', body: extensions({ trace: true }) })[1]).toBe(
+    expect(upstream({ as: 'graphql', body: extendedBy({ trace: true }) })[1]).toBe(
       '{"extensions":{"trace":true},"query":"query{a}"}',
     );
     expect(graphql({ query: 'mutation { a }', extensions: hashed })).toMatchObject({ kind: 'relay' });

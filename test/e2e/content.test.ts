@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
@@ -74,6 +75,7 @@ describe('A GraphQL query', () => {
     ['what does not parse', '{ "query": "{ a" }'],
     ['a batch', '[ {"query":"{ a }"} ]'],
     ['a persisted document', '{"extensions": {"persistedQuery":{"sha256Hash":"00"}}}'],
+    ['what may name another document', '{ "query": "{ a }", "id": "00" }'],
   ])('is none of these: %s goes upstream byte for byte, each time', async (_what, body) => {
     const { send, asked } = await start();
     const replies = [await send('POST', '/graphql', body), await send('POST', '/graphql', body)];
@@ -82,6 +84,34 @@ describe('A GraphQL query', () => {
       [200, 'forecache; fwd=method'],
     ]);
     expect(asked()).toEqual([`POST /graphql ${body}`, `POST /graphql ${body}`]);
+  });
+
+  it('beside which the URL may say another one goes upstream byte for byte', async () => {
+    const { send, asked } = await start();
+    const target = '/graphql?query=mutation%7Ba%7D';
+    const body = '{ "query": "{ a }" }';
+    const replies = [await send('POST', target, body), await send('POST', target, body)];
+    expect(replies.map((reply) => reply.cacheStatus)).toEqual(['forecache; fwd=bypass', 'forecache; fwd=bypass']);
+    expect(asked()).toEqual([`POST ${target} ${body}`, `POST ${target} ${body}`]);
+  });
+
+  it('that is named by its hash too reaches upstream as it was hashed, and is asked once', async () => {
+    const document = 'query { a  }';
+    const sha256Hash = createHash('sha256').update(document).digest('hex');
+    const { send, asked } = await start((request, peer) => {
+      const agrees = request.body.toString().includes(`"query":${JSON.stringify(document)}`);
+      return peer.respond(agrees ? 200 : 400, {}, '{"data":{}}');
+    });
+    const body = { query: document, extensions: { persistedQuery: { version: 1, sha256Hash } } };
+    const replies = [
+      await send('POST', '/graphql', JSON.stringify(body)),
+      await send('POST', '/graphql', JSON.stringify(body, undefined, 2)),
+    ];
+    expect(replies.map((reply) => [reply.status, reply.cacheStatus])).toEqual([
+      [200, stored],
+      [200, hit],
+    ]);
+    expect(asked()).toHaveLength(1);
   });
 
   it('whose content is of another type goes upstream as it came, whatever its length', async () => {
@@ -160,16 +190,38 @@ describe('Content of a named method', () => {
     ['that is not what it says', 400, 'content-invalid', '{', jsonType],
     ['that does not say what it is', 400, 'content-type-missing', '{}', {}],
     ['that is coded', 415, 'content-coding-unsupported', 'x', { ...jsonType, 'content-encoding': 'gzip' }],
-  ])('%s is refused, and nothing goes upstream', async (...[, status, code, body, headers]) => {
+    ['of two types', 400, 'content-type-invalid', '{}', { 'content-type': ['application/json', 'text/plain'] }],
+    ['of more than maxBytes', 413, 'content-too-large', 'x'.repeat(1025), jsonType],
+  ])('%s is refused of a QUERY, and nothing goes upstream', async (...[, status, code, body, headers]) => {
     const { send, asked } = await start();
     const reply = await send('QUERY', '/search', body, headers);
     expect([reply.status, JSON.parse(reply.text)]).toMatchObject([status, { type: `urn:forecache:problem:${code}` }]);
     expect(asked()).toEqual([]);
   });
 
+  it.each([
+    ['that names a member twice', '{"a":1, "a":2}', jsonType],
+    ['that is not what it says', '{', jsonType],
+    ['that is nothing', '', { ...jsonType, 'content-length': '0' }],
+    ['that is nothing, in chunks', '', { ...jsonType, 'transfer-encoding': 'chunked' }],
+    ['that is coded', 'not a word', { ...jsonType, 'content-encoding': 'gzip' }],
+    ['of two types', '{ }', { 'content-type': ['application/json', 'text/plain'] }],
+    ['of more than maxBytes', 'x'.repeat(1025), { ...jsonType, 'content-length': '1025' }],
+  ])('%s goes upstream as it came from a POST, as it did before the route named the method', async (...sent) => {
+    const [, body, headers] = sent;
+    const { send, asked, origin } = await start();
+    const replies = [await send('POST', '/search', body, headers), await send('POST', '/search', body, headers)];
+    expect(replies.map((reply) => [reply.status, reply.cacheStatus])).toEqual([
+      [200, 'forecache; fwd=bypass'],
+      [200, 'forecache; fwd=bypass'],
+    ]);
+    expect(asked()).toEqual([`POST /search ${body}`, `POST /search ${body}`]);
+    expect(origin.requests[0]?.field('content-encoding')).toBe('content-encoding' in headers ? 'gzip' : undefined);
+  });
+
   it('is not read where its URL is refused', async () => {
     const { send } = await start();
-    const reply = await send('POST', '/search?q=1&q=2', 'x'.repeat(5000));
+    const reply = await send('POST', '/search?q=1&q=2', 'x'.repeat(1000));
     expect(reply.status).toBe(400);
   });
 
@@ -297,15 +349,23 @@ describe('A connection on which content comes', () => {
       message('POST', '/search', '{"n":1}'),
       message('QUERY', '/search', '{"n":2}'),
       message('QUERY', '/search', '{"n": 2}'),
+      message('QUERY', '/search', '{'),
       message('POST', '/search', '{'),
       message('POST', '/graphql', '{"query":"mutation{a}"}'),
       'GET /plain HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
     );
     expect(text.match(/HTTP\/1\.1 (\d+)/g)).toEqual(
-      [200, 200, 200, 400, 200, 200].map((status) => `HTTP/1.1 ${status}`),
+      [200, 200, 200, 400, 200, 200, 200].map((status) => `HTTP/1.1 ${status}`),
     );
-    expect(text.match(/\(.*?\)/g)).toEqual(['({"n":1})', '({"n":2})', '({"n":2})', '({"query":"mutation{a}"})', '()']);
-    expect(asked()).toHaveLength(4);
+    expect(text.match(/\(.*?\)/g)).toEqual([
+      '({"n":1})',
+      '({"n":2})',
+      '({"n":2})',
+      '({)',
+      '({"query":"mutation{a}"})',
+      '()',
+    ]);
+    expect(asked()).toHaveLength(5);
   });
 
   it('that asks whether to go on is told to', async () => {

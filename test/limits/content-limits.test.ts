@@ -15,6 +15,7 @@ interface Stage {
   readonly origin: Origin;
   readonly proxy: TestProxy;
   readonly send: (target: string, body: string, headers?: Readonly<Record<string, string>>) => Promise<Reply>;
+  readonly query: Stage['send'];
 }
 
 async function start(server = ''): Promise<Stage> {
@@ -23,9 +24,11 @@ async function start(server = ''): Promise<Stage> {
   const yaml = yamlFor(origin.url, routes).replace('127.0.0.1:0 }', `127.0.0.1:0${server} }`);
   const proxy = await startTestProxy({ yaml });
   onTestFinished(() => proxy[Symbol.asyncDispose]());
-  const send: Stage['send'] = (target, body, headers = {}) =>
-    proxy.get(target, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });
-  return { origin, proxy, send };
+  const sendBy =
+    (method: string): Stage['send'] =>
+    (target, body, headers = {}) =>
+      proxy.get(target, { method, body, headers: { 'content-type': 'application/json', ...headers } });
+  return { origin, proxy, send: sendBy('POST'), query: sendBy('QUERY') };
 }
 
 function sized(bytes: number): string {
@@ -48,10 +51,12 @@ const looked = 'forecache; fwd=uri-miss; stored';
 
 describe('Content that enters a key', () => {
   it.each([
-    ['with its length declared', {}],
-    ['in chunks', { 'transfer-encoding': 'chunked' }],
-  ] as const)('content of exactly maxBytes is looked up, one byte more is a 413: %s', async (_how, headers) => {
-    const { origin, proxy, send } = await start();
+    ['a QUERY with its length declared', 'QUERY', {}],
+    ['a QUERY in chunks', 'QUERY', { 'transfer-encoding': 'chunked' }],
+    ['a POST in chunks', 'POST', { 'transfer-encoding': 'chunked' }],
+  ] as const)('content of exactly maxBytes is looked up, one byte more is a 413: %s', async (_how, method, headers) => {
+    const { origin, proxy, ...stage } = await start();
+    const send = method === 'POST' ? stage.send : stage.query;
     expect((await send('/search', sized(1000), headers)).cacheStatus).toBe(looked);
     expect(await limitHits(proxy.admin)).toEqual({});
     const past = await send('/search', sized(1001), headers);
@@ -65,10 +70,20 @@ describe('Content that enters a key', () => {
     expect(await outcomes(proxy.admin)).toEqual({ miss: 1, rejected: 1 });
   });
 
+  it('a POST that declares exactly maxBytes is looked up, one that declares one byte more is relayed', async () => {
+    const { origin, proxy, send } = await start();
+    expect((await send('/search', sized(1000))).cacheStatus).toBe(looked);
+    expect(await limitHits(proxy.admin)).toEqual({});
+    expect((await send('/search', sized(1001))).cacheStatus).toBe('forecache; fwd=bypass');
+    expect(origin.requests.map((one) => one.body.toString())).toEqual([sized(1000), sized(1001)]);
+    expect(await limitHits(proxy.admin)).toEqual({ 'routes.content.maxBytes': 1 });
+    expect(await outcomes(proxy.admin)).toEqual({ miss: 1, relayed: 1 });
+  });
+
   it('content far past maxBytes is a 413 that the client gets to read', async () => {
-    const { send } = await start();
-    expect((await send('/search', sized(5_000_000))).status).toBe(413);
-    expect((await send('/search', sized(5_000_000), { 'transfer-encoding': 'chunked' })).status).toBe(413);
+    const { query } = await start();
+    expect((await query('/search', sized(5_000_000))).status).toBe(413);
+    expect((await query('/search', sized(5_000_000), { 'transfer-encoding': 'chunked' })).status).toBe(413);
   });
 
   it('that is not whole within the request timeout is a 408, and nothing goes upstream', async () => {
@@ -88,16 +103,18 @@ describe('Content that enters a key', () => {
     expect(await outcomes(proxy.admin)).toEqual({ rejected: 1 });
   });
 
-  it('JSON that is nested exactly 64 deep is looked up, one deeper is a 400', async () => {
-    const { send } = await start();
+  it('JSON that is nested exactly 64 deep is looked up, one deeper is not', async () => {
+    const { send, query } = await start();
     expect((await send('/search', nested(64))).cacheStatus).toBe(looked);
-    expect((await send('/search', nested(65))).status).toBe(400);
+    expect((await send('/search', nested(65))).cacheStatus).toBe('forecache; fwd=bypass');
+    expect((await query('/search', nested(65))).status).toBe(400);
   });
 
-  it('a number with an exponent of exactly 12 digits is looked up, one digit more is a 400', async () => {
-    const { send } = await start();
+  it('a number with an exponent of exactly 12 digits is looked up, one digit more is not', async () => {
+    const { send, query } = await start();
     expect((await send('/search', `1e${'9'.repeat(12)}`)).cacheStatus).toBe(looked);
-    expect((await send('/search', `1e1${'0'.repeat(12)}`)).status).toBe(400);
+    expect((await send('/search', `1e1${'0'.repeat(12)}`)).cacheStatus).toBe('forecache; fwd=bypass');
+    expect((await query('/search', `1e1${'0'.repeat(12)}`)).status).toBe(400);
   });
 
   it('GraphQL of exactly 10,000 tokens is looked up, one more goes upstream as it came', async () => {
