@@ -131,6 +131,11 @@ export class HoldList {
     this.#capacity = capacity;
   }
 
+  /** Keys that have been noted and not forgotten, their time over or not. */
+  get size(): number {
+    return this.#until.size;
+  }
+
   note(key: string, nowMs: number): void {
     this.#until.delete(key);
     if (this.#until.size >= this.#capacity) {

@@ -10,10 +10,10 @@ import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
 import type { FillOutcome } from './fleet-ports.ts';
 import { isLeased, mayServe } from './judge.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
-import { Interims } from './interims.ts';
+import { interimsFor } from './interims.ts';
 import type { Background, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
-import { isOpenTo, shareOf } from './sharing.ts';
+import { appearanceOf, isForAll, isOpenTo, shareOf } from './sharing.ts';
 import { awaitSoftly, softDueMs } from './soft-timeout.ts';
 
 /** After an answer that could not be shared, requests for its key go upstream side by side for this long. */
@@ -51,7 +51,8 @@ export class Fetcher {
   readonly #unshared = new HoldList(UNSHARED_HOLD_MS, HOLD_CAPACITY);
   readonly #failedRefresh = new HoldList(REFRESH_HOLD_MS, HOLD_CAPACITY);
   readonly #silent = new HoldList(SILENT_HOLD_MS, HOLD_CAPACITY);
-  readonly #interims = new WeakMap<Flight<FillResult>, Interims>();
+  /** Whose request began a flight. */
+  readonly #leaders = new WeakMap<Flight<FillResult>, FetchPlan>();
 
   constructor(deps: FetcherDeps) {
     this.#deps = deps;
@@ -60,7 +61,7 @@ export class Fetcher {
   async fetch(plan: FetchPlan): Promise<ProxyResponse> {
     const { key } = plan;
     if (insistsOnItsOwn(plan)) return this.#alone(plan);
-    const stale = this.#silent.has(key, this.#nowMs()) ? staleWhileDown(this.#deps, plan) : undefined;
+    const stale = this.#isSilent(plan) ? staleWhileDown(this.#deps, plan) : undefined;
     if (stale !== undefined) {
       this.refreshBehind(plan);
       return stale;
@@ -85,7 +86,6 @@ export class Fetcher {
   ): Promise<ProxyResponse | 'alone' | 'retry'> {
     const boarding = this.#board(plan, 'interactive', cameAt);
     const { flight, leader } = boarding;
-    this.#interimsOf(flight).add(plan.ask);
     const awaited = await awaitSoftly(this.#deps, plan, flight.result, dueMs);
     if (awaited.kind === 'stale') {
       if (leader) this.#seeTo(plan, flight.result);
@@ -93,7 +93,7 @@ export class Fetcher {
     }
     const { result } = awaited;
     if (leader) this.#note(plan, result);
-    const share = leader ? 'use' : shareOf(this.#deps, plan, boarding, result);
+    const share = leader ? 'use' : this.#shareOf(plan, boarding, result);
     return share === 'use' ? answerWith(this.#deps, asFetched(plan, flight), result, leader) : share;
   }
 
@@ -118,9 +118,7 @@ export class Fetcher {
 
   async #alone(plan: FetchPlan, dueMs?: number): Promise<ProxyResponse> {
     const position = this.#deps.purgeLog.position();
-    const interims = new Interims();
-    interims.add(plan.ask);
-    const input = { ...this.#inputOf(plan, 'interactive', position), onInterim: interims.tell };
+    const input = { ...this.#inputOf(plan, 'interactive', position), onInterim: interimsFor(plan.ask) };
     // What goes upstream as a HEAD is no validation: all that its answer says of the response is wanted.
     const own = plan.own?.method === 'HEAD' ? { own: plan.own, validate: undefined } : { own: plan.own };
     const filled = this.#deps.background.own('fill', (signal) => fill(this.#deps, { ...input, ...own }, signal));
@@ -151,12 +149,8 @@ export class Fetcher {
     return plan.own.method === 'HEAD' || !this.#flights.offers(plan.key, { cameAt, mayJoin });
   }
 
-  #interimsOf(flight: Flight<FillResult>): Interims {
-    const known = this.#interims.get(flight);
-    if (known !== undefined) return known;
-    const interims = new Interims();
-    this.#interims.set(flight, interims);
-    return interims;
+  #shareOf(plan: FetchPlan, { flight, early }: Boarding<FillResult>, result: FillResult): ReturnType<typeof shareOf> {
+    return shareOf(this.#deps, plan, { flight, early, leader: this.#leaders.get(flight) ?? plan }, result);
   }
 
   #board(plan: FetchPlan, purpose: UpstreamCall['purpose'], cameAt: number): Boarding<FillResult> {
@@ -165,8 +159,10 @@ export class Fetcher {
       mayJoin: (flight) => isOpenTo(plan, flight, this.#deps),
       // Without a lease what is under way cannot be joined: each newcomer would make a call of its own (invariant 19).
       queues: !isLeased(this.#deps.purgeLog),
-      start: (flight, ahead) =>
-        this.#deps.background.own('fill', (signal) => this.#fly({ plan, purpose, flight, ahead }, signal)),
+      start: (flight, ahead) => {
+        this.#leaders.set(flight, plan);
+        return this.#deps.background.own('fill', (signal) => this.#fly({ plan, purpose, flight, ahead }, signal));
+      },
     });
   }
 
@@ -217,7 +213,8 @@ export class Fetcher {
     // Nothing comes between the position and the request (invariant 2).
     const position = this.#deps.purgeLog.position();
     flight.depart(position);
-    const onInterim = this.#interimsOf(flight).tell;
+    // Behind the scenes there is nobody to tell: whoever it is done for has been answered.
+    const onInterim = purpose === 'interactive' ? interimsFor(plan.ask) : undefined;
     return fill(this.#deps, { ...this.#inputOf(plan, purpose, position), onInterim }, signal);
   }
 
@@ -245,12 +242,23 @@ export class Fetcher {
     const { key } = plan;
     const nowMs = this.#nowMs();
     if (result.kind === 'failed') {
-      if (result.failure === 'timeout') this.#silent.note(key, nowMs);
+      // What the other process' request looked like is not known here.
+      const isOfOthers = result.elsewhere === true && appearanceOf(this.#deps, plan) !== '';
+      if (result.failure === 'timeout' && !isOfOthers) this.#silent.note(this.#silentKey(plan), nowMs);
       return;
     }
-    this.#silent.forget(key);
-    if (result.kind === 'stream' || (result.kind === 'answer' && !result.shareable)) this.#unshared.note(key, nowMs);
-    else this.#unshared.forget(key);
+    if (this.#silent.size > 0) this.#silent.forget(this.#silentKey(plan));
+    if (isForAll(this.#deps, plan, result)) this.#unshared.forget(key);
+    else this.#unshared.note(key, nowMs);
+  }
+
+  #isSilent(plan: FetchPlan): boolean {
+    return this.#silent.size > 0 && this.#silent.has(this.#silentKey(plan), this.#nowMs());
+  }
+
+  /** An odd field of one request may be what upstream does not answer: only of those that send it too anything is known then. */
+  #silentKey(plan: FetchPlan): string {
+    return `${plan.key}\n${appearanceOf(this.#deps, plan)}`;
   }
 
   #nowMs(): number {

@@ -122,4 +122,6 @@ export type FillResult =
       readonly detail: string;
       /** Where a head of upstream's came, its status (RFC 9211 §2.3). */
       readonly fwdStatus?: number;
+      /** True: of a call that another process of the fleet made. */
+      readonly elsewhere?: boolean;
     };

@@ -120,7 +120,12 @@ function heed(
     case 'theirs':
       return isWorthWaiting(deps, plan, answer.position) ? 'wait' : fetchWith(search.found);
     case 'timeout':
-      return { kind: 'failed', failure: 'timeout', detail: 'upstream did not answer another sidecar in time' };
+      return {
+        kind: 'failed',
+        failure: 'timeout',
+        detail: 'upstream did not answer another sidecar in time',
+        elsewhere: true,
+      };
     case 'stored':
       return meet(deps, plan, search, answer.read);
   }

@@ -1,6 +1,7 @@
-import { decideReuse } from '../core/reuse-policy.ts';
+import type { FailureKind } from '../core/failure.ts';
+import { forwardedFields } from '../core/forwarded-fields.ts';
+import { decideReuse, type ReuseDecision } from '../core/reuse-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import type { Boarding } from './collapse.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FetchRules, FillResult } from './fill-types.ts';
 import { type Departed, isGoodFor, isLeased } from './judge.ts';
@@ -18,6 +19,15 @@ export interface SharingDeps {
   readonly rules?: FetchRules;
 }
 
+/** A fetch that a request has joined. */
+interface Joined {
+  readonly flight: Departed;
+  /** True where it began after the request came. */
+  readonly early: boolean;
+  /** Whose request began it: upstream saw that one's fields. */
+  readonly leader: FetchPlan;
+}
+
 /** What a request that has waited for another's fetch does with its result. */
 type Share = 'use' | 'alone' | 'retry';
 
@@ -28,22 +38,21 @@ export function isOpenTo({ ask }: FetchPlan, { position }: Departed, { purgeLog,
 }
 
 /** Whether a request may have the result of a fetch that it joined. */
-export function shareOf(
-  deps: SharingDeps,
-  plan: FetchPlan,
-  { flight, early }: Pick<Boarding<FillResult>, 'flight' | 'early'>,
-  result: FillResult,
-): Share {
+export function shareOf(deps: SharingDeps, plan: FetchPlan, joined: Joined, result: FillResult): Share {
   // Purged in the air: only those who came before it departed may have it. A lease is not asked for here: there was one
   // when it was joined, so no purge that had completed by then is missing from the table.
-  if (!early && !isUnpurged(deps, plan.ask, flight, result)) return 'retry';
-  return isFor(deps, plan, result) ? 'use' : 'alone';
+  if (!joined.early && !isUnpurged(deps, plan.ask, joined.flight, result)) return 'retry';
+  return isFor(deps, plan, joined.leader, result) ? 'use' : 'alone';
 }
 
-/** Whether it answers this request as well as the one that began it. */
-function isFor(deps: SharingDeps, { ask, key }: FetchPlan, result: FillResult): boolean {
+/**
+ * Whether the next requests for the key had better wait for each other: not where this result was its own requester's
+ * alone by what upstream said, and not by what that request asked for.
+ */
+export function isForAll(deps: SharingDeps, { ask }: FetchPlan, result: FillResult): boolean {
   switch (result.kind) {
     case 'failed':
+    case 'taken':
       return true;
     case 'bare':
     case 'stream':
@@ -51,9 +60,59 @@ function isFor(deps: SharingDeps, { ask, key }: FetchPlan, result: FillResult): 
     case 'answer':
       return result.shareable;
     case 'stored':
-      return result.unshared !== true && selects(deps, { ask, key }, result.item, result);
+      return isReusable(deps, { ...ask, requestFields: [] }, result.item);
+  }
+}
+
+/**
+ * What upstream sees of a request beside its key: nothing on ruled routes. Of fields, which may be long and secret, a digest.
+ */
+export function appearanceOf({ sha256 }: Pick<SharingDeps, 'sha256'>, { ask }: FetchPlan): string {
+  const fields = forwardedFields(ask.route, ask.requestFields);
+  return fields.length === 0 ? '' : sha256(JSON.stringify(fields));
+}
+
+/** Whether it answers this request as well as the one that began it. */
+function isFor(deps: SharingDeps, plan: FetchPlan, leader: FetchPlan, result: FillResult): boolean {
+  const { ask, key } = plan;
+  switch (result.kind) {
+    case 'failed':
+      return !isOfOneRequest(result.failure) || appearanceOf(deps, plan) === appearanceOf(deps, leader);
+    case 'bare':
+    case 'stream':
+      return false;
+    case 'answer':
+      return result.shareable;
+    case 'stored':
+      return (
+        result.unshared !== true &&
+        selects(deps, { ask, key }, result.item, result) &&
+        isReusable(deps, ask, result.item)
+      );
     case 'taken':
-      return selects(deps, { ask, key }, result.read.item, result) && isFreshFor(deps, ask, result.read);
+      return selects(deps, { ask, key }, result.read.item, result) && reuseOf(deps, ask, result.read).kind === 'reuse';
+  }
+}
+
+/**
+ * Failures that a field of one request may have caused, an oversize or odd one that upstream breaks off at: whoever sends it
+ * would else fail all who wait with him ("CPDoS"). That upstream cannot be reached, or says nothing, is for all: asked by
+ * everybody at once it would fare no better.
+ */
+function isOfOneRequest(failure: FailureKind): boolean {
+  switch (failure) {
+    case 'reset':
+    case 'malformed':
+    case 'truncated':
+    case 'too-large':
+      return true;
+    case 'dns':
+    case 'connect':
+    case 'tls':
+    case 'timeout':
+    case 'busy':
+    case 'aborted':
+      return false;
   }
 }
 
@@ -80,8 +139,21 @@ function selects(
   return variantKeyOf(sha256, { ...ask, keyed }, { names, languages }) === item.key;
 }
 
-/** What was stored before a request came may be too old for it, unlike what was fetched meanwhile. */
-function isFreshFor({ clock }: SharingDeps, { route, requestFields }: Ask, { item, staleSinceMs }: Fallback): boolean {
+/**
+ * Requests are collapsed only where the response may be reused for each of them without validation (RFC 9111 §4): what
+ * says `no-cache`, or is stale as it comes, is for whoever it was fetched for. By rule the key alone decides the answer.
+ */
+function isReusable(deps: SharingDeps, ask: Ask, item: StoredResponse): boolean {
+  if (ask.route.policy.upstreamCacheControl === 'ignore') return true;
+  const { kind } = reuseOf(deps, ask, { item, staleSinceMs: undefined });
+  return kind === 'reuse' || kind === 'reuse-stale';
+}
+
+function reuseOf(
+  { clock }: SharingDeps,
+  { route, requestFields }: Ask,
+  { item, staleSinceMs }: Pick<Fallback, 'item' | 'staleSinceMs'>,
+): ReuseDecision {
   const { policy } = route;
-  return decideReuse({ stored: item, staleSinceMs, policy, requestFields, nowMs: clock.nowMs() }).kind === 'reuse';
+  return decideReuse({ stored: item, staleSinceMs, policy, requestFields, nowMs: clock.nowMs() });
 }

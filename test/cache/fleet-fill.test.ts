@@ -191,6 +191,28 @@ describe('who waits for another process', () => {
     expect(rig.calls).toHaveLength(0);
   });
 
+  test.each([
+    [
+      'asks upstream the next time, where its own fields go there',
+      honourRoute({}, { forwardHeaders: ['*'] }),
+      undefined,
+    ],
+    ['is served at once the next time, where the call is the same for all', routeOf(), 'stale-error'],
+  ])('whose other was not answered in time %s', async (_, route, outcome) => {
+    const locks = new ScriptedLocks(theirs, { kind: 'timeout' }, { kind: 'unavailable' });
+    const rig = rigOf({ routes: [route], locks });
+    const { freshness } = rig.stored();
+    const nowMs = rig.clock.nowMs();
+    rig.memory.put(rig.stored('/forecast', { freshness: { ...freshness, freshUntilMs: nowMs, swrUntilMs: nowMs } }));
+    const asked = rig.get('/forecast', 'accept: a/b');
+    await rig.pass(50);
+    expect(await asked).toMatchObject({ outcome: 'stale-error' });
+    let next: string | undefined;
+    void rig.get('/forecast', 'accept: a/b').then((seen) => (next = seen.outcome));
+    await rig.settle();
+    expect(next).toBe(outcome);
+  });
+
   test('asks once more where Redis does not answer one look, and fetches alone at the second', async () => {
     const unavailable: FillAnswer = { kind: 'unavailable' };
     const locks = new ScriptedLocks(theirs, unavailable, theirs, unavailable);

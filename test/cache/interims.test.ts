@@ -18,7 +18,7 @@ function rigOf(route: Route): ExchangeRig {
 }
 
 describe('interim responses of upstream', () => {
-  it('reach whoever began the call and whoever has joined it by then', async () => {
+  it('reach whoever began the call, and nobody who has joined it', async () => {
     const rig = rigOf(honourRoute());
     const [first, second] = [listener(), listener()];
     const answers = [rig.ask({ client: first })];
@@ -29,10 +29,24 @@ describe('interim responses of upstream', () => {
     rig.call(0).onInterim?.(103, fieldsOf('link: </a>'));
     rig.call(0).answer(200, 'v1', fieldsOf('cache-control: max-age=60'));
     await Promise.all(answers);
-    expect([first.heard, second.heard]).toEqual([['102 ', '103 link </a>'], ['103 link </a>']]);
+    expect([first.heard, second.heard]).toEqual([['102 ', '103 link </a>'], []]);
     // Nothing of them is stored.
     const seen = await rig.get();
     expect(seen.fields.map(([name]) => name)).not.toContain('link');
+  });
+
+  it('reach a request that has waited in vain from its own call alone', async () => {
+    const rig = rigOf(honourRoute());
+    const [first, second] = [listener(), listener()];
+    void rig.ask({ client: first });
+    await rig.settle();
+    void rig.ask({ client: second });
+    await rig.settle();
+    rig.call(0).onInterim?.(103, fieldsOf('set-cookie: of=first'));
+    rig.call(0).answer(200, 'v1', fieldsOf('cache-control: private'));
+    await rig.settle();
+    rig.call(1).onInterim?.(103, fieldsOf('set-cookie: of=second'));
+    expect([first.heard, second.heard]).toEqual([['103 set-cookie of=first'], ['103 set-cookie of=second']]);
   });
 
   it('reach a request that goes upstream by itself, and nobody else', async () => {

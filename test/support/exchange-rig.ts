@@ -14,6 +14,7 @@ import type {
 import type { UpstreamAnswer, UpstreamCall } from '../../src/cache/upstream-ports.ts';
 import { LearnedSearch } from '../../src/cache/learned-search.ts';
 import { createRefresher } from '../../src/cache/refresh.ts';
+import type { FailureKind } from '../../src/core/failure.ts';
 import type { FieldLines } from '../../src/core/fields.ts';
 import type { Problem, Result } from '../../src/core/problem.ts';
 import type { Route } from '../../src/core/route.ts';
@@ -58,7 +59,7 @@ class LeasedLog implements PurgeLog {
 export interface Call extends UpstreamCall {
   readonly signal: AbortSignal;
   answer(status: number, body?: string, fields?: FieldLines): void;
-  fail(failure?: 'connect' | 'aborted' | 'timeout'): void;
+  fail(failure?: FailureKind): void;
   crash(): void;
 }
 
@@ -266,8 +267,7 @@ export class ExchangeRig implements Disposable {
       resolve(answer);
     };
     const times = () => ({ requestTimeMs, responseTimeMs: this.clock.nowMs(), attempts: 1 });
-    const fail = (failure: 'connect' | 'aborted' | 'timeout'): void =>
-      end({ kind: 'failure', failure, detail: 'no connection', ...times() });
+    const fail = (failure: FailureKind): void => end({ kind: 'failure', failure, detail: 'no connection', ...times() });
     if (signal.aborted) fail('aborted');
     this.calls.push({
       ...call,
