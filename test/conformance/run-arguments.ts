@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 export const usage = `npm run conformance -- --suite DIR [--out FILE] [--config FILE] [--base URL]
 
 Runs a checkout of the public test suite for HTTP caches (github.com/http-tests/cache-tests, after \`npm install\` in it)
-against the built program and prints a score for each group of its tests.
+against the built program and prints a score for each group of its tests. Needs Linux: flock, and /proc for its own tests.
 
   --suite DIR    the checkout
   --config FILE  what the program is started with; config/honour.yaml unless told otherwise. It must take its upstream

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +19,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
  */
 const server = `
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, get } from 'node:http';
 writeFileSync('server.pid', String(process.pid));
 if (process.env.npm_config_protocol !== 'http' || !process.env.npm_config_pidfile) throw new Error('settings are missing');
 let count = 0;
@@ -100,12 +100,28 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** Runs the runner as npm does: npm's own settings in its environment. */
-async function conformance(args: readonly string[], onOutput?: (pid: number) => void): Promise<Ended> {
+interface Runner {
+  /** What is started; the runner by itself unless told otherwise. */
+  readonly command?: readonly string[];
+  readonly onOutput?: (pid: number) => void;
+}
+
+/** Runs the runner as npm does: npm's own settings in its environment. Whatever its end, no folder of its own is left. */
+async function conformance(args: readonly string[], { command, onOutput }: Runner = {}): Promise<Ended> {
   await builtMain();
-  const child = spawn(process.execPath, ['test/conformance/run.ts', ...args], {
+  const temporary = mkdtempSync(join(tmpdir(), 'conformance-test-'));
+  onTestFinished(() => rmSync(temporary, { recursive: true, force: true }));
+  const [file = '', ...before] = command ?? [process.execPath, 'test/conformance/run.ts'];
+  const child = spawn(file, [...before, ...args], {
     cwd: root,
-    env: { PATH: process.env['PATH'] ?? '', npm_config_base: 'http://127.0.0.1:9', npm_package_config_id: 'no-such' },
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      TMPDIR: temporary,
+      // npm's own.
+      NODE_DISABLE_COMPILE_CACHE: '1',
+      npm_config_base: 'http://127.0.0.1:9',
+      npm_package_config_id: 'no-such',
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   onTestFinished(() => void child.kill('SIGTERM'));
@@ -117,7 +133,32 @@ async function conformance(args: readonly string[], onOutput?: (pid: number) => 
     });
   }
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  // Gone where the test has been given up meanwhile.
+  if (existsSync(temporary)) expect(readdirSync(temporary)).toEqual([]);
   return { code, ...text };
+}
+
+/** A proxy, as somebody else's: it forwards to the port, or answers everything itself. Gives its base URL. */
+async function otherProxy(port: number | undefined): Promise<{ readonly base: string; readonly targets: string[] }> {
+  const targets: string[] = [];
+  const proxy = createServer((request, response) => {
+    targets.push(request.url ?? '');
+    if (port === undefined) {
+      response.end('welcome');
+      return;
+    }
+    const upstream = get({ port, path: request.url, agent: false }, (answer) => {
+      // What it has stored it says again: the suite's server has been asked once.
+      response.writeHead(answer.statusCode ?? 0, { ...answer.headers, 'server-request-count': '1' });
+      answer.pipe(response);
+    });
+    upstream.on('error', () => response.writeHead(502).end());
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', () => resolve()));
+  onTestFinished(() => void proxy.close());
+  const address = proxy.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening');
+  return { base: `http://127.0.0.1:${address.port}`, targets };
 }
 
 function lives(pid: number): boolean {
@@ -149,20 +190,71 @@ describe('the runner', () => {
 
   it('tests a proxy that runs already, and starts none', async () => {
     const suite = fakeSuite();
-    let asked = 0;
-    const other = createServer((_request, response) => {
-      asked += 1;
-      response.writeHead(200, { 'Server-Request-Count': '1' }).end('content');
-    });
-    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', () => resolve()));
-    onTestFinished(() => void other.close());
-    const address = other.address();
-    if (address === null || typeof address === 'string') throw new Error('not listening');
-    const base = `http://127.0.0.1:${address.port}`;
-    const port = String(await freePort());
-    const { code, stdout } = await conformance(['--suite', suite.folder, '--base', `${base}/`, '--origin', port]);
-    expect({ code, asked }).toEqual({ code: 0, asked: 2 });
+    const port = await freePort();
+    const { base, targets } = await otherProxy(port);
+    const args = ['--suite', suite.folder, '--base', `${base}/`, '--origin', String(port)];
+    const { code, stdout } = await conformance(args);
+    expect(code).toBe(0);
+    // It was tried first.
+    expect(targets).toEqual([expect.stringMatching(/^\/probe-/), '/test/one', '/test/one']);
     expect(stdout).toContain(`106 tests, against ${base}\n`);
+  });
+
+  it.each<readonly [what: string, base: () => Promise<string>, words: RegExp]>([
+    ['is not there', async () => `http://127.0.0.1:${await freePort()}`, /: ECONNREFUSED$/m],
+    ['answers by itself', async () => (await otherProxy(undefined)).base, /: it answers 200 without asking there$/m],
+    ['forwards elsewhere', async () => (await otherProxy(await freePort())).base, /: it answers 502 without/],
+  ])('gives no score of a proxy that %s', async (_what, baseOf, words) => {
+    const suite = fakeSuite();
+    const [base, port] = [await baseOf(), await freePort()];
+    const args = ['--suite', suite.folder, '--base', base, '--origin', String(port)];
+    const { code, stdout, stderr } = await conformance(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${base} does not pass requests on to the suite's server at port ${port}: `);
+    expect(stderr).toMatch(words);
+    expect(stdout).not.toContain('0/');
+    expect(suite.pids()).toEqual([]);
+  });
+
+  it.each<readonly [what: string, config: string | undefined, words: RegExp]>([
+    ['that is not there', undefined, /the program did not start with \S+config\.yaml/],
+    ['that is wrong', 'routes: [', /the program did not start with \S+config\.yaml/],
+    [
+      'of another upstream',
+      `server: { listen: "\${FORECACHE_LISTEN}" }
+admin: { listen: "\${FORECACHE_ADMIN_LISTEN}" }
+upstreams: { other: { origin: "http://127.0.0.1:9" } }
+routes: [{ name: all, match: /*, upstream: other, upstreamCacheControl: honour }]
+`,
+      /config\.yaml does not pass requests on to the suite's server at port \d+: it answers 502 without asking there/,
+    ],
+  ])('gives no score of a configuration %s', async (_what, config, words) => {
+    const suite = fakeSuite();
+    const file = join(suite.folder, 'config.yaml');
+    if (config !== undefined) writeFileSync(file, config);
+    const { code, stderr } = await conformance(['--suite', suite.folder, '--config', file]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(words);
+    expect(stderr).not.toContain('    at ');
+    expect(suite.pids()).toEqual([]);
+  });
+
+  it('finds at once that it cannot write the results', async () => {
+    const suite = fakeSuite();
+    const out = join(suite.folder, 'missing/out.json');
+    const { code, stderr } = await conformance(['--suite', suite.folder, '--out', out]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^the results cannot be written to \S+missing\/out\.json: ENOENT/);
+    expect(stderr).not.toContain('    at ');
+    expect(suite.pids()).toEqual([]);
+  });
+
+  it('keeps results of before where there are none now', async () => {
+    const suite = fakeSuite({ cli: 'console.log("nothing today")' });
+    const out = join(suite.folder, 'out.json');
+    writeFileSync(out, 'of before, and longer');
+    expect((await conformance(['--suite', suite.folder, '--out', out])).code).toBe(2);
+    expect(readFileSync(out, 'utf8')).toBe('of before, and longer');
   });
 
   it.each([
@@ -190,17 +282,23 @@ describe('the runner', () => {
     expect(stderr).not.toContain('    at ');
   });
 
-  it('leaves nothing behind when it is told to end', async () => {
+  it.each<readonly [who: string, command: readonly string[] | undefined]>([
+    ['it', undefined],
+    // npm hands a signal to the shell that it has started, and the shell to nobody.
+    ['npm', ['npm', 'run', '--silent', 'conformance', '--']],
+  ])('leaves nothing behind when %s is told to end', async (_who, command) => {
     const suite = fakeSuite({
       cli: `import { writeFileSync } from 'node:fs'; writeFileSync('client.pid', String(process.pid)); setInterval(() => {}, 1000);`,
     });
     let runner = 0;
-    const over = conformance(['--suite', suite.folder], (pid) => {
-      runner = pid;
+    const over = conformance(['--suite', suite.folder], {
+      ...(command === undefined ? {} : { command }),
+      onOutput: (pid) => {
+        runner = pid;
+      },
     });
-    await expect.poll(() => existsSync(join(suite.folder, 'client.pid'))).toBe(true);
+    await expect.poll(() => suite.pids().filter(lives), { timeout: 20_000 }).toHaveLength(2);
     const pids = suite.pids();
-    expect(pids.filter(lives)).toHaveLength(2);
     process.kill(runner, 'SIGTERM');
     expect((await over).code).toBe(143);
     await expect.poll(() => pids.filter(lives)).toEqual([]);

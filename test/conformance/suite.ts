@@ -79,14 +79,21 @@ function scriptFile(folder: string, script: unknown): string | undefined {
 }
 
 async function groupsOf(index: string): Promise<readonly SuiteGroup[]> {
-  const module: unknown = await import(pathToFileURL(index).href);
-  const list = recordOf(module)['default'];
+  const list = recordOf(await importOf(index))['default'];
   if (!Array.isArray(list)) throw new SuiteError(`${index} lists no groups of tests`);
   return list.map((item): SuiteGroup => {
     const group = recordOf(item);
     const tests = Array.isArray(group['tests']) ? group['tests'].map(recordOf) : [];
     return { id: String(group['id']), tests: tests.filter((test) => test['browser_only'] !== true).map(testOf) };
   });
+}
+
+async function importOf(index: string): Promise<unknown> {
+  try {
+    return await import(pathToFileURL(index).href);
+  } catch (error) {
+    throw new SuiteError(`${index} cannot be read: ${String(error)}`, { cause: error });
+  }
 }
 
 function testOf(test: Readonly<Record<string, unknown>>): SuiteTest {
@@ -102,24 +109,18 @@ function recordOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {};
 }
 
-/** The suite's server, listening. Disposing of it ends it. */
-export interface SuiteServer extends AsyncDisposable {
-  readonly port: number;
-}
-
 const serverPatienceMs = 15_000;
 const pollMs = 25;
 
-/** Starts the suite's server on this port, 0 for a free one. Throws {@link SuiteError} where it does not listen. */
-export async function startServer(suite: Suite, wanted: number): Promise<SuiteServer> {
-  const port = wanted === 0 ? await freePort() : wanted;
-  if (wanted !== 0 && (await listens(port))) throw new SuiteError(`something else listens on port ${port} already`);
+/** Starts the suite's server on this port. Throws {@link SuiteError} where it does not listen. Disposing ends it. */
+export async function startServer(suite: Suite, port: number): Promise<AsyncDisposable> {
   const scratch = mkdtempSync(join(tmpdir(), 'conformance-'));
+  folders.add(scratch);
   const pidfile = join(scratch, 'pid');
   const child = start(suite, suite.server, { protocol: 'http', port: String(port), pidfile });
   const stop = async (): Promise<void> => {
     await child.stop();
-    rmSync(scratch, { recursive: true, force: true });
+    remove(scratch);
   };
   const giveUpAtMs = performance.now() + serverPatienceMs;
   while (!(await listens(port))) {
@@ -129,7 +130,7 @@ export async function startServer(suite: Suite, wanted: number): Promise<SuiteSe
     }
     await delay(pollMs);
   }
-  return { port, [Symbol.asyncDispose]: stop };
+  return { [Symbol.asyncDispose]: stop };
 }
 
 /**
@@ -224,9 +225,18 @@ function forget(child: ChildProcess): void {
   running.delete(child);
 }
 
-/** Ends whatever of the suite still runs, for when this process must go at once. */
+/** Folders that are not removed yet. */
+const folders = new Set<string>();
+
+function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  folders.delete(folder);
+}
+
+/** Ends whatever of the suite still runs and removes what is temporary, for when this process must go at once. */
 export function endAll(): void {
   for (const child of running) child.kill('SIGKILL');
+  for (const folder of folders) remove(folder);
 }
 
 /** The server writes of each odd request, the client of each failure: the beginning of one is not what is missed. */

@@ -39,11 +39,7 @@ export interface ProgramOptions {
 /** Runs `forecache serve` as built, on free ports where the configuration leaves them to the environment; ready when it resolves; disposing of it ends it at once. */
 export async function startProgram(options: ProgramOptions): Promise<ProxyProcess & AsyncDisposable> {
   const main = await builtMain();
-  const folder = mkdtempSync(join(tmpdir(), 'forecache-test-'));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  let file = join(folder, 'forecache.yaml');
-  if ('file' in options.config) ({ file } = options.config);
-  else writeFileSync(file, options.config.text);
+  const { file, remove } = fileOf(options.config);
   try {
     const program = await startProxy({
       main,
@@ -60,4 +56,13 @@ export async function startProgram(options: ProgramOptions): Promise<ProxyProces
     remove();
     throw error;
   }
+}
+
+/** Of a text there is a file in a folder of its own, until that is removed. */
+function fileOf(config: ProgramOptions['config']): { readonly file: string; readonly remove: () => void } {
+  if ('file' in config) return { file: config.file, remove: () => {} };
+  const folder = mkdtempSync(join(tmpdir(), 'forecache-test-'));
+  const file = join(folder, 'forecache.yaml');
+  writeFileSync(file, config.text);
+  return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
