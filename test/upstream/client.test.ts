@@ -277,6 +277,7 @@ describe('an incomplete body', () => {
       async (_request, peer) => {
         await peer.write(`HTTP/1.1 200 OK\r\n${line}\r\nabc`);
         peer.end();
+    ['in one whose name begins as a known one', 'Transfer-Encoding: gzipped\r\n'],
       },
       { framing: 'lenient' },
     );
@@ -309,6 +310,20 @@ describe('an incomplete body', () => {
       peer.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n'),
     );
     expect(await bodyFailure(response(await fetch()).body)).toBe('malformed');
+  test.each(['gzip', 'x-gzip', 'GZIP', 'compress', 'X-Compress', 'deflate', 'cuneiform, gzip', 'gzip;level=9'])(
+    'in the transfer coding %s is malformed where framing is lenient: what comes is certainly coded (RFC 9112 §7.2)',
+    async (coding) => {
+      const { fetch } = await setUp(
+        async (_request, peer) => {
+          await peer.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: ${coding}\r\n\r\nabc`);
+          peer.end();
+        },
+        { framing: 'lenient' },
+      );
+      expect(failureOf(await fetch())).toBe('malformed');
+    },
+  );
+
   });
 });
 
@@ -317,7 +332,7 @@ describe('a response that is no correct HTTP', () => {
     ['junk', 'SSH-2.0-OpenSSH_9.6\r\n\r\n'],
     ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab'],
     ['both framings', `HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n${lastChunk}`],
-    ['an unknown transfer coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc'],
+    ['a transfer coding that was not asked for', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc'],
     ['a length that is no number', 'HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\na'],
     ['a head past the limit', `HTTP/1.1 200 OK\r\nX-Long: ${'a'.repeat(20_000)}\r\n\r\n`],
     ['a control in a field', 'HTTP/1.1 200 OK\r\nX-Bad: a\x01b\r\nContent-Length: 0\r\n\r\n'],
