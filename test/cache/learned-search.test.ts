@@ -238,6 +238,27 @@ describe('what another process has stored', () => {
   });
 });
 
+describe('a purge by another URL of the path', () => {
+  const purged = async (rig: ExchangeRig, url: string): Promise<void> => {
+    const found = scopesOfUrl(tableOf(route), url, sha256);
+    await rig.purge(...(found.ok ? found.value : []));
+  };
+
+  it('takes also what those find who have not learnt the rule', async () => {
+    const one = rigWith();
+    await fetched(one, '/p/x?a=1&utm=1', 'one', noUtm);
+    await purged(one, '/p/x?a=1');
+    expect(one.memory.get('h|/p/x?a=1&utm=1')).toBeUndefined();
+  });
+
+  it('leaves what came without a rule', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one');
+    await purged(rig, '/p/x?a=1');
+    expect(await held(rig, '/p/x?a=1&utm=1')).toBe('one');
+  });
+});
+
 describe('what is learnt', () => {
   const lesson = { status: 200, fields: fieldsOf(noUtm), requestTimeMs: 1000 };
 
