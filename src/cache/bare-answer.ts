@@ -39,8 +39,11 @@ async function learn(deps: FillDeps, input: FillInput, answer: UpstreamResponse)
     case 'invalidate':
       await deps.store.invalidate(stored.key);
       return;
-    case 'update':
+    case 'update': {
+      const { response, cut } = retagged(deps, input, learnt.response, fields);
       // Under its own position: the content is as old as it was, so that whatever was purged since stays purged.
-      await deps.store.put(retagged(deps, input, learnt.response, fields));
+      if (cut) await deps.store.invalidate(stored.key);
+      else await deps.store.put(response);
+    }
   }
 }

@@ -8,7 +8,7 @@ import { callUpstream, isUnasked } from './call-upstream.ts';
 import { collectBody } from './collect-body.ts';
 import { onProxy, passedFields } from './passed-fields.ts';
 import { freshen, storeResponse } from './store-fill.ts';
-import { tagged, tagsOfAnswer } from './tagged.ts';
+import { hasCutTags, tagged, tagsOfAnswer } from './tagged.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { UpstreamBodyError, type UpstreamResponse } from './upstream-ports.ts';
 
@@ -30,18 +30,19 @@ export async function fill(deps: FillDeps, asked: FillInput, signal: AbortSignal
     return { kind: 'failed', failure: 'malformed', detail, fwdStatus: answer.status };
   }
   if (answer.status === 304) return bare(deps, input, answer, 'status');
-  const decision = storageDecision(input, answer);
+  const decision = storageDecision(deps, input, answer);
   if (decision.kind === 'pass') return pass(deps, input, answer, decision.reason);
   return take(deps, input, answer, decision);
 }
 
 function storageDecision(
+  deps: FillDeps,
   input: FillInput,
   answer: UpstreamResponse,
 ): Extract<StorageDecision, { kind: 'store' }> | { readonly kind: 'pass'; readonly reason: string } {
   if (!input.mayStore) return { kind: 'pass', reason: 'request-no-store' };
   if (input.staleFallback && isFailureStatus(answer.status)) return { kind: 'pass', reason: 'status' };
-  return decideStorage({
+  const decision = decideStorage({
     route: input.route,
     requestFields: input.requestFields,
     keyed: input.keyed,
@@ -50,6 +51,8 @@ function storageDecision(
     requestTimeMs: answer.requestTimeMs,
     responseTimeMs: answer.responseTimeMs,
   });
+  const isCut = decision.kind === 'store' && hasCutTags(deps, input, decision.fields);
+  return isCut ? { kind: 'pass', reason: 'tags' } : decision;
 }
 
 /** An answer that is not stored: collected where waiters may share it or a stale response may replace it, else streamed. */
@@ -58,6 +61,8 @@ async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, 
   const ruled = policy.upstreamCacheControl === 'ignore';
   const fields = passedFields(deps, input, answer);
   deps.observer.storage(input.route.name, reason);
+  // What is stored is older, and purges by the tags that it has now would not find it.
+  if (reason === 'tags' && input.known !== undefined) await deps.store.invalidate(input.known.key);
   if (!ruled && !isFailureStatus(answer.status)) {
     answer.body.streamed();
     return stream(answer, { fields, chunks: answer.body.chunks(), reason });
@@ -80,8 +85,9 @@ function complete(
   bytes: Buffer,
 ): Omit<Extract<FillResult, { kind: 'answer' }>, 'reason'> {
   const { status } = answer;
-  const shareable = input.route.policy.upstreamCacheControl === 'ignore';
-  const tags = tagsOfAnswer(deps, input, answer.fields);
+  const { tags, cut } = tagsOfAnswer(deps, input, answer.fields);
+  // Nobody could say of one whose tags are not all known whether a purge has come since.
+  const shareable = input.route.policy.upstreamCacheControl === 'ignore' && !cut;
   return { kind: 'answer', status, fields: passedFields(deps, input, answer), bytes, shareable, tags };
 }
 
@@ -155,7 +161,7 @@ export async function refusalOf(
 
 /** What is stored of it, under the key that it has where upstream does not vary. */
 export function buildStored(
-  deps: Pick<FillDeps, 'upstreams' | 'observer'>,
+  deps: Pick<FillDeps, 'upstreams'>,
   input: Pick<FillInput, 'route' | 'keyed' | 'position'>,
   answer: CompleteAnswer,
   found: { readonly decision: Extract<StorageDecision, { kind: 'store' }>; readonly bytes: Buffer },

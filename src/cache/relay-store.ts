@@ -12,6 +12,7 @@ import { type InvalidateDeps, isSameOrigin, type Relayed } from './invalidate.ts
 import type { Departed } from './judge.ts';
 import type { Background } from './ports.ts';
 import { storeResponse } from './store-fill.ts';
+import { hasCutTags } from './tagged.ts';
 
 /** What follows a relayed answer needs from outside. */
 export interface RelayFollowDeps extends Omit<FillDeps, 'store' | 'purgeLog'>, InvalidateDeps {
@@ -63,6 +64,10 @@ export function keepable(deps: RelayFollowDeps, departed: DepartedRelay, head: R
     return undefined;
   }
   if (tellsMore(input, decision.vary)) return undefined;
+  if (hasCutTags(deps, input, decision.fields)) {
+    deps.observer.storage(route.name, 'tags');
+    return undefined;
+  }
   return { input: { ...input, purpose: 'interactive', validate: undefined, staleFallback: false }, head, decision };
 }
 

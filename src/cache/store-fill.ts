@@ -3,6 +3,7 @@ import { forwardedFields } from '../core/forwarded-fields.ts';
 import { confirms, freshenStored } from '../core/freshen.ts';
 import { searchRule } from '../core/no-vary-search.ts';
 import type { KeyedRequest } from '../core/request.ts';
+import type { StorageDecision } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { languagesWith, variantKey, type VariantRules } from '../core/vary.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
@@ -145,16 +146,37 @@ export async function freshen(
     requestTimeMs: answer.requestTimeMs,
     responseTimeMs: answer.responseTimeMs,
   });
-  const freshened = retagged(deps, input, response, answer.fields);
+  const { response: freshened, cut } = retagged(deps, input, response, answer.fields);
   const item: StoredResponse = { ...freshened, position: input.position ?? stored.position };
-  if (ends) await deps.store.invalidate(stored.key);
-  if (storage.kind === 'pass') deps.observer.storage(input.route.name, storage.reason);
-  if (storage.kind === 'pass' || input.position === undefined || !input.mayStore) {
-    // On ruled routes what upstream says counts for nothing, and the answer is the same for all.
-    const unshared = storage.kind === 'pass' && input.route.policy.upstreamCacheControl !== 'ignore';
-    return { kind: 'stored', item, fwdStatus: 304, validated: true, put: 'purged', names: undefined, unshared };
+  if (ends || cut) await deps.store.invalidate(stored.key);
+  const kept = keptOf(deps, input, storage, cut);
+  if (kept.kind === 'pass') {
+    return {
+      kind: 'stored',
+      item,
+      fwdStatus: 304,
+      validated: true,
+      put: 'purged',
+      names: undefined,
+      unshared: kept.unshared,
+    };
   }
-  const result = await storeResponse(deps, input, item, { vary: storage.vary, fwdStatus: 304, validated: true });
+  const result = await storeResponse(deps, input, item, { vary: kept.vary, fwdStatus: 304, validated: true });
   // Purged while it was validated: what is stored is from before the purge and serves nobody, the asker included.
   return result.kind === 'stored' && result.put === 'purged' ? undefined : result;
+}
+
+/** Whether what a 304 has freshened is stored. What it takes away the right to keep is for the one who asked alone. */
+function keptOf(
+  { observer }: Pick<FillDeps, 'observer'>,
+  { route, position, mayStore }: FillInput,
+  storage: StorageDecision,
+  cut: boolean,
+): Extract<StorageDecision, { kind: 'store' }> | { readonly kind: 'pass'; readonly unshared: boolean } {
+  const reason = storage.kind === 'pass' ? storage.reason : cut ? 'tags' : undefined;
+  if (reason !== undefined) observer.storage(route.name, reason);
+  // On ruled routes what upstream says counts for nothing but its tags, and the answer is the same for all.
+  const unshared = cut || (reason !== undefined && route.policy.upstreamCacheControl !== 'ignore');
+  if (storage.kind === 'pass' || cut || position === undefined || !mayStore) return { kind: 'pass', unshared };
+  return storage;
 }

@@ -3,40 +3,43 @@ import type { StoredResponse } from '../core/stored-response.ts';
 import { freshenedTags, upstreamTags, type UpstreamTags, withoutTagFields } from '../core/upstream-tags.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
 
-type TagDeps = Pick<FillDeps, 'upstreams' | 'observer'>;
+type OriginDeps = Pick<FillDeps, 'upstreams'>;
+type TagDeps = OriginDeps & Pick<FillDeps, 'observer'>;
 type Tagged = Pick<FillInput, 'route' | 'keyed'>;
 
 /** The response with the tags that upstream gives it, and without the fields that are read for them alone. */
-export function tagged(deps: TagDeps, { route, keyed }: Tagged, response: StoredResponse): StoredResponse {
+export function tagged(deps: OriginDeps, { route, keyed }: Tagged, response: StoredResponse): StoredResponse {
   const found = upstreamTags(route, response.fields, originOf(deps, route));
-  return withTags(deps, { route, keyed }, response, found);
+  return withTags({ route, keyed }, response, found);
 }
 
-/** As {@link tagged}, of what a 304 with these fields has made of a stored response. */
+/** As {@link tagged}, of what a 304 with these fields has made of a stored response. `cut`: it must not stay stored. */
 export function retagged(
   deps: TagDeps,
   { route, keyed }: Tagged,
   response: StoredResponse,
   received: FieldLines,
-): StoredResponse {
+): { readonly response: StoredResponse; readonly cut: boolean } {
   const stored = response.tags.filter((tag) => !keyed.tags.includes(tag));
   const found = freshenedTags(route, { stored, received, merged: response.fields }, originOf(deps, route));
-  return withTags(deps, { route, keyed }, response, found);
-}
-
-/** The tags by which an answer that is not stored may be purged while others wait for it. */
-export function tagsOfAnswer(deps: TagDeps, { route, keyed }: Tagged, fields: FieldLines): readonly string[] {
-  const { tags } = upstreamTags(route, fields, originOf(deps, route));
-  return united(keyed.tags, tags);
-}
-
-function withTags(
-  deps: TagDeps,
-  { route, keyed }: Tagged,
-  response: StoredResponse,
-  found: UpstreamTags,
-): StoredResponse {
   if (found.cut) deps.observer.limit('routes.maxUpstreamTags');
+  return { response: withTags({ route, keyed }, response, found), cut: found.cut };
+}
+
+/** Whether an answer has more tags than are read, so that it must not be stored: some purge would not find it. */
+export function hasCutTags(deps: TagDeps, { route }: Pick<Tagged, 'route'>, fields: FieldLines): boolean {
+  const { cut } = upstreamTags(route, fields, originOf(deps, route));
+  if (cut) deps.observer.limit('routes.maxUpstreamTags');
+  return cut;
+}
+
+/** The tags by which an answer that is not stored may be purged while others wait for it; they may not be all. */
+export function tagsOfAnswer(deps: OriginDeps, { route, keyed }: Tagged, fields: FieldLines): UpstreamTags {
+  const { tags, cut } = upstreamTags(route, fields, originOf(deps, route));
+  return { tags: united(keyed.tags, tags), cut };
+}
+
+function withTags({ route, keyed }: Tagged, response: StoredResponse, found: UpstreamTags): StoredResponse {
   return { ...response, tags: united(keyed.tags, found.tags), fields: withoutTagFields(route, response.fields) };
 }
 
@@ -45,6 +48,6 @@ function united(own: readonly string[], more: readonly string[]): readonly strin
   return more.length === 0 ? own : [...new Set([...own, ...more])];
 }
 
-function originOf({ upstreams }: TagDeps, { upstream }: Tagged['route']): string | undefined {
+function originOf({ upstreams }: OriginDeps, { upstream }: Tagged['route']): string | undefined {
   return upstreams.get(upstream)?.origin;
 }

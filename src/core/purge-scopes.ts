@@ -1,4 +1,5 @@
 import type { PurgeSelector } from './config.ts';
+import { tagSpellings } from './tag-text.ts';
 import { ok, refused, type Problem, type Result } from './problem.ts';
 
 /** What depends on the routes. */
@@ -19,7 +20,7 @@ export function scopesOfSelector(selector: PurgeSelector, find: ScopeFinder): Re
     case 'key':
       return named('key', 'k:', [selector.key]);
     case 'tags':
-      return named('tag', 't:', selector.tags);
+      return named('tag', 't:', selector.tags.flatMap(tagSpellings));
     case 'prefix':
       // An empty prefix would be `all` in disguise, and no canonical URL begins with anything but a slash.
       if (!selector.prefix.startsWith('/')) return refused(selectorProblem('A prefix begins with /.'));

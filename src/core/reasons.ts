@@ -162,6 +162,7 @@ export const softTimeoutReasons = {
 /** Why an answer whose head allows storing is not stored all the same, by what the metrics call it. */
 const bodyReasons: ReadonlyMap<string, string> = new Map([
   ['too-large', 'its content is larger than maxStoredBytes'],
+  ['tags', 'it has more tags, or longer ones, than are read, so that some purge would not find it'],
   ['close-delimited', 'nothing proves that its content is complete (RFC 9112 §8)'],
   ['no-lease', 'no lease on the purge log, so nothing is stored'],
   ['upstream-malformed', 'an answer to a condition or a range that was not sent (RFC 9110 §15.3.7, §15.4.5, §15.5.17)'],

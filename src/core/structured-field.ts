@@ -60,6 +60,11 @@ export function readStringList(lines: readonly string[]): readonly string[] | un
   return members && stringsOf(members);
 }
 
+/** True of lines that are not looked at, since they are longer than {@link MAX_STRUCTURED_FIELD}. */
+export function isUnread(lines: readonly string[]): boolean {
+  return lines.join(', ').length > MAX_STRUCTURED_FIELD;
+}
+
 /** The member as a Boolean; `undefined` where it is none, or none is there. */
 export function booleanOf(member: FieldMember | undefined): boolean | undefined {
   return member?.type === 'boolean' ? member.value : undefined;

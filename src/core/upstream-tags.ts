@@ -1,17 +1,18 @@
 import { fieldLineValues, type FieldLines, withoutFields } from './fields.ts';
 import type { Route, TagField } from './route.ts';
-import { readStringList } from './structured-field.ts';
+import { isUnread, readStringList } from './structured-field.ts';
+import { tagOfBytes } from './tag-text.ts';
 
-/** Tags, and names of groups, longer than this are left out. RFC 9875 §2 asks for groups of 32 characters at least. */
+/** Tags, and names of groups, longer than this are not read. RFC 9875 §2 asks for groups of 32 characters at least. */
 export const MAX_UPSTREAM_TAG = 256;
-
-/** Visible ASCII without the comma: nothing that a list of tags, a log line or a command takes for something else. */
-const TAG = /^[!-+\--~]+$/;
 
 /** What upstream's fields say of a response's tags. */
 export interface UpstreamTags {
   readonly tags: readonly string[];
-  /** True where some were left out: too many, too long, or with characters that no tag may have. */
+  /**
+   * True where there are more than are read, or longer ones: a purge of one that was left out would not find the response, so
+   * that it must not be stored.
+   */
   readonly cut: boolean;
 }
 
@@ -27,16 +28,17 @@ const none: UpstreamTags = { tags: [], cut: false };
  * @param origin scheme, host and port of the upstream, as {@link UpstreamConfig.origin}
  */
 export function groupTag(origin: string, group: string): string {
-  return `group:${origin}:${group.replaceAll(/[^!-$&-+\--~]/g, (char) => encodeURIComponent(char))}`;
+  return `group:${origin}:${tagOfBytes(group.replaceAll('%', '%25'))}`;
 }
 
 /**
  * The tags of the groups in a Cache-Groups or Cache-Group-Invalidation field (RFC 9875 §2, §3); parameters mean nothing. None
- * where the field is no List of Strings. A tag that is too long is left out.
+ * where the field is no List of Strings, which is said of one that is too long to be read.
  */
 export function groupTags(fields: FieldLines, name: string, origin: string): UpstreamTags {
   const lines = fieldLineValues(fields, name);
   if (lines.length === 0) return none;
+  if (isUnread(lines)) return { tags: [], cut: true };
   const groups = readStringList(lines) ?? [];
   const good = groups.filter((group) => group.length <= MAX_UPSTREAM_TAG);
   return { tags: good.map((group) => groupTag(origin, group)), cut: good.length < groups.length };
@@ -44,7 +46,7 @@ export function groupTags(fields: FieldLines, name: string, origin: string): Ups
 
 /**
  * The tags that upstream gives a response by its fields: Cache-Groups where upstream is in charge (RFC 9875), and what the
- * route's `tagsFrom` names, each member a tag as it is. At most `maxUpstreamTags`. The cascades that RFC 9875 §2.2 allows are
+ * route's `tagsFrom` names, each member a tag ({@link tagOfBytes}). At most `maxUpstreamTags`. The cascades that RFC 9875 §2.2 allows are
  * left out: a response that is invalidated by its URI does not take its groups with it, since who writes one thing would
  * empty the cache of all that is listed beside it. Cache-Group-Invalidation says it where it is meant.
  */
@@ -93,12 +95,9 @@ function readsGroups({ policy }: TagRoute, origin: string | undefined): origin i
 function fieldTags(fields: FieldLines, field: TagField): UpstreamTags {
   const separator = field === 'cache-tag' ? ',' : /[ \t]+/;
   const members = fieldLineValues(fields, field).flatMap((line) => line.split(separator));
-  return kept(members.map((member) => member.trim()).filter((member) => member !== ''));
-}
-
-function kept(tags: readonly string[]): UpstreamTags {
-  const good = tags.filter((tag) => tag.length <= MAX_UPSTREAM_TAG && TAG.test(tag));
-  return { tags: good, cut: good.length < tags.length };
+  const tags = members.map((member) => member.trim()).filter((member) => member !== '');
+  const good = tags.filter((tag) => tag.length <= MAX_UPSTREAM_TAG);
+  return { tags: good.map((tag) => tagOfBytes(tag)), cut: good.length < tags.length };
 }
 
 function bounded({ maxUpstreamTags }: TagRoute, parts: readonly UpstreamTags[]): UpstreamTags {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { groupTag } from '../../src/core/upstream-tags.ts';
+import { scopesOfSelector } from '../../src/core/purge-scopes.ts';
 import type { Route } from '../../src/core/route.ts';
 import { ExchangeRig, type Seen } from '../support/exchange-rig.ts';
 import { fieldsOf, honourRoute, HOUR, requestOf, routeOf } from '../support/policy.ts';
@@ -20,6 +21,8 @@ afterEach(() => {
 
 const honoured = (overrides: Partial<Route> = {}): Route =>
   honourRoute({ keepForValidationMs: HOUR }, { match: '/p/*', rawQuery: true, ...overrides });
+
+const noPlaces = { ofUrl: () => expect.fail('no URL'), ofPrefix: () => expect.fail('no prefix') };
 
 /** Asks, and answers the call that it makes. */
 async function fetched(
@@ -144,16 +147,38 @@ describe('groups of upstream (RFC 9875)', () => {
     expect(await isHeld(rig, '/p/x', 'Accept: x/c')).toBe(false);
   });
 
-  it('past maxUpstreamTags are left out, and counted', async () => {
+  it('past maxUpstreamTags keep the answer from being stored, and are counted', async () => {
     const rig = rigWith(honoured({ maxUpstreamTags: 2 }));
     await fetched(rig, '/p/a', { lines: ['Cache-Groups: "one", "two"'] });
     expect(rig.limits).toEqual([]);
+    expect(await isHeld(rig, '/p/a')).toBe(true);
     await fetched(rig, '/p/b', { lines: ['Cache-Groups: "one", "two", "three"'] });
-    expect(rig.limits).toEqual(['routes.maxUpstreamTags']);
-    await rig.purge(group('three'));
-    expect(await isHeld(rig, '/p/b')).toBe(true);
-    await rig.purge(group('two'));
+    expect([rig.limits, rig.storage]).toEqual([['routes.maxUpstreamTags'], ['stored', 'tags']]);
     expect(await isHeld(rig, '/p/b')).toBe(false);
+  });
+
+  it('past maxUpstreamTags take away what was stored, whether upstream answers in full or confirms it', async () => {
+    const rig = rigWith(honoured({ maxUpstreamTags: 2 }));
+    const more = 'Cache-Groups: "one", "two", "three"';
+    for (const status of [200, 304]) {
+      await fetched(rig, '/p/a', { lines: ['ETag: "1"', 'Cache-Groups: "one"'] });
+      rig.clock.advance(61_000);
+      expect(await fetched(rig, '/p/a', { status, lines: ['ETag: "1"', more] })).toMatchObject({ status: 200 });
+      expect(rig.memory.stats().responses).toBe(0);
+    }
+    expect(rig.limits).toEqual(['routes.maxUpstreamTags', 'routes.maxUpstreamTags']);
+  });
+
+  it('past maxUpstreamTags in an answer to HEAD take away what was stored', async () => {
+    const rig = rigWith(honoured({ maxUpstreamTags: 2 }));
+    await fetched(rig, '/p/a', { lines: ['ETag: "1"'] });
+    rig.clock.advance(61_000);
+    const head = rig.head('/p/a');
+    await rig.settle();
+    const lines = [fresh, 'ETag: "1"', 'Content-Length: 4', 'Cache-Groups: "one", "two", "three"'];
+    rig.call(1).answer(200, '', fieldsOf(...lines));
+    await head;
+    expect(rig.memory.stats().responses).toBe(0);
   });
 });
 
@@ -167,6 +192,43 @@ describe('tags from Surrogate-Key and Cache-Tag', () => {
     expect(await fieldsOfAnswer(rig, '/p/a')).not.toContain('cache-tag');
     await rig.purge('t:y');
     expect(await isHeld(rig, '/p/a')).toBe(false);
+  });
+
+  it('purge in whichever spelling an operator gives them', async () => {
+    for (const tag of ['sale items', 'sale%20items', 'späte', 'sp%C3%A4te']) {
+      const rig = rigWith(ruled);
+      await fetched(rig, '/p/a', { lines: ['Cache-Tag: sale items,sp\u00c3\u00a4te'] });
+      const scopes = scopesOfSelector({ by: 'tags', tags: [tag] }, noPlaces);
+      await rig.purge(...(scopes.ok ? scopes.value : []));
+      expect(await isHeld(rig, '/p/a')).toBe(false);
+    }
+  });
+
+  it('that are not all read keep an answer from whoever came after any purge and waited, nor are passed on', async () => {
+    const rig = rigWith({ ...ruled, maxUpstreamTags: 1 });
+    const before = rig.get('/p/a');
+    await rig.settle();
+    await rig.purge('t:y');
+    const after = rig.get('/p/a');
+    await rig.settle();
+    rig.call(0).answer(200, 'from before', fieldsOf('Surrogate-Key: x y'));
+    expect((await before).text).toBe('from before');
+    await rig.settle();
+    rig.call(1).answer(200, 'from after', fieldsOf('Surrogate-Key: x y'));
+    expect((await after).text).toBe('from after');
+  });
+
+  it('that a 304 brings are not passed on, even where there are more than are read', async () => {
+    const rig = rigWith({ ...ruled, maxUpstreamTags: 1 });
+    await fetched(rig, '/p/a', { lines: ['ETag: "1"', 'Surrogate-Key: x'] });
+    rig.clock.advance(2 * HOUR);
+    const handled = rig.exchange.handle(requestOf({ path: '/p/a' }));
+    await rig.settle();
+    rig.call(1).answer(304, '', fieldsOf('Surrogate-Key: x y'));
+    const answered = await handled;
+    if (answered.kind !== 'response') throw new Error('no answer');
+    expect(answered.response.fields.map(([name]) => name)).not.toContain('surrogate-key');
+    expect(rig.memory.stats().responses).toBe(0);
   });
 
   it('are not passed on with an answer that is not stored', async () => {

@@ -34,6 +34,16 @@ describe('the scopes of a selector', () => {
     expect(scopesOfSelector({ by: 'tags', tags: ['location:lima'] }, unused)).toEqual(ok(['t:location:lima']));
   });
 
+  test.for([
+    ['sale items', ['t:sale items', 't:sale%20items']],
+    ['sale%20items', ['t:sale%20items']],
+    ['späte', ['t:späte', 't:sp%C3%A4te']],
+    ['100%', ['t:100%']],
+    ['group:https://a:1 2%', ['t:group:https://a:1 2%', 't:group:https://a:1%202%', 't:group:https://a:1%202%25']],
+  ] as const)('of a tag are it as it is written, and as upstream’s are stored: %j', ([tag, scopes]) => {
+    expect(scopesOfSelector({ by: 'tags', tags: [tag] }, unused)).toEqual(ok(scopes));
+  });
+
   test('of a prefix are the prefix', () => {
     expect(scopesOfSelector({ by: 'prefix', prefix: '/weather/' }, unused)).toEqual(ok(['p:/weather/']));
     expect(scopesOfSelector({ by: 'prefix', prefix: '//api.example/' }, unused)).toEqual(ok(['p://api.example/']));

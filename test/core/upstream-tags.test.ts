@@ -1,6 +1,7 @@
 import { array, assert as assertProperty, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Route } from '../../src/core/route.ts';
+import { MAX_STRUCTURED_FIELD } from '../../src/core/structured-field.ts';
 import {
   freshenedTags,
   groupTag,
@@ -67,6 +68,15 @@ describe('Cache-Groups (RFC 9875 §2)', () => {
     );
   });
 
+  it('of a field that is too long to be read are not known, unlike those of one that is none', () => {
+    const longest = `"${'x'.repeat(MAX_UPSTREAM_TAG)}", `.repeat(70);
+    expect(longest.length).toBeGreaterThan(MAX_STRUCTURED_FIELD);
+    const cut = [longest.slice(0, -2), '"a", b', '"a"'].map(
+      (value) => upstreamTags(honourRoute(), fieldsOf(`Cache-Groups: ${value}`), origin).cut,
+    );
+    expect(cut).toEqual([true, false, false]);
+  });
+
   it('to invalidate are read alike (§3)', () => {
     const fields = fieldsOf('Cache-Group-Invalidation: "a", "b"');
     expect(groupTags(fields, 'cache-group-invalidation', origin).tags).toEqual([
@@ -92,15 +102,25 @@ describe('Surrogate-Key and Cache-Tag', () => {
     expect(tagsOf(routeOf({}, { tagsFrom: ['cache-tag'] }), 'Surrogate-Key: a', 'Cache-Tag: b')).toEqual(['b']);
   });
 
-  it.each(['a,b', 'ä', 'a\u0000b', '\u007f'])('leave out %j, and say so', (tag) => {
-    expect(upstreamTags(both, fieldsOf(`Surrogate-Key: good ${tag}`), origin)).toEqual({ tags: ['good'], cut: true });
+  it.each([
+    ['a,b', 'a%2Cb'],
+    ['sp\u00c3\u00a4te', 'sp%C3%A4te'],
+    ['sp\u00e4te', 'sp%E4te'],
+    ['a\u0000b', 'a%00b'],
+    ['\u007f', '%7F'],
+    ['50%', '50%'],
+  ])('are percent-encoded where they hold what no tag may hold: %j', (tag, encoded) => {
+    expect(upstreamTags(both, fieldsOf(`Surrogate-Key: good ${tag}`), origin)).toEqual({
+      tags: ['good', encoded],
+      cut: false,
+    });
   });
 
-  it('leave out a tag with a space within', () => {
-    expect(upstreamTags(both, fieldsOf('Cache-Tag: a b, c'), origin)).toEqual({ tags: ['c'], cut: true });
+  it('may have a space within in Cache-Tag', () => {
+    expect(upstreamTags(both, fieldsOf('Cache-Tag: a b, c'), origin)).toEqual({ tags: ['a%20b', 'c'], cut: false });
   });
 
-  it(`leave out what is longer than ${MAX_UPSTREAM_TAG} characters`, () => {
+  it(`are not read where they are longer than ${MAX_UPSTREAM_TAG} characters, which is said`, () => {
     const longest = 'x'.repeat(MAX_UPSTREAM_TAG);
     expect(upstreamTags(both, fieldsOf(`Surrogate-Key: ${longest}`), origin)).toEqual({ tags: [longest], cut: false });
     expect(upstreamTags(both, fieldsOf(`Surrogate-Key: ${longest}x`), origin)).toEqual({ tags: [], cut: true });
