@@ -1,3 +1,4 @@
+import { ByteCollector } from './byte-collector.ts';
 import { UpstreamBodyError, type UpstreamBody } from './upstream-ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 
@@ -18,31 +19,21 @@ export async function collectBody(body: UpstreamBody, maxBytes: number): Promise
     return { kind: 'overflow', chunks: body.chunks() };
   }
   const iterator = body.chunks()[Symbol.asyncIterator]();
-  const collected: Buffer[] = [];
-  let size = 0;
+  const collector = new ByteCollector({ maxBytes, length: body.length });
   try {
     for (;;) {
       const next = await iterator.next();
-      if (next.done === true) return { kind: 'complete', bytes: joined(collected, size) };
-      collected.push(next.value);
-      size += next.value.length;
-      if (size > maxBytes) {
+      if (next.done === true) return { kind: 'complete', bytes: collector.take() };
+      if (collector.bytes + next.value.length > maxBytes) {
         body.streamed();
-        return { kind: 'overflow', chunks: continued(collected, iterator) };
+        return { kind: 'overflow', chunks: continued([...collector.parts(), next.value], iterator) };
       }
+      collector.add(next.value);
     }
   } catch (error) {
     if (error instanceof UpstreamBodyError) return { kind: 'broken', failure: error.failure, detail: error.message };
     throw error;
   }
-}
-
-/** One buffer that owns its memory: a view into a pooled slab would keep the slab alive and falsify the byte count. */
-function joined(chunks: readonly Buffer[], size: number): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(size);
-  let offset = 0;
-  for (const chunk of chunks) offset += chunk.copy(bytes, offset);
-  return bytes;
 }
 
 async function* continued(first: Buffer[], rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {

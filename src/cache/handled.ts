@@ -57,7 +57,7 @@ export interface RelayFollowUp {
 
 /** Hears the content of an answer that passes by. Neither throws nor holds it up. */
 export interface RelayTap {
-  /** The chunk may be kept. */
+  /** The chunk is nobody's but the caller's once this returns. */
   chunk(bytes: Uint8Array): void;
   /** `complete`: it ended as its framing says; else what was heard is dropped. */
   end(complete: boolean): void;

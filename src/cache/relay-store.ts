@@ -5,6 +5,7 @@ import { deriveKey } from '../core/key.ts';
 import { decidePostStorage, type StorageDecision } from '../core/storage-policy.ts';
 import type { Position, StoredResponse } from '../core/stored-response.ts';
 import { resolveReference } from '../core/uri-reference.ts';
+import { ByteCollector } from './byte-collector.ts';
 import { buildStored, refusalOf } from './fill.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
 import type { RelayedHead, RelayTap } from './handled.ts';
@@ -86,24 +87,24 @@ const nothing = Buffer.alloc(0);
 /** Collects the content as it passes by, and stores it under the position, where there is one. */
 export function tapFor(deps: RelayFollowDeps, kept: Keepable, position: Promise<Position | undefined>): RelayTap {
   const { name, policy } = kept.input.route;
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
+  const maxBytes = policy.maxStoredBytes;
+  let collector: ByteCollector | undefined = new ByteCollector({ maxBytes });
   return {
     chunk: (part) => {
-      bytes += part.length;
-      if (bytes <= policy.maxStoredBytes) chunks.push(part);
-      else chunks.length = 0;
+      if (collector !== undefined && collector.bytes + part.length > maxBytes) collector = undefined;
+      collector?.add(part);
     },
     end: (complete) => {
       if (!complete) return;
-      if (bytes > policy.maxStoredBytes) {
+      if (collector === undefined) {
         deps.observer.storage(name, 'too-large');
         deps.observer.limit('routes.maxStoredBytes');
         return;
       }
+      const bytes = collector.take();
       deps.background.run('store', async () => {
         const input = { ...kept.input, position: await position };
-        await store(deps, { ...kept, input }, Buffer.concat(chunks));
+        await store(deps, { ...kept, input }, bytes);
       });
     },
   };
