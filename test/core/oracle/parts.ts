@@ -1,5 +1,6 @@
 import { conditionsPart } from './conditions.ts';
 import { exchangesPart } from './difference.ts';
+import { invalidationPart } from './invalidation.ts';
 import { storedFieldsPart } from './stored-fields.ts';
 import { compare, type Findings, type Part, type Run, type Told } from './part.ts';
 
@@ -15,4 +16,9 @@ function any<One, Policy>(part: Part<One, Policy>): AnyPart {
 }
 
 /** All of the rules. */
-export const parts: readonly AnyPart[] = [any(exchangesPart), any(conditionsPart), any(storedFieldsPart)];
+export const parts: readonly AnyPart[] = [
+  any(exchangesPart),
+  any(conditionsPart),
+  any(storedFieldsPart),
+  any(invalidationPart),
+];
