@@ -2,6 +2,7 @@ import { decideOnFailure, isFailureStatus } from '../core/failure-policy.ts';
 import { confirms, freshenByHead } from '../core/freshen.ts';
 import { freshnessOf, initialAgeMs } from '../core/freshness.ts';
 import { answerReasons, passReason, storableReason } from '../core/reasons.ts';
+import { selectingFields } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { baseKeyOf, varyNames } from '../core/vary.ts';
 import { searchRule } from '../core/no-vary-search.ts';
@@ -10,6 +11,7 @@ import type { KeyableRequest } from './want-content.ts';
 import { lifetimeNotes } from './explain-lifetime.ts';
 import type { ExplainedAnswer, ExplainedNote, ExplainedReply } from './explained-http.ts';
 import type { Usable } from './explain-parts.ts';
+import { searchSource, searchWords } from './explain-search.ts';
 import type { Ask } from './respond.ts';
 
 /** A request that is looked up, and the answer that upstream is supposed to give to it. */
@@ -133,20 +135,29 @@ function lifetimeOfPassed({ ask, answer, nowMs }: SupposedAnswer): readonly Expl
   return lived.filter(({ topic }) => topic === 'lifetime' || topic === 'age');
 }
 
-function varyNotes({ answer }: SupposedAnswer, stored: StoredResponse | undefined): readonly ExplainedNote[] {
+function varyNotes(supposed: SupposedAnswer, stored: StoredResponse | undefined): readonly ExplainedNote[] {
+  const { answer } = supposed;
   const named = varyNames(answer.fields);
   if (stored === undefined || named === '*') return [];
   if (stored.key === baseKeyOf(stored.key)) {
-    const text = 'Vary does not count: the route keys every field that goes upstream (RFC 9111 §4.1)';
+    const text =
+      'Vary does not count, unlike in RFC 9111 §4.1: on a ruled route no field goes upstream but those that the key holds';
     return named.length === 0 ? [] : [{ topic: 'vary', text }];
   }
   const part = stored.key.slice(stored.key.indexOf(' ') + 1);
-  return [{ topic: 'vary', text: `a variant, told apart by ${part} (Vary, RFC 9111 §4.1)` }];
+  return [{ topic: 'vary', text: `a variant, told apart by ${part} (${whyApart(supposed, named)})` }];
+}
+
+/** An error that one request may have caused is a variant by what that request sent, whatever Vary says. */
+function whyApart({ ask, answer }: SupposedAnswer, named: readonly string[]): string {
+  const unkeyed = selectingFields(ask.route, answer.status, []) ?? [];
+  if (unkeyed.length === 0) return 'Vary, RFC 9111 §4.1';
+  const varied = named.length === 0 ? '' : ', and those of Vary (RFC 9111 §4.1)';
+  return `the request may have caused the error, so that every field that went upstream and is not in the key tells it apart${varied}; storeErrors: resource; RFC 9111 §7.1`;
 }
 
 function queryNotes({ ask, answer }: SupposedAnswer): readonly ExplainedNote[] {
   const rule = ask.keyed.search === undefined ? undefined : searchRule(answer.fields);
   if (rule === undefined || answer.status >= 400) return [];
-  const text = `later queries of the path are keyed by ${rule.text} (No-Vary-Search, draft-ietf-httpbis-no-vary-search)`;
-  return [{ topic: 'query', text }];
+  return [{ topic: 'query', text: `it says of later queries of this path: ${searchWords(rule)} (${searchSource})` }];
 }

@@ -6,6 +6,7 @@ import type { KeyedRequest } from '../core/request.ts';
 import type { CachePolicy, ExpireAt } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { instant } from './explain-parts.ts';
+import { searchSource } from './explain-search.ts';
 import type { ExplainedNote } from './explained-http.ts';
 
 /** A response that is stored, or would be. */
@@ -15,7 +16,7 @@ export interface Lived {
   readonly staleSinceMs: number | undefined;
   readonly policy: CachePolicy;
   /** The request that it answers. */
-  readonly keyed: Pick<KeyedRequest, 'key' | 'zone' | 'tags'>;
+  readonly keyed: Pick<KeyedRequest, 'key' | 'zone' | 'tags' | 'search'>;
   /** Wall clock, milliseconds. */
   readonly nowMs: number;
 }
@@ -82,7 +83,12 @@ function lifetimeText({ item, policy }: Lived): string {
   const ageMs = byUpstream.has(source) ? initialAgeMs : 0;
   const cut = freshUntilMs === responseTimeMs + policy.retainMs ? ', cut to what retain allows' : '';
   const lifetime = `${seconds(freshUntilMs - responseTimeMs + ageMs)} s${cut}`;
-  return `${lifetime}, by ${source}: ${freshnessReason(source)}`;
+  const heuristic = source === 'heuristic' ? `: ${heuristicWords(policy)}` : '';
+  return `${lifetime}, by ${source}: ${freshnessReason(source)}${heuristic}`;
+}
+
+function heuristicWords({ heuristicFraction, heuristicMaxMs }: CachePolicy): string {
+  return `heuristicFraction ${heuristicFraction} of that time, heuristicMax ${seconds(heuristicMaxMs)} s at most`;
 }
 
 function ageText({ item, staleSinceMs, nowMs }: Lived): string {
@@ -123,7 +129,9 @@ function windowText(windowMs: number, when: string): string | undefined {
 
 /** Upstream's tags are those that the request does not give. */
 function tagNotes({ item, keyed }: Lived): readonly ExplainedNote[] {
-  const given = item.tags.filter((tag) => !keyed.tags.includes(tag));
+  const learnt = keyed.search?.tag;
+  const isLearnt = learnt !== undefined && item.tags.includes(learnt);
+  const given = item.tags.filter((tag) => tag !== learnt && !keyed.tags.includes(tag));
   const groups = given.filter((tag) => tag.startsWith('group:'));
   const others = given.filter((tag) => !tag.startsWith('group:'));
   return [
@@ -133,8 +141,11 @@ function tagNotes({ item, keyed }: Lived): readonly ExplainedNote[] {
     ...(others.length === 0
       ? []
       : [note(`by upstream's fields that the route's tagsFrom names: ${others.join(', ')}`)]),
+    ...(isLearnt ? [note(`${learnt} ${marksQueries}`)] : []),
   ];
 }
+
+const marksQueries = `marks what is keyed by what upstream says of the queries of its path: a purge of any URL of it takes that along (${searchSource})`;
 
 function note(text: string): ExplainedNote {
   return { topic: 'tags', text };

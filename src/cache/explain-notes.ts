@@ -6,6 +6,7 @@ import { clientDirectiveSections } from '../core/reasons.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import type { Usable } from './explain-parts.ts';
 import type { ExplainedNote, ExplainedTopic } from './explained-http.ts';
+import { searchSource, searchWords } from './explain-search.ts';
 import { ownRequestOf } from './own-request.ts';
 import type { Sha256 } from './ports.ts';
 import type { Ask } from './respond.ts';
@@ -47,6 +48,8 @@ const timed: ReadonlyMap<string, keyof ClientDirectives> = new Map([
   ['stale-if-error', 'staleIfErrorMs'],
 ]);
 
+const withoutCodings = 'the route stores content without its coding, the same for all';
+
 /** Which of the request's directives count. */
 export function clientNotes({ route: { policy }, requestFields }: Ask): readonly ExplainedNote[] {
   const lines = fieldLineValues(requestFields, 'cache-control');
@@ -57,6 +60,8 @@ export function clientNotes({ route: { policy }, requestFields }: Ask): readonly
     const directive = argument === true ? name : `${name}=${argument}`;
     const section = clientDirectiveSections.get(name);
     if (section === undefined) return note('client', `${name} is not known here and ignored (RFC 9111 §5.2.3)`);
+    if (name === 'no-transform' && policy.upstreamCacheControl !== 'honour')
+      return note('client', `${directive} does not count: ${withoutCodings} (${section})`);
     if (!isHeeded)
       return note('client', `${directive} does not count: the route ignores it (clientCacheControl; ${section})`);
     const member = timed.get(name);
@@ -169,13 +174,7 @@ function partOf(key: string): string {
 function queryNotes({ keyed }: Ask): readonly ExplainedNote[] {
   const rule = keyed.search?.rule;
   if (rule === undefined) return [];
-  const names = [...rule.params.names].map((name) => name.toWellFormed()).join(', ');
-  const kept = names === '' ? 'no parameter with a meaning' : `only ${names} with a meaning`;
-  const dropped = names === '' ? 'all parameters with a meaning' : `${names} without a meaning`;
-  const params = rule.params.kind === 'kept' ? kept : dropped;
-  const order = `the order of parameters ${rule.anyOrder ? 'without' : 'with'} one`;
-  const source = 'No-Vary-Search, draft-ietf-httpbis-no-vary-search';
-  return [note('query', `upstream has said of the queries of this path: ${params}, ${order} (${source})`)];
+  return [note('query', `upstream has said of the queries of this path: ${searchWords(rule)} (${searchSource})`)];
 }
 
 function softTimeoutNotes({ ask, found, nowMs }: Asked): readonly ExplainedNote[] {

@@ -22,6 +22,7 @@ export type RelayReason =
   | 'authorization'
   | 'cookie'
   | 'precondition'
+  | 'post-if-none-match'
   | 'method-override'
   | ContentRelayReason;
 
@@ -64,7 +65,7 @@ function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefi
   // Only upstream can evaluate these (RFC 9111 §4.3.2); on ruled routes they never go upstream and mean nothing.
   if (hasField(fields, 'if-match') || hasField(fields, 'if-unmodified-since')) return 'precondition';
   // Of a POST it asks that there be no such resource yet (RFC 9110 §13.1.2), which is no query.
-  if (request.method === 'POST' && hasField(fields, 'if-none-match')) return 'precondition';
+  if (request.method === 'POST' && hasField(fields, 'if-none-match')) return 'post-if-none-match';
   const forwarded = (name: string): boolean =>
     route.forwardHeaders.includes('*') || route.forwardHeaders.includes(name);
   const overridden = methodOverrides.some((name) => forwarded(name) && hasField(fields, name));

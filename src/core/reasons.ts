@@ -10,7 +10,7 @@ export const passReasons: Readonly<Record<PassReason, string>> = {
   'vary-star': 'Vary: * : no later request can be known to match (RFC 9111 §4.1)',
   authorization:
     'the request had Authorization, and the answer has none of public, must-revalidate and s-maxage (RFC 9111 §3.5)',
-  cookie: 'the request had a Cookie that neither the key nor Vary could tell apart (RFC 9111 §7.1)',
+  cookie: 'the request had a Cookie that neither the key nor Vary could tell apart (RFC 9111 §7.3)',
   'request-no-store': 'the request says no-store (RFC 9111 §5.2.1.5)',
   'no-store': 'upstream says no-store (RFC 9111 §5.2.2.5)',
   private: 'upstream says private, and this is a shared cache (RFC 9111 §5.2.2.7)',
@@ -34,9 +34,11 @@ export const relayReasons: Readonly<Record<RelayReason, string>> = {
   upgrade: 'the request asks for another protocol (Upgrade, RFC 9110 §7.8)',
   authorization:
     'the request has Authorization, which the route does not key, so nothing may be shared (RFC 9111 §3.5)',
-  cookie: 'the request has a Cookie, which the route does not key, so nothing may be shared (RFC 9111 §7.1)',
+  cookie: 'the request has a Cookie, which the route does not key, so nothing may be shared (RFC 9111 §7.3)',
   'method-override': 'the request names another method in a field that goes upstream (RFC 9111 §7.1)',
   precondition: 'only upstream can evaluate If-Match and If-Unmodified-Since (RFC 9111 §4.3.2)',
+  'post-if-none-match':
+    'If-None-Match of a POST asks that nothing be there yet, which is no query (RFC 9110 §13.1.2)',
   'content-type': 'the route does not read content of this type, so it cannot be in the key (RFC 10008 §2.7)',
   'content-coding': 'the content is coded, and only what it means could be in the key (RFC 9110 §8.4, RFC 10008 §2.7)',
   'content-length': 'the content is longer than content.maxBytes, so it cannot be in the key (RFC 10008 §2.7)',
@@ -103,6 +105,7 @@ export const clientDirectiveSections: ReadonlyMap<string, string> = new Map([
   ['min-fresh', 'RFC 9111 §5.2.1.3'],
   ['no-cache', 'RFC 9111 §5.2.1.4'],
   ['no-store', 'RFC 9111 §5.2.1.5'],
+  ['no-transform', 'RFC 9111 §5.2.1.6'],
   ['only-if-cached', 'RFC 9111 §5.2.1.7'],
   ['stale-if-error', 'RFC 5861 §4'],
 ]);

@@ -29,6 +29,7 @@ const ruled: Readonly<Record<RelayReason, boolean>> = {
   authorization: true,
   cookie: true,
   precondition: true,
+  'post-if-none-match': true,
   'method-override': true,
   'cache-off': false,
   method: false,

@@ -124,7 +124,7 @@ describe('an answer of upstream’s that is not stored says why', () => {
       says: 'RFC 9111 §3.5',
     },
     // Relayed, so that it is never asked whether it may be stored.
-    cookie: { request: { headers: { cookie: 'a=1' } }, response: answered(200, fresh), says: 'RFC 9111 §7.1' },
+    cookie: { request: { headers: { cookie: 'a=1' } }, response: answered(200, fresh), says: 'RFC 9111 §7.3' },
     'request-no-store': {
       request: { headers: { 'cache-control': 'no-store' } },
       response: answered(200, fresh),
@@ -167,9 +167,18 @@ describe('a request that is not looked up says why', () => {
     method: { request: { method: 'PATCH' }, says: 'RFC 9110 §9.2.3' },
     upgrade: { request: { headers: { upgrade: 'websocket', connection: 'upgrade' } }, says: 'RFC 9110 §7.8' },
     authorization: { route: ruled(), request: { headers: { authorization: 'Bearer a' } }, says: 'RFC 9111 §3.5' },
-    cookie: { route: ruled(), request: { headers: { cookie: 'a=1' } }, says: 'RFC 9111 §7.1' },
+    cookie: { route: ruled(), request: { headers: { cookie: 'a=1' } }, says: 'RFC 9111 §7.3' },
     'method-override': { request: { headers: { 'x-http-method': 'DELETE' } }, says: 'RFC 9111 §7.1' },
     precondition: { request: { headers: { 'if-match': '"1"' } }, says: 'RFC 9111 §4.3.2' },
+    'post-if-none-match': {
+      route: honoured({}, { content: query, noVarySearch: false }),
+      request: {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'if-none-match': '*' },
+        body: '{}',
+      },
+      says: 'If-None-Match of a POST asks that nothing be there yet, which is no query (RFC 9110 §13.1.2)',
+    },
     'content-type': {
       route: ruled({}, { content: query }),
       request: { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'a' },
@@ -279,7 +288,7 @@ describe('a lifetime says whose it is, in seconds and with its section', () => {
       route: honoured({ heuristicFraction: 0.1, heuristicMaxMs: 24 * HOUR }),
       response: answered(200, lastWeek),
       seconds: 60_480,
-      says: 'RFC 9111 §4.2.2',
+      says: '(RFC 9111 §4.2.2): heuristicFraction 0.1 of that time, heuristicMax 86400 s at most',
     },
     none: { response: answered(200, 'etag: "1"'), seconds: 0, says: 'RFC 9111 §4.2, §4.3' },
   };
@@ -629,9 +638,19 @@ describe('the request says which of its own demands count', () => {
     ['only-if-cached', 'counts (RFC 9111 §5.2.1.7)'],
     ['stale-if-error=5', 'counts (RFC 5861 §4)'],
     ['max-age=abc', 'does not count: it is no delta-seconds (RFC 9111 §1.2.2)'],
+    ['no-transform', 'counts (RFC 9111 §5.2.1.6)'],
     ['nothing-to-see-here', 'is not known here and ignored (RFC 9111 §5.2.3)'],
   ])('%s', async (given, says) => {
     expect(notesOf(await explain({ request: directive(given) }), 'client')).toEqual([`${given} ${says}`]);
+  });
+
+  test('no-transform on a route whose store holds no codings says why it does not count', async () => {
+    for (const clientCacheControl of ['ignore', 'honour'] as const) {
+      const request = directive('no-transform');
+      expect(notesOf(await explain({ route: ruled({ clientCacheControl }), request }), 'client')).toEqual([
+        'no-transform does not count: the route stores content without its coding, the same for all (RFC 9111 §5.2.1.6)',
+      ]);
+    }
   });
 
   test('a route that ignores them says so, and Pragma counts nowhere', async () => {
@@ -774,10 +793,19 @@ describe('a supposed answer', () => {
 
   test('may teach what counts of the queries of its path', async () => {
     const response = answered(200, fresh, 'no-vary-search: params=("x")');
-    const { answer } = await explain({ request: { url: '/a?x=1&y=2' }, response });
+    const { answer } = await explain({
+      route: honoured({}, { tagsFrom: ['surrogate-key'] }),
+      request: { url: '/a?x=1&y=2' },
+      response,
+    });
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'tags')).toEqual([
+      'search:forecast:/a marks what is keyed by what upstream says of the queries of its path: a purge of any URL of it takes that along (No-Vary-Search, draft-ietf-httpbis-no-vary-search)',
+    ]);
     expect(answer?.key).toMatch(/^forecast\|\/a\?y=2\|\?[0-9a-f]{16}$/);
     expect(answer?.tags).toContain('search:forecast:/a');
-    expect(notesOf({ notes: answer?.notes ?? [] }, 'query')[0]).toContain('No-Vary-Search');
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'query')).toEqual([
+      'it says of later queries of this path: x without a meaning, the order of parameters with one (No-Vary-Search, draft-ietf-httpbis-no-vary-search)',
+    ]);
   });
 
   test('is keyed by what was learnt of its path before', async () => {
@@ -800,7 +828,25 @@ describe('a supposed answer', () => {
   test('has Vary without a meaning where every field that goes upstream is keyed', async () => {
     const { answer } = await explain({ route: ruled(), response: answered(200, 'vary: accept') });
     expect(answer?.key).toBe('forecast|/a');
-    expect(notesOf({ notes: answer?.notes ?? [] }, 'vary')[0]).toContain('RFC 9111 §4.1');
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'vary')).toEqual([
+      'Vary does not count, unlike in RFC 9111 §4.1: on a ruled route no field goes upstream but those that the key holds',
+    ]);
+  });
+
+  test('that may be the fault of one request is told apart by all that went upstream, and says so', async () => {
+    const route = honoured({ storeErrors: 'resource' }, { forwardHeaders: ['accept', 'x-a'] });
+    const request = { headers: { 'x-a': '1' } };
+    const varied = async (...lines: readonly string[]) =>
+      notesOf(
+        { notes: (await explain({ route, request, response: answered(400, fresh, ...lines) })).answer?.notes ?? [] },
+        'vary',
+      );
+    const [plain = ''] = await varied();
+    expect(plain).toMatch(
+      /^a variant, told apart by accept\|x-a=#[0-9a-f]+ \(.*every field that went upstream.*storeErrors: resource; RFC 9111 §7\.1\)$/,
+    );
+    expect(plain).not.toContain('§4.1');
+    expect((await varied('vary: x-b'))[0]).toContain('and those of Vary (RFC 9111 §4.1)');
   });
 
   test.each([

@@ -143,7 +143,10 @@ describe('a request with a method that the route names', () => {
     }
     const fields = [...json, ['if-none-match', '*']] as const;
     const post = requestOf({ method: 'POST', fields, hasContent: true });
-    expect(classifyRequest(honourRoute({}, named), post)).toMatchObject({ kind: 'relay', reason: 'precondition' });
+    expect(classifyRequest(honourRoute({}, named), post)).toMatchObject({
+      kind: 'relay',
+      reason: 'post-if-none-match',
+    });
     expect(classifyRequest(honourRoute({}, named), { ...post, method: 'QUERY' })).toMatchObject({ kind: 'lookup' });
     expect(classifyRequest(routeOf({}, named), post)).toMatchObject({ kind: 'lookup' });
   });
