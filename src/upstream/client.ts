@@ -12,6 +12,7 @@ import { createRedactor, type Redactor } from './redact.ts';
 import { requestFields } from './request-fields.ts';
 import { Slots } from './slots.ts';
 import { trusted } from './trusted.ts';
+import { UnaskedContinue } from './unasked-continue.ts';
 
 export interface UpstreamClientOptions {
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
@@ -53,7 +54,7 @@ class WatchedClient extends Client {
   readonly #wire: Wire;
 
   constructor(origin: string | URL, options: Client.Options) {
-    const wire: Wire = { broken: false };
+    const wire: Wire = { broken: false, unasked: new UnaskedContinue(options.maxHeaderSize ?? 16_384) };
     super(origin, {
       ...options,
       ...(typeof options.connect === 'function' ? { connect: watched(options.connect, wire) } : {}),
@@ -66,16 +67,20 @@ class WatchedClient extends Client {
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
     if (handler instanceof PendingCall) {
-      handler.takesReused = () => this.#served++ > 0;
+      handler.takesReused = () => {
+        this.#wire.unasked.requested();
+        return this.#served++ > 0;
+      };
       handler.brokeOff = () => this.#wire.broken;
     }
     return super.dispatch(options, handler);
   }
 }
 
-/** The socket of a connection, as far as its end is concerned. */
+/** The socket of a connection, as far as its end is concerned, and what is kept from undici of what it brings. */
 interface Wire {
   broken: boolean;
+  readonly unasked: UnaskedContinue;
 }
 
 type Connector = Extract<NonNullable<Client.Options['connect']>, (...args: never) => unknown>;
@@ -88,9 +93,13 @@ function watched(connect: Connector, wire: Wire): Connector {
   return (options, callback) =>
     connect(options, (...result) => {
       wire.broken = false;
-      result[1]?.once('error', () => {
+      const [, socket] = result;
+      socket?.once('error', () => {
         wire.broken = true;
       });
+      // undici reads by this alone.
+      const read = socket?.read.bind(socket);
+      if (socket && read) socket.read = (size?: number): unknown => wire.unasked.passed(read(size));
       callback(...result);
     });
 }

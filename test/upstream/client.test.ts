@@ -85,6 +85,18 @@ async function bodyFailure(body: UpstreamBody): Promise<string> {
 const resetSecond: OriginScript = (request, peer) =>
   request.requestOnConnection === 1 ? peer.respond(200, {}, 'x') : peer.reset();
 
+const unasked = 'HTTP/1.1 100 Continue\r\n\r\n';
+
+function whole(body: string): string {
+  return `HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+function byteByByte(bytes: string): OriginScript {
+  return async (_request, peer) => {
+    for (const byte of Buffer.from(bytes)) await peer.write(Buffer.from([byte]));
+  };
+}
+
 const ok = answer(200, { 'Content-Type': 'application/json' }, '{"a":1}');
 
 describe('the request that goes upstream', () => {
@@ -206,9 +218,53 @@ describe('the response', () => {
     expect([received.status, await read(received.body)]).toEqual([200, '{"a":1}']);
   });
 
-  test('is not got where 100 (Continue) that nobody asked for comes before it: undici ends the connection there', async () => {
-    const { fetch } = await setUp(afterInterim([100], ok));
+  test.each<[string, OriginScript]>([
+    ['once', afterInterim([100], ok)],
+    ['many times, and other interim responses behind it', afterInterim([100, 100, 100, 102, 103], ok)],
+    ['in one packet with it', (_request, peer) => peer.write(`${unasked}${unasked}${whole('{"a":1}')}`)],
+    ['without a reason', (_request, peer) => peer.write(`HTTP/1.1 100\r\n\r\n${whole('{"a":1}')}`)],
+    ['byte by byte', byteByByte(`${unasked}${unasked}${whole('{"a":1}')}`)],
+  ])('is got where 100 (Continue) that nobody asked for comes before it %s (RFC 9110 §15.2)', async (_how, script) => {
+    const { origin, fetch } = await setUp(script, { maxConnections: 1 });
+    for (const target of ['/v1/x?q=1', '/v1/x?q=2', '/v1/x?q=3']) {
+      const received = response(await fetch({ target }));
+      expect([received.status, await read(received.body)]).toEqual([200, '{"a":1}']);
+    }
+    expect(origin.requests).toHaveLength(3);
+    expect(new Set(origin.requests.map(({ connection }) => connection)).size).toBe(1);
+  });
+
+  test('is not got where 100 (Continue) comes behind another interim response: undici ends the connection there', async () => {
+    const { fetch } = await setUp(afterInterim([103, 100], ok));
     expect(failureOf(await fetch())).toBe('malformed');
+  });
+
+  test('may hold what would be 100 (Continue) at another place', async () => {
+    const body = `${unasked}${unasked}`;
+    const half = whole(body).length - body.length;
+    const { fetch } = await setUp(async (_request, peer) => {
+      await peer.write(whole(body).slice(0, half));
+      await peer.write(body);
+    });
+    for (const target of ['/1', '/2']) expect(await read(response(await fetch({ target })).body)).toBe(body);
+  });
+
+  test.each<[string, string, string]>([
+    ['is cut in its head', 'HTTP/1.1 100 Conti', 'reset'],
+    ['is all that comes', unasked, 'reset'],
+    [
+      'has a head past the limit',
+      `HTTP/1.1 100 Continue\r\nX: ${'a'.repeat(20_000)}\r\n\r\n${whole('{}')}`,
+      'malformed',
+    ],
+    ['comes past the limit of a head', `${unasked.repeat(1000)}${whole('{}')}`, 'malformed'],
+    ['is no status code', `HTTP/1.1 1000 Continue\r\n\r\n${whole('{}')}`, 'malformed'],
+  ])('is none where 100 (Continue) %s', async (_how, bytes, failure) => {
+    const { fetch } = await setUp(async (_request, peer) => {
+      await peer.write(bytes);
+      peer.end();
+    });
+    expect(failureOf(await fetch())).toBe(failure);
   });
 
   test('arrives whole when it comes byte by byte', async () => {
