@@ -6,6 +6,7 @@ import type { ProxyRequest } from '../core/request.ts';
 import { urlScopes } from '../core/no-vary-search.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
 import { parseHost, parseTarget } from '../core/target.ts';
+import { isUnread } from '../core/structured-field.ts';
 import { groupTags } from '../core/upstream-tags.ts';
 import { resolveReference, type ResolvedReference } from '../core/uri-reference.ts';
 import type { FillDeps } from './fill-types.ts';
@@ -34,6 +35,9 @@ export interface Invalidation {
   /** Base keys of the URLs among them, for the store of this process where the log takes no purge. */
   readonly keys: readonly string[];
 }
+
+/** Groups that one answer purges by name. More would make an entry of the purge log, which each process keeps, as long as it likes. */
+export const MAX_INVALIDATED_GROUPS = 256;
 
 /** Fields that name what else has changed (RFC 9111 §4.4). */
 const naming = ['location', 'content-location'] as const;
@@ -131,11 +135,22 @@ function placeOf(deps: InvalidateDeps, relayed: Relayed, reference: string): Rel
   return { match: governing, request: { ...request, path, query } };
 }
 
+/**
+ * Scopes of the groups that upstream names. Of more than are purged by name, or of a field that is too long to be read, it is
+ * everything of that origin: whatever is in one of them is among that.
+ */
 function groupScopes(deps: InvalidateDeps, { match }: Relayed, head: RelayedHead): readonly string[] {
   const upstream = deps.upstreams.get(match.route.upstream);
   if (upstream === undefined) return [];
-  const { tags } = groupTags(head.fields, 'cache-group-invalidation', upstream.origin);
-  return tags.map((tag) => `t:${tag}`);
+  const { origin } = upstream;
+  const name = 'cache-group-invalidation';
+  // Names that are too long are left out: what is in such a group is not stored.
+  const tags = new Set(groupTags(head.fields, name, origin).tags);
+  if (tags.size <= MAX_INVALIDATED_GROUPS && !isUnread(fieldLineValues(head.fields, name))) {
+    return [...tags].map((tag) => `t:${tag}`);
+  }
+  const sameOrigin = [...deps.upstreams].filter(([, other]) => other.origin === origin);
+  return sameOrigin.map(([other]) => `t:upstream:${other}`);
 }
 
 const defaultPorts = { http: 80, https: 443 } as const;

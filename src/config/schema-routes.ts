@@ -114,7 +114,7 @@ const keying = {
   ),
   maxUpstreamTags: option(
     numeric({ min: 0, max: 1000, whole: true }),
-    'Tags that one answer of upstream can add, those of `Cache-Groups` counted; the rest is left out.',
+    'Tags that one answer of upstream can add, those of `Cache-Groups` counted; one with more is not stored.',
     '64',
   ),
   showKey: option(flag(), 'Whether `Cache-Status` shows the key (RFC 9211 §2.7).', 'false'),

@@ -132,7 +132,7 @@ export interface Route {
   readonly tags: readonly string[];
   /** Fields of upstream's answers whose members become tags; they are not passed on. */
   readonly tagsFrom: readonly TagField[];
-  /** Tags that one answer of upstream's can add (Cache-Groups among them), at most; the rest is left out. */
+  /** Tags that one answer of upstream's can add (Cache-Groups among them), at most; one with more is not stored. */
   readonly maxUpstreamTags: number;
   /** `undefined`: only GET and HEAD are answered from store. */
   readonly content: ContentRules | undefined;

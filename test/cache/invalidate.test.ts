@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { RelayedHead } from '../../src/cache/handled.ts';
-import { type InvalidateDeps, invalidationBy } from '../../src/cache/invalidate.ts';
+import { type InvalidateDeps, invalidationBy, MAX_INVALIDATED_GROUPS } from '../../src/cache/invalidate.ts';
 import type { ProxyRequest } from '../../src/core/request.ts';
 import { matchRoute } from '../../src/core/route-table.ts';
 import type { Route } from '../../src/core/route.ts';
@@ -60,6 +60,11 @@ function scopesBy({ request = {}, status = 200, fields = [] }: Case): readonly s
 }
 
 const own = 'u:/h/a?x=1';
+
+/** A field that names so many groups. */
+function line(count: number, name: string): string {
+  return `Cache-Group-Invalidation: ${Array.from({ length: count }, (_, index) => `"${name}${index}"`).join(', ')}`;
+}
 
 describe('an unsafe method that succeeds (RFC 9111 §4.4)', () => {
   it.each(['POST', 'PUT', 'PATCH', 'DELETE', 'M-SEARCH', 'FOO'])('%s makes its URL invalid', (method) => {
@@ -154,6 +159,16 @@ describe('Cache-Group-Invalidation (RFC 9875 §3)', () => {
   it('names groups of the same origin that go with the URL', () => {
     const fields = ['Cache-Group-Invalidation: "scenic", "quiet";p=1'];
     expect(new Set(scopesBy({ fields }))).toEqual(new Set([scenic, quiet, own]));
+  });
+
+  it('of more groups than are purged by name, or in a field too long to be read, takes all of their origin', () => {
+    const request = { path: '/cap/a' };
+    expect(scopesBy({ request, fields: [line(MAX_INVALIDATED_GROUPS, 'g')] })).toHaveLength(MAX_INVALIDATED_GROUPS);
+    const whole = ['t:upstream:weather', 't:upstream:twin'];
+    expect(scopesBy({ request, fields: [line(MAX_INVALIDATED_GROUPS + 1, 'g')] })).toEqual(whole);
+    expect(scopesBy({ request, fields: [line(100, 'x'.repeat(200))] })).toEqual(whole);
+    const twice = [line(MAX_INVALIDATED_GROUPS, 'g'), line(MAX_INVALIDATED_GROUPS, 'g')];
+    expect(scopesBy({ request, fields: twice })).toHaveLength(MAX_INVALIDATED_GROUPS);
   });
 
   it('counts on a route that caps, where the method makes nothing invalid', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { MAX_INVALIDATED_GROUPS } from '../../src/cache/invalidate.ts';
 import { LearnedSearch, MAX_SEARCH_PATHS } from '../../src/cache/learned-search.ts';
 import { MAX_STRUCTURED_FIELD } from '../../src/core/structured-field.ts';
 import { MAX_UPSTREAM_TAG } from '../../src/core/upstream-tags.ts';
@@ -18,6 +19,13 @@ function saying(fields: Readonly<Record<string, Readonly<Record<string, string>>
 function tags(count: number): string {
   return Array.from({ length: count }, (_, index) => `t${index}`).join(' ');
 }
+
+/** Script: an answer to POST names as many groups as the request says. */
+const invalidating: OriginScript = (request, peer) => {
+  const names = Array.from({ length: Number(request.field('count') ?? 0) }, (_, index) => `"g${index}"`);
+  const fields = request.method === 'POST' ? { 'Cache-Group-Invalidation': names.join(', ') } : {};
+  return peer.respond(200, { 'Cache-Control': 'max-age=600', ...fields }, 'content');
+};
 
 /** A CDN-Cache-Control of that many characters. */
 function freshFor(length: number): string {
@@ -51,6 +59,19 @@ describe('What upstream may say of an answer', () => {
     expect(await limitHits(stage.admin)).toEqual({ 'routes.maxUpstreamTags': 1 });
     expect(await stage.stored()).toEqual(['c|/c/exact']);
     expect((await stage.call('POST', '/api/purge', { tag: exact })).body).toMatchObject({ matched: 1 });
+  });
+
+  it('an answer purges exactly 256 groups by name, one with one more all that its origin has given', async () => {
+    expect(MAX_INVALIDATED_GROUPS).toBe(256);
+    const routes = '  - { name: c, match: /c/*, upstream: api, upstreamCacheControl: cap, ttl: 10m }';
+    await using stage = await startStage({ routes, script: invalidating });
+    const post = (count: number): Promise<unknown> =>
+      stage.get('/c/a', { method: 'POST', headers: { count: String(count) } });
+    await stage.get('/c/b');
+    await post(256);
+    expect(await stage.stored()).toEqual(['c|/c/b']);
+    await post(257);
+    expect(await stage.stored()).toEqual([]);
   });
 
   it('a structured field of exactly 16,384 characters is read, a longer one counts as none', async () => {
