@@ -133,9 +133,13 @@ async function conformance(args: readonly string[], { command, onOutput }: Runne
     });
   }
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  // Gone where the test has been given up meanwhile.
-  if (existsSync(temporary)) expect(readdirSync(temporary)).toEqual([]);
+  expect(entriesOf(temporary)).toEqual([]);
   return { code, ...text };
+}
+
+/** None where the test has been given up meanwhile. */
+function entriesOf(folder: string): readonly string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
 }
 
 /** A proxy, as somebody else's: it forwards to the port, or answers everything itself. Gives its base URL. */

@@ -1,4 +1,5 @@
 import {
+  ageFrom,
   at,
   type CachingCase,
   type Fields,
@@ -57,7 +58,7 @@ testCaching({
       ['Expires with an Age beyond it, by a fast clock', { Date: at(10), Expires: at(20), Age: '15' }, false],
     ]),
     {
-      name: 'max-age=1 is fresh at first, and no more after its second',
+      name: 'max-age=1 is not fresh after its second',
       exchanges: [
         first({ 'Cache-Control': 'max-age=1' }),
         askedAgain({ waitMs: pastOneSecondMs, cacheStatus: /^forecache; fwd=(stale|miss|uri-miss)/ }),
@@ -75,19 +76,19 @@ testCaching({
       name: 'Age of an answer from store is its current age; Date and Expires stay as they came',
       exchanges: [
         first({ Date: at(-100), Expires: at(3600), Age: '30' }),
-        reused({ expect: { age: /^10[0-2]$/, date: at(-100), expires: at(3600) }, cacheStatus: /; ttl=3[45]\d\d;/ }),
+        reused({ expect: { age: ageFrom(100), date: at(-100), expires: at(3600) }, cacheStatus: /; ttl=3[45]\d\d;/ }),
       ],
     },
     {
       name: 'Age grows while the answer is stored',
       exchanges: [
         first({ 'Cache-Control': 'max-age=3600', Age: '30' }),
-        reused({ waitMs: pastOneSecondMs, expect: { age: /^3[12]$/ } }),
+        reused({ waitMs: pastOneSecondMs, expect: { age: ageFrom(31) } }),
       ],
     },
     {
       name: 'an answer without Date is used again, with an Age',
-      exchanges: [first(control('max-age=60')), reused({ expect: { age: /^[01]$/ } })],
+      exchanges: [first(control('max-age=3600')), reused({ expect: { age: ageFrom(0) } })],
     },
   ],
   'Cache-Control is read strictly (RFC 9111 §1.2.2, §5.2)': table('Cache-Control', [

@@ -62,7 +62,13 @@ const heads: readonly CachingCase[] = [
         { 'Cache-Control': 'max-age=10, stale-while-revalidate=3600', Age: '20', ETag: '"a"' },
         { answer: { content: digits } },
       ),
-      reused({ method: 'HEAD', background: true, expect: { 'content-length': '11' } }),
+      reused({
+        method: 'HEAD',
+        origin: { fields: { 'Cache-Control': lasting }, content: 'refreshed' },
+        background: 1,
+        expect: { 'content-length': '11' },
+      }),
+      reused({ afterAsked: 2, of: 2, until: /; hit; ttl=3\d{3};/ }),
     ],
   },
 ];

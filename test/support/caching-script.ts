@@ -41,7 +41,8 @@ export interface OriginAnswer {
  * `store`: the origin was not asked. `upstream`: it was asked once, and the answer is its.
  * `validated`: it was asked once, with a condition, said 304, and the answer is the stored one.
  * `stored-after-failure`: it was asked, did not give an answer that counts, and the answer is the stored one.
- * `proxy`: the answer is the proxy's own; nothing of upstream's is in it.
+ * `proxy`: the answer is the proxy's own; nothing of upstream's is in it, and the origin was not asked unless the exchange
+ * says how it answers.
  */
 export type From = 'store' | 'upstream' | 'validated' | 'stored-after-failure' | 'proxy';
 
@@ -76,8 +77,8 @@ export interface Exchange {
   readonly until?: RegExp;
   /** The answer may break off, and what came of it is not looked at. */
   readonly cut?: boolean;
-  /** The origin may be asked behind an answer from store. */
-  readonly background?: boolean;
+  /** The origin is asked this often behind an answer from store, which is counted at the end of the case. */
+  readonly background?: number;
 }
 
 export interface CachingCase {
@@ -93,6 +94,23 @@ export function at(seconds: number): (nowMs: number) => string {
 
 /** Longer than this nothing is fresh that said `max-age=1` and came without a Date. */
 export const pastOneSecondMs = 1100;
+
+/** How long a loaded machine may take from one exchange to the next, in seconds. */
+const slackSeconds = 60;
+
+/** An `Age` of so many seconds, and what a loaded machine adds. */
+export function ageFrom(seconds: number): RegExp {
+  return new RegExp(`^(?:${upwards(seconds)})$`);
+}
+
+/** A `Cache-Status` with so many seconds left, less what a loaded machine takes. */
+export function ttlUpTo(seconds: number): RegExp {
+  return new RegExp(`; ttl=(?:${upwards(seconds - slackSeconds)})(?:;|$)`);
+}
+
+function upwards(seconds: number): string {
+  return Array.from({ length: slackSeconds + 1 }, (_, index) => String(seconds + index)).join('|');
+}
 
 /** First exchange of a case: the origin is asked, and says this. */
 export function first(fields: Fields, more: Partial<Exchange> & { readonly answer?: OriginAnswer } = {}): Exchange {
@@ -254,6 +272,7 @@ async function runCase(stage: Stage, one: CachingCase, path: string): Promise<re
   const faults: string[] = [];
   /** The exchange whose answer upstream gave whole last. */
   let whole = 0;
+  const behind: { number: number; count: number }[] = [];
   for (const [index, exchange] of one.exchanges.entries()) {
     const number = index + 1;
     const answer = await runExchange(stage, act, { number, exchange });
@@ -266,6 +285,22 @@ async function runCase(stage: Stage, one: CachingCase, path: string): Promise<re
     const found = [...sourceFaults(seen), ...fieldFaults(seen), ...otherFaults(seen)];
     const status = answer.field('cache-status') ?? 'none';
     faults.push(...found.map((fault) => `exchange ${number} (Cache-Status: ${status}): ${fault}`));
+    if (exchange.background !== undefined) behind.push({ number, count: exchange.background });
+  }
+  return [...faults, ...(await behindFaults(act, behind))];
+}
+
+/** What was asked behind answers from store: it may come later than the answer, but within its exchange (`afterAsked`). */
+async function behindFaults(
+  act: Act,
+  behind: readonly { readonly number: number; readonly count: number }[],
+): Promise<readonly string[]> {
+  const faults: string[] = [];
+  for (const { number, count } of behind) {
+    const asked = (): number => act.asked.filter((entry) => entry.number === number).length;
+    const giveUpAtMs = performance.now() + behindPatienceMs;
+    while (asked() < count && performance.now() < giveUpAtMs) await delay(5);
+    faults.push(...differs(`the number of requests upstream behind exchange ${number}`, asked(), count));
   }
   return faults;
 }
@@ -282,6 +317,8 @@ async function runExchange(stage: Stage, act: Act, current: Act['current']): Pro
   await answer.catch(() => undefined);
   return undefined;
 }
+
+const behindPatienceMs = 10_000;
 
 /** Resolves when the origin has been asked that often. */
 async function untilAsked(act: Act, count: number): Promise<void> {
@@ -317,6 +354,7 @@ function sourceFaults(seen: Seen): readonly string[] {
   const { from } = exchange;
   if (from === 'proxy') {
     return [
+      ...askedFaults(exchange, asked),
       ...differs('status', answer.status, exchange.status),
       ...differs('content-type', answer.field('content-type'), 'application/problem+json'),
     ];
@@ -333,10 +371,12 @@ function sourceFaults(seen: Seen): readonly string[] {
   return faults;
 }
 
-function askedFaults({ from, background }: Exchange, asked: Act['asked']): readonly string[] {
-  if (background === true) return [];
-  if (from === 'stored-after-failure') return asked.length > 0 ? [] : ['the origin was not asked'];
-  const faults = differs('the number of requests upstream', asked.length, from === 'store' ? 0 : 1);
+function askedFaults({ from, background, origin }: Exchange, asked: Act['asked']): readonly string[] {
+  if (background !== undefined) return [];
+  // One that closes the connection may be asked again on a new one.
+  if (from === 'stored-after-failure' || (from === 'proxy' && origin !== undefined))
+    return asked.length > 0 ? [] : ['the origin was not asked'];
+  const faults = differs('the number of requests upstream', asked.length, from === 'store' || from === 'proxy' ? 0 : 1);
   if (from !== 'validated') return faults;
   const conditional = asked[0]?.request.lines.some(([name]) => /^if-(none-match|modified-since)$/i.test(name));
   return conditional === true ? faults : [...faults, 'the request upstream had no condition'];
