@@ -1,7 +1,6 @@
 import type { FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { confirms, freshenStored } from '../core/freshen.ts';
-import { searchRule } from '../core/no-vary-search.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { StorageDecision } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
@@ -67,7 +66,7 @@ async function putUnderKey(
   const { names } = rules;
   // Its own, whatever other variant would do for the request.
   const key = names.length === 0 ? keyed.key : variantKeyOf(deps.sha256, input, { names });
-  const item = { ...response, key, tags: withTagsOf(keyed, response) };
+  const item = { ...response, key, tags: withTagsOf(keyed, response.tags) };
   if (!leased) {
     deps.observer.storage(item.route, 'no-lease');
     return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', ...rules };
@@ -91,13 +90,10 @@ async function putUnderKey(
   return { kind: 'stored', item, fwdStatus, validated, put, ...rules };
 }
 
-/**
- * What is keyed by a rule, and what brings one, which is stored under its whole query too: a purge by any URL of the path
- * takes both, else who has not learnt the rule would go on serving what it had taken from the others.
- */
-function withTagsOf({ search }: KeyedRequest, { tags, fields }: StoredResponse): readonly string[] {
-  if (search === undefined || tags.includes(search.tag)) return tags;
-  return search.rule !== undefined || searchRule(fields) !== undefined ? [...tags, search.tag] : tags;
+/** A rule that was learnt from the response itself, or from a later one, has brought a tag with it. */
+function withTagsOf(keyed: KeyedRequest, tags: readonly string[]): readonly string[] {
+  const tag = keyed.search?.rule === undefined ? undefined : keyed.search.tag;
+  return tag === undefined || tags.includes(tag) ? tags : [...tags, tag];
 }
 
 /**

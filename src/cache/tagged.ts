@@ -1,10 +1,12 @@
 import type { FieldLines } from '../core/fields.ts';
+import { searchRule } from '../core/no-vary-search.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { freshenedTags, upstreamTags, type UpstreamTags, withoutTagFields } from '../core/upstream-tags.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
+import type { Observer } from './ports.ts';
 
 type OriginDeps = Pick<FillDeps, 'upstreams'>;
-type TagDeps = OriginDeps & Pick<FillDeps, 'observer'>;
+type TagDeps = OriginDeps & { readonly observer: Pick<Observer, 'limit'> };
 type Tagged = Pick<FillInput, 'route' | 'keyed'>;
 
 /** The response with the tags that upstream gives it, and without the fields that are read for them alone. */
@@ -20,7 +22,7 @@ export function retagged(
   response: StoredResponse,
   received: FieldLines,
 ): { readonly response: StoredResponse; readonly cut: boolean } {
-  const stored = response.tags.filter((tag) => !keyed.tags.includes(tag));
+  const stored = response.tags.filter((tag) => !keyed.tags.includes(tag) && tag !== keyed.search?.tag);
   const found = freshenedTags(route, { stored, received, merged: response.fields }, originOf(deps, route));
   if (found.cut) deps.observer.limit('routes.maxUpstreamTags');
   return { response: withTags({ route, keyed }, response, found), cut: found.cut };
@@ -40,7 +42,16 @@ export function tagsOfAnswer(deps: OriginDeps, { route, keyed }: Tagged, fields:
 }
 
 function withTags({ route, keyed }: Tagged, response: StoredResponse, found: UpstreamTags): StoredResponse {
-  return { ...response, tags: united(keyed.tags, found.tags), fields: withoutTagFields(route, response.fields) };
+  const more = [...found.tags, ...tagOfRule(keyed, response.fields)];
+  return { ...response, tags: united(keyed.tags, more), fields: withoutTagFields(route, response.fields) };
+}
+
+/**
+ * What brings a rule for queries has the tag of its path, whatever key it is under: it is stored under its whole query too, and
+ * who has not learnt the rule would go on serving that after a purge of another spelling.
+ */
+function tagOfRule({ search }: Tagged['keyed'], fields: FieldLines): readonly string[] {
+  return search === undefined || searchRule(fields) === undefined ? [] : [search.tag];
 }
 
 /** The same array where nothing is added: thousands of responses share it. */

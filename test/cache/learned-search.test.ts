@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { LearnedSearch } from '../../src/cache/learned-search.ts';
 import { scopesOfUrl } from '../../src/cache/locate.ts';
+import { retagged, tagged } from '../../src/cache/tagged.ts';
 import type { ResponseStore } from '../../src/cache/ports.ts';
 import { prefixScopes } from '../../src/core/no-vary-search.ts';
 import type { MemoryStore } from '../../src/store/memory-store.ts';
@@ -238,23 +239,35 @@ describe('what another process has stored', () => {
   });
 });
 
-describe('a purge by another URL of the path', () => {
-  const purged = async (rig: ExchangeRig, url: string): Promise<void> => {
-    const found = scopesOfUrl(tableOf(route), url, sha256);
-    await rig.purge(...(found.ok ? found.value : []));
-  };
+/** By the API, with this URL. */
+async function purgedBy(rig: ExchangeRig, url: string): Promise<void> {
+  const found = scopesOfUrl(tableOf(route), url, sha256);
+  await rig.purge(...(found.ok ? found.value : []));
+}
 
+describe('a purge by another URL of the path', () => {
   it('takes also what those find who have not learnt the rule', async () => {
     const one = rigWith();
     await fetched(one, '/p/x?a=1&utm=1', 'one', noUtm);
-    await purged(one, '/p/x?a=1');
+    await purgedBy(one, '/p/x?a=1');
     expect(one.memory.get('h|/p/x?a=1&utm=1')).toBeUndefined();
+  });
+
+  it.each([fresh, `${fresh}\nSurrogate-Key: k`])('takes what a HEAD has freshened there: %j', (lines) => {
+    const rig = rigWith();
+    const own = { ...route, tagsFrom: ['surrogate-key'] as const, maxUpstreamTags: 1 };
+    const asked = { route: own, keyed: keyed(tableOf(route), '/p/x?a=1&utm=1') };
+    const deps = { upstreams: new Map(), observer: { limit: () => expect.fail('no limit is met') } };
+    const stored = tagged(deps, asked, rig.stored('/p/x', { fields: fieldsOf(fresh, noUtm, 'Surrogate-Key: j') }));
+    expect(stored.tags).toContain('search:h:/p/x');
+    const { response } = retagged(deps, asked, stored, fieldsOf(...lines.split('\n')));
+    expect(response.tags).toContain('search:h:/p/x');
   });
 
   it('leaves what came without a rule', async () => {
     const rig = rigWith();
     await fetched(rig, '/p/x?a=1&utm=1', 'one');
-    await purged(rig, '/p/x?a=1');
+    await purgedBy(rig, '/p/x?a=1');
     expect(await held(rig, '/p/x?a=1&utm=1')).toBe('one');
   });
 });

@@ -16,11 +16,17 @@ export const alterations = {
     from: 'return route.noVarySearch ? [`u:${url}`, `t:${searchTag(route.name, url)}`] : [`u:${url}`];',
     to: 'return [`u:${url}`];',
   },
+  /** What brings a rule is of its path whatever key it is under. */
+  taughtTag: {
+    file: 'cache/tagged.ts',
+    from: 'search === undefined || searchRule(fields) === undefined ? [] : [search.tag]',
+    to: '[]',
+  },
   /** What is stored carries the tags that upstream gave it. */
   upstreamTags: {
     file: 'cache/tagged.ts',
-    from: 'tags: united(keyed.tags, found.tags)',
-    to: 'tags: keyed.tags',
+    from: 'const more = [...found.tags, ',
+    to: 'const more = [',
   },
   /** Who has joined a fetch is asked about the tags that its answer has brought. */
   joinedTags: {

@@ -38,6 +38,17 @@ export const learnScenarios: readonly LearnScenario[] = [
     },
   },
   {
+    rule: 'taughtTag',
+    what: 'one URL is purged, and a sidecar that knows of no rule for queries reads another one of the same resource',
+    attempts: 1,
+    async play(rig) {
+      const [one, other] = rig.sidecars;
+      await rig.hold(one, tracked);
+      await rig.purge(one, plain);
+      await rig.read(other, tracked);
+    },
+  },
+  {
     rule: 'upstreamTags',
     what: 'a group is purged of which only upstream has said who is in it',
     attempts: 1,

@@ -61,12 +61,19 @@ export function searchTagsOf(places: readonly Pick<Place, 'route' | 'target'>[])
 
 /**
  * What an answer says that it can be purged by. The key is the one that it was looked up under; `|?` in it is the mark of a
- * rule of upstream's.
+ * rule of upstream's. One that brings a rule itself says that it answers other URLs of its path, whatever key it is under.
  */
-export function tagsOfAnswer(target: string, said: { readonly cacheStatus: string; readonly tags: string }): string[] {
+export function tagsOfAnswer(
+  target: string,
+  said: { readonly cacheStatus: string; readonly tags: string; readonly rule: string },
+): string[] {
   const key = /; key="([^"]*)"/.exec(said.cacheStatus)?.[1];
-  const ofKey = key === undefined ? [] : [`key:${key}`, ...(key.includes('|?') ? [searchTagAt(target)] : [])];
-  return [...ofKey, ...said.tags.split(' ').filter((tag) => tag !== '')];
+  const hasRule = key?.includes('|?') === true || said.rule !== '';
+  return [
+    ...(key === undefined ? [] : [`key:${key}`]),
+    ...(hasRule ? [searchTagAt(target)] : []),
+    ...said.tags.split(' ').filter((tag) => tag !== ''),
+  ];
 }
 
 /** By a group of upstream's; `origin` as it is configured. */

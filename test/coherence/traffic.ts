@@ -91,7 +91,11 @@ export async function readPlace(
   if (!Number.isFinite(version + fetchedMs)) throw new TypeError('an answer without its version');
   const source = sourceOf(reply.cacheStatus);
   const said = [reply.headers[groupsField], reply.headers[surrogatesField]].join(' ');
-  const tags = tagsOfAnswer(target, { cacheStatus: reply.cacheStatus, tags: said });
+  const tags = tagsOfAnswer(target, {
+    cacheStatus: reply.cacheStatus,
+    tags: said,
+    rule: [reply.headers['no-vary-search']].flat().join(', '),
+  });
   const read: Read = { startMs, endMs, sidecar: sidecar.name, key: target, version, fetchedMs, source, tags };
   recorded.reads.push(read);
   return read;
