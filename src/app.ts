@@ -5,6 +5,7 @@ import { createExplainer } from './cache/explain.ts';
 import type { Clock } from './cache/ports.ts';
 import { redisSecrets } from './config/compile-redis.ts';
 import type { Config } from './core/config.ts';
+import { graphqlReaderFor } from './graphql-reader.ts';
 import { createLog } from './log/log.ts';
 import { type BoundListener, createDataServer, type DataServer } from './server/data-server.ts';
 import { ExchangeHandler } from './server/request-handler.ts';
@@ -39,7 +40,8 @@ export async function createApp(config: Config, { clock = systemClock, rules }: 
   await using stack = new AsyncDisposableStack();
   let state: State = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
-  const parts = buildParts({ config, log, stack, clock, rules: { ...allRules, ...rules } });
+  const graphql = await graphqlReaderFor(config.routes);
+  const parts = buildParts({ config, log, stack, clock, graphql, rules: { ...allRules, ...rules } });
   let listeners: readonly BoundListener[] = config.server.listeners;
   const admin = buildAdmin(config, parts, { state: () => state, listeners: () => listeners });
   stack.defer(() => admin.close());

@@ -9,6 +9,7 @@ import { loadConfig } from './config/load.ts';
 import type { Config } from './core/config.ts';
 import type { Result } from './core/problem.ts';
 import { buildRouteTable, type RouteTable } from './core/route-table.ts';
+import { graphqlReaderFor } from './graphql-reader.ts';
 import { sha256 } from './sha256.ts';
 import { systemClock } from './system-clock.ts';
 
@@ -33,6 +34,7 @@ export async function explainOffline(
     clock: systemClock,
     sha256,
     methods: new Set(METHODS),
+    graphql: await graphqlReaderFor(config.value.routes),
   });
   const explained = await explainer.explain(request);
   return explained.ok

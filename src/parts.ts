@@ -8,6 +8,7 @@ import { createPurgeSchedule } from './cache/schedule.ts';
 import { createWarmer } from './cache/warm.ts';
 import type { Clock, Observer } from './cache/ports.ts';
 import type { Config } from './core/config.ts';
+import type { GraphqlReader } from './core/graphql-text.ts';
 import type { Problem } from './core/problem.ts';
 import { nextCronRunMs } from './cron.ts';
 import { combineObservers } from './log/combine-observers.ts';
@@ -35,6 +36,8 @@ export interface Ground {
   readonly stack: AsyncDisposableStack;
   readonly clock: Clock;
   readonly rules: CoherenceRules;
+  /** As {@link graphqlReaderFor} gives it. */
+  readonly graphql: GraphqlReader | undefined;
 }
 
 /** Everything between the listeners. */
@@ -55,7 +58,7 @@ export interface Parts {
 }
 
 /** Builds everything that stands between the listeners; opens nothing but the way to Redis. */
-export function buildParts({ config, log, stack, clock, rules }: Ground): Parts {
+export function buildParts({ config, log, stack, clock, rules, graphql }: Ground): Parts {
   const load = idleLoad();
   const table = routeTableOf(config);
   const metrics: Metrics = stack.use(
@@ -92,6 +95,7 @@ export function buildParts({ config, log, stack, clock, rules }: Ground): Parts 
     search: new LearnedSearch(observer),
     bodyCheck: createBodyCheck(),
     decoder: createContentDecoder(),
+    graphql,
     ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
     onInvalidationRefused: (route: string, { detail }: Problem) =>
       log.warn({ route, problem: detail }, 'not invalidated'),

@@ -1,4 +1,6 @@
-import type { FieldLines } from '../core/fields.ts';
+import { appendCacheStatus } from '../core/cache-status.ts';
+import { type FieldLines, fieldValue } from '../core/fields.ts';
+import type { GraphqlReader } from '../core/graphql-text.ts';
 import { ok } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import type { RouteTable } from '../core/route-table.ts';
@@ -20,6 +22,8 @@ export interface DryRunParts extends DryStoreParts {
   readonly search?: Pick<LearnedSearch, 'copy'>;
   /** `undefined`: codings are left on. */
   readonly decoder?: ContentDecoder;
+  /** There where a route needs it. */
+  readonly graphql: GraphqlReader | undefined;
   readonly clock: Clock;
   readonly sha256: Sha256;
 }
@@ -84,6 +88,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
     search,
     background,
     ownHosts: new Set<string>(),
+    graphql: parts.graphql,
   };
   const exchange = new Exchange(deps, new Fetcher(deps));
   let handled: Handled = await exchange.handle(asked.request);

@@ -1,5 +1,6 @@
 import { classifyRequest, type Classification } from '../core/classify-request.ts';
 import { formatCacheStatus, withKey } from '../core/cache-status.ts';
+import type { GraphqlReader } from '../core/graphql-text.ts';
 import { deriveKey, isCutKey, maskedUrl } from '../core/key.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -24,6 +25,8 @@ export interface ExchangeDeps extends FetcherDeps, RelayFollowDeps {
   readonly purgeLog: PurgeLog;
   /** Lower-cased hosts that mean the proxy itself in an absolute-form target, beside loopback names. */
   readonly ownHosts: ReadonlySet<string>;
+  /** There where a route needs it. */
+  readonly graphql: GraphqlReader | undefined;
 }
 
 type RelayClass = Extract<Classification, { kind: 'relay' }>;
@@ -74,6 +77,7 @@ export class Exchange {
       { match, request, form },
       {
         sha256: this.#deps.sha256,
+        graphql: this.#deps.graphql,
         answer: (whole) => this.#answer(match, whole, head, client),
         relay: (why) => this.#relay(match, request, why),
         refuse: (problem) => refusal(request, problem, match),

@@ -1,5 +1,6 @@
 import { type ContentForm, type ContentRelayReason, contentTooLarge, readContent } from '../core/content-key.ts';
 import { hasField } from '../core/fields.ts';
+import type { GraphqlReader } from '../core/graphql-text.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -26,7 +27,7 @@ export interface WholeRequest extends ProxyRequest {
 export function explainContent(
   route: Route,
   { body, ...request }: WholeRequest,
-  form: ContentForm | undefined,
+  { form, graphql }: { readonly form: ContentForm | undefined; readonly graphql: GraphqlReader | undefined },
 ): ExplainedContent {
   if (form === undefined) return { kind: 'answer', request };
   const maxBytes = route.content?.maxBytes ?? 0;
@@ -36,6 +37,6 @@ export function explainContent(
     if (form.method === 'POST' && isDeclared) return { kind: 'relay', fwd: 'bypass', reason: 'content-length' };
     return { kind: 'reject', problem: contentTooLarge(maxBytes) };
   }
-  const read = readContent(form, body);
+  const read = readContent(form, body, graphql);
   return read.kind === 'keyed' ? { kind: 'answer', request: withKeyedContent(request, read.content) } : read;
 }

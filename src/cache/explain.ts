@@ -2,6 +2,7 @@ import { formatCacheStatus } from '../core/cache-status.ts';
 import { classifyRequest, type Classification } from '../core/classify-request.ts';
 import type { ListenerConfig, UpstreamConfig } from '../core/config.ts';
 import { fieldValue } from '../core/fields.ts';
+import type { GraphqlReader } from '../core/graphql-text.ts';
 import { malformedRequest, refusedMethod } from '../core/methods.ts';
 import { keySteps } from '../core/key-steps.ts';
 import { deriveKey } from '../core/key.ts';
@@ -43,6 +44,8 @@ export interface ExplainerParts extends CoherenceParts {
   readonly search?: Pick<LearnedSearch, 'peek' | 'copy'>;
   /** As the exchange has it; `undefined`: what is stored is explained in the coding that it is stored in. */
   readonly decoder?: ContentDecoder;
+  /** There where a route needs it. */
+  readonly graphql: GraphqlReader | undefined;
   readonly clock: Clock;
   readonly sha256: Sha256;
   /** What the HTTP parser knows, in its spelling. */
@@ -103,7 +106,7 @@ async function explainRouted(
     case 'lookup':
       break;
   }
-  const whole = explainContent(route, request, classified.content);
+  const whole = explainContent(route, request, { form: classified.content, graphql: parts.graphql });
   switch (whole.kind) {
     case 'reject':
       return { ...known, ...refused(whole.problem) };

@@ -1,5 +1,6 @@
 import { type ContentForm, type ContentOutcome, type KeyedContent, readContent } from '../core/content-key.ts';
 import { withoutFields } from '../core/fields.ts';
+import type { GraphqlReader } from '../core/graphql-text.ts';
 import { deriveKey } from '../core/key.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -25,6 +26,8 @@ type ContentRelay = Extract<ContentOutcome, { kind: 'relay' }>;
 /** What can become of such a request. */
 export interface ContentEnds {
   readonly sha256: Sha256;
+  /** There where a route needs it. */
+  readonly graphql: GraphqlReader | undefined;
   answer(request: KeyableRequest): MaybePromise<Handled>;
   /** To upstream as it came. */
   relay(why: ContentRelay): Handled;
@@ -48,7 +51,7 @@ export function wantContent({ match, request, form }: Unread, ends: ContentEnds)
       maxBytes: match.route.content?.maxBytes ?? 0,
       url: keyed.value.url,
       resume: (bytes) => {
-        const read = readContent(form, bytes);
+        const read = readContent(form, bytes, ends.graphql);
         switch (read.kind) {
           case 'reject':
             return ends.refuse(read.problem);

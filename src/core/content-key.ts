@@ -1,7 +1,7 @@
 import { contentCodings } from './content-coding.ts';
 import { fieldLineValues, fieldValue, type FieldLines } from './fields.ts';
 import { canonicalForm } from './form-text.ts';
-import { readGraphql } from './graphql-text.ts';
+import type { GraphqlReader } from './graphql-text.ts';
 import { canonicalJson } from './json-text.ts';
 import { formatMediaType, isJsonType, type MediaType, parseMediaType } from './media-type.ts';
 import { refused, type Problem } from './problem.ts';
@@ -150,12 +150,16 @@ function readAs({ as }: ContentRules, found: 'json' | 'form' | undefined): Conte
   }
 }
 
-/** The content in the one spelling that is keyed and goes upstream. */
-export function readContent(form: ContentForm, bytes: Uint8Array): ContentOutcome {
+/**
+ * The content in the one spelling that is keyed and goes upstream.
+ *
+ * @param graphql there where the route is read as GraphQL; throws where it is not
+ */
+export function readContent(form: ContentForm, bytes: Uint8Array, graphql?: GraphqlReader): ContentOutcome {
   switch (form.as) {
     case 'json':
     case 'graphql':
-      return readJson(form, bytes);
+      return readJson(form, bytes, graphql);
     case 'form': {
       const text = canonicalForm(latin1(bytes));
       return text.ok ? keyed(form, bytes, text.value, 'form, canonical') : invalid(form, text.error);
@@ -167,12 +171,13 @@ export function readContent(form: ContentForm, bytes: Uint8Array): ContentOutcom
   }
 }
 
-function readJson(form: ContentForm, bytes: Uint8Array): ContentOutcome {
+function readJson(form: ContentForm, bytes: Uint8Array, graphql: GraphqlReader | undefined): ContentOutcome {
   const text = utf8(bytes);
   const json = text === undefined ? refused('is not UTF-8 text') : canonicalJson(text);
   if (!json.ok) return invalid(form, json.error);
   if (form.as === 'json') return keyed(form, bytes, json.value.text, 'JSON, canonical');
-  const request = readGraphql(json.value, form.method === 'QUERY');
+  if (graphql === undefined) throw new Error('a route is read as GraphQL, and nothing reads it');
+  const request = graphql(json.value, form.method === 'QUERY');
   if (request.kind === 'other') return { kind: 'relay', fwd: 'method', reason: 'content', why: `is ${request.why}` };
   return keyed(form, bytes, request.text, 'GraphQL query, canonical');
 }

@@ -28,6 +28,9 @@ const optional = ['operationName', 'variables', 'extensions'] as const;
 /** What a request is made of; by further members (`id`, `documentId`) some servers find another document. */
 const defined: ReadonlySet<string> = new Set(['query', ...optional]);
 
+/** {@link readGraphql}, for those who must not load it where no route needs it: the parser costs time and memory at start. */
+export type GraphqlReader = typeof readGraphql;
+
 /**
  * Reads the JSON body of a GraphQL request. It may be looked up and stored only where the operation that would run is a
  * query; white space, comments and commas of its text do not count then, unless the request says a hash of it. A document that does not parse, several

@@ -58,6 +58,7 @@ function setUp({ route = routeOf(), status: more = {}, judge = () => undefined, 
     clock: at.clock,
     sha256,
     methods: new Set(METHODS),
+    graphql: undefined,
   });
   return async (headers: Readonly<Record<string, string>> = {}): Promise<Explanation> => {
     const answer = await explainer.explain({ url: '/forecast', headers });
@@ -160,6 +161,7 @@ describe('explaining a request to one of a fleet', () => {
       clock: at.clock,
       sha256,
       methods: new Set(METHODS),
+      graphql: undefined,
     });
     const answer = await explainer.explain({ url: '/files/a' });
     expect(answer).toMatchObject({ ok: true, value: { coherence: null } });

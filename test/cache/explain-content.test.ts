@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 
 import { createExplainer } from '../../src/cache/explain.ts';
 import type { Explanation, ExplainRequest } from '../../src/cache/operations.ts';
+import { graphqlReaderFor } from '../../src/graphql-reader.ts';
 import { StoreSetUp, sha256 } from '../support/operations.ts';
 import { routeOf } from '../support/policy.ts';
 
@@ -18,7 +19,7 @@ async function explained(request: ExplainRequest): Promise<Explanation> {
   const listeners = [{ name: 'default', host: '127.0.0.1', port: 8080 }];
   const methods = new Set(METHODS);
   const ground = { table, store, clock, sha256, methods, upstreams: new Map(), listeners: () => listeners };
-  const explainer = createExplainer(ground);
+  const explainer = createExplainer({ ...ground, graphql: await graphqlReaderFor(routes) });
   const answer = await explainer.explain({ headers: { 'Content-Type': 'application/json' }, ...request });
   if (!answer.ok) throw new Error(answer.error.detail);
   return answer.value;

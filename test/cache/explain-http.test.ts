@@ -6,6 +6,7 @@ import { explainedTopics, type ExplainedTopic } from '../../src/cache/explained-
 import { LearnedSearch } from '../../src/cache/learned-search.ts';
 import type { Explanation, ExplainRequest } from '../../src/cache/operations.ts';
 import { renderExplanation } from '../../src/cli/render-explanation.ts';
+import { readGraphql } from '../../src/core/graphql-text.ts';
 import type { RelayReason } from '../../src/core/classify-request.ts';
 import type { FreshnessSource } from '../../src/core/freshness.ts';
 import type {
@@ -62,6 +63,7 @@ class Ground implements Disposable {
       clock,
       sha256,
       methods: new Set(METHODS),
+      graphql: readGraphql,
       search: this.search,
       upstreams: new Map([['weather', upstreamConfig('https://weather.test')]]),
       listeners: () => [{ name: 'default', host: '127.0.0.1', port: 8080 }],

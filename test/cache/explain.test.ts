@@ -51,7 +51,8 @@ function setUp(routes: readonly Route[] = someRoutes) {
   onTestFinished(() => at[Symbol.dispose]());
   const upstreams = new Map([upstream('weather'), upstream('events')]);
   const { table, store, clock } = at;
-  const ground = { table, upstreams, listeners: () => listeners, clock, sha256, methods: new Set(METHODS) };
+  const methods = new Set(METHODS);
+  const ground = { table, upstreams, listeners: () => listeners, clock, sha256, methods, graphql: undefined };
   const explainer = createExplainer({ ...ground, store });
   const offline = createExplainer({ ...ground, store: undefined });
   const explained = async (request: string | ExplainRequest, by = explainer): Promise<Explanation> => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { announcedContent, type ContentOutcome, type KeyedContent, readContent } from '../../src/core/content-key.ts';
+import { readGraphql } from '../../src/core/graphql-text.ts';
 import { deriveKey, isCutKey } from '../../src/core/key.ts';
 import type { KeyedRequest } from '../../src/core/request.ts';
 import { matchRoute } from '../../src/core/route-table.ts';
@@ -23,7 +24,7 @@ function bytesOf(body: string | Uint8Array): Uint8Array {
 function read({ as = 'auto', method = 'POST', type = 'application/json', body }: Sent): ContentOutcome {
   const fields = type === null ? [] : fieldsOf(`content-type: ${type}`);
   const announced = announcedContent(rulesFor(as), { method, fields, query: undefined });
-  if (announced.kind === 'read') return readContent(announced.form, bytesOf(body));
+  if (announced.kind === 'read') return readContent(announced.form, bytesOf(body), readGraphql);
   return announced.kind === 'reject' ? announced : { ...announced, why: 'announces it' };
 }
 

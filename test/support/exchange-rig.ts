@@ -177,6 +177,7 @@ export class ExchangeRig implements Disposable {
       onInvalidationRefused: (route: string, problem: Problem) =>
         void this.refusedInvalidations.push(`${route}: ${problem.code}`),
       ...(locks === undefined ? {} : { fillLocks: locks }),
+      graphql: undefined,
       ...(rules === undefined ? {} : { rules }),
       ...(random === undefined ? {} : { random }),
       ...(purgeWaitMs === undefined ? {} : { purgeWaitMs }),
