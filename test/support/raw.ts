@@ -22,6 +22,8 @@ export type RawEnd = 'fin' | 'reset';
 export interface Conversation {
   /** Complete final responses, strictly framed. */
   readonly replies: readonly RawReply[];
+  /** Interim responses (1xx), of all requests. */
+  readonly interim: readonly RawReply[];
   /** Bytes after the last complete response: a broken-off one, or what should not be there. */
   readonly rest: Buffer;
   readonly end: RawEnd;
@@ -61,11 +63,12 @@ export function readReplies(
   options: Pick<ConverseOptions, 'methods'> & { readonly atEnd: boolean },
 ): Omit<Conversation, 'end'> {
   const replies: RawReply[] = [];
+  const interim: RawReply[] = [];
   for (let rest = bytes; ;) {
     const parsed = parseReply(rest, { method: options.methods?.[replies.length] ?? 'GET', atEnd: options.atEnd });
-    if (parsed === undefined) return { replies, rest };
+    if (parsed === undefined) return { replies, interim, rest };
     rest = rest.subarray(parsed.length);
-    if (parsed.reply.status >= 200) replies.push(parsed.reply);
+    (parsed.reply.status >= 200 ? replies : interim).push(parsed.reply);
   }
 }
 
