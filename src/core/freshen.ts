@@ -7,6 +7,7 @@ import type { Route } from './route.ts';
 import type { StorageDecision, StorageInput } from './storage-policy.ts';
 import { decideStorage, fieldsToStore } from './storage-policy.ts';
 import type { StoredResponse } from './stored-response.ts';
+import { varyNames } from './vary.ts';
 
 /** A 304 that answered a validation of `stored`; times wall clock in milliseconds. */
 export interface FreshenInput {
@@ -83,14 +84,29 @@ export function freshenStored(input: FreshenInput): Freshened {
 }
 
 /**
- * Whether a 304 is about the stored response (RFC 9111 §4.3.4): where both name a validator of the same kind it has to be
- * the same. A 304 with another entity tag confirms a representation that is not here; its fields must not be put on this one.
+ * Whether a 304 is about the stored response (RFC 9111 §4.3.4): a strong entity tag in it has to be the stored one, a weak
+ * one or a Last-Modified has to fit it, and a 304 without any confirms what was asked about. One with another entity tag
+ * confirms a representation that is not here: its fields, that tag among them, must not be put on this one.
  */
 export function confirms(stored: Pick<StoredResponse, 'etag' | 'lastModified'>, fields: FieldLines): boolean {
   const etag = fieldValue(fields, 'etag');
-  if (etag !== undefined && stored.etag !== undefined) return weaklyEqual(etag, stored.etag);
   const lastModified = fieldValue(fields, 'last-modified');
+  if (etag !== undefined && (stored.etag !== undefined || !isWeak(etag))) return isSameTag(stored.etag, etag);
+  if (etag !== undefined) return lastModified !== undefined && lastModified === stored.lastModified;
   return lastModified === undefined || stored.lastModified === undefined || lastModified === stored.lastModified;
+}
+
+/**
+ * Whether an entity tag that came names what is stored. A strong one says that bytes are the same (RFC 9110 §8.8.1), so that
+ * none but the same strong one will do: what is stored under a weak tag may differ from it.
+ */
+function isSameTag(stored: string | undefined, received: string): boolean {
+  if (stored === undefined) return false;
+  return isWeak(received) ? weaklyEqual(stored, received) : stored === received;
+}
+
+function isWeak(etag: string): boolean {
+  return etag.startsWith('W/');
 }
 
 /**
@@ -105,12 +121,19 @@ export function freshenByHead(input: HeadInput): HeadDecision {
   const keyed = { ...input.keyed, canonical: { method: 'GET' as const } };
   const { response, storage, ends } = freshenStored({ ...input, keyed });
   if (storage.kind === 'pass') return { kind: ends ? 'invalidate' : 'ignore', reason: passReasons[storage.reason] };
+  if (!isToldApartBy(stored, storage.vary)) return { kind: 'invalidate', reason: headReasons.varies };
   return { kind: 'update', response, storage, reason: headReasons.updated };
+}
+
+/** Whether its key holds what it varies by now: what is stored under another key would be found by requests that it is not for. */
+function isToldApartBy(stored: StoredResponse, vary: readonly string[]): boolean {
+  const known = varyNames(stored.fields);
+  return vary.every((name) => known.includes(name));
 }
 
 function isSameAsHead(stored: StoredResponse, fields: FieldLines): boolean {
   const etag = fieldValue(fields, 'etag');
-  if (etag !== undefined && (stored.etag === undefined || !weaklyEqual(etag, stored.etag))) return false;
+  if (etag !== undefined && !isSameTag(stored.etag, etag)) return false;
   const lastModified = fieldValue(fields, 'last-modified');
   if (lastModified !== undefined && lastModified !== stored.lastModified) return false;
   const length = fieldValue(fields, 'content-length');

@@ -37,8 +37,7 @@ export const relayReasons: Readonly<Record<RelayReason, string>> = {
   cookie: 'the request has a Cookie, which the route does not key, so nothing may be shared (RFC 9111 §7.3)',
   'method-override': 'the request names another method in a field that goes upstream (RFC 9111 §7.1)',
   precondition: 'only upstream can evaluate If-Match and If-Unmodified-Since (RFC 9111 §4.3.2)',
-  'post-if-none-match':
-    'If-None-Match of a POST asks that nothing be there yet, which is no query (RFC 9110 §13.1.2)',
+  'post-if-none-match': 'If-None-Match of a POST asks that nothing be there yet, which is no query (RFC 9110 §13.1.2)',
   'content-type': 'the route does not read content of this type, so it cannot be in the key (RFC 10008 §2.7)',
   'content-coding': 'the content is coded, and only what it means could be in the key (RFC 9110 §8.4, RFC 10008 §2.7)',
   'content-length': 'the content is longer than content.maxBytes, so it cannot be in the key (RFC 10008 §2.7)',
@@ -150,6 +149,7 @@ export const failureReasons = {
 export const headReasons = {
   updated: 'validators and length of the HEAD are those that are stored: freshened by its fields (RFC 9111 §4.3.5)',
   differs: 'the HEAD tells of another representation than the stored one (RFC 9111 §4.3.5)',
+  varies: 'the HEAD names fields in Vary that the stored response is not told apart by (RFC 9111 §4.1, §4.3.5)',
   ignored: 'only a 200 to HEAD says anything of what is stored (RFC 9111 §4.3.5)',
 } as const satisfies Readonly<Record<string, string>>;
 

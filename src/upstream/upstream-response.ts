@@ -72,10 +72,11 @@ function codingsToTakeOff(head: ReceivedHead, redactor: Redactor): NonNullable<R
 
 /**
  * A 304 confirms the coded representation by its strong validator; what we hold is its decoded form under the weak one
- * that we asked with. Answering with the strong one would mark our bytes as upstream's (RFC 9110 §8.8.3).
+ * that we asked with. Answering with the strong one would mark our bytes as upstream's (RFC 9110 §8.8.3). Where bytes are
+ * left alone a strong tag confirms nothing that is weak (RFC 9111 §4.3.4), and the client gets what upstream said.
  */
 function validatorsAsStored(fields: FieldLines, head: ReceivedHead): FieldLines {
-  if (head.status !== 304) return fields;
+  if (head.status !== 304 || !head.call.decode) return fields;
   const asked = fieldValue(head.call.fields, 'if-none-match') ?? '';
   return fields.map(([name, value]): readonly [string, string] =>
     name === 'etag' && asked.includes(weakEtag(value)) ? [name, weakEtag(value)] : [name, value],

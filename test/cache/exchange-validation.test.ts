@@ -111,6 +111,36 @@ describe('a validation', () => {
     expect(metrics).toContain('forecache_storage_total{route="honoured",result="private"} 1\n');
   });
 
+  it.each([
+    ['Last-Modified alone', { ...maxAge(60), 'Last-Modified': 'Wed, 01 Jan 2020 00:00:00 GMT' }],
+    ['a weak entity tag', { ...maxAge(60), ETag: 'W/"v2"' }],
+  ])('fetches the whole where a 304 has a strong entity tag and what is stored has %s', async (_what, fields) => {
+    origin.script(answer(200, fields, 'old bytes'));
+    await proxy.get('/honour/a');
+    clock.advance(2 * MINUTE);
+    origin.script((request, peer) => {
+      const isPlain = ['if-none-match', 'if-modified-since'].every((name) => request.field(name) === undefined);
+      return isPlain
+        ? peer.respond(200, { ...maxAge(60), ETag: '"v2"' }, 'v2')
+        : peer.respond(304, { ...maxAge(60), ETag: '"v2"' });
+    });
+    expect((await proxy.get('/honour/a')).text).toBe('v2');
+    expect(origin.requests).toHaveLength(3);
+    const stored = await proxy.get('/honour/a', { headers: { 'If-None-Match': '"v2"' } });
+    expect([stored.status, stored.cacheStatus]).toEqual([304, expect.stringContaining('hit')]);
+  });
+
+  it('goes on with the decoded form of what a ruled route stored, though upstream names the coded one', async () => {
+    const coded = { ETag: '"v1"', 'Content-Encoding': 'gzip' };
+    origin.script(answer(200, coded, gzipSync('v1')));
+    await proxy.get('/ruled');
+    clock.advance(20 * MINUTE);
+    origin.script(answer(304, { ETag: '"v1"' }));
+    const reply = await proxy.get('/ruled');
+    expect([reply.text, reply.headers.etag]).toEqual(['v1', 'W/"v1"']);
+    expect(origin.requests).toHaveLength(2);
+  });
+
   it('makes a variant of what is stored where the 304 brings a Vary', async () => {
     await storeFirst('/honour/a');
     clock.advance(2 * MINUTE);

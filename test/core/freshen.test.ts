@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { freshenByHead, freshenStored, validationFields } from '../../src/core/freshen.ts';
+import { confirms, freshenByHead, freshenStored, validationFields } from '../../src/core/freshen.ts';
 import type { Route } from '../../src/core/route.ts';
 import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf, storedOf, T0 } from '../support/policy.ts';
 
@@ -108,6 +108,48 @@ describe('a 304 for a stored response (RFC 9111 §3.2, §4.3.4)', () => {
   });
 });
 
+describe('a 304 confirms what is stored (RFC 9111 §4.3.4)', () => {
+  const date = 'Sun, 22 Nov 2026 12:00:00 GMT';
+  const later = 'Sun, 22 Nov 2026 12:00:01 GMT';
+
+  it.each<[string, readonly [etag: string | undefined, lastModified: string | undefined], readonly string[], boolean]>([
+    ['with the same strong tag', ['"a"', undefined], ['ETag: "a"'], true],
+    ['with another strong tag', ['"a"', undefined], ['ETag: "b"'], false],
+    ['with the strong form of its weak tag', ['W/"a"', undefined], ['ETag: "a"'], false],
+    ['with the weak form of its strong tag', ['"a"', undefined], ['ETag: W/"a"'], true],
+    ['with the same weak tag', ['W/"a"', undefined], ['ETag: W/"a"'], true],
+    ['with another weak tag', ['W/"a"', undefined], ['ETag: W/"b"'], false],
+    ['with the same tag without quotation marks', ['a', undefined], ['ETag: a'], true],
+    ['with a strong tag where it has none', [undefined, date], ['ETag: "a"'], false],
+    [
+      'with a strong tag where it has none, and its Last-Modified',
+      [undefined, date],
+      ['ETag: "a"', `Last-Modified: ${date}`],
+      false,
+    ],
+    ['with a weak tag where it has none', [undefined, date], ['ETag: W/"a"'], false],
+    [
+      'with a weak tag where it has none, and its Last-Modified',
+      [undefined, date],
+      ['ETag: W/"a"', `Last-Modified: ${date}`],
+      true,
+    ],
+    [
+      'with a weak tag where it has neither, and a Last-Modified',
+      [undefined, undefined],
+      ['ETag: W/"a"', `Last-Modified: ${date}`],
+      false,
+    ],
+    ['with the same tag and a later Last-Modified', ['"a"', date], ['ETag: "a"', `Last-Modified: ${later}`], true],
+    ['with its Last-Modified alone', ['"a"', date], [`Last-Modified: ${date}`], true],
+    ['with another Last-Modified alone', ['"a"', date], [`Last-Modified: ${later}`], false],
+    ['with a Last-Modified where it has none', ['"a"', undefined], [`Last-Modified: ${date}`], true],
+    ['without any validator', ['"a"', date], [], true],
+  ])('%s', (_case, [etag, lastModified], lines, expected) => {
+    expect(confirms({ etag, lastModified }, fieldsOf(...lines))).toBe(expected);
+  });
+});
+
 describe('a HEAD for a stored response to a GET (RFC 9111 §4.3.5)', () => {
   const atMs = T0 + 2 * HOUR;
 
@@ -148,6 +190,7 @@ describe('a HEAD for a stored response to a GET (RFC 9111 §4.3.5)', () => {
     ['the same ETag', ['ETag: "a"'], 'update'],
     ['the same ETag, weak', ['ETag: W/"a"'], 'update'],
     ['another ETag', ['ETag: "b"'], 'invalidate'],
+    ['a Vary that is new', ['ETag: "a"', 'Vary: Accept'], 'invalidate'],
     ['the same Last-Modified', ['Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'], 'update'],
     ['another Last-Modified', ['ETag: "a"', 'Last-Modified: Sun, 22 Nov 2026 12:00:01 GMT'], 'invalidate'],
     ['another length', ['ETag: "a"', 'Content-Length: 12'], 'invalidate'],
@@ -155,6 +198,21 @@ describe('a HEAD for a stored response to a GET (RFC 9111 §4.3.5)', () => {
     ['no-store', ['ETag: "a"', 'Cache-Control: no-store'], 'invalidate'],
   ])('with %s: %s', (_case, lines, expected) => {
     expect(head(lines).kind).toBe(expected);
+  });
+
+  it.each<[string, string, string]>([
+    ['the same Vary', 'Accept-Language, Accept', 'update'],
+    ['a narrower Vary', 'accept', 'update'],
+    ['a wider Vary', 'Accept, Accept-Language, Cookie', 'invalidate'],
+    ['a Vary of all', '*', 'invalidate'],
+  ])('and %s: %s', (_case, vary, expected) => {
+    const varied = { ...stored, fields: [...stored.fields, ...fieldsOf('Vary: Accept, Accept-Language')] };
+    expect(head(['ETag: "a"', `Vary: ${vary}`], { of: varied }).kind).toBe(expected);
+  });
+
+  it('drops what is stored under a weak tag where the HEAD has the strong one, as a 304 does', () => {
+    expect(head(['ETag: "a"'], { of: { ...stored, etag: 'W/"a"' } }).kind).toBe('invalidate');
+    expect(head(['ETag: W/"a"'], { of: { ...stored, etag: 'W/"a"' } }).kind).toBe('update');
   });
 
   it('drops what has no such validator, and what is no 200', () => {

@@ -56,6 +56,18 @@ const heads: readonly CachingCase[] = [
     ],
   },
   {
+    name: 'the answer to HEAD with a Vary that is new makes the stored answer invalid: it was for one of the variants',
+    exchanges: [
+      first(outdated, { answer: { content: digits }, fields: { 'Accept-Language': 'en' } }),
+      askedAgain({
+        method: 'HEAD',
+        fields: { 'Accept-Language': 'en' },
+        origin: { fields: { 'Cache-Control': lasting, ETag: '"a"', Vary: 'Accept-Language' }, content: digits },
+      }),
+      askedAgain({ fields: { 'Accept-Language': 'de' }, sent: { 'if-none-match': null } }),
+    ],
+  },
+  {
     name: 'HEAD within stale-while-revalidate is answered from what is stale',
     exchanges: [
       first(

@@ -121,6 +121,12 @@ test.each([
   expect(received.body).toMatchObject({ framed: true, length: 0 });
 });
 
+test('a 304 for bytes that are left alone has the validator that upstream gave', async () => {
+  const call = { fields: [['if-none-match', 'W/"v1"']], decode: false } as const;
+  const { answer: received } = await fetched(answer(304, { ETag: '"v1"' }), call);
+  expect(received.fields).toEqual([['etag', '"v1"']]);
+});
+
 describe('faults of the network', () => {
   beforeAll(() => nock.disableNetConnect());
   afterEach(() => nock.cleanAll());
