@@ -2,6 +2,7 @@ import type { FailureKind } from '../core/failure.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { decideReuse, type ReuseDecision } from '../core/reuse-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
+import { withoutRule } from './by-query.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FetchRules, FillResult } from './fill-types.ts';
 import { type Departed, isGoodFor, isLeased } from './judge.ts';
@@ -120,13 +121,17 @@ function isUnpurged({ purgeLog, rules }: SharingDeps, ask: Ask, { position }: De
   if (rules?.checkedJoiner === false) return true;
   if (position === undefined) return false;
   // Only the result knows the key of a variant, and the tags that upstream gave it, by which it may have been purged.
-  if (result.kind === 'stored' && !purgeLog.isValid(result.item)) return false;
-  if (result.kind === 'taken' && !purgeLog.isValid(result.read.item)) return false;
+  const item = result.kind === 'stored' ? result.item : result.kind === 'taken' ? result.read.item : undefined;
+  // Purged softly it is stale, whatever its fields say: those who came since fetch again, together.
+  if (item !== undefined && (!purgeLog.isValid(item) || purgeLog.softPurgedAtMs(item) !== undefined)) return false;
   const tags = result.kind === 'answer' ? result.tags : ask.keyed.tags;
   return isGoodFor(purgeLog, { ...ask, keyed: { ...ask.keyed, tags } }, position);
 }
 
-/** Whether a varied response answers this request too (RFC 9111 §4.1), by what is known of its key now. */
+/**
+ * Whether a response answers this request too (RFC 9111 §4.1), by what is known of its key now: by the rule for queries that it
+ * was looked up by or that has been learnt since, or by its own query, under which is what says no rule.
+ */
 function selects(
   { sha256, search }: SharingDeps,
   { ask, key }: Pick<FetchPlan, 'ask' | 'key'>,
@@ -134,9 +139,10 @@ function selects(
   { names, languages }: Pick<Extract<FillResult, { kind: 'stored' }>, 'names' | 'languages'>,
 ): boolean {
   const keyed = search?.keyed(ask.keyed) ?? ask.keyed;
-  if (item.key === ask.keyed.key || item.key === keyed.key) return true;
+  const asked = [ask, { ...ask, keyed }, withoutRule(ask) ?? ask];
+  if (asked.some((one) => item.key === one.keyed.key)) return true;
   if (names === undefined || names.length === 0) return item.key === key;
-  return variantKeyOf(sha256, { ...ask, keyed }, { names, languages }) === item.key;
+  return asked.some((one) => variantKeyOf(sha256, one, { names, languages }) === item.key);
 }
 
 /**

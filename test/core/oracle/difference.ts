@@ -31,15 +31,7 @@ const policyAsItIs: Policy = {
 /** Where policy and rules disagree, in words; `undefined` where they agree. */
 function difference(one: Case, policy: Policy, coverage?: Coverage): string | undefined {
   const said = judge(one, coverage);
-  const input: StorageInput = {
-    route: one.route,
-    requestFields: one.request,
-    keyed: { key: 'forecast|/forecast', zone: one.zone, canonical: { method: one.method } },
-    status: one.status,
-    fields: one.response,
-    requestTimeMs: one.requestTimeMs,
-    responseTimeMs: one.responseTimeMs,
-  };
+  const input = storageInputOf(one);
   const { source, ...times } = policy.freshnessOf({ ...input, policy: one.route.policy });
   const stored = policy.decideStorage(input);
   const ofPost = policy.decidePostStorage(input, one.namesTarget);
@@ -53,6 +45,19 @@ function difference(one: Case, policy: Policy, coverage?: Coverage): string | un
         laterDifference(one, policy, said, storedOf(one, stored)))
       : undefined)
   );
+}
+
+/** What the policy is told of the exchange. */
+export function storageInputOf(one: Case): StorageInput {
+  return {
+    route: one.route,
+    requestFields: one.request,
+    keyed: { key: 'forecast|/forecast', zone: one.zone, canonical: { method: one.method } },
+    status: one.status,
+    fields: one.response,
+    requestTimeMs: one.requestTimeMs,
+    responseTimeMs: one.responseTimeMs,
+  };
 }
 
 /** What is done later with what was stored. */
@@ -90,7 +95,10 @@ function nameOf(reuse: ReuseDecision): string {
   return reuse.kind === 'reuse-stale' && !reuse.revalidate ? 'max-stale' : reuse.kind;
 }
 
-function storedOf(one: Case, decision: Extract<ReturnType<typeof decideStorage>, { kind: 'store' }>): StoredResponse {
+export function storedOf(
+  one: Case,
+  decision: Extract<ReturnType<typeof decideStorage>, { kind: 'store' }>,
+): StoredResponse {
   const { fields, freshness, initialAgeMs, etag, lastModified, vary } = decision;
   const base = 'forecast|/forecast';
   return {

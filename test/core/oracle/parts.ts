@@ -1,5 +1,6 @@
 import { conditionsPart } from './conditions.ts';
 import { exchangesPart } from './difference.ts';
+import { collapsingPart } from './collapsing.ts';
 import { invalidationPart } from './invalidation.ts';
 import { storedFieldsPart } from './stored-fields.ts';
 import { compare, type Findings, type Part, type Run, type Told } from './part.ts';
@@ -21,4 +22,5 @@ export const parts: readonly AnyPart[] = [
   any(conditionsPart),
   any(storedFieldsPart),
   any(invalidationPart),
+  any(collapsingPart),
 ];
