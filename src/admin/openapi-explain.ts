@@ -20,7 +20,7 @@ export const explainSchemas: Schema = {
       headers: fields,
       body: { ...text, description: 'Content, sent as UTF-8.' },
       response: {
-        ...object({ status: { type: 'integer', minimum: 200, maximum: 599 }, headers: fields }, ['status'], {
+        ...object({ status: { type: 'integer', minimum: 200, maximum: 999 }, headers: fields }, ['status'], {
           additionalProperties: false,
         }),
         description: 'What upstream is supposed to answer, to see what would be done with that.',

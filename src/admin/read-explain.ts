@@ -44,8 +44,8 @@ function responseOf(response: unknown): Result<Pick<ExplainRequest, 'response'>>
   const unknown = unknownMember(response, ['status', 'headers']);
   if (unknown !== undefined) return refused(unknown);
   const { status, headers } = response;
-  if (!(typeof status === 'number' && Number.isInteger(status) && status >= 200 && status <= 599)) {
-    return refused(invalidBody('response.status must be an integer from 200 to 599.', 'response'));
+  if (!(typeof status === 'number' && Number.isInteger(status) && status >= 200 && status <= 999)) {
+    return refused(invalidBody('response.status must be an integer from 200 to 999.', 'response'));
   }
   const fields = headersOf(headers, 'response.headers');
   return fields.ok ? ok({ response: { status, ...fields.value } }) : fields;

@@ -112,15 +112,22 @@ function settle(
       const atMs = clock.nowMs();
       const times = { requestTimeMs: atMs, responseTimeMs: atMs };
       if (answer !== undefined) handled.relay.settled({ ...answer, ...times }).tap?.end(true);
-      return { response: undefined, cacheStatus: handled.relay.cacheStatus };
+      return {
+        response: undefined,
+        cacheStatus: lineOf(appendCacheStatus(answer?.fields ?? [], handled.relay.cacheStatus)),
+      };
     }
     case 'response': {
       const { response } = handled;
       if (response.body.kind === 'stream') response.body.cancel();
-      const line = response.fields.findLast(([name]) => name === 'cache-status');
-      return { response, cacheStatus: line?.[1] ?? '' };
+      return { response, cacheStatus: lineOf(response.fields) };
     }
   }
+}
+
+/** All members: those of caches nearer to the origin go before ours. */
+function lineOf(fields: FieldLines): string {
+  return fieldValue(fields, 'cache-status') ?? '';
 }
 
 /** Gives the one answer that is known, then none. */

@@ -10,6 +10,7 @@ import { type DryAnswer, dryRun, type DryRun, type DryRunParts } from './dry-run
 import type { KeyableRequest } from './want-content.ts';
 import { lifetimeNotes } from './explain-lifetime.ts';
 import type { ExplainedAnswer, ExplainedNote, ExplainedReply } from './explained-http.ts';
+import { answerCodingNotes, sharingNotes } from './explain-fields.ts';
 import type { Usable } from './explain-parts.ts';
 import { searchSource, searchWords } from './explain-search.ts';
 import type { Ask } from './respond.ts';
@@ -62,7 +63,14 @@ function explained(supposed: SupposedAnswer, run: DryRun, first: readonly Explai
     key: stored?.key ?? null,
     tags: stored?.tags ?? [],
     invalidates: invalidated,
-    notes: [...first, ...lived, ...varyNotes(supposed, stored), ...queryNotes(supposed)],
+    notes: [
+      ...first,
+      ...lived,
+      ...(stored === undefined ? [] : sharingNotes(ask, supposed.answer, stored)),
+      ...answerCodingNotes(ask, supposed.answer, stored),
+      ...varyNotes(supposed, stored),
+      ...queryNotes(supposed),
+    ],
   };
 }
 

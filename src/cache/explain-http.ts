@@ -6,6 +6,7 @@ import type { ProxyRequest } from '../core/request.ts';
 import type { Route } from '../core/route.ts';
 import { type DryAnswer, dryRun, type DryRun, type DryRunParts } from './dry-run.ts';
 import { explainAnswer, replyOf } from './explain-answer.ts';
+import { interimNotes } from './explain-fields.ts';
 import { expireAtNotes, lifetimeNotes } from './explain-lifetime.ts';
 import { type Asked, clientNotes, requestNotes } from './explain-notes.ts';
 import type { Looked, Usable } from './explain-parts.ts';
@@ -80,7 +81,8 @@ export async function explainRelayed(
 ): Promise<ExplainedHttp> {
   const run = await dryRun(parts, { request, content, answer: answer ?? { status: 204, fields: [] } });
   const sent = { status: null, cacheStatus: formatCacheStatus({ hit: false, fwd }) };
-  const notes = answer === undefined ? invalidationNotes(route, request, run) : [];
+  const gone = answer === undefined ? invalidationNotes(route, request, run) : [];
+  const notes = [...gone, ...interimNotes(route, true)];
   return { sent, notes, answer: answer === undefined ? null : relayedAnswer({ route, request, answer, reason }, run) };
 }
 

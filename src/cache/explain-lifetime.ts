@@ -1,6 +1,8 @@
-import { countedDirectives } from '../core/cache-control.ts';
+import { countedDirectives, seconds as deltaSeconds } from '../core/cache-control.ts';
 import { expiryOf, nextInstant, zoneUsed } from '../core/expire-at.ts';
+import { fieldLineValues, type FieldLines, hasField } from '../core/fields.ts';
 import { type FreshnessSource, staleForbidders, standingOf } from '../core/freshness.ts';
+import { parseHttpDate } from '../core/http-date.ts';
 import { freshnessReason, staleForbidderReasons, storableReason } from '../core/reasons.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { CachePolicy, ExpireAt } from '../core/route.ts';
@@ -28,6 +30,7 @@ export function lifetimeNotes(lived: Lived): readonly ExplainedNote[] {
     { topic: 'storage', text: `stored: ${storableReason(item.freshness.source)}` },
     ...leaveNotes(lived),
     { topic: 'lifetime', text: lifetimeText(lived) },
+    ...voidNotes(lived),
     { topic: 'age', text: ageText(lived) },
     { topic: 'stale', text: staleText(lived) },
     ...tagNotes(lived),
@@ -85,6 +88,34 @@ function lifetimeText({ item, policy }: Lived): string {
   const lifetime = `${seconds(freshUntilMs - responseTimeMs + ageMs)} s${cut}`;
   const heuristic = source === 'heuristic' ? `: ${heuristicWords(policy)}` : '';
   return `${lifetime}, by ${source}: ${freshnessReason(source)}${heuristic}`;
+}
+
+/** What upstream says of a lifetime and what does not count, since it cannot be read. */
+function voidNotes({ item, policy }: Lived): readonly ExplainedNote[] {
+  if (policy.upstreamCacheControl === 'ignore') return [];
+  const { fields, freshness, responseTimeMs } = item;
+  const { field, directives } = countedDirectives(fields);
+  const texts: string[] = [];
+  if (field === 'cache-control' && hasField(fields, 'cdn-cache-control')) {
+    texts.push(
+      'CDN-Cache-Control does not count: it is empty, no Dictionary, or its lifetime is no Integer of 0 or more (RFC 9213 §2.1, §2.2)',
+    );
+  }
+  const { source } = freshness;
+  const argument = directives.get(source);
+  if ((source === 's-maxage' || source === 'max-age') && deltaSeconds(directives, source) === 'invalid') {
+    const shown = typeof argument === 'string' ? `${source}=${argument}` : source;
+    texts.push(`${shown} is no delta-seconds, so that it counts as stale (RFC 9111 §1.2.2, §4.2.1)`);
+  }
+  if (source === 'expires' && !isDated(fields, responseTimeMs)) {
+    texts.push('Expires is no single HTTP-date, so that it is past already (RFC 9111 §5.3)');
+  }
+  return texts.map((text) => ({ topic: 'lifetime', text }));
+}
+
+function isDated(fields: FieldLines, nowMs: number): boolean {
+  const lines = fieldLineValues(fields, 'expires');
+  return lines.length === 1 && parseHttpDate(lines[0] ?? '', nowMs) !== undefined;
 }
 
 function heuristicWords({ heuristicFraction, heuristicMaxMs }: CachePolicy): string {
@@ -145,7 +176,7 @@ function tagNotes({ item, keyed }: Lived): readonly ExplainedNote[] {
   ];
 }
 
-const marksQueries = `marks what is keyed by what upstream says of the queries of its path: a purge of any URL of it takes that along (${searchSource})`;
+const marksQueries = `mark what is keyed by what upstream says of the queries of its path: a purge of any URL or key of it takes that along (${searchSource})`;
 
 function note(text: string): ExplainedNote {
   return { topic: 'tags', text };

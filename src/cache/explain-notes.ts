@@ -4,6 +4,7 @@ import { decideOnFailure, decideOnSoftTimeout, type FailureDecision } from '../c
 import { fieldLineValues, hasField } from '../core/fields.ts';
 import { clientDirectiveSections } from '../core/reasons.ts';
 import { baseKeyOf } from '../core/vary.ts';
+import { codingNotes, interimNotes, withoutCodings } from './explain-fields.ts';
 import type { Usable } from './explain-parts.ts';
 import type { ExplainedNote, ExplainedTopic } from './explained-http.ts';
 import { searchSource, searchWords } from './explain-search.ts';
@@ -29,10 +30,12 @@ export function requestNotes(sha256: Sha256, asked: Asked): readonly ExplainedNo
     ...methodNotes(asked),
     ...conditionNotes(asked),
     ...rangeNotes(asked),
+    ...storedCodingNotes(asked),
     ...varyNotes(sha256, asked),
     ...queryNotes(asked.ask),
     ...softTimeoutNotes(asked),
     ...failureNotes(asked),
+    ...(asked.status === undefined ? interimNotes(asked.ask.route, false) : []),
   ];
 }
 
@@ -47,8 +50,6 @@ const timed: ReadonlyMap<string, keyof ClientDirectives> = new Map([
   ['max-stale', 'maxStaleMs'],
   ['stale-if-error', 'staleIfErrorMs'],
 ]);
-
-const withoutCodings = 'the route stores content without its coding, the same for all';
 
 /** Which of the request's directives count. */
 export function clientNotes({ route: { policy }, requestFields }: Ask): readonly ExplainedNote[] {
@@ -129,6 +130,12 @@ function conditionNotes(asked: Asked): readonly ExplainedNote[] {
 function rangeNotes(asked: Asked): readonly ExplainedNote[] {
   if (!hasField(asked.ask.requestFields, 'range')) return [];
   return [note('range', rangeText(asked))];
+}
+
+function storedCodingNotes({ ask, found, status }: Asked): readonly ExplainedNote[] {
+  const item = found.read?.item;
+  const isSent = status !== undefined && status !== 304 && item !== undefined && item.body.length > 0;
+  return isSent ? codingNotes(ask, item.fields) : [];
 }
 
 function rangeText(asked: Asked): string {

@@ -21,8 +21,8 @@ export function readRequest(
 export function readResponse(response: ExplainRequest['response']): Result<DryAnswer | undefined> {
   if (response === undefined) return ok(undefined);
   const { status, headers = {} } = response;
-  if (!Number.isInteger(status) || status < 200 || status > 599) {
-    return refused(notARequest('The status of a final answer is from 200 to 599 (RFC 9110 §15).'));
+  if (!Number.isInteger(status) || status < 200 || status > 999) {
+    return refused(notARequest('The status of a final answer is from 200 to 999 (RFC 9110 §15).'));
   }
   const fields = fieldLines(headers);
   // Fields of upstream's connection never get past the client of upstream (RFC 9110 §7.6.1).

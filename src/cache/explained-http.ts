@@ -18,12 +18,16 @@ export const explainedTopics = [
   'client',
   'condition',
   'range',
+  /** Whether the coding of the content stays on. */
+  'coding',
   'method',
   /** What an answer makes invalid. */
   'invalidation',
   /** What a client gets when upstream fails. */
   'failure',
   'softTimeout',
+  /** Whether interim responses are passed on. */
+  'interim',
 ] as const;
 
 export type ExplainedTopic = (typeof explainedTopics)[number];
@@ -38,13 +42,13 @@ export interface ExplainedNote {
 export interface ExplainedReply {
   /** `null` where it is upstream's to say. */
   readonly status: number | null;
-  /** The value of Cache-Status (RFC 9211); without `fwd-status`, `stored` and `detail` where upstream's answer decides them. */
+  /** The value of Cache-Status (RFC 9211), members of caches nearer to the origin first; without `fwd-status`, `stored` and `detail` where upstream's answer decides them. */
   readonly cacheStatus: string;
 }
 
 /** An answer of upstream's that an operator makes up, to see what would be done with it. */
 export interface ExplainedResponse {
-  /** 200 to 599. */
+  /** 200 to 999: what upstream can send, of a class or not (RFC 9110 §15). */
   readonly status: number;
   /** Names in any case; lines of one field are combined with commas. */
   readonly headers?: Readonly<Record<string, string>>;

@@ -146,8 +146,8 @@ function seconds(value: string): number {
 }
 
 function status(value: string): number {
-  if (!/^[2-5][0-9]{2}$/.test(value))
-    throw new InvalidArgumentError('It must be the status of a final answer, 200 to 599.');
+  if (!/^[2-9][0-9]{2}$/.test(value))
+    throw new InvalidArgumentError('It must be the status of a final answer, 200 to 999.');
   return Number(value);
 }
 

@@ -95,6 +95,11 @@ export function storableFields(fields: FieldLines, policy: CachePolicy, status =
   });
 }
 
+/** Names of fields that are one caller's: cookies and quota. Each once. */
+export function fieldsOfOneCaller(fields: FieldLines): readonly string[] {
+  return [...new Set(endToEnd(fields).map(([name]) => name))].filter(isOfOneCaller);
+}
+
 function isOfOneCaller(name: string): boolean {
   return name === 'set-cookie' || name === 'set-cookie2' || isRateLimitField(name);
 }

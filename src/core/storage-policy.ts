@@ -1,6 +1,7 @@
 import type { CacheDirectives } from './cache-control.ts';
 import { countedDirectives } from './cache-control.ts';
 import { requestForbidsStoring } from './client-directives.ts';
+import { isFailureStatus } from './failure-policy.ts';
 import type { FieldLines } from './fields.ts';
 import { fieldLineValues, hasField } from './fields.ts';
 import { forwardsCredential } from './forwarded-fields.ts';
@@ -15,7 +16,7 @@ import {
 import { storableFields } from './hop-by-hop.ts';
 import { formatHttpDate, parseHttpDate } from './http-date.ts';
 import type { CanonicalRequest } from './request.ts';
-import type { Route } from './route.ts';
+import type { CachePolicy, Route } from './route.ts';
 import type { Freshness } from './stored-response.ts';
 import { varyNames } from './vary.ts';
 
@@ -155,9 +156,32 @@ export function selectingFields(
 ): readonly string[] | undefined {
   const { policy, forwardHeaders } = route;
   if (policy.upstreamCacheControl !== 'honour') return [];
-  if (policy.storeErrors === 'all' || status < 400 || errorsOfResource.has(status)) return vary;
+  if (speaksForAll(policy, status)) return vary;
   if (forwardHeaders.includes('*')) return undefined;
   return [...new Set([...vary, ...forwardHeaders])].toSorted();
+}
+
+/** Whether an answer is about the resource, and not perhaps about a field that this one request had. */
+function speaksForAll({ storeErrors }: Pick<CachePolicy, 'storeErrors'>, status: number): boolean {
+  return storeErrors === 'all' || status < 400 || errorsOfResource.has(status);
+}
+
+/**
+ * Whether an answer is upstream's latest word on what its request found stored: no failure, nor an error that the request
+ * may have brought upon itself. Where it cannot be stored, what is stored must not outlive it in its stale windows. On
+ * `ignore` routes the rule alone decides how long something is served.
+ */
+export function isLatestWord({ policy }: Pick<Route, 'policy'>, status: number): boolean {
+  return policy.upstreamCacheControl !== 'ignore' && !isFailureStatus(status) && speaksForAll(policy, status);
+}
+
+/**
+ * Whether an answer that is not stored ends what its request found stored: it is the latest word, and upstream forbids to
+ * keep it. What the request itself forbids (`no-store`, RFC 9111 §5.2.1.5) or brings with it (Authorization, §3.5) takes
+ * nothing from others.
+ */
+export function endsStored(input: StorageInput): boolean {
+  return isLatestWord(input.route, input.status) && decideStorage({ ...input, requestFields: [] }).kind === 'pass';
 }
 
 /** On ruled routes only what the rule gives a lifetime is stored: an error never, unless `statusTtl` names it. */
@@ -177,8 +201,13 @@ function credentialRefusal(input: StorageInput, directives: CacheDirectives): Pa
   const unkeyed = (name: string): boolean => hasField(requestFields, name) && !route.headers.includes(name);
   if (unkeyed('cookie') && !forwardsCredential(route, 'cookie')) return 'cookie';
   if (!unkeyed('authorization')) return undefined;
-  const shareable = ['public', 'must-revalidate', 's-maxage'].some((name) => directives.has(name));
-  return route.policy.upstreamCacheControl === 'honour' && shareable ? undefined : 'authorization';
+  const isShared = sharedDespiteAuthorization(directives).length > 0;
+  return route.policy.upstreamCacheControl === 'honour' && isShared ? undefined : 'authorization';
+}
+
+/** Those of a response's directives that let a shared cache keep the answer to a request with Authorization (RFC 9111 §3.5). */
+export function sharedDespiteAuthorization(directives: CacheDirectives): readonly string[] {
+  return ['public', 'must-revalidate', 's-maxage'].filter((name) => directives.has(name));
 }
 
 /** `private` counts in its qualified form too, as RFC 9111 §5.2.2.7 allows: half an answer is of no use to anyone. */

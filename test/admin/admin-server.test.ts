@@ -185,7 +185,7 @@ describe('warming, explaining and listing', () => {
       json: { decision: { would: 'miss' } },
     });
     await post(port, '/api/explain', { url: '/a' });
-    const supposed = { url: '/a', response: { status: 599, headers: { 'Cache-Control': 'max-age=60' } } };
+    const supposed = { url: '/a', response: { status: 999, headers: { 'Cache-Control': 'max-age=60' } } };
     await post(port, '/api/explain', supposed);
     await post(port, '/api/explain', { url: '/a', response: { status: 200 } });
     expect(calls).toEqual([
@@ -214,7 +214,7 @@ describe('warming, explaining and listing', () => {
     { url: '/a', response: {} },
     { url: '/a', response: { status: '200' } },
     { url: '/a', response: { status: 103 } },
-    { url: '/a', response: { status: 600 } },
+    { url: '/a', response: { status: 1000 } },
     { url: '/a', response: { status: 200.5 } },
     { url: '/a', response: { status: 200, headers: [] } },
     { url: '/a', response: { status: 200, headers: { 'a b': 'c' } } },

@@ -56,6 +56,7 @@ describe('help and wrong use', () => {
     ['a response header without a colon', ['explain', '--response-header', 'nothing', '/x']],
     ['a status of no final answer', ['explain', '--status', '103', '/x']],
     ['a status that is none', ['explain', '--status', '200x', '/x']],
+    ['a status of four digits', ['explain', '--status', '1000', '/x']],
     ['config and admin at once', ['explain', '--config', 'f', '--admin', 'http://127.0.0.1:9', '/x']],
     ['nothing to warm', ['warm']],
     ['locations and a route', ['warm', '--location', 'x', '--route', 'r']],
@@ -233,6 +234,7 @@ stored    (nothing)
   test.each<[readonly string[], object | undefined]>([
     [[], undefined],
     [['--status', '404'], { status: 404, headers: {} }],
+    [['--status', '999'], { status: 999, headers: {} }],
     [
       ['--response-header', 'Cache-Control: max-age=60', '--response-header', 'cache-control: public'],
       { status: 200, headers: { 'cache-control': 'max-age=60, public' } },
