@@ -16,7 +16,7 @@ import { startSidecarProcess } from './sidecar-process.ts';
 import { startBackend } from './start-backend.ts';
 import { emptyRecord, runClient, runPurger, type Recorded } from './traffic.ts';
 import { startVersionedUpstream, type Pace } from './upstream.ts';
-import { sidecarYaml } from './world.ts';
+import { shuffledDeck, sidecarYaml } from './world.ts';
 
 export interface RunOptions {
   readonly mode: Mode;
@@ -71,7 +71,7 @@ export async function runHistory(options: RunOptions): Promise<Outcome> {
   const part = (name: string) => ({ recorded, random: random.fork(name), signal: ended.signal });
   const sidecars = fleet.map(({ sidecar }) => sidecar);
   const { thinkMs = 40, purgePauseMs = 300 } = options;
-  const purger = { sidecars, upstream, pauseMs: purgePauseMs };
+  const purger = { sidecars, upstream, pauseMs: purgePauseMs, deck: shuffledDeck(random.fork('deck')) };
   const work = [
     ...sidecars.flatMap((sidecar) =>
       Array.from({ length: options.clientsEach }, (_, index) =>

@@ -19,7 +19,7 @@ async function findings(options: RunOptions): Promise<string> {
 
 it(
   'serves nothing older than a completed purge, whatever happens to Redis and the fleet',
-  { timeout: 60_000 },
+  { timeout: 90_000 },
   async () => {
     expect(await findings({ ...common, mode: 'standalone', seconds: 12, calm: 0.3 })).toBe('');
   },
@@ -30,7 +30,7 @@ it('serves nothing older than a completed purge through fail-overs by Sentinel',
   expect(await findings({ ...common, mode: 'sentinel', seconds: 12, faults, calm: 0.3 })).toBe('');
 });
 
-it('serves nothing older than a completed purge through a fail-over of a Cluster', { timeout: 60_000 }, async () => {
+it('serves nothing older than a completed purge through a fail-over of a Cluster', { timeout: 90_000 }, async () => {
   const faults = ['owner-kill', 'pause-both', 'latency', 'sidecar-freeze'];
   expect(await findings({ ...common, mode: 'cluster', seconds: 8, faults, calm: 0.6 })).toBe('');
 });

@@ -24,7 +24,7 @@ export interface SidecarProcess extends AsyncDisposable {
   thaw(): void;
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
-  /** Starts it anew after {@link kill}; resolves when it serves. Rejects where it does not within 20 seconds. */
+  /** Starts it anew after {@link kill}; resolves when it serves. Rejects where it does not within 40 seconds. */
   start(skewMs?: number): Promise<void>;
   /** Steps its wall clock. */
   step(skewMs: number): void;
@@ -127,7 +127,7 @@ async function readiness(child: ChildProcess, complaints: () => string): Promise
   const { promise, resolve, reject } = Promise.withResolvers<SidecarReady>();
   child.once('message', (ready: SidecarReady) => resolve(ready));
   child.once('exit', () => reject(new Error(`the sidecar ended before it was ready: ${complaints()}`)));
-  const timer = setTimeout(() => reject(new Error('the sidecar is not ready after 20 s')), 20_000);
+  const timer = setTimeout(() => reject(new Error('the sidecar is not ready after 40 s')), 40_000);
   try {
     return await promise;
   } finally {

@@ -9,7 +9,7 @@ import { changePlace, purgePlaces } from './purge-places.ts';
 import type { Random } from './random.ts';
 import type { SidecarProcess } from './sidecar-process.ts';
 import { fetchedField, versionField, type VersionedUpstream } from './upstream.ts';
-import { type Place, places, randomSelection, ruledPlaces, type Selector, shuffledSelectors } from './world.ts';
+import { type Place, places, randomSelection, ruledPlaces, type Selector, type Deck } from './world.ts';
 
 /** All that a run writes down. Everything is recorded in this process, by its monotonic clock. */
 export interface Recorded {
@@ -105,24 +105,20 @@ export interface PurgerOptions {
   readonly sidecars: readonly SidecarProcess[];
   readonly upstream: VersionedUpstream;
   readonly pauseMs: number;
+  /** That of all purgers, so that few purges are by all selectors. */
+  readonly deck: Deck;
 }
 
 /** Purges by one selector after the other, through whichever sidecar; what was not promised has its turn again. */
-export async function runPurger(part: Part, { sidecars, upstream, pauseMs }: PurgerOptions): Promise<void> {
+export async function runPurger(part: Part, { sidecars, upstream, pauseMs, deck }: PurgerOptions): Promise<void> {
   const { random, signal } = part;
-  let deck = shuffledSelectors(random);
   while (!signal.aborted) {
     await sleep(random.whole(0, 2 * pauseMs));
     const sidecar = random.pick(sidecars);
     if (sidecar.ports === undefined) continue;
-    const by = deck.pop();
-    if (by === undefined) {
-      deck = shuffledSelectors(random);
-      continue;
-    }
+    const by = deck.next();
     const purge = await purgeOnce(part, { sidecar, by, upstream });
-    // Last of its deck: else faults decide which selectors a short run checks.
-    if (!isComplete(purge)) deck.unshift(by);
+    if (!isComplete(purge)) deck.putBack(by);
   }
 }
 

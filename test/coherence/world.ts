@@ -53,7 +53,6 @@ const selectorDeck = [
   'key',
   'url',
   'url',
-  'url',
   'tag',
   'tag',
   'tags',
@@ -62,19 +61,32 @@ const selectorDeck = [
   'route',
   'all',
   'group',
-  'group',
   'surrogate',
   'shown-key',
-  'unsafe',
   'unsafe',
   'unsafe',
 ] as const;
 export type Selector = (typeof selectorDeck)[number];
 export const selectors: readonly Selector[] = [...new Set(selectorDeck)];
 
-/** All of them in a random order. */
-export function shuffledSelectors(random: Random): Selector[] {
-  return random.shuffled(selectorDeck);
+/** All of them in a random order, again and again. Whoever could not purge by one puts it back, to have its turn later. */
+export interface Deck {
+  next(): Selector;
+  putBack(selector: Selector): void;
+}
+
+export function shuffledDeck(random: Random): Deck {
+  let left: Selector[] = [];
+  return {
+    next() {
+      const next = left.pop();
+      if (next !== undefined) return next;
+      left = random.shuffled(selectorDeck);
+      return left.pop() ?? 'all';
+    },
+    // Last of all: else faults decide which selectors a short run checks.
+    putBack: (selector) => void left.unshift(selector),
+  };
 }
 
 /** What a random selection is made of beside chance. */
