@@ -77,7 +77,16 @@ function checkSize(compilation: Compilation, path: Path, input: RouteInput): voi
   if (written && input.maxStoredBytes > room) compilation.issues.add(place, message);
 }
 
+/** GraphQL tells of a failure in a 200: such an answer is none to keep. Some servers send an empty list beside good data. */
+const graphqlErrors = '$.errors[*]';
+
 function compileStoreIf(compilation: Compilation, path: Path, input: RouteInput): StoreIf | undefined {
+  const written = writtenStoreIf(compilation, path, input);
+  if (input.content?.as !== 'graphql') return written;
+  return { json: true, exists: written?.exists ?? [], absent: [...(written?.absent ?? []), graphqlErrors] };
+}
+
+function writtenStoreIf(compilation: Compilation, path: Path, input: RouteInput): StoreIf | undefined {
   const given = input.storeIf;
   if (!given) return undefined;
   const lists = { exists: given.exists ?? [], absent: given.absent ?? [] };

@@ -145,11 +145,14 @@ function compileContent(compilation: Compilation, path: Path, input: RouteInput)
   if (input.content === undefined) return undefined;
   const { methods, as, maxBytes } = input.content;
   const place = [...path, 'maxBytes'];
-  const most = compilation.issues.isClean(['server']) ? compilation.input.server.limits.maxBodyBytes : Infinity;
-  if (maxBytes > most && isWritten(compilation.root, place)) {
-    const message = `is larger than the listener takes (server.limits.maxBodyBytes is ${formatSize(most)})`;
+  const limits = compilation.issues.isClean(['server']) ? compilation.input.server.limits : undefined;
+  for (const option of ['maxBodyBytes', 'maxContentBytes'] as const) {
+    const most = limits?.[option] ?? Infinity;
+    if (maxBytes <= most || !isWritten(compilation.root, place)) continue;
+    const message = `is larger than the listener takes (server.limits.${option} is ${formatSize(most)})`;
     compilation.issues.add(place, message);
   }
+  const most = Math.min(limits?.maxBodyBytes ?? Infinity, limits?.maxContentBytes ?? Infinity);
   return { methods: [...new Set(methods)], as, maxBytes: Math.min(maxBytes, most) };
 }
 

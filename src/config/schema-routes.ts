@@ -51,12 +51,13 @@ const content = map({
   ),
   as: option(
     choice(['auto', 'json', 'form', 'graphql', 'bytes']),
-    'How content enters the key and goes upstream. `auto`: by its Content-Type, as JSON (order of names, spelling of numbers and white space do not count), as a form, else byte for byte. `graphql`: JSON whose `query` is one operation of reading; its white space and comments do not count.',
+    'How content enters the key and goes upstream. `auto`: by its Content-Type, as JSON (order of names, spelling of numbers and white space do not count), as a form, else byte for byte. `graphql`: JSON whose `query` is one operation of reading; its white space and comments do not count. An answer with `errors` is never stored then (`storeIf.absent` has `$.errors[*]` beside what is written there).',
     'auto',
   ),
   maxBytes: option(
-    size({ min: 1, max: 16 * 2 ** 20 }),
-    'Bytes of such content; past it 413. By default no more than `server.limits.maxBodyBytes`.',
+    // What a client chose to cost most is read for about 0.1 s a MiB, in which nobody else is served.
+    size({ min: 1, max: 2 ** 20 }),
+    'Bytes of such content. A POST that declares more is relayed, all else is answered 413. By default no more than `server.limits.maxBodyBytes` and `maxContentBytes`.',
     '64KiB',
   ),
 });

@@ -26,6 +26,11 @@ const limits = map({
     'Bytes of request content that is relayed (cached routes take none); past it 413.',
     '10MiB',
   ),
+  maxContentBytes: option(
+    size({ min: 1, max: 2 ** 40 }),
+    'Bytes of request content by which routes with `content` look up, of all requests under way together; past it 429.',
+    '64MiB',
+  ),
   maxConnections: option(
     numeric({ min: 1, max: 100_000, whole: true }),
     'Open client connections of a listener; further ones are closed at once.',

@@ -58,6 +58,8 @@ export interface ServerLimits {
   readonly maxTargetBytes: number;
   /** Request content of relayed requests. */
   readonly maxBodyBytes: number;
+  /** Content of requests that are looked up by it, of all together. */
+  readonly maxContentBytes: number;
   readonly maxConnections: number;
   readonly maxRequestsPerConnection: number;
 }

@@ -1,9 +1,11 @@
 import type { ServerResponse } from 'node:http';
 
+import { ByteCollector } from '../cache/byte-collector.ts';
 import type { ContentWanted } from '../cache/handled.ts';
 import { problemReply } from '../cache/problem-reply.ts';
 import { contentTooLarge } from '../core/content-key.ts';
 import type { Problem } from '../core/problem.ts';
+import { ContentBudget, tooMuchContent } from './content-budget.ts';
 import type { Recorder, Transit } from './recorder.ts';
 import { requestTimeout } from './request-timeout.ts';
 import type { Sender } from './sender.ts';
@@ -12,6 +14,8 @@ import type { Sender } from './sender.ts';
 export interface ContentReaderOptions {
   readonly recorder: Recorder;
   readonly sender: Sender;
+  /** Bytes that all contents may hold at once. */
+  readonly maxContentBytes: number;
   /** Hears the name of a limit that was hit. */
   readonly onLimit: (option: string) => void;
 }
@@ -19,19 +23,24 @@ export interface ContentReaderOptions {
 /** A request whose content is on its way. */
 interface Reading {
   readonly res: ServerResponse;
-  readonly end: (ended: Ended) => void;
+  readonly end: (ended: Broken) => void;
 }
 
-/** How the reading of content ended: with all of it, or not. */
-type Ended = Buffer | 'too-large' | 'timeout' | 'gone';
+/** How reading ends before all is read. */
+type Broken = 'too-large' | 'too-much' | 'timeout' | 'gone';
 
-/** Collects the content of requests that cannot be looked up without it. */
+/**
+ * Collects the content of requests that cannot be looked up without it. Each holds its part of the memory for contents until
+ * its answer has ended: upstream may have to be asked, and pipelined requests wait for each other.
+ */
 export class ContentReader {
   readonly #options: ContentReaderOptions;
+  readonly #budget: ContentBudget;
   readonly #readings = new WeakMap<object, Reading>();
 
   constructor(options: ContentReaderOptions) {
     this.#options = options;
+    this.#budget = new ContentBudget(options.maxContentBytes);
   }
 
   /** `undefined`: it is not to be had, and the request was answered or recorded here. */
@@ -46,6 +55,9 @@ export class ContentReader {
       case 'too-large':
         this.#options.onLimit('routes.content.maxBytes');
         return refuse(contentTooLarge(wanted.maxBytes));
+      case 'too-much':
+        this.#options.onLimit('server.limits.maxContentBytes');
+        return refuse(tooMuchContent(this.#budget.maxBytes));
       case 'timeout':
         return refuse(requestTimeout);
       case 'gone': {
@@ -67,25 +79,39 @@ export class ContentReader {
     return true;
   }
 
-  #collect({ req, request }: Transit, res: ServerResponse, maxBytes: number): Promise<Ended> | Ended {
+  #collect(
+    { req, request }: Transit,
+    res: ServerResponse,
+    maxBytes: number,
+  ): Promise<Buffer | Broken> | Buffer | Broken {
     if (res.closed) return 'gone';
     if (request?.hasContent === false) return Buffer.alloc(0);
+    const declared = req.headers['content-length'];
+    const length = declared === undefined ? undefined : Number(declared);
     // Before anything of it is read; of a length that is no number the parser has said so.
-    if (Number(req.headers['content-length'] ?? 0) > maxBytes) return 'too-large';
-    const { promise, resolve } = Promise.withResolvers<Ended>();
-    const chunks: Buffer[] = [];
-    let length = 0;
+    if (length !== undefined && length > maxBytes) return 'too-large';
+    const { promise, resolve } = Promise.withResolvers<Buffer | Broken>();
+    const share = this.#budget.share();
+    const collector = new ByteCollector({ maxBytes, length, mayTake: (bytes) => share.take(bytes) });
     const onData = (chunk: Buffer): void => {
-      length += chunk.length;
-      if (length > maxBytes) end('too-large');
-      else chunks.push(chunk);
+      if (collector.bytes + chunk.length > maxBytes) end('too-large');
+      else if (!collector.add(chunk)) end('too-much');
     };
-    const onEnd = (): void => end(Buffer.concat(chunks, length));
+    const onEnd = (): void => {
+      const content = collector.take();
+      stop(content.length);
+      resolve(content);
+    };
     const onClose = (): void => end('gone');
-    const end = (ended: Ended): void => {
+    const stop = (kept: number): void => {
       req.off('data', onData).off('end', onEnd).off('close', onClose);
       res.off('close', onClose);
       this.#readings.delete(req.socket);
+      share.keep(kept);
+      if (kept > 0) res.once('close', () => share.keep(0));
+    };
+    const end = (ended: Broken): void => {
+      stop(0);
       // What still comes is dropped, so that the client gets to read its answer.
       req.resume();
       resolve(ended);

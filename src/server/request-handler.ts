@@ -66,8 +66,14 @@ export class ExchangeHandler {
     });
     this.#recorder = recorder;
     this.#sender = sender;
-    this.#contents = new ContentReader({ recorder, sender, onLimit: (option) => this.limit(option) });
-    this.#relaying = new Relaying({ relay, recorder, sender, maxBodyBytes: config.limits.maxBodyBytes, onBug });
+    const { maxBodyBytes, maxContentBytes } = config.limits;
+    this.#contents = new ContentReader({
+      recorder,
+      sender,
+      maxContentBytes,
+      onLimit: (option) => this.limit(option),
+    });
+    this.#relaying = new Relaying({ relay, recorder, sender, maxBodyBytes, onBug });
   }
 
   beginDrain(): void {

@@ -49,6 +49,14 @@ describe('collecting a body', () => {
     expect(body.calls).toEqual(['streamed', 'closed']);
   });
 
+  it('keeps what came in short chunks in few pieces', async () => {
+    const body = bodyOf(Array.from({ length: 5000 }, () => 'x'));
+    const collected = await collectBody(body, 4999);
+    const sizes: number[] = [];
+    if (collected.kind === 'overflow') for await (const chunk of collected.chunks) sizes.push(chunk.length);
+    expect(sizes).toEqual([1, 4096, 902, 1]);
+  });
+
   it('does not read a body whose length is past the limit before it is asked for', async () => {
     const body = bodyOf(['abcd'], 4);
     const collected = await collectBody(body, 3);

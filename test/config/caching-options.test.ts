@@ -235,6 +235,10 @@ describe('softTimeout', () => {
   });
 });
 
+function storeIfOf(route: string): unknown {
+  return routeOf(route).policy.storeIf;
+}
+
 describe('content', () => {
   test('names methods, how it is keyed, and how much of it there may be', () => {
     expect(routeOf('ttl: 1h').content).toBeUndefined();
@@ -259,24 +263,30 @@ describe('content', () => {
       '{ methods: POST, as: grapql }',
       '9:35: routes[0].content.as: expected one of auto, json, form, graphql, bytes, given "grapql"; did you mean graphql?',
     ],
-    ['{ methods: POST, maxBytes: 17MiB }', '9:41: routes[0].content.maxBytes: is at most 16MiB, given "17MiB"'],
-    [
-      '{ methods: POST, maxBytes: 11MiB }',
-      '9:41: routes[0].content.maxBytes: is larger than the listener takes (server.limits.maxBodyBytes is 10MiB)',
-    ],
+    ['{ methods: POST, maxBytes: 2MiB }', '9:41: routes[0].content.maxBytes: is at most 1MiB, given "2MiB"'],
   ])('%s is refused', (text, issue) => {
     expect(issuesOf(file(`ttl: 1h\ncontent: ${text}`))).toEqual([issue]);
   });
 
-  test('is by default no more than the listener takes', () => {
-    const small = 'server: { limits: { maxBodyBytes: 1KiB } }\n';
+  test.each(['maxBodyBytes', 'maxContentBytes'])('is by default no more than the listener takes: %s', (option) => {
+    const small = `server: { limits: { ${option}: 1KiB } }\n`;
     const route = file('ttl: 1h\ncontent: { methods: QUERY }');
     expect(configOf(`${route}${small}`).routes[0]?.content?.maxBytes).toBe(1024);
     // What was written down does not give way.
     const written = file('ttl: 1h\ncontent: { methods: QUERY, maxBytes: 64KiB }');
     expect(issuesOf(`${written}${small}`)).toEqual([
-      '9:42: routes[0].content.maxBytes: is larger than the listener takes (server.limits.maxBodyBytes is 1KiB)',
+      `9:42: routes[0].content.maxBytes: is larger than the listener takes (server.limits.${option} is 1KiB)`,
     ]);
+  });
+
+  test('as graphql never stores an answer with errors, whatever else storeIf says', () => {
+    const graphql = 'content: { methods: POST, as: graphql }';
+    const absent = ['$.errors[*]'];
+    expect(storeIfOf(`ttl: 1h\n${graphql}`)).toEqual({ json: true, exists: [], absent });
+    expect(storeIfOf(`${honour}\n${graphql}`)).toEqual({ json: true, exists: [], absent });
+    const written = `ttl: 1h\n${graphql}\nstoreIf: { exists: $.data, absent: $.data.stale }`;
+    expect(storeIfOf(written)).toEqual({ json: true, exists: ['$.data'], absent: ['$.data.stale', ...absent] });
+    expect(storeIfOf('ttl: 1h\ncontent: { methods: POST, as: json }')).toBeUndefined();
   });
 });
 

@@ -43,12 +43,15 @@ async function start(script: OriginScript = answer(200, {}, 'content')): Promise
   };
 }
 
+/** An answer to GraphQL that may be kept. */
+const data = '{"data":{"a":1}}';
+
 const stored = 'forecache; fwd=uri-miss; stored';
 const hit = 'forecache; hit; ttl=3600; detail=memory';
 
 describe('A GraphQL query', () => {
   it('is asked upstream once in all its spellings', async () => {
-    const { send, asked } = await start();
+    const { send, asked } = await start(answer(200, {}, data));
     const bodies = [
       '{"query":"query($c:String!){city(name:$c){temp}}","variables":{"c":"Lima","n":1.0}}',
       '{ "variables": {"n": 1, "c": "\\u004cima"}, "query": "query ($c: String!) {\\n  city(name: $c) { temp } # now\\n}" }',
@@ -57,14 +60,14 @@ describe('A GraphQL query', () => {
     const replies = [];
     for (const body of bodies) replies.push(await send('POST', '/graphql', body));
     expect(replies.map((reply) => reply.cacheStatus)).toEqual([stored, hit, hit]);
-    expect(replies.map((reply) => reply.text)).toEqual(['content', 'content', 'content']);
+    expect(replies.map((reply) => reply.text)).toEqual([data, data, data]);
     expect(asked()).toEqual([
       'POST /graphql {"query":"query($c:String!){city(name:$c){temp}}","variables":{"c":"Lima","n":1}}',
     ]);
   });
 
   it('is another with other variables', async () => {
-    const { send } = await start();
+    const { send } = await start(answer(200, {}, data));
     await send('POST', '/graphql', '{"query":"{a}","variables":{"c":9007199254740993}}');
     const other = await send('POST', '/graphql', '{"query":"{a}","variables":{"c":9007199254740992}}');
     expect(other.cacheStatus).toBe(stored);
@@ -84,6 +87,20 @@ describe('A GraphQL query', () => {
       [200, 'forecache; fwd=method'],
     ]);
     expect(asked()).toEqual([`POST /graphql ${body}`, `POST /graphql ${body}`]);
+  });
+
+  it.each([
+    ['with errors', '{"data":null,"errors":[{"message":"m"}]}', 2],
+    ['with an empty list of errors', '{"data":{},"errors":[]}', 1],
+    ['that is no JSON', '<html>', 2],
+  ])('whose answer is one %s is asked as often as it has to be', async (_what, text, calls) => {
+    const { send, asked } = await start(answer(200, {}, text));
+    const replies = [
+      await send('POST', '/graphql', '{"query":"{a}"}'),
+      await send('POST', '/graphql', '{"query":"{a}"}'),
+    ];
+    expect(replies.map((reply) => reply.text)).toEqual([text, text]);
+    expect(asked()).toHaveLength(calls);
   });
 
   it('beside which the URL may say another one goes upstream byte for byte', async () => {

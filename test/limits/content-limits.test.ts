@@ -2,8 +2,9 @@ import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { Reply } from '../support/http.ts';
-import { limitHits, outcomes } from '../support/metrics.ts';
+import { limitHits, outcomes, samples } from '../support/metrics.ts';
 import { answer, type Origin, startOrigin } from '../support/origin.ts';
+import { openRaw } from '../support/raw.ts';
 import { startTestProxy, type TestProxy, yamlFor } from '../support/proxy.ts';
 
 const routes = `
@@ -19,7 +20,7 @@ interface Stage {
 }
 
 async function start(server = ''): Promise<Stage> {
-  const origin = await startOrigin(answer(200, {}, 'content'));
+  const origin = await startOrigin(answer(200, {}, '{"data":{}}'));
   onTestFinished(() => origin.close());
   const yaml = yamlFor(origin.url, routes).replace('127.0.0.1:0 }', `127.0.0.1:0${server} }`);
   const proxy = await startTestProxy({ yaml });
@@ -33,6 +34,16 @@ async function start(server = ''): Promise<Stage> {
 
 function sized(bytes: number): string {
   return `"${'b'.repeat(bytes - 2)}"`;
+}
+
+/** A request that declares so many bytes, with the first one of them. */
+function begun(length: number, name: number): string {
+  const lines = [`POST /search?n=${name} HTTP/1.1`, 'Host: a', 'Content-Type: text/plain', `Content-Length: ${length}`];
+  return `${lines.join('\r\n')}\r\n\r\n"`;
+}
+
+async function inFlight(admin: string): Promise<number | undefined> {
+  return (await samples(admin)).get('forecache_requests_in_flight');
 }
 
 function nested(depth: number): string {
@@ -84,6 +95,58 @@ describe('Content that enters a key', () => {
     const { query } = await start();
     expect((await query('/search', sized(5_000_000))).status).toBe(413);
     expect((await query('/search', sized(5_000_000), { 'transfer-encoding': 'chunked' })).status).toBe(413);
+  });
+
+  it('contents of exactly maxContentBytes are held at once, one byte more is a 429', async () => {
+    const { origin, proxy, send } = await start(', limits: { maxContentBytes: 2KiB }');
+    const gate = Promise.withResolvers<void>();
+    origin.script(async (_request, peer) => {
+      await gate.promise;
+      await peer.respond(200, {}, 'content');
+    });
+    // Memory is taken with the first byte, for as many as are declared.
+    const held = [];
+    for (const [index, length] of [1000, 1000, 48].entries()) {
+      const connection = await openRaw(proxy.origin);
+      onTestFinished(() => connection[Symbol.dispose]());
+      await connection.send(begun(length, index));
+      held.push(connection);
+    }
+    await expect.poll(() => inFlight(proxy.admin)).toBe(3);
+    const past = await send('/search', '9');
+    expect([past.status, past.headers['retry-after'], past.headers.connection, JSON.parse(past.text)]).toMatchObject([
+      429,
+      '1',
+      'close',
+      { type: 'urn:forecache:problem:too-much-content', limit: 2048 },
+    ]);
+    expect(await limitHits(proxy.admin)).toEqual({ 'server.limits.maxContentBytes': 1 });
+    // A client that goes away gives its part back, and so does each that has its answer, not before.
+    held[2]?.socket.destroy();
+    await expect.poll(() => inFlight(proxy.admin)).toBe(2);
+    await held[0]?.send('0'.repeat(999));
+    await origin.arrived(1);
+    expect((await send('/search', sized(49))).status).toBe(429);
+    gate.resolve();
+    expect((await held[0]?.reply())?.status).toBe(200);
+    await expect.poll(() => inFlight(proxy.admin)).toBe(1);
+    expect((await send('/search', sized(1000))).status).toBe(200);
+    expect(await outcomes(proxy.admin)).toMatchObject({ rejected: 2, aborted: 1 });
+  });
+
+  it('content is given back however its request ends, so that what is held at once stays right', async () => {
+    const { proxy, send, query } = await start(', limits: { maxContentBytes: 1000 }');
+    const chunked = { 'transfer-encoding': 'chunked' };
+    for (let turn = 0; turn < 3; turn += 1) {
+      expect((await send('/search', sized(1000 - turn))).status).toBe(200);
+      expect((await send('/search', sized(990 - turn), chunked)).status).toBe(200);
+      expect((await send('/search', sized(1001), chunked)).status).toBe(413);
+      expect((await query('/search', '{'.repeat(900))).status).toBe(400);
+      expect((await send('/search', '{'.repeat(900))).cacheStatus).toBe('forecache; fwd=bypass');
+      expect((await send('/graphql', graphql('a'.repeat(900)))).status).toBe(200);
+      expect((await send('/graphql', '{"query":"mutation{a}"}')).cacheStatus).toBe('forecache; fwd=method');
+    }
+    expect(await limitHits(proxy.admin)).toEqual({ 'routes.content.maxBytes': 3 });
   });
 
   it('that is not whole within the request timeout is a 408, and nothing goes upstream', async () => {

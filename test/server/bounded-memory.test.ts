@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { launchServe, type Served } from '../support/launch.ts';
 import { limitHits, outcomes } from '../support/metrics.ts';
 import { memoryOf } from '../support/process-memory.ts';
+import { openRaw } from '../support/raw.ts';
 import {
   pieces,
   sendPieces,
@@ -38,6 +39,7 @@ upstreams: { api: { origin: "${upstream.url}", timeout: 20s, maxBodyBytes: 1GiB,
 routes:
   - { name: stored, match: /stored/*, upstream: api, ttl: 1h, maxStoredBytes: 1MiB }
   - { name: honoured, match: /honoured/*, upstream: api, upstreamCacheControl: honour, maxStoredBytes: 1MiB }
+  - { name: keyed, match: /keyed, upstream: api, ttl: 1h, content: { methods: [POST] } }
   - { name: live, match: /live/*, upstream: api, cache: off }
 `);
   // What is loaded with the first requests is not the bodies' doing.
@@ -135,6 +137,32 @@ describe.each(['/stored', '/live'])('A slow reader of a large stream (%s)', (rou
     response.destroy();
     await gone.promise;
     await expect.poll(() => outcomes(scene.program.admin)).toMatchObject({ aborted: 1 });
+  });
+});
+
+/** Of one byte each, which is as short as a chunk can be. */
+function shortChunks(count: number): Buffer {
+  return Buffer.from('1\r\nx\r\n'.repeat(count), 'latin1');
+}
+
+describe('Chunks of one byte', () => {
+  it('of content that many clients send for a key take no more memory than their bytes', async () => {
+    const scene = await startScene(async (request, response) => void response.end(await digest(request)));
+    const connections = [];
+    for (let count = 0; count < 16; count += 1) {
+      const connection = await openRaw(scene.program.proxy);
+      onTestFinished(() => connection[Symbol.dispose]());
+      await connection.send(
+        'POST /keyed HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n',
+      );
+      connections.push(connection);
+    }
+    await Promise.all(connections.map((connection) => connection.send(shortChunks(60_000))));
+    await Promise.all(connections.map((connection) => connection.send('0\r\n\r\n')));
+    const replies = await Promise.all(connections.map((connection) => connection.reply()));
+    const hash = createHash('sha256').update('x'.repeat(60_000)).digest('hex');
+    expect(replies.map((reply) => reply.text)).toEqual(connections.map(() => hash));
+    expect(scene.growth()).toBeLessThan(flowingBytes);
   });
 });
 

@@ -74,6 +74,7 @@ async function bench({ handle, relay = noRelay, observer }: BenchOptions): Promi
         maxHeaderBytes: 16_384,
         maxRequestsPerConnection: 0,
         maxBodyBytes: 10,
+        maxContentBytes: 10,
         maxConnections: 10,
       },
       timeouts: { sendMs: 5000, headersMs: 5000, keepAliveMs: 5000, requestMs: 5000 },

@@ -18,6 +18,7 @@ export function configWith(counts: {
         maxHeaderFields: 1,
         maxTargetBytes: 1,
         maxBodyBytes: 1,
+        maxContentBytes: 1,
         maxConnections: 1,
         maxRequestsPerConnection: 1,
       },
