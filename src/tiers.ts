@@ -67,6 +67,7 @@ function memoryAlone({ config, stack, clock, observer }: TierParts): Tiers {
     clock,
     instanceId: randomUUID(),
     positionMaxAgeMs: positionMaxAgeMs(config),
+    searching: isSearching(config),
   });
   const memory = stack.use(memoryStore({ config, clock, observer }, purgeLog));
   return { memory, store: memory, purgeLog, jobs: localJobs, shared: undefined };
@@ -121,7 +122,7 @@ function withRedis(parts: TierParts, config: RedisConfig): Tiers {
 
 /** Connections, and the purge log over them. */
 function followLog(
-  { log: lines, stack, clock, observer, rules }: TierParts,
+  { config: { routes }, log: lines, stack, clock, observer, rules }: TierParts,
   config: RedisConfig,
   onLease: () => void,
 ): Pick<SharedTier, 'links' | 'keys' | 'log'> {
@@ -144,6 +145,7 @@ function followLog(
       // Never the name of a pod: two lives of one under one id would hide a lease from the other's purges (invariant 17).
       instanceId: randomUUID(),
       rules,
+      searching: isSearching({ routes }),
       onLease,
       onWarning: (message) => lines.warn({}, message),
     }),
@@ -157,6 +159,11 @@ function memoryStore(
 ): MemoryStore {
   const routeLimits = new Map(config.routes.map((route) => [route.name, route.maxKeys]));
   return createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock, observer });
+}
+
+/** Where no route reads No-Vary-Search, purges cost nothing for it. */
+function isSearching({ routes }: Pick<Config, 'routes'>): boolean {
+  return routes.some((route) => route.noVarySearch);
 }
 
 /** No fetch that ends in a stored response takes longer than its upstream's total timeout; twice that is never too early. */

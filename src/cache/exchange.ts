@@ -1,19 +1,19 @@
 import { classifyRequest, type Classification } from '../core/classify-request.ts';
-import { formatCacheStatus, withKey } from '../core/cache-status.ts';
+import { formatCacheStatus } from '../core/cache-status.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
 import { deriveKey, isCutKey, maskedUrl } from '../core/key.ts';
-import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { decideAbsent, decideReuse, leaseLostProblem, notStoredProblem } from '../core/reuse-policy.ts';
+import { decideAbsent, decideReuse, leaseLostProblem } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch } from '../core/route-table.ts';
 import { relayTarget } from '../core/relay-target.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { ClientLink, Handled } from './handled.ts';
+import { fitsQuery, withoutRule } from './by-query.ts';
 import { isLeased, mayServe } from './judge.ts';
 import { ownRequestOf } from './own-request.ts';
+import { noRoute, onlyIfCached, ownProblem, refusal } from './own-answers.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
-import { problemReply } from './problem-reply.ts';
 import { followRelayed } from './relay-follow.ts';
 import type { RelayFollowDeps } from './relay-store.ts';
 import { type Ask, respondStored } from './respond.ts';
@@ -38,10 +38,12 @@ interface LookedUp {
   readonly read: StoreRead | undefined;
   /** Milliseconds that were waited for it; absent where it was not. */
   readonly waitedMs?: number | undefined;
+  /** Where the request is looked up by its own query: as a rule for queries keys it, under which nothing was found. */
+  readonly ruled?: Ask | undefined;
 }
 
 /** A look-up that takes time. */
-interface Awaiting {
+interface Awaiting extends Pick<LookedUp, 'ruled'> {
   readonly read: Promise<StoreRead | undefined>;
   readonly sinceMs: number;
 }
@@ -59,12 +61,12 @@ export class Exchange {
   /** `client`: may be sent interim responses until the answer is there. */
   handle(request: ProxyRequest, client?: ClientLink): MaybePromise<Handled> {
     const match = matchRoute(this.#deps.table, request);
-    if (match === undefined || !this.#meantForUs(match, request)) return refusal(request, noRoute());
+    if (match === undefined || !this.#meantForUs(match, request)) return asHandled(refusal(request, noRoute()));
     const { route } = match;
     const classified = classifyRequest(route, request);
     switch (classified.kind) {
       case 'reject':
-        return refusal(request, classified.problem, match);
+        return asHandled(refusal(request, classified.problem, match));
       case 'relay':
         if (classified.reason === 'content-length') this.#deps.observer.limit('routes.content.maxBytes');
         return this.#relay(match, request, classified);
@@ -80,7 +82,7 @@ export class Exchange {
         graphql: this.#deps.graphql,
         answer: (whole) => this.#answer(match, whole, head, client),
         relay: (why) => this.#relay(match, request, why),
-        refuse: (problem) => refusal(request, problem, match),
+        refuse: (problem) => asHandled(refusal(request, problem, match)),
       },
     );
   }
@@ -88,7 +90,7 @@ export class Exchange {
   #answer(match: RouteMatch, request: KeyableRequest, head: boolean, client?: ClientLink): MaybePromise<Handled> {
     const { route } = match;
     const derived = deriveKey(match, request, this.#deps.sha256);
-    if (!derived.ok) return refusal(request, derived.error, match);
+    if (!derived.ok) return asHandled(refusal(request, derived.error, match));
     const keyed = this.#deps.search?.keyed(derived.value) ?? derived.value;
     if (isCutKey(keyed.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
     const ask: Ask = { route, keyed, requestFields: request.fields, head, client };
@@ -113,7 +115,7 @@ export class Exchange {
   }
 
   /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
-  async #late(ask: Ask, key: string, { read, sinceMs }: Awaiting): Promise<ProxyResponse> {
+  async #late(ask: Ask, key: string, { read, sinceMs, ruled }: Awaiting): Promise<ProxyResponse> {
     const { purgeLog, clock, observer, search } = this.#deps;
     const late = await read;
     if (!isLeased(purgeLog)) return this.#unleased(ask);
@@ -121,23 +123,45 @@ export class Exchange {
     if (late === undefined || mayServe(purgeLog, ask, late.item)) {
       // Another process has stored it, and upstream may have told that one what counts of a query.
       if (late?.item.kind === 'response') search?.learn(ask.keyed, late.item);
-      return this.#found(ask, { key, read: late, waitedMs });
+      return this.#found(ask, { key, read: late, waitedMs, ruled });
     }
     observer.fleet({ kind: 'refused', reason: 'purged' });
-    return this.#found(ask, { key, read: undefined, waitedMs });
+    return this.#found(ask, { key, read: undefined, waitedMs, ruled });
   }
 
   #found(ask: Ask, looked: LookedUp): MaybePromise<ProxyResponse> {
-    const { key, read, waitedMs } = looked;
-    if (read === undefined) return this.#absent(ask, key === ask.keyed.key ? 'uri-miss' : 'vary-miss', key, waitedMs);
-    if (read.item.kind === 'response') return this.#stored(ask, read, looked);
-    const variant = variantKeyOf(this.#deps.sha256, ask, read.item);
+    const { key, read, ruled } = looked;
+    if (read === undefined) return this.#missed(ask, looked);
+    if (read.item.kind === 'response') {
+      const isFit =
+        ask.keyed.search === undefined || fitsQuery(this.#deps.purgeLog, ask, read.item, ruled !== undefined);
+      return isFit ? this.#stored(ask, read, looked) : this.#missed(ask, looked);
+    }
     // A marker leads to one variant; a marker under a variant key cannot be (put stores responses there).
+    if (key !== ask.keyed.key) return this.#missed(ask, looked);
+    return this.#lookUnder(ask, variantKeyOf(this.#deps.sha256, ask, read.item), looked);
+  }
+
+  /** The next look at the store of one look-up: together they wait no longer than one may. */
+  #lookUnder(
+    ask: Ask,
+    key: string,
+    { waitedMs, ruled }: Pick<LookedUp, 'waitedMs' | 'ruled'>,
+  ): MaybePromise<ProxyResponse> {
+    const { store, clock } = this.#deps;
+    const read = store.get(key, waitedMs === undefined ? ask : { ...ask, waitedMs });
+    return read instanceof Promise
+      ? this.#late(ask, key, { read, sinceMs: clock.monotonicMs() - (waitedMs ?? 0), ruled })
+      : this.#found(ask, { key, read, waitedMs, ruled });
+  }
+
+  /** What says no rule for queries is under its own query, whatever rule there is. */
+  #missed(ask: Ask, { key, waitedMs, ruled }: LookedUp): MaybePromise<ProxyResponse> {
+    if (ruled !== undefined) return this.#absent(ruled, 'uri-miss', ruled.keyed.key, waitedMs);
     if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key, waitedMs);
-    const next = this.#deps.store.get(variant, waitedMs === undefined ? ask : { ...ask, waitedMs });
-    return next instanceof Promise
-      ? this.#late(ask, variant, { read: next, sinceMs: this.#deps.clock.monotonicMs() - (waitedMs ?? 0) })
-      : this.#found(ask, { key: variant, read: next, waitedMs });
+    const plain = withoutRule(ask);
+    if (plain === undefined) return this.#absent(ask, 'uri-miss', key, waitedMs);
+    return this.#lookUnder(plain, plain.keyed.key, { waitedMs, ruled: ask });
   }
 
   /** Nothing may be served from store: nobody knows here what has been purged since (invariant 3). */
@@ -239,7 +263,7 @@ export class Exchange {
   #relay(match: RouteMatch, request: ProxyRequest, { fwd, reason }: RelayClass): Handled {
     const { route } = match;
     const target = relayTarget(match, request, { reason, sha256: this.#deps.sha256 });
-    if (!target.ok) return refusal(request, target.error, match);
+    if (!target.ok) return asHandled(refusal(request, target.error, match));
     // Before the request goes upstream, as for a fetch: its answer may be stored.
     const position = this.#deps.purgeLog.position();
     return {
@@ -262,28 +286,4 @@ function asHandled(response: ProxyResponse): Handled {
 
 function isLoopbackName(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || host.startsWith('127.');
-}
-
-function noRoute(): Problem {
-  return { status: 404, code: 'route-not-found', title: 'No route', detail: 'No route matches this path and host.' };
-}
-
-function refusal(request: ProxyRequest, problem: Problem, match?: RouteMatch): Handled {
-  const head = request.method === 'HEAD';
-  if (match === undefined) {
-    const meta = { route: undefined, upstream: undefined, url: request.path };
-    return asHandled(problemReply(problem, { meta, cacheStatus: undefined, head }));
-  }
-  const meta = { route: match.route.name, upstream: match.route.upstream, url: maskedUrl(match, request) };
-  return asHandled(problemReply(problem, { meta, cacheStatus: undefined, head }));
-}
-
-function onlyIfCached(ask: Ask): ProxyResponse {
-  const problem = notStoredProblem();
-  return ownProblem(ask, problem, problem.code);
-}
-
-function ownProblem(ask: Ask, problem: Problem, detail: string): ProxyResponse {
-  const meta = { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url };
-  return problemReply(problem, { meta, cacheStatus: withKey({ hit: false, detail }, ask), head: ask.head });
 }

@@ -160,9 +160,9 @@ function windowText(windowMs: number, when: string): string | undefined {
 
 /** Upstream's tags are those that the request does not give. */
 function tagNotes({ item, keyed }: Lived): readonly ExplainedNote[] {
-  const learnt = keyed.search?.tag;
-  const isLearnt = learnt !== undefined && item.tags.includes(learnt);
-  const given = item.tags.filter((tag) => tag !== learnt && !keyed.tags.includes(tag));
+  const ofRules = keyed.search?.tags() ?? [];
+  const learnt = ofRules.filter((tag) => item.tags.includes(tag));
+  const given = item.tags.filter((tag) => !ofRules.includes(tag) && !keyed.tags.includes(tag));
   const groups = given.filter((tag) => tag.startsWith('group:'));
   const others = given.filter((tag) => !tag.startsWith('group:'));
   return [
@@ -172,7 +172,7 @@ function tagNotes({ item, keyed }: Lived): readonly ExplainedNote[] {
     ...(others.length === 0
       ? []
       : [note(`by upstream's fields that the route's tagsFrom names: ${others.join(', ')}`)]),
-    ...(isLearnt ? [note(`${learnt} ${marksQueries}`)] : []),
+    ...(learnt.length === 0 ? [] : [note(`${learnt.join(', ')} ${marksQueries}`)]),
   ];
 }
 

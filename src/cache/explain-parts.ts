@@ -1,8 +1,10 @@
 import type { Credentials, UpstreamConfig } from '../core/config.ts';
 import { standingOf } from '../core/freshness.ts';
+import { isOfRule } from '../core/no-vary-search.ts';
 import { foldWithheld, withheldName } from '../core/query.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
+import { withoutRule } from './by-query.ts';
 import { variantKeyOf } from './store-fill.ts';
 import type { CoherenceStatus, Invalidity, PositionJudge, ReadFor } from './fleet-ports.ts';
 import type { ExplainedCoherence, ExplainedStored } from './operations.ts';
@@ -31,6 +33,14 @@ export interface LookUpParts extends CoherenceParts {
 
 /** The exchange's look-up, without its acts. What may not be served is shown all the same. */
 export async function lookUp(parts: LookUpParts, ask: Ask): Promise<Looked> {
+  const plain = withoutRule(ask);
+  const looked = await lookUnder(parts, ask);
+  if (plain === undefined || looked.read !== undefined || looked.marker !== undefined) return looked;
+  const own = await lookUnder(parts, plain);
+  return own.read === undefined || isOfRule(own.read.item) ? looked : own;
+}
+
+async function lookUnder(parts: LookUpParts, ask: Ask): Promise<Looked> {
   const base = await inspect(parts, ask, ask.keyed.key);
   if (base === undefined) return { read: undefined, marker: undefined };
   if (base.item.kind === 'response') return { read: { ...base, item: base.item }, marker: undefined };

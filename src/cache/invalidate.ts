@@ -3,7 +3,6 @@ import { deriveKey } from '../core/key.ts';
 import { isUnsafe } from '../core/methods.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { urlScopes } from '../core/no-vary-search.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
 import { parseHost, parseTarget } from '../core/target.ts';
 import { isUnread } from '../core/structured-field.ts';
@@ -64,12 +63,15 @@ export function invalidationBy(deps: InvalidateDeps, relayed: Relayed, head: Rel
     keys.add(keyed.value.key);
     // Its key by what upstream has said of the path.
     if (deps.search !== undefined) keys.add(deps.search.peek(keyed.value).key);
-    for (const scope of urlScopes(match.route, keyed.value.url)) scopes.add(scope);
+    scopes.add(`u:${keyed.value.url}`);
   }
   return scopes.size === 0 ? undefined : { scopes: [...scopes], keys: [...keys] };
 }
 
-/** Purges it. Resolves when it holds, and where that cannot be had when this process at least is rid of it. */
+/**
+ * Purges it. Resolves when it holds, and where that cannot be had when this process at least is rid of it: of all that the
+ * purge would cover in its memory, and in the shared tier of the keys that are known.
+ */
 export async function invalidate(
   deps: InvalidateDeps,
   route: string,
@@ -78,6 +80,7 @@ export async function invalidate(
   const receipt = await deps.purgeLog.append({ scopes, soft: false });
   if (receipt.ok) return true;
   deps.onInvalidationRefused?.(route, receipt.error);
+  deps.store.drop?.(scopes);
   for (const key of keys) await deps.store.invalidate(key);
   return false;
 }

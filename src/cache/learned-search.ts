@@ -19,7 +19,7 @@ type Lesson = Pick<StoredResponse, 'status' | 'fields' | 'requestTimeMs'>;
 /**
  * What upstreams' No-Vary-Search has said, by route and path: the latest answer of a path counts for all its later
  * requests. Each process learns for itself, from what it fetches and from what it reads; no guarantee rests on it, since
- * what is keyed by a rule carries a tag that each purge of its path covers.
+ * what is keyed by a rule carries tags that each purge of its path covers.
  */
 export class LearnedSearch {
   readonly #rules = new Map<string, Learned>();
@@ -41,24 +41,36 @@ export class LearnedSearch {
     const { search } = keyed;
     // A request that is answered from memory passes here: most upstreams teach nothing.
     if (search === undefined || (this.#rules.size === 0 && search.rule === undefined)) return keyed;
-    const { tag } = search;
-    const learned = this.#rules.get(tag);
+    const { place } = search;
+    const learned = this.#rules.get(place);
     if (learned !== undefined) {
-      this.#rules.delete(tag);
-      this.#rules.set(tag, learned);
+      this.#rules.delete(place);
+      this.#rules.set(place, learned);
     }
     return keyedBy(keyed, learned);
   }
 
   /** As {@link keyed}, but is no use: for `explain`. */
   peek(keyed: KeyedRequest): KeyedRequest {
-    return keyed.search === undefined ? keyed : keyedBy(keyed, this.#rules.get(keyed.search.tag));
+    return keyed.search === undefined ? keyed : keyedBy(keyed, this.#rules.get(keyed.search.place));
+  }
+
+  /**
+   * The request as its answer is keyed: by the rule of now only if the answer says that very rule itself. Any other is good
+   * for its own query alone, an error among them, which leaves the rule as it is.
+   */
+  statedBy(keyed: KeyedRequest, { fields }: Pick<Lesson, 'fields'>): KeyedRequest {
+    const { search } = keyed;
+    if (search === undefined) return keyed;
+    const stated = searchRule(fields);
+    const learned = this.#rules.get(search.place);
+    return keyedBy(keyed, stated === undefined || stated.text !== learned?.rule.text ? undefined : learned);
   }
 
   /** One that knows the same and goes its own way: for what would be learnt. */
   copy(): LearnedSearch {
     const copy = new LearnedSearch({ limit: () => {} }, this.#capacity);
-    for (const [tag, learned] of this.#rules) copy.#rules.set(tag, learned);
+    for (const [place, learned] of this.#rules) copy.#rules.set(place, learned);
     return copy;
   }
 
@@ -68,13 +80,13 @@ export class LearnedSearch {
    */
   learn({ search }: KeyedRequest, { status, fields, requestTimeMs }: Lesson): void {
     if (search === undefined || status >= 400) return;
-    const known = this.#rules.get(search.tag);
+    const known = this.#rules.get(search.place);
     if (known !== undefined && known.requestTimeMs > requestTimeMs) return;
     const rule = searchRule(fields);
-    this.#rules.delete(search.tag);
+    this.#rules.delete(search.place);
     if (rule === undefined) return;
     if (this.#rules.size >= this.#capacity) this.#forgetOldest();
-    this.#rules.set(search.tag, { rule, requestTimeMs });
+    this.#rules.set(search.place, { rule, requestTimeMs });
   }
 
   #forgetOldest(): void {

@@ -1,5 +1,4 @@
 import { deriveKey } from '../core/key.ts';
-import { urlScopes } from '../core/no-vary-search.ts';
 import { printable } from '../core/printable.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -79,7 +78,7 @@ export function scopesOfUrl(table: RouteTable, url: string, sha256: Sha256): Res
     // Fields are in the key but not in the URL: one URL covers all that differ by them.
     const keyed = deriveKey(match, { ...place, fields: [] }, sha256);
     if (!keyed.ok) problem = keyed.error;
-    else for (const scope of urlScopes(match.route, keyed.value.url)) scopes.add(scope);
+    else scopes.add(`u:${keyed.value.url}`);
   }
   return scopes.size > 0 ? ok([...scopes]) : refused(problem);
 }

@@ -34,6 +34,8 @@ export interface ResponseStore {
   put(item: StoredItem): MaybePromise<PutOutcome>;
   /** Drops the item under `key` (an unsafe method made it invalid, RFC 9111 §4.4). Also its variants where it is a marker. */
   invalidate(key: string): MaybePromise<boolean>;
+  /** Drops what this process holds of purge scopes, where the log takes no purge of them. Absent where nothing is held here. */
+  drop?(scopes: readonly string[]): void;
 }
 
 export interface StoreRead {

@@ -1,6 +1,5 @@
 import type { PurgeSelector } from '../core/config.ts';
 import { ok, refused, type Result } from '../core/problem.ts';
-import { prefixScopes } from '../core/no-vary-search.ts';
 import { scopesOfSelector } from '../core/purge-scopes.ts';
 import { routeByName, type RouteTable } from '../core/route-table.ts';
 import { scopesOfUrl, unknownRoute } from './locate.ts';
@@ -67,10 +66,7 @@ export function createPurger(parts: PurgerParts): Purger {
     if (selector.by === 'route' && routeByName(parts.table, selector.route) === undefined) {
       return refused(unknownRoute(parts.table, selector.route));
     }
-    return scopesOfSelector(selector, {
-      ofUrl: (url) => scopesOfUrl(parts.table, url, parts.sha256),
-      ofPrefix: (prefix) => prefixScopes(parts.table.routes, prefix),
-    });
+    return scopesOfSelector(selector, (url) => scopesOfUrl(parts.table, url, parts.sha256));
   }
 
   return { purge };

@@ -72,14 +72,9 @@ export function keepable(deps: RelayFollowDeps, departed: DepartedRelay, head: R
   return { input: { ...input, purpose: 'interactive', validate: undefined, staleFallback: false }, head, decision };
 }
 
-/**
- * No purge since the request went upstream covers what would be stored. To be asked in the step in which it is known. What a
- * rule of upstream's keys answers other URLs of the path too: a purge of any of them counts.
- */
+/** No purge since the request went upstream covers what would be stored. To be asked in the step in which it is known. */
 export function mayStillKeep(deps: RelayFollowDeps, kept: Keepable): boolean {
-  const { tags, ...item } = storedOf(deps, kept, nothing);
-  const { search } = kept.input.keyed;
-  return deps.purgeLog.isValid({ ...item, tags: search === undefined ? tags : [...tags, search.tag] });
+  return deps.purgeLog.isValid(storedOf(deps, kept, nothing));
 }
 
 const nothing = Buffer.alloc(0);

@@ -1,7 +1,6 @@
 import type { FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { confirms, freshenStored } from '../core/freshen.ts';
-import type { KeyedRequest } from '../core/request.ts';
 import type { StorageDecision } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { languagesWith, variantKey, type VariantRules } from '../core/vary.ts';
@@ -45,7 +44,7 @@ export async function storeResponse(
 ): Promise<FillResult> {
   const { search } = deps;
   search?.learn(input.keyed, response);
-  const keyed = search?.keyed(input.keyed) ?? input.keyed;
+  const keyed = search?.statedBy(input.keyed, response) ?? input.keyed;
   const result = await putUnderKey(deps, { ...input, keyed }, response, facts);
   // Who has not learnt the rule looks under the whole query. What he finds there teaches him.
   const isTaught = keyed.search?.rule !== undefined && input.keyed.search?.rule === undefined;
@@ -66,7 +65,8 @@ async function putUnderKey(
   const { names } = rules;
   // Its own, whatever other variant would do for the request.
   const key = names.length === 0 ? keyed.key : variantKeyOf(deps.sha256, input, { names });
-  const item = { ...response, key, tags: withTagsOf(keyed, response.tags) };
+  // What a 304 has freshened may have been stored for another URL that the rule of then made one with this.
+  const item = { ...response, key, url: keyed.url };
   if (!leased) {
     deps.observer.storage(item.route, 'no-lease');
     return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', ...rules };
@@ -88,12 +88,6 @@ async function putUnderKey(
   }
   deps.observer.storage(item.route, put);
   return { kind: 'stored', item, fwdStatus, validated, put, ...rules };
-}
-
-/** A rule that was learnt from the response itself, or from a later one, has brought a tag with it. */
-function withTagsOf(keyed: KeyedRequest, tags: readonly string[]): readonly string[] {
-  const tag = keyed.search?.rule === undefined ? undefined : keyed.search.tag;
-  return tag === undefined || tags.includes(tag) ? tags : [...tags, tag];
 }
 
 /**

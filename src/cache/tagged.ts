@@ -22,7 +22,8 @@ export function retagged(
   response: StoredResponse,
   received: FieldLines,
 ): { readonly response: StoredResponse; readonly cut: boolean } {
-  const stored = response.tags.filter((tag) => !keyed.tags.includes(tag) && tag !== keyed.search?.tag);
+  const own = [...keyed.tags, ...(keyed.search?.tags() ?? [])];
+  const stored = response.tags.filter((tag) => !own.includes(tag));
   const found = freshenedTags(route, { stored, received, merged: response.fields }, originOf(deps, route));
   if (found.cut) deps.observer.limit('routes.maxUpstreamTags');
   return { response: withTags({ route, keyed }, response, found), cut: found.cut };
@@ -42,16 +43,19 @@ export function tagsOfAnswer(deps: OriginDeps, { route, keyed }: Tagged, fields:
 }
 
 function withTags({ route, keyed }: Tagged, response: StoredResponse, found: UpstreamTags): StoredResponse {
-  const more = [...found.tags, ...tagOfRule(keyed, response.fields)];
-  return { ...response, tags: united(keyed.tags, more), fields: withoutTagFields(route, response.fields) };
+  const { search } = keyed;
+  // What does not say a rule itself is not stored under one, whatever the request was looked up by.
+  const own = search?.rule === undefined ? keyed.tags : search.by(undefined).tags;
+  const more = [...found.tags, ...tagsOfRule(keyed, response.fields)];
+  return { ...response, tags: united(own, more), fields: withoutTagFields(route, response.fields) };
 }
 
 /**
- * What brings a rule for queries has the tag of its path, whatever key it is under: it is stored under its whole query too, and
+ * What brings a rule for queries has the tags of its path, whatever key it is under: it is stored under its whole query too, and
  * who has not learnt the rule would go on serving that after a purge of another spelling.
  */
-function tagOfRule({ search }: Tagged['keyed'], fields: FieldLines): readonly string[] {
-  return search === undefined || searchRule(fields) === undefined ? [] : [search.tag];
+function tagsOfRule({ search }: Tagged['keyed'], fields: FieldLines): readonly string[] {
+  return search === undefined || searchRule(fields) === undefined ? [] : search.tags();
 }
 
 /** The same array where nothing is added: thousands of responses share it. */

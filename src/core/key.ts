@@ -12,9 +12,10 @@ import { canonicalQuery, rawQueryWithout, type CanonicalQuery } from './key-quer
 import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
 import { decodePathText, encodeQueryValue } from './query.ts';
-import { searchTag, searchThatCounts, type SearchRule } from './no-vary-search.ts';
+import { pathOf, searchTags, searchThatCounts, type SearchRule } from './no-vary-search.ts';
 import type { CanonicalRequest, KeyedRequest, KeyStep, ProxyRequest } from './request.ts';
 import type { RoutePlan } from './route-plan.ts';
+import type { Route } from './route.ts';
 import type { RouteMatch } from './route-table.ts';
 import { expandTags } from './tags.ts';
 
@@ -65,12 +66,14 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
     steps: () => keySteps(match, request, sha256),
   };
   if (!plan.route.noVarySearch || content !== undefined) return ok(plain);
-  return ok(searchable(plain, { route: plan.route.name, query: keyed, keyBy, sha256 }));
+  const keyPath = `${plan.keyPrefix}|${path.value.keyed}`;
+  return ok(searchable(plain, { route: plan.route, query: keyed, keyPath, keyBy, sha256 }));
 }
 
 interface SearchParts {
-  readonly route: string;
+  readonly route: Pick<Route, 'name' | 'maxKeyBytes'>;
   readonly query: string | undefined;
+  readonly keyPath: string;
   readonly keyBy: (counted: string | undefined, rule: string) => string;
   readonly sha256: Sha256Fn;
 }
@@ -80,10 +83,12 @@ interface SearchParts {
  * no field name. So what is stored under a rule is found by that rule alone: it is never taken for what is stored for one
  * URL, which a purge of that URL covers and one of another spelling does not.
  */
-function searchable(plain: KeyedRequest, { route, query, keyBy, sha256 }: SearchParts): KeyedRequest {
-  const tag = searchTag(route, plain.url);
+function searchable(plain: KeyedRequest, { route, query, keyPath, keyBy, sha256 }: SearchParts): KeyedRequest {
+  const place = `${route.name}:${pathOf(plain.url)}`;
+  const tags = (): readonly string[] =>
+    searchTags({ url: plain.url, keyPath, room: route.maxKeyBytes - DIGEST_LENGTH });
   const by = (rule: SearchRule | undefined): KeyedRequest => {
-    const search = { tag, rule, by };
+    const search = { place, tags, rule, by };
     if (rule === undefined) return { ...plain, search };
     const counted = searchThatCounts(rule, query);
     const step: KeyStep = {
@@ -96,7 +101,7 @@ function searchable(plain: KeyedRequest, { route, query, keyBy, sha256 }: Search
     return {
       ...plain,
       key: keyBy(counted, `|?${sha256(rule.text).slice(0, RULE_DIGEST_LENGTH)}`),
-      tags: [...plain.tags, tag],
+      tags: [...plain.tags, ...tags()],
       search,
       steps: () => [...plain.steps(), step],
     };

@@ -1,7 +1,6 @@
 import { fieldLineValues, type FieldLines } from './fields.ts';
 import { byCodeUnit } from './normalise.ts';
 import { decodeQueryText, hasBrokenEscape, parseQuery, recodeQueryText } from './query.ts';
-import type { Route } from './route.ts';
 import type { StoredItem } from './stored-response.ts';
 import { booleanOf, innerStringsOf, readDictionary } from './structured-field.ts';
 
@@ -77,42 +76,59 @@ export function searchThatCounts(rule: SearchRule, raw: string | undefined): str
   return sorted.map((pair) => pair.text).join('&');
 }
 
-/**
- * The tag of everything that is keyed by a rule on one path. A purge of any URL of the path takes it all along, since the
- * process that is asked to purge may know nothing of the rule by which another one has stored.
- *
- * @param url canonical, with or without a query
- */
-export function searchTag(route: string, url: string): string {
-  return `${SEARCH_TAG}${route}:${pathOf(url)}`;
-}
-
 const SEARCH_TAG = 'search:';
 
-function pathOf(url: string): string {
+/** Where a request stands whose answer may bring a rule. */
+export interface SearchPlace {
+  /** Canonical, with or without a query. */
+  readonly url: string;
+  /** The key as far as the path. */
+  readonly keyPath: string;
+  /** Characters of a key that are left of one that is cut. */
+  readonly room: number;
+}
+
+/**
+ * The tags of everything that brings a rule, or is keyed by one, on a path: by its URL and by its key. What is stored there is
+ * good for URLs, and stands for keys, that only the rule makes one, and whoever purges one of those may know nothing of the
+ * rule. So each process that keys by rules takes a purge of any URL or key of the path for one of these tags
+ * ({@link withSearchScopes}).
+ */
+export function searchTags({ url, keyPath, room }: SearchPlace): readonly string[] {
+  const tags = [urlTag(url), SEARCH_TAG + keyPath];
+  // A key that is cut within its path shows no more of it.
+  return keyPath.length > room ? [...tags, SEARCH_TAG + keyPath.slice(0, room)] : tags;
+}
+
+/** Whether it brings a rule, or is keyed by one, by its tags. */
+export function isOfRule({ url, tags }: Pick<StoredItem, 'url' | 'tags'>): boolean {
+  return tags.includes(urlTag(url));
+}
+
+function urlTag(url: string): string {
+  return SEARCH_TAG + pathOf(url);
+}
+
+/** A URL without its query. */
+export function pathOf(url: string): string {
   const mark = url.indexOf('?');
   return mark === -1 ? url : url.slice(0, mark);
 }
 
-/** Scopes of a URL of a route, canonical: itself, and what is keyed by a rule on its path, which it may be good for. */
-export function urlScopes(route: Pick<Route, 'name' | 'noVarySearch'>, url: string): readonly string[] {
-  return route.noVarySearch ? [`u:${url}`, `t:${searchTag(route.name, url)}`] : [`u:${url}`];
-}
-
-/** As {@link urlScopes}, of something that is stored. */
-export function storedUrlScopes({ url, tags }: Pick<StoredItem, 'url' | 'tags'>): readonly string[] {
-  return [`u:${url}`, ...tags.filter((tag) => tag.startsWith(SEARCH_TAG)).map((tag) => `t:${tag}`)];
-}
+/** The name of the route and the path: behind it come a query, keyed fields or content, a digest, or a variant. */
+const keyPathForm = /^[^|]*\|[^?|# ]*/;
 
 /**
- * Scopes of a prefix of canonical URLs. One that ends within a query covers, beside all that begins with it, what is keyed
- * by a rule on its path: that is stored under the URL of whoever was first, and good for others.
+ * The scopes of a purge with those that they stand for in a process that keys by rules: whoever has asked for it need not
+ * know of any. A prefix that ends within a path covers all that is stored there by its URL; one that ends within a query does
+ * not, since what a rule keys is stored under the URL of whoever was first.
  */
-export function prefixScopes(
-  routes: readonly Pick<Route, 'name' | 'noVarySearch'>[],
-  prefix: string,
-): readonly string[] {
-  if (!prefix.includes('?')) return [`p:${prefix}`];
-  const searching = routes.filter((route) => route.noVarySearch);
-  return [`p:${prefix}`, ...searching.map((route) => `t:${searchTag(route.name, prefix)}`)];
+export function withSearchScopes(scopes: readonly string[]): readonly string[] {
+  const all = new Set(scopes);
+  for (const scope of scopes) {
+    const name = scope.slice(2);
+    if (scope.startsWith('u:') || (scope.startsWith('p:') && name.includes('?'))) all.add(`t:${urlTag(name)}`);
+    else if (scope.startsWith('k:')) all.add(`t:${SEARCH_TAG}${keyPathForm.exec(name)?.[0] ?? name}`);
+  }
+  return all.size === scopes.length ? scopes : [...all];
 }

@@ -2,16 +2,15 @@ import type { PurgeSelector } from './config.ts';
 import { tagSpellings } from './tag-text.ts';
 import { ok, refused, type Problem, type Result } from './problem.ts';
 
-/** What depends on the routes. */
-export interface ScopeFinder {
-  /** Scopes of a URL as an operator writes it. */
-  readonly ofUrl: (url: string) => Result<readonly string[]>;
-  /** Scopes of a prefix of canonical URLs (`KeyedRequest.url`). */
-  readonly ofPrefix: (prefix: string) => readonly string[];
-}
-
-/** The scopes of the purge log that a selector covers (`scopesOf` gives those of a stored response). */
-export function scopesOfSelector(selector: PurgeSelector, find: ScopeFinder): Result<readonly string[]> {
+/**
+ * The scopes of the purge log that a selector covers (`scopesOf` gives those of a stored response).
+ *
+ * @param ofUrl scopes of a URL as an operator writes it
+ */
+export function scopesOfSelector(
+  selector: PurgeSelector,
+  ofUrl: (url: string) => Result<readonly string[]>,
+): Result<readonly string[]> {
   switch (selector.by) {
     case 'all':
       return ok(['all']);
@@ -24,9 +23,9 @@ export function scopesOfSelector(selector: PurgeSelector, find: ScopeFinder): Re
     case 'prefix':
       // An empty prefix would be `all` in disguise, and no canonical URL begins with anything but a slash.
       if (!selector.prefix.startsWith('/')) return refused(selectorProblem('A prefix begins with /.'));
-      return ok(find.ofPrefix(selector.prefix));
+      return ok([`p:${selector.prefix}`]);
     case 'url': {
-      const found = find.ofUrl(selector.url);
+      const found = ofUrl(selector.url);
       return found.ok && found.value.length === 0 ? refused(selectorProblem('The URL covers nothing.')) : found;
     }
   }

@@ -58,8 +58,10 @@ export interface KeyedRequest {
 
 /** The query of a request, as upstream's No-Vary-Search may change what counts of it. */
 export interface KeyedSearch {
-  /** Of everything that is keyed by a rule on this route and path ({@link searchTag}); among the tags where `rule` is there. */
-  readonly tag: string;
+  /** Route and path: what a rule is learnt of. */
+  readonly place: string;
+  /** Of everything that brings a rule, or is keyed by one, on this path ({@link searchTags}); among the request's where `rule` is there. */
+  tags(): readonly string[];
   /** By which it is keyed; `undefined`: by the query byte for byte. */
   readonly rule: SearchRule | undefined;
   /** The same request keyed by another rule, or by none. What goes upstream stays the client's own query. */

@@ -16,6 +16,8 @@ export interface LocalPurgeLogOptions {
    * in a stored response. Default 15 minutes.
    */
   readonly positionMaxAgeMs?: number;
+  /** See {@link PurgeTable}. */
+  readonly searching?: boolean | undefined;
 }
 
 /** How finely the age of purges is known. */
@@ -44,7 +46,7 @@ export class LocalPurgeLog implements TrackedPurgeLog {
   readonly #instanceId: string;
   readonly #maxScopes: number;
   readonly #positionMaxAgeMs: number;
-  readonly #table = new PurgeTable();
+  readonly #table: PurgeTable;
   readonly #followers = new Set<FollowerState>();
   /** A bounded history of when purges happened, at most {@link marksPerAge} and one. */
   readonly #marks: Mark[] = [];
@@ -53,6 +55,7 @@ export class LocalPurgeLog implements TrackedPurgeLog {
   #floor = 0;
 
   constructor(options: LocalPurgeLogOptions) {
+    this.#table = new PurgeTable(options);
     this.#clock = options.clock;
     this.#instanceId = options.instanceId;
     this.#maxScopes = options.maxScopes ?? 20_000;
@@ -83,6 +86,10 @@ export class LocalPurgeLog implements TrackedPurgeLog {
 
   softPurgedAtMs(item: PurgeableItem): number | undefined {
     return this.#table.softPurgedAtMs(item);
+  }
+
+  inEffect(scopes: readonly string[]): readonly string[] {
+    return this.#table.inEffect(scopes);
   }
 
   /** In force when it returns, before its promise is awaited. Rejects with RangeError for what is no scope. */

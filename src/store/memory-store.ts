@@ -13,7 +13,6 @@ import type {
   StoreStats,
   UnleasedReads,
 } from '../cache/ports.ts';
-import { storedUrlScopes } from '../core/no-vary-search.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { sizeOfItem, withOwnBody } from './item-size.ts';
 import { summaryOf } from './memory-index.ts';
@@ -142,7 +141,8 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     return this.#table.sizes();
   }
 
-  async count(scopes: readonly string[]): Promise<number> {
+  async count(asked: readonly string[]): Promise<number> {
+    const scopes = this.#log.inEffect(asked);
     const [scope] = scopes;
     if (scope !== undefined && scopes.length === 1 && !this.#reaper.busy) {
       const quick = this.#table.index.quickCount(scope, this.#clock.nowMs());
@@ -201,9 +201,18 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     return true;
   }
 
-  /** Everything of the marker's URLs and route: its variants, at worst also those of another value of a keyed field. */
+  /** See {@link ResponseStore.drop}. */
+  drop(scopes: readonly string[]): void {
+    for (const scope of this.#log.inEffect(scopes)) {
+      for (const record of this.#table.index.inScope(scope)) {
+        if (record !== undefined) this.#table.drop(record, 'invalidated');
+      }
+    }
+  }
+
+  /** Everything of the marker's URL, by rules for queries too, and route: its variants, at worst also those of another value of a keyed field. */
   #dropVariants(marker: StoredRecord): void {
-    for (const scope of storedUrlScopes(marker.item)) {
+    for (const scope of this.#log.inEffect([`u:${marker.item.url}`])) {
       for (const record of this.#table.index.inScope(scope)) {
         if (record !== undefined && record !== marker && record.item.route === marker.item.route) {
           this.#table.drop(record, 'invalidated');

@@ -16,6 +16,8 @@ export interface TrackedPurgeLog extends PurgeLog {
    * holder follows the log: each purge that the log has forgotten was settled by the holder first.
    */
   isPurged(item: PurgeableItem): boolean;
+  /** The scopes of a purge, and what they stand for in this process: what an append of them would take. */
+  inEffect(scopes: readonly string[]): readonly string[];
   /** Hears of everything from now on. The follower holds no items yet. */
   follow(hear: (event: PurgeEvent) => void): PurgeFollower;
 }

@@ -1,3 +1,4 @@
+import { withSearchScopes } from '../core/no-vary-search.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { ScopeRows } from './scope-rows.ts';
 
@@ -6,7 +7,7 @@ export type PurgeableItem = Pick<StoredItem, 'key' | 'route' | 'url' | 'tags' | 
 
 /** One entry of the purge log as it was applied. */
 export interface AppliedPurge {
-  /** As asked for, save that a prefix past {@link maxPrefixLengths} may have become a wider scope. */
+  /** As asked for; once applied also what they stand for, and a prefix past {@link maxPrefixLengths} may be a wider scope. */
   readonly scopes: readonly string[];
   readonly soft: boolean;
   readonly seq: number;
@@ -32,6 +33,12 @@ export const maxPrefixLengths = 64;
 export class PurgeTable {
   readonly #hard = new ScopeRows<PurgeRow>();
   readonly #soft = new ScopeRows<PurgeRow>();
+  readonly #searching: boolean;
+
+  /** `searching`: this process keys by rules for queries, so a purge also counts for what they key ({@link withSearchScopes}). */
+  constructor({ searching = false }: { readonly searching?: boolean | undefined } = {}) {
+    this.#searching = searching;
+  }
 
   /** Rows: at most one hard and one soft for each scope. */
   get size(): number {
@@ -39,18 +46,23 @@ export class PurgeTable {
   }
 
   /**
-   * Notes the purge; answers it with the scopes that it took in effect. `seq` must not be less than any before. Throws
+   * Notes the purge; answers it with the scopes that it took in effect ({@link inEffect}). `seq` must not be less than any before. Throws
    * RangeError for what is no scope.
    */
   apply(purge: AppliedPurge): AppliedPurge {
     const rows = purge.soft ? this.#soft : this.#hard;
     const row = { seq: purge.seq, atMs: purge.atMs };
-    const scopes = purge.scopes.map((asked) => {
+    const scopes = this.inEffect(purge.scopes).map((asked) => {
       const scope = tellable(asked, rows.prefixLengths);
       rows.set(scope, row);
       return scope;
     });
     return { ...purge, scopes };
+  }
+
+  /** The scopes of a purge, and what they stand for here. */
+  inEffect(scopes: readonly string[]): readonly string[] {
+    return this.#searching ? withSearchScopes(scopes) : scopes;
   }
 
   /** True where a hard purge after the item's position covers it. Epochs are the log's affair. */

@@ -9,14 +9,13 @@ import type {
   StoredView,
   StoreRead,
 } from '../cache/ports.ts';
-import { storedUrlScopes } from '../core/no-vary-search.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { RedisStore } from './redis/redis-store.ts';
 
 export interface TieredStoreOptions {
-  readonly memory: Pick<MemoryStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate'>;
+  readonly memory: Pick<MemoryStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop'>;
   readonly redis: Pick<RedisStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
@@ -89,8 +88,13 @@ export class TieredStore implements ResponseStore, StoredView {
     memory.invalidate(key);
     const isFarGone = await redis.invalidate(key);
     // The variants of a marker that only this memory has may be in Redis, and in other memories, all the same.
-    if (near?.kind === 'vary' && !isFarGone) await purgeLog.append({ scopes: storedUrlScopes(near), soft: false });
+    if (near?.kind === 'vary' && !isFarGone) await purgeLog.append({ scopes: [`u:${near.url}`], soft: false });
     return near !== undefined || isFarGone;
+  }
+
+  /** Of memory: what Redis has may be another process' to serve, and goes by its key at most. */
+  drop(scopes: readonly string[]): void {
+    this.#options.memory.drop(scopes);
   }
 
   /** Puts into memory what was read from Redis; `undefined` where a purge covers it by now. */

@@ -22,7 +22,7 @@ afterEach(() => {
 const honoured = (overrides: Partial<Route> = {}): Route =>
   honourRoute({ keepForValidationMs: HOUR }, { match: '/p/*', rawQuery: true, ...overrides });
 
-const noPlaces = { ofUrl: () => expect.fail('no URL'), ofPrefix: () => expect.fail('no prefix') };
+const noPlaces = () => expect.fail('no URL');
 
 /** Asks, and answers the call that it makes. */
 async function fetched(

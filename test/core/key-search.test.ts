@@ -35,8 +35,8 @@ describe('a request that is keyed by a rule for queries', () => {
     expect(other).toMatchObject({ url: '/p/x?utm=3&a=%31', canonical: { target: '/p/x?utm=3&a=%31' } });
   });
 
-  it('carries the tag of its route and path', () => {
-    expect(under('params', '/p/x?a').tags).toEqual(['route:h', 'upstream:weather', 'search:h:/p/x']);
+  it('carries the tags of its path', () => {
+    expect(under('params', '/p/x?a').tags).toEqual(['route:h', 'upstream:weather', 'search:/p/x', 'search:h|/p/x']);
     expect(keyed(table, '/p/x?a').tags).toEqual(['route:h', 'upstream:weather']);
   });
 

@@ -1,15 +1,15 @@
 import { array, assert as assertProperty, constantFrom, property, string, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  prefixScopes,
+  isOfRule,
   searchRule,
   type SearchRule,
-  searchTag,
+  searchTags,
   searchThatCounts,
-  storedUrlScopes,
-  urlScopes,
+  withSearchScopes,
 } from '../../src/core/no-vary-search.ts';
-import { fieldsOf } from '../support/policy.ts';
+import { fieldsOf, honourRoute } from '../support/policy.ts';
+import { keyed, tableOf } from '../support/routes.ts';
 
 function ruleOf(value: string): SearchRule {
   const rule = searchRule(fieldsOf(`No-Vary-Search: ${value}`));
@@ -130,26 +130,79 @@ describe('what counts of a query', () => {
   });
 });
 
-describe('scopes of URLs where a rule may be in force', () => {
-  const route = { name: 'r', noVarySearch: true };
-  const other = { name: 'o', noVarySearch: false };
+describe('the tags of what is keyed by a rule', () => {
+  const place = { url: '//host/p?a=1', keyPath: 'r|/p', room: 100 };
 
-  it('of a URL are itself and all that is keyed by a rule on its path', () => {
-    expect(urlScopes(route, '/p?a=1')).toEqual(['u:/p?a=1', 't:search:r:/p']);
-    expect(urlScopes(route, '//host/p')).toEqual(['u://host/p', 't:search:r://host/p']);
-    expect(urlScopes(other, '/p?a=1')).toEqual(['u:/p?a=1']);
+  it('are of its path, by its URL and by its key', () => {
+    expect(searchTags(place)).toEqual(['search://host/p', 'search:r|/p']);
+    expect(searchTags({ ...place, url: '//host/p' })).toEqual(searchTags(place));
   });
 
-  it('of what is stored are those of its URL, and of its path where it was keyed by a rule', () => {
-    expect(storedUrlScopes({ url: '/p?a', tags: ['route:r', searchTag('r', '/p')] })).toEqual([
-      'u:/p?a',
-      't:search:r:/p',
+  it('are also what is left of a key that is cut within its path', () => {
+    expect(searchTags({ ...place, keyPath: 'r|/path', room: 7 })).toEqual(['search://host/p', 'search:r|/path']);
+    expect(searchTags({ ...place, keyPath: 'r|/path', room: 6 })).toEqual([
+      'search://host/p',
+      'search:r|/path',
+      'search:r|/pat',
     ]);
-    expect(storedUrlScopes({ url: '/p?a', tags: ['route:r'] })).toEqual(['u:/p?a']);
   });
 
-  it('of a prefix are the prefix, and where it ends in a query what is keyed by a rule on that path', () => {
-    expect(prefixScopes([route, other], '/p')).toEqual(['p:/p']);
-    expect(prefixScopes([route, other], '/p?a=1')).toEqual(['p:/p?a=1', 't:search:r:/p']);
+  it('tell what brings a rule from what does not', () => {
+    expect(isOfRule({ url: '//host/p?b=2', tags: ['route:r', ...searchTags(place)] })).toBe(true);
+    expect(isOfRule({ url: '//host/q?b=2', tags: searchTags(place) })).toBe(false);
+    expect(isOfRule({ url: '//host/p', tags: ['route:r'] })).toBe(false);
+  });
+});
+
+describe('the scopes of a purge where rules are in force', () => {
+  it.each([
+    ['u:/p?a=1', 't:search:/p'],
+    ['u:/p', 't:search:/p'],
+    ['u://host/p?a=1?b', 't:search://host/p'],
+    ['p:/p?a=1', 't:search:/p'],
+    ['p:/p?', 't:search:/p'],
+    ['k:r|/p?a=1', 't:search:r|/p'],
+    ['k:r|/p', 't:search:r|/p'],
+    ['k:r|/p?a|?0123456789abcdef', 't:search:r|/p'],
+    ['k:r|/p|accept=x', 't:search:r|/p'],
+    ['k:r|/p accept=x', 't:search:r|/p'],
+    ['k:r|/pa#0123', 't:search:r|/pa'],
+  ])('are with %s what is keyed by a rule on that path', (scope, also) => {
+    expect(withSearchScopes([scope])).toEqual([scope, also]);
+  });
+
+  it.each(['p:/p', 'r:h', 't:u:/p?a', 'all'])('are no more with %s', (scope) => {
+    const scopes = [scope];
+    expect(withSearchScopes(scopes)).toBe(scopes);
+  });
+
+  it('are each there once', () => {
+    expect(withSearchScopes(['u:/p?a=1', 'u:/p?a=2', 't:search:/p'])).toEqual(['u:/p?a=1', 'u:/p?a=2', 't:search:/p']);
+  });
+
+  it('are among those of each tag that its request has, whatever the key looks like', () => {
+    const path = constantFrom(
+      '/p',
+      '/p/x%20y',
+      `/p/${'x'.repeat(380)}`,
+      `/p/${'x'.repeat(440)}`,
+      `/p/${'x'.repeat(700)}`,
+    );
+    const query = constantFrom('', '?', '?a=1', '?a|?b|c=%23', `?${'y'.repeat(300)}`, `?${'|'.repeat(600)}`);
+    const table = tableOf(honourRoute({}, { name: 'h|o', match: '/p*', rawQuery: true, noVarySearch: true }));
+    const rule = ruleOf('params=("utm")');
+    assertProperty(
+      property(path, query, query, (at, one, other) => {
+        const asked = keyed(table, at + one);
+        const tags =
+          keyed(table, at + other)
+            .search?.by(rule)
+            .tags.map((tag) => `t:${tag}`) ?? [];
+        for (const scope of [`k:${asked.key}`, `k:${asked.search?.by(rule).key}`, `u:${asked.url}`]) {
+          expect(withSearchScopes([scope]).some((also) => tags.includes(also))).toBe(true);
+        }
+      }),
+      { seed: 8, numRuns: 500 },
+    );
   });
 });

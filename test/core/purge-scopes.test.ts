@@ -1,13 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { ok, refused, type Problem } from '../../src/core/problem.ts';
-import { type ScopeFinder, scopesOfSelector } from '../../src/core/purge-scopes.ts';
+import { scopesOfSelector } from '../../src/core/purge-scopes.ts';
 import { scopesOf } from '../../src/core/stored-response.ts';
 
 const problem: Problem = { status: 400, code: 'target-invalid', title: 't', detail: 'd' };
-const unused: ScopeFinder = {
-  ofUrl: () => expect.fail('only a URL is resolved'),
-  ofPrefix: (prefix) => [`p:${prefix}`],
-};
+const unused = () => expect.fail('only a URL is resolved');
 
 describe('the scopes of a selector', () => {
   const item = { key: 'r|/a', route: 'r', url: '/a?b=1', tags: ['route:r', 'location:lima'] };
@@ -23,9 +20,7 @@ describe('the scopes of a selector', () => {
       const result = scopesOfSelector(selector, unused);
       expect(result.ok && result.value.every((scope) => scopes.includes(scope))).toBe(true);
     }
-    expect(scopesOfSelector({ by: 'url', url: '/a?b=01' }, { ...unused, ofUrl: () => ok([`u:${item.url}`]) })).toEqual(
-      ok(['u:/a?b=1']),
-    );
+    expect(scopesOfSelector({ by: 'url', url: '/a?b=01' }, () => ok([`u:${item.url}`]))).toEqual(ok(['u:/a?b=1']));
     expect(scopes).toContain('u:/a?b=1');
   });
 
@@ -64,9 +59,7 @@ describe('the scopes of a selector', () => {
   });
 
   test('of a URL that cannot be resolved are the problem of that', () => {
-    expect(scopesOfSelector({ by: 'url', url: '/a' }, { ...unused, ofUrl: () => refused(problem) })).toEqual(
-      refused(problem),
-    );
-    expect(scopesOfSelector({ by: 'url', url: '/a' }, { ...unused, ofUrl: () => ok([]) })).toMatchObject({ ok: false });
+    expect(scopesOfSelector({ by: 'url', url: '/a' }, () => refused(problem))).toEqual(refused(problem));
+    expect(scopesOfSelector({ by: 'url', url: '/a' }, () => ok([]))).toMatchObject({ ok: false });
   });
 });

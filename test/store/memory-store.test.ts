@@ -277,6 +277,7 @@ describe('background removal', () => {
       position: () => real.position(),
       isValid: (item) => real.isValid(item),
       isPurged: (item) => real.isPurged(item),
+      inEffect: (scopes) => real.inEffect(scopes),
       softPurgedAtMs: (item) => real.softPurgedAtMs(item),
       append: async (request) => real.append(request),
       follow: (hear) => {

@@ -132,7 +132,7 @@ export interface RigOptions {
 /** The exchange on a real memory tier, in virtual time; upstream, lease and fill locks are in the test's hand. */
 export class ExchangeRig implements Disposable {
   readonly clock = new FakeClock();
-  readonly local = createLocalPurgeLog({ clock: this.clock, instanceId: 'e' });
+  readonly local = createLocalPurgeLog({ clock: this.clock, instanceId: 'e', searching: true });
   readonly log = new LeasedLog(this.local);
   readonly memory = createMemoryStore({
     maxBytes: 10_000_000,

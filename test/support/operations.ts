@@ -84,7 +84,7 @@ export function keyedOf(
 export class StoreSetUp implements Disposable {
   readonly clock = new FakeClock();
   readonly table: RouteTable;
-  readonly purgeLog = createLocalPurgeLog({ clock: this.clock, instanceId: 'one' });
+  readonly purgeLog = createLocalPurgeLog({ clock: this.clock, instanceId: 'one', searching: true });
   readonly store = createMemoryStore({
     maxBytes: 10_000_000,
     routeLimits: new Map(),

@@ -10,12 +10,20 @@ import { isScope } from '../scope-rows.ts';
  */
 export class FleetPurges {
   readonly #followers = new Set<(event: PurgeEvent) => void>();
-  #table = new PurgeTable();
-  #early = new PurgeTable();
+  readonly #options: ConstructorParameters<typeof PurgeTable>[0];
+  #table: PurgeTable;
+  #early: PurgeTable;
   #earlySeq = 0;
   #floor = 0;
   #version = 0;
   #position: Position = Object.freeze({ epoch: '', seq: 0 });
+
+  /** As of {@link PurgeTable}. */
+  constructor(options?: ConstructorParameters<typeof PurgeTable>[0]) {
+    this.#options = options;
+    this.#table = new PurgeTable(options);
+    this.#early = new PurgeTable(options);
+  }
 
   get version(): number {
     return this.#version;
@@ -32,8 +40,8 @@ export class FleetPurges {
 
   /** All that is stored is void. Followers hear of it as of a purge of everything. */
   begin(epoch: string, atMs: number): void {
-    this.#table = new PurgeTable();
-    this.#early = new PurgeTable();
+    this.#table = new PurgeTable(this.#options);
+    this.#early = new PurgeTable(this.#options);
     this.#earlySeq = 0;
     this.#floor = 0;
     this.#position = Object.freeze({ epoch, seq: 0 });
@@ -59,7 +67,7 @@ export class FleetPurges {
   moveTo(seq: number): void {
     this.#position = Object.freeze({ epoch: this.#position.epoch, seq });
     if (this.#earlySeq === 0 || seq < this.#earlySeq) return;
-    this.#early = new PurgeTable();
+    this.#early = new PurgeTable(this.#options);
     this.#earlySeq = 0;
   }
 
@@ -88,6 +96,11 @@ export class FleetPurges {
     const early = this.#early.softPurgedAtMs(item);
     const placed = this.#table.softPurgedAtMs(item);
     return early === undefined || placed === undefined ? (early ?? placed) : Math.min(early, placed);
+  }
+
+  /** See {@link PurgeTable.inEffect}. */
+  inEffect(scopes: readonly string[]): readonly string[] {
+    return this.#table.inEffect(scopes);
   }
 
   /** Nothing waits for followers here: what this table has forgotten is refused by its floor, settled or not. */

@@ -32,6 +32,8 @@ export interface SharedPurgeLogOptions {
   readonly instanceId: string;
   /** Only tests take rules away. */
   readonly rules?: CoherenceRules;
+  /** See `PurgeTable`. */
+  readonly searching?: boolean | undefined;
   /** Each time that a lease is there again. */
   readonly onLease?: () => void;
   /** A sentence for the operator. */
@@ -49,7 +51,7 @@ export function createSharedPurgeLog(options: SharedPurgeLogOptions): SharedPurg
 class RedisPurgeLog implements SharedPurgeLog {
   readonly instanceId: string;
   readonly #options: SharedPurgeLogOptions;
-  readonly #purges = new FleetPurges();
+  readonly #purges: FleetPurges;
   readonly #follower: LogFollower;
   readonly #publisher: PurgePublisher;
   #farewell: Promise<void> | undefined;
@@ -63,7 +65,8 @@ class RedisPurgeLog implements SharedPurgeLog {
       keys: [keys.control, keys.log],
       args: [instanceId, replicas, rules.epoch ? 1 : 0],
     } as const;
-    const purges = this.#purges;
+    const purges = new FleetPurges(options);
+    this.#purges = purges;
     const ground = { link, base, config, clock, observer, instanceId, rules, purges };
     this.#follower = new LogFollower(ground);
     this.#publisher = new PurgePublisher({ ...ground, bell: keys.bell, replicas, follower: this.#follower });
@@ -108,6 +111,10 @@ class RedisPurgeLog implements SharedPurgeLog {
 
   softPurgedAtMs(item: PurgeableItem): number | undefined {
     return this.#purges.softPurgedAtMs(item);
+  }
+
+  inEffect(scopes: readonly string[]): readonly string[] {
+    return this.#purges.inEffect(scopes);
   }
 
   follow(hear: (event: PurgeEvent) => void): PurgeFollower {

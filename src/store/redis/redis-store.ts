@@ -12,7 +12,6 @@ import type {
 } from '../../cache/ports.ts';
 import type { RedisConfig } from '../../core/config.ts';
 import type { StoredItem } from '../../core/stored-response.ts';
-import { storedUrlScopes } from '../../core/no-vary-search.ts';
 import { baseKeyOf } from '../../core/vary.ts';
 import { asAsked } from './as-asked.ts';
 import { type Decoded, decodeItem, encodeItem, maxExpansion, type StoredBody } from './codec.ts';
@@ -119,7 +118,7 @@ export class RedisStore implements ResponseStore, StoredView {
     const item = (await this.get(key))?.item;
     if (item === undefined && writing === undefined) return false;
     void this.#pending.follow(entry, () => this.#unlink(entry, writing));
-    if (item?.kind === 'vary') await this.#options.purgeLog.append({ scopes: storedUrlScopes(item), soft: false });
+    if (item?.kind === 'vary') await this.#options.purgeLog.append({ scopes: [`u:${item.url}`], soft: false });
     return true;
   }
 
