@@ -12,6 +12,9 @@ export interface BodySource {
 /** Bytes that may wait for a slow reader before the connection is paused; one socket read more may come behind. */
 const highWaterBytes = 256 * 1024;
 
+/** What a chunk takes beside its bytes, about: without it a quarter of a million chunks of one byte could wait. */
+const chunkBytes = 256;
+
 /** Carries a body from the connection's callbacks to one reader, in bounded memory. */
 export class BodyQueue {
   readonly #source: BodySource;
@@ -48,7 +51,7 @@ export class BodyQueue {
       return;
     }
     this.#chunks.push(chunk);
-    this.#queuedBytes += chunk.length;
+    this.#queuedBytes += chunk.length + chunkBytes;
     if (this.#queuedBytes >= highWaterBytes && !this.#paused) {
       this.#paused = true;
       this.#source.pause();
@@ -101,7 +104,7 @@ export class BodyQueue {
   #shift(): Buffer | undefined {
     const chunk = this.#chunks.shift();
     if (chunk === undefined) return undefined;
-    this.#queuedBytes -= chunk.length;
+    this.#queuedBytes -= chunk.length + chunkBytes;
     // Resumed well below the mark, so that connection and reader do not hand over each chunk singly.
     if (this.#paused && this.#queuedBytes < highWaterBytes / 2) {
       this.#paused = false;

@@ -57,6 +57,13 @@ describe('A body on its way', () => {
     expect([queue.paused, told]).toEqual([false, ['pause', 'resume']]);
   });
 
+  it('in chunks of one byte pauses the connection as soon, since each takes memory of its own', () => {
+    const { queue, told } = rig();
+    let count = 0;
+    for (; !queue.paused && count < 10_000; count += 1) queue.push(Buffer.alloc(1));
+    expect([count, told]).toEqual([1021, ['pause']]);
+  });
+
   it('of exactly the limit passes; one byte more is cut off, and what came before is still read', async () => {
     const whole = rig(1024);
     whole.queue.push(kib(1));
