@@ -169,7 +169,8 @@ function lives(pid: number): boolean {
   return existsSync(`/proc/${pid}`);
 }
 
-describe('the runner', () => {
+// Up to four processes each, one behind the other, on a machine that may be busy.
+describe('the runner', { timeout: 60_000 }, () => {
   it('runs a suite through the built program and prints its score', async () => {
     const suite = fakeSuite();
     const out = join(suite.folder, 'out.json');
@@ -301,11 +302,11 @@ routes: [{ name: all, match: /*, upstream: other, upstreamCacheControl: honour }
         runner = pid;
       },
     });
-    await expect.poll(() => suite.pids().filter(lives), { timeout: 20_000 }).toHaveLength(2);
+    await expect.poll(() => suite.pids().filter(lives), { timeout: 50_000 }).toHaveLength(2);
     const pids = suite.pids();
     process.kill(runner, 'SIGTERM');
     expect((await over).code).toBe(143);
-    await expect.poll(() => pids.filter(lives)).toEqual([]);
+    await expect.poll(() => pids.filter(lives), { timeout: 10_000 }).toEqual([]);
   });
 });
 
