@@ -1,11 +1,11 @@
-import { type FieldLine, type FieldLines, fieldValue } from './fields.ts';
+import { type FieldLine, fieldLineValues, type FieldLines, fieldValue } from './fields.ts';
 import { initialAgeMs } from './freshness.ts';
 import { endToEnd } from './hop-by-hop.ts';
 import { weaklyEqual } from './preconditions.ts';
 import { headReasons, passReasons } from './reasons.ts';
 import type { Route } from './route.ts';
 import type { StorageDecision, StorageInput } from './storage-policy.ts';
-import { decideStorage, fieldsToStore } from './storage-policy.ts';
+import { decideStorage, fieldsToStore, validatorsOf } from './storage-policy.ts';
 import type { StoredResponse } from './stored-response.ts';
 import { varyNames } from './vary.ts';
 
@@ -78,22 +78,29 @@ export function freshenStored(input: FreshenInput): Freshened {
       const freshness = { ...stored.freshness, ...over, retainUntilMs: responseTimeMs };
       const fields = fieldsToStore(merged);
       const ends = decideStorage({ ...merged, requestFields: [] }).kind === 'pass';
-      return { response: { ...renewed, fields, initialAgeMs: initialAgeMs(merged), freshness }, storage, ends };
+      const described = { fields, initialAgeMs: initialAgeMs(merged), ...validatorsOf(fields, responseTimeMs) };
+      return { response: { ...renewed, ...described, freshness }, storage, ends };
     }
   }
 }
 
 /**
- * Whether a 304 is about the stored response (RFC 9111 §4.3.4): a strong entity tag in it has to be the stored one, a weak
- * one or a Last-Modified has to fit it, and a 304 without any confirms what was asked about. One with another entity tag
+ * Whether a 304 is about the stored response (RFC 9111 §4.3.4): of strong entity tags in it one has to be the stored one, else a
+ * weak one or a Last-Modified has to fit it, and a 304 without any confirms what was asked about. One with another entity tag
  * confirms a representation that is not here: its fields, that tag among them, must not be put on this one.
  */
 export function confirms(stored: Pick<StoredResponse, 'etag' | 'lastModified'>, fields: FieldLines): boolean {
-  const etag = fieldValue(fields, 'etag');
+  const tags = entityTagsOf(fields);
+  if (tags.some((tag) => !isWeak(tag))) return stored.etag !== undefined && tags.includes(stored.etag);
+  if (stored.etag !== undefined && tags.length > 0) return tags.some((tag) => isSameTag(stored.etag, tag));
   const lastModified = fieldValue(fields, 'last-modified');
-  if (etag !== undefined && (stored.etag !== undefined || !isWeak(etag))) return isSameTag(stored.etag, etag);
-  if (etag !== undefined) return lastModified !== undefined && lastModified === stored.lastModified;
+  if (tags.length > 0) return lastModified !== undefined && lastModified === stored.lastModified;
   return lastModified === undefined || stored.lastModified === undefined || lastModified === stored.lastModified;
+}
+
+/** One, as a rule; an empty value is none. */
+function entityTagsOf(fields: FieldLines): readonly string[] {
+  return fieldLineValues(fields, 'etag').filter((tag) => tag !== '');
 }
 
 /**
@@ -132,8 +139,7 @@ function isToldApartBy(stored: StoredResponse, vary: readonly string[]): boolean
 }
 
 function isSameAsHead(stored: StoredResponse, fields: FieldLines): boolean {
-  const etag = fieldValue(fields, 'etag');
-  if (etag !== undefined && !isSameTag(stored.etag, etag)) return false;
+  if (!entityTagsOf(fields).every((tag) => isSameTag(stored.etag, tag))) return false;
   const lastModified = fieldValue(fields, 'last-modified');
   if (lastModified !== undefined && lastModified !== stored.lastModified) return false;
   const length = fieldValue(fields, 'content-length');

@@ -17,7 +17,7 @@ import { storableFields } from './hop-by-hop.ts';
 import { formatHttpDate, parseHttpDate } from './http-date.ts';
 import type { CanonicalRequest } from './request.ts';
 import type { CachePolicy, Route } from './route.ts';
-import type { Freshness } from './stored-response.ts';
+import type { Freshness, StoredResponse } from './stored-response.ts';
 import { varyNames } from './vary.ts';
 
 /** A complete response and the request that it answers; all times wall clock in milliseconds. */
@@ -105,8 +105,7 @@ export function decideStorage(input: StorageInput): StorageDecision {
   const refusal = statusRefusal(input) ?? credentialRefusal(input, directives) ?? directiveRefusal(input, directives);
   if (refusal !== undefined) return { kind: 'pass', reason: refusal };
   const freshness = freshnessOf({ ...input, policy: route.policy });
-  const etag = singleValue(fields, 'etag');
-  const lastModified = validLastModified(fields, input.responseTimeMs);
+  const { etag, lastModified } = validatorsOf(fields, input.responseTimeMs);
   const useless = uselessBecause(input, directives, freshness, etag !== undefined || lastModified !== undefined);
   if (useless !== undefined) return { kind: 'pass', reason: useless };
   const selecting = selectingFields(route, status, vary);
@@ -240,9 +239,11 @@ function uselessBecause(
   return usableUntilMs > input.responseTimeMs ? undefined : 'stale-on-arrival';
 }
 
-function validLastModified(fields: FieldLines, nowMs: number): string | undefined {
+/** What a response with these fields can be validated with (RFC 9111 §4.3.1). A Last-Modified that is no HTTP-date is none. */
+export function validatorsOf(fields: FieldLines, nowMs: number): Pick<StoredResponse, 'etag' | 'lastModified'> {
   const value = singleValue(fields, 'last-modified');
-  return value !== undefined && parseHttpDate(value, nowMs) !== undefined ? value : undefined;
+  const lastModified = value !== undefined && parseHttpDate(value, nowMs) !== undefined ? value : undefined;
+  return { etag: singleValue(fields, 'etag'), lastModified };
 }
 
 /** Several lines of a validator say nothing that could be asked about. */

@@ -96,6 +96,11 @@ describe('a 304 for a stored response (RFC 9111 §3.2, §4.3.4)', () => {
     expect(response.freshness.freshUntilMs).toBe(response.responseTimeMs);
   });
 
+  it('that forbids storing brings its validators all the same', () => {
+    const { response } = freshen(['Cache-Control: no-store', 'ETag: W/"a"', 'Last-Modified: yesterday']);
+    expect(response).toMatchObject({ etag: 'W/"a"', lastModified: undefined });
+  });
+
   it.each<[string, readonly string[], string, boolean]>([
     ['Cache-Control: no-store', ['Cache-Control: max-age=120'], 'request-no-store', false],
     ['Cache-Control: no-store', ['Cache-Control: no-store'], 'request-no-store', true],
@@ -145,6 +150,10 @@ describe('a 304 confirms what is stored (RFC 9111 §4.3.4)', () => {
     ['with another Last-Modified alone', ['"a"', date], [`Last-Modified: ${later}`], false],
     ['with a Last-Modified where it has none', ['"a"', undefined], [`Last-Modified: ${date}`], true],
     ['without any validator', ['"a"', date], [], true],
+    ['with an empty tag and its Last-Modified', [undefined, date], ['ETag:', `Last-Modified: ${date}`], true],
+    ['with several strong tags, its own among them', ['"a"', undefined], ['ETag: "b"', 'ETag: "a"'], true],
+    ['with several strong tags, all others', ['"a"', undefined], ['ETag: "b"', 'ETag: "c"'], false],
+    ['with a strong tag beside the weak form of its own', ['"a"', undefined], ['ETag: W/"a"', 'ETag: "b"'], false],
   ])('%s', (_case, [etag, lastModified], lines, expected) => {
     expect(confirms({ etag, lastModified }, fieldsOf(...lines))).toBe(expected);
   });
@@ -188,6 +197,7 @@ describe('a HEAD for a stored response to a GET (RFC 9111 §4.3.5)', () => {
   it.each<[string, readonly string[], string]>([
     ['no validator at all', [], 'update'],
     ['the same ETag', ['ETag: "a"'], 'update'],
+    ['an empty ETag', ['ETag:'], 'update'],
     ['the same ETag, weak', ['ETag: W/"a"'], 'update'],
     ['another ETag', ['ETag: "b"'], 'invalidate'],
     ['a Vary that is new', ['ETag: "a"', 'Vary: Accept'], 'invalidate'],

@@ -72,7 +72,7 @@ function directiveLines(name: string, directives: readonly string[], cut: number
   return lines.map((members) => [name, members.join(joint).trim()]);
 }
 
-const cacheControl = fc
+export const cacheControl = fc
   .tuple(fc.array(responseDirective, { maxLength: 4 }), fc.nat(8), of(', ', ',', ' ,\t', ',,'))
   .map(([directives, cut, joint]) => directiveLines('cache-control', directives, cut, joint));
 

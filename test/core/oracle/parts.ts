@@ -2,6 +2,7 @@ import { conditionsPart } from './conditions.ts';
 import { exchangesPart } from './difference.ts';
 import { collapsingPart } from './collapsing.ts';
 import { invalidationPart } from './invalidation.ts';
+import { headPart, validationPart } from './validation.ts';
 import { storedFieldsPart } from './stored-fields.ts';
 import { compare, type Findings, type Part, type Run, type Told } from './part.ts';
 
@@ -22,5 +23,7 @@ export const parts: readonly AnyPart[] = [
   any(conditionsPart),
   any(storedFieldsPart),
   any(invalidationPart),
+  any(validationPart),
+  any(headPart),
   any(collapsingPart),
 ];
