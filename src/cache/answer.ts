@@ -102,8 +102,9 @@ async function answerStored(
   leader: boolean,
 ): Promise<ProxyResponse> {
   const fetched = result.validated ? 'revalidated' : 'miss';
+  const { item, received } = result;
   return respondStored(deps, plan.ask, {
-    item: result.item,
+    item: leader && received !== undefined ? { ...item, fields: received } : item,
     staleSinceMs: undefined,
     nowMs: deps.clock.nowMs(),
     status: {

@@ -85,6 +85,11 @@ export type FillResult =
       readonly languages?: VaryMarker['languages'];
       /** True: for the one who asked alone. What a 304 has made of it may not be stored. */
       readonly unshared?: boolean;
+      /**
+       * For the one who asked, in place of those that are stored: on `honour` routes its own Set-Cookie and quota are among
+       * them, which are nobody else's.
+       */
+      readonly received?: FieldLines;
     }
   /** Nothing was fetched here: another process of the fleet did, and it is good for whoever came before it was taken. */
   | {

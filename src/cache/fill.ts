@@ -1,7 +1,13 @@
 import { isFailureStatus } from '../core/failure-policy.ts';
 import { contentCodings } from '../core/content-coding.ts';
 import { fieldValue } from '../core/fields.ts';
-import { decideStorage, type StorageDecision } from '../core/storage-policy.ts';
+import {
+  decideStorage,
+  endsStored,
+  isLatestWord,
+  type StorageDecision,
+  type StorageInput,
+} from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { bare, fetchHead } from './bare-answer.ts';
 import { callUpstream, isUnasked } from './call-upstream.ts';
@@ -42,17 +48,21 @@ function storageDecision(
 ): Extract<StorageDecision, { kind: 'store' }> | { readonly kind: 'pass'; readonly reason: string } {
   if (!input.mayStore) return { kind: 'pass', reason: 'request-no-store' };
   if (input.staleFallback && isFailureStatus(answer.status)) return { kind: 'pass', reason: 'status' };
-  const decision = decideStorage({
-    route: input.route,
-    requestFields: input.requestFields,
-    keyed: input.keyed,
-    status: answer.status,
-    fields: answer.fields,
-    requestTimeMs: answer.requestTimeMs,
-    responseTimeMs: answer.responseTimeMs,
-  });
+  const decision = decideStorage(storageInput(input, answer));
   const isCut = decision.kind === 'store' && hasCutTags(deps, input, decision.fields);
   return isCut ? { kind: 'pass', reason: 'tags' } : decision;
+}
+
+function storageInput(
+  { route, requestFields, keyed }: FillInput,
+  { status, fields, requestTimeMs, responseTimeMs }: UpstreamResponse,
+): StorageInput {
+  return { route, requestFields, keyed, status, fields, requestTimeMs, responseTimeMs };
+}
+
+/** What the request found stored is older than the answer, and would be served on in its stale windows. */
+async function drop(deps: FillDeps, { known }: FillInput): Promise<void> {
+  if (known !== undefined) await deps.store.invalidate(known.key);
 }
 
 /** An answer that is not stored: collected where waiters may share it or a stale response may replace it, else streamed. */
@@ -61,8 +71,8 @@ async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, 
   const ruled = policy.upstreamCacheControl === 'ignore';
   const fields = passedFields(deps, input, answer);
   deps.observer.storage(input.route.name, reason);
-  // What is stored is older, and purges by the tags that it has now would not find it.
-  if (reason === 'tags' && input.known !== undefined) await deps.store.invalidate(input.known.key);
+  // Purges by the tags that it has now would not find what is stored.
+  if (reason === 'tags' || endsStored(storageInput(input, answer))) await drop(deps, input);
   if (!ruled && !isFailureStatus(answer.status)) {
     answer.body.streamed();
     return stream(answer, { fields, chunks: answer.body.chunks(), reason });
@@ -115,6 +125,7 @@ async function take(
     case 'overflow':
       deps.observer.storage(route.name, 'too-large');
       deps.observer.limit('routes.maxStoredBytes');
+      if (isLatestWord(route, answer.status)) await drop(deps, input);
       return stream(answer, { fields, chunks: collected.chunks, reason: 'too-large' });
     case 'complete':
       break;
@@ -122,13 +133,16 @@ async function take(
   const refusal = await refusalOf(deps, input, answer, collected.bytes);
   if (refusal !== undefined) {
     deps.observer.storage(route.name, refusal);
+    // What fails the route's check is no better than a failure.
+    if (refusal === 'close-delimited' && isLatestWord(route, answer.status)) await drop(deps, input);
     return { ...complete(deps, input, answer, collected.bytes), reason: refusal };
   }
-  return storeResponse(deps, input, buildStored(deps, input, answer, { decision, bytes: collected.bytes }), {
-    vary: decision.vary,
-    fwdStatus: answer.status,
-    validated: false,
-  });
+  const stored = buildStored(deps, input, answer, { decision, bytes: collected.bytes });
+  const facts = { vary: decision.vary, fwdStatus: answer.status, validated: false };
+  const result = await storeResponse(deps, input, stored, facts);
+  if (result.kind !== 'stored') return result;
+  if (result.put === 'too-large' && isLatestWord(route, answer.status)) await drop(deps, input);
+  return policy.upstreamCacheControl === 'honour' ? { ...result, received: fields } : result;
 }
 
 /** Of an answer what decides whether and how it is stored, once it is complete. */

@@ -79,13 +79,13 @@ describe('what was fetched for another', () => {
     const {
       answers: [first, second, third],
     } = await together(rig, [], ['cache-control: min-fresh=60'], []);
-    rig.call(0).answer(200, 'v1', fieldsOf('cache-control: max-age=30'));
+    rig.call(0).answer(200, 'v1', fieldsOf('cache-control: max-age=3'));
     await rig.settle();
     expect(rig.calls).toHaveLength(2);
-    rig.call(1).answer(200, 'v2', fieldsOf('cache-control: max-age=30'));
+    rig.call(1).answer(200, 'v2', fieldsOf('cache-control: max-age=3'));
     expect([(await first)?.text, (await second)?.text, (await third)?.text]).toEqual(['v1', 'v2', 'v1']);
     // That was the wish of one request, so others go on waiting for each other.
-    await rig.pass(MINUTE, MINUTE);
+    await rig.pass(5 * SECOND, 5 * SECOND);
     await together(rig, [], [], []);
     expect(rig.calls).toHaveLength(3);
   });

@@ -58,7 +58,8 @@ class LeasedLog implements PurgeLog {
 /** An upstream call that the test answers. */
 export interface Call extends UpstreamCall {
   readonly signal: AbortSignal;
-  answer(status: number, body?: string, fields?: FieldLines): void;
+  /** `framed`: false where the content ends with its connection. */
+  answer(status: number, body?: string, fields?: FieldLines, framed?: boolean): void;
   fail(failure?: FailureKind): void;
   crash(): void;
 }
@@ -273,8 +274,10 @@ export class ExchangeRig implements Disposable {
     this.calls.push({
       ...call,
       signal,
-      answer: (status, text = '', fields = []) =>
-        end({ kind: 'response', status, fields, body: bodyOf(text, () => (this.cancelled += 1)), ...times() }),
+      answer: (status, text = '', fields = [], framed = true) => {
+        const body = { ...bodyOf(text, () => (this.cancelled += 1)), framed };
+        end({ kind: 'response', status, fields, body, ...times() });
+      },
       fail: (failure = 'connect') => fail(failure),
       crash: () => reject(new Error('a bug')),
     });
@@ -319,7 +322,6 @@ function ignore(): void {
 function bodyOf(text: string, cancel: () => void) {
   return {
     length: Buffer.byteLength(text),
-    framed: true,
     async *chunks() {
       if (text !== '') yield Buffer.from(text);
     },
