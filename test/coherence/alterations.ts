@@ -10,16 +10,16 @@ export interface Alteration {
 }
 
 export const alterations = {
-  /** A purge of a URL is of all too that is keyed by a rule of upstream's on its path. */
+  /** Where it is applied, a purge of a URL is of all too that is keyed by a rule of upstream's on its path. */
   searchTag: {
-    file: 'core/no-vary-search.ts',
-    from: 'return route.noVarySearch ? [`u:${url}`, `t:${searchTag(route.name, url)}`] : [`u:${url}`];',
-    to: 'return [`u:${url}`];',
+    file: 'store/purge-table.ts',
+    from: 'return this.#searching ? withSearchScopes(scopes) : scopes;',
+    to: 'return scopes;',
   },
   /** What brings a rule is of its path whatever key it is under. */
   taughtTag: {
     file: 'cache/tagged.ts',
-    from: 'search === undefined || searchRule(fields) === undefined ? [] : [search.tag]',
+    from: 'search === undefined || searchRule(fields) === undefined ? [] : search.tags()',
     to: '[]',
   },
   /** What is stored carries the tags that upstream gave it. */
@@ -31,8 +31,8 @@ export const alterations = {
   /** Who has joined a fetch is asked about the tags that its answer has brought. */
   joinedTags: {
     file: 'cache/sharing.ts',
-    from: "if (result.kind === 'stored' && !purgeLog.isValid(result.item)) return false;",
-    to: '',
+    from: '(!purgeLog.isValid(item) || purgeLog.softPurgedAtMs(item) !== undefined)',
+    to: 'purgeLog.softPurgedAtMs(item) !== undefined',
   },
   /** The answer to an unsafe request is held back until its purge holds. */
   heldAnswer: {

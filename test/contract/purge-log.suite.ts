@@ -3,10 +3,11 @@ import { expect, test } from 'vitest';
 import type { PurgeReceipt } from '../../src/cache/ports.ts';
 import type { Result } from '../../src/core/problem.ts';
 import type { Position } from '../../src/core/stored-response.ts';
+import type { PurgeableItem } from '../../src/store/purge-table.ts';
 import type { PurgeEvent, TrackedPurgeLog } from '../../src/store/purge-follower.ts';
 
-/** A log that nothing was purged in yet, with its lease. */
-export type MakeLog = () => Promise<TrackedPurgeLog>;
+/** A log that nothing was purged in yet, with its lease; where `searching`, of a process that keys by rules for queries. */
+export type MakeLog = (searching: boolean) => Promise<TrackedPurgeLog>;
 
 interface Subject {
   readonly log: TrackedPurgeLog;
@@ -24,8 +25,8 @@ function item(position: Position) {
 
 /** What every purge log promises, whoever shares it. */
 export function purgeLogContract(make: MakeLog): void {
-  const setUp = async (): Promise<Subject> => {
-    const log = await make();
+  const setUp = async (searching = false): Promise<Subject> => {
+    const log = await make(searching);
     const position = (): Position => {
       const taken = log.position();
       if (taken === undefined) throw new Error('there is no lease');
@@ -73,6 +74,31 @@ export function purgeLogContract(make: MakeLog): void {
     await purge(scope);
     expect([log.isValid(before), log.isPurged(before)]).toEqual([true, false]);
   });
+
+  test.each([`u:${url}&utm=1`, `p:${url}&utm=1`, `k:weather|${url}&utm=1`])(
+    'a purge of %s is also one of what rules for queries key on the path, where there are any',
+    async (scope) => {
+      const tags = ['search:/v1/forecast', 'search:weather|/v1/forecast'];
+      for (const searching of [true, false]) {
+        const { log, position, purge, soften } = await setUp(searching);
+        const heard: PurgeEvent[] = [];
+        log.follow((event) => heard.push(event));
+        const ofRule = (): PurgeableItem => ({ ...item(position()), tags });
+        const before = ofRule();
+        await soften(scope);
+        expect(log.softPurgedAtMs(before) !== undefined).toBe(searching);
+        await purge(scope);
+        expect(log.isValid(before)).toBe(!searching);
+        expect([log.isValid(ofRule()), log.isValid({ ...item(before.position) })]).toEqual([true, true]);
+        const scopes = log.inEffect([scope]);
+        expect(scopes).toHaveLength(searching ? 2 : 1);
+        // Who shares a log may hear of his own purges twice: at once, and in their place.
+        expect(new Set(heard.map((event) => event.kind === 'purge' && event.purge.scopes.join(' ')))).toEqual(
+          new Set([scopes.join(' ')]),
+        );
+      }
+    },
+  );
 
   test('a position never changes, and is the same object until something is purged', async () => {
     const { position, purge } = await setUp();

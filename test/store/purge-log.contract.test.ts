@@ -7,7 +7,9 @@ import { joinFleet } from '../support/purge-fleet.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
 
 describe('the log of a process alone', () => {
-  purgeLogContract(async () => createLocalPurgeLog({ clock: systemClock, instanceId: randomUUID() }));
+  purgeLogContract(async (searching) =>
+    createLocalPurgeLog({ clock: systemClock, instanceId: randomUUID(), searching }),
+  );
 });
 
 describe('the log that a fleet shares', () => {
@@ -22,11 +24,11 @@ describe('the log that a fleet shares', () => {
     await redis[Symbol.asyncDispose]();
   });
 
-  purgeLogContract(async () => {
+  purgeLogContract(async (searching) => {
     fleets += 1;
     // A short lease: an epoch's first purge waits for one.
     const config = { keyPrefix: `fleet${fleets}`, leaseMs: 500 };
-    const { log } = await joinFleet(redis, { config });
+    const { log } = await joinFleet(redis, { config, searching });
     await joinFleet(redis, { config });
     return log;
   });

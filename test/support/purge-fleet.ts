@@ -39,6 +39,8 @@ export interface LogMemberOptions {
   /** Nothing is heard of purges but by asking. */
   readonly deaf?: boolean;
   readonly bell?: RedisBell;
+  /** Keys by rules for queries. */
+  readonly searching?: boolean;
   /** It is not waited for its lease. */
   readonly unstarted?: boolean;
 }
@@ -65,6 +67,7 @@ export async function joinFleet(
     observer: { fleet: (event) => events.push(event), limit: (option) => limits.push(option) },
     instanceId: id,
     rules: { ...allRules, ...options.rules },
+    searching: options.searching,
     onWarning: (message) => warnings.push(message),
     ...(options.onLease === undefined ? {} : { onLease: options.onLease }),
   });

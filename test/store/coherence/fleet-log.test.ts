@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../../src/cache/ports.ts';
+import type { Position } from '../../../src/core/stored-response.ts';
 import { redisKeys } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/system-clock.ts';
 import { granted, itemAt, joinFleet, settled } from '../../support/purge-fleet.ts';
@@ -44,6 +45,43 @@ describe('invariant 2: positions', () => {
     expect(ann.log.status()).toMatchObject({ leased: false, leaseAgeMs: undefined, epoch: '', applied: 0 });
     await late.restart();
     await expect.poll(() => ann.log.position(), { timeout: 2000 }).toBeDefined();
+  });
+});
+
+function ofRule(position: Position) {
+  return { ...itemAt(position), tags: ['search:/p'] };
+}
+
+describe('what rules for queries key', () => {
+  test('is purged by a process that keys by none, in whichever epoch', async () => {
+    const [off, on] = [await joinFleet(redis), await joinFleet(redis, { searching: true })];
+    const before = on.position();
+    await off.purge('u:/p?utm=1');
+    await expect.poll(() => on.log.isValid(ofRule(before))).toBe(false);
+    expect(on.log.isValid(ofRule(on.position()))).toBe(true);
+    await redis.cli('flushall');
+    await expect.poll(() => on.log.position()?.epoch !== before.epoch && on.log.position()).toBeTruthy();
+    await expect.poll(() => off.log.position()?.epoch).toBe(on.position().epoch);
+    const anew = on.position();
+    await off.purge('u:/p?utm=1');
+    await expect.poll(() => on.log.isValid(ofRule(anew))).toBe(false);
+  });
+
+  test('is purged before the entry of its own process has its place', async () => {
+    const on = await joinFleet(redis, { searching: true });
+    const before = on.position();
+    await on.purge('u:/p?utm=1');
+    expect(on.log.isValid(ofRule(before))).toBe(false);
+    await on.purge('t:other');
+    expect([on.log.isValid(ofRule(before)), on.log.isValid(ofRule(on.position()))]).toEqual([false, true]);
+  });
+
+  test('is purged by what was in the log before a process came', async () => {
+    const off = await joinFleet(redis);
+    const before = off.position();
+    await off.purge('u:/p?utm=1');
+    const on = await joinFleet(redis, { searching: true });
+    expect(on.log.isValid(ofRule(before))).toBe(false);
   });
 });
 
