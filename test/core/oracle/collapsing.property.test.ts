@@ -8,7 +8,7 @@ const told = (change: (...told: Parameters<typeof shareOf>) => Parameters<typeof
   shareOf: (...given) => shareOf(...change(...given)),
 });
 
-agrees(collapsingPart, 20_000);
+agrees(collapsingPart);
 
 findsOut(collapsingPart, {
   'shares what another asked for, whatever the request says': told((deps, plan, joined, result) => [

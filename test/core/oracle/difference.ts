@@ -127,7 +127,7 @@ export function describeCase(one: Case): string {
   return describeMembers({ ...rest, ...describeRoute(route) });
 }
 
-export function describeRoute({ policy, headers, forwardHeaders }: Case['route']): object {
+function describeRoute({ policy, headers, forwardHeaders }: Case['route']): object {
   return { headers, forwardHeaders, policy: { ...policy, statusTtlMs: [...policy.statusTtlMs] } };
 }
 

@@ -5,7 +5,7 @@ import { compare, idleClauses, type Part } from './part.ts';
 const SEED = 9111;
 
 /** A test that the policy decides as the clauses say, each of them being the one that decides in some case. */
-export function agrees<One, Policy>(part: Part<One, Policy>, numRuns = 10_000): void {
+export function agrees<One, Policy>(part: Part<One, Policy>, numRuns = 5000): void {
   describe(`the policy, against a second statement of the rules: ${part.name}`, () => {
     it(`decides as the clauses say in ${numRuns} cases, each clause being the one that decides in some`, () => {
       const { cases, counterexample, coverage } = compare(part, { numRuns, seed: SEED });

@@ -25,7 +25,7 @@ import { describeCase, storageInputOf, storedOf } from './difference.ts';
 import type { Case } from './facts.ts';
 import { isPresent, type Line, linesOf, onlyDate } from './literal-fields.ts';
 import { type Clause, type Coverage, describeMembers, differ, firstOf, type Part } from './part.ts';
-import { factsOf, forbidsStoring, timesOf, varyOf } from './rules.ts';
+import { type Facts, factsOf, forbidsStoring, timesOf, varyOf } from './rules.ts';
 import { excludes, fieldLines, literalStored } from './stored-fields.ts';
 
 /** A stored response, and what came when upstream was asked about it. */
@@ -162,7 +162,23 @@ function asExchange(one: Validated, stored: StoredResponse): Case {
   return { ...one.exchange, ...times, request, response, method: 'GET' };
 }
 
-const isStorable = (one: Case): boolean => !forbidsStoring.some((clause) => clause.holds(factsOf(one)));
+/** The updated response, and what follows for storing it. */
+interface Update {
+  readonly should: Case;
+  readonly facts: Facts;
+  readonly isStorable: boolean;
+  /** It is not for what the request is that it may not be stored. */
+  readonly ends: boolean;
+}
+
+function updateOf(one: Validated, stored: StoredResponse): Update {
+  const should = asExchange(one, stored);
+  const facts = factsOf(should);
+  const isStorable = mayBeStored(facts);
+  return { should, facts, isStorable, ends: !isStorable && !mayBeStored(factsOf({ ...should, request: [] })) };
+}
+
+const mayBeStored = (facts: Facts): boolean => !forbidsStoring.some((clause) => clause.holds(facts));
 
 /** Fields that are kept of the updated response. */
 function kept({ route, status, response }: Case): readonly Line[] {
@@ -207,15 +223,14 @@ function asked({ etag, lastModified }: Compared): readonly Line[] {
 }
 
 /** Of the response that is updated. */
-function updateDifference(is: StoredResponse, should: Case, ends: boolean): string | undefined {
-  const facts = factsOf(should);
+function updateDifference(is: StoredResponse, { should, facts, isStorable }: Update): string | undefined {
   const { source, ...times } = is.freshness;
   return (
     differ('fields', byName(is.fields), byName(kept(should))) ??
     differ('initial age', is.initialAgeMs, facts.initialAgeMs) ??
-    (ends
-      ? differ('kept until', is.freshness.retainUntilMs, should.responseTimeMs)
-      : differ(`times (${source})`, times, timesOf(facts)))
+    (isStorable
+      ? differ(`times (${source})`, times, timesOf(facts))
+      : differ('kept until', is.freshness.retainUntilMs, should.responseTimeMs))
   );
 }
 
@@ -229,35 +244,34 @@ function difference(one: Validated, policy: ValidationPolicy, coverage?: Coverag
     differ('updates', policy.confirms(stored, one.received), confirmed);
   if (found !== undefined || !confirmed) return found;
   const { response, storage, ends } = policy.freshenStored(freshenInput(one, stored));
-  const should = asExchange(one, stored);
-  const storable = isStorable(should);
-  firstOf(outcomes, { should, storable }, coverage);
+  const update = updateOf(one, stored);
+  firstOf(outcomes, update, coverage);
   return (
-    differ('stored', storage.kind === 'store', storable) ??
-    differ('ends', ends, !isStorable({ ...should, request: [] })) ??
-    (storage.kind === 'store' ? differ('vary', storage.vary, varyOf(factsOf(should))) : undefined) ??
-    updateDifference(response, should, !storable) ??
+    differ('stored', storage.kind === 'store', update.isStorable) ??
+    differ('ends', ends, update.ends) ??
+    (storage.kind === 'store' ? differ('vary', storage.vary, varyOf(update.facts)) : undefined) ??
+    updateDifference(response, update) ??
     differ(
       'the client’s condition',
       policy.evaluatePreconditions(one.request, response),
-      literalConditions({ ...should, stored: kept(should) }),
+      literalConditions({ ...update.should, stored: kept(update.should) }),
     )
   );
 }
 
 /** What becomes of an updated response; counted, so that none is left untried. */
-const outcomes: readonly Clause<{ readonly should: Case; readonly storable: boolean }>[] = [
+const outcomes: readonly Clause<Update>[] = [
   {
     id: 'V8',
     of: 'RFC 9111 §3, §4.3.4',
     says: 'updated it may be stored: it lives on, its age and freshness counted anew',
-    holds: ({ storable }) => storable,
+    holds: ({ isStorable }) => isStorable,
   },
   {
     id: 'V9',
     of: 'own (RFC 9111 §3)',
     says: 'it may not be stored for what this one request is: it answers that, and the stored one stays',
-    holds: ({ should }) => isStorable({ ...should, request: [] }),
+    holds: ({ ends }) => !ends,
   },
   {
     id: 'V10',
@@ -271,6 +285,7 @@ interface HeadFacts {
   readonly one: ByHead;
   readonly stored: StoredResponse;
   readonly compared: Compared;
+  readonly update: Update;
 }
 
 const isSameTag = (stored: string | undefined, tag: string): boolean =>
@@ -319,26 +334,23 @@ const byHead: readonly (Clause<HeadFacts> & { readonly gives: ReturnType<typeof 
     id: 'H6',
     of: 'own (RFC 9111 §3)',
     says: 'updated it may not be stored, for what this one request is: nothing is learnt for others',
-    holds: ({ one, stored }) => {
-      const should = asExchange(one, stored);
-      return !isStorable(should) && isStorable({ ...should, request: [] });
-    },
+    holds: ({ update: { isStorable, ends } }) => !isStorable && !ends,
     gives: 'ignore',
   },
   {
     id: 'H7',
     of: 'own (RFC 9111 §3)',
     says: 'updated it may not be stored any longer',
-    holds: ({ one, stored }) => !isStorable(asExchange(one, stored)),
+    holds: ({ update }) => !update.isStorable,
     gives: 'invalidate',
   },
   {
     id: 'H8',
     of: 'RFC 9111 §4.1',
     says: 'updated it varies by what its key does not hold',
-    holds: ({ one, stored }) => {
+    holds: ({ one, stored, update }) => {
       const before = varyOf(factsOf({ ...one.exchange, response: stored.fields }));
-      return varyOf(factsOf(asExchange(one, stored))).some((name) => !before.includes(name));
+      return varyOf(update.facts).some((name) => !before.includes(name));
     },
     gives: 'invalidate',
   },
@@ -357,10 +369,11 @@ function headDifference(one: ByHead, policy: ValidationPolicy, coverage?: Covera
   const input = freshenInput(one, stored);
   const keyed = { ...input.keyed, canonical: { method: 'HEAD' as const } };
   const learnt = policy.freshenByHead({ ...input, keyed, status: one.status });
-  const clause = firstOf(byHead, { one, stored, compared: comparedOf(one, stored) }, coverage);
+  const update = updateOf(one, stored);
+  const clause = firstOf(byHead, { one, stored, compared: comparedOf(one, stored), update }, coverage);
   return (
     differ('by HEAD', learnt.kind, clause.gives) ??
-    (learnt.kind === 'update' ? updateDifference(learnt.response, asExchange(one, stored), false) : undefined)
+    (learnt.kind === 'update' ? updateDifference(learnt.response, update) : undefined)
   );
 }
 
