@@ -9,6 +9,7 @@ import type { UpstreamConfig } from '../core/config.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import { interimFields, MAX_INTERIM_RESPONSES } from '../core/interim.ts';
 import type { Problem } from '../core/problem.ts';
+import { withoutTagFields } from '../core/upstream-tags.ts';
 import {
   describe,
   nameFailure,
@@ -135,7 +136,7 @@ export class RelayExchange {
     this.#timer.touch();
   }
 
-  /** Passes on an interim response (RFC 9110 §15.2), unless it is about this hop or nothing can come of it any more. */
+  /** Passes on an interim response (RFC 9110 §15.2), unless it is about this hop or nothing can come of it any more. What names tags stays here. */
   interim(status: number, raw: readonly string[]): void {
     const { plan, redactor } = this.#options;
     if (this.#interims >= MAX_INTERIM_RESPONSES || !this.open || this.#stage === 'settling') return;
@@ -143,7 +144,7 @@ export class RelayExchange {
     const fields = received && interimFields(status, redactor.fields(received));
     if (fields === undefined) return;
     this.#interims += 1;
-    plan.onInterim?.(status, fields);
+    plan.onInterim?.(status, withoutTagFields(plan.route, fields));
   }
 
   /** Passes on upstream's answer. Never rejects. */

@@ -73,6 +73,15 @@ describe('interim responses of upstream', () => {
     expect(client.heard).toEqual([]);
   });
 
+  it('lose the fields that name tags for the route, and no other', async () => {
+    const rig = rigOf(honourRoute({}, { tagsFrom: ['surrogate-key'] }));
+    const client = listener();
+    void rig.ask({ client });
+    await rig.settle();
+    rig.call(0).onInterim?.(103, fieldsOf('surrogate-key: a', 'link: </a>', 'cache-tag: b'));
+    expect(client.heard).toEqual(['103 link </a> cache-tag b']);
+  });
+
   it('reach nobody on a ruled route, whose call is the proxy’s own', async () => {
     const rig = rigOf(routeOf());
     const client = listener();

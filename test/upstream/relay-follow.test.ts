@@ -6,6 +6,7 @@ import type { UpstreamConfig } from '../../src/core/config.ts';
 import type { FieldLines } from '../../src/core/fields.ts';
 import { FakeClock } from '../support/clock.ts';
 import { answer, chunk, lastChunk, startOrigin, truncated, type OriginScript } from '../support/origin.ts';
+import { cacheOffRoute } from '../support/relay-route.ts';
 import { rawClient, startRelayHost, type RelayHostOptions } from '../support/relay-host.ts';
 import { upstreamConfig } from '../support/upstream-config.ts';
 
@@ -38,6 +39,11 @@ const hinting: OriginScript = async (_request, peer) => {
   await peer.write('HTTP/1.1 100 Continue\r\n\r\n');
   await peer.write('HTTP/1.1 103 Early Hints\r\nLink: </S3CRET>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n');
   await peer.write('HTTP/1.1 102 Processing\r\n\r\n');
+  await peer.respond(200, {}, 'done');
+};
+
+const tagging: OriginScript = async (_request, peer) => {
+  await peer.write('HTTP/1.1 103 Early Hints\r\nSurrogate-Key: a\r\nLink: </a>\r\nCache-Tag: b\r\n\r\n');
   await peer.respond(200, {}, 'done');
 };
 
@@ -196,6 +202,15 @@ describe('interim responses to a relayed request (RFC 9110 §15.2)', () => {
       [102, []],
     ]);
     expect(client.received).toMatch(/^HTTP\/1\.1 200 OK/);
+  });
+
+  test('are given on without the fields that name tags for the route', async () => {
+    const heard: FieldLines[] = [];
+    const route = { ...cacheOffRoute, tagsFrom: ['surrogate-key', 'cache-tag'] } as const;
+    const { host } = await setUp(tagging, { route, onInterim: (_status, fields) => void heard.push(fields) });
+    using client = await rawClient(host.port, post);
+    await client.ended;
+    expect(heard).toEqual([[['link', '</a>']]]);
   });
 
   test('are 16 at most, further ones are dropped', async () => {
