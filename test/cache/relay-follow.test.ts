@@ -20,6 +20,7 @@ function rigOf(policy: Partial<CachePolicy> = {}, route: Partial<Route> = {}, op
 
 /** A request that went upstream by the relay, which answers it when told to. */
 interface Sent {
+  readonly cacheStatus: string;
   answer(status: number, ...fields: readonly string[]): RelayFollowUp;
 }
 
@@ -29,6 +30,7 @@ async function send(rig: ExchangeRig, request: Partial<ProxyRequest> = {}): Prom
   if (handled.kind !== 'relay') throw new Error('not relayed');
   const requestTimeMs = rig.clock.nowMs();
   return {
+    cacheStatus: handled.relay.cacheStatus,
     answer: (status, ...fields) => {
       const head: RelayedHead = {
         status,
@@ -129,6 +131,13 @@ describe('the answer to a POST (RFC 9110 §9.3.3)', () => {
       cacheStatus: 'forecache; hit; ttl=60; detail=memory',
     });
     expect(rig.calls).toHaveLength(0);
+  });
+
+  it('does not say that it is stored: its head is sent before that is known', async () => {
+    const rig = rigOf();
+    const sent = await send(rig);
+    await finish(rig, sent.answer(200, ...explicit));
+    expect([sent.cacheStatus, rig.memory.stats().responses]).toEqual(['forecache; fwd=method', 1]);
   });
 
   it.each([
