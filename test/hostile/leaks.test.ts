@@ -150,6 +150,95 @@ describe('Leaks between callers: what upstream says to one of them', () => {
   });
 });
 
+/** Everything that a client sends goes upstream, cookies too. */
+const open = `
+  - { name: open, match: /o/*, upstream: api, upstreamCacheControl: honour, forwardHeaders: ["*", cookie] }`;
+
+/**
+ * The conversations of callers of /o/x who all come before upstream answers the first of them. Each sends these lines.
+ */
+async function atOnce(script: OriginScript, ...callers: readonly (readonly string[])[]) {
+  const gate = Promise.withResolvers<void>();
+  await using stage = await startStage({ routes: open, script: gated(gate.promise, script) });
+  const asked = [];
+  for (const [index, lines] of callers.entries()) {
+    asked.push(stage.converse(get('/o/x', ...lines)));
+    await expect
+      .poll(async () => String((await stage.call('GET', '/metrics')).body))
+      .toContain(`\nforecache_requests_in_flight ${index + 1}\n`);
+  }
+  await stage.origin.arrived(1);
+  gate.resolve();
+  return { answers: await Promise.all(asked), calls: stage.asked().length };
+}
+
+const alice = ['Cookie: sid=alice'];
+const bob = ['Cookie: sid=bob'];
+
+describe('Leaks between callers: who waits for the fetch of another', () => {
+  it.each(['no-cache', 'max-age=0, must-revalidate', 'max-age=0'])(
+    'an answer with %s and an ETag, asked for by three at once → each has its own',
+    async (line) => {
+      const script: OriginScript = (request, peer) => {
+        const who = request.field('cookie') ?? 'nobody';
+        return peer.respond(200, { 'Cache-Control': line, ETag: `"${who}"` }, who);
+      };
+      const { answers } = await atOnce(script, alice, bob, []);
+      expect(answers.map(({ replies }) => replies[0]?.text)).toEqual(['sid=alice', 'sid=bob', 'nobody']);
+    },
+  );
+
+  it('an answer to one with Authorization that says must-revalidate and no lifetime → not for the one without', async () => {
+    const { answers } = await atOnce(
+      (request, peer) =>
+        request.field('authorization') === undefined
+          ? peer.respond(401, { 'WWW-Authenticate': 'Basic' }, 'no')
+          : peer.respond(200, { 'Cache-Control': 'must-revalidate, max-age=0', ETag: '"v"' }, 'secret'),
+      ['Authorization: Basic YQ=='],
+      [],
+    );
+    expect(answers.map(({ replies }) => replies[0]?.text)).toEqual(['secret', 'no']);
+  });
+
+  it('interim answers to the call of one of two → heard by that one alone', async () => {
+    const { answers, calls } = await atOnce(
+      async (request, peer) => {
+        await peer.write(`HTTP/1.1 103 Early Hints\r\nLink: </of/${request.field('cookie')}>\r\n\r\n`);
+        await peer.respond(200, { 'Cache-Control': 'max-age=60' }, 'for all');
+      },
+      alice,
+      bob,
+    );
+    expect(answers.map(({ replies }) => replies[0]?.text)).toEqual(['for all', 'for all']);
+    expect(answers.map(({ interim }) => interim.map(({ lines }) => lines))).toEqual([
+      [[['link', '</of/sid=alice>']]],
+      [],
+    ]);
+    expect(calls).toBe(1);
+  });
+
+  it('Set-Cookie and quota in an answer that several get → in that to the one whose request went upstream', async () => {
+    const { answers, calls } = await atOnce(personal, alice, bob);
+    expect(calls).toBe(1);
+    const heads = answers.map(({ replies }) => replies[0]?.head ?? '');
+    expect(heads[0]).toMatch(/^set-cookie: session=alice/im);
+    expect(heads[0]).toMatch(/^ratelimit: /im);
+    expect(heads[1]).not.toMatch(/set-cookie|ratelimit/i);
+  });
+
+  it('a field at which upstream breaks off, sent by the first of two → 502 for that one alone', async () => {
+    const { answers } = await atOnce(
+      (request, peer) =>
+        request.field('x-bad') === undefined
+          ? peer.respond(200, { 'Cache-Control': 'max-age=60' }, 'fine')
+          : peer.reset(),
+      ['X-Bad: 1'],
+      [],
+    );
+    expect(answers.map(({ replies }) => replies[0]?.status)).toEqual([502, 200]);
+  });
+});
+
 describe('Leaks of the proxy’s own credentials', () => {
   const secrets = { KEY: 'k3y-s3cr3t/+=', TOKEN: 't0k3n-s3cr3t' };
   const credentials =
