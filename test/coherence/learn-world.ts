@@ -85,9 +85,11 @@ export function surrogateSelection(key: string): Selection {
   return { by: 'surrogate', body: { tag: key }, covers: [], tags: [`surrogate:${key}`] };
 }
 
-/** By a key that an answer has shown. */
+/** By a key that an answer has shown; as a purge by a URL it is of what is keyed by a rule on the path, too. */
 export function shownKeySelection(key: string): Selection {
-  return { by: 'shown-key', body: { key }, covers: [], tags: [`key:${key}`] };
+  const path = /^learn\|([^?|]*)/.exec(key)?.[1];
+  const ofPath = path === undefined ? [] : [searchTagAt(path)];
+  return { by: 'shown-key', body: { key }, covers: [], tags: [`key:${key}`, ...ofPath] };
 }
 
 export function randomUnsafe(random: Random): Unsafe {
