@@ -166,12 +166,13 @@ function speaksForAll({ storeErrors }: Pick<CachePolicy, 'storeErrors'>, status:
 }
 
 /**
- * Whether an answer is upstream's latest word on what its request found stored: no failure, nor an error that the request
- * may have brought upon itself. Where it cannot be stored, what is stored must not outlive it in its stale windows. On
+ * Whether an answer is upstream's latest word on what its request found stored: no failure, no part or answer to a condition,
+ * nor an error that the request may have brought upon itself. Where it cannot be stored, what is stored must not outlive it in its stale windows. On
  * `ignore` routes the rule alone decides how long something is served.
  */
 export function isLatestWord({ policy }: Pick<Route, 'policy'>, status: number): boolean {
-  return policy.upstreamCacheControl !== 'ignore' && !isFailureStatus(status) && speaksForAll(policy, status);
+  if (policy.upstreamCacheControl === 'ignore' || isConditionBound(status)) return false;
+  return !isFailureStatus(status) && speaksForAll(policy, status);
 }
 
 /**

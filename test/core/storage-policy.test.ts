@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CanonicalRequest } from '../../src/core/request.ts';
 import type { CachePolicy, Route } from '../../src/core/route.ts';
-import { decidePostStorage, decideStorage, type StorageInput } from '../../src/core/storage-policy.ts';
+import { decidePostStorage, decideStorage, endsStored, type StorageInput } from '../../src/core/storage-policy.ts';
 import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf, T0 } from '../support/policy.ts';
 
 const DATE = 'Date: Mon, 23 Nov 2026 12:00:00 GMT';
@@ -456,5 +456,32 @@ describe('the answer to a POST that was relayed (RFC 9110 §9.3.3)', () => {
 
   it('is not stored where its Content-Location does not name the target', () => {
     expect(posted([FRESH, DATE], {}, false)).toBe('not-explicit');
+  });
+});
+
+describe('an answer that is not stored itself (RFC 9111 §4.3.3)', () => {
+  const forbidden = ['Cache-Control: no-store', DATE];
+  const all = honourRoute({ storeErrors: 'all' });
+
+  it.each([200, 203, 301, 404, 410])('ends what is stored where upstream forbids to keep it: %i', (status) => {
+    expect(endsStored(inputOf(forbidden, { status }))).toBe(true);
+    expect(endsStored(inputOf(forbidden, { status, route: routeOf() }))).toBe(false);
+  });
+
+  it.each([500, 503, 429, 400])(
+    'ends nothing as a failure, or as one that the request may have caused: %i',
+    (status) => {
+      expect(endsStored(inputOf(forbidden, { status }))).toBe(false);
+    },
+  );
+
+  it.each([103, 206, 304, 412, 416])('ends nothing as a part, or an answer to a condition: %i', (status) => {
+    expect(endsStored(inputOf(forbidden, { status, route: all }))).toBe(false);
+  });
+
+  it('ends nothing for what the request is', () => {
+    expect(endsStored(inputOf([FRESH, DATE], { request: ['Cache-Control: no-store'] }))).toBe(false);
+    expect(endsStored(inputOf([FRESH, DATE], { request: ['Authorization: Bearer secret'] }))).toBe(false);
+    expect(endsStored(inputOf(forbidden, { request: ['Cache-Control: no-store'] }))).toBe(true);
   });
 });

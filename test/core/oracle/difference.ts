@@ -5,7 +5,7 @@ import { allClauses, judge, type Verdict } from './verdict.ts';
 import { decideOnFailure, decideOnSoftTimeout } from '../../../src/core/failure-policy.ts';
 import { freshnessOf, standingOf } from '../../../src/core/freshness.ts';
 import { decideReuse, type ReuseDecision } from '../../../src/core/reuse-policy.ts';
-import { decidePostStorage, decideStorage, type StorageInput } from '../../../src/core/storage-policy.ts';
+import { decidePostStorage, decideStorage, endsStored, type StorageInput } from '../../../src/core/storage-policy.ts';
 import type { StoredResponse } from '../../../src/core/stored-response.ts';
 import { asAsked } from '../../../src/store/redis/as-asked.ts';
 
@@ -13,6 +13,7 @@ import { asAsked } from '../../../src/store/redis/as-asked.ts';
 export interface Policy {
   readonly decideStorage: typeof decideStorage;
   readonly decidePostStorage: typeof decidePostStorage;
+  readonly endsStored: typeof endsStored;
   readonly freshnessOf: typeof freshnessOf;
   readonly decideReuse: typeof decideReuse;
   readonly decideOnFailure: typeof decideOnFailure;
@@ -22,6 +23,7 @@ export interface Policy {
 const policyAsItIs: Policy = {
   decideStorage,
   decidePostStorage,
+  endsStored,
   freshnessOf,
   decideReuse,
   decideOnFailure,
@@ -38,6 +40,7 @@ function difference(one: Case, policy: Policy, coverage?: Coverage): string | un
   return (
     differ(`times (source ${source}, lifetime by ${said.lifetime})`, times, said.times) ??
     differ(`stored ${stored.kind === 'pass' ? stored.reason : ''}`, stored.kind === 'store', said.isStored) ??
+    differ('ends what is stored', policy.endsStored(input), said.ends) ??
     differ('stored of a POST', ofPost.kind === 'store', said.isStoredOfPost) ??
     (stored.kind === 'store'
       ? (differ('vary', stored.vary, said.vary) ??

@@ -1,5 +1,6 @@
 import type { RelayedHead } from '../../../src/cache/handled.ts';
-import type { Invalidation, Relayed } from '../../../src/cache/invalidate.ts';
+import type { Invalidation } from '../../../src/cache/invalidate.ts';
+import type { Relayed } from '../../../src/cache/named-places.ts';
 import type { FieldLines } from '../../../src/core/fields.ts';
 import { type InvalidationPolicy, invalidationPart } from './invalidation.ts';
 import { agrees, findsOut } from './property.ts';
@@ -52,6 +53,16 @@ findsOut(invalidationPart, {
   'does not invalidate by a 3xx': ofStatus((status) => (status >= 300 ? 400 : status)),
   'does not know Location': ofFields((fields) => fields.filter(([name]) => name !== 'location')),
   'does not know Content-Location': ofFields((fields) => fields.filter(([name]) => name !== 'content-location')),
+  'reads one line of a field that comes in several': ofFields((fields) =>
+    fields.filter(([name], index) => fields.findIndex(([other]) => other === name) === index),
+  ),
+  'takes a name without a scheme for one of http': ofReferences((reference) =>
+    reference.replace(/^\/\/events\.test/, 'http://events.test'),
+  ),
+  'does not know the plain spelling': finding(({ scopes, keys }) => ({
+    scopes: scopes.filter((scope) => !scope.endsWith("/h/'b'A")),
+    keys,
+  })),
   'takes any origin for that of the target': ofReferences((reference) => reference.replace('//evil.test', '')),
   'passes user information over': ofReferences((reference) => reference.replace('//user@', '//')),
   'takes any port for the same origin': ofReferences((reference) =>

@@ -2,7 +2,8 @@
  * A second statement of what the answer to a request makes invalid: RFC 9111 §4.4, with RFC 3986 §5.2 and RFC 9110 §4.3 for
  * the URIs in it, read character by character. Choices (`own`): of what a cache MAY invalidate the URIs of Location and
  * Content-Location are taken; the origin is that of the target URI as the client names it, of either scheme since TLS may have
- * ended in front of the proxy, or as the proxy itself calls it upstream; routes that are not honoured lose nothing, since a POST
+ * ended in front of the proxy, or as the proxy itself calls it upstream; each line counts of a field that has one value and comes in
+ * several; a URL goes as it is spelt and in its plain spelling, since keys hold the bytes of requests; routes that are not honoured lose nothing, since a POST
  * to them is a query as often as not.
  */
 import * as fc from 'fast-check';
@@ -149,8 +150,9 @@ interface Named {
 function isSameOrigin({ one, reference: { scheme, authority } }: Named): boolean {
   if (authority === undefined) return true;
   const own = placeOf(one.path);
-  if (own !== undefined && scheme !== undefined && isSame(originOf(scheme, authority), ORIGINS[own.upstream]))
-    return true;
+  // RFC 3986 §5.2.2: where it names no scheme it has that of its base, which upstream's origin is to upstream.
+  const ofUpstream = own && ORIGINS[own.upstream];
+  if (ofUpstream !== undefined && isSame(originOf(scheme ?? ofUpstream.scheme, authority), ofUpstream)) return true;
   const schemes = scheme === undefined ? ['http', 'https'] : [scheme];
   return schemes.some((each) => isSame(originOf(each, authority), originOf(each, one.host)));
 }
@@ -252,15 +254,27 @@ const candidates: readonly (Clause<Named> & { readonly invalidates: boolean })[]
 function literalInvalid(one: Answered, coverage?: Coverage): readonly string[] {
   if (!firstOf(triggers, one, coverage).invalidates) return [];
   const urls = new Set([urlOf(one)]);
-  for (const name of ['location', 'content-location']) {
-    // Choice: of a field that has one value and comes in several lines the first counts.
-    const [text] = linesOf(one.answer, name);
-    if (text === undefined) continue;
+  for (const text of ['location', 'content-location'].flatMap((name) => linesOf(one.answer, name))) {
     const reference = literalReference(text);
     const target = resolved(reference, one);
-    if (firstOf(candidates, { one, reference, target }, coverage).invalidates) urls.add(urlOf(target));
+    if (!firstOf(candidates, { one, reference, target }, coverage).invalidates) continue;
+    urls.add(urlOf(target));
+    urls.add(plain(urlOf(target)));
   }
   return [...urls].toSorted();
+}
+
+const UNRESERVED = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~';
+
+/** RFC 9110 §4.2.3, RFC 3986 §6.2.2: what needs no percent-encoding without it, the rest in upper case. */
+function plain(text: string): string {
+  const [first = '', ...pieces] = text.split('%');
+  const decoded = pieces.map((piece) => {
+    const [digits, rest] = [piece.slice(0, 2), piece.slice(2)];
+    const char = UNRESERVED.split('').find((one) => one.charCodeAt(0).toString(16) === digits.toLowerCase());
+    return (char ?? `%${digits.toUpperCase()}`) + rest;
+  });
+  return first + decoded.join('');
 }
 
 const urlOf = ({ path, query }: Pick<Answered, 'path' | 'query'>): string =>
@@ -310,9 +324,10 @@ const reference = fc
       '/h/%2E%2e/x',
       '/h/a b',
       "/h/'b'%41",
+      '/h/%c3%a4%7E',
       String.raw`/h\b`,
     ),
-    of('', '', '?x=1', '?y=/../..', '?'),
+    of('', '', '?x=1', '?y=/../..', '?', '?%79'),
     of('', '', '', '#part', '#a?b'),
   )
   .map((parts) => parts.join(''));

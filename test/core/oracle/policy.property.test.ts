@@ -106,6 +106,15 @@ const mutants: Readonly<Record<string, Policy>> = {
     ...policyAsItIs,
     decidePostStorage: (input) => policyAsItIs.decidePostStorage(input, true),
   },
+  'keeps what is stored whatever upstream says last': { ...policyAsItIs, endsStored: () => false },
+  'ends what is stored by a failure': {
+    ...policyAsItIs,
+    endsStored: (input) => policyAsItIs.endsStored(input.status === 503 ? { ...input, status: 404 } : input),
+  },
+  'ends for all what one request forbids to store': {
+    ...policyAsItIs,
+    endsStored: (input) => policyAsItIs.endsStored(input) || policyAsItIs.decideStorage(input).kind === 'pass',
+  },
   'takes a slow upstream for a failed one': {
     ...policyAsItIs,
     decideOnSoftTimeout: (input) => ({

@@ -739,6 +739,56 @@ export const afterSoftTimeout: readonly (Clause<Moment> & { readonly serves: boo
   { id: 'T8', of: 'own', says: 'served', holds: () => true, serves: true },
 ];
 
+/** Whether a full answer ends what its request found stored, where it does not take its place: the first that holds. */
+export const afterFullAnswer: readonly (Clause<Facts> & { readonly ends: boolean })[] = [
+  {
+    id: 'A1',
+    of: 'own',
+    says: 'ignore: the rule alone says how long something is served',
+    holds: ({ mode }) => mode === 'ignore',
+    ends: false,
+  },
+  {
+    id: 'A2',
+    of: 'RFC 9111 §4.3.3 (429: own)',
+    says: 'a 5xx counts as a failure to respond, so that what is stored may be sent',
+    holds: ({ one }) => one.status >= 500 || one.status === 429,
+    ends: false,
+  },
+  {
+    id: 'A3',
+    of: 'RFC 9111 §4.3.3',
+    says: 'no full response: interim, a part, or an answer to a condition or a range of the request',
+    holds: ({ one }) => one.status < 200 || [206, 304, 412, 416].includes(one.status),
+    ends: false,
+  },
+  {
+    id: 'A4',
+    of: 'own (RFC 9111 §7.1)',
+    says: 'storeErrors: resource, and an error that a field of this one request may have caused',
+    holds: ({ one }) =>
+      one.route.policy.storeErrors === 'resource' && one.status >= 400 && !OF_RESOURCE.includes(one.status),
+    ends: false,
+  },
+  {
+    id: 'A5',
+    of: 'RFC 9111 §4.3.3',
+    says: 'it may be stored, if not for what this one request is (its no-store, Authorization, Cookie)',
+    holds: ({ one }) => {
+      const plain = factsOf({ ...one, request: [] });
+      return !forbidsStoring.some((clause) => clause.holds(plain));
+    },
+    ends: false,
+  },
+  {
+    id: 'A6',
+    of: 'RFC 9111 §4.3.3',
+    says: 'a full response "indicates that none of the stored responses" is suitable, and it may not be stored itself',
+    holds: () => true,
+    ends: true,
+  },
+];
+
 /** RFC 9111 §5.2.2.2: must-revalidate and the like, and disconnected: "MUST generate an error response", 504 by preference. */
 export function wantsGatewayTimeout({ facts, times }: Moment): boolean {
   return times.mustRevalidate && typeof facts.one.failure === 'string' && DISCONNECTED.includes(facts.one.failure);

@@ -2,6 +2,7 @@ import { type Coverage, firstOf, type Told } from './part.ts';
 import { type Case, type Obeyed } from './facts.ts';
 import {
   afterFailure,
+  afterFullAnswer,
   afterSoftTimeout,
   factsOf,
   forbidsPostStoring,
@@ -24,6 +25,7 @@ import {
 export interface Verdict {
   readonly isStored: boolean;
   readonly isStoredOfPost: boolean;
+  readonly ends: boolean;
   readonly vary: readonly string[];
   readonly initialAgeMs: number;
   readonly times: Times;
@@ -46,6 +48,7 @@ export const allClauses: readonly Told[] = [
   ...uses,
   ...afterFailure,
   ...afterSoftTimeout,
+  ...afterFullAnswer,
 ];
 
 export function judge(one: Case, coverage?: Coverage): Verdict {
@@ -72,6 +75,7 @@ export function judge(one: Case, coverage?: Coverage): Verdict {
   return {
     isStored,
     isStoredOfPost: isStored && againstPost.length === 0,
+    ends: firstOf(afterFullAnswer, facts, coverage).ends,
     vary: varyOf(facts),
     initialAgeMs: facts.initialAgeMs,
     times: timesOf(facts),
