@@ -14,7 +14,7 @@ import type { Clock, ContentDecoder, ProxyResponse, PurgeLog, Sha256, UnleasedRe
 import type { FailureKind } from '../core/failure.ts';
 import { problemReply } from './problem-reply.ts';
 import { type Ask, respondAnswer, respondBare, respondStored, respondStream, type StoredReply } from './respond.ts';
-import { variantKeyOf } from './store-fill.ts';
+import { isKept, variantOf } from './variant.ts';
 
 export interface AnswerDeps {
   readonly clock: Clock;
@@ -215,8 +215,11 @@ function isBypass(deps: AnswerDeps, plan: FetchPlan): boolean {
 /** The stored response that the request selects in memory, purged or not as far as is known here. */
 function readUnleased({ unleased, sha256 }: AnswerDeps, ask: Ask): Fallback | undefined {
   const base = unleased?.peekUnleased(ask.keyed.key);
-  const read = base?.item.kind === 'vary' ? unleased?.peekUnleased(variantKeyOf(sha256, ask, base.item)) : base;
-  return read?.item.kind === 'response' ? { ...read, item: read.item } : undefined;
+  const variant = base?.item.kind === 'vary' ? variantOf(sha256, ask, base.item) : undefined;
+  const read = variant === undefined ? base : unleased?.peekUnleased(variant.key);
+  return read?.item.kind === 'response' && isKept(variant?.promise, read.item)
+    ? { ...read, item: read.item }
+    : undefined;
 }
 
 async function serveStale(

@@ -24,6 +24,7 @@ export function fitsQuery(
   item: StoredItem,
   second: boolean,
 ): boolean {
+  if (ask.keyed.search === undefined) return true;
   if (second) return !isOfRule(item);
-  return ask.keyed.search?.rule === undefined || isGoodFor(log, ask, item.position);
+  return ask.keyed.search.rule === undefined || isGoodFor(log, ask, item.position);
 }

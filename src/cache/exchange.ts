@@ -17,6 +17,7 @@ import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } 
 import { followRelayed } from './relay-follow.ts';
 import type { RelayFollowDeps } from './relay-store.ts';
 import { type Ask, respondStored } from './respond.ts';
+import { isKept, variantOf, type VariantPromise } from './variant.ts';
 import { type KeyableRequest, wantContent } from './want-content.ts';
 
 /** What the exchange needs from outside. */
@@ -40,10 +41,15 @@ interface LookedUp {
   readonly waitedMs?: number | undefined;
   /** Where the request is looked up by its own query: as a rule for queries keys it, under which nothing was found. */
   readonly ruled?: Ask | undefined;
+  /** Where another request's variant is looked for. */
+  readonly promise?: VariantPromise | undefined;
 }
 
+/** What goes with a look-up from one look at the store to the next. */
+type Looking = Pick<LookedUp, 'waitedMs' | 'ruled' | 'promise'>;
+
 /** A look-up that takes time. */
-interface Awaiting extends Pick<LookedUp, 'ruled'> {
+interface Awaiting extends Omit<Looking, 'waitedMs'> {
   readonly read: Promise<StoreRead | undefined>;
   readonly sinceMs: number;
 }
@@ -115,7 +121,7 @@ export class Exchange {
   }
 
   /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
-  async #late(ask: Ask, key: string, { read, sinceMs, ruled }: Awaiting): Promise<ProxyResponse> {
+  async #late(ask: Ask, key: string, { read, sinceMs, ...looking }: Awaiting): Promise<ProxyResponse> {
     const { purgeLog, clock, observer, search } = this.#deps;
     const late = await read;
     if (!isLeased(purgeLog)) return this.#unleased(ask);
@@ -123,42 +129,40 @@ export class Exchange {
     if (late === undefined || mayServe(purgeLog, ask, late.item)) {
       // Another process has stored it, and upstream may have told that one what counts of a query.
       if (late?.item.kind === 'response') search?.learn(ask.keyed, late.item);
-      return this.#found(ask, { key, read: late, waitedMs, ruled });
+      return this.#found(ask, { ...looking, key, read: late, waitedMs });
     }
     observer.fleet({ kind: 'refused', reason: 'purged' });
-    return this.#found(ask, { key, read: undefined, waitedMs, ruled });
+    return this.#found(ask, { ...looking, key, read: undefined, waitedMs });
   }
 
   #found(ask: Ask, looked: LookedUp): MaybePromise<ProxyResponse> {
-    const { key, read, ruled } = looked;
+    const { key, read, ruled, promise: made } = looked;
     if (read === undefined) return this.#missed(ask, looked);
     if (read.item.kind === 'response') {
-      const isFit =
-        ask.keyed.search === undefined || fitsQuery(this.#deps.purgeLog, ask, read.item, ruled !== undefined);
+      const isFit = isKept(made, read.item) && fitsQuery(this.#deps.purgeLog, ask, read.item, ruled !== undefined);
       return isFit ? this.#stored(ask, read, looked) : this.#missed(ask, looked);
     }
     // A marker leads to one variant; a marker under a variant key cannot be (put stores responses there).
     if (key !== ask.keyed.key) return this.#missed(ask, looked);
-    return this.#lookUnder(ask, variantKeyOf(this.#deps.sha256, ask, read.item), looked);
+    const { key: selected, promise } = variantOf(this.#deps.sha256, ask, read.item);
+    return this.#lookUnder(ask, selected, { ...looked, promise });
   }
 
   /** The next look at the store of one look-up: together they wait no longer than one may. */
-  #lookUnder(
-    ask: Ask,
-    key: string,
-    { waitedMs, ruled }: Pick<LookedUp, 'waitedMs' | 'ruled'>,
-  ): MaybePromise<ProxyResponse> {
+  #lookUnder(ask: Ask, key: string, { waitedMs, ruled, promise }: Looking): MaybePromise<ProxyResponse> {
     const { store, clock } = this.#deps;
     const read = store.get(key, waitedMs === undefined ? ask : { ...ask, waitedMs });
     return read instanceof Promise
-      ? this.#late(ask, key, { read, sinceMs: clock.monotonicMs() - (waitedMs ?? 0), ruled })
-      : this.#found(ask, { key, read, waitedMs, ruled });
+      ? this.#late(ask, key, { read, sinceMs: clock.monotonicMs() - (waitedMs ?? 0), ruled, promise })
+      : this.#found(ask, { key, read, waitedMs, ruled, promise });
   }
 
-  /** What says no rule for queries is under its own query, whatever rule there is. */
-  #missed(ask: Ask, { key, waitedMs, ruled }: LookedUp): MaybePromise<ProxyResponse> {
+  /** Nothing is there that is for the request: where else it may be, or upstream. */
+  #missed(ask: Ask, { key, waitedMs, ruled, promise }: LookedUp): MaybePromise<ProxyResponse> {
+    if (promise !== undefined) return this.#lookUnder(ask, promise.ownKey, { waitedMs, ruled });
     if (ruled !== undefined) return this.#absent(ruled, 'uri-miss', ruled.keyed.key, waitedMs);
     if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key, waitedMs);
+    // What says no rule for queries is under its own query, whatever rule there is.
     const plain = withoutRule(ask);
     if (plain === undefined) return this.#absent(ask, 'uri-miss', key, waitedMs);
     return this.#lookUnder(plain, plain.keyed.key, { waitedMs, ruled: ask });

@@ -164,8 +164,9 @@ function varyNotes(sha256: Sha256, { ask, found }: Asked): readonly ExplainedNot
   const marker = found.marker?.item;
   if (marker?.kind !== 'vary') return [];
   const { names, languages } = marker;
-  const selected = partOf(variantKeyOf(sha256, ask, marker));
   const sent = partOf(variantKeyOf(sha256, ask, { names }));
+  const isOwn = found.read !== undefined && partOf(found.read.item.key) === sent;
+  const selected = isOwn ? sent : partOf(variantKeyOf(sha256, ask, marker));
   const text = `upstream varies by ${names.join(', ')}; as they are compared the request selects ${selected} (RFC 9111 §4.1)`;
   if (languages === undefined || selected === sent) return [note('vary', text)];
   const known = languages.map(([language]) => language).join(', ');

@@ -5,11 +5,11 @@ import { foldWithheld, withheldName } from '../core/query.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { withoutRule } from './by-query.ts';
-import { variantKeyOf } from './store-fill.ts';
 import type { CoherenceStatus, Invalidity, PositionJudge, ReadFor } from './fleet-ports.ts';
 import type { ExplainedCoherence, ExplainedStored } from './operations.ts';
 import type { InspectedRead, Sha256, StoredView } from './ports.ts';
 import type { Ask } from './respond.ts';
+import { isKept, variantOf } from './variant.ts';
 
 /** What a look under the key found. */
 export interface Looked {
@@ -44,7 +44,10 @@ async function lookUnder(parts: LookUpParts, ask: Ask): Promise<Looked> {
   const base = await inspect(parts, ask, ask.keyed.key);
   if (base === undefined) return { read: undefined, marker: undefined };
   if (base.item.kind === 'response') return { read: { ...base, item: base.item }, marker: undefined };
-  const read = await inspect(parts, ask, variantKeyOf(parts.sha256, ask, base.item));
+  const { key, promise } = variantOf(parts.sha256, ask, base.item);
+  const selected = await inspect(parts, ask, key);
+  const isThere = selected !== undefined && isKept(promise, selected.item);
+  const read = isThere || promise === undefined ? selected : await inspect(parts, ask, promise.ownKey);
   return { read: read?.item.kind === 'response' ? { ...read, item: read.item } : undefined, marker: base };
 }
 

@@ -7,7 +7,7 @@ import type { FillDeps, FillResult } from './fill-types.ts';
 import type { FillAnswer, FillLock, FillLocks } from './fleet-ports.ts';
 import { isGoodFor, isLeased, mayServe } from './judge.ts';
 import type { MaybePromise, PurgeLog, StoreRead } from './ports.ts';
-import { variantKeyOf } from './store-fill.ts';
+import { isKept, variantOf } from './variant.ts';
 
 /** Who waits for another process asks again after this long, give or take a quarter, lest all ask at once. */
 const ASK_AGAIN_MS = 25;
@@ -165,12 +165,15 @@ async function follow(
   marker: VaryMarker,
 ): Promise<Turn | Search> {
   const { ask } = plan;
-  const key = variantKeyOf(deps.sha256, ask, marker);
+  const { key, promise } = variantOf(deps.sha256, ask, marker);
   // A marker leads to responses only.
   if (search.rules.names.length > 0 || key === search.key) return fetchWith(search.found);
   const { names, languages } = marker;
   const variant: Search = { key, rules: { names, languages }, known: undefined, found: undefined };
   const read = await deps.store.get(key, { ...ask, waitedMs: plan.waitedMs ?? 0 });
+  // Another's variant is no longer in the language that the marker tells of.
+  const isBroken = promise !== undefined && (read === undefined || !isKept(promise, read.item));
+  if (isBroken) return follow(deps, plan, search, { ...marker, languages: undefined });
   if (read === undefined || !isResponse(read)) return variant;
   return isLeased(deps.purgeLog) ? weigh(deps, plan, variant, read) : fetchWith(search.found);
 }

@@ -9,7 +9,7 @@ import { type Departed, isGoodFor, isLeased } from './judge.ts';
 import type { LearnedSearch } from './learned-search.ts';
 import type { Clock, PurgeLog, Sha256 } from './ports.ts';
 import type { Ask } from './respond.ts';
-import { variantKeyOf } from './store-fill.ts';
+import { isKept, variantOf } from './variant.ts';
 
 /** What it takes to say who may share a fetch. */
 export interface SharingDeps {
@@ -135,14 +135,17 @@ function isUnpurged({ purgeLog, rules }: SharingDeps, ask: Ask, { position }: De
 function selects(
   { sha256, search }: SharingDeps,
   { ask, key }: Pick<FetchPlan, 'ask' | 'key'>,
-  item: Pick<StoredResponse, 'key'>,
+  item: StoredResponse,
   { names, languages }: Pick<Extract<FillResult, { kind: 'stored' }>, 'names' | 'languages'>,
 ): boolean {
   const keyed = search?.keyed(ask.keyed) ?? ask.keyed;
   const asked = [ask, { ...ask, keyed }, withoutRule(ask) ?? ask];
   if (asked.some((one) => item.key === one.keyed.key)) return true;
   if (names === undefined || names.length === 0) return item.key === key;
-  return asked.some((one) => variantKeyOf(sha256, one, { names, languages }) === item.key);
+  return asked.some((one) => {
+    const { key: selected, promise } = variantOf(sha256, one, { names, languages });
+    return item.key === selected ? isKept(promise, item) : item.key === promise?.ownKey;
+  });
 }
 
 /**

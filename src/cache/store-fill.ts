@@ -28,7 +28,8 @@ export function variantKeyOf(
   return variantKey(input.keyed.key, rules, sentFields(input), sha256);
 }
 
-function sentFields(input: Pick<FillInput, 'route' | 'keyed' | 'requestFields'>): FieldLines {
+/** What upstream is told of a request beside its target. */
+export function sentFields(input: Pick<FillInput, 'route' | 'keyed' | 'requestFields'>): FieldLines {
   return [...input.keyed.canonical.fields, ...forwardedFields(input.route, input.requestFields)];
 }
 

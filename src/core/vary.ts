@@ -137,9 +137,9 @@ export function languagesWith(
   const lines = fieldLineValues(requestFields, 'accept-language');
   if (!names.includes('accept-language') || lines.length === 0) return known;
   const sent = varyValue('accept-language', lines);
-  const language = fieldLineValues(response.fields, 'content-language').join(',').trim().toLowerCase();
+  const language = languageOf(response.fields);
   const isShort = encode(sent).length <= MAX_SHOWN_CHARACTERS;
-  const isFound = response.status >= 200 && response.status < 300;
+  const isFound = isInLanguage(response, language);
   const own = isFound && isShort && LANGUAGE_TAG.test(language) ? ([language, sent] as const) : undefined;
   const wanted = new Set(preferredLanguages(sent));
   // What was just stored has to be found by the next such request. Where that is not in a language that it wants most, those
@@ -150,6 +150,30 @@ export function languagesWith(
   );
   const all = own === undefined ? others : [own, ...others];
   return all.length === 0 ? undefined : all.slice(0, MAX_MARKER_LANGUAGES);
+}
+
+/**
+ * The language that a request is promised by the marker where it selects another request's variant ({@link variantKey});
+ * `undefined` where it selects its own. What is under that key may be in another language by now: another process may have
+ * stored what this marker does not tell of yet.
+ */
+export function promisedLanguage({ names, languages }: VariantRules, requestFields: FieldLines): string | undefined {
+  if (languages === undefined || !names.includes('accept-language')) return undefined;
+  const lines = fieldLineValues(requestFields, 'accept-language');
+  if (lines.length === 0) return undefined;
+  const sent = varyValue('accept-language', lines);
+  const wanted = new Set(preferredLanguages(sent));
+  const good = languages.filter(([language]) => wanted.has(language));
+  return good.some(([, acceptLanguage]) => acceptLanguage === sent) ? undefined : good[0]?.[0];
+}
+
+/** Whether a response was asked for and found in that one language. */
+export function isInLanguage({ status, fields }: Pick<StoredResponse, 'status' | 'fields'>, language: string): boolean {
+  return status >= 200 && status < 300 && languageOf(fields) === language;
+}
+
+function languageOf(fields: FieldLines): string {
+  return fieldLineValues(fields, 'content-language').join(',').trim().toLowerCase();
 }
 
 /** The key that a variant's key was made of; any other key is its own. A base key never holds a space. */

@@ -114,6 +114,60 @@ describe('variants by language', () => {
     expect((await english).text).toBe('english');
   });
 
+  describe('where another process has put one in another language in their place', () => {
+    const both = 'Accept-Language: en, fr';
+
+    /** The marker tells of English under `en,fr` still. */
+    async function replaced(status = 200, language = 'fr'): Promise<ExchangeRig> {
+      const rig = newRig();
+      await fetched(rig, [both], 'english', byLanguage, 'Content-Language: en');
+      const item = rig.memory.peek('forecast|/p accept-language=en,fr')?.item;
+      if (item?.kind !== 'response') throw new Error('no variant');
+      const fields = fieldsOf('Cache-Control: max-age=60', byLanguage, `Content-Language: ${language}`);
+      const french = { ...item, status, fields, body: Buffer.from('français'), requestTimeMs: item.requestTimeMs + 1 };
+      rig.clock.advance(1);
+      expect(rig.memory.put(french)).toBe('stored');
+      return rig;
+    }
+
+    it.each([
+      [200, 'fr'],
+      [404, 'en'],
+    ])('serve who wants what the marker has promised no longer: %i, %s', async (status, language) => {
+      const rig = await replaced(status, language);
+      const seen = rig.get('/p', 'Accept-Language: en');
+      await rig.settle();
+      rig.call(1).answer(200, 'own', fieldsOf('Cache-Control: max-age=60', byLanguage, 'Content-Language: en'));
+      expect(await seen).toMatchObject({ text: 'own', fwd: 'vary-miss' });
+      expect(await held(rig, 'Accept-Language: en')).toBe('own');
+      expect(await held(rig, both)).toBe('français');
+    });
+
+    it('leave what is stored for who sends just the same', async () => {
+      const rig = await replaced();
+      const position = rig.local.position();
+      const own = rig.stored('/p', { fields: fieldsOf('Cache-Control: max-age=60', byLanguage) });
+      rig.memory.put({ ...own, position, key: 'forecast|/p accept-language=en', body: Buffer.from('own') });
+      expect(await held(rig, 'Accept-Language: en')).toBe('own');
+    });
+
+    it('are given to nobody who waits for the language that they were in', async () => {
+      const rig = newRig();
+      await fetched(rig, [both], 'english', byLanguage, 'Content-Language: en');
+      rig.clock.advance(61_000);
+      const first = rig.get('/p', 'Accept-Language: en');
+      const second = rig.get('/p', 'Accept-Language: EN');
+      const third = rig.get('/p', 'Accept-Language: en;q=0.9');
+      await rig.settle();
+      expect(rig.calls).toHaveLength(2);
+      rig.call(1).answer(200, 'français', fieldsOf('Cache-Control: max-age=60', byLanguage, 'Content-Language: fr'));
+      expect([(await first).text, (await second).text]).toEqual(['français', 'français']);
+      await rig.settle();
+      rig.call(2).answer(200, 'own', fieldsOf('Cache-Control: max-age=60', byLanguage, 'Content-Language: en'));
+      expect((await third).text).toBe('own');
+    });
+  });
+
   it('of an upstream that says its language now and then are found as they were stored last', async () => {
     const rig = newRig();
     await fetched(rig, ['Accept-Language: en, de'], 'deutsch', byLanguage, 'Content-Language: de');

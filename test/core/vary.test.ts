@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import { array, assert as assertProperty, constantFrom, oneof, option, property, string, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FieldLines } from '../../src/core/fields.ts';
-import { languagesWith, MAX_MARKER_LANGUAGES, varyNames, variantKey, type VariantRules } from '../../src/core/vary.ts';
+import {
+  isInLanguage,
+  languagesWith,
+  MAX_MARKER_LANGUAGES,
+  promisedLanguage,
+  varyNames,
+  variantKey,
+  type VariantRules,
+} from '../../src/core/vary.ts';
 import { fieldsOf, routeOf } from '../support/policy.ts';
 import { keyed, tableOf } from '../support/routes.ts';
 
@@ -177,6 +185,49 @@ describe('the key of a variant beside the keys of whole targets', () => {
       }),
       { seed: 13_831, numRuns: 3000 },
     );
+  });
+});
+
+describe('what a marker promises of another request’s variant', () => {
+  const names = ['accept-language'];
+  const languages = [
+    ['fr', 'fr,en;q=0.5'],
+    ['de', 'de,fr'],
+    ['fr', 'fr'],
+  ] as const;
+
+  it.each<[string, string | undefined]>([
+    ['de', 'de'],
+    ['DE, en;q=0.3', 'de'],
+    ['fr;q=0.4', 'fr'],
+    ['fr', undefined],
+    ['de, fr', undefined],
+    ['en', undefined],
+    ['*', undefined],
+  ])('for %j is %j', (sent, language) => {
+    expect(promisedLanguage({ names, languages }, fieldsOf(`Accept-Language: ${sent}`))).toBe(language);
+    const isOwn =
+      variantKey('k', { names, languages }, fieldsOf(`Accept-Language: ${sent}`), sha256) ===
+      variantKey('k', { names }, fieldsOf(`Accept-Language: ${sent}`), sha256);
+    expect(isOwn).toBe(language === undefined);
+  });
+
+  it('is nothing where upstream does not vary by it, or the request has none', () => {
+    expect(promisedLanguage({ names: ['accept'], languages }, fieldsOf('Accept-Language: de'))).toBeUndefined();
+    expect(promisedLanguage({ names, languages }, [])).toBeUndefined();
+    expect(promisedLanguage({ names }, fieldsOf('Accept-Language: de'))).toBeUndefined();
+  });
+
+  it('is kept by what was found in that one language', () => {
+    const found: readonly [status: number, lines: readonly string[]][] = [
+      [200, ['Content-Language: DE ']],
+      [203, ['Content-Language: de']],
+      [200, []],
+      [200, ['Content-Language: de, en']],
+      [404, ['Content-Language: de']],
+    ];
+    const kept = found.map(([status, lines]) => isInLanguage({ status, fields: fieldsOf(...lines) }, 'de'));
+    expect(kept).toEqual([true, true, false, false, false]);
   });
 });
 
