@@ -7,6 +7,9 @@ import { agrees, findsOut } from './property.ts';
 
 const { invalidationBy } = invalidationPart.policy;
 
+type Relayed = Parameters<typeof invalidationBy>[1];
+type Invalidation = NonNullable<ReturnType<typeof invalidationBy>>;
+
 interface Told {
   readonly relayed: Relayed;
   readonly head: RelayedHead;
@@ -56,8 +59,8 @@ findsOut(invalidationPart, {
   'reads one line of a field that comes in several': ofFields((fields) =>
     fields.filter(([name], index) => fields.findIndex(([other]) => other === name) === index),
   ),
-  'takes a name without a scheme for one of http': ofReferences((reference) =>
-    reference.replace(/^\/\/events\.test/, 'http://events.test'),
+  'does not know upstream by a name without a scheme': ofReferences((reference) =>
+    reference.replace(/^\/\/weather\.test/i, '//evil.test'),
   ),
   'does not know the plain spelling': finding(({ scopes, keys }) => ({
     scopes: scopes.filter((scope) => !scope.endsWith("/h/'b'A")),
