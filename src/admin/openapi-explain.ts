@@ -73,7 +73,7 @@ export const explainSchemas: Schema = {
     },
     key: { ...optionalText, description: 'That it would be stored under, with the variant part.' },
     tags: names,
-    invalidates: { ...names, description: 'u:URL, t:TAG and k:KEY that it makes invalid.' },
+    invalidates: { ...names, description: 'u:URL, t:TAG, r:ROUTE and k:KEY that it makes invalid.' },
     notes: { type: 'array', items: ref('ExplainedNote') },
   }),
   KeyStep: object(

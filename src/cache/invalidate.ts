@@ -2,29 +2,19 @@ import { fieldLineValues } from '../core/fields.ts';
 import { deriveKey } from '../core/key.ts';
 import { isUnsafe } from '../core/methods.ts';
 import type { Problem } from '../core/problem.ts';
-import type { ProxyRequest } from '../core/request.ts';
-import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
-import { parseHost, parseTarget } from '../core/target.ts';
 import { isUnread } from '../core/structured-field.ts';
 import { groupTags } from '../core/upstream-tags.ts';
-import { resolveReference, type ResolvedReference } from '../core/uri-reference.ts';
 import type { FillDeps } from './fill-types.ts';
 import type { RelayedHead } from './handled.ts';
+import { type NamedPlaces, type NamingDeps, placesNamedBy, type Relayed } from './named-places.ts';
 import type { PurgeLog, ResponseStore } from './ports.ts';
 
 /** What an invalidation needs from outside. */
-export interface InvalidateDeps extends Pick<FillDeps, 'upstreams' | 'sha256' | 'search'> {
-  readonly table: RouteTable;
+export interface InvalidateDeps extends NamingDeps, Pick<FillDeps, 'sha256' | 'search'> {
   readonly store: ResponseStore;
   readonly purgeLog: PurgeLog;
   /** The purge after an unsafe method was refused; nobody else hears of it, so it should be logged. */
   readonly onInvalidationRefused?: (route: string, problem: Problem) => void;
-}
-
-/** A relayed request and the route that governs it. */
-export interface Relayed {
-  readonly match: RouteMatch;
-  readonly request: ProxyRequest;
 }
 
 /** What an answer makes invalid. */
@@ -38,15 +28,15 @@ export interface Invalidation {
 /** Groups that one answer purges by name. More would make an entry of the purge log, which each process keeps, as long as it likes. */
 export const MAX_INVALIDATED_GROUPS = 256;
 
-/** Fields that name what else has changed (RFC 9111 §4.4). */
-const naming = ['location', 'content-location'] as const;
+const nothingNamed: NamedPlaces = { places: [], routes: new Set() };
 
 /**
  * What the final answer to a relayed request makes invalid; `undefined`: nothing. On routes where upstream is in charge a
  * successful unsafe method takes all variants of its URL with it, and those of the URLs in Location and Content-Location
- * that are of the same origin (RFC 9111 §4.4). On ruled routes a POST is a query as often as not (bulk weather, GraphQL),
- * and emptying the cache with each would be the surprise. Groups that upstream names go on both kinds, unless upstream's
- * caching fields are ignored (RFC 9875 §3).
+ * that are of the same origin (RFC 9111 §4.4): where these are paths upstream that `forward` hides, the URLs on the proxy
+ * that lead there, or all of a route where they cannot be told. On ruled routes a POST is a query as often as not (bulk
+ * weather, GraphQL), and emptying the cache with each would be the surprise. Groups that upstream names go on both kinds,
+ * unless upstream's caching fields are ignored (RFC 9875 §3).
  */
 export function invalidationBy(deps: InvalidateDeps, relayed: Relayed, head: RelayedHead): Invalidation | undefined {
   const { route } = relayed.match;
@@ -55,8 +45,9 @@ export function invalidationBy(deps: InvalidateDeps, relayed: Relayed, head: Rel
   if (!isUnsafe(relayed.request.method) || head.status < 200 || head.status > 399) return undefined;
   const scopes = new Set(groupScopes(deps, relayed, head));
   const keys = new Set<string>();
-  const matches = upstreamCacheControl === 'honour' ? placesNamedBy(deps, relayed, head) : [];
-  for (const { match, request } of matches) {
+  const named = upstreamCacheControl === 'honour' ? placesNamedBy(deps, relayed, head) : nothingNamed;
+  for (const name of named.routes) scopes.add(`r:${name}`);
+  for (const { match, request } of named.places) {
     const keyed = deriveKey(match, request, deps.sha256);
     // What has no key cannot be stored either.
     if (!keyed.ok) continue;
@@ -85,59 +76,6 @@ export async function invalidate(
   return false;
 }
 
-/** Whether the reference, as it stands in an answer to the request, is of the same origin as its target URI. */
-export function isSameOrigin(
-  deps: Pick<InvalidateDeps, 'upstreams'>,
-  { match, request }: Relayed,
-  { origin }: ResolvedReference,
-): boolean {
-  if (origin === undefined) return true;
-  const named = originText(origin.scheme ?? 'http', origin.authority);
-  if (named === undefined) return false;
-  const upstream = deps.upstreams.get(match.route.upstream)?.origin;
-  if (upstream !== undefined && origin.scheme !== undefined && named === originOf(upstream)) return true;
-  // The proxy as the client names it. Its scheme is not known here: TLS may have ended in front of us.
-  const [host = ''] = fieldLineValues(request.fields, 'host');
-  const ports = (['http', 'https'] as const).filter(
-    (scheme) => origin.scheme === undefined || scheme === origin.scheme,
-  );
-  return ports.some((scheme) => {
-    const own = originText(scheme, host);
-    return own !== undefined && own === originText(scheme, origin.authority) && hostOf(host) === request.host;
-  });
-}
-
-/** The request's own place first, then those of its answer's references, each with the route that governs it. */
-function placesNamedBy(deps: InvalidateDeps, relayed: Relayed, head: RelayedHead): readonly Relayed[] {
-  const places = [relayed];
-  for (const name of naming) {
-    // Both have one value; what comes in several lines is taken by its first.
-    const [reference] = fieldLineValues(head.fields, name);
-    const place = reference === undefined ? undefined : placeOf(deps, relayed, reference);
-    if (place !== undefined) places.push(place);
-  }
-  return places;
-}
-
-/**
- * Where a reference leads on this proxy. Only what upstream's own honoured routes govern: a path that another upstream
- * answers for is another origin, whatever host the two share here.
- */
-function placeOf(deps: InvalidateDeps, relayed: Relayed, reference: string): Relayed | undefined {
-  const { request, match } = relayed;
-  const resolved = resolveReference(reference, request);
-  if (resolved === undefined || !isSameOrigin(deps, relayed, resolved)) return undefined;
-  const { path, query } = resolved;
-  if (!parseTarget(query === undefined ? path : `${path}?${query}`).ok) return undefined;
-  const governing = matchRoute(deps.table, { path, host: request.host, listener: request.listener });
-  if (governing === undefined || governing.route.cache === 'off') return undefined;
-  const { policy, upstream } = governing.route;
-  if (policy.upstreamCacheControl !== 'honour') return undefined;
-  const originAt = (name: string): string | undefined => deps.upstreams.get(name)?.origin;
-  if (upstream !== match.route.upstream && originAt(upstream) !== originAt(match.route.upstream)) return undefined;
-  return { match: governing, request: { ...request, path, query } };
-}
-
 /**
  * Scopes of the groups that upstream names. Of more than are purged by name, or of a field that is too long to be read, it is
  * everything of that origin: whatever is in one of them is among that.
@@ -154,22 +92,4 @@ function groupScopes(deps: InvalidateDeps, { match }: Relayed, head: RelayedHead
   }
   const sameOrigin = [...deps.upstreams].filter(([, other]) => other.origin === origin);
   return sameOrigin.map(([other]) => `t:upstream:${other}`);
-}
-
-const defaultPorts = { http: 80, https: 443 } as const;
-
-/** Scheme, host and port in one form (RFC 9110 §4.3.1); `undefined` where the authority is none. */
-function originText(scheme: 'http' | 'https', authority: string): string | undefined {
-  const host = parseHost(authority);
-  return host.ok ? `${scheme}://${host.value.host}:${host.value.port ?? defaultPorts[scheme]}` : undefined;
-}
-
-function originOf(url: string): string | undefined {
-  const parsed = resolveReference(url, { path: '/', query: undefined })?.origin;
-  return parsed?.scheme === undefined ? undefined : originText(parsed.scheme, parsed.authority);
-}
-
-function hostOf(authority: string): string | undefined {
-  const host = parseHost(authority);
-  return host.ok ? host.value.host : undefined;
 }

@@ -4,13 +4,14 @@ import { endToEnd } from '../core/hop-by-hop.ts';
 import { deriveKey } from '../core/key.ts';
 import { decidePostStorage, type StorageDecision } from '../core/storage-policy.ts';
 import type { Position, StoredResponse } from '../core/stored-response.ts';
-import { resolveReference } from '../core/uri-reference.ts';
+import { resolveReference, type ResolvedReference } from '../core/uri-reference.ts';
 import { ByteCollector } from './byte-collector.ts';
 import { buildStored, refusalOf } from './fill.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
 import type { RelayedHead, RelayTap } from './handled.ts';
-import { type InvalidateDeps, isSameOrigin, type Relayed } from './invalidate.ts';
+import type { InvalidateDeps } from './invalidate.ts';
 import type { Departed } from './judge.ts';
+import { isOfUpstream, isSameOrigin, type Relayed, sentTarget } from './named-places.ts';
 import type { Background } from './ports.ts';
 import { storeResponse } from './store-fill.ts';
 import { hasCutTags } from './tagged.ts';
@@ -55,9 +56,9 @@ export function keepable(deps: RelayFollowDeps, departed: DepartedRelay, head: R
   const { route } = match;
   const { policy } = route;
   if (request.method !== 'POST' || position === undefined || policy.upstreamCacheControl !== 'honour') return undefined;
-  if (!isOfTarget(deps, departed, head.fields)) return undefined;
   const keyed = deriveKey(match, request, deps.sha256);
-  if (!keyed.ok) return undefined;
+  if (!keyed.ok || !isOfTarget(deps, departed, { fields: head.fields, get: keyed.value.canonical.target }))
+    return undefined;
   const input = { route, keyed: keyed.value, requestFields: request.fields, position, mayStore: true } as const;
   const decision = decidePostStorage({ ...head, ...input }, true);
   if (decision.kind === 'pass') {
@@ -129,12 +130,26 @@ function framed(head: RelayedHead) {
   return { ...head, body: { framed: true } };
 }
 
-/** Content-Location names the request's own URL (RFC 9110 §8.7). */
-function isOfTarget(deps: RelayFollowDeps, relayed: Relayed, fields: FieldLines): boolean {
-  const lines = fieldLineValues(fields, 'content-location');
-  const resolved = lines.length === 1 ? resolveReference(lines[0] ?? '', relayed.request) : undefined;
-  if (resolved === undefined || !isSameOrigin(deps, relayed, resolved)) return false;
-  return resolved.path === relayed.request.path && resolved.query === relayed.request.query;
+/**
+ * Content-Location names the request's own URL (RFC 9110 §8.7), and a GET of that would ask upstream for it: upstream knows
+ * the URL by its own path, which `forward` may have made of another, and rules for queries may have a GET ask for less.
+ */
+function isOfTarget(
+  deps: RelayFollowDeps,
+  relayed: Relayed,
+  { fields, get }: { readonly fields: FieldLines; readonly get: string },
+): boolean {
+  const [line, ...more] = fieldLineValues(fields, 'content-location');
+  const sent = sentTarget(relayed);
+  if (line === undefined || more.length > 0 || sent === undefined || textOf(sent) !== get) return false;
+  const resolved = resolveReference(line, sent);
+  if (resolved === undefined) return false;
+  if (isOfUpstream(deps, relayed, resolved)) return textOf(resolved) === get;
+  return isSameOrigin(deps, relayed, resolved) && textOf(resolved) === textOf(relayed.request);
+}
+
+function textOf({ path, query }: Pick<ResolvedReference, 'path' | 'query'>): string {
+  return query === undefined ? path : `${path}?${query}`;
 }
 
 function tellsMore(

@@ -206,6 +206,7 @@ function partSource(part: PatternPart): string {
   return `(?:${before}((?:${source})${more})${after})${modifier === '*' ? '?' : ''}`;
 }
 
-function escaped(text: string): string {
+/** The text as a regular expression that matches it alone. */
+export function escaped(text: string): string {
   return text.replaceAll(/[.+*?^${}()[\]|/\\]/g, String.raw`\$&`);
 }

@@ -20,6 +20,8 @@ export interface RouteTable {
   /** Hosts that routes name: those of absolute-form targets that are ours. */
   readonly hosts: ReadonlySet<string>;
   readonly byName: ReadonlyMap<string, Route>;
+  /** In the order of the file. */
+  readonly plans: readonly RoutePlan[];
   /** By host and then by listener; `undefined` is any. */
   readonly bindings: ReadonlyMap<string | undefined, ReadonlyMap<string | undefined, Binding>>;
 }
@@ -59,12 +61,16 @@ export function buildRouteTable(routes: readonly Route[]): Result<RouteTable, re
   const issues: RouteIssue[] = [];
   const bindings = new Map<string | undefined, Map<string | undefined, Binding>>();
   const byName = new Map<string, Route>();
+  const plans = new Set<RoutePlan>();
   for (const route of routes) {
     if (byName.has(route.name)) issues.push({ route: route.name, message: 'the name is given twice' });
     byName.set(route.name, route);
     const entries = entriesOf(route);
     if (!entries.ok) issues.push(...entries.error.map((message) => ({ route: route.name, message })));
-    else addEntries(bindingOf(bindings, route), entries.value, issues);
+    else {
+      addEntries(bindingOf(bindings, route), entries.value, issues);
+      for (const { plan } of entries.value) plans.add(plan);
+    }
   }
   for (const byListener of bindings.values()) {
     for (const { patterns } of byListener.values()) {
@@ -73,7 +79,7 @@ export function buildRouteTable(routes: readonly Route[]): Result<RouteTable, re
   }
   if (issues.length > 0) return refused(issues);
   const hosts = new Set(routes.flatMap((route) => (route.host === undefined ? [] : [route.host])));
-  return ok({ routes, hosts, byName, bindings });
+  return ok({ routes, hosts, byName, plans: [...plans], bindings });
 }
 
 function bindingOf(bindings: Map<string | undefined, Map<string | undefined, Binding>>, route: Route): Binding {

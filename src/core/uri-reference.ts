@@ -57,3 +57,15 @@ function withoutDotSegments(path: string): string {
   }
   return `/${kept.join('/')}`;
 }
+
+/**
+ * The text with no character percent-encoded that need not be, and hexadecimal digits in upper case: what differs in these
+ * alone names the same (RFC 9110 §4.2.3, RFC 3986 §6.2.2).
+ */
+export function plainlySpelt(text: string): string {
+  if (!text.includes('%')) return text;
+  return text.replaceAll(/%[0-9A-Fa-f]{2}/g, (escape) => {
+    const char = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
+    return /[A-Za-z0-9\-._~]/.test(char) ? char : escape.toUpperCase();
+  });
+}

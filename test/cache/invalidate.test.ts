@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest';
 import type { RelayedHead } from '../../src/cache/handled.ts';
 import { type InvalidateDeps, invalidationBy, MAX_INVALIDATED_GROUPS } from '../../src/cache/invalidate.ts';
 import type { ProxyRequest } from '../../src/core/request.ts';
+import { MAX_NAMING_LINES } from '../../src/cache/named-places.ts';
 import { matchRoute } from '../../src/core/route-table.ts';
 import type { Route } from '../../src/core/route.ts';
 import { groupTag } from '../../src/core/upstream-tags.ts';
 import { sha256, StoreSetUp } from '../support/operations.ts';
+import { decimal, ruleOf, rulesOf } from '../support/routes.ts';
 import { fieldsOf, honourRoute, requestOf, routeOf } from '../support/policy.ts';
 
 const raw = { rawQuery: true };
@@ -32,11 +34,12 @@ interface Case {
   readonly status?: number;
   /** Lines of the answer. */
   readonly fields?: readonly string[];
+  readonly at?: readonly Route[];
 }
 
 /** Scopes that the answer to a request on the proxy `proxy.test:8080` makes invalid. */
-function scopesBy({ request = {}, status = 200, fields = [] }: Case): readonly string[] {
-  using set = new StoreSetUp(routes);
+function scopesBy({ request = {}, status = 200, fields = [], at = routes }: Case): readonly string[] {
+  using set = new StoreSetUp(at);
   const deps: InvalidateDeps = {
     table: set.table,
     store: set.store,
@@ -60,6 +63,12 @@ function scopesBy({ request = {}, status = 200, fields = [] }: Case): readonly s
 }
 
 const own = 'u:/h/a?x=1';
+
+const ruledAt = { pathParams: rulesOf(ruleOf('at', decimal(2))) };
+const narrow = honourRoute(
+  {},
+  { name: 'forwarding', match: String.raw`/pub/:at(\d+\.\d\d)`, forward: '/int/{at}', ...raw, ...ruledAt },
+);
 
 /** A field that names so many groups. */
 function naming(count: number, name: string): string {
@@ -104,6 +113,8 @@ describe('what Location and Content-Location name', () => {
     ['Location: http://proxy.test:8080/h/b', '/h/b'],
     ['Location: https://proxy.test:8080/h/b', '/h/b'],
     ['Location: //proxy.test:8080/h/b', '/h/b'],
+    ['Location: //weather.test/h/b', '/h/b'],
+    ['Location: //Weather.test:80/h/b', '/h/b'],
     ['Location: /twin/b', '/twin/b'],
   ])('%s goes too', (line, url) => {
     expect(scopesBy({ fields: [line] })).toEqual([own, `u:${url}`]);
@@ -113,6 +124,7 @@ describe('what Location and Content-Location name', () => {
     ['another host', 'Location: http://evil.test/h/b'],
     ['another host without a scheme', 'Location: //evil.test/h/b'],
     ['another port', 'Location: http://weather.test:81/h/b'],
+    ['another port without a scheme', 'Location: //weather.test:443/h/b'],
     ['another scheme of upstream', 'Location: https://weather.test/h/b'],
     ['the proxy without its port', 'Location: http://proxy.test/h/b'],
     ['a host that begins like upstream', 'Location: http://weather.test.evil.test/h/b'],
@@ -136,6 +148,26 @@ describe('what Location and Content-Location name', () => {
     expect(scopesBy({ fields: ['Content-Location: ?x=1'] })).toEqual([own]);
   });
 
+  it('go in the plain spelling too, which is the same URL (RFC 9110 §4.2.3), and so does the request’s own', () => {
+    const fields = ['Location: /h/%62?%79=%2f'];
+    expect(scopesBy({ fields })).toEqual([own, 'u:/h/%62?%79=%2f', 'u:/h/b?y=%2F']);
+    expect(scopesBy({ request: { path: '/h/%61' } })).toEqual(['u:/h/%61?x=1', own]);
+    expect(scopesBy({ request: { query: '%78=1' } })).toEqual(['u:/h/a?%78=1', own]);
+  });
+
+  it('each count where they come in several lines, of one field up to the eighth', () => {
+    const fields = Array.from({ length: MAX_NAMING_LINES + 1 }, (_, index) => `Location: /h/l${index}`);
+    const scopes = scopesBy({ fields: [...fields, 'Content-Location: /h/c', 'Content-Location: /h/d'] });
+    const eight = Array.from({ length: MAX_NAMING_LINES }, (_, index) => `u:/h/l${index}`);
+    expect(scopes).toEqual([own, ...eight, 'u:/h/c', 'u:/h/d']);
+  });
+
+  it('go by the scheme of upstream where they name none', () => {
+    const request = { path: '/other/a' };
+    const line = 'Location: //events.test:8443/other/b';
+    expect(scopesBy({ request, fields: [line] })).toEqual(['u:/other/a?x=1', 'u:/other/b']);
+  });
+
   it('are keyed through the route that governs them where the request came in', () => {
     const request = { host: 'named.test', fields: fieldsOf('Host: named.test') };
     const named = ['u://named.test/h/a?x=1', 'u://named.test/h/b'];
@@ -146,6 +178,76 @@ describe('what Location and Content-Location name', () => {
   it('need not name what is keyed by a rule for queries: each process knows that for itself', () => {
     expect(scopesBy({ request: { path: '/searched' } })).toEqual(['u:/searched?x=1']);
     expect(scopesBy({ fields: ['Location: /searched?y=1'] })).toEqual([own, 'u:/searched?y=1']);
+  });
+});
+
+describe('what they name on a route with forward', () => {
+  const forwarding = (match: string, forward: string, more: Partial<Route> = {}): Route =>
+    honourRoute({}, { name: 'forwarding', match, forward, ...raw, ...more });
+  const auto = honourRoute({}, { name: 'auto', match: '/*', ...raw });
+  const pub = forwarding('/pub/:rest', '/int/{rest}');
+  const request = { path: '/pub/a', query: 'x=1' };
+  const ownPub = 'u:/pub/a?x=1';
+
+  it.each([
+    ['Location: /int/z?y=2', ['u:/pub/z?y=2']],
+    ['Location: z', ['u:/pub/z']],
+    ['Location: ?y=2', ['u:/pub/a?y=2']],
+    ['Content-Location: //weather.test/int/z', ['u:/pub/z']],
+    ['Location: http://weather.test/int/%7Az', ['u:/pub/%7Az', 'u:/pub/zz']],
+    // Nothing on the proxy leads there, but the client reads it so.
+    ['Location: /pub/z', ['u:/pub/z']],
+    ['Location: http://proxy.test:8080/pub/z', ['u:/pub/z']],
+    ['Location: http://proxy.test:8080/int/z', []],
+    ['Location: /int/z/deep', []],
+    ['Location: /elsewhere', []],
+    ['Location: https://weather.test/int/z', []],
+    ['Location: http://weather.test//int/z', []],
+    ['Location: /int/%2e%2e/z', []],
+  ])('%s is what leads there on the proxy', (line, urls) => {
+    expect(scopesBy({ at: [pub], request, fields: [line] })).toEqual([ownPub, ...urls]);
+  });
+
+  it('is had through any honoured route of that upstream, on whatever host and listener', () => {
+    const at = [
+      pub,
+      auto,
+      honourRoute({}, { name: 'twin', match: '/t-:rest', forward: '/int/{rest}', upstream: 'twin', ...raw }),
+      honourRoute({}, { name: 'named', match: '/n/:rest', forward: '/int/{rest}', host: 'named.test', ...raw }),
+      honourRoute({}, { name: 'inner', match: '/i/:rest', forward: '/int/{rest}', listener: 'inner', ...raw }),
+      honourRoute({}, { name: 'other', match: '/o/:rest', forward: '/int/{rest}', upstream: 'events', ...raw }),
+      honourRoute({}, { name: 'off', match: '/f/:rest', forward: '/int/{rest}', cache: 'off', ...raw }),
+      routeOf({}, { name: 'ruled', match: '/r/:rest', forward: '/int/{rest}' }),
+    ];
+    const scopes = scopesBy({ at, request, fields: ['Location: /int/z'] });
+    const urls = ['u:/int/z', 'u:/pub/z', 'u:/t-z', 'u://named.test/n/z', 'u:/i/z'];
+    expect(new Set(scopes)).toEqual(new Set([ownPub, ...urls]));
+  });
+
+  it('is not what a path leads to that another route governs', () => {
+    const at = [pub, honourRoute({}, { name: 'special', match: '/pub/z', forward: '/special', ...raw })];
+    expect(scopesBy({ at, request, fields: ['Location: /int/z'] })).toEqual([ownPub]);
+    expect(scopesBy({ at, request, fields: ['Location: /special'] })).toEqual([ownPub, 'u:/pub/z']);
+  });
+
+  it.each([
+    ['groups in another order', forwarding('/pub/:a/:b', '/{b}/{a}'), '/y/x', 'u:/pub/x/y'],
+    ['a wildcard', forwarding('/pub/*', '/int/{0}'), '/int/x/y', 'u:/pub/x/y'],
+    ['no group', forwarding('/pub/a', '/int'), '/int', 'u:/pub/a'],
+    ['a rule for a group', forwarding('/pub/:at', '/int/{at}', ruledAt), '/int/1.50', 'u:/pub/1.5'],
+    ['a group that does not go upstream', forwarding('/pub/:a/:b', '/int/{a}'), '/int/x', 'r:forwarding'],
+    ['only groups that do not', forwarding('/pub/:a', '/int'), '/int', 'r:forwarding'],
+    ['a group twice', forwarding('/pub/:a', '/int/{a}/{a}'), '/int/x/x', 'r:forwarding'],
+    ['a group that may be missing', forwarding('/pub/:a?', '/int/{a}'), '/int/x', 'r:forwarding'],
+    ['groups that repeat', forwarding('/pub/:a+', '/int/{a}'), '/int/x/y', 'r:forwarding'],
+    ['a rule that makes what match does not take', narrow, '/int/1.5', 'r:forwarding'],
+  ])('goes through %s, or all of the route does', (_what, route, location, scope) => {
+    const at = [honourRoute({}, { name: 'posted', match: '/posted', forward: '/sent', ...raw }), route];
+    const fields = [`Location: ${location}`];
+    expect(scopesBy({ at, request: { path: '/posted' }, fields })).toEqual(
+      expect.arrayContaining(['u:/posted?x=1', scope]),
+    );
+    expect(scopesBy({ at, request: { path: '/posted' }, fields: ['Location: /away'] })).toEqual(['u:/posted?x=1']);
   });
 });
 

@@ -141,6 +141,30 @@ describe('the answer to a POST (RFC 9110 §9.3.3)', () => {
   });
 
   it.each([
+    ['/int/q', true],
+    ['http://weather.test/int/q', true],
+    ['//weather.test/int/q', true],
+    ['', true],
+    ['http://proxy.test/pub/q', true],
+    // Upstream's own resource of that name is another one.
+    ['/pub/q', false],
+    ['http://weather.test/pub/q', false],
+    ['http://proxy.test/int/q', false],
+  ])('through forward is stored by upstream’s own name for it: %j %s', async (location, stored) => {
+    const rig = rigOf({}, { match: '/pub/:rest', forward: '/int/{rest}' });
+    const sent = await send(rig, { path: '/pub/q', host: 'proxy.test', fields: fieldsOf('Host: proxy.test') });
+    await finish(rig, sent.answer(200, 'Cache-Control: max-age=60', `Content-Location: ${location}`));
+    expect(rig.memory.list({ limit: 10 }).map(({ item }) => item.url)).toEqual(stored ? ['/pub/q'] : []);
+  });
+
+  it('is not stored where a GET of its URL would ask upstream for less', async () => {
+    const rig = rigOf({}, { rawQuery: false, unknownQuery: 'drop' });
+    const sent = await send(rig, { query: 'x=1' });
+    await finish(rig, sent.answer(200, 'Cache-Control: max-age=60', 'Content-Location: /forecast?x=1'));
+    expect(rig.memory.stats().responses).toBe(0);
+  });
+
+  it.each([
     ['no lifetime of its own', ['Content-Location: /forecast']],
     ['a heuristic one', ['Content-Location: /forecast', 'Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT']],
     ['no Content-Location', ['Cache-Control: max-age=60']],

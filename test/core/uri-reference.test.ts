@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { resolveReference } from '../../src/core/uri-reference.ts';
+import { plainlySpelt, resolveReference } from '../../src/core/uri-reference.ts';
 
 const base = { path: '/b/c/d;p', query: 'q' };
 
@@ -63,5 +63,17 @@ describe('a reference in an answer', () => {
   it('of many dot segments is resolved in one pass', () => {
     const many = 100_000;
     expect(resolveReference(`${'x/'.repeat(many)}${'../'.repeat(many)}g`, base)?.path).toBe('/b/c/g');
+  });
+});
+
+describe('the plain spelling of a URL (RFC 9110 §4.2.3)', () => {
+  it.each([
+    ['/a/%62%2D%2e%5F%7e%41%30', '/a/b-._~A0'],
+    ['/%c3%a4%2f%3B', '/%C3%A4%2F%3B'],
+    ['/a%2562', '/a%2562'],
+    ['/100%?q=%zz%4', '/100%?q=%zz%4'],
+    ['/a+b', '/a+b'],
+  ])('of %s is %s', (text, plain) => {
+    expect(plainlySpelt(text)).toBe(plain);
   });
 });

@@ -1,6 +1,4 @@
 import type { RelayedHead } from '../../../src/cache/handled.ts';
-import type { Invalidation } from '../../../src/cache/invalidate.ts';
-import type { Relayed } from '../../../src/cache/named-places.ts';
 import type { FieldLines } from '../../../src/core/fields.ts';
 import { type InvalidationPolicy, invalidationPart } from './invalidation.ts';
 import { agrees, findsOut } from './property.ts';
