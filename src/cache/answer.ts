@@ -6,6 +6,7 @@ import {
   type FailureDecision,
 } from '../core/failure-policy.ts';
 import { withKey } from '../core/cache-status.ts';
+import { asStored } from './by-query.ts';
 import type { CacheStatus } from '../core/outcome.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
@@ -103,7 +104,7 @@ async function answerStored(
 ): Promise<ProxyResponse> {
   const fetched = result.validated ? 'revalidated' : 'miss';
   const { item, received } = result;
-  return respondStored(deps, plan.ask, {
+  return respondStored(deps, asStored(plan.ask, item), {
     item: leader && received !== undefined ? { ...item, fields: received } : item,
     staleSinceMs: undefined,
     nowMs: deps.clock.nowMs(),

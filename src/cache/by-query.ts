@@ -1,6 +1,7 @@
 import { isOfRule } from '../core/no-vary-search.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { StoredItem } from '../core/stored-response.ts';
+import { baseKeyOf } from '../core/vary.ts';
 import { isGoodFor } from './judge.ts';
 import type { PurgeLog } from './ports.ts';
 import type { Ask } from './respond.ts';
@@ -9,6 +10,12 @@ import type { Ask } from './respond.ts';
 export function withoutRule<T extends { readonly keyed: KeyedRequest }>(ask: T): T | undefined {
   const { search } = ask.keyed;
   return search?.rule === undefined ? undefined : { ...ask, keyed: search.by(undefined) };
+}
+
+/** The request as keyed by its own query where the response is stored under that: a purge by the key that is shown takes it. */
+export function asStored(ask: Ask, { key }: Pick<StoredItem, 'key'>): Ask {
+  const plain = withoutRule(ask);
+  return plain?.keyed.key === baseKeyOf(key) ? plain : ask;
 }
 
 /**

@@ -159,6 +159,21 @@ describe('No-Vary-Search of upstream', () => {
     expect(await held(rig, '/p/x?a=1&utm=2')).toBe('one');
   });
 
+  it('is shown in the key of what says it, and in no other', async () => {
+    const rig = rigWith({ routes: [{ ...route, showKey: true }] });
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    for (const [lines, key] of [
+      [[fresh, noUtm], expect.stringMatching(/; key="h\|\/p\/x\?a=2\|\?[0-9a-f]{16}"/)],
+      [[fresh], expect.stringContaining('; key="h|/p/x?a=3&utm=1"')],
+    ] as const) {
+      const { length } = rig.calls;
+      const seen = rig.get(`/p/x?a=${length + 1}&utm=1`);
+      await rig.settle();
+      rig.call(length).answer(200, 'text', fieldsOf(...lines));
+      expect((await seen).cacheStatus).toEqual(key);
+    }
+  });
+
   it('is said of an error that says it too', async () => {
     const rig = rigWith();
     await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
@@ -255,6 +270,17 @@ describe('a purge of what is keyed by a rule', () => {
       expect([rig.memory.get('h|/p/x?a=1&utm=1'), rig.memory.get(key)]).toEqual([undefined, undefined]);
     },
   );
+
+  it('counts for the URL that is asked for, whatever tags it was stored with', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    const { key } = rig.search.peek(keyed(table, '/p/x?a=1&utm=1'));
+    const item = rig.memory.get(key)?.item;
+    if (item?.kind !== 'response') throw new Error('not stored');
+    rig.memory.put({ ...item, tags: ['route:h'] });
+    await rig.purge('u:/p/x?a=1&utm=2');
+    expect(await held(rig, '/p/x?a=1&utm=2')).toBeUndefined();
+  });
 
   it('by a key of another path leaves it', async () => {
     const rig = rigWith();
