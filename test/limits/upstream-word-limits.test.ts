@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { MAX_INVALIDATED_GROUPS } from '../../src/cache/invalidate.ts';
 import { LearnedSearch, MAX_SEARCH_PATHS } from '../../src/cache/learned-search.ts';
+import { MAX_NAMING_LINES } from '../../src/cache/named-places.ts';
 import { MAX_STRUCTURED_FIELD } from '../../src/core/structured-field.ts';
 import { MAX_UPSTREAM_TAG } from '../../src/core/upstream-tags.ts';
 import { languagesWith, MAX_MARKER_LANGUAGES, variantKey, type VariantRules } from '../../src/core/vary.ts';
@@ -24,6 +25,14 @@ function tags(count: number): string {
 const invalidating: OriginScript = (request, peer) => {
   const names = Array.from({ length: Number(request.field('count') ?? 0) }, (_, index) => `"g${index}"`);
   const fields = request.method === 'POST' ? { 'Cache-Group-Invalidation': names.join(', ') } : {};
+  return peer.respond(200, { 'Cache-Control': 'max-age=600', ...fields }, 'content');
+};
+
+/** Script: an answer to POST has as many lines of Location as the request says, of which only the last names what is stored. */
+const locating: OriginScript = (request, peer) => {
+  const count = Number(request.field('count') ?? 0);
+  const lines = Array.from({ length: count }, (_, index) => (index === count - 1 ? '/c/b' : `/c/none${index}`));
+  const fields = request.method === 'POST' ? { Location: lines } : {};
   return peer.respond(200, { 'Cache-Control': 'max-age=600', ...fields }, 'content');
 };
 
@@ -71,6 +80,19 @@ describe('What upstream may say of an answer', () => {
     await post(256);
     expect(await stage.stored()).toEqual(['c|/c/b']);
     await post(257);
+    expect(await stage.stored()).toEqual([]);
+  });
+
+  it('exactly 8 lines of one field purge what they name, a ninth purges nothing', async () => {
+    expect(MAX_NAMING_LINES).toBe(8);
+    const routes = '  - { name: c, match: /c/*, upstream: api, upstreamCacheControl: honour }';
+    await using stage = await startStage({ routes, script: locating });
+    const post = (count: number): Promise<unknown> =>
+      stage.get('/c/a', { method: 'POST', headers: { count: String(count) } });
+    await stage.get('/c/b');
+    await post(9);
+    expect(await stage.stored()).toEqual(['c|/c/b']);
+    await post(8);
     expect(await stage.stored()).toEqual([]);
   });
 
