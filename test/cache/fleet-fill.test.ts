@@ -381,6 +381,32 @@ describe('what another process has stored', () => {
     expect((await french).text).toBe('météo');
   });
 
+  test('leads to another request’s variant only while that is in the language that is wanted', async () => {
+    for (const [found, text] of [
+      ['en', 'stored'],
+      ['fr', 'fetched'],
+    ] as const) {
+      const locks = new ScriptedLocks();
+      const rig = rigOf({ routes: [honourRoute({}, { forwardHeaders: ['accept-language'] })], locks });
+      const { key, url, tags, position, upstream } = rig.stored();
+      const common = { route: 'forecast', upstream, url, tags, position, retainUntilMs: rig.clock.nowMs() + HOUR };
+      const languages = [['en', 'en,fr']] as const;
+      locks.answers = [
+        storedAnswer({ kind: 'vary', key, names: ['accept-language'], languages, ...common }),
+        { kind: 'unshared' },
+      ];
+      const seen = rig.get('/forecast', 'accept-language: en');
+      const variant = rig.stored('/forecast', { key: `${key} accept-language=en,fr` });
+      rig.memory.put({ ...variant, fields: [...variant.fields, ['content-language', found]] });
+      await rig.settle();
+      if (rig.calls.length > 0) rig.call(0).answer(200, 'fetched', [['cache-control', 'max-age=60']]);
+      expect((await seen).text).toBe(text);
+      expect(locks.claims.map((claim) => claim.key)).toEqual(
+        found === 'en' ? [key] : [key, `${key} accept-language=en`],
+      );
+    }
+  });
+
   test('invariant 2: keeps the position that it was stored with, and who joins later looks at that', async () => {
     const locks = new ScriptedLocks();
     const rig = rigOf({ locks });
