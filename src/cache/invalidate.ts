@@ -10,7 +10,7 @@ import { type NamedPlaces, type NamingDeps, placesNamedBy, type Relayed } from '
 import type { PurgeLog, ResponseStore } from './ports.ts';
 
 /** What an invalidation needs from outside. */
-export interface InvalidateDeps extends NamingDeps, Pick<FillDeps, 'sha256' | 'search'> {
+export interface InvalidateDeps extends NamingDeps, Pick<FillDeps, 'search'> {
   readonly store: ResponseStore;
   readonly purgeLog: PurgeLog;
   /** The purge after an unsafe method was refused; nobody else hears of it, so it should be logged. */

@@ -1,7 +1,7 @@
 import { pathBehind } from '../core/backward.ts';
 import { fieldLineValues } from '../core/fields.ts';
 import { rawTarget } from '../core/key.ts';
-import { rawForwardPath } from '../core/key-path.ts';
+import { canonicalPath, rawForwardPath } from '../core/key-path.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
 import type { RoutePlan } from '../core/route-plan.ts';
@@ -13,7 +13,7 @@ import type { RelayedHead } from './handled.ts';
 import { locate, type Located } from './locate.ts';
 
 /** What is needed to tell where on this proxy a reference leads. */
-export interface NamingDeps extends Pick<FillDeps, 'upstreams'> {
+export interface NamingDeps extends Pick<FillDeps, 'upstreams' | 'sha256'> {
   readonly table: RouteTable;
 }
 
@@ -132,7 +132,7 @@ function placesBehind(deps: NamingDeps, relayed: Relayed, { path, query }: Refer
     const behind = pathBehind(plan, path);
     if (behind === undefined) continue;
     const found = behind.path === undefined ? undefined : locatedOn(deps.table, plan, textOf(behind.path, query));
-    if (found !== undefined && leadsTo(found, path)) {
+    if (found !== undefined && leadsTo(deps, found, path)) {
       places.push({ match: found.match, request: { ...relayed.request, ...found.place } });
     } else if (behind.path === undefined || found !== undefined || mayRewrite(plan)) {
       routes.add(plan.route.name);
@@ -147,9 +147,11 @@ function locatedOn(table: RouteTable, { route }: RoutePlan, url: string): Locate
   return located.ok ? located.value.find(({ match }) => match.route.name === route.name) : undefined;
 }
 
-function leadsTo({ match, place }: Located, path: string): boolean {
+/** Of several values the rules say which cut of the path is the one: what they refuse was cut elsewhere. */
+function leadsTo({ sha256 }: NamingDeps, { match, place }: Located, path: string): boolean {
   const back = rawForwardPath(match, place.path);
-  return back.ok && back.value === path;
+  if (!back.ok || back.value !== path) return false;
+  return match.groups.size < 2 || canonicalPath(match, place.path, sha256).ok;
 }
 
 /** A value that a rule has rewritten need not be one that `match` takes. */

@@ -8,7 +8,7 @@ import { matchRoute } from '../../src/core/route-table.ts';
 import type { Route } from '../../src/core/route.ts';
 import { groupTag } from '../../src/core/upstream-tags.ts';
 import { sha256, StoreSetUp } from '../support/operations.ts';
-import { decimal, ruleOf, rulesOf } from '../support/routes.ts';
+import { decimal, integer, ruleOf, rulesOf } from '../support/routes.ts';
 import { fieldsOf, honourRoute, requestOf, routeOf } from '../support/policy.ts';
 
 const raw = { rawQuery: true };
@@ -65,6 +65,16 @@ function scopesBy({ request = {}, status = 200, fields = [], at = routes }: Case
 const own = 'u:/h/a?x=1';
 
 const ruledAt = { pathParams: rulesOf(ruleOf('at', decimal(2))) };
+const numbered = honourRoute(
+  {},
+  {
+    name: 'forwarding',
+    match: '/pub/:n/:s',
+    forward: '/int/{n}x{s}',
+    ...raw,
+    pathParams: rulesOf(ruleOf('n', integer)),
+  },
+);
 const narrow = honourRoute(
   {},
   { name: 'forwarding', match: String.raw`/pub/:at(\d+\.\d\d)`, forward: '/int/{at}', ...raw, ...ruledAt },
@@ -224,6 +234,11 @@ describe('what they name on a route with forward', () => {
     expect(new Set(scopes)).toEqual(new Set([ownPub, ...urls]));
   });
 
+  it('is nothing where the only group cannot be what is named', () => {
+    const at = [forwarding('/pub/:at', '/int/{at}', ruledAt)];
+    expect(scopesBy({ at, request: { path: '/pub/1' }, fields: ['Location: /int/jobs'] })).toEqual(['u:/pub/1?x=1']);
+  });
+
   it('is not what a path leads to that another route governs', () => {
     const at = [pub, honourRoute({}, { name: 'special', match: '/pub/z', forward: '/special', ...raw })];
     expect(scopesBy({ at, request, fields: ['Location: /int/z'] })).toEqual([ownPub]);
@@ -240,6 +255,7 @@ describe('what they name on a route with forward', () => {
     ['a group twice', forwarding('/pub/:a', '/int/{a}/{a}'), '/int/x/x', 'r:forwarding'],
     ['a group that may be missing', forwarding('/pub/:a?', '/int/{a}'), '/int/x', 'r:forwarding'],
     ['groups that repeat', forwarding('/pub/:a+', '/int/{a}'), '/int/x/y', 'r:forwarding'],
+    ['values that run into each other', numbered, '/int/1x2xx', 'r:forwarding'],
     ['a rule that makes what match does not take', narrow, '/int/1.5', 'r:forwarding'],
   ])('goes through %s, or all of the route does', (_what, route, location, scope) => {
     const at = [honourRoute({}, { name: 'posted', match: '/posted', forward: '/sent', ...raw }), route];

@@ -157,12 +157,15 @@ describe('the answer to a POST (RFC 9110 §9.3.3)', () => {
     expect(rig.memory.list({ limit: 10 }).map(({ item }) => item.url)).toEqual(stored ? ['/pub/q'] : []);
   });
 
-  it('is not stored where a GET of its URL would ask upstream for less', async () => {
-    const rig = rigOf({}, { rawQuery: false, unknownQuery: 'drop' });
-    const sent = await send(rig, { query: 'x=1' });
-    await finish(rig, sent.answer(200, 'Cache-Control: max-age=60', 'Content-Location: /forecast?x=1'));
-    expect(rig.memory.stats().responses).toBe(0);
-  });
+  it.each(['/forecast?x=1', '/forecast', 'http://proxy.test/forecast?x=1'])(
+    'is not stored where a GET of its URL would ask upstream for less, as %s or not',
+    async (location) => {
+      const rig = rigOf({}, { rawQuery: false, unknownQuery: 'drop' });
+      const sent = await send(rig, { query: 'x=1', host: 'proxy.test', fields: fieldsOf('Host: proxy.test') });
+      await finish(rig, sent.answer(200, 'Cache-Control: max-age=60', `Content-Location: ${location}`));
+      expect(rig.memory.stats().responses).toBe(0);
+    },
+  );
 
   it.each([
     ['no lifetime of its own', ['Content-Location: /forecast']],
