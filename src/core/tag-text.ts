@@ -5,11 +5,11 @@ const unfit = /[^!-+\--~]/gu;
  * A tag as an operator writes it, in the one spelling in which upstream's tags are stored: what a tag may not hold is
  * percent-encoded, as UTF-8. A `%` stays, so that both spellings are the same tag.
  */
-export function tagOfText(text: string): string {
+function tagOfText(text: string): string {
   return text.toWellFormed().replaceAll(unfit, (char) => encodeURIComponent(char));
 }
 
-/** As {@link tagOfText}, of a field of upstream's, in which each character stands for one byte. */
+/** As an operator's tag is spelt, of a field of upstream's, in which each character stands for one byte. */
 export function tagOfBytes(text: string): string {
   return text.replaceAll(unfit, (char) => {
     const code = char.codePointAt(0) ?? 0;
