@@ -4,6 +4,7 @@ import type { RelayDecision } from '../cache/handled.ts';
 import { problemReply } from '../cache/problem-reply.ts';
 import type { RelayPlan } from '../cache/relay-types.ts';
 import { appendCacheStatus, withProblem } from '../core/cache-status.ts';
+import { withoutFields } from '../core/fields.ts';
 import { InterimLink } from './interim.ts';
 import type { Recorder, Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
@@ -70,7 +71,10 @@ export class Relaying {
     transit.refusal = requestTimeout;
     const meta = { route: relay.route.name, upstream: relay.route.upstream, url: relay.url };
     const answer = problemReply(requestTimeout, { meta, cacheStatus: undefined, head: transit.req.method === 'HEAD' });
-    const fields = appendCacheStatus(answer.fields, withProblem(relay.cacheStatus, requestTimeout.code));
+    const fields = appendCacheStatus(
+      withoutFields(answer.fields, cacheStatusOnly),
+      withProblem(relay.cacheStatus, requestTimeout.code),
+    );
     writeResponse(res, { ...answer, fields }, { ...this.#options.sender.limit(), close: true });
     return true;
   }
@@ -98,3 +102,6 @@ export class Relaying {
     };
   }
 }
+
+/** The reply's own member is of a request that nothing is known of. */
+const cacheStatusOnly: ReadonlySet<string> = new Set(['cache-status']);

@@ -81,12 +81,13 @@ function problemCode({ text }: Answered): string | undefined {
   return /"type":"urn:forecache:problem:([a-z-]+)"/.exec(text)?.[1];
 }
 
-/** Our member, the last one and the only one of our name; what RFC 9211 says of its parameters holds. */
+/** Our member, the last one; in front of it is what upstream's caches said, whatever they call themselves. What RFC 9211 says of its parameters holds. */
 function ownMember(answer: Answered): Parameters {
   const field = answer.field('cache-status');
   expect(field).toBeDefined();
   const members = membersOf(field ?? '');
-  expect(members.filter(([name]) => name === 'forecache')).toHaveLength(1);
+  const upstreams = members.filter(([name]) => name === 'edge').length;
+  expect(members).toHaveLength(1 + 2 * upstreams);
   const [name, parameters = {}] = members.at(-1) ?? [];
   expect(name).toBe('forecache');
   const given = Object.entries(parameters);
@@ -292,11 +293,11 @@ describe('Cache-Status of the program (RFC 9211)', () => {
     expect([passed.text, passed.member]).toEqual(['content of upstream', { fwd: 'uri-miss', detail: 'too-large' }]);
   });
 
-  it('stands behind that of a cache nearer to the origin, which cannot speak in our name', async () => {
+  it('stands behind those of caches nearer to the origin, of which one may be another Forecache', async () => {
     for (const target of ['/honour/behind', '/live/behind']) {
       for (let turn = 0; turn < 2; turn += 1) {
         const members = membersOf((await get(target)).field('cache-status') ?? '');
-        expect(members.map(([name]) => name)).toEqual(['edge', 'forecache']);
+        expect(members.map(([name]) => name)).toEqual(['edge', 'forecache', 'forecache']);
         expect(members[0]?.[1]).toEqual({ hit: true, ttl: 5 });
       }
     }
