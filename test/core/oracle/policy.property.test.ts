@@ -7,7 +7,7 @@ import { agrees, findsOut } from './property.ts';
 
 const policyAsItIs = exchangesPart.policy;
 
-agrees(exchangesPart, 25_000);
+agrees(exchangesPart, 50_000);
 
 /** The policy with another response put before it. */
 function reading(change: (fields: FieldLines) => FieldLines): Policy {
