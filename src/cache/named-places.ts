@@ -1,6 +1,6 @@
 import { pathBehind } from '../core/backward.ts';
 import { fieldLineValues } from '../core/fields.ts';
-import { rawTarget } from '../core/key.ts';
+import { rawTarget, withQuery } from '../core/key.ts';
 import { canonicalPath, rawForwardPath } from '../core/key-path.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { matchRoute, type RouteMatch, type RouteTable } from '../core/route-table.ts';
@@ -115,7 +115,7 @@ function spellings({ path, query }: Reference): readonly Reference[] {
 function onProxy(deps: NamingDeps, relayed: Relayed, references: readonly Reference[]): readonly Relayed[] {
   const { request } = relayed;
   return references.flatMap(({ path, query }) => {
-    if (!parseTarget(textOf(path, query)).ok) return [];
+    if (!parseTarget(withQuery(path, query)).ok) return [];
     const match = matchRoute(deps.table, { path, host: request.host, listener: request.listener });
     if (match === undefined || !isHonouredAt(deps, relayed, match.route)) return [];
     return [{ match, request: { ...request, path, query } }];
@@ -126,12 +126,12 @@ function onProxy(deps: NamingDeps, relayed: Relayed, references: readonly Refere
 function placesBehind(deps: NamingDeps, relayed: Relayed, { path, query }: Reference): NamedPlaces {
   const places: Relayed[] = [];
   const routes = new Set<string>();
-  if (!parseTarget(textOf(path, query)).ok) return { places, routes };
+  if (!parseTarget(withQuery(path, query)).ok) return { places, routes };
   for (const plan of deps.table.plans) {
     if (!isHonouredAt(deps, relayed, plan.route)) continue;
     const behind = pathBehind(plan, path);
     if (behind === undefined) continue;
-    const found = behind.path === undefined ? undefined : locatedOn(deps.table, plan, textOf(behind.path, query));
+    const found = behind.path === undefined ? undefined : locatedOn(deps.table, plan, withQuery(behind.path, query));
     if (found !== undefined && leadsTo(deps, found, path)) {
       places.push({ match: found.match, request: { ...relayed.request, ...found.place } });
     } else if (behind.path === undefined || found !== undefined || mayRewrite(plan)) {
@@ -164,10 +164,6 @@ function isHonouredAt({ upstreams }: NamingDeps, { match }: Relayed, route: Rout
   if (route.cache === 'off' || route.policy.upstreamCacheControl !== 'honour') return false;
   const { upstream } = match.route;
   return route.upstream === upstream || upstreams.get(route.upstream)?.origin === upstreams.get(upstream)?.origin;
-}
-
-function textOf(path: string, query: string | undefined): string {
-  return query === undefined ? path : `${path}?${query}`;
 }
 
 const defaultPorts = { http: 80, https: 443 } as const;

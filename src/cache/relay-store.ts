@@ -1,10 +1,10 @@
 import { fieldLineValues, fieldValue, type FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
-import { deriveKey } from '../core/key.ts';
+import { deriveKey, withQuery } from '../core/key.ts';
 import { decidePostStorage, type StorageDecision } from '../core/storage-policy.ts';
 import type { Position, StoredResponse } from '../core/stored-response.ts';
-import { resolveReference, type ResolvedReference } from '../core/uri-reference.ts';
+import { resolveReference } from '../core/uri-reference.ts';
 import { ByteCollector } from './byte-collector.ts';
 import { buildStored, refusalOf } from './fill.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
@@ -141,15 +141,13 @@ function isOfTarget(
 ): boolean {
   const [line, ...more] = fieldLineValues(fields, 'content-location');
   const sent = sentTarget(relayed);
-  if (line === undefined || more.length > 0 || sent === undefined || textOf(sent) !== get) return false;
+  if (line === undefined || more.length > 0 || sent === undefined || withQuery(sent.path, sent.query) !== get)
+    return false;
   const resolved = resolveReference(line, sent);
   if (resolved === undefined) return false;
-  if (isOfUpstream(deps, relayed, resolved)) return textOf(resolved) === get;
-  return isSameOrigin(deps, relayed, resolved) && textOf(resolved) === textOf(relayed.request);
-}
-
-function textOf({ path, query }: Pick<ResolvedReference, 'path' | 'query'>): string {
-  return query === undefined ? path : `${path}?${query}`;
+  const text = withQuery(resolved.path, resolved.query);
+  if (isOfUpstream(deps, relayed, resolved)) return text === get;
+  return isSameOrigin(deps, relayed, resolved) && text === withQuery(relayed.request.path, relayed.request.query);
 }
 
 function tellsMore(

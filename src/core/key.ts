@@ -120,7 +120,8 @@ function methodOf(content: KeyedContent | undefined): Pick<CanonicalRequest, 'me
   return content === undefined ? get : { method: content.method, content: content.canonical };
 }
 
-function withQuery(path: string, query: string | undefined): string {
+/** Path and query as a target holds them; an empty query keeps its `?`. */
+export function withQuery(path: string, query: string | undefined): string {
   return query === undefined ? path : `${path}?${query}`;
 }
 
