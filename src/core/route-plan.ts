@@ -2,6 +2,7 @@ import { parseForward, parseTemplate, templateNames, type TemplatePiece } from '
 import { byCodeUnit, compileParam, type CompiledParam } from './normalise.ts';
 import type { ParamRule } from './params.ts';
 import { ok, refused, type Result } from './problem.ts';
+import { slowIssue } from './pattern-cuts.ts';
 import { encodeQueryValue, foldWithheld } from './query.ts';
 import type { Route } from './route.ts';
 import type { GroupPart, PatternPart } from './route-pattern.ts';
@@ -70,6 +71,8 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
   const slots = slotsOf(route, issues);
   const names = namesOf(route, slots, issues);
   const pathParams = compileAll(route.pathParams, issues);
+  const slow = slowIssue(parts);
+  if (slow !== undefined) issues.push(`match: ${slow}`);
   if (route.maxKeyBytes < MIN_KEY_BYTES) issues.push(`maxKeyBytes must be at least ${MIN_KEY_BYTES}`);
   if (issues.length > 0) return refused(issues);
   return ok({

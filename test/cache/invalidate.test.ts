@@ -75,6 +75,8 @@ const numbered = honourRoute(
     pathParams: rulesOf(ruleOf('n', integer)),
   },
 );
+
+const numberedLast = { ...numbered, match: '/pub/:s/:n', forward: '/int/{s}x{n}' };
 const narrow = honourRoute(
   {},
   { name: 'forwarding', match: String.raw`/pub/:at(\d+\.\d\d)`, forward: '/int/{at}', ...raw, ...ruledAt },
@@ -255,7 +257,8 @@ describe('what they name on a route with forward', () => {
     ['a group twice', forwarding('/pub/:a', '/int/{a}/{a}'), '/int/x/x', 'r:forwarding'],
     ['a group that may be missing', forwarding('/pub/:a?', '/int/{a}'), '/int/x', 'r:forwarding'],
     ['groups that repeat', forwarding('/pub/:a+', '/int/{a}'), '/int/x/y', 'r:forwarding'],
-    ['values that run into each other', numbered, '/int/1x2xx', 'r:forwarding'],
+    ['values that run into each other, the first told by its rule', numbered, '/int/1x2xx', 'u:/pub/1/2xx'],
+    ['values that run into each other, the last told by its rule', numberedLast, '/int/2xx1', 'r:forwarding'],
     ['a rule that makes what match does not take', narrow, '/int/1.5', 'r:forwarding'],
   ])('goes through %s, or all of the route does', (_what, route, location, scope) => {
     const at = [honourRoute({}, { name: 'posted', match: '/posted', forward: '/sent', ...raw }), route];
