@@ -14,6 +14,7 @@ import { interimsFor } from './interims.ts';
 import type { Background, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
 import { appearanceOf, isForAll, isOpenTo, shareOf } from './sharing.ts';
+import { SilentKeys } from './silent-keys.ts';
 import { awaitSoftly, softDueMs } from './soft-timeout.ts';
 
 /** After an answer that could not be shared, requests for its key go upstream side by side for this long. */
@@ -25,7 +26,7 @@ const REFRESH_HOLD_MS = 1_000;
  * behind it for this long (or until it answers), since each request would else wait for the whole timeout again.
  */
 const SILENT_HOLD_MS = 30_000;
-/** Keys on a hold list; some 100 bytes each. */
+/** Keys on a hold list; some 100 bytes each, or for each kind of its requests. */
 const HOLD_CAPACITY = 10_000;
 
 export interface FetcherDeps extends FillDeps, FleetFillDeps {
@@ -50,7 +51,7 @@ export class Fetcher {
   readonly #flights = new Flights<FillResult>();
   readonly #unshared = new HoldList(UNSHARED_HOLD_MS, HOLD_CAPACITY);
   readonly #failedRefresh = new HoldList(REFRESH_HOLD_MS, HOLD_CAPACITY);
-  readonly #silent = new HoldList(SILENT_HOLD_MS, HOLD_CAPACITY);
+  readonly #silent = new SilentKeys(SILENT_HOLD_MS, HOLD_CAPACITY);
   /** Whose request began a flight. */
   readonly #leaders = new WeakMap<Flight<FillResult>, FetchPlan>();
 
@@ -242,23 +243,20 @@ export class Fetcher {
     const { key } = plan;
     const nowMs = this.#nowMs();
     if (result.kind === 'failed') {
+      if (result.failure !== 'timeout') return;
+      const kind = appearanceOf(this.#deps, plan);
       // What the other process' request looked like is not known here.
-      const isOfOthers = result.elsewhere === true && appearanceOf(this.#deps, plan) !== '';
-      if (result.failure === 'timeout' && !isOfOthers) this.#silent.note(this.#silentKey(plan), nowMs);
+      const isOfOthers = result.elsewhere === true && kind !== '';
+      if (!isOfOthers) this.#silent.note(key, kind, nowMs);
       return;
     }
-    if (this.#silent.size > 0) this.#silent.forget(this.#silentKey(plan));
+    if (this.#silent.size > 0) this.#silent.forget(key, appearanceOf(this.#deps, plan), nowMs);
     if (isForAll(this.#deps, plan, result)) this.#unshared.forget(key);
     else this.#unshared.note(key, nowMs);
   }
 
   #isSilent(plan: FetchPlan): boolean {
-    return this.#silent.size > 0 && this.#silent.has(this.#silentKey(plan), this.#nowMs());
-  }
-
-  /** An odd field of one request may be what upstream does not answer: only of those that send it too anything is known then. */
-  #silentKey(plan: FetchPlan): string {
-    return `${plan.key}\n${appearanceOf(this.#deps, plan)}`;
+    return this.#silent.size > 0 && this.#silent.has(plan.key, appearanceOf(this.#deps, plan), this.#nowMs());
   }
 
   #nowMs(): number {

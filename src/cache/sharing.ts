@@ -1,5 +1,6 @@
 import type { FailureKind } from '../core/failure.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
+import { withoutExchangeIds } from '../core/hop-by-hop.ts';
 import { decideReuse, type ReuseDecision } from '../core/reuse-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { withoutRule } from './by-query.ts';
@@ -66,10 +67,11 @@ export function isForAll(deps: SharingDeps, { ask }: FetchPlan, result: FillResu
 }
 
 /**
- * What upstream sees of a request beside its key: nothing on ruled routes. Of fields, which may be long and secret, a digest.
+ * What upstream sees of a request beside its key and the ids of the exchange: nothing on ruled routes. Of fields, which may be
+ * long and secret, a digest.
  */
 export function appearanceOf({ sha256 }: Pick<SharingDeps, 'sha256'>, { ask }: FetchPlan): string {
-  const fields = forwardedFields(ask.route, ask.requestFields);
+  const fields = withoutExchangeIds(forwardedFields(ask.route, ask.requestFields));
   return fields.length === 0 ? '' : sha256(JSON.stringify(fields));
 }
 

@@ -38,7 +38,7 @@ const neverNominated: ReadonlySet<string> = new Set([
   'vary',
 ]);
 
-/** Names of one exchange with upstream, wrong for whoever gets the stored response later. */
+/** Names of one exchange, wrong for whoever gets the stored response later. */
 const perExchange: ReadonlySet<string> = new Set([
   'cf-ray',
   'request-id',
@@ -58,6 +58,20 @@ const perExchange: ReadonlySet<string> = new Set([
   'x-request-id',
   'x-trace-id',
 ]);
+
+/** What tracing puts on requests beside these (W3C Baggage, B3). */
+const tracing = /^(?:baggage|b3|x-b3-[a-z]{1,20})$/;
+
+/** As ids are spelt; a W3C tracestate may have 512 characters. */
+const idText = /^[\w.:=;,/+@*| -]{0,512}$/;
+
+/**
+ * The lines that tell one kind of request from another: without those that only name the exchange, whose values differ with
+ * each. One that looks like no id stays, since its length or a character may be what upstream stumbles over.
+ */
+export function withoutExchangeIds(fields: FieldLines): FieldLines {
+  return fields.filter(([name, value]) => !((perExchange.has(name) || tracing.test(name)) && idText.test(value)));
+}
 
 /** RateLimit, RateLimit-Policy, Rate-Limit-Reset, X-RateLimit-Remaining-Day, X-App-Rate-Limit, X-Quota-Left, … */
 const rateLimit = /^(?:x-)?(?:[a-z0-9]+-)*(?:rate-?limit|quota)(?:$|-)|^x-weatherapi-qpm-left$/;

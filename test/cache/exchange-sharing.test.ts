@@ -216,4 +216,83 @@ describe('a failure that another request met', () => {
     rig.call(3).answer(200, 'v3', fieldsOf('cache-control: max-age=1'));
     expect((await asked).text).toBe('v3');
   });
+
+  it.each([
+    'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0N',
+    'tracestate: rojo=00f067aa0ba902b7N,congo=t61rcWkgMzE',
+    'baggage: userId=alice,serverNode=DF-N',
+    'b3: 80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bdN-1',
+    'x-b3-traceid: N',
+    'x-b3-parentspanid: N',
+    'request-id: N',
+    'x-request-id: 5b0c9d3e-N',
+    'x-correlation-id: N',
+    'x-amzn-trace-id: Root=1-67891233-abcdef012345678912345678;Self=N',
+    'x-cloud-trace-context: 105445aa7843bc8bf206b12000100000/N;o=1',
+  ])('is for all who differ in the name of the exchange alone: %s', async (line) => {
+    const rig = rigOf(open());
+    const lines = Array.from({ length: 5 }, (_, index) => [line.replace('N', `${index}`)]);
+    const { answers } = await together(rig, ...lines);
+    rig.call(0).fail('reset');
+    expect((await Promise.all(answers)).map((seen) => seen.status)).toEqual([502, 502, 502, 502, 502]);
+    expect(rig.calls).toHaveLength(1);
+  });
+
+  it.each([
+    ['is too long', 'a'.repeat(513)],
+    ['has characters that ids have not', "' or 1=1"],
+  ])('is not for others where the name of the exchange %s', async (_case, value) => {
+    const rig = rigOf(open());
+    const {
+      answers: [attacker, victim],
+    } = await together(rig, [`x-request-id: ${value}`], ['x-request-id: 1']);
+    rig.call(0).fail('reset');
+    await rig.settle();
+    rig.call(1).answer(200, 'fine', fieldsOf('cache-control: max-age=60'));
+    expect([(await attacker)?.status, (await victim)?.text]).toEqual([502, 'fine']);
+  });
+
+  it('by a timeout makes upstream silent for those who differ in the name of the exchange alone', async () => {
+    const rig = await staleRig(open());
+    const waited = rig.get('/forecast', 'x-request-id: 1');
+    await rig.settle();
+    rig.call(1).fail('timeout');
+    await waited;
+    expect((await rig.get('/forecast', 'x-request-id: 2')).outcome).toBe('stale-error');
+  });
+
+  it('by a timeout makes upstream silent for all once it has kept three kinds of requests waiting, until it answers', async () => {
+    const rig = await staleRig(open());
+    for (const [index, line] of ['x-odd: 1', 'x-odd: 2', 'x-odd: 3'].entries()) {
+      const waited = rig.get('/forecast', line);
+      await rig.settle();
+      expect(rig.calls).toHaveLength(index + 2);
+      rig.call(index + 1).fail('timeout');
+      expect((await waited).text).toBe('v1');
+    }
+    expect((await rig.get('/forecast', 'x-odd: 4')).outcome).toBe('stale-error');
+    await rig.settle();
+    // Upstream is asked behind it.
+    rig.call(4).answer(200, 'v2', fieldsOf('cache-control: max-age=1', 'etag: "b"'));
+    await rig.pass(5 * SECOND, 5 * SECOND);
+    const asked = rig.get('/forecast', 'x-odd: 5');
+    await rig.settle();
+    rig.call(5).answer(200, 'v3', fieldsOf('cache-control: max-age=60'));
+    expect((await asked).text).toBe('v3');
+  });
+
+  it('by a timeout is not added to one that another kind of request met too long ago', async () => {
+    const rig = await staleRig(open());
+    for (const [index, line] of ['x-odd: 1', 'x-odd: 2', 'x-odd: 3'].entries()) {
+      const waited = rig.get('/forecast', line);
+      await rig.settle();
+      rig.call(index + 1).fail('timeout');
+      await waited;
+      await rig.pass(15 * SECOND, 15 * SECOND);
+    }
+    const asked = rig.get('/forecast', 'x-odd: 4');
+    await rig.settle();
+    rig.call(4).answer(200, 'v2', fieldsOf('cache-control: max-age=60'));
+    expect((await asked).text).toBe('v2');
+  });
 });
