@@ -92,7 +92,9 @@ export class ContentReader {
     if (length !== undefined && length > maxBytes) return 'too-large';
     const { promise, resolve } = Promise.withResolvers<Buffer | Broken>();
     const share = this.#budget.share();
-    const collector = new ByteCollector({ maxBytes, length, mayTake: (bytes) => share.take(bytes) });
+    // No more memory is taken than what came accounts for: a client may declare much, and send one byte of it.
+    const most = Math.min(maxBytes, length ?? maxBytes);
+    const collector = new ByteCollector({ maxBytes: most, mayTake: (bytes) => share.take(bytes) });
     const onData = (chunk: Buffer): void => {
       if (collector.bytes + chunk.length > maxBytes) end('too-large');
       else if (!collector.add(chunk)) end('too-much');

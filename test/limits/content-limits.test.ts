@@ -36,10 +36,10 @@ function sized(bytes: number): string {
   return `"${'b'.repeat(bytes - 2)}"`;
 }
 
-/** A request that declares so many bytes, with the first one of them. */
-function begun(length: number, name: number): string {
+/** A request that declares so many bytes, with so many of them. */
+function begun(length: number, sent: number, name: number): string {
   const lines = [`POST /search?n=${name} HTTP/1.1`, 'Host: a', 'Content-Type: text/plain', `Content-Length: ${length}`];
-  return `${lines.join('\r\n')}\r\n\r\n"`;
+  return `${lines.join('\r\n')}\r\n\r\n${'b'.repeat(sent)}`;
 }
 
 async function inFlight(admin: string): Promise<number | undefined> {
@@ -104,12 +104,11 @@ describe('Content that enters a key', () => {
       await gate.promise;
       await peer.respond(200, {}, 'content');
     });
-    // Memory is taken with the first byte, for as many as are declared.
     const held = [];
-    for (const [index, length] of [1000, 1000, 48].entries()) {
+    for (const [index, sent] of [999, 999, 50].entries()) {
       const connection = await openRaw(proxy.origin);
       onTestFinished(() => connection[Symbol.dispose]());
-      await connection.send(begun(length, index));
+      await connection.send(begun(sent + 1, sent, index));
       held.push(connection);
     }
     await expect.poll(() => inFlight(proxy.admin)).toBe(3);
@@ -124,14 +123,27 @@ describe('Content that enters a key', () => {
     // A client that goes away gives its part back, and so does each that has its answer, not before.
     held[2]?.socket.destroy();
     await expect.poll(() => inFlight(proxy.admin)).toBe(2);
-    await held[0]?.send('0'.repeat(999));
+    await held[0]?.send('b');
     await origin.arrived(1);
-    expect((await send('/search', sized(49))).status).toBe(429);
+    expect((await send('/search', sized(50))).status).toBe(429);
     gate.resolve();
     expect((await held[0]?.reply())?.status).toBe(200);
     await expect.poll(() => inFlight(proxy.admin)).toBe(1);
     expect((await send('/search', sized(1000))).status).toBe(200);
     expect(await outcomes(proxy.admin)).toMatchObject({ rejected: 2, aborted: 1 });
+  });
+
+  it('content counts with what came of it, whatever its clients declare', async () => {
+    const { proxy, send } = await start(', limits: { maxContentBytes: 1000 }');
+    for (let index = 0; index < 20; index += 1) {
+      const connection = await openRaw(proxy.origin);
+      onTestFinished(() => connection[Symbol.dispose]());
+      await connection.send(begun(1000, 1, index));
+    }
+    await expect.poll(() => inFlight(proxy.admin)).toBe(20);
+    expect((await send('/search', sized(980))).status).toBe(200);
+    expect(await limitHits(proxy.admin)).toEqual({});
+    expect((await send('/search', sized(981))).status).toBe(429);
   });
 
   it('content is given back however its request ends, so that what is held at once stays right', async () => {
