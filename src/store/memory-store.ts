@@ -14,6 +14,7 @@ import type {
   UnleasedReads,
 } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
+import { tagSpellings } from '../core/tag-text.ts';
 import { sizeOfItem, withOwnBody } from './item-size.ts';
 import { summaryOf } from './memory-index.ts';
 import { MemoryTable } from './memory-table.ts';
@@ -121,15 +122,16 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   }
 
   list(filter: ListFilter): readonly StoredSummary[] {
-    const summaries: StoredSummary[] = [];
-    const scope =
-      filter.tag === undefined ? (filter.route === undefined ? 'all' : `r:${filter.route}`) : `t:${filter.tag}`;
-    for (const record of this.#table.index.inScope(scope)) {
-      if (summaries.length >= filter.limit) break;
-      if (record === undefined || (filter.route !== undefined && record.item.route !== filter.route)) continue;
-      if (this.#isLive(record) && record.item.kind === 'response') summaries.push(summaryOf(record));
+    // By record: several scopes may cover one response.
+    const summaries = new Map<StoredRecord, StoredSummary>();
+    for (const scope of scopesOfFilter(filter)) {
+      for (const record of this.#table.index.inScope(scope)) {
+        if (summaries.size >= filter.limit) break;
+        if (record === undefined || (filter.route !== undefined && record.item.route !== filter.route)) continue;
+        if (this.#isLive(record) && record.item.kind === 'response') summaries.set(record, summaryOf(record));
+      }
     }
-    return summaries;
+    return [...summaries.values()];
   }
 
   stats(): StoreStats {
@@ -288,4 +290,10 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     }
     return earliestMs;
   }
+}
+
+/** Of a tag all that a purge by it covers. */
+function scopesOfFilter({ route, tag }: ListFilter): readonly string[] {
+  if (tag !== undefined) return tagSpellings(tag).map((spelling) => `t:${spelling}`);
+  return [route === undefined ? 'all' : `r:${route}`];
 }

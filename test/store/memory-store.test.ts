@@ -456,6 +456,18 @@ describe('what an operator sees', () => {
     expect(keys({ route: 'none' })).toEqual([]);
   });
 
+  test('a list finds what a purge by the same tag finds, however the tag is spelt, and each response once', () => {
+    const { store, response } = setUp();
+    store.put(response({ key: 'r|/ruled', tags: ['b c'] }));
+    store.put(response({ key: 'r|/upstream', tags: ['b%20c'] }));
+    store.put(response({ key: 'r|/both', tags: ['b c', 'b%20c'] }));
+    store.put(response({ key: 'r|/other', tags: ['b'] }));
+    const keys = (limit: number) => store.list({ tag: 'b c', limit }).map((summary) => summary.item.key);
+    expect(keys(100).toSorted()).toEqual(['r|/both', 'r|/ruled', 'r|/upstream']);
+    expect(keys(3)).toHaveLength(3);
+    expect(keys(2)).toHaveLength(2);
+  });
+
   test('a list shows neither markers nor what is purged or expired', async () => {
     const { store, response, purge, clock, purgeLog } = setUp();
     store.put(varyMarker({ key: 'r|/marker', ...now(clock, purgeLog) }));
