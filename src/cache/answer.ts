@@ -206,7 +206,7 @@ function fallbackOf(deps: AnswerDeps, plan: FetchPlan): Fallback | undefined {
   if (isBypass(deps, plan)) {
     return plan.ask.route.onLeaseLost === 'serve-if-upstream-fails' ? readUnleased(deps, plan.ask) : undefined;
   }
-  return plan.found !== undefined && deps.purgeLog.isValid(plan.found.item) ? plan.found : undefined;
+  return plan.found !== undefined && mayServe(deps.purgeLog, plan.ask, plan.found.item) ? plan.found : undefined;
 }
 
 function isBypass(deps: AnswerDeps, plan: FetchPlan): boolean {

@@ -222,7 +222,8 @@ export class Fetcher {
   #inputOf(plan: FetchPlan, purpose: UpstreamCall['purpose'], position: Position | undefined): FillInput {
     const { ask } = plan;
     // A purge may have come since it was found: then nothing of it may live on, not even by a 304.
-    const usable = plan.found !== undefined && position !== undefined && this.#deps.purgeLog.isValid(plan.found.item);
+    const usable =
+      plan.found !== undefined && position !== undefined && mayServe(this.#deps.purgeLog, ask, plan.found.item);
     const found = usable ? plan.found : undefined;
     return {
       route: ask.route,

@@ -213,6 +213,33 @@ describe('what a store answers late', () => {
   });
 });
 
+/** A stale response with other tags than those that the rules give it today, and a request that went upstream for it. */
+async function refetched(): Promise<{ readonly rig: ExchangeRig; readonly asked: ReturnType<ExchangeRig['get']> }> {
+  const rig = rigOf({ routes: [routeOf({ ...hour, keepForValidationMs: HOUR }, { tags: [] })] });
+  const nowMs = rig.clock.nowMs();
+  const { freshness } = rig.stored();
+  const stale = { ...freshness, freshUntilMs: nowMs, swrUntilMs: nowMs };
+  rig.memory.put(rig.stored('/forecast', { tags: ['older'], etag: '"1"', freshness: stale }));
+  const asked = rig.get();
+  await rig.settle();
+  return { rig, asked };
+}
+
+describe('what was stored under older rules (invariant 13)', () => {
+  test('is fallen back on where upstream fails', async () => {
+    const { rig, asked } = await refetched();
+    rig.call(0).fail('connect');
+    expect((await asked).text).toBe('stored');
+  });
+
+  test.each(['t:route:forecast', 't:older'])('is not, where %s was purged while upstream was asked', async (scope) => {
+    const { rig, asked } = await refetched();
+    await rig.purge(scope);
+    rig.call(0).fail('connect');
+    expect((await asked).status).toBe(502);
+  });
+});
+
 describe('the purge after an unsafe method', () => {
   test('that the log refuses is told, and empties this process at least', async () => {
     const rig = rigOf({ routes: [honourRoute()] });
