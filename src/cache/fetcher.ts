@@ -60,7 +60,6 @@ export class Fetcher {
   }
 
   async fetch(plan: FetchPlan): Promise<ProxyResponse> {
-    const { key } = plan;
     if (insistsOnItsOwn(plan)) return this.#alone(plan);
     const stale = this.#isSilent(plan) ? staleWhileDown(this.#deps, plan) : undefined;
     if (stale !== undefined) {
@@ -68,14 +67,18 @@ export class Fetcher {
       return stale;
     }
     // Whatever is boarded after a flight that was purged in the air begins later than this, and is used as it lands: a
-    // request goes round at most once, however often is purged.
+    // request goes round at most once for a key, however often is purged.
     const cameAt = this.#flights.moment;
     const dueMs = softDueMs(this.#deps, plan);
+    let current = plan;
     for (;;) {
-      if (this.#unshared.has(key, this.#nowMs()) || this.#goesItself(plan, cameAt)) return this.#alone(plan, dueMs);
-      const answer = await this.#together(plan, cameAt, dueMs);
-      if (answer === 'alone') return this.#alone(plan, dueMs);
-      if (answer !== 'retry') return answer;
+      const isHeld = this.#unshared.has(current.key, this.#nowMs());
+      if (isHeld || this.#goesItself(current, cameAt)) return this.#alone(current, dueMs);
+      const answer = await this.#together(current, cameAt, dueMs);
+      if (answer === 'alone') return this.#alone(current, dueMs);
+      // Who want one variant share one call: it begins later than each of them came.
+      if (typeof answer === 'object' && 'variant' in answer) current = { ...current, key: answer.variant };
+      else if (answer !== 'retry') return answer;
     }
   }
 
@@ -84,7 +87,7 @@ export class Fetcher {
     plan: FetchPlan,
     cameAt: number,
     dueMs: number | undefined,
-  ): Promise<ProxyResponse | 'alone' | 'retry'> {
+  ): Promise<ProxyResponse | Exclude<ReturnType<typeof shareOf>, 'use'>> {
     const boarding = this.#board(plan, 'interactive', cameAt);
     const { flight, leader } = boarding;
     const awaited = await awaitSoftly(this.#deps, plan, flight.result, dueMs);

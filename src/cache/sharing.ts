@@ -3,6 +3,7 @@ import { forwardedFields } from '../core/forwarded-fields.ts';
 import { withoutExchangeIds } from '../core/hop-by-hop.ts';
 import { decideReuse, type ReuseDecision } from '../core/reuse-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
+import { baseKeyOf } from '../core/vary.ts';
 import { withoutRule } from './by-query.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FetchRules, FillResult } from './fill-types.ts';
@@ -30,8 +31,11 @@ interface Joined {
   readonly leader: FetchPlan;
 }
 
-/** What a request that has waited for another's fetch does with its result. */
-type Share = 'use' | 'alone' | 'retry';
+/**
+ * What a request that has waited for another's fetch does with its result. `variant`: the key under which it goes on, since it
+ * is now known that upstream varies, and that this is not the request's variant.
+ */
+type Share = 'use' | 'alone' | 'retry' | { readonly variant: string };
 
 /** Invariants 6 and 7: a fetch that has been sent is joined with a lease, and if nothing was purged since it began. */
 export function isOpenTo({ ask }: FetchPlan, { position }: Departed, { purgeLog, rules }: SharingDeps): boolean {
@@ -44,7 +48,27 @@ export function shareOf(deps: SharingDeps, plan: FetchPlan, joined: Joined, resu
   // Purged in the air: only those who came before it departed may have it. A lease is not asked for here: there was one
   // when it was joined, so no purge that had completed by then is missing from the table.
   if (!joined.early && !isUnpurged(deps, plan.ask, joined.flight, result)) return 'retry';
-  return isFor(deps, plan, joined.leader, result) ? 'use' : 'alone';
+  if (isFor(deps, plan, joined.leader, result)) return 'use';
+  const variant = otherVariant(deps, plan, result);
+  return variant === undefined ? 'alone' : { variant };
+}
+
+/**
+ * The key of the request's own variant, where it has waited under the key of all variants and might have shared the response but
+ * for what it is told apart by. It is where requests that come after the marker was stored wait.
+ */
+function otherVariant(deps: SharingDeps, { ask, key }: FetchPlan, result: FillResult): string | undefined {
+  if (key !== ask.keyed.key || (result.kind !== 'stored' && result.kind !== 'taken')) return undefined;
+  if (result.kind === 'stored' && result.unshared === true) return undefined;
+  const { names = [], languages } = result;
+  const item = itemOf(result);
+  if (names.length === 0 || baseKeyOf(item.key) !== key || !isReusable(deps, ask, item)) return undefined;
+  const { key: selected, promise } = variantOf(deps.sha256, ask, { names, languages });
+  return promise?.ownKey ?? selected;
+}
+
+function itemOf(result: Extract<FillResult, { kind: 'stored' | 'taken' }>): StoredResponse {
+  return result.kind === 'stored' ? result.item : result.read.item;
 }
 
 /**
@@ -123,7 +147,7 @@ function isUnpurged({ purgeLog, rules }: SharingDeps, ask: Ask, { position }: De
   if (rules?.checkedJoiner === false) return true;
   if (position === undefined) return false;
   // Only the result knows the key of a variant, and the tags that upstream gave it, by which it may have been purged.
-  const item = result.kind === 'stored' ? result.item : result.kind === 'taken' ? result.read.item : undefined;
+  const item = result.kind === 'stored' || result.kind === 'taken' ? itemOf(result) : undefined;
   // Purged softly it is stale, whatever its fields say: those who came since fetch again, together.
   if (item !== undefined && (!purgeLog.isValid(item) || purgeLog.softPurgedAtMs(item) !== undefined)) return false;
   const tags = result.kind === 'answer' ? result.tags : ask.keyed.tags;

@@ -129,7 +129,8 @@ describe('without a lease', () => {
       ['cache-control', 'max-age=60'],
     ] as const;
     rig.call(0).answer(200, 'Wetter', fields);
-    await rig.settle();
+    // Those who want the other variant are a burst of their own.
+    await rig.pass(4);
     expect(rig.calls).toHaveLength(2);
     rig.call(1).answer(200, 'météo', fields);
     expect((await Promise.all(germans)).map(({ text, cacheStatus }) => [text, cacheStatus])).toEqual([

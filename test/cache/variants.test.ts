@@ -43,6 +43,15 @@ function marker(rig: ExchangeRig): VaryMarker {
   return item;
 }
 
+/** Answers all calls from that one on, each in its language. */
+function answerFrom(rig: ExchangeRig, from: number, prefix = ''): void {
+  for (const call of rig.calls.slice(from)) {
+    const language = call.fields.find(([name]) => name === 'accept-language')?.[1] ?? 'none';
+    const lines = ['Cache-Control: max-age=60', 'Vary: Accept-Language', `Content-Language: ${language}`];
+    call.answer(200, `${prefix}${language}`, fieldsOf(...lines));
+  }
+}
+
 describe('variants by language', () => {
   const byLanguage = 'Vary: Accept-Language';
 
@@ -112,6 +121,62 @@ describe('variants by language', () => {
     await rig.settle();
     rig.call(1).answer(200, 'english', fieldsOf('Cache-Control: max-age=60', byLanguage, 'Content-Language: en'));
     expect((await english).text).toBe('english');
+  });
+
+  describe('of a URL that was not known to vary', () => {
+    const languages = ['de', 'en', 'fr'];
+
+    it('are fetched once each, however many wait', async () => {
+      const rig = newRig();
+      const wanted = Array.from({ length: 30 }, (_, index) => languages[index % 3] ?? 'none');
+      const asked = wanted.map((language) => rig.get('/p', `Accept-Language: ${language}`));
+      await rig.settle();
+      expect(rig.calls).toHaveLength(1);
+      answerFrom(rig, 0);
+      await rig.settle();
+      expect(rig.calls).toHaveLength(3);
+      // Who comes now waits with them.
+      const late = rig.get('/p', 'Accept-Language: fr');
+      await rig.settle();
+      answerFrom(rig, 1);
+      const seen = await Promise.all(asked);
+      expect(seen.map(({ text }) => text)).toEqual(wanted);
+      expect(seen.filter(({ cacheStatus }) => cacheStatus.includes('collapsed'))).toHaveLength(27);
+      expect((await late).text).toBe('fr');
+      expect(rig.calls).toHaveLength(3);
+    });
+
+    it('are not given to who came after a purge that their fetch had begun before', async () => {
+      const rig = newRig();
+      const asked = languages.map((language) => rig.get('/p', `Accept-Language: ${language}`));
+      await rig.settle();
+      answerFrom(rig, 0);
+      await rig.settle();
+      await rig.purge('u:/p');
+      const late = rig.get('/p', 'Accept-Language: fr');
+      await rig.settle();
+      expect(rig.calls).toHaveLength(4);
+      answerFrom(rig, 3, 'new ');
+      answerFrom(rig, 1);
+      expect((await Promise.all(asked)).map(({ text }) => text)).toEqual(languages);
+      expect((await late).text).toBe('new fr');
+      expect(await held(rig, 'Accept-Language: fr')).toBe('new fr');
+    });
+
+    it('are fetched by each alone where upstream tells them apart by yet another field', async () => {
+      const rig = newRig();
+      const asked = ['de', 'en', 'en'].map((language, index) =>
+        rig.get('/p', `Accept-Language: ${language}`, `Accept: a/${index}`),
+      );
+      await rig.settle();
+      answerFrom(rig, 0);
+      await rig.settle();
+      expect(rig.calls).toHaveLength(2);
+      rig.call(1).answer(200, 'first', fieldsOf('Cache-Control: max-age=60', 'Vary: Accept-Language, Accept'));
+      await rig.settle();
+      rig.call(2).answer(200, 'second', fieldsOf('Cache-Control: max-age=60', 'Vary: Accept-Language, Accept'));
+      expect((await Promise.all(asked)).map(({ text }) => text)).toEqual(['de', 'first', 'second']);
+    });
   });
 
   describe('where another process has put one in another language in their place', () => {
