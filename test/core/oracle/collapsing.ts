@@ -258,7 +258,11 @@ function difference(shared: Shared, { shareOf: policy }: CollapsingPolicy, cover
     clock: new FakeClock(exchange.nowMs),
     sha256,
   };
-  const share = policy(deps, joiner, { flight: { position }, early, leader }, resultOf(shared, leader));
+  const result = resultOf(shared, leader);
+  const decided = policy(deps, joiner, { flight: { position }, early, leader }, result);
+  // Who goes on under the key of another variant takes nothing of this answer, whoever else is there.
+  const isOther = typeof decided === 'object' && !(result.kind === 'stored' && result.item.key === decided.variant);
+  const share = isOther ? 'alone' : decided;
   return differ('share', share, firstOf(sharing, { shared, facts: factsOf(exchange) }, coverage).gives);
 }
 
