@@ -1,4 +1,5 @@
 import type { Position } from '../core/stored-response.ts';
+import { dropOldest } from './drop-oldest.ts';
 
 /** Orders arrivals and departures; no time. */
 interface Moments {
@@ -138,10 +139,7 @@ export class HoldList {
 
   note(key: string, nowMs: number): void {
     this.#until.delete(key);
-    if (this.#until.size >= this.#capacity) {
-      const oldest = this.#until.keys().next();
-      if (oldest.done !== true) this.#until.delete(oldest.value);
-    }
+    if (this.#until.size >= this.#capacity) dropOldest(this.#until);
     this.#until.set(key, nowMs + this.#holdMs);
   }
 

@@ -2,6 +2,7 @@ import { searchRule, type SearchRule } from '../core/no-vary-search.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import type { Observer } from './ports.ts';
+import { dropOldest } from './drop-oldest.ts';
 
 /** Paths whose rule is remembered; some 500 bytes each. The one that was used longest ago is forgotten first. */
 export const MAX_SEARCH_PATHS = 10_000;
@@ -85,14 +86,11 @@ export class LearnedSearch {
     const rule = searchRule(fields);
     this.#rules.delete(search.place);
     if (rule === undefined) return;
-    if (this.#rules.size >= this.#capacity) this.#forgetOldest();
+    if (this.#rules.size >= this.#capacity) {
+      this.#observer.limit('routes.noVarySearch');
+      dropOldest(this.#rules);
+    }
     this.#rules.set(search.place, { rule, requestTimeMs });
-  }
-
-  #forgetOldest(): void {
-    this.#observer.limit('routes.noVarySearch');
-    const oldest = this.#rules.keys().next();
-    if (oldest.done !== true) this.#rules.delete(oldest.value);
   }
 }
 

@@ -1,3 +1,5 @@
+import { dropOldest } from './drop-oldest.ts';
+
 /** So many kinds of requests that upstream kept waiting are no oddity of one of them: it answers none for the key. */
 const KINDS_FOR_ALL = 3;
 
@@ -52,9 +54,4 @@ export class SilentKeys {
     const [oldest] = kinds.values();
     return kinds.size >= KINDS_FOR_ALL && oldest !== undefined && oldest > nowMs;
   }
-}
-
-function dropOldest(map: Map<string, unknown>): void {
-  const oldest = map.keys().next();
-  if (oldest.done !== true) map.delete(oldest.value);
 }
