@@ -45,6 +45,8 @@ export interface StoreRead {
   readonly tier: Tier;
   /** Whoever answers a request with the item counts it here; a look-up alone is no hit. */
   readonly tally: HitTally;
+  /** Of memory: whether a {@link ResponseStore.get} of the same key would give this very read now. If so it counts as that. */
+  again?(): boolean;
 }
 
 /** What this process's memory holds, for routes that would rather serve what may be purged than an error. */
@@ -239,6 +241,17 @@ export interface ProxyResponse {
   readonly fields: FieldLines;
   readonly body: ResponseBody;
   readonly meta: ResponseMeta;
+  /** There where the very same request may be answered again without being looked at again. */
+  readonly repeat?: Repeat | undefined;
+}
+
+/** A fresh answer from memory, for the same request once more: same bytes, same listener. */
+export interface Repeat {
+  /**
+   * What the request gets now; the same object for as long as nothing of it has changed. `undefined`: it has to be looked
+   * up anew (stale, purged, replaced, evicted, no lease). What it gives counts as a use and as a hit, so that it must be sent.
+   */
+  again(): ProxyResponse | undefined;
 }
 
 export type ResponseBody =

@@ -33,6 +33,8 @@ export function compileServer(compilation: Compilation): ServerConfig | undefine
     },
     drainDelayMs: server.drainDelay,
     graceMs: server.grace,
+    fastLane: server.fastLane,
+    workers: server.workers,
   };
 }
 

@@ -86,6 +86,16 @@ export const serverSchema = map({
     '0',
   ),
   grace: option(duration({ min: 0, max: hour }), 'After that, requests in flight get this long to end.', '30s'),
+  fastLane: option(
+    flag(),
+    'Whether a request head that is byte for byte one answered from memory before is answered without parsing it again. Off: the same answers, slower.',
+    'true',
+  ),
+  workers: option(
+    numeric({ min: 0, max: 256, whole: true }),
+    'Threads that serve requests, each with a memory tier of its own that takes its part of `store.memory.maxBytes`; 0: one for each core. For proxies that stand alone; a sidecar has one.',
+    '1',
+  ),
 });
 
 /** The listener of operators. */

@@ -50,6 +50,10 @@ export interface ServerConfig {
   readonly drainDelayMs: number;
   /** Then requests in flight get this long. */
   readonly graceMs: number;
+  /** False: each request is parsed, also one that is byte for byte like one before. */
+  readonly fastLane: boolean;
+  /** Threads that serve requests; 0: one for each core. */
+  readonly workers: number;
 }
 
 export interface ServerLimits {

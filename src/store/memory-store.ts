@@ -54,6 +54,13 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   /** Records last checked before this version of the log cannot be judged any more. */
   #lostBefore = 0;
 
+  /** {@link get} for a record that was read before. */
+  readonly #again = (record: StoredRecord): boolean => {
+    if (this.#usable(record.item.key) !== record) return false;
+    if (record.frequency < 3) record.frequency += 1;
+    return true;
+  };
+
   constructor(options: MemoryStoreOptions) {
     this.#clock = options.clock;
     this.#log = options.purgeLog;
@@ -94,7 +101,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     const owned = withOwnBody(item);
     const sizeBytes = sizeOfItem(owned);
     if (!this.#table.fits(sizeBytes)) return 'too-large';
-    const record = new StoredRecord(owned, sizeBytes, this.#log.version);
+    const record = new StoredRecord(owned, sizeBytes, this.#log.version, this.#again);
     const staleSinceMs = this.#log.softPurgedAtMs(item);
     if (staleSinceMs !== undefined) record.markStale(staleSinceMs);
     this.#table.put(record);

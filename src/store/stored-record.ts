@@ -26,6 +26,7 @@ export class StoredRecord implements HitTally {
   stamp = 0;
   newer: StoredRecord | undefined = undefined;
   older: StoredRecord | undefined = undefined;
+  readonly #again: (record: StoredRecord) => boolean;
   #read: StoreRead | undefined = undefined;
   // Places in index buckets: 0 its URL, 1 its route, from 2 on its tags. The first five are inline.
   #place0 = 0;
@@ -35,7 +36,8 @@ export class StoredRecord implements HitTally {
   #place4 = 0;
   #morePlaces: number[] | undefined = undefined;
 
-  constructor(item: StoredItem, sizeBytes: number, checkedVersion: number) {
+  constructor(item: StoredItem, sizeBytes: number, checkedVersion: number, again: (record: StoredRecord) => boolean) {
+    this.#again = again;
     this.item = item;
     this.sizeBytes = sizeBytes;
     this.checkedVersion = checkedVersion;
@@ -44,8 +46,17 @@ export class StoredRecord implements HitTally {
 
   /** The same object for each read, until a soft purge changes what it says. */
   get read(): StoreRead {
-    this.#read ??= { item: this.item, staleSinceMs: this.staleSinceMs, tier: 'memory', tally: this };
-    return this.#read;
+    if (this.#read !== undefined) return this.#read;
+    const { item, staleSinceMs } = this;
+    const read: StoreRead = {
+      item,
+      staleSinceMs,
+      tier: 'memory',
+      tally: this,
+      again: () => this.#again(this) && this.#read === read,
+    };
+    this.#read = read;
+    return read;
   }
 
   /** Stale since the first soft purge that was noticed; later ones change nothing. */

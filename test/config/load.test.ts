@@ -144,6 +144,8 @@ describe('a small file', () => {
       timeouts: { headersMs: 10_000, requestMs: 300_000, keepAliveMs: 65_000, sendMs: 30_000 },
       drainDelayMs: 0,
       graceMs: 30_000,
+      fastLane: true,
+      workers: 1,
     });
     expect(config.log).toEqual({ level: 'info', requests: false });
     expect(config.warm).toEqual({ locations: [], jobs: [], concurrency: 4, reuseAbove: 0.5 });

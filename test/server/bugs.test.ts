@@ -80,6 +80,8 @@ async function bench({ handle, relay = noRelay, observer }: BenchOptions): Promi
       timeouts: { sendMs: 5000, headersMs: 5000, keepAliveMs: 5000, requestMs: 5000 },
       drainDelayMs: 0,
       graceMs: 0,
+      fastLane: true,
+      workers: 1,
     },
     handle,
     relay,

@@ -5,7 +5,7 @@ import { storedResponse } from '../support/stored-items.ts';
 
 function record(key: string, route = 'r'): StoredRecord {
   const item = storedResponse({ key, route, position: { epoch: 'e', seq: 0 }, nowMs: 0 });
-  return new StoredRecord(item, 1000, 0);
+  return new StoredRecord(item, 1000, 0, () => true);
 }
 
 test('nothing stored gives no victim', () => {

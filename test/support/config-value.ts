@@ -25,6 +25,8 @@ export function configWith(counts: {
       timeouts: { headersMs: 1, requestMs: 1, keepAliveMs: 1, sendMs: 1 },
       drainDelayMs: 0,
       graceMs: 0,
+      fastLane: true,
+      workers: 1,
     },
     admin: { host: '127.0.0.1', port: 0, token: undefined, maxBodyBytes: 1 },
     log: { level: 'silent', requests: false },
