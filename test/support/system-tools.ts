@@ -20,7 +20,10 @@ const tools = {
   promtool: { debianPackage: 'prometheus', by: 'extract', path: 'usr/bin/promtool' },
   kubectl: { debianPackage: 'kubernetes-client', by: 'extract', path: 'usr/bin/kubectl' },
   nginx: { debianPackage: 'nginx', by: 'extract', path: 'usr/sbin/nginx' },
+  haproxy: { debianPackage: 'haproxy', by: 'install', path: 'usr/sbin/haproxy' },
+  varnishd: { debianPackage: 'varnish', by: 'install', path: 'usr/sbin/varnishd' },
   wrk: { debianPackage: 'wrk', by: 'install', path: 'usr/bin/wrk' },
+  h2load: { debianPackage: 'nghttp2-client', by: 'install', path: 'usr/bin/h2load' },
   'redis-server': { debianPackage: 'redis-server', by: 'install', path: 'usr/bin/redis-server' },
   'redis-cli': { debianPackage: 'redis-tools', by: 'install', path: 'usr/bin/redis-cli' },
 } as const satisfies Record<string, SystemTool>;
