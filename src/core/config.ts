@@ -40,6 +40,8 @@ export interface ListenAddress {
 export interface ListenerConfig extends ListenAddress {
   /** `default` for `server.listen`; the key of `server.listeners` for the others. */
   readonly name: string;
+  /** Other threads of this process listen there as well, and the kernel shares the connections out (SO_REUSEPORT). */
+  readonly shared?: boolean;
 }
 
 export interface ServerConfig {

@@ -139,7 +139,7 @@ function destroyWhenFlushed(socket: Duplex): void {
 function bind(server: Server, listener: ListenerConfig): Promise<BoundListener> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host: listener.host, port: listener.port }, () => {
+    server.listen({ host: listener.host, port: listener.port, reusePort: listener.shared === true }, () => {
       server.removeListener('error', reject);
       const address = server.address();
       // Only a server that listens on a path has a text there, and none that listens has null.

@@ -56,6 +56,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   /** {@link get} for a record that was read before. */
   readonly #again = (record: StoredRecord): boolean => {
+    this.#log.catchUp?.();
     if (this.#usable(record.item.key) !== record) return false;
     if (record.frequency < 3) record.frequency += 1;
     return true;
@@ -72,6 +73,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   }
 
   get(key: string): StoreRead | undefined {
+    this.#log.catchUp?.();
     const record = this.#usable(key);
     if (record === undefined) return undefined;
     if (record.frequency < 3) record.frequency += 1;
@@ -79,11 +81,13 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   }
 
   peek(key: string): StoreRead | undefined {
+    this.#log.catchUp?.();
     return this.#usable(key)?.read;
   }
 
   /** What a purge covers is there until it is looked through. */
   inspect(key: string): InspectedRead | undefined {
+    this.#log.catchUp?.();
     const record = this.#table.index.get(key);
     if (record === undefined || record.retainUntilMs <= this.#clock.nowMs()) return undefined;
     const invalid = this.#isLive(record) ? undefined : 'purged';
@@ -92,6 +96,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   /** See {@link UnleasedReads}. Purges that are known here count all the same. */
   peekUnleased(key: string): StoreRead | undefined {
+    this.#log.catchUp?.();
     return this.#usable(key)?.read;
   }
 
@@ -121,6 +126,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   }
 
   invalidate(key: string): boolean {
+    this.#log.catchUp?.();
     const record = this.#usable(key);
     if (record === undefined) return false;
     if (record.item.kind === 'vary') this.#dropVariants(record);
@@ -129,6 +135,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   }
 
   list(filter: ListFilter): readonly StoredSummary[] {
+    this.#log.catchUp?.();
     // By record: several scopes may cover one response.
     const summaries = new Map<StoredRecord, StoredSummary>();
     for (const scope of scopesOfFilter(filter)) {
@@ -151,6 +158,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   }
 
   async count(asked: readonly string[]): Promise<number> {
+    this.#log.catchUp?.();
     const scopes = this.#log.inEffect(asked);
     const [scope] = scopes;
     if (scope !== undefined && scopes.length === 1 && !this.#reaper.busy) {

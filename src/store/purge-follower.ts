@@ -12,6 +12,12 @@ export interface TrackedPurgeLog extends PurgeLog {
   /** Grows with each change that can make an item invalid. Equal versions: an item found valid is valid still. */
   readonly version: number;
   /**
+   * Applies what other threads have purged meanwhile; absent where this thread is alone. Holders call it before anything is
+   * read of what they hold. Nothing else but {@link PurgeLog.position} and {@link PurgeLog.isValid} does so: what is heard
+   * in the middle of a look-up would move the ground under it.
+   */
+  catchUp?(): void;
+  /**
    * By the purges alone, without the floor that refuses very old positions. For items that were stored as valid and whose
    * holder follows the log: each purge that the log has forgotten was settled by the holder first.
    */
