@@ -1,21 +1,20 @@
-import { classifyRequest, type Classification } from '../core/classify-request.ts';
-import { formatCacheStatus } from '../core/cache-status.ts';
+import { classifyRequest } from '../core/classify-request.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
-import { deriveKey, isCutKey, maskedUrl } from '../core/key.ts';
+import { deriveKey, isCutKey } from '../core/key.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { decideAbsent, decideReuse, leaseLostProblem } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch } from '../core/route-table.ts';
-import { relayTarget } from '../core/relay-target.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
-import type { ClientLink, Handled } from './handled.ts';
+import { asHandled, type ClientLink, type Handled } from './handled.ts';
 import { fitsQuery, withoutRule } from './by-query.ts';
 import { isLeased, mayServe } from './judge.ts';
 import { ownRequestOf } from './own-request.ts';
 import { noRoute, onlyIfCached, ownProblem, refusal } from './own-answers.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
-import { followRelayed } from './relay-follow.ts';
+import { relayed } from './relay-decision.ts';
 import type { RelayFollowDeps } from './relay-store.ts';
+import { type Found, ReadyAnswers } from './ready-answers.ts';
 import { type Ask, respondStored } from './respond.ts';
 import { isKept, variantOf, type VariantPromise } from './variant.ts';
 import { type KeyableRequest, wantContent } from './want-content.ts';
@@ -30,8 +29,6 @@ export interface ExchangeDeps extends FetcherDeps, RelayFollowDeps {
   readonly graphql: GraphqlReader | undefined;
 }
 
-type RelayClass = Extract<Classification, { kind: 'relay' }>;
-
 /** What a look-up came to. */
 interface LookedUp {
   /** The key that was looked under, with its variant part. */
@@ -43,10 +40,12 @@ interface LookedUp {
   readonly ruled?: Ask | undefined;
   /** Where another request's variant is looked for. */
   readonly promise?: VariantPromise | undefined;
+  /** That led to the variant which is looked for; absent where a look at another one came between. */
+  readonly marker?: StoreRead | undefined;
 }
 
 /** What goes with a look-up from one look at the store to the next. */
-type Looking = Pick<LookedUp, 'waitedMs' | 'ruled' | 'promise'>;
+type Looking = Pick<LookedUp, 'waitedMs' | 'ruled' | 'promise' | 'marker'>;
 
 /** A look-up that takes time. */
 interface Awaiting extends Omit<Looking, 'waitedMs'> {
@@ -58,9 +57,11 @@ interface Awaiting extends Omit<Looking, 'waitedMs'> {
 export class Exchange {
   readonly #deps: ExchangeDeps;
   readonly #fetcher: Fetcher;
+  readonly #ready: ReadyAnswers;
 
   constructor(deps: ExchangeDeps, fetcher: Fetcher) {
     this.#deps = deps;
+    this.#ready = new ReadyAnswers(deps);
     this.#fetcher = fetcher;
   }
 
@@ -75,7 +76,7 @@ export class Exchange {
         return asHandled(refusal(request, classified.problem, match));
       case 'relay':
         if (classified.reason === 'content-length') this.#deps.observer.limit('routes.content.maxBytes');
-        return this.#relay(match, request, classified);
+        return relayed(this.#deps, match, request, classified);
       case 'lookup':
         break;
     }
@@ -87,7 +88,7 @@ export class Exchange {
         sha256: this.#deps.sha256,
         graphql: this.#deps.graphql,
         answer: (whole) => this.#answer(match, whole, head, client),
-        relay: (why) => this.#relay(match, request, why),
+        relay: (why) => relayed(this.#deps, match, request, why),
         refuse: (problem) => asHandled(refusal(request, problem, match)),
       },
     );
@@ -145,16 +146,16 @@ export class Exchange {
     // A marker leads to one variant; a marker under a variant key cannot be (put stores responses there).
     if (key !== ask.keyed.key) return this.#missed(ask, looked);
     const { key: selected, promise } = variantOf(this.#deps.sha256, ask, read.item);
-    return this.#lookUnder(ask, selected, { ...looked, promise });
+    return this.#lookUnder(ask, selected, { ...looked, promise, marker: read });
   }
 
   /** The next look at the store of one look-up: together they wait no longer than one may. */
-  #lookUnder(ask: Ask, key: string, { waitedMs, ruled, promise }: Looking): MaybePromise<ProxyResponse> {
+  #lookUnder(ask: Ask, key: string, { waitedMs, ruled, promise, marker }: Looking): MaybePromise<ProxyResponse> {
     const { store, clock } = this.#deps;
     const read = store.get(key, waitedMs === undefined ? ask : { ...ask, waitedMs });
     return read instanceof Promise
       ? this.#late(ask, key, { read, sinceMs: clock.monotonicMs() - (waitedMs ?? 0), ruled, promise })
-      : this.#found(ask, { key, read, waitedMs, ruled, promise });
+      : this.#found(ask, { key, read, waitedMs, ruled, promise, marker });
   }
 
   /** Nothing is there that is for the request: where else it may be, or upstream. */
@@ -216,24 +217,34 @@ export class Exchange {
   }
 
   /** The house's one switch: what is decided in `core/reuse-policy.ts` is done here. */
-  #stored(ask: Ask, read: StoreRead, { key, waitedMs = 0 }: LookedUp): MaybePromise<ProxyResponse> {
+  #stored(ask: Ask, read: StoreRead, looked: LookedUp): MaybePromise<ProxyResponse> {
+    const { key, waitedMs = 0 } = looked;
     const { item, staleSinceMs, tier, tally } = read;
     if (item.kind !== 'response') return this.#absent(ask, 'vary-miss', key, waitedMs);
     const nowMs = this.#deps.clock.nowMs();
+    const found: Found = { read, item, marker: looked.marker, isSettled: isSettled(ask, looked) };
+    const ready = this.#ready.find(ask, found, nowMs);
+    if (ready !== undefined) {
+      tally.hits += 1;
+      return ready;
+    }
     const { policy } = ask.route;
     const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
     const stale = { item, staleSinceMs, tier, tally };
     switch (decision.kind) {
       case 'reuse':
         tally.hits += 1;
-        return respondStored(this.#deps, ask, {
-          item,
-          staleSinceMs,
-          nowMs,
-          status: { hit: true, ttl: decision.ttlSeconds, detail: tier },
-          outcome: 'hit',
-          tier,
-        });
+        return (
+          this.#ready.make(ask, found, nowMs) ??
+          respondStored(this.#deps, ask, {
+            item,
+            staleSinceMs,
+            nowMs,
+            status: { hit: true, ttl: decision.ttlSeconds, detail: tier },
+            outcome: 'hit',
+            tier,
+          })
+        );
       case 'reuse-stale':
         tally.hits += 1;
         if (decision.revalidate) this.#fetcher.refreshBehind({ ask, key, fwd: 'stale', found: stale, validate: true });
@@ -263,29 +274,12 @@ export class Exchange {
         return onlyIfCached(ask);
     }
   }
-
-  #relay(match: RouteMatch, request: ProxyRequest, { fwd, reason }: RelayClass): Handled {
-    const { route } = match;
-    const target = relayTarget(match, request, { reason, sha256: this.#deps.sha256 });
-    if (!target.ok) return asHandled(refusal(request, target.error, match));
-    // Before the request goes upstream, as for a fetch: its answer may be stored.
-    const position = this.#deps.purgeLog.position();
-    return {
-      kind: 'relay',
-      relay: {
-        route,
-        target: target.value,
-        url: maskedUrl(match, request),
-        fwd,
-        cacheStatus: formatCacheStatus({ hit: false, fwd }),
-        settled: (head) => followRelayed(this.#deps, { match, request, position }, head),
-      },
-    };
-  }
 }
 
-function asHandled(response: ProxyResponse): Handled {
-  return { kind: 'response', response };
+/** At once, under its own key or that of the variant which a marker of that key leads to. */
+function isSettled(ask: Ask, { key, waitedMs, ruled, marker }: LookedUp): boolean {
+  if (waitedMs !== undefined || ruled !== undefined) return false;
+  return marker !== undefined || key === ask.keyed.key;
 }
 
 function isLoopbackName(host: string): boolean {

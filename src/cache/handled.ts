@@ -9,6 +9,11 @@ export type Handled =
   | { readonly kind: 'relay'; readonly relay: RelayDecision }
   | { readonly kind: 'content'; readonly wanted: ContentWanted };
 
+/** An answer, as what the exchange made of a request. */
+export function asHandled(response: ProxyResponse): Handled {
+  return { kind: 'response', response };
+}
+
 /** The content of the request enters its key: the server collects it and goes on with `resume`. */
 export interface ContentWanted {
   readonly route: Route;

@@ -32,6 +32,11 @@ export interface Ask {
   readonly client?: ClientLink | undefined;
 }
 
+/** What of a request its answer is labelled by. */
+export interface Asked extends Pick<Ask, 'route' | 'head'> {
+  readonly keyed: Pick<KeyedRequest, 'key' | 'url'>;
+}
+
 /** How a stored response is to be answered with. */
 export interface StoredReply {
   readonly item: StoredResponse;
@@ -57,9 +62,7 @@ export function respondStored(
   reply: StoredReply,
 ): MaybePromise<ProxyResponse> {
   const { item } = reply;
-  const { ttlMs } = standingOf(item, reply.staleSinceMs, reply.nowMs);
-  const served = { ttlMs, forwarded: reply.tier === undefined };
-  const fields = replyFields(item, served, ask.route.policy, reply.nowMs);
+  const fields = fieldsOf(ask, reply);
   if (evaluatePreconditions(ask.requestFields, item) === 'not-modified') {
     return labelledStored(ask, { status: 304, fields: notModifiedFields(fields), body: { kind: 'none' } }, reply);
   }
@@ -71,6 +74,22 @@ export function respondStored(
     (bytes) => sized(ask, reply, { fields: identity, bytes, validators: [] }),
     () => undecodable(ask, reply),
   );
+}
+
+/** Answers with the whole stored response in its coding, for requests that ask for nothing else. */
+export function respondWhole(asked: Asked, reply: StoredReply): ProxyResponse {
+  const { status, body } = reply.item;
+  return labelledStored(asked, content(status, withRanges(fieldsOf(asked, reply), status), body), reply);
+}
+
+function fieldsOf({ route }: Pick<Asked, 'route'>, { item, staleSinceMs, nowMs, tier }: StoredReply): FieldLines {
+  const { ttlMs } = standingOf(item, staleSinceMs, nowMs);
+  return replyFields(item, { ttlMs, forwarded: tier === undefined }, route.policy, nowMs);
+}
+
+/** Which ranges can be had is the proxy's to say, whatever upstream said. */
+function withRanges(fields: FieldLines, status: number): FieldLines {
+  return status === OK ? [...withoutFields(fields, RANGES), ['accept-ranges', 'bytes']] : fields;
 }
 
 /** Upstream's coding is not what it says, or unpacks past the route's limit, and the client cannot take it as it is. */
@@ -104,8 +123,7 @@ interface Content {
 function sized(ask: Ask, reply: StoredReply, { fields: stored, bytes, validators }: Content): ProxyResponse {
   const { length } = bytes;
   const { status, responseTimeMs } = reply.item;
-  // Which ranges can be had is the proxy's to say, whatever upstream said.
-  const fields: FieldLines = status === OK ? [...withoutFields(stored, RANGES), ['accept-ranges', 'bytes']] : stored;
+  const fields = withRanges(stored, status);
   // Range means nothing but in a GET (RFC 9110 §14.2).
   const range = ask.head
     ? WHOLE
@@ -197,14 +215,14 @@ export function respondBare(
 }
 
 /** `fwd-status` where what was fetched just now is sent under another status (RFC 9211 §2.3). */
-function labelledStored(ask: Ask, shaped: Shaped, reply: StoredReply): ProxyResponse {
+function labelledStored(ask: Asked, shaped: Shaped, reply: StoredReply): ProxyResponse {
   const { status, item, tier } = reply;
   const differs = tier === undefined && status.fwdStatus === undefined && item.status !== shaped.status;
   return labelled(ask, shaped, differs ? { ...reply, status: { ...status, fwdStatus: item.status } } : reply);
 }
 
 /** Puts on what every answer of a route carries. */
-function labelled(ask: Ask, shaped: Shaped, reply: PassedReply & { readonly tier: Tier | undefined }): ProxyResponse {
+function labelled(ask: Asked, shaped: Shaped, reply: PassedReply & { readonly tier: Tier | undefined }): ProxyResponse {
   const fields = appendCacheStatus(appendVia(shaped.fields), formatCacheStatus(withKey(reply.status, ask)));
   return {
     status: shaped.status,

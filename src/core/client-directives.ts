@@ -17,7 +17,8 @@ export interface ClientDirectives {
   readonly staleIfErrorMs: number | undefined;
 }
 
-const none: ClientDirectives = {
+/** Of a request that asks for nothing, or whose route heeds no wishes: this very object. */
+export const noDirectives: ClientDirectives = {
   noCache: false,
   noStore: false,
   onlyIfCached: false,
@@ -32,9 +33,9 @@ const none: ClientDirectives = {
  * so; none elsewhere, since one agent must not be able to burn the quota of all. Pragma counts nowhere (RFC 9111 §5.4).
  */
 export function clientDirectives(policy: CachePolicy, requestFields: FieldLines): ClientDirectives {
-  if (policy.clientCacheControl === 'ignore' && policy.upstreamCacheControl !== 'honour') return none;
+  if (policy.clientCacheControl === 'ignore' && policy.upstreamCacheControl !== 'honour') return noDirectives;
   const lines = fieldLineValues(requestFields, 'cache-control');
-  if (lines.length === 0) return none;
+  if (lines.length === 0) return noDirectives;
   const directives = parseCacheControl(lines);
   return {
     noCache: directives.has('no-cache'),

@@ -1,0 +1,167 @@
+import { clientDirectives, noDirectives } from '../core/client-directives.ts';
+import { decideCoding } from '../core/content-coding.ts';
+import { hasField } from '../core/fields.ts';
+import { standingOf } from '../core/freshness.ts';
+import { isCutKey } from '../core/key.ts';
+import type { StoredResponse } from '../core/stored-response.ts';
+import { isLeased } from './judge.ts';
+import type { LearnedSearch } from './learned-search.ts';
+import type { Clock, ProxyResponse, PurgeLog, Repeat, StoreRead } from './ports.ts';
+import { type Ask, type Asked, respondWhole } from './respond.ts';
+
+/** Of so many stored responses that are asked for in turn each finds its answer; twice as many are kept at most, some 2 KB each. */
+const MAX_READY = 4096;
+
+interface ReadyDeps {
+  readonly purgeLog: Pick<PurgeLog, 'position'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly search?: Pick<LearnedSearch, 'size'> | undefined;
+}
+
+/** A stored response in memory, and how it was found. */
+export interface Found {
+  readonly read: StoreRead;
+  readonly item: StoredResponse;
+  /** That led to it. */
+  readonly marker: StoreRead | undefined;
+  /** Whether the same request would find it by the same looks at the store, and by nothing else. */
+  readonly isSettled: boolean;
+}
+
+/**
+ * Fresh answers from memory whose bytes depend on nothing of the request but its key: composed once for each stored
+ * response and second, and the same object for every request until then. Keyed by the read, which a store gives anew where
+ * a purge or another response changes what it says, and held weakly, so that what is evicted is not kept by its answer.
+ */
+export class ReadyAnswers {
+  readonly #deps: ReadyDeps;
+  readonly #capacity: number;
+  // Two generations, since nothing of a WeakMap can be counted or forgotten one by one.
+  #young = new WeakMap<StoreRead, ReadyAnswer>();
+  #old = new WeakMap<StoreRead, ReadyAnswer>();
+  #made = 0;
+
+  constructor(deps: ReadyDeps, capacity: number = MAX_READY) {
+    this.#deps = deps;
+    this.#capacity = capacity;
+  }
+
+  /** The answer that is there and still right; `undefined`: it has to be decided on. */
+  find(ask: Ask, { read, marker, isSettled }: Found, nowMs: number): ProxyResponse | undefined {
+    const ready = this.#young.get(read) ?? this.#recall(read);
+    return ready?.isFor(ask, marker, isSettled) === true ? ready.at(nowMs) : undefined;
+  }
+
+  /** To be called where it was decided that the response is fresh for the request. `undefined`: its answer is a special one. */
+  make(ask: Ask, found: Found, nowMs: number): ProxyResponse | undefined {
+    if (found.read.tier !== 'memory' || !isPlain(ask, found.item)) return undefined;
+    // Whole keys have one URL each. That one is cut is counted each time.
+    if (isCutKey(ask.keyed.key, ask.route.maxKeyBytes)) return undefined;
+    const ready = new ReadyAnswer(this.#deps, ask, found);
+    this.#remember(found.read, ready);
+    return ready.at(nowMs);
+  }
+
+  #recall(read: StoreRead): ReadyAnswer | undefined {
+    const ready = this.#old.get(read);
+    if (ready !== undefined) this.#remember(read, ready);
+    return ready;
+  }
+
+  #remember(read: StoreRead, ready: ReadyAnswer): void {
+    if (this.#made >= this.#capacity) {
+      this.#old = this.#young;
+      this.#young = new WeakMap();
+      this.#made = 0;
+    }
+    this.#young.set(read, ready);
+    this.#made += 1;
+  }
+}
+
+/** The answers of one stored response, one after the other as seconds pass. */
+class ReadyAnswer implements Repeat {
+  readonly #deps: ReadyDeps;
+  readonly #asked: Asked;
+  readonly #found: Found;
+  /** The answer may be given again for the same request without a look at it. */
+  readonly #repeats: boolean;
+  /** Upstream may yet say how to key it. */
+  readonly #isTeachable: boolean;
+  #response: ProxyResponse | undefined;
+  // It says what it does from `since` on, before `until`, and up to and with `last`: ages round down and begin a second,
+  // times that are left round down and end one.
+  #sinceMs = 0;
+  #untilMs = 0;
+  #lastMs = 0;
+
+  constructor(deps: ReadyDeps, { route, keyed, head }: Ask, found: Found) {
+    this.#deps = deps;
+    this.#asked = { route, keyed: { key: keyed.key, url: keyed.url }, head };
+    this.#found = found;
+    this.#isTeachable = keyed.search !== undefined;
+    // What is keyed by more than its head has to come the whole way: by its content, or by what upstream has said of its path.
+    const isByHead = keyed.canonical.content === undefined && keyed.search?.rule === undefined;
+    this.#repeats = found.isSettled && isByHead;
+  }
+
+  /** Whether it is what this request gets, when it is still fresh. */
+  isFor(ask: Ask, marker: StoreRead | undefined, isSettled: boolean): boolean {
+    const { route, keyed, head } = this.#asked;
+    if (ask.route !== route || ask.head !== head) return false;
+    // Requests that a rule for queries makes one, and they alone, have different URLs.
+    if (this.#isTeachable && (ask.keyed.url !== keyed.url || ask.keyed.key !== keyed.key)) return false;
+    const found = this.#found;
+    return found.marker === marker && found.isSettled === isSettled && isPlain(ask, found.item);
+  }
+
+  at(nowMs: number): ProxyResponse | undefined {
+    if (nowMs >= this.#sinceMs && nowMs < this.#untilMs && nowMs <= this.#lastMs) return this.#response;
+    return this.#compose(nowMs);
+  }
+
+  again(): ProxyResponse | undefined {
+    const { purgeLog, clock, search } = this.#deps;
+    const { read, marker } = this.#found;
+    if (!isLeased(purgeLog)) return undefined;
+    // Most upstreams teach nothing. Where one has, what is keyed by a query is looked up anew.
+    if (this.#isTeachable && search !== undefined && search.size > 0) return undefined;
+    const response = this.at(clock.nowMs());
+    if (response === undefined) return undefined;
+    if (marker !== undefined && marker.again?.() !== true) return undefined;
+    if (read.again?.() !== true) return undefined;
+    read.tally.hits += 1;
+    return response;
+  }
+
+  #compose(nowMs: number): ProxyResponse | undefined {
+    const { item, read } = this.#found;
+    const { freshUntilMs, retainUntilMs } = item.freshness;
+    const staleFromMs = Math.min(freshUntilMs, read.staleSinceMs ?? freshUntilMs, retainUntilMs);
+    // A wall clock that was set back holds ages still for as long as it may be, which is no second that comes to an end.
+    if (nowMs >= staleFromMs || nowMs < item.responseTimeMs) return undefined;
+    const { ageMs, ttlMs, ageSeconds, ttlSeconds } = standingOf(item, read.staleSinceMs, nowMs);
+    const whole = respondWhole(this.#asked, {
+      item,
+      staleSinceMs: read.staleSinceMs,
+      nowMs,
+      status: { hit: true, ttl: ttlSeconds, detail: 'memory' },
+      outcome: 'hit',
+      tier: 'memory',
+    });
+    this.#response = this.#repeats ? { ...whole, repeat: this } : whole;
+    this.#sinceMs = nowMs;
+    this.#untilMs = Math.min(nowMs + (ageSeconds + 1) * 1000 - ageMs, staleFromMs);
+    this.#lastMs = nowMs + ttlMs - ttlSeconds * 1000;
+    return this.#response;
+  }
+}
+
+/** Whether the request gets the whole stored response as it is: no condition, no part, no other coding, no directive that counts. */
+function isPlain({ route, requestFields }: Ask, item: StoredResponse): boolean {
+  for (const name of SPECIAL) if (hasField(requestFields, name)) return false;
+  if (clientDirectives(route.policy, requestFields) !== noDirectives) return false;
+  return item.body.length === 0 || decideCoding(item.fields, requestFields).kind !== 'take-off';
+}
+
+const SPECIAL = ['if-none-match', 'if-modified-since', 'range'] as const;

@@ -1,0 +1,37 @@
+import { formatCacheStatus } from '../core/cache-status.ts';
+import type { Classification } from '../core/classify-request.ts';
+import { maskedUrl } from '../core/key.ts';
+import { relayTarget } from '../core/relay-target.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import type { RouteMatch } from '../core/route-table.ts';
+import { asHandled, type Handled } from './handled.ts';
+import { refusal } from './own-answers.ts';
+import { followRelayed } from './relay-follow.ts';
+import type { RelayFollowDeps } from './relay-store.ts';
+
+type RelayClass = Extract<Classification, { kind: 'relay' }>;
+
+/** What the server is told of a request that it is to relay; or the refusal where no target upstream can be made of it. */
+export function relayed(
+  deps: RelayFollowDeps,
+  match: RouteMatch,
+  request: ProxyRequest,
+  { fwd, reason }: RelayClass,
+): Handled {
+  const { route } = match;
+  const target = relayTarget(match, request, { reason, sha256: deps.sha256 });
+  if (!target.ok) return asHandled(refusal(request, target.error, match));
+  // Before the request goes upstream, as for a fetch: its answer may be stored.
+  const position = deps.purgeLog.position();
+  return {
+    kind: 'relay',
+    relay: {
+      route,
+      target: target.value,
+      url: maskedUrl(match, request),
+      fwd,
+      cacheStatus: formatCacheStatus({ hit: false, fwd }),
+      settled: (head) => followRelayed(deps, { match, request, position }, head),
+    },
+  };
+}
