@@ -6,7 +6,8 @@ import { createPurger } from './cache/purge.ts';
 import { createRefresher } from './cache/refresh.ts';
 import { createPurgeSchedule } from './cache/schedule.ts';
 import { createWarmer } from './cache/warm.ts';
-import type { Clock, Observer } from './cache/ports.ts';
+import type { Clock, Observer, PurgeCounter, StoreStats } from './cache/ports.ts';
+import type { Refresher } from './cache/refresher.ts';
 import type { Config } from './core/config.ts';
 import type { GraphqlReader } from './core/graphql-text.ts';
 import type { Problem } from './core/problem.ts';
@@ -21,6 +22,8 @@ import { routeTableOf } from './offline.ts';
 import { sha256 } from './sha256.ts';
 import { idleLoad, type ServerLoad } from './server/load.ts';
 import type { CoherenceRules } from './store/coherence/rules.ts';
+import type { LocalPurgeLog } from './store/local-purge-log.ts';
+import type { TrackedPurgeLog } from './store/purge-follower.ts';
 import { createCounterLedger } from './store/redis/counter-ledger.ts';
 import { buildTiers, type SharedTier, type Tiers } from './tiers.ts';
 import { createBodyCheck } from './upstream/body-check.ts';
@@ -38,6 +41,18 @@ export interface Ground {
   readonly rules: CoherenceRules;
   /** As {@link graphqlReaderFor} gives it. */
   readonly graphql: GraphqlReader | undefined;
+  /** Where this is one thread of several. */
+  readonly threads?: ThreadHooks | undefined;
+}
+
+/** What the threads of one process do together; what is not there a thread does by itself. */
+export interface ThreadHooks {
+  /** Makes this thread's purge log one with those of the others. */
+  readonly joinPurges?: (log: LocalPurgeLog) => TrackedPurgeLog;
+  /** Of the memory tiers of all. */
+  readonly counter?: PurgeCounter;
+  readonly refresher?: Refresher;
+  readonly storeStats?: () => StoreStats;
 }
 
 /** Everything between the listeners. */
@@ -51,6 +66,7 @@ export interface Parts {
   readonly exchange: Exchange;
   readonly relay: ReturnType<typeof createRelay>;
   readonly purger: ReturnType<typeof createPurger>;
+  readonly refresher: Refresher;
   readonly warmer: ReturnType<typeof createWarmer>;
   readonly schedule: ReturnType<typeof createPurgeSchedule>;
   readonly log: Log;
@@ -58,7 +74,7 @@ export interface Parts {
 }
 
 /** Builds everything that stands between the listeners; opens nothing but the way to Redis. */
-export function buildParts({ config, log, stack, clock, rules, graphql }: Ground): Parts {
+export function buildParts({ config, log, stack, clock, rules, graphql, threads }: Ground): Parts {
   const load = idleLoad();
   const table = routeTableOf(config);
   const metrics: Metrics = stack.use(
@@ -67,7 +83,7 @@ export function buildParts({ config, log, stack, clock, rules, graphql }: Ground
       upstreams: config.upstreams,
       clock,
       version,
-      storeStats: () => tiers.memory.stats(),
+      storeStats: threads?.storeStats ?? (() => tiers.memory.stats()),
       load: () => load,
       coherence: () => tiers.shared?.coherence(),
       redis: () => tiers.shared?.redis(),
@@ -75,7 +91,7 @@ export function buildParts({ config, log, stack, clock, rules, graphql }: Ground
   );
   const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
   const onLimit = (option: string): void => observer.limit(option);
-  const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules });
+  const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules, joinPurges: threads?.joinPurges });
   const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version, observer }));
   const background = new BackgroundWork((name, error) =>
     log.error({ work: name, error: describe(error) }, 'background work failed'),
@@ -115,7 +131,7 @@ export function buildParts({ config, log, stack, clock, rules, graphql }: Ground
     relay,
     log,
     load,
-    ...buildOperations(config, { deps, fetcher, tiers, log }),
+    ...buildOperations(config, { deps, fetcher, tiers, log, threads }),
   };
 }
 
@@ -137,11 +153,20 @@ function countForFleet(
 /** What operators and the clock have done. */
 function buildOperations(
   config: Config,
-  { deps, fetcher, tiers, log }: Pick<Parts, 'deps' | 'tiers' | 'log'> & { readonly fetcher: Fetcher },
-): Pick<Parts, 'purger' | 'warmer' | 'schedule'> {
+  {
+    deps,
+    fetcher,
+    tiers,
+    log,
+    threads,
+  }: Pick<Parts, 'deps' | 'tiers' | 'log'> & {
+    readonly fetcher: Fetcher;
+    readonly threads: ThreadHooks | undefined;
+  },
+): Pick<Parts, 'purger' | 'refresher' | 'warmer' | 'schedule'> {
   const leases = tiers.jobs;
-  const purger = createPurger({ ...deps, counter: tiers.memory });
-  const refresher = createRefresher(deps, fetcher);
+  const purger = createPurger({ ...deps, counter: threads?.counter ?? tiers.memory });
+  const refresher = threads?.refresher ?? createRefresher(deps, fetcher);
   const warmer = createWarmer({ ...deps, config: config.warm, leases, refresher, random: Math.random });
   const { shared } = tiers;
   const schedule = createPurgeSchedule({
@@ -153,5 +178,5 @@ function buildOperations(
     ...(shared === undefined ? {} : { skewMs: () => shared.log.skewMs(), storeOutlives: true }),
     onRefused: (entry, problem) => log.error({ cron: entry.cron, problem: problem.detail }, 'scheduled purge refused'),
   });
-  return { purger, warmer, schedule };
+  return { purger, refresher, warmer, schedule };
 }

@@ -9,7 +9,7 @@ import type { Log } from './log/log.ts';
 import type { CoherenceRules } from './store/coherence/rules.ts';
 import type { SharedPurgeLog } from './store/coherence/shared-log.ts';
 import { createSharedPurgeLog } from './store/coherence/shared-purge-log.ts';
-import { createLocalPurgeLog } from './store/local-purge-log.ts';
+import { createLocalPurgeLog, type LocalPurgeLog } from './store/local-purge-log.ts';
 import { createMemoryStore, type MemoryStore } from './store/memory-store.ts';
 import type { TrackedPurgeLog } from './store/purge-follower.ts';
 import { connectRedis } from './store/redis/client.ts';
@@ -54,6 +54,8 @@ export interface TierParts {
   readonly observer: Observer;
   /** Only tests take rules away. */
   readonly rules: CoherenceRules;
+  /** Of memory alone: makes the log of this thread one with those of the others. */
+  readonly joinPurges?: ((log: LocalPurgeLog) => TrackedPurgeLog) | undefined;
 }
 
 /** Redis where the configuration has it, else memory alone. Nothing waits for Redis here. */
@@ -62,13 +64,14 @@ export function buildTiers(parts: TierParts): Tiers {
   return redis === undefined ? memoryAlone(parts) : withRedis(parts, redis);
 }
 
-function memoryAlone({ config, stack, clock, observer }: TierParts): Tiers {
-  const purgeLog = createLocalPurgeLog({
+function memoryAlone({ config, stack, clock, observer, joinPurges }: TierParts): Tiers {
+  const local = createLocalPurgeLog({
     clock,
     instanceId: randomUUID(),
     positionMaxAgeMs: positionMaxAgeMs(config),
     searching: isSearching(config),
   });
+  const purgeLog = joinPurges?.(local) ?? local;
   const memory = stack.use(memoryStore({ config, clock, observer }, purgeLog));
   return { memory, store: memory, purgeLog, jobs: localJobs, shared: undefined };
 }

@@ -1,0 +1,67 @@
+import { redisSecrets } from './config/compile-redis.ts';
+import type { Config } from './core/config.ts';
+import { describe } from './log/describe.ts';
+import type { Parts } from './parts.ts';
+import { createDataServer, type DataServer } from './server/data-server.ts';
+import { ExchangeHandler } from './server/request-handler.ts';
+
+/** The listeners of agents, in front of the parts. */
+export function buildDataServer(config: Config, parts: Parts): DataServer {
+  const { exchange, deps, relay, log, load } = parts;
+  const handler = new ExchangeHandler({
+    config: config.server,
+    handle: (request, client) => exchange.handle(request, client),
+    relay,
+    observer: deps.observer,
+    clock: deps.clock,
+    load,
+    onBug: (error) => log.error({ error: describe(error) }, 'a request failed inside the proxy'),
+  });
+  return createDataServer({ config: config.server, handler, load });
+}
+
+/** The reverse of the start, with the deadlines of the config; the admin listener outlives it for the last scrape. */
+export async function shutDown(
+  config: Config,
+  parts: Omit<Parts, 'exchange' | 'relay'> & { readonly server: Omit<DataServer, 'listen'> },
+): Promise<void> {
+  const { server, background, warmer, schedule, deps, log, tiers, fleetCounters } = parts;
+  log.info({ drainDelayMs: config.server.drainDelayMs, graceMs: config.server.graceMs }, 'draining');
+  warmer.stop();
+  schedule.stop();
+  await pause(config.server.drainDelayMs);
+  server.beginDrain();
+  const ended = server.close();
+  log.info({}, 'closing');
+  const cancelGrace = deps.clock.after(config.server.graceMs, () => server.closeNow());
+  // The clock's timers do not keep the process alive; an open connection does.
+  await ended;
+  const deadline = Promise.withResolvers<void>();
+  // Cleared below: what is left running would keep the process alive for as long.
+  const timer = setTimeout(deadline.resolve, BACKGROUND_DEADLINE_MS);
+  await Promise.race([background.idle(), deadline.promise]);
+  clearTimeout(timer);
+  await background.stop();
+  cancelGrace();
+  // Nothing is served any more: what is on its way to Redis gets there, and no purge waits for this process.
+  await tiers.shared?.store.settle();
+  await fleetCounters?.stop();
+  await tiers.shared?.log.leave();
+}
+
+/** Background work (refreshes, fills whose client went) is given this long after the last connection has ended. */
+const BACKGROUND_DEADLINE_MS = 2_000;
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
+}
+
+/** What must never be written, wherever it turns up. */
+export function secretsOf(config: Config): readonly string[] {
+  const credentials = [...config.upstreams.values()].flatMap((upstream) => [
+    ...upstream.credentials.query.values(),
+    ...upstream.credentials.headers.values(),
+  ]);
+  const own = config.admin.token === undefined ? [] : [config.admin.token];
+  return [...own, ...credentials, ...redisSecrets(config.store.redis)];
+}
