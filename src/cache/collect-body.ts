@@ -1,4 +1,5 @@
 import { ByteCollector } from './byte-collector.ts';
+import type { MaybePromise } from './ports.ts';
 import { UpstreamBodyError, type UpstreamBody } from './upstream-ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 
@@ -13,11 +14,33 @@ export type Collected =
  * Reads a body up to `maxBytes`. A body past it is handed on as a stream, in bounded memory: what was collected plus
  * what is still to come. Never throws; an error of the body is a value.
  */
-export async function collectBody(body: UpstreamBody, maxBytes: number): Promise<Collected> {
+export function collectBody(body: UpstreamBody, maxBytes: number): MaybePromise<Collected> {
   if (body.length !== undefined && body.length > maxBytes) {
     body.streamed();
     return { kind: 'overflow', chunks: body.chunks() };
   }
+  const gathered = body.gathered?.(maxBytes);
+  if (gathered === undefined) return readBody(body, maxBytes);
+  if (!(gathered instanceof Promise)) return { kind: 'complete', bytes: joined(gathered) };
+  return gathered.then((pieces) =>
+    pieces === undefined ? readBody(body, maxBytes) : { kind: 'complete', bytes: joined(pieces) },
+  );
+}
+
+/** In memory of its own, of exactly its size. */
+function joined(pieces: readonly Buffer[]): Buffer {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let offset = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, offset);
+    offset += piece.length;
+  }
+  return bytes;
+}
+
+async function readBody(body: UpstreamBody, maxBytes: number): Promise<Collected> {
   const iterator = body.chunks()[Symbol.asyncIterator]();
   const collector = new ByteCollector({ maxBytes, length: body.length });
   try {

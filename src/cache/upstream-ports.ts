@@ -1,6 +1,7 @@
 import type { FailureKind } from '../core/failure.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { CanonicalRequest } from '../core/request.ts';
+import type { MaybePromise } from './ports.ts';
 
 /** Calls upstream. One owner file adapts undici; errors become {@link UpstreamFailure}, never exceptions. */
 export interface UpstreamClient {
@@ -40,6 +41,12 @@ export interface UpstreamBody {
   readonly length: number | undefined;
   /** Yields chunks; throws {@link UpstreamBodyError} where the body is cut off, stalls, or is past a limit. Ends normally only after an error-free, framed end. */
   chunks(): AsyncIterable<Buffer>;
+  /**
+   * In place of {@link chunks}, where reading it piece by piece can be saved: all of it, in order, once it has come to a normal
+   * end and is no more than `maxBytes`; it has been read then. The pieces may be views of memory that is shared. `undefined`: nothing has been
+   * read, and it is to be read by `chunks`, which also tells why it broke off.
+   */
+  gathered?(maxBytes: number): MaybePromise<readonly Buffer[] | undefined>;
   /**
    * Whether a normal end proves completeness (Content-Length or chunked framing). A close-delimited body may have been
    * cut by an upstream that stopped halfway, without a sign of it (RFC 9112 §8), so it is passed on but never stored, unless

@@ -1,4 +1,5 @@
 import { UpstreamBodyError } from '../cache/upstream-ports.ts';
+import type { MaybePromise } from '../cache/ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 
 /** The connection's side of a body: what a full queue holds up and a cancelled one ends. */
@@ -77,6 +78,33 @@ export class BodyQueue {
     this.#chunks = [];
     this.#queuedBytes = 0;
     if (open) this.#source.abort();
+  }
+
+  /**
+   * All of it once it has come in order, where it is no more than `maxBytes` and than may wait here; each chunk is the
+   * caller's. Else `undefined`, and nothing is taken: it is to be {@link read}. Most bodies are there with their heads, and one step
+   * of a reader for each piece and each layer is most of what such a body costs.
+   */
+  gathered(maxBytes: number): MaybePromise<readonly Buffer[] | undefined> {
+    if (this.#taken) throw new Error('a body is read once');
+    const isOpen = (): boolean => this.#end === 'open' && !this.#paused && this.#totalBytes <= maxBytes;
+    if (!isOpen()) return this.#gather(maxBytes);
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        if (isOpen()) return;
+        this.#wake = undefined;
+        resolve(this.#gather(maxBytes));
+      };
+    });
+  }
+
+  #gather(maxBytes: number): readonly Buffer[] | undefined {
+    if (this.#end !== 'ended' || this.#totalBytes > maxBytes) return undefined;
+    this.#taken = true;
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.#queuedBytes = 0;
+    return chunks;
   }
 
   async *read(): AsyncGenerator<Buffer, void, void> {

@@ -3,13 +3,12 @@ import { Client, Pool, type Dispatcher } from 'undici';
 import type { Clock, Observer } from '../cache/ports.ts';
 import type { UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
-import { type FieldLines, withoutFields } from '../core/fields.ts';
 import { isUnsafe } from '../core/methods.ts';
-import type { CanonicalContent } from '../core/request.ts';
+import { createCallFields, type CallFields } from './call-fields.ts';
 import { targetWithCredentials } from './credentials.ts';
-import { PendingCall } from './pending-call.ts';
-import { createRedactor, type Redactor } from './redact.ts';
-import { requestFields } from './request-fields.ts';
+import { Deadlines } from './deadlines.ts';
+import { PendingCall, type CallGround, type CallWire } from './pending-call.ts';
+import { createRedactor } from './redact.ts';
 import { Slots } from './slots.ts';
 import { trusted } from './trusted.ts';
 import { UnaskedContinue } from './unasked-continue.ts';
@@ -28,9 +27,10 @@ export interface UpstreamClientOptions {
  * followed. Throws at once where a `caFile` cannot be read. Disposing cuts all connections.
  */
 export function createUpstreamClient(options: UpstreamClientOptions): UpstreamClient & AsyncDisposable {
-  const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config)]));
+  const underWay = bySignal();
+  const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config, options, underWay)]));
   return {
-    fetch: (call, signal) => fetchOn(linkOf(links, call), call, { ...options, signal }),
+    fetch: (call, signal) => fetchOn(linkOf(links, call), call, signal),
     [Symbol.asyncDispose]: async () => {
       await Promise.all([...links.values()].flatMap((link) => [link.pool.destroy(), link.freshPool.destroy()]));
     },
@@ -39,48 +39,68 @@ export function createUpstreamClient(options: UpstreamClientOptions): UpstreamCl
 
 /** The way to one upstream. */
 interface Link {
-  readonly config: UpstreamConfig;
+  readonly ground: CallGround;
   readonly pool: Dispatcher;
   /** Its connections serve one request each: for retries. */
   readonly freshPool: Dispatcher;
-  /** Both pools together. */
-  readonly slots: Slots;
-  readonly redactor: Redactor;
+  readonly fields: CallFields;
+}
+
+/**
+ * The calls that end with a signal. It is listened to once, for all of them: each listener of a signal is compared with each
+ * that comes, and most calls here have one signal in common.
+ */
+function bySignal(): (signal: AbortSignal) => Set<PendingCall> {
+  const known = new WeakMap<AbortSignal, Set<PendingCall>>();
+  return (signal) => {
+    const before = known.get(signal);
+    if (before !== undefined) return before;
+    const calls = new Set<PendingCall>();
+    known.set(signal, calls);
+    signal.addEventListener('abort', () => {
+      for (const call of calls) call.abort();
+    });
+    return calls;
+  };
 }
 
 /** A pool's connection that knows whether it has served a request before, and whether it broke. */
 class WatchedClient extends Client {
-  #served = 0;
   readonly #wire: Wire;
 
   constructor(origin: string | URL, options: Client.Options) {
-    const wire: Wire = { broken: false, unasked: new UnaskedContinue(options.maxHeaderSize ?? 16_384) };
+    const wire = new Wire(options.maxHeaderSize ?? 16_384);
     super(origin, {
       ...options,
       ...(typeof options.connect === 'function' ? { connect: watched(options.connect, wire) } : {}),
     });
     this.#wire = wire;
     this.on('connect', () => {
-      this.#served = 0;
+      wire.served = 0;
     });
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (handler instanceof PendingCall) {
-      handler.takesReused = () => {
-        this.#wire.unasked.requested();
-        return this.#served++ > 0;
-      };
-      handler.brokeOff = () => this.#wire.broken;
-    }
+    if (handler instanceof PendingCall) handler.wire = this.#wire;
     return super.dispatch(options, handler);
   }
 }
 
-/** The socket of a connection, as far as its end is concerned, and what is kept from undici of what it brings. */
-interface Wire {
-  broken: boolean;
+/** The socket of a connection, as far as its past and its end are concerned, and what is kept from undici of what it brings. */
+class Wire implements CallWire {
+  broken = false;
+  served = 0;
   readonly unasked: UnaskedContinue;
+
+  constructor(maxHeaderBytes: number) {
+    this.unasked = new UnaskedContinue(maxHeaderBytes);
+  }
+
+  takesReused(): boolean {
+    this.unasked.requested();
+    this.served += 1;
+    return this.served > 1;
+  }
 }
 
 type Connector = Extract<NonNullable<Client.Options['connect']>, (...args: never) => unknown>;
@@ -104,8 +124,9 @@ function watched(connect: Connector, wire: Wire): Connector {
     });
 }
 
-function openLink(config: UpstreamConfig): Link {
-  const options: Pool.Options = {
+function openLink(config: UpstreamConfig, options: UpstreamClientOptions, underWay: CallGround['underWay']): Link {
+  const { clock, version, observer } = options;
+  const poolOptions: Pool.Options = {
     connections: config.maxConnections,
     connectTimeout: config.connectTimeoutMs,
     headersTimeout: config.headersTimeoutMs,
@@ -117,13 +138,28 @@ function openLink(config: UpstreamConfig): Link {
     factory: (origin, inner) => new WatchedClient(origin, inner),
     ...(config.caFile === undefined ? {} : { connect: { ca: trusted(config.caFile) } }),
   };
-  return {
+  const pool = new Pool(config.origin, poolOptions);
+  const freshPool = new Pool(config.origin, poolOptions);
+  const ground: CallGround = {
     config,
-    pool: new Pool(config.origin, options),
-    freshPool: new Pool(config.origin, options),
-    slots: new Slots(config.maxConnections),
+    clock,
     redactor: createRedactor(config.credentials),
+    // Of both pools together.
+    slots: new Slots(config.maxConnections),
+    deadlines: new Deadlines(clock, config.totalTimeoutMs),
+    underWay,
+    dispatch: (call, fresh) => {
+      const { path, method, headers, body } = call.request;
+      const request = { path, method, headers, body };
+      // A kept connection may close under the request, and a POST must not be sent twice (RFC 9110 §9.2.2), even one that
+      // the route calls a query: a connection of its own cannot.
+      if (fresh || isUnsafe(method)) freshPool.dispatch({ ...request, reset: true }, call);
+      else pool.dispatch(request, call);
+    },
+    onLimit: (option) => observer?.limit(option),
+    onBroken: (failure) => observer?.brokenBody({ upstream: config.name, failure }),
   };
+  return { ground, pool, freshPool, fields: createCallFields(config, version) };
 }
 
 function linkOf(links: ReadonlyMap<string, Link>, call: UpstreamCall): Link {
@@ -132,65 +168,15 @@ function linkOf(links: ReadonlyMap<string, Link>, call: UpstreamCall): Link {
   return link;
 }
 
-function fetchOn(
-  link: Link,
-  call: UpstreamCall,
-  options: Pick<UpstreamClientOptions, 'clock' | 'version' | 'observer'> & { readonly signal: AbortSignal },
-): Promise<UpstreamAnswer> {
-  const { config } = link;
-  const fields = requestFields(askedFields(call, config), config, options.version);
+function fetchOn({ ground, fields }: Link, call: UpstreamCall, signal: AbortSignal): Promise<UpstreamAnswer> {
   const { method, target, content } = call.canonical;
-  const request = {
-    path: targetWithCredentials(target, config.credentials),
-    method,
-    headers: fields.flatMap(([name, value]) => [name, value]),
-    ...(content === undefined ? {} : { body: content.bytes }),
-  };
-  const dispatch = (handler: PendingCall, fresh: boolean): void => {
-    // A kept connection may close under the request, and a POST must not be sent twice (RFC 9110 §9.2.2), even one that
-    // the route calls a query: a connection of its own cannot.
-    if (fresh || isUnsafe(method)) link.freshPool.dispatch({ ...request, reset: true }, handler);
-    else link.pool.dispatch(request, handler);
-  };
-  const { clock, signal, observer } = options;
-  const pending = new PendingCall({
+  const path = targetWithCredentials(target, ground.config.credentials);
+  const pending = new PendingCall(
+    ground,
     call,
-    config,
-    clock,
-    redactor: link.redactor,
-    slots: link.slots,
-    dispatch,
+    { path, method, headers: fields(call), body: content?.bytes ?? null },
     signal,
-    onLimit: (option) => observer?.limit(option),
-    onBroken: (failure) => observer?.brokenBody({ upstream: config.name, failure }),
-  });
+  );
   pending.start();
   return pending.answer;
-}
-
-/** The keyed fields and the further ones; of a name in both the keyed lines count. */
-function askedFields(call: UpstreamCall, config: UpstreamConfig): FieldLines {
-  const { content } = call.canonical;
-  const own = content === undefined ? call.canonical.fields : contentFields(call.canonical.fields, content);
-  const keyed = new Set(own.map(([name]) => name));
-  const further = content === undefined ? call.fields : withoutFields(call.fields, ofContent);
-  const lines = [...own, ...further.filter(([name]) => !keyed.has(name))];
-  if (!call.decode) return lines;
-  // One coding for everybody: the body is stored as identity and negotiated with each client.
-  return [...lines.filter(([name]) => name !== 'accept-encoding'), ['accept-encoding', config.acceptEncoding]];
-}
-
-/** Said of content as it came: of its canonical spelling it may be wrong (RFC 9110 §8, RFC 9530). */
-const ofContent: ReadonlySet<string> = new Set([
-  'content-type',
-  'content-encoding',
-  'content-md5',
-  'content-digest',
-  'repr-digest',
-  'digest',
-]);
-
-function contentFields(fields: FieldLines, { type }: CanonicalContent): FieldLines {
-  const kept = withoutFields(fields, ofContent);
-  return type === '' ? kept : [...kept, ['content-type', type]];
 }

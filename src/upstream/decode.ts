@@ -16,7 +16,8 @@ import { fieldValue, type FieldLines } from '../core/fields.ts';
 /** More codings than this on top of each other is an attack or a fault; such a body is passed on as it is. */
 const maxCodings = 4;
 
-type Coding = 'gzip' | 'deflate' | 'br' | 'zstd';
+/** Codings that can be taken off. */
+export type Coding = 'gzip' | 'deflate' | 'br' | 'zstd';
 
 const codings: ReadonlyMap<string, Coding> = new Map([
   ['gzip', 'gzip'],

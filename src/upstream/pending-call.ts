@@ -4,6 +4,7 @@ import type { FailureKind } from '../core/failure.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { BodyQueue } from './body-queue.ts';
+import type { Deadlines } from './deadlines.ts';
 import {
   describe,
   nameFailure,
@@ -15,7 +16,7 @@ import {
 import type { Redactor } from './redact.ts';
 import { fieldLineBytes, fieldLinesOf, framingOf } from './response-head.ts';
 import type { Slots } from './slots.ts';
-import { upstreamResponse } from './upstream-response.ts';
+import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
 
 /** What a call needs of its connection; undici's controller has it. */
 export interface ConnectionControl {
@@ -25,30 +26,49 @@ export interface ConnectionControl {
   abort(reason: Error): void;
 }
 
-export interface PendingCallOptions {
-  readonly call: UpstreamCall;
+/** The connection that takes a call, as far as its past and its end are concerned. */
+export interface CallWire {
+  /** Whether it has served another before. Asked once for each request, when that is written. */
+  takesReused(): boolean;
+  /** Whether it ended by an error. */
+  readonly broken: boolean;
+}
+
+/** What is sent: path and query, and names and values of the fields by turns. */
+export interface CallRequest {
+  readonly path: string;
+  readonly method: string;
+  readonly headers: string[];
+  readonly body: Uint8Array | null;
+}
+
+/** What all calls to one upstream have in common. */
+export interface CallGround {
   readonly config: UpstreamConfig;
   readonly clock: Clock;
   readonly redactor: Redactor;
   readonly slots: Slots;
+  /** For `totalTimeout`. */
+  readonly deadlines: Deadlines<PendingCall>;
+  /** Those that end with the signal. */
+  readonly underWay: (signal: AbortSignal) => Set<PendingCall>;
   /** Hands the call to a connection; `fresh`: to one that has served nothing yet. */
-  readonly dispatch: (handler: PendingCall, fresh: boolean) => void;
-  readonly signal: AbortSignal;
+  readonly dispatch: (call: PendingCall, fresh: boolean) => void;
   readonly onLimit: OnUpstreamLimit;
   readonly onBroken: (failure: FailureKind) => void;
 }
 
 /** One call from the wait for a connection to the end of the body; the `on…` methods are undici's handler interface. */
 export class PendingCall {
-  /** Set by the connection that takes the call: whether it has served another before. Asked when the request is written. */
-  takesReused: () => boolean = () => false;
-  /** Set by the connection that takes the call: whether it ended by an error. */
-  brokeOff: () => boolean = () => false;
+  /** Set by the connection that takes the call. */
+  wire: CallWire | undefined;
+  readonly request: CallRequest;
   readonly answer: Promise<UpstreamAnswer>;
-  readonly #options: PendingCallOptions;
-  readonly #settle: (answer: UpstreamAnswer) => void;
+  readonly #ground: CallGround;
+  readonly #call: UpstreamCall;
+  readonly #signal: AbortSignal;
+  #settle: (answer: UpstreamAnswer) => void = () => {};
   readonly #requestTimeMs: number;
-  readonly #onAbort = (): void => this.#stop(describe('aborted'));
   #phase: CallPhase = 'connecting';
   #control: ConnectionControl | undefined;
   #reused = false;
@@ -58,39 +78,71 @@ export class PendingCall {
   #holdsSlot = false;
   #leaveQueue: (() => unknown) | undefined;
   #queue: BodyQueue | undefined;
+  /** Of a call whose timer stood still for a while. */
   #stopTimer: (() => void) | undefined;
   #timerStartedMs = 0;
-  #leftMs: number;
+  #leftMs = 0;
   #unbound = false;
 
-  constructor(options: PendingCallOptions) {
-    this.#options = options;
-    this.#leftMs = options.config.totalTimeoutMs;
-    this.#requestTimeMs = options.clock.nowMs();
-    const { promise, resolve } = Promise.withResolvers<UpstreamAnswer>();
-    this.answer = promise;
-    this.#settle = resolve;
+  constructor(ground: CallGround, call: UpstreamCall, request: CallRequest, signal: AbortSignal) {
+    this.#ground = ground;
+    this.#call = call;
+    this.request = request;
+    this.#signal = signal;
+    this.#requestTimeMs = ground.clock.nowMs();
+    this.answer = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
   }
 
   start(): void {
-    const { signal, slots } = this.#options;
-    if (signal.aborted) {
+    const { slots, deadlines, underWay, onLimit } = this.#ground;
+    if (this.#signal.aborted) {
       this.#stop(describe('aborted'));
       return;
     }
-    signal.addEventListener('abort', this.#onAbort, { once: true });
-    this.#startTimer();
+    underWay(this.#signal).add(this);
+    deadlines.add(this);
     if (slots.tryTake()) {
       this.#send();
       return;
     }
-    this.#options.onLimit('upstreams.maxConnections');
+    onLimit('upstreams.maxConnections');
     this.#leaveQueue = slots.wait(() => this.#send());
+  }
+
+  /** The total timeout is over. */
+  expire(): void {
+    // In the queue it is not upstream that took too long: `maxConnections` was hit, and told, when the wait began.
+    this.#stop(this.#leaveQueue === undefined ? pastLimit('totalTimeout') : describe('busy'));
+  }
+
+  /** Nobody wants it any more: its signal was aborted, or its body given up. */
+  abort(): void {
+    this.#stop(describe('aborted'));
+  }
+
+  /** The reader holds the body up; time in which it does is not upstream's, so the timer stands still. */
+  pause(): void {
+    const { clock, deadlines } = this.#ground;
+    const leftMs = deadlines.take(this) ?? this.#leftMs - (clock.monotonicMs() - this.#timerStartedMs);
+    this.#leftMs = Math.max(1, leftMs);
+    this.#stopTimer?.();
+    this.#control?.pause();
+  }
+
+  resume(): void {
+    const { clock } = this.#ground;
+    if (!this.#unbound) {
+      this.#timerStartedMs = clock.monotonicMs();
+      this.#stopTimer = clock.after(this.#leftMs, () => this.expire());
+    }
+    this.#control?.resume();
   }
 
   onRequestStart(control: ConnectionControl): void {
     this.#control = control;
-    this.#reused = this.takesReused();
+    this.#reused = this.wire?.takesReused() === true;
     this.#phase = 'waiting';
     // Given up while the connection was made: nothing is sent.
     if (this.#stopped) control.abort(new Error('given up'));
@@ -106,13 +158,11 @@ export class PendingCall {
       this.#interim(control, status);
       return;
     }
-    const { call, config, clock, redactor, onLimit, onBroken } = this.#options;
+    const { config, clock } = this.#ground;
     this.#phase = 'body';
     const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
-    const framing =
-      fields === undefined
-        ? undefined
-        : framingOf({ method: call.canonical.method, status, fields, rule: config.framing });
+    const { method } = this.request;
+    const framing = fields === undefined ? undefined : framingOf({ method, status, fields, rule: config.framing });
     if (fields === undefined || framing === undefined) {
       this.#stop(describe('malformed'));
       return;
@@ -126,29 +176,33 @@ export class PendingCall {
       this.#stop(pastLimit('maxBodyBytes'));
       return;
     }
-    const queue = new BodyQueue(this.#source(control), config.maxBodyBytes);
+    const queue = new BodyQueue(this, config.maxBodyBytes);
     this.#queue = queue;
-    const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs: clock.nowMs() };
-    const streamed = (): void => this.#unbind();
-    const head = {
-      call,
+    const head: ReceivedHead = {
+      call: this.#call,
       status,
       fields,
       framing,
-      trusted: config.framing === 'lenient',
-      times,
+      requestTimeMs: this.#requestTimeMs,
+      responseTimeMs: clock.nowMs(),
       attempts: this.#attempts,
     };
-    const maxBytes = config.maxBodyBytes;
-    this.#settle(upstreamResponse(head, { queue, redactor, maxBytes, streamed, onLimit, onBroken }));
+    this.#settle(upstreamResponse(head, this.#ground, queue, this));
+  }
+
+  /** The body is passed on as it comes: from here on only the time between two pieces is limited. */
+  streamed(): void {
+    this.#unbound = true;
+    this.#ground.deadlines.delete(this);
+    this.#stopTimer?.();
   }
 
   /** It says nothing that a cache could use, and something that a client may (RFC 9110 §15.2). */
   #interim(control: ConnectionControl, status: number): void {
-    const { call, redactor } = this.#options;
-    if (call.onInterim === undefined) return;
+    const { onInterim } = this.#call;
+    if (onInterim === undefined) return;
     const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
-    if (fields !== undefined) call.onInterim(status, redactor.fields(endToEnd(fields)));
+    if (fields !== undefined) onInterim(status, this.#ground.redactor.fields(endToEnd(fields)));
   }
 
   onResponseData(_control: ConnectionControl, chunk: Buffer): void {
@@ -158,7 +212,7 @@ export class PendingCall {
   onResponseEnd(): void {
     this.#over();
     // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8).
-    if (this.brokeOff()) this.#fail(describe('reset'));
+    if (this.wire?.broken === true) this.#fail(describe('reset'));
     else this.#queue?.finish();
   }
 
@@ -168,7 +222,7 @@ export class PendingCall {
       this.#phase = 'connecting';
       this.#control = undefined;
       this.#attempts += 1;
-      this.#options.dispatch(this, true);
+      this.#ground.dispatch(this, true);
       return;
     }
     this.#over();
@@ -187,14 +241,14 @@ export class PendingCall {
     this.#holdsSlot = true;
     this.#leaveQueue = undefined;
     this.#attempts += 1;
-    this.#options.dispatch(this, false);
+    this.#ground.dispatch(this, false);
   }
 
   /** Ends the call from our side. */
   #stop(failure: NamedFailure): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#unbind();
+    this.streamed();
     this.#fail(failure);
     if (this.#leaveQueue !== undefined) this.#leaveQueue();
     this.#control?.abort(new Error('given up'));
@@ -202,53 +256,21 @@ export class PendingCall {
   }
 
   #fail({ failure, detail, limit }: NamedFailure): void {
-    if (limit !== undefined) this.#options.onLimit(`upstreams.${limit}`);
+    if (limit !== undefined) this.#ground.onLimit(`upstreams.${limit}`);
     if (this.#queue !== undefined) {
       this.#queue.fail(failure, detail);
       return;
     }
-    const responseTimeMs = this.#options.clock.nowMs();
+    const responseTimeMs = this.#ground.clock.nowMs();
     const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs };
     this.#settle({ kind: 'failure', failure, detail, attempts: this.#attempts, ...times });
   }
 
   /** The connection is done with this call. */
   #over(): void {
-    this.#unbind();
-    this.#options.signal.removeEventListener('abort', this.#onAbort);
-    if (this.#holdsSlot) this.#options.slots.release();
+    this.streamed();
+    this.#ground.underWay(this.#signal).delete(this);
+    if (this.#holdsSlot) this.#ground.slots.release();
     this.#holdsSlot = false;
-  }
-
-  #startTimer(): void {
-    const { clock } = this.#options;
-    this.#timerStartedMs = clock.monotonicMs();
-    this.#stopTimer = clock.after(this.#leftMs, () => {
-      // In the queue it is not upstream that took too long: `maxConnections` was hit, and told, when the wait began.
-      this.#stop(this.#leaveQueue === undefined ? pastLimit('totalTimeout') : describe('busy'));
-    });
-  }
-
-  /** From here on only the time between two pieces is limited. */
-  #unbind(): void {
-    this.#unbound = true;
-    this.#stopTimer?.();
-  }
-
-  /** Time in which the reader holds up the body is not upstream's: the timer stands still. */
-  #source(control: ConnectionControl): ConstructorParameters<typeof BodyQueue>[0] {
-    const { clock } = this.#options;
-    return {
-      pause: () => {
-        this.#stopTimer?.();
-        this.#leftMs = Math.max(1, this.#leftMs - (clock.monotonicMs() - this.#timerStartedMs));
-        control.pause();
-      },
-      resume: () => {
-        if (!this.#unbound) this.#startTimer();
-        control.resume();
-      },
-      abort: () => this.#stop(describe('aborted')),
-    };
   }
 }

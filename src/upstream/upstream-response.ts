@@ -4,67 +4,106 @@ import {
   type UpstreamCall,
   type UpstreamResponse,
 } from '../cache/upstream-ports.ts';
+import type { MaybePromise } from '../cache/ports.ts';
+import type { UpstreamConfig } from '../core/config.ts';
 import type { FailureKind } from '../core/failure.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { weakEtag } from '../core/response-fields.ts';
 import type { BodyQueue } from './body-queue.ts';
 import { decodedFields } from '../core/response-fields.ts';
-import { codingsOf, decodeStream } from './decode.ts';
+import { codingsOf, decodeStream, type Coding } from './decode.ts';
 import type { OnUpstreamLimit } from './failure.ts';
 import { isText, type Redactor } from './redact.ts';
 import type { ResponseFraming } from './response-head.ts';
 
-/** A response's head as it came. */
+/** A response's head as it came, and how it came. */
 export interface ReceivedHead {
   readonly call: UpstreamCall;
   readonly status: number;
   readonly fields: FieldLines;
   readonly framing: ResponseFraming;
-  /** The end of the connection is taken for the end of the content. */
-  readonly trusted: boolean;
-  readonly times: { readonly requestTimeMs: number; readonly responseTimeMs: number };
+  readonly requestTimeMs: number;
+  readonly responseTimeMs: number;
   readonly attempts: number;
 }
 
-export interface ReceivedBody {
-  readonly queue: BodyQueue;
+/** What of its upstream decides how a response is read. */
+export interface ResponseGround {
+  readonly config: Pick<UpstreamConfig, 'framing' | 'maxBodyBytes'>;
   readonly redactor: Redactor;
-  /** Bytes after decoding, at most. */
-  readonly maxBytes: number;
-  /** Ends the total timeout: the body is passed on as it comes. */
-  readonly streamed: () => void;
   readonly onLimit: OnUpstreamLimit;
   /** Hears how a body broke off, or proved wrong, while it was read; not that its reader gave it up. */
   readonly onBroken: (failure: FailureKind) => void;
 }
 
-/** What the port promises: decoded, secrets taken out, hop-by-hop lines gone. */
-export function upstreamResponse(head: ReceivedHead, body: ReceivedBody): UpstreamResponse {
-  const { status, framing, times, attempts } = head;
-  const codings = codingsToTakeOff(head, body.redactor);
+/** What the port promises: decoded, secrets taken out, hop-by-hop lines gone. `passing` hears that the body is passed on as it comes. */
+export function upstreamResponse(
+  head: ReceivedHead,
+  ground: ResponseGround,
+  queue: BodyQueue,
+  passing: { streamed(): void },
+): UpstreamResponse {
+  const { status, requestTimeMs, responseTimeMs, attempts } = head;
+  const { redactor } = ground;
+  const codings = codingsToTakeOff(head, redactor);
   const endFields = endToEnd(head.fields);
   const decoded = codings.length > 0;
-  const fields = body.redactor.fields(validatorsAsStored(decoded ? decodedFields(endFields) : endFields, head));
-  const redact = body.redactor.active && isText(fields);
-  const chunks = (): AsyncIterable<Buffer> => {
-    let chain: AsyncIterable<Buffer> = body.queue.read();
-    if (decoded) chain = decodeStream(chain, codings, body.maxBytes);
-    if (redact) chain = body.redactor.stream(chain);
-    return releasing(chain, body);
-  };
-  const framed = framing.kind !== 'close' || head.trusted;
-  const length = lengthOf(framing, decoded);
-  const cancel = (): void => body.queue.cancel();
-  const port: UpstreamBody = { length, framed, chunks, cancel, streamed: body.streamed };
-  return { kind: 'response', status, fields, body: port, attempts, ...times };
+  const fields = redactor.fields(validatorsAsStored(decoded ? decodedFields(endFields) : endFields, head));
+  const redacted = redactor.active && isText(fields);
+  const body = new ReceivedBody({ head, ground, queue, passing, codings, redacted });
+  return { kind: 'response', status, fields, body, requestTimeMs, responseTimeMs, attempts };
+}
+
+interface BodyParts {
+  readonly head: ReceivedHead;
+  readonly ground: ResponseGround;
+  readonly queue: BodyQueue;
+  readonly passing: { streamed(): void };
+  readonly codings: readonly Coding[];
+  readonly redacted: boolean;
+}
+
+class ReceivedBody implements UpstreamBody {
+  readonly length: number | undefined;
+  readonly framed: boolean;
+  readonly #parts: BodyParts;
+
+  constructor(parts: BodyParts) {
+    const { head, ground, codings } = parts;
+    this.#parts = parts;
+    this.length = lengthOf(head.framing, codings.length > 0);
+    // By a lenient upstream's word the end of the connection is the end of the content.
+    this.framed = head.framing.kind !== 'close' || ground.config.framing === 'lenient';
+  }
+
+  chunks(): AsyncIterable<Buffer> {
+    const { ground, queue, codings, redacted } = this.#parts;
+    let chain: AsyncIterable<Buffer> = queue.read();
+    if (codings.length > 0) chain = decodeStream(chain, codings, ground.config.maxBodyBytes);
+    if (redacted) chain = ground.redactor.stream(chain);
+    return releasing(chain, queue, ground);
+  }
+
+  gathered(maxBytes: number): MaybePromise<readonly Buffer[] | undefined> {
+    const { queue, codings, redacted } = this.#parts;
+    return codings.length > 0 || redacted ? undefined : queue.gathered(maxBytes);
+  }
+
+  streamed(): void {
+    this.#parts.passing.streamed();
+  }
+
+  cancel(): void {
+    this.#parts.queue.cancel();
+  }
 }
 
 /**
  * Which codings are taken off. Also where untouched bytes were asked for, but an error or redirect of an upstream with
  * credentials may quote them. A part of a coded representation (206) cannot be decoded.
  */
-function codingsToTakeOff(head: ReceivedHead, redactor: Redactor): NonNullable<ReturnType<typeof codingsOf>> {
+function codingsToTakeOff(head: ReceivedHead, redactor: Redactor): readonly Coding[] {
   const wanted = head.call.decode || (redactor.active && head.status >= 300);
   if (!wanted || head.status === 206 || head.status === 304) return [];
   return codingsOf(head.fields) ?? [];
@@ -98,7 +137,8 @@ function lengthOf(framing: ResponseFraming, decoded: boolean): number | undefine
 /** However reading ends, the connection is let go at once, even where a layer between still waits for it. */
 async function* releasing(
   chunks: AsyncIterable<Buffer>,
-  { queue, onLimit, onBroken }: Pick<ReceivedBody, 'queue' | 'onLimit' | 'onBroken'>,
+  queue: BodyQueue,
+  { onLimit, onBroken }: Pick<ResponseGround, 'onLimit' | 'onBroken'>,
 ): AsyncGenerator<Buffer, void, void> {
   try {
     yield* chunks;

@@ -80,4 +80,28 @@ describe('collecting a body', () => {
   it('lets a bug through', async () => {
     await expect(collectBody(bodyOf([new TypeError('a bug')]), 10)).rejects.toThrow('a bug');
   });
+
+  it('takes a body that has come whole in one step, in memory of its own', () => {
+    const slab = Buffer.from('xabcx');
+    const body = { ...bodyOf(['never read']), gathered: () => [slab.subarray(1, 3), slab.subarray(3, 4)] };
+    const collected = collectBody(body, 3);
+    expect(collected).toEqual({ kind: 'complete', bytes: Buffer.from('abc') });
+    const bytes = 'kind' in collected && collected.kind === 'complete' ? collected.bytes : undefined;
+    expect(bytes?.buffer.byteLength).toBe(3);
+    slab.fill('-');
+    expect(bytes?.toString()).toBe('abc');
+  });
+
+  it('reads piece by piece what cannot be had whole, known at once or late', async () => {
+    for (const none of [undefined, Promise.resolve(undefined)]) {
+      const asked: number[] = [];
+      const gathered = (maxBytes: number) => {
+        asked.push(maxBytes);
+        return none;
+      };
+      const collected = await collectBody({ ...bodyOf(['ab', 'cd']), gathered }, 3);
+      expect(collected.kind === 'overflow' && (await text(collected.chunks))).toBe('abcd');
+      expect(asked).toEqual([3]);
+    }
+  });
 });

@@ -27,6 +27,10 @@ async function sizeOf(chunks: AsyncIterable<Buffer>): Promise<number> {
   return bytes;
 }
 
+function texts(pieces: readonly Buffer[] | undefined): readonly string[] | undefined {
+  return pieces?.map((piece) => piece.toString());
+}
+
 describe('A body on its way', () => {
   it('comes out as it went in, before its end or behind it', async () => {
     const { queue, told } = rig();
@@ -121,5 +125,71 @@ describe('A body on its way', () => {
     queue.finish();
     await sizeOf(queue.read());
     await expect(queue.read().next()).rejects.toThrow('a body is read once');
+  });
+});
+
+describe('A body that is wanted whole', () => {
+  it('is there at once where it has ended, and is read by that', async () => {
+    const { queue, told } = rig();
+    queue.push(Buffer.from('ab'));
+    queue.push(Buffer.from('c'));
+    queue.finish();
+    const gathered = queue.gathered(3);
+    expect(gathered).not.toBeInstanceOf(Promise);
+    expect(texts(await gathered)).toEqual(['ab', 'c']);
+    await expect(queue.read().next()).rejects.toThrow('a body is read once');
+    expect(() => queue.gathered(3)).toThrow('a body is read once');
+    expect(told).toEqual([]);
+  });
+
+  it('is waited for until its end', async () => {
+    const { queue } = rig();
+    const gathered = queue.gathered(3);
+    queue.push(Buffer.from('a'));
+    await Promise.resolve();
+    queue.push(Buffer.from('bc'));
+    queue.finish();
+    expect(texts(await gathered)).toEqual(['a', 'bc']);
+  });
+
+  it('is left to be read piece by piece as soon as a byte more has come than is wanted', async () => {
+    const { queue } = rig();
+    const gathered = queue.gathered(3);
+    queue.push(Buffer.from('abc'));
+    queue.push(Buffer.from('d'));
+    expect(await gathered).toBeUndefined();
+    queue.finish();
+    expect(queue.gathered(3)).toBeUndefined();
+    expect(await sizeOf(queue.read())).toBe(4);
+  });
+
+  it('is left to be read piece by piece where its connection is held up for it', async () => {
+    const { queue, told } = rig();
+    const gathered = queue.gathered(10_000_000);
+    queue.push(kib(255));
+    queue.push(kib(1));
+    expect(await gathered).toBeUndefined();
+    const size = sizeOf(queue.read());
+    queue.push(kib(64));
+    queue.finish();
+    expect(await size).toBe(320 * 1024);
+    expect(told).toEqual(['pause', 'resume']);
+  });
+
+  it('that breaks off, before or while it is waited for, says why to whoever reads it', async () => {
+    const early = rig().queue;
+    early.push(Buffer.from('a'));
+    early.fail('truncated', 'cut');
+    expect(early.gathered(3)).toBeUndefined();
+    const late = rig().queue;
+    const gathered = late.gathered(3);
+    late.push(Buffer.from('a'));
+    late.fail('truncated', 'cut');
+    expect(await gathered).toBeUndefined();
+    for (const queue of [early, late]) {
+      const chunks = queue.read();
+      expect((await chunks.next()).value?.toString()).toBe('a');
+      await expect(chunks.next()).rejects.toThrow(new UpstreamBodyError('truncated', 'cut'));
+    }
   });
 });
