@@ -116,7 +116,8 @@ async function warmOne(
   const target = warmTarget(parts, route, values.value);
   if (!target.ok) return { ...failed, url: target.error.url, detail: target.error.detail };
   const { keyed } = target.value;
-  const input = { route, keyed, purpose: 'warm', reuseAbove: parts.config.reuseAbove } as const;
+  const { reuseAbove } = parts.config;
+  const input = { route, keyed, purpose: 'warm', reuseAbove, values: values.value } as const;
   const outcome = await limited(async () => (signal.aborted ? stopping : await parts.refresher.refresh(input, signal)));
   const { result, status, detail } = outcome;
   return {

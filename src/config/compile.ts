@@ -4,6 +4,7 @@ import type { Compilation, ConfigChecks } from './compilation.ts';
 import { compilePurge, compileWarm } from './compile-jobs.ts';
 import { compileRoutes } from './compile-routes.ts';
 import { compileAdmin, compileLog, compileServer, compileStore, compileUpstreams } from './compile-server.ts';
+import { checkWorkers } from './compile-workers.ts';
 import type { Environment } from './env.ts';
 import { deepFreeze } from './freeze.ts';
 import type { ConfigIssue, IssueList } from './issue.ts';
@@ -41,6 +42,8 @@ export function compileConfig(
   const purge = compilePurge(compilation, table);
   if (issues.size > 0 || !server || !admin || !log || !store) return refused(issues.sorted());
   const routes = [...byPlace.values()];
+  checkWorkers(compilation, { server, store, upstreams, routes });
+  if (issues.size > 0) return refused(issues.sorted());
   const notes = findNotes(compilation, { server, admin, redis: store.redis, routes: byPlace });
   return ok(deepFreeze({ file: context.file, server, admin, log, store, upstreams, routes, warm, purge, notes }));
 }

@@ -6,7 +6,7 @@ import { Counters } from './counters.ts';
 import { loadFamilies, operationFamilies, requestFamilies, storeFamilies, upstreamFamilies } from './families.ts';
 import type { Family } from './family.ts';
 import { coherenceFamilies, redisFamilies } from './fleet-families.ts';
-import { watchProcess } from './process-families.ts';
+import { processFamilies, type ThreadNumbers, watchThread } from './process-families.ts';
 import { expositionOf } from './prometheus.ts';
 import { Reporter, type CacheReport } from './report.ts';
 
@@ -21,6 +21,9 @@ export interface Metrics extends Disposable {
   readonly reporter: Reporter;
   /** The Prometheus text exposition, version 0.0.4. */
   readonly prometheus: () => Promise<string>;
+  readonly counters: Counters;
+  /** Of this thread; event-loop lag covers the time since the last call. */
+  readonly thread: () => ThreadNumbers;
 }
 
 export interface MetricsOptions {
@@ -45,7 +48,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     options.upstreams.keys(),
   );
   const reporter = new Reporter(counters, options.clock, options.storeStats);
-  const watch = watchProcess(options.version);
+  const watch = watchThread();
   return {
     observer: counters,
     report: () => reporter.report(),
@@ -55,24 +58,44 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     reporter,
     prometheus: () =>
-      expositionOf([
-        ...requestFamilies(counters),
-        ...upstreamFamilies(counters),
-        ...operationFamilies(counters),
-        ...storeFamilies(options.storeStats()),
-        ...loadFamilies(options.load()),
-        ...sharedFamilies(counters, options),
-        ...watch.families(),
-      ]),
+      expositionOf(
+        familiesOf({
+          counters,
+          store: options.storeStats(),
+          load: options.load(),
+          coherence: options.coherence?.(),
+          redis: options.redis?.(),
+          version: options.version,
+          thread: watch.numbers(),
+        }),
+      ),
+    counters,
+    thread: () => watch.numbers(),
     [Symbol.dispose]: () => watch[Symbol.dispose](),
   };
 }
 
-function sharedFamilies({ fleetTally }: Counters, { coherence, redis }: MetricsOptions): readonly Family[] {
-  const lease = coherence?.();
-  const status = redis?.();
+/** What an exposition is made of. */
+export interface Exposed {
+  readonly counters: Counters;
+  readonly store: StoreStats;
+  readonly load: { readonly requestsInFlight: number; readonly connections: number };
+  /** `undefined`, as the next: without Redis. */
+  readonly coherence: CoherenceStatus | undefined;
+  readonly redis: RedisStatus | undefined;
+  readonly version: string;
+  readonly thread: ThreadNumbers;
+}
+
+export function familiesOf({ counters, store, load, coherence, redis, version, thread }: Exposed): readonly Family[] {
   return [
-    ...(lease === undefined ? [] : coherenceFamilies(fleetTally, lease)),
-    ...(status === undefined ? [] : redisFamilies(fleetTally, status)),
+    ...requestFamilies(counters),
+    ...upstreamFamilies(counters),
+    ...operationFamilies(counters),
+    ...storeFamilies(store),
+    ...loadFamilies(load),
+    ...(coherence === undefined ? [] : coherenceFamilies(counters.fleetTally, coherence)),
+    ...(redis === undefined ? [] : redisFamilies(counters.fleetTally, redis)),
+    ...processFamilies(version, thread),
   ];
 }
