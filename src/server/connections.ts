@@ -9,7 +9,7 @@ export interface Turn {
 }
 
 /** What is known of a connection. */
-interface Connection {
+export interface Connection {
   /** Requests so far. */
   count: number;
   /** A response says, or will say, that it is the last one. */
@@ -31,7 +31,7 @@ export class Connections {
    * them are safe (RFC 9112 §9.3.2); the others wait for the responses before theirs.
    */
   owe(socket: object, alone: boolean): Turn {
-    const connection = this.#of(socket);
+    const connection = this.of(socket);
     connection.count += 1;
     const turn: Turn = { alone, running: false, start: undefined };
     if (connection.waiting.length === 0 && mayRun(connection, turn)) run(connection, turn);
@@ -41,7 +41,7 @@ export class Connections {
 
   /** The response has ended, or never will be; starts what waited for it. */
   settle(socket: object, turn: Turn): void {
-    const connection = this.#of(socket);
+    const connection = this.of(socket);
     const { waiting } = connection;
     if (turn.running) {
       connection.running -= 1;
@@ -69,7 +69,7 @@ export class Connections {
 
   /** A response says that it is the last one. */
   announceLast(socket: object): void {
-    this.#of(socket).ending = true;
+    this.of(socket).ending = true;
   }
 
   /**
@@ -80,7 +80,8 @@ export class Connections {
     return this.#known.get(socket)?.ending ?? false;
   }
 
-  #of(socket: object): Connection {
+  /** What is known of it; the same object for as long as it lasts. Only its count is anyone else's to raise, with what is answered at once. */
+  of(socket: object): Connection {
     const known = this.#known.get(socket);
     if (known !== undefined) return known;
     const connection: Connection = { count: 0, ending: false, running: 0, runningAlone: 0, waiting: [] };

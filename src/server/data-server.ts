@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 
 import type { ListenerConfig, ServerConfig } from '../core/config.ts';
 import { answerClientError, refuseConnection } from './client-error.ts';
+import { keepAliveReserveMs, toldKeepAliveMs } from './keep-alive.ts';
 import type { ServerLoad } from './load.ts';
 import type { ExchangeHandler } from './request-handler.ts';
 
@@ -65,41 +66,29 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   const { limits, timeouts } = options.config;
   // A head is part of its request, and `node:http` throws where it may take longer.
   const headersMs = Math.min(timeouts.headersMs, timeouts.requestMs);
-  const keepAliveReserveMs = Math.floor(Math.min(1_000, timeouts.keepAliveMs / 2));
+  const { lane } = options.handler;
   const server = createServer({
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: headersMs,
     requestTimeout: timeouts.requestMs,
     // Clients are told a little less, so that they do not send just when the connection closes.
-    keepAliveTimeout: timeouts.keepAliveMs - keepAliveReserveMs,
-    keepAliveTimeoutBuffer: keepAliveReserveMs,
+    keepAliveTimeout: toldKeepAliveMs(timeouts.keepAliveMs),
+    keepAliveTimeoutBuffer: keepAliveReserveMs(timeouts.keepAliveMs),
     // The default of 30 s would let a slow head live that much longer than its limit.
     connectionsCheckingInterval: Math.max(50, Math.min(1_000, Math.floor(headersMs / 4))),
     requireHostHeader: false,
     insecureHTTPParser: false,
-    // Only a WebSocket handshake is an upgrade here; `Upgrade: h2c` of a plain request is ignored (RFC 9110 §7.8).
-    // Neither is one behind responses that are still owed: the connection cannot be theirs and the WebSocket's.
-    shouldUpgradeCallback: (message) =>
-      /^websocket$/i.test(message.headers.upgrade ?? '') && !options.handler.owes(message.socket),
+    shouldUpgradeCallback: (message) => isUpgrade(message, options.handler),
   });
   // Fields are counted in read-request.ts; the parser's own limit drops what is beyond it without a word.
   server.maxHeadersCount = 0;
   // Requests are counted in request-handler.ts; `node:http` would hold a connection open behind pipelined ones too many.
   server.maxRequestsPerSocket = 0;
-  let open = 0;
-  server.on('connection', (socket: Socket) => {
-    open += 1;
-    options.load.connections += 1;
-    socket.once('close', () => {
-      open -= 1;
-      options.load.connections -= 1;
-    });
-    if (open > limits.maxConnections) {
-      options.handler.ignore(socket);
-      options.handler.unread(refuseConnection(socket, limits.maxConnections), listener.name);
-    }
-  });
-  const serve = (req: IncomingMessage, res: ServerResponse) => options.handler.request(req, res, listener.name);
+  countConnections(server, listener, options);
+  const serve = (req: IncomingMessage, res: ServerResponse) => {
+    lane?.began(req);
+    options.handler.request(req, res, listener.name);
+  };
   server.on('request', serve);
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) =>
     options.handler.expectation(req, res, listener.name),
@@ -113,9 +102,11 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     options.handler.limit('server.timeouts.keepAlive');
     socket.destroy();
   });
-  server.on('connect', (req: IncomingMessage, socket: Duplex) =>
-    options.handler.unread(answerClientError({ code: 'CONNECT' }, socket), listener.name, req.method),
-  );
+  server.on('connect', (req: IncomingMessage, socket: Duplex) => {
+    // With content to come what is given here is not the connection itself, which is parsed on.
+    lane?.leave(req.socket, socket !== req.socket);
+    options.handler.unread(answerClientError({ code: 'CONNECT' }, socket), listener.name, req.method);
+  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // An error answer in front of a response that is still owed would be taken for that response. What is already
     // written of one still leaves.
@@ -130,6 +121,38 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     options.handler.unread(answerClientError(error, socket), listener.name);
   });
   return server;
+}
+
+/** Counts them for this listener and in all, and refuses those past the limit. */
+function countConnections(
+  server: Server,
+  listener: ListenerConfig,
+  { config, handler, load }: DataServerOptions,
+): void {
+  const { maxConnections } = config.limits;
+  let open = 0;
+  server.on('connection', (socket: Socket) => {
+    open += 1;
+    load.connections += 1;
+    socket.once('close', () => {
+      open -= 1;
+      load.connections -= 1;
+    });
+    if (open <= maxConnections) return;
+    handler.ignore(socket);
+    handler.unread(refuseConnection(socket, maxConnections), listener.name);
+  });
+}
+
+/**
+ * Only a WebSocket handshake is an upgrade here; `Upgrade: h2c` of a plain request is ignored (RFC 9110 §7.8). Neither is
+ * one behind responses that are still owed: the connection cannot be theirs and the WebSocket's.
+ */
+function isUpgrade({ headers, socket }: IncomingMessage, handler: ExchangeHandler): boolean {
+  if (!/^websocket$/i.test(headers.upgrade ?? '') || handler.owes(socket)) return false;
+  // Before `node:http` takes its listener off a connection that will not be its own any more.
+  handler.lane?.leave(socket, true);
+  return true;
 }
 
 function destroyWhenFlushed(socket: Duplex): void {

@@ -10,6 +10,7 @@ import type { ProxyRequest } from '../core/request.ts';
 import type { Unread } from './client-error.ts';
 import type { ServerLoad } from './load.ts';
 import { Connections, type Turn } from './connections.ts';
+import { FastLane } from './fast-lane.ts';
 import { guardObserver } from './guarded-observer.ts';
 import { InterimLink } from './interim.ts';
 import { ContentReader } from './read-content.ts';
@@ -49,6 +50,8 @@ export class ExchangeHandler {
   readonly #contents: ContentReader;
   readonly #connections = new Connections();
   readonly #upgraded = new Set<Duplex>();
+  /** `undefined`: each request is parsed. */
+  readonly lane: FastLane | undefined;
   #draining = false;
 
   constructor(options: HandlerOptions) {
@@ -66,6 +69,8 @@ export class ExchangeHandler {
     });
     this.#recorder = recorder;
     this.#sender = sender;
+    const parts = { ...options, observer: this.#observer, connections: this.#connections };
+    this.lane = config.fastLane ? new FastLane(parts) : undefined;
     const { maxBodyBytes, maxContentBytes } = config.limits;
     this.#contents = new ContentReader({
       recorder,
@@ -78,6 +83,7 @@ export class ExchangeHandler {
 
   beginDrain(): void {
     this.#draining = true;
+    this.lane?.beginDrain();
   }
 
   /** Upgraded connections are not `node:http`'s any more; they end with the grace period. */
@@ -213,6 +219,9 @@ export class ExchangeHandler {
     switch (handled.kind) {
       case 'response':
         this.#sender.send(transit, res, handled.response);
+        if (handled.response.repeat !== undefined && transit.request !== undefined) {
+          this.lane?.answered(transit.req, transit.request, handled.response);
+        }
         return;
       case 'relay':
         this.#relaying

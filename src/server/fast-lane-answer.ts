@@ -1,0 +1,124 @@
+import { STATUS_CODES } from 'node:http';
+
+import type { ProxyResponse } from '../cache/ports.ts';
+import type { RequestRecord } from '../core/outcome.ts';
+import type { KnownHead } from './fast-lane-heads.ts';
+
+/** An answer as it goes over the wire to a client that is kept. */
+export interface AnswerBytes {
+  /** The head, and the content behind it where that is small. */
+  readonly first: Buffer;
+  /** Content that is not copied; `undefined`: there is no more. */
+  readonly rest: Buffer | undefined;
+}
+
+// Copied once a second, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
+const MAX_JOINED_BYTES = 16 * 1024;
+
+/** What joined answers may hold in all is twice as much. */
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/** The bytes that `node:http` sends for an answer, made once for each. Held by the answer, so that they go with it. */
+export class AnswerWriter {
+  readonly #ending: string;
+  readonly #maxBytes: number;
+  // Two generations, since nothing of a WeakMap can be counted or forgotten one by one.
+  #young = new WeakMap<ProxyResponse, AnswerBytes>();
+  #old = new WeakMap<ProxyResponse, AnswerBytes>();
+  #youngBytes = 0;
+
+  /** `keepAliveMs`: as the server tells its clients. */
+  constructor(keepAliveMs: number, maxBytes: number = MAX_BYTES) {
+    const keepAlive = keepAliveMs > 0 ? `Keep-Alive: timeout=${Math.floor(keepAliveMs / 1000)}\r\n` : '';
+    this.#ending = `Connection: keep-alive\r\n${keepAlive}\r\n`;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Only for what {@link isRepeatable}. */
+  bytesOf(response: ProxyResponse): AnswerBytes {
+    return this.#young.get(response) ?? this.#recall(response);
+  }
+
+  #recall(response: ProxyResponse): AnswerBytes {
+    const bytes = this.#old.get(response) ?? this.#make(response);
+    if (this.#youngBytes >= this.#maxBytes) {
+      this.#old = this.#young;
+      this.#young = new WeakMap();
+      this.#youngBytes = 0;
+    }
+    this.#young.set(response, bytes);
+    this.#youngBytes += bytes.first.length;
+    return bytes;
+  }
+
+  #make({ status, fields, body }: ProxyResponse): AnswerBytes {
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
+    for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
+    head += this.#ending;
+    const content = body.kind === 'bytes' ? body.bytes : NONE;
+    const isJoined = content.length <= MAX_JOINED_BYTES;
+    // Not from the pool of small buffers: what lives for a second would hold what lives for an instant.
+    const first = Buffer.allocUnsafeSlow(head.length + (isJoined ? content.length : 0));
+    first.write(head, 0, 'latin1');
+    if (isJoined) content.copy(first, head.length);
+    return { first, rest: isJoined ? undefined : content };
+  }
+}
+
+const NONE = Buffer.alloc(0);
+
+/**
+ * Whether `node:http` would send the answer as its fields and then its content, and keep the connection: nothing is left
+ * for it to add but the two fields of the connection, nothing in it has a meaning for the connection.
+ */
+export function isRepeatable(method: string, { status, fields, body }: ProxyResponse): boolean {
+  const names = fields.map(([name]) => name.toLowerCase());
+  if (status < 200 || !names.includes('date') || names.some((name) => SPECIAL.has(name))) return false;
+  if (method === 'HEAD' || status === 204 || status === 304) return body.kind === 'none';
+  if (method !== 'GET' || body.kind !== 'bytes') return false;
+  const lengths = fields.filter(([name]) => name.toLowerCase() === 'content-length').map(([, value]) => value);
+  return lengths.join() === String(body.bytes.length);
+}
+
+/** Fields from which `node:http` makes more than a line, or another line than they say. */
+const SPECIAL: ReadonlySet<string> = new Set([
+  'connection',
+  'content-disposition',
+  'expect',
+  'keep-alive',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** An answer of the fast lane, and to what. */
+export interface Answered {
+  readonly known: KnownHead;
+  readonly response: ProxyResponse;
+  /** When its request came, on a clock that never goes back. Milliseconds. */
+  readonly startedMs: number;
+}
+
+/** What is told of it when it has ended. */
+export function recordOf(
+  { known, response, startedMs }: Answered,
+  outcome: RequestRecord['outcome'],
+  endedMs: number,
+): RequestRecord {
+  const { meta, body } = response;
+  return {
+    outcome,
+    method: known.method,
+    route: meta.route,
+    upstream: meta.upstream,
+    tier: meta.tier,
+    fwd: meta.fwd,
+    status: response.status,
+    durationMs: endedMs - startedMs,
+    bytesSent: body.kind === 'bytes' ? body.bytes.length : 0,
+    problem: meta.problem,
+    url: meta.url,
+    traceId: known.traceId,
+    listener: known.listener,
+  };
+}
