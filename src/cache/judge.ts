@@ -1,11 +1,17 @@
+import type { KeyedRequest } from '../core/request.ts';
 import type { Route } from '../core/route.ts';
 import type { Position, StoredItem } from '../core/stored-response.ts';
 import type { PurgeLog } from './ports.ts';
-import type { Ask } from './respond.ts';
 
 /** What went upstream, and the purge log's position before it did; without one nobody can say what was purged since. */
 export interface Departed {
   readonly position: Position | undefined;
+}
+
+/** A request, by what purges cover of it. */
+interface Judged {
+  readonly keyed: Pick<KeyedRequest, 'key' | 'url' | 'tags'>;
+  readonly route: Pick<Route, 'name'>;
 }
 
 /** True while what is stored may be served at all. */
@@ -14,11 +20,7 @@ export function isLeased(log: Pick<PurgeLog, 'position'>): boolean {
 }
 
 /** Whether no purge that is known here covers the request since that position. */
-export function isGoodFor(
-  log: Pick<PurgeLog, 'isValid'>,
-  ask: Pick<Ask, 'keyed' | 'route'>,
-  position: Position,
-): boolean {
+export function isGoodFor(log: Pick<PurgeLog, 'isValid'>, ask: Judged, position: Position): boolean {
   return log.isValid({ ...scopesOf(ask), position });
 }
 
@@ -27,15 +29,11 @@ export function isGoodFor(
  * where it was waited for: a purge may have come since the store looked. What the rules say today of the request's URL and
  * tags counts beside what was stored with the item (invariant 13).
  */
-export function mayServe(
-  log: Pick<PurgeLog, 'position' | 'isValid'>,
-  ask: Pick<Ask, 'keyed' | 'route'>,
-  item: StoredItem,
-): boolean {
+export function mayServe(log: Pick<PurgeLog, 'position' | 'isValid'>, ask: Judged, item: StoredItem): boolean {
   return isLeased(log) && log.isValid(item) && isGoodFor(log, ask, item.position);
 }
 
-function scopesOf({ keyed, route }: { readonly keyed: Ask['keyed']; readonly route: Route }) {
+function scopesOf({ keyed, route }: Judged) {
   const { key, url, tags } = keyed;
   return { key, url, tags, route: route.name };
 }

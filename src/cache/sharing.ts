@@ -151,7 +151,8 @@ function isUnpurged({ purgeLog, rules }: SharingDeps, ask: Ask, { position }: De
   // Purged softly it is stale, whatever its fields say: those who came since fetch again, together.
   if (item !== undefined && (!purgeLog.isValid(item) || purgeLog.softPurgedAtMs(item) !== undefined)) return false;
   const tags = result.kind === 'answer' ? result.tags : ask.keyed.tags;
-  return isGoodFor(purgeLog, { ...ask, keyed: { ...ask.keyed, tags } }, position);
+  const { key, url } = ask.keyed;
+  return isGoodFor(purgeLog, { route: ask.route, keyed: { key, url, tags } }, position);
 }
 
 /**

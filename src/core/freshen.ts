@@ -125,7 +125,8 @@ export function freshenByHead(input: HeadInput): HeadDecision {
   if (input.status !== 200) return { kind: 'ignore', reason: headReasons.ignored };
   if (stored.status !== 200 || !isSameAsHead(stored, fields))
     return { kind: 'invalidate', reason: headReasons.differs };
-  const keyed = { ...input.keyed, canonical: { method: 'GET' as const } };
+  const { key, zone } = input.keyed;
+  const keyed = { key, zone, canonical: { method: 'GET' as const } };
   const { response, storage, ends } = freshenStored({ ...input, keyed });
   if (storage.kind === 'pass') return { kind: ends ? 'invalidate' : 'ignore', reason: passReasons[storage.reason] };
   if (!isToldApartBy(stored, storage.vary)) return { kind: 'invalidate', reason: headReasons.varies };

@@ -13,9 +13,8 @@ import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
 import { decodePathText, encodeQueryValue } from './query.ts';
 import { pathOf, searchTags, searchThatCounts, type SearchRule } from './no-vary-search.ts';
-import type { CanonicalRequest, KeyedRequest, KeyStep, ProxyRequest } from './request.ts';
+import type { CanonicalRequest, KeyedRequest, KeyedSearch, KeyStep, ProxyRequest } from './request.ts';
 import type { RoutePlan } from './route-plan.ts';
-import type { Route } from './route.ts';
 import type { RouteMatch } from './route-table.ts';
 import { expandTags } from './tags.ts';
 
@@ -40,42 +39,97 @@ const DIGEST_LENGTH = 65;
  */
 export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn): Result<KeyedRequest> {
   const { plan } = match;
-  const { content } = request;
   const path = canonicalPath(match, request.path, sha256);
   if (!path.ok) return path;
   const query = canonicalQuery(plan, request.query, sha256);
   if (!query.ok) return query;
   const fields = plan.headers.length === 0 ? noFields : keyedFields(plan, request.fields);
-  const { target, keyed } = query.value;
-  const keyBy = (counted: string | undefined, rule = ''): string => {
-    const parts = { plan, target: withQuery(path.value.keyed, counted), fields, content };
-    return bounded(keyOf(parts, sha256) + rule, plan.route.maxKeyBytes, sha256);
+  return ok(new Keyed({ match, request, sha256, path: path.value, query: query.value, fields }));
+}
+
+/** What a key is made of. */
+interface KeyParts {
+  readonly match: RouteMatch;
+  readonly request: KeyInput;
+  readonly sha256: Sha256Fn;
+  readonly path: CanonicalPath;
+  readonly query: CanonicalQuery;
+  /** Those that are keyed. */
+  readonly fields: FieldLines;
+}
+
+/**
+ * A request that is answered from memory needs its key and nothing else, so all else is worked out when it is asked for:
+ * tags, URL and the call upstream were two fifths of the work of a key.
+ */
+class Keyed implements KeyedRequest {
+  readonly key: string;
+  readonly #parts: KeyParts;
+  #url: string | undefined;
+  #tags: readonly string[] | undefined;
+  #canonical: CanonicalRequest | undefined;
+  #search: KeyedSearch | undefined;
+
+  constructor(parts: KeyParts) {
+    this.#parts = parts;
+    this.key = keyBy(parts, parts.query.keyed);
+  }
+
+  get url(): string {
+    const { match, path, query } = this.#parts;
+    this.#url ??= match.plan.urlPrefix + withQuery(path.url, query.keyed);
+    return this.#url;
+  }
+
+  get tags(): readonly string[] {
+    const { plan } = this.#parts.match;
+    this.#tags ??= expandTags(plan.fixedTags, plan.tags, (name) => valueOf(this.#parts, name));
+    return this.#tags;
+  }
+
+  get canonical(): CanonicalRequest {
+    this.#canonical ??= canonicalOf(this.#parts);
+    return this.#canonical;
+  }
+
+  get zone(): string | undefined {
+    const { zoneName } = this.#parts.match.plan;
+    return zoneName === undefined ? undefined : zoneOf(this.#parts, zoneName);
+  }
+
+  get search(): KeyedSearch | undefined {
+    const { match, request } = this.#parts;
+    if (!match.plan.route.noVarySearch || request.content !== undefined) return undefined;
+    this.#search ??= searchOf({ plain: this, parts: this.#parts }, undefined);
+    return this.#search;
+  }
+
+  get steps(): () => readonly KeyStep[] {
+    const { match, request, sha256 } = this.#parts;
+    return () => keySteps(match, request, sha256);
+  }
+}
+
+/** `counted`: what of the query counts. `rule`: behind all else, where a rule says so. */
+function keyBy(parts: KeyParts, counted: string | undefined, rule = ''): string {
+  const { match, path, sha256 } = parts;
+  const { plan } = match;
+  return bounded(keyOf(parts, withQuery(path.keyed, counted)) + rule, plan.route.maxKeyBytes, sha256);
+}
+
+function canonicalOf({ match, request, path, query, fields }: KeyParts): CanonicalRequest {
+  return {
+    upstream: match.plan.route.upstream,
+    ...methodOf(request.content),
+    target: withQuery(path.target, query.target),
+    fields,
   };
-  const valueBy = (name: string): string | undefined => valueOf(plan, name, path.value, query.value);
-  const plain: KeyedRequest = {
-    key: keyBy(keyed),
-    canonical: {
-      upstream: plan.route.upstream,
-      ...methodOf(content),
-      target: withQuery(path.value.target, target),
-      fields,
-    },
-    url: plan.urlPrefix + withQuery(path.value.url, keyed),
-    tags: expandTags(plan.fixedTags, plan.tags, valueBy),
-    zone: plan.zoneName === undefined ? undefined : zoneOf(plan, plan.zoneName, valueBy),
-    steps: () => keySteps(match, request, sha256),
-  };
-  if (!plan.route.noVarySearch || content !== undefined) return ok(plain);
-  const keyPath = `${plan.keyPrefix}|${path.value.keyed}`;
-  return ok(searchable(plain, { route: plan.route, query: keyed, keyPath, keyBy, sha256 }));
 }
 
 interface SearchParts {
-  readonly route: Pick<Route, 'name' | 'maxKeyBytes'>;
-  readonly query: string | undefined;
-  readonly keyPath: string;
-  readonly keyBy: (counted: string | undefined, rule: string) => string;
-  readonly sha256: Sha256Fn;
+  /** As keyed by the query byte for byte. */
+  readonly plain: KeyedRequest;
+  readonly parts: KeyParts;
 }
 
 /**
@@ -83,30 +137,43 @@ interface SearchParts {
  * no field name. So what is stored under a rule is found by that rule alone: it is never taken for what is stored for one
  * URL, which a purge of that URL covers and one of another spelling does not.
  */
-function searchable(plain: KeyedRequest, { route, query, keyPath, keyBy, sha256 }: SearchParts): KeyedRequest {
-  const place = `${route.name}:${pathOf(plain.url)}`;
-  const tags = (): readonly string[] =>
-    searchTags({ url: plain.url, keyPath, room: route.maxKeyBytes - DIGEST_LENGTH });
-  const by = (rule: SearchRule | undefined): KeyedRequest => {
-    const search = { place, tags, rule, by };
-    if (rule === undefined) return { ...plain, search };
-    const counted = searchThatCounts(rule, query);
-    const step: KeyStep = {
-      part: 'query',
-      name: 'query',
-      before: query,
-      after: counted,
-      rule: `No-Vary-Search of upstream: ${rule.text}`,
-    };
-    return {
-      ...plain,
-      key: keyBy(counted, `|?${sha256(rule.text).slice(0, RULE_DIGEST_LENGTH)}`),
-      tags: [...plain.tags, ...tags()],
-      search,
-      steps: () => [...plain.steps(), step],
-    };
+function searchOf(of: SearchParts, rule: SearchRule | undefined): KeyedSearch {
+  const { plain, parts } = of;
+  const { plan } = parts.match;
+  return {
+    place: `${plan.route.name}:${pathOf(plain.url)}`,
+    tags: () =>
+      searchTags({
+        url: plain.url,
+        keyPath: `${plan.keyPrefix}|${parts.path.keyed}`,
+        room: plan.route.maxKeyBytes - DIGEST_LENGTH,
+      }),
+    rule,
+    by: (other) => (other === undefined ? plain : ruledBy(of, other)),
   };
-  return by(undefined);
+}
+
+function ruledBy(of: SearchParts, rule: SearchRule): KeyedRequest {
+  const { plain, parts } = of;
+  const { query, sha256 } = parts;
+  const counted = searchThatCounts(rule, query.keyed);
+  const step: KeyStep = {
+    part: 'query',
+    name: 'query',
+    before: query.keyed,
+    after: counted,
+    rule: `No-Vary-Search of upstream: ${rule.text}`,
+  };
+  const search = searchOf(of, rule);
+  return {
+    key: keyBy(parts, counted, `|?${sha256(rule.text).slice(0, RULE_DIGEST_LENGTH)}`),
+    canonical: plain.canonical,
+    url: plain.url,
+    tags: [...plain.tags, ...search.tags()],
+    zone: plain.zone,
+    search,
+    steps: () => [...plain.steps(), step],
+  };
 }
 
 /** 64 bits: nobody but upstream itself makes rules for its paths. */
@@ -125,14 +192,15 @@ export function withQuery(path: string, query: string | undefined): string {
   return query === undefined ? path : `${path}?${query}`;
 }
 
-function valueOf(plan: RoutePlan, name: string, path: CanonicalPath, query: CanonicalQuery): string | undefined {
-  const index = plan.slotOf.get(name);
+function valueOf({ match, path, query }: KeyParts, name: string): string | undefined {
+  const index = match.plan.slotOf.get(name);
   return index === undefined ? path.values.get(name) : query.values[index];
 }
 
 /** Groups without a rule come as they stand in the path, where the slash of `Europe/Berlin` is escaped. */
-function zoneOf(plan: RoutePlan, name: string, valueBy: (name: string) => string | undefined): string | undefined {
-  const value = valueBy(name);
+function zoneOf(parts: KeyParts, name: string): string | undefined {
+  const { plan } = parts.match;
+  const value = valueOf(parts, name);
   const isRuled = plan.slotOf.has(name) || plan.pathParams.has(name);
   return value === undefined || isRuled ? value : decodePathText(value);
 }
@@ -148,14 +216,9 @@ function keyedFields(plan: RoutePlan, fields: FieldLines): FieldLines {
   return lines;
 }
 
-interface KeyParts {
-  readonly plan: RoutePlan;
-  readonly target: string;
-  readonly fields: FieldLines;
-  readonly content: KeyedContent | undefined;
-}
-
-function keyOf({ plan, target, fields, content }: KeyParts, sha256: Sha256Fn): string {
+function keyOf({ match, request, fields, sha256 }: KeyParts, target: string): string {
+  const { plan } = match;
+  const { content } = request;
   // Only a raw query can hold a `|`. Doubled it is no separator: after a separator comes a field name, never a `|`.
   const key = `${plan.keyPrefix}|${target.includes('|') ? target.replaceAll('|', '||') : target}`;
   const withFields = fields.length === 0 ? key : key + fieldsPart(plan, fields, sha256);

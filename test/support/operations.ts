@@ -106,7 +106,8 @@ export class StoreSetUp implements Disposable {
       sieUntilMs: nowMs + HOUR,
       retainUntilMs: nowMs + 24 * HOUR,
     });
-    const [, route = ''] = scopesOf({ ...keyed, route: keyed.key.split('|')[0] ?? '' });
+    const { key, tags } = keyed;
+    const [, route = ''] = scopesOf({ key, url: keyed.url, tags, route: key.split('|')[0] ?? '' });
     const item = storedOf({
       key: keyed.key,
       route: route.slice(2),
