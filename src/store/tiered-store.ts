@@ -25,6 +25,21 @@ export interface TieredStoreOptions {
   readonly onBug?: (error: unknown) => void;
 }
 
+/** A look at Redis that is under way. */
+interface Reading {
+  /** On whose behalf: what its rules say counts for purges. */
+  readonly url: string;
+  readonly read: Promise<StoreRead | undefined>;
+}
+
+interface FarRead {
+  readonly key: string;
+  readonly near: StoreRead | undefined;
+  readonly reading: Promise<StoreRead | undefined>;
+  /** What the look-up is known by while it is under way. */
+  readonly question: string;
+}
+
 /** A stop waits so long for what is still being written to Redis. */
 const settleMs = 1000;
 
@@ -40,7 +55,7 @@ export class TieredStore implements ResponseStore, StoredView {
   readonly tier = 'memory';
   readonly #options: TieredStoreOptions;
   /** Reads of Redis under way: who asks for the same meanwhile waits with the first. */
-  readonly #reads = new Map<string, Promise<StoreRead | undefined>>();
+  readonly #reads = new Map<string, Reading>();
 
   constructor(options: TieredStoreOptions) {
     this.#options = options;
@@ -104,7 +119,10 @@ export class TieredStore implements ResponseStore, StoredView {
     switch (memory.put(read.item)) {
       case 'stored': {
         const kept = memory.peek(key);
-        return kept === undefined ? read : { ...kept, tier: 'redis' };
+        // Without `again`, by which the next answer would be this one once more: that one comes from memory.
+        return kept === undefined
+          ? read
+          : { item: kept.item, staleSinceMs: kept.staleSinceMs, tally: kept.tally, tier: 'redis' };
       }
       case 'too-large':
         return read;
@@ -131,23 +149,34 @@ export class TieredStore implements ResponseStore, StoredView {
 
   /** What a read that began before a purge brings is judged after it, here and by whoever uses it. */
   #together(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {
-    const question = `${key}\n${asked?.keyed.url ?? ''}`;
-    const known = this.#reads.get(question);
-    if (known !== undefined) return known;
-    const read = this.#far(key, asked, near).finally(() => this.#reads.delete(question));
-    this.#reads.set(question, read);
+    const url = asked?.keyed.url ?? '';
+    let question = key;
+    let known = this.#reads.get(question);
+    // A key has one URL nearly always, and to write both as one text for each look-up costs more than the look-up.
+    if (known !== undefined && known.url !== url) {
+      question = `${key}\n${url}`;
+      known = this.#reads.get(question);
+    }
+    if (known !== undefined) return known.read;
+    const { redis, foresee } = this.#options;
+    const reading = redis.get(key, asked);
+    if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
+    const read = this.#far({ key, near, question, reading });
+    this.#reads.set(question, { url, read });
     return read;
   }
 
-  async #far(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {
-    const { redis, purgeLog, foresee } = this.#options;
-    const reading = redis.get(key, asked);
-    if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
-    const far = await reading;
-    // It may have been lost while Redis was asked.
-    if (purgeLog.position() === undefined) return undefined;
-    const better = far !== undefined && isNewer(far.item, near?.item) ? this.adopt(far) : undefined;
-    return better ?? this.#options.memory.peek(key);
+  async #far({ key, near, question, reading }: FarRead): Promise<StoreRead | undefined> {
+    const { purgeLog, memory } = this.#options;
+    try {
+      const far = await reading;
+      // It may have been lost while Redis was asked.
+      if (purgeLog.position() === undefined) return undefined;
+      const better = far !== undefined && isNewer(far.item, near?.item) ? this.adopt(far) : undefined;
+      return better ?? memory.peek(key);
+    } finally {
+      this.#reads.delete(question);
+    }
   }
 
   async #peekFar(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {

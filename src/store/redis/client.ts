@@ -12,6 +12,7 @@ import {
   tlsOptions,
 } from './client-options.ts';
 import { keepNodes } from './client-nodes.ts';
+import { readTogether } from './client-reads.ts';
 import { connectionOf, nodeOf, waitForReplicas } from './client-replicas.ts';
 import { redisKeys } from './keys.ts';
 import type { ControlLink, RedisLinks, RedisScript } from './link.ts';
@@ -68,7 +69,7 @@ function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'comman
       return keeper.isReady;
     },
     nodeOf: (key) => nodeOf(keeper.client, key),
-    get: (key) => mapped(keeper.client.getBuffer(key)),
+    get: (key) => mapped(readTogether(keeper.client, key)),
     unlink: async (key) => {
       await mapped(keeper.client.unlink(key));
     },
@@ -82,13 +83,11 @@ function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'comman
   };
 }
 
-async function explained<T>(keeper: Keeper, reply: Promise<T>): Promise<T> {
-  try {
-    return await reply;
-  } catch (error) {
+function explained<T>(keeper: Keeper, reply: Promise<T>): Promise<T> {
+  return reply.catch((error: unknown) => {
     const failure = redisFailure(error);
     throw failure.kind === 'closed' ? (keeper.barring ?? failure) : failure;
-  }
+  });
 }
 
 /** Sent whole the first time on a connection and by its digest from then on; where Redis has forgotten it, whole again. */

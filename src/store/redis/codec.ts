@@ -126,7 +126,8 @@ function unframe(value: Buffer): Framed | UnusableReason {
 }
 
 function headRefusal(value: Buffer): UnusableReason | undefined {
-  if (!'FC'.startsWith(value.toString('latin1', 0, 2))) return 'foreign';
+  // A value cut to one byte, or none, is cut.
+  if ((value[0] ?? 0x46) !== 0x46 || (value[1] ?? 0x43) !== 0x43) return 'foreign';
   if (value.byteLength > 2 && value[2] !== formatVersion) return 'version';
   if (value.byteLength < headBytes + crcBytes) return 'truncated';
   return (value[3] ?? 0) > (flagZstd | flagMarker) ? 'version' : undefined;

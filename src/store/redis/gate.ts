@@ -3,6 +3,7 @@ import type { Clock, Observer } from '../../cache/ports.ts';
 import type { RedisConfig } from '../../core/config.ts';
 import { Breaker, type BreakerState, type Health } from './breaker.ts';
 import { RedisFailure, type RedisLink } from './link.ts';
+import { ReadBudgets, type Waiting } from './read-budgets.ts';
 
 export type RedisOperation = Extract<FleetEvent, { kind: 'redis' }>['operation'];
 
@@ -47,6 +48,15 @@ const leastPart = 0.2;
 /** A node that answered quickly is near for so long. */
 const nearForMs = 1000;
 
+/** What is known of one node. Times are monotonic. */
+interface Node {
+  readonly breaker: Breaker;
+  /** When it last answered. */
+  answeredMs: number;
+  /** When it last answered within the part of a budget that {@link leastPart} is. */
+  nearMs: number;
+}
+
 /** Nodes with breakers of their own at most; nodes that come and go under new names must not pile up. */
 const maxBreakers = 256;
 
@@ -56,61 +66,75 @@ const maxBreakers = 256;
  */
 export class RedisGate implements Disposable {
   readonly #options: GateOptions;
-  readonly #breakers = new Map<string, Breaker>();
-  /** When a node last answered, monotonic. */
-  readonly #answeredMs = new WeakMap<Breaker, number>();
-  /** When a node last answered within the part of a budget that {@link leastPart} is, monotonic. */
-  readonly #nearMs = new WeakMap<Breaker, number>();
+  readonly #nodes = new Map<string, Node>();
+  readonly #budgets: ReadBudgets;
   #pendingBytes = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
+    this.#budgets = new ReadBudgets(options.clock);
     options.link.onReady(() => this.wake());
   }
 
   /** Of several nodes the worst counts. */
   status(): RedisStatus {
-    const states = new Set<BreakerState>(Array.from(this.#breakers.values(), ({ state }) => state));
+    const states = new Set<BreakerState>(Array.from(this.#nodes.values(), ({ breaker: { state } }) => state));
     const breaker = states.has('open') ? 'open' : states.has('half-open') ? 'half-open' : 'closed';
     return { breaker, pendingBytes: this.#pendingBytes, maxPendingBytes: this.#options.config.maxPendingBytes };
   }
 
   /** Whether the breaker keeps reads of the key from being sent. */
   isLeftAlone(key: string): boolean {
-    return this.#breaker(key).state !== 'closed';
+    return this.#node(key).breaker.state !== 'closed';
   }
 
   /** Redis is believed to be back (a connection, a lease): open breakers find out at once. */
   wake(): void {
-    for (const breaker of this.#breakers.values()) breaker.wake();
+    for (const { breaker } of this.#nodes.values()) breaker.wake();
   }
 
   /** `undefined`: it was not sent, failed, or was not answered within the budget. */
-  async read<T>(call: GateRead<T>): Promise<Answered<T> | undefined> {
+  read<T>(call: GateRead<T>): Promise<Answered<T> | undefined> {
     const refusal = this.#refusal(call.key);
     if (refusal !== undefined) {
       this.tell(call.operation, refusal);
-      return undefined;
+      return unanswered;
     }
     const budgetMs = this.#budgetMs(call);
     if (budgetMs <= 0) {
       this.tell(call.operation, 'over-budget');
-      return undefined;
+      return unanswered;
     }
     const startMs = this.#options.clock.monotonicMs();
-    const answer = this.#send(call);
-    const over = this.#afterBudget(budgetMs);
-    const first = await Promise.race([answer, over.promise]);
-    over.cancel();
-    if (first !== 'over-budget') return this.#settle(call, first);
+    // One promise, and no race: each promise more is paid for by every answer from Redis.
+    return new Promise((resolve, reject) => {
+      // What is thrown where nobody awaits it would end the process.
+      const settle = (result: () => Answered<T> | undefined): void => {
+        try {
+          resolve(result());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const giveUp = (): void => settle(() => this.#overBudget(call, budgetMs, startMs));
+      const waiting: Waiting = { dueMs: startMs + budgetMs, isOver: false, giveUp };
+      this.#budgets.begin(waiting, budgetMs);
+      this.#send(call, startMs, (answer) => {
+        const isLate = waiting.isOver;
+        this.#budgets.end(waiting);
+        settle(() => (isLate ? hearLate(call, answer) : this.#settle(call, answer)));
+      });
+    });
+  }
+
+  #overBudget<T>(call: GateRead<T>, budgetMs: number, startMs: number): undefined {
     const durationMs = this.#options.clock.monotonicMs() - startMs;
     // A process that stood still itself (stopped, or busy) finds all its timers due and has not yet read what has come.
     // What had but the rest of a budget says nothing of one that is far away and well.
     const { timeoutMs } = this.#options.config;
-    if (durationMs < 2 * timeoutMs && budgetMs >= timeoutMs && call.isBeside !== true) this.#breaker(call.key).failed();
+    if (durationMs < 2 * timeoutMs && budgetMs >= timeoutMs && call.isBeside !== true)
+      this.#node(call.key).breaker.failed();
     this.tell(call.operation, 'over-budget', { durationMs });
-    const { late } = call;
-    if (late !== undefined) void hearLate(answer, late);
     return undefined;
   }
 
@@ -120,14 +144,13 @@ export class RedisGate implements Disposable {
    */
   isFar(key: string): boolean {
     if (this.#refusal(key) !== undefined) return false;
-    const nearMs = this.#nearMs.get(this.#breaker(key)) ?? Number.NEGATIVE_INFINITY;
-    return this.#options.clock.monotonicMs() - nearMs > nearForMs;
+    return this.#options.clock.monotonicMs() - this.#node(key).nearMs > nearForMs;
   }
 
   /** For what no request waits for: as long as the connection lets it take. `undefined`: not sent, or failed. */
   async write<T>(call: GateCall<T>): Promise<Answered<T> | undefined> {
     const refusal = this.#refusal(call.key);
-    if (refusal === undefined) return this.#settle(call, await this.#send(call));
+    if (refusal === undefined) return this.#settle(call, await this.#sent(call));
     this.tell(call.operation, refusal);
     return undefined;
   }
@@ -137,7 +160,7 @@ export class RedisGate implements Disposable {
    * long as the connection lets it take; `undefined`: it failed.
    */
   async look<T>(call: GateCall<T>): Promise<T | undefined> {
-    const answer = await this.#send(call);
+    const answer = await this.#sent(call);
     return 'failure' in answer ? undefined : answer.value;
   }
 
@@ -171,8 +194,8 @@ export class RedisGate implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const breaker of this.#breakers.values()) breaker[Symbol.dispose]();
-    this.#breakers.clear();
+    for (const { breaker } of this.#nodes.values()) breaker[Symbol.dispose]();
+    this.#nodes.clear();
   }
 
   /**
@@ -184,70 +207,74 @@ export class RedisGate implements Disposable {
     const leftMs = timeoutMs - waitedMs;
     const leastMs = timeoutMs * leastPart;
     if (leftMs >= leastMs) return leftMs;
-    const answeredMs = this.#answeredMs.get(this.#breaker(key)) ?? Number.NEGATIVE_INFINITY;
-    return this.#options.clock.monotonicMs() - answeredMs <= leastMs ? leastMs : leftMs;
-  }
-
-  /** Timers come before sockets in a turn of the event loop: an answer that is there already is read before it is given up. */
-  #afterBudget(budgetMs: number): { readonly promise: Promise<'over-budget'>; cancel(): void } {
-    const { clock } = this.#options;
-    const { promise, resolve } = Promise.withResolvers<'over-budget'>();
-    let cancel = clock.after(budgetMs, () => {
-      cancel = clock.after(0, () => resolve('over-budget'));
-    });
-    return { promise, cancel: () => cancel() };
+    return this.#options.clock.monotonicMs() - this.#node(key).answeredMs <= leastMs ? leastMs : leftMs;
   }
 
   #refusal(key: string): 'lease' | 'breaker' | undefined {
     if (!this.#options.leased()) return 'lease';
-    return this.#breaker(key).state === 'closed' ? undefined : 'breaker';
+    return this.#node(key).breaker.state === 'closed' ? undefined : 'breaker';
   }
 
-  async #send<T>({ send }: GateCall<T>): Promise<Answered<T> | Failed> {
+  /** `hear` is called once, and never in the step in which it was sent. */
+  #send<T>({ send }: GateCall<T>, startMs: number, hear: (answer: Answered<T> | Failed) => void): void {
     const { link, clock } = this.#options;
-    const startMs = clock.monotonicMs();
-    try {
-      const value = await send(link);
-      return { value, durationMs: clock.monotonicMs() - startMs };
-    } catch (error) {
+    const fail = (error: unknown): void => {
       const durationMs = clock.monotonicMs() - startMs;
-      if (error instanceof RedisFailure) return { failure: error.kind, durationMs };
+      if (error instanceof RedisFailure) {
+        hear({ failure: error.kind, durationMs });
+        return;
+      }
       this.bug(error);
-      return { failure: 'other', durationMs };
+      hear({ failure: 'other', durationMs });
+    };
+    try {
+      send(link).then((value) => hear({ value, durationMs: clock.monotonicMs() - startMs }), fail);
+    } catch (error) {
+      queueMicrotask(() => fail(error));
     }
+  }
+
+  #sent<T>(call: GateCall<T>): Promise<Answered<T> | Failed> {
+    return new Promise((resolve) => this.#send(call, this.#options.clock.monotonicMs(), resolve));
   }
 
   #settle<T>(call: GateCall<T>, answer: Answered<T> | Failed): Answered<T> | undefined {
-    const breaker = this.#breaker(call.key);
+    const node = this.#node(call.key);
     if (!('failure' in answer)) {
-      breaker.succeeded();
+      node.breaker.succeeded();
       const { clock, config } = this.#options;
-      this.#answeredMs.set(breaker, clock.monotonicMs());
-      if (answer.durationMs <= config.timeoutMs * leastPart) this.#nearMs.set(breaker, clock.monotonicMs());
+      node.answeredMs = clock.monotonicMs();
+      if (answer.durationMs <= config.timeoutMs * leastPart) node.nearMs = node.answeredMs;
       return answer;
     }
-    if (isUnwell(answer.failure)) breaker.failed();
-    else breaker.succeeded();
+    if (isUnwell(answer.failure)) node.breaker.failed();
+    else node.breaker.succeeded();
     this.tell(call.operation, answer.failure, { durationMs: answer.durationMs });
     return undefined;
   }
 
   /** One for each node of a cluster, so that a shard that is down does not keep anyone from the others. */
-  #breaker(key: string): Breaker {
-    const { link, config, clock, observer, random = Math.random } = this.#options;
-    const node = link.nodeOf?.(key) ?? '';
-    const known = this.#breakers.get(node);
+  #node(key: string): Node {
+    const { link } = this.#options;
+    const name = link.nodeOf?.(key) ?? '';
+    const known = this.#nodes.get(name);
     if (known !== undefined) return known;
-    if (this.#breakers.size >= maxBreakers) this[Symbol.dispose]();
-    const breaker = new Breaker({
+    if (this.#nodes.size >= maxBreakers) this[Symbol.dispose]();
+    const never = Number.NEGATIVE_INFINITY;
+    const node: Node = { breaker: this.#breaker(key), answeredMs: never, nearMs: never };
+    this.#nodes.set(name, node);
+    return node;
+  }
+
+  #breaker(key: string): Breaker {
+    const { config, clock, observer, random = Math.random } = this.#options;
+    return new Breaker({
       ...config.breaker,
       clock,
       random,
       probe: () => this.#probe(key),
       onState: (state) => observer.fleet({ kind: 'breaker', state }),
     });
-    this.#breakers.set(node, breaker);
-    return breaker;
   }
 
   async #probe(key: string): Promise<Health> {
@@ -256,7 +283,7 @@ export class RedisGate implements Disposable {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const cancel = clock.after(config.timeoutMs, () => resolve(undefined));
     // A lock is a few bytes at most, and in the same slot as what the key names.
-    const probe = this.#send({ operation: 'get', key, send: (link) => link.get(`${key}:l`) });
+    const probe = this.#sent({ operation: 'get', key, send: (link) => link.get(`${key}:l`) });
     const answer = await Promise.race([probe, promise]);
     cancel();
     if (answer === undefined) return 'unwell';
@@ -264,9 +291,11 @@ export class RedisGate implements Disposable {
   }
 }
 
-async function hearLate<T>(answer: Promise<Answered<T> | Failed>, hear: (value: T) => void): Promise<void> {
-  const late = await answer;
-  if ('value' in late) hear(late.value);
+const unanswered: Promise<undefined> = Promise.resolve(undefined);
+
+function hearLate<T>({ late }: GateRead<T>, answer: Answered<T> | Failed): undefined {
+  if (late !== undefined && 'value' in answer) late(answer.value);
+  return undefined;
 }
 
 interface Failed {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** The names of everything in Redis, under one prefix. Control keys share a slot; data keys spread over all. */
 export interface RedisKeys {
@@ -34,5 +34,5 @@ export function redisKeys(keyPrefix: string): RedisKeys {
 
 /** 128 bits, 22 characters: two keys of one digest are told apart by the key that is stored with the response. */
 function digest(text: string): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, 22);
+  return hash('sha256', text, 'base64url').slice(0, 22);
 }

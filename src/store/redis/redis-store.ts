@@ -20,7 +20,7 @@ import { putScript } from './data-scripts.ts';
 import type { FingerprintOf } from './fingerprint.ts';
 import type { RedisGate } from './gate.ts';
 import type { RedisKeys } from './keys.ts';
-import { PendingWrites } from './pending-writes.ts';
+import { PendingWrites, type Progress } from './pending-writes.ts';
 
 export interface RedisStoreOptions {
   readonly gate: RedisGate;
@@ -53,6 +53,7 @@ export class RedisStore implements ResponseStore, StoredView {
   readonly tier = 'redis';
   readonly #options: RedisStoreOptions;
   readonly #pending = new PendingWrites();
+  #last = { key: '', fingerprint: '', entry: '' };
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -101,7 +102,7 @@ export class RedisStore implements ResponseStore, StoredView {
     const entry = this.entryOf(item.key, item.route);
     if (entry === undefined) return 'stored';
     const markerKey = baseKeyOf(item.key);
-    const write = (): Promise<PutOutcome | 'unsent'> => this.#written(entry, item);
+    const write = (progress: Progress): Promise<PutOutcome | 'unsent'> => this.#written(entry, item, progress);
     const outcome = await this.#pending.follow(entry, write, markerKey === item.key ? undefined : markerKey);
     if (outcome === 'too-large') observer.limit('store.redis.maxObjectBytes');
     return outcome === 'unsent' ? 'stored' : outcome;
@@ -117,7 +118,9 @@ export class RedisStore implements ResponseStore, StoredView {
     const writing = this.#pending.settled(entry);
     const item = (await this.get(key))?.item;
     if (item === undefined && writing === undefined) return false;
-    void this.#pending.follow(entry, () => this.#unlink(entry, writing));
+    // What has been sent was sent before: to wait for its answer would let others read it meanwhile.
+    const unsent = this.#pending.unsent(entry);
+    void this.#pending.follow(entry, () => this.#unlink(entry, unsent));
     if (item?.kind === 'vary') await this.#options.purgeLog.append({ scopes: [`u:${item.url}`], soft: false });
     return true;
   }
@@ -134,7 +137,13 @@ export class RedisStore implements ResponseStore, StoredView {
   entryOf(key: string, route = routeOf(key)): string | undefined {
     const { keys, fingerprintOf } = this.#options;
     const fingerprint = fingerprintOf(route);
-    return fingerprint === undefined ? undefined : keys.entry(fingerprint, key);
+    if (fingerprint === undefined) return undefined;
+    const last = this.#last;
+    // A look-up and its claim ask one after the other, and the digest is the dearest part of the answer.
+    if (last.key === key && last.fingerprint === fingerprint) return last.entry;
+    const entry = keys.entry(fingerprint, key);
+    this.#last = { key, fingerprint, entry };
+    return entry;
   }
 
   /** Resolves when what is being written there has been; false where Redis did not take it. Undefined: nothing is. */
@@ -147,10 +156,16 @@ export class RedisStore implements ResponseStore, StoredView {
     return this.#pending.idle();
   }
 
-  /** What a value holds, if it may be served on behalf of `asked`. Never rejects. */
-  async open(value: Buffer, key: string, asked: ReadFor | undefined): Promise<StoreRead | undefined> {
+  /** What a value holds, if it may be served on behalf of `asked`. Never rejects; a promise only for large bodies. */
+  open(value: Buffer, key: string, asked: ReadFor | undefined): MaybePromise<StoreRead | undefined> {
+    const decoded = this.#decode(value, key);
+    return decoded instanceof Promise
+      ? decoded.then((whole) => this.#judged(whole, asked))
+      : this.#judged(decoded, asked);
+  }
+
+  #judged(decoded: Decoded, asked: ReadFor | undefined): StoreRead | undefined {
     const { observer } = this.#options;
-    const decoded = await this.#decode(value, key);
     if (decoded.kind === 'unusable') {
       observer.fleet(decoded);
       return undefined;
@@ -180,34 +195,35 @@ export class RedisStore implements ResponseStore, StoredView {
 
   #invalidity(item: StoredItem, asked: ReadFor | undefined): Invalidity | undefined {
     const { purgeLog, judge } = this.#options;
-    const urls = asked === undefined || asked.keyed.url === item.url ? [item.url] : [item.url, asked.keyed.url];
-    const refused = urls.map((url) => ({ ...item, url })).find((scoped) => !purgeLog.isValid(scoped));
-    return refused && (judge?.invalidity(refused) ?? 'purged');
+    if (!purgeLog.isValid(item)) return judge?.invalidity(item) ?? 'purged';
+    if (asked === undefined || asked.keyed.url === item.url) return undefined;
+    const here = { ...item, url: asked.keyed.url };
+    return purgeLog.isValid(here) ? undefined : (judge?.invalidity(here) ?? 'purged');
   }
 
   /** A write that is still being prepared would bring back what is dropped here. */
-  async #unlink(entry: string, writing: Promise<boolean> | undefined): Promise<'unsent'> {
+  async #unlink(entry: string, unsent: Promise<boolean> | undefined): Promise<'unsent'> {
     const { gate } = this.#options;
-    if (writing !== undefined) await writing;
+    if (unsent !== undefined) await unsent;
     const done = await gate.write({ operation: 'unlink', key: entry, send: (link) => link.unlink(entry) });
     if (done !== undefined) gate.tell('unlink', 'ok', { durationMs: done.durationMs });
     return 'unsent';
   }
 
   /** Never rejects: nobody waits for a write behind an answer. */
-  async #written(entry: string, item: StoredItem): Promise<PutOutcome | 'unsent'> {
+  async #written(entry: string, item: StoredItem, progress: Progress): Promise<PutOutcome | 'unsent'> {
     try {
       // A marker that leads to nothing yet would have whoever meets it fetch what is about to be there.
       const variants = item.kind === 'vary' ? this.#pending.variants(item.key) : undefined;
       if (variants !== undefined) await variants;
-      return await this.#write(entry, item);
+      return await this.#write(entry, item, progress);
     } catch (error) {
       this.#options.gate.bug(error);
       return 'unsent';
     }
   }
 
-  async #write(entry: string, item: StoredItem): Promise<PutOutcome | 'unsent'> {
+  async #write(entry: string, item: StoredItem, progress: Progress): Promise<PutOutcome | 'unsent'> {
     const { gate, config } = this.#options;
     using held = gate.hold(metaBytes + (item.kind === 'response' ? item.body.byteLength : 0));
     if (held === undefined) {
@@ -226,7 +242,11 @@ export class RedisStore implements ResponseStore, StoredView {
     const answer = await gate.write({
       operation: 'put',
       key: entry,
-      send: (link) => link.run(putScript, [entry], args),
+      send: (link) => {
+        const reply = link.run(putScript, [entry], args);
+        progress.isSent = true;
+        return reply;
+      },
     });
     if (answer === undefined) return 'unsent';
     const isOutdated = answer.value === 'outdated';

@@ -82,9 +82,13 @@ export function parseMeta(text: string): (ValueMeta & Readonly<Record<string, un
     return undefined;
   }
   if (!isRecord(meta)) return undefined;
+  return isMeta(meta) ? meta : undefined;
+}
+
+function isMeta(meta: Readonly<Record<string, unknown>>): meta is ValueMeta & Readonly<Record<string, unknown>> {
   const { k, r, p, u, t, n, b } = meta;
-  if (!isText(k) || !isText(r) || !isText(p) || !isText(u) || !isTexts(t)) return undefined;
-  return isCount(n) && isCount(b) ? { ...meta, k, r, p, u, t, n, b } : undefined;
+  if (!isText(k) || !isText(r) || !isText(p) || !isText(u) || !isTexts(t)) return false;
+  return isCount(n) && isCount(b);
 }
 
 /** Everything of a response but its body and position. */
@@ -96,25 +100,27 @@ export function bareResponse(
   requestTimeMs: number,
 ): BareResponse | undefined {
   if (!isResponseMeta(meta)) return undefined;
-  const [responseTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs] = meta.d.map((ms) => ms + requestTimeMs);
-  if (responseTimeMs === undefined || freshUntilMs === undefined || swrUntilMs === undefined) return undefined;
-  if (sieUntilMs === undefined || retainUntilMs === undefined) return undefined;
+  const [sent = 0, fresh = 0, swr = 0, sie = 0, retain = 0] = meta.d;
   const freshness: Freshness = {
-    freshUntilMs,
-    swrUntilMs,
-    sieUntilMs,
-    retainUntilMs,
+    freshUntilMs: fresh + requestTimeMs,
+    swrUntilMs: swr + requestTimeMs,
+    sieUntilMs: sie + requestTimeMs,
+    retainUntilMs: retain + requestTimeMs,
     mustRevalidate: (meta.m & 1) !== 0,
     alwaysValidate: (meta.m & 2) !== 0,
     source: meta.o,
   };
   return {
     kind: 'response',
-    ...common(meta),
+    key: meta.k,
+    route: meta.r,
+    upstream: meta.p,
+    url: meta.u,
+    tags: meta.t,
     status: meta.s,
     fields: meta.f,
     requestTimeMs,
-    responseTimeMs,
+    responseTimeMs: sent + requestTimeMs,
     initialAgeMs: meta.a,
     freshness,
     etag: meta.e,

@@ -1,0 +1,81 @@
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import { redisConfig } from '../../support/redis-config.ts';
+import { connected, openLinks, set } from '../../support/redis-links.ts';
+import { freePort, startRedis } from '../../support/redis.ts';
+
+/** Passes everything on to Redis, and keeps what clients sent, as it came. */
+async function startTap(redisPort: number): Promise<{ readonly port: number; readonly chunks: string[] }> {
+  const chunks: string[] = [];
+  const sockets: Socket[] = [];
+  const port = await freePort();
+  const server = createServer((client) => {
+    const redis = connect(redisPort, '127.0.0.1');
+    sockets.push(client, redis);
+    for (const socket of [client, redis]) socket.on('error', () => socket.destroy());
+    client.on('data', (chunk) => {
+      chunks.push(chunk.toString('latin1'));
+      redis.write(chunk);
+    });
+    redis.pipe(client);
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, 'close');
+  });
+  return { port, chunks };
+}
+
+describe('reads of one turn of the event loop', () => {
+  it('go to Redis in one write, and each has its own answer', async () => {
+    await using redis = await startRedis();
+    const tap = await startTap(redis.port);
+    const links = openLinks(redisConfig({ port: tap.port, password: undefined }));
+    await connected(links);
+    const keys = Array.from({ length: 40 }, (_, index) => `k${index}`);
+    await Promise.all(keys.slice(1).map((key) => links.data.run(set, [key], [`of ${key}`])));
+    tap.chunks.length = 0;
+    const values = await Promise.all(keys.map((key) => links.data.get(key)));
+    expect(values.map(String)).toEqual(['null', ...keys.slice(1).map((key) => `of ${key}`)]);
+    const reads = tap.chunks.filter((chunk) => chunk.includes('\r\nk1\r\n'));
+    expect(reads.map((chunk) => keys.filter((key) => chunk.includes(`\r\n${key}\r\n`)))).toEqual([keys]);
+  });
+
+  it('stay in their order among other commands', async () => {
+    await using redis = await startRedis();
+    const links = openLinks(redisConfig(redis));
+    await connected(links);
+    // A script goes whole the first time, which is no matter for the order either.
+    for (let round = 0; round < 3; round += 1) {
+      await links.data.unlink('k');
+      const answers = await Promise.all([
+        links.data.get('k'),
+        links.data.run(set, ['k'], ['1']),
+        links.data.get('k'),
+        links.data.run(set, ['k'], ['2']),
+        links.data.unlink('k'),
+        links.data.get('k'),
+        links.data.run(set, ['k'], ['3']),
+        links.data.get('k'),
+      ]);
+      expect(answers.map(String)).toEqual(['null', 'OK', '1', 'OK', 'undefined', 'null', 'OK', '3']);
+    }
+  });
+
+  it('are answered after a connection that broke under others of theirs', async () => {
+    await using redis = await startRedis();
+    const links = openLinks(redisConfig(redis));
+    await connected(links);
+    const lost = Promise.allSettled([links.data.get('a'), links.data.get('b')]);
+    // In the turn in which they are held back.
+    await redis.restart({ empty: true });
+    expect((await lost).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await connected(links);
+    expect(await Promise.all([links.data.get('a'), links.data.get('b')])).toEqual([null, null]);
+  });
+});
