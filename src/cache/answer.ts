@@ -11,7 +11,7 @@ import type { CacheStatus } from '../core/outcome.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
 import { isLeased, mayServe } from './judge.ts';
-import type { Clock, ContentDecoder, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
+import type { Clock, ContentDecoder, MaybePromise, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 import { problemReply } from './problem-reply.ts';
 import { type Ask, respondAnswer, respondBare, respondStored, respondStream, type StoredReply } from './respond.ts';
@@ -28,12 +28,12 @@ export interface AnswerDeps {
 type ServeStale = Extract<FailureDecision, { kind: 'serve-stale' }>;
 
 /** What a fill came to, for one of those who waited for it. `leader`: the one whose request began it. */
-export async function answerWith(
+export function answerWith(
   deps: AnswerDeps,
   plan: FetchPlan,
   result: FillResult,
   leader: boolean,
-): Promise<ProxyResponse> {
+): MaybePromise<ProxyResponse> {
   const { ask, fwd } = plan;
   const collapsed = leader ? {} : { collapsed: true };
   const outcome = leader ? 'miss' : 'collapsed';
@@ -63,7 +63,7 @@ export async function answerWith(
 }
 
 /** The stale response to serve at once while upstream is known not to answer; `undefined` where none may be. */
-export function staleWhileDown(deps: AnswerDeps, plan: FetchPlan): Promise<ProxyResponse> | undefined {
+export function staleWhileDown(deps: AnswerDeps, plan: FetchPlan): MaybePromise<ProxyResponse> | undefined {
   const { decision, found } = onFailure(deps, plan, 'timeout');
   if (decision.kind !== 'serve-stale' || found === undefined) return undefined;
   const status = { hit: true, ttl: decision.ttlSeconds, detail: decision.detail };
@@ -75,7 +75,7 @@ export function staleWhileDown(deps: AnswerDeps, plan: FetchPlan): Promise<Proxy
  * The stale response for a request that has waited for upstream for as long as its route lets it; `undefined` where none
  * may be served. A purge may have come meanwhile, so that it is judged in the step in which it is served.
  */
-export function staleOnSoftTimeout(deps: AnswerDeps, plan: FetchPlan): Promise<ProxyResponse> | undefined {
+export function staleOnSoftTimeout(deps: AnswerDeps, plan: FetchPlan): MaybePromise<ProxyResponse> | undefined {
   const { ask, found, fwd } = plan;
   if (found === undefined || plan.unleased === true || !mayServe(deps.purgeLog, ask, found.item)) return undefined;
   const { item: stored, staleSinceMs } = found;
@@ -93,15 +93,17 @@ export function staleOnSoftTimeout(deps: AnswerDeps, plan: FetchPlan): Promise<P
 
 /** Whether a failure with this plan would be answered with what is stored. */
 export function hasStaleFallback(deps: AnswerDeps, plan: FetchPlan): boolean {
+  // Asked with every miss, of which nothing is found.
+  if (plan.found === undefined && !isBypass(deps, plan)) return false;
   return onFailure(deps, plan, 503).decision.kind === 'serve-stale';
 }
 
-async function answerStored(
+function answerStored(
   deps: AnswerDeps,
   plan: FetchPlan,
   result: Extract<FillResult, { kind: 'stored' }>,
   leader: boolean,
-): Promise<ProxyResponse> {
+): MaybePromise<ProxyResponse> {
   const fetched = result.validated ? 'revalidated' : 'miss';
   const { item, received } = result;
   return respondStored(deps, asStored(plan.ask, item), {
@@ -122,11 +124,11 @@ async function answerStored(
 }
 
 /** Another process' fetch is collapsed with for whoever asks, the first included. */
-async function answerTaken(
+function answerTaken(
   deps: AnswerDeps,
   plan: FetchPlan,
   { read }: Extract<FillResult, { kind: 'taken' }>,
-): Promise<ProxyResponse> {
+): MaybePromise<ProxyResponse> {
   return respondStored(deps, plan.ask, {
     item: read.item,
     staleSinceMs: read.staleSinceMs,
@@ -152,12 +154,12 @@ function insteadOf(
   return staleOf(onFailure(deps, plan, isFailureStatus(result.status) ? result.status : 'malformed'));
 }
 
-async function answerFailed(
+function answerFailed(
   deps: AnswerDeps,
   plan: FetchPlan,
   { failure, fwdStatus }: Extract<FillResult, { kind: 'failed' }>,
   collapsed: Pick<CacheStatus, 'collapsed'>,
-): Promise<ProxyResponse> {
+): MaybePromise<ProxyResponse> {
   const answered = fwdStatus === undefined ? collapsed : { fwdStatus, ...collapsed };
   const failed = onFailure(deps, plan, failure);
   const stale = staleOf(failed);
@@ -223,12 +225,12 @@ function readUnleased({ unleased, sha256 }: AnswerDeps, ask: Ask): Fallback | un
     : undefined;
 }
 
-async function serveStale(
+function serveStale(
   deps: AnswerDeps,
   plan: FetchPlan,
   { decision, found }: Stale,
   more: Pick<CacheStatus, 'fwdStatus' | 'collapsed'>,
-): Promise<ProxyResponse> {
+): MaybePromise<ProxyResponse> {
   const status = isBypass(deps, plan)
     ? unleasedStatus(decision)
     : { hit: false, fwd: plan.fwd, ttl: decision.ttlSeconds, detail: decision.detail };
@@ -240,12 +242,12 @@ function unleasedStatus({ ttlSeconds }: ServeStale): CacheStatus {
   return { hit: false, fwd: 'bypass', ttl: ttlSeconds, detail: 'lease' };
 }
 
-async function replyStale(
+function replyStale(
   deps: AnswerDeps,
   plan: FetchPlan,
   found: Fallback,
   { status, outcome }: Pick<StoredReply, 'status' | 'outcome'>,
-): Promise<ProxyResponse> {
+): MaybePromise<ProxyResponse> {
   found.tally.hits += 1;
   return respondStored(deps, plan.ask, {
     item: found.item,

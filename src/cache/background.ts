@@ -28,14 +28,13 @@ export class BackgroundWork implements Background {
 
   own<T>(_name: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const promise = work(this.#abort.signal);
-    // Callers hear of a rejection through the promise itself; this copy is only for counting.
-    this.#track(promise.then(ignore, ignore));
+    this.#track(promise);
     return promise;
   }
 
   /** Resolves when nothing is under way, work that was begun meanwhile included. */
   async idle(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
   }
 
   /** Aborts everything that still runs and waits for its end. Call after {@link idle} has had its deadline. */
@@ -46,10 +45,10 @@ export class BackgroundWork implements Background {
 
   #track(promise: Promise<unknown>): void {
     this.#running.add(promise);
-    void promise.finally(() => this.#running.delete(promise));
+    const over = (): void => {
+      this.#running.delete(promise);
+    };
+    // Of a rejection callers hear through the promise itself.
+    promise.then(over, over);
   }
-}
-
-function ignore(): void {
-  // A settled copy carries neither value nor error.
 }

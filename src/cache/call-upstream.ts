@@ -4,40 +4,38 @@ import type { CanonicalRequest } from '../core/request.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
 import type { UpstreamAnswer } from './upstream-ports.ts';
 
-/** One call, told to the observer. Never throws for anything that upstream does. */
-export async function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<UpstreamAnswer> {
+/** One call, told to the observer. Never rejects for anything that upstream does. */
+export function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<UpstreamAnswer> {
   const startedMs = deps.clock.monotonicMs();
   const canonical = requestOf(input);
-  const honours = input.route.policy.upstreamCacheControl === 'honour';
-  const answer = await deps.upstream.fetch(
-    {
-      canonical,
-      fields: [
-        ...forwardedFields(input.route, input.requestFields),
-        ...(input.validate === undefined ? [] : validationFields(input.validate)),
-        ...(input.own?.conditions ?? []),
-      ],
-      // Ruled routes store one identity form; honour routes keep upstream's bytes as they are (RFC 9111 §3.1).
-      decode: !honours,
-      purpose: input.purpose,
-      onInterim: input.onInterim,
-    },
-    signal,
-  );
-  // A call that never got a connection is none that upstream saw.
-  if (answer.attempts === 0) return answer;
-  deps.observer.upstreamCall({
-    upstream: canonical.upstream,
+  const { validate, own, purpose, onInterim } = input;
+  const forwarded = forwardedFields(input.route, input.requestFields);
+  const isPlain = validate === undefined && own === undefined;
+  const fields = isPlain
+    ? forwarded
+    : [...forwarded, ...(validate === undefined ? [] : validationFields(validate)), ...(own?.conditions ?? [])];
+  // Ruled routes store one identity form; honour routes keep upstream's bytes as they are (RFC 9111 §3.1).
+  const decode = input.route.policy.upstreamCacheControl !== 'honour';
+  return deps.upstream.fetch({ canonical, fields, decode, purpose, onInterim }, signal).then((answer) => {
+    // A call that never got a connection is none that upstream saw.
+    if (answer.attempts > 0) tell(deps, input, answer, startedMs);
+    return answer;
+  });
+}
+
+function tell({ observer, clock }: FillDeps, input: FillInput, answer: UpstreamAnswer, startedMs: number): void {
+  const isFailure = answer.kind === 'failure';
+  observer.upstreamCall({
+    upstream: input.keyed.canonical.upstream,
     route: input.route.name,
     purpose: input.purpose,
-    status: answer.kind === 'response' ? answer.status : undefined,
-    failure: answer.kind === 'failure' ? answer.failure : undefined,
-    durationMs: deps.clock.monotonicMs() - startedMs,
+    status: isFailure ? undefined : answer.status,
+    failure: isFailure ? answer.failure : undefined,
+    durationMs: clock.monotonicMs() - startedMs,
     attempts: answer.attempts,
     url: input.keyed.url,
-    reason: answer.kind === 'failure' ? answer.detail : undefined,
+    reason: isFailure ? answer.detail : undefined,
   });
-  return answer;
 }
 
 function requestOf({ keyed, own }: FillInput): CanonicalRequest {

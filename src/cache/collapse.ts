@@ -7,15 +7,18 @@ interface Moments {
 }
 
 /** One upstream call that several requests wait for, begun when it is made. */
-export class Flight<T> {
+export class Flight<T, P = undefined> {
   readonly result: Promise<T>;
+  /** What whoever began it said of the request. */
+  readonly begunBy: P;
   readonly #moments: Moments;
   #departedAt: number | undefined;
   #position: Position | undefined;
   #boarders = 1;
 
-  constructor(moments: Moments, fly: (flight: Flight<T>) => Promise<T>) {
+  constructor(moments: Moments, begunBy: P, fly: (flight: Flight<T, P>) => Promise<T>) {
     this.#moments = moments;
+    this.begunBy = begunBy;
     this.result = fly(this);
   }
 
@@ -48,20 +51,22 @@ export class Flight<T> {
 }
 
 /** How a request may board. */
-export interface Boarder<T> {
+export interface Boarder<T, P = undefined> {
+  /** What a flight that it begins is to keep of it: {@link Flight.begunBy}. */
+  readonly plan: P;
   /** {@link Flights.moment} when it came. */
   readonly cameAt: number;
   /** Whether it may have what was under way before it came. */
-  readonly mayJoin: (flight: Flight<T>) => boolean;
+  readonly mayJoin: (flight: Flight<T, P>) => boolean;
   /** Whether a new flight has to wait for the one that is under way: not two at once. */
   readonly queues: boolean;
   /** Begins a flight; `ahead` has to land first. */
-  readonly start: (flight: Flight<T>, ahead: Flight<T> | undefined) => Promise<T>;
+  readonly start: (flight: Flight<T, P>, ahead: Flight<T, P> | undefined) => Promise<T>;
 }
 
 /** What a request gets from {@link Flights.join}. */
-export interface Boarding<T> {
-  readonly flight: Flight<T>;
+export interface Boarding<T, P = undefined> {
+  readonly flight: Flight<T, P>;
   /** True for the request that started the flight. */
   readonly leader: boolean;
   /** True where the fetch begins after the request came: its result is good for it whatever is purged meanwhile. */
@@ -72,8 +77,8 @@ export interface Boarding<T> {
  * Collapsed forwarding (RFC 9211 §2.6) within one process: concurrent requests for one key share one fetch. A request
  * never gets a fetch that began before a purge it could have seen (invariant 6 of docs/coherence.md).
  */
-export class Flights<T> {
-  readonly #latest = new Map<string, Flight<T>>();
+export class Flights<T, P = undefined> {
+  readonly #latest = new Map<string, Flight<T, P>>();
   readonly #moments: Moments = { now: 0 };
 
   /** Keys with a flight under way. */
@@ -87,13 +92,13 @@ export class Flights<T> {
   }
 
   /** Whether {@link join} would find a flight to join. */
-  offers(key: string, boarder: Pick<Boarder<T>, 'cameAt' | 'mayJoin'>): boolean {
+  offers(key: string, boarder: Pick<Boarder<T, P>, 'cameAt' | 'mayJoin'>): boolean {
     const current = this.#latest.get(key);
     return current !== undefined && (current.leavesAfter(boarder.cameAt) || boarder.mayJoin(current));
   }
 
   /** Joins the latest flight of `key` where that may be, else starts one in its place. */
-  join(key: string, boarder: Boarder<T>): Boarding<T> {
+  join(key: string, boarder: Boarder<T, P>): Boarding<T, P> {
     const current = this.#latest.get(key);
     const early = current?.leavesAfter(boarder.cameAt) === true;
     if (current !== undefined && (early || boarder.mayJoin(current))) {
@@ -101,7 +106,7 @@ export class Flights<T> {
       return { flight: current, leader: false, early };
     }
     const ahead = boarder.queues ? current : undefined;
-    const flight = new Flight<T>(this.#moments, (itself) => boarder.start(itself, ahead));
+    const flight = new Flight<T, P>(this.#moments, boarder.plan, (itself) => boarder.start(itself, ahead));
     this.#latest.set(key, flight);
     const land = () => {
       // A later flight may have taken the key; only its own entry is removed.

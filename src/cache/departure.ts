@@ -10,7 +10,11 @@ const QUIET_MS = 2;
 const LONGEST_BURST_MS = 25;
 
 /** Resolves when the burst that the flight belongs to seems over, or the signal is aborted. */
-export async function burstOver<T>(flight: Flight<T>, clock: Clock, signal: AbortSignal): Promise<void> {
+export async function burstOver(
+  flight: Pick<Flight<unknown>, 'boarders'>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
   const lastMs = clock.monotonicMs() + LONGEST_BURST_MS;
   for (;;) {
     const leftMs = lastMs - clock.monotonicMs();
@@ -22,7 +26,7 @@ export async function burstOver<T>(flight: Flight<T>, clock: Clock, signal: Abor
 }
 
 /** Resolves when the flight has landed, however. */
-export async function landed<T>(flight: Flight<T>): Promise<void> {
+export async function landed(flight: Pick<Flight<unknown>, 'result'>): Promise<void> {
   await Promise.allSettled([flight.result]);
 }
 

@@ -11,7 +11,7 @@ import type { FillOutcome } from './fleet-ports.ts';
 import { isLeased, mayServe } from './judge.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { interimsFor } from './interims.ts';
-import type { Background, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
+import type { Background, MaybePromise, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
 import { appearanceOf, isForAll, isOpenTo, shareOf } from './sharing.ts';
 import { SilentKeys } from './silent-keys.ts';
@@ -36,69 +36,79 @@ export interface FetcherDeps extends FillDeps, FleetFillDeps {
   readonly unleased?: UnleasedReads;
 }
 
+/** When a request came, and how long it waits. */
+interface Arrival {
+  /** {@link Flights.moment}. */
+  readonly at: number;
+  /** {@link softDueMs}. */
+  readonly dueMs: number | undefined;
+}
+
 /** A fetch that is shared, from its waiting to its landing. */
 interface Voyage {
   readonly plan: FetchPlan;
   readonly purpose: UpstreamCall['purpose'];
-  readonly flight: Flight<FillResult>;
+  readonly flight: Flight<FillResult, FetchPlan>;
   /** Must have landed first. */
-  readonly ahead: Flight<FillResult> | undefined;
+  readonly ahead: Flight<FillResult, FetchPlan> | undefined;
 }
 
 /** Goes upstream once for all who ask, and turns what comes of it into an answer. */
 export class Fetcher {
   readonly #deps: FetcherDeps;
-  readonly #flights = new Flights<FillResult>();
+  readonly #flights = new Flights<FillResult, FetchPlan>();
   readonly #unshared = new HoldList(UNSHARED_HOLD_MS, HOLD_CAPACITY);
   readonly #failedRefresh = new HoldList(REFRESH_HOLD_MS, HOLD_CAPACITY);
   readonly #silent = new SilentKeys(SILENT_HOLD_MS, HOLD_CAPACITY);
-  /** Whose request began a flight. */
-  readonly #leaders = new WeakMap<Flight<FillResult>, FetchPlan>();
 
   constructor(deps: FetcherDeps) {
     this.#deps = deps;
   }
 
-  async fetch(plan: FetchPlan): Promise<ProxyResponse> {
+  fetch(plan: FetchPlan): Promise<ProxyResponse> {
     if (insistsOnItsOwn(plan)) return this.#alone(plan);
     const stale = this.#isSilent(plan) ? staleWhileDown(this.#deps, plan) : undefined;
     if (stale !== undefined) {
       this.refreshBehind(plan);
-      return stale;
+      return Promise.resolve(stale);
     }
     // Whatever is boarded after a flight that was purged in the air begins later than this, and is used as it lands: a
     // request goes round at most once for a key, however often is purged.
-    const cameAt = this.#flights.moment;
-    const dueMs = softDueMs(this.#deps, plan);
-    let current = plan;
-    for (;;) {
-      const isHeld = this.#unshared.has(current.key, this.#nowMs());
-      if (isHeld || this.#goesItself(current, cameAt)) return this.#alone(current, dueMs);
-      const answer = await this.#together(current, cameAt, dueMs);
-      if (answer === 'alone') return this.#alone(current, dueMs);
-      // Who want one variant share one call: it begins later than each of them came.
-      if (typeof answer === 'object' && 'variant' in answer) current = { ...current, key: answer.variant };
-      else if (answer !== 'retry') return answer;
-    }
+    const came: Arrival = { at: this.#flights.moment, dueMs: softDueMs(this.#deps, plan) };
+    return this.#goRound(plan, came);
+  }
+
+  #goRound(plan: FetchPlan, came: Arrival): Promise<ProxyResponse> {
+    const isHeld = this.#unshared.has(plan.key, this.#nowMs());
+    if (isHeld || this.#goesItself(plan, came.at)) return this.#alone(plan, came.dueMs);
+    return this.#together(plan, came);
   }
 
   /** What the flight for the key comes to for this request, its own or one that it joins. */
-  async #together(
-    plan: FetchPlan,
-    cameAt: number,
-    dueMs: number | undefined,
-  ): Promise<ProxyResponse | Exclude<ReturnType<typeof shareOf>, 'use'>> {
-    const boarding = this.#board(plan, 'interactive', cameAt);
+  #together(plan: FetchPlan, came: Arrival): Promise<ProxyResponse> {
+    const boarding = this.#board(plan, 'interactive', came.at);
     const { flight, leader } = boarding;
-    const awaited = await awaitSoftly(this.#deps, plan, flight.result, dueMs);
-    if (awaited.kind === 'stale') {
+    if (came.dueMs === undefined) return flight.result.then((result) => this.#landed(plan, boarding, came, result));
+    return awaitSoftly(this.#deps, plan, flight.result, came.dueMs).then((awaited) => {
+      if (awaited.kind === 'result') return this.#landed(plan, boarding, came, awaited.result);
       if (leader) this.#seeTo(plan, flight.result);
       return awaited.response;
-    }
-    const { result } = awaited;
+    });
+  }
+
+  #landed(
+    plan: FetchPlan,
+    boarding: Boarding<FillResult, FetchPlan>,
+    came: Arrival,
+    result: FillResult,
+  ): MaybePromise<ProxyResponse> {
+    const { flight, leader } = boarding;
     if (leader) this.#note(plan, result);
     const share = leader ? 'use' : this.#shareOf(plan, boarding, result);
-    return share === 'use' ? answerWith(this.#deps, asFetched(plan, flight), result, leader) : share;
+    if (share === 'use') return answerWith(this.#deps, asFetched(plan, flight), result, leader);
+    if (share === 'alone') return this.#alone(plan, came.dueMs);
+    // Who want one variant share one call: it begins later than each of them came.
+    return this.#goRound(share === 'retry' ? plan : { ...plan, key: share.variant }, came);
   }
 
   /** One refresh at a time for a key, detached from whoever triggered it (RFC 5861 §3). */
@@ -122,7 +132,7 @@ export class Fetcher {
 
   async #alone(plan: FetchPlan, dueMs?: number): Promise<ProxyResponse> {
     const position = this.#deps.purgeLog.position();
-    const input = { ...this.#inputOf(plan, 'interactive', position), onInterim: interimsFor(plan.ask) };
+    const input = this.#inputOf(plan, 'interactive', position);
     // What goes upstream as a HEAD is no validation: all that its answer says of the response is wanted.
     const own = plan.own?.method === 'HEAD' ? { own: plan.own, validate: undefined } : { own: plan.own };
     const filled = this.#deps.background.own('fill', (signal) => fill(this.#deps, { ...input, ...own }, signal));
@@ -149,29 +159,39 @@ export class Fetcher {
   /** A request of its own joins a plain one only where that is under way already; a HEAD never does. */
   #goesItself(plan: FetchPlan, cameAt: number): boolean {
     if (plan.own === undefined) return false;
-    const mayJoin = (flight: Flight<FillResult>): boolean => isOpenTo(plan, flight, this.#deps);
+    const mayJoin = (flight: Flight<FillResult, FetchPlan>): boolean => isOpenTo(plan, flight, this.#deps);
     return plan.own.method === 'HEAD' || !this.#flights.offers(plan.key, { cameAt, mayJoin });
   }
 
-  #shareOf(plan: FetchPlan, { flight, early }: Boarding<FillResult>, result: FillResult): ReturnType<typeof shareOf> {
-    return shareOf(this.#deps, plan, { flight, early, leader: this.#leaders.get(flight) ?? plan }, result);
+  #shareOf(
+    plan: FetchPlan,
+    { flight, early }: Boarding<FillResult, FetchPlan>,
+    result: FillResult,
+  ): ReturnType<typeof shareOf> {
+    return shareOf(this.#deps, plan, { flight, early, leader: flight.begunBy }, result);
   }
 
-  #board(plan: FetchPlan, purpose: UpstreamCall['purpose'], cameAt: number): Boarding<FillResult> {
+  #board(plan: FetchPlan, purpose: UpstreamCall['purpose'], cameAt: number): Boarding<FillResult, FetchPlan> {
     return this.#flights.join(plan.key, {
       cameAt,
       mayJoin: (flight) => isOpenTo(plan, flight, this.#deps),
       // Without a lease what is under way cannot be joined: each newcomer would make a call of its own (invariant 19).
       queues: !isLeased(this.#deps.purgeLog),
-      start: (flight, ahead) => {
-        this.#leaders.set(flight, plan);
-        return this.#deps.background.own('fill', (signal) => this.#fly({ plan, purpose, flight, ahead }, signal));
-      },
+      plan,
+      start: (flight, ahead) =>
+        this.#deps.background.own('fill', (signal) => this.#fly({ plan, purpose, flight, ahead }, signal)),
     });
   }
 
   /** Waits for what has to be waited for, and fetches. Nothing is waited for with a lease and without a fleet. */
-  async #fly({ plan, purpose, flight, ahead }: Voyage, signal: AbortSignal): Promise<FillResult> {
+  #fly(voyage: Voyage, signal: AbortSignal): Promise<FillResult> {
+    const { purgeLog, fillLocks } = this.#deps;
+    const { plan, purpose, flight, ahead } = voyage;
+    const waits = ahead !== undefined || fillLocks !== undefined || !isLeased(purgeLog);
+    return waits ? this.#flyLater(voyage, signal) : this.#send(plan, purpose, flight, signal);
+  }
+
+  async #flyLater({ plan, purpose, flight, ahead }: Voyage, signal: AbortSignal): Promise<FillResult> {
     const { purgeLog, clock, fillLocks } = this.#deps;
     if (ahead !== undefined) await landed(ahead);
     else if (!isLeased(purgeLog)) await burstOver(flight, clock, signal);
@@ -211,15 +231,13 @@ export class Fetcher {
   #send(
     plan: FetchPlan,
     purpose: UpstreamCall['purpose'],
-    flight: Flight<FillResult>,
+    flight: Flight<FillResult, FetchPlan>,
     signal: AbortSignal,
   ): Promise<FillResult> {
     // Nothing comes between the position and the request (invariant 2).
     const position = this.#deps.purgeLog.position();
     flight.depart(position);
-    // Behind the scenes there is nobody to tell: whoever it is done for has been answered.
-    const onInterim = purpose === 'interactive' ? interimsFor(plan.ask) : undefined;
-    return fill(this.#deps, { ...this.#inputOf(plan, purpose, position), onInterim }, signal);
+    return fill(this.#deps, this.#inputOf(plan, purpose, position), signal);
   }
 
   #inputOf(plan: FetchPlan, purpose: UpstreamCall['purpose'], position: Position | undefined): FillInput {
@@ -240,6 +258,8 @@ export class Fetcher {
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),
       // Behind the scenes what is stored is still being served: an error status is no better than it.
       staleFallback: (found !== undefined && purpose !== 'interactive') || hasStaleFallback(this.#deps, plan),
+      // Nor is there anybody to tell: whoever it is done for has been answered.
+      onInterim: purpose === 'interactive' ? interimsFor(ask) : undefined,
     };
   }
 

@@ -1,13 +1,13 @@
 import { staleOnSoftTimeout, type AnswerDeps } from './answer.ts';
 import type { FetchPlan } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
-import type { ProxyResponse } from './ports.ts';
+import type { MaybePromise, ProxyResponse } from './ports.ts';
 
 /** What a request that may be answered before its call has come to. */
 export type Awaited =
   | { readonly kind: 'result'; readonly result: FillResult }
   /** The call goes on; whoever began it has to see to what comes of it. */
-  | { readonly kind: 'stale'; readonly response: Promise<ProxyResponse> };
+  | { readonly kind: 'stale'; readonly response: MaybePromise<ProxyResponse> };
 
 /**
  * When the request has waited for as long as its route lets it (`softTimeout`), on the monotonic clock; `undefined` where

@@ -5,7 +5,7 @@ import type { StorageDecision } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { languagesWith, variantKey, type VariantRules } from '../core/vary.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
-import type { Sha256 } from './ports.ts';
+import type { MaybePromise, PutOutcome, Sha256 } from './ports.ts';
 import { retagged } from './tagged.ts';
 import type { UpstreamResponse } from './upstream-ports.ts';
 
@@ -37,58 +37,89 @@ export function sentFields(input: Pick<FillInput, 'route' | 'keyed' | 'requestFi
  * Puts a response under its key, and where upstream varies the marker that leads to it, in this order. What it says of the
  * queries of its path counts for its own key already. Nothing is stored without a position.
  */
-export async function storeResponse(
+export function storeResponse(
   deps: FillDeps,
   input: FillInput,
   response: StoredResponse,
   facts: StoreFacts,
-): Promise<FillResult> {
+): MaybePromise<FillResult> {
   const { search } = deps;
   search?.learn(input.keyed, response);
   const keyed = search?.statedBy(input.keyed, response) ?? input.keyed;
-  const result = await putUnderKey(deps, { ...input, keyed }, response, facts);
   // Who has not learnt the rule looks under the whole query. What he finds there teaches him.
   const isTaught = keyed.search?.rule !== undefined && input.keyed.search?.rule === undefined;
-  if (isTaught && input.position !== undefined) await putUnderKey(deps, input, response, facts);
+  if (isTaught && input.position !== undefined)
+    return storeTwice(deps, { ...input, keyed }, input, { response, facts });
+  return putUnderKey(deps, keyed === input.keyed ? input : { ...input, keyed }, response, facts);
+}
+
+/** Under its rule for queries, and under the whole query. */
+async function storeTwice(
+  deps: FillDeps,
+  ruled: FillInput,
+  plain: FillInput,
+  { response, facts }: { readonly response: StoredResponse; readonly facts: StoreFacts },
+): Promise<FillResult> {
+  const result = await putUnderKey(deps, ruled, response, facts);
+  await putUnderKey(deps, plain, response, facts);
   return result;
 }
 
-async function putUnderKey(
+/** Where upstream does not vary there is nothing to find out about its variants, and nothing to wait for but the store. */
+function putUnderKey(
   deps: FillDeps,
   input: FillInput,
   response: StoredResponse,
   facts: StoreFacts,
-): Promise<FillResult> {
-  const { keyed } = input;
-  const { fwdStatus, validated } = facts;
-  const leased = input.position !== undefined;
-  const rules = leased ? await variantRules(deps, input, response, facts.vary) : { names: facts.vary };
-  const { names } = rules;
+): MaybePromise<FillResult> {
+  const { keyed, position } = input;
+  if (position !== undefined && facts.vary.length > 0) return putVariant(deps, input, response, facts);
+  const names = facts.vary;
   // Its own, whatever other variant would do for the request.
   const key = names.length === 0 ? keyed.key : variantKeyOf(deps.sha256, input, { names });
-  // What a 304 has freshened may have been stored for another URL that the rule of then made one with this.
-  const item = { ...response, key, url: keyed.url };
-  if (!leased) {
+  const item = keyedAs(response, key, keyed.url);
+  const { fwdStatus, validated } = facts;
+  if (position === undefined) {
     deps.observer.storage(item.route, 'no-lease');
-    return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', ...rules };
+    return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', names };
   }
+  const told = (put: PutOutcome): FillResult => {
+    deps.observer.storage(item.route, put);
+    return { kind: 'stored', item, fwdStatus, validated, put, names };
+  };
+  const put = deps.store.put(item);
+  return put instanceof Promise ? put.then(told) : told(put);
+}
+
+async function putVariant(
+  deps: FillDeps,
+  input: FillInput,
+  response: StoredResponse,
+  { vary, fwdStatus, validated }: StoreFacts,
+): Promise<FillResult> {
+  const { keyed } = input;
+  const rules = await variantRules(deps, input, response, vary);
+  const item = keyedAs(response, variantKeyOf(deps.sha256, input, { names: rules.names }), keyed.url);
   const put = await deps.store.put(item);
-  if (names.length > 0) {
-    await deps.store.put({
-      kind: 'vary',
-      key: keyed.key,
-      route: item.route,
-      upstream: item.upstream,
-      url: item.url,
-      // A marker only leads to what is judged by its own tags. With those of one variant it would go by them, and hide the others.
-      tags: keyed.tags,
-      position: item.position,
-      ...rules,
-      retainUntilMs: item.freshness.retainUntilMs,
-    });
-  }
+  await deps.store.put({
+    kind: 'vary',
+    key: keyed.key,
+    route: item.route,
+    upstream: item.upstream,
+    url: item.url,
+    // A marker only leads to what is judged by its own tags. With those of one variant it would go by them, and hide the others.
+    tags: keyed.tags,
+    position: item.position,
+    ...rules,
+    retainUntilMs: item.freshness.retainUntilMs,
+  });
   deps.observer.storage(item.route, put);
   return { kind: 'stored', item, fwdStatus, validated, put, ...rules };
+}
+
+/** What a 304 has freshened may have been stored for another URL that the rule of then made one with this. */
+function keyedAs(response: StoredResponse, key: string, url: string): StoredResponse {
+  return response.key === key && response.url === url ? response : { ...response, key, url };
 }
 
 /**
@@ -101,7 +132,6 @@ async function variantRules(
   response: StoredResponse,
   vary: readonly string[],
 ): Promise<VariantRules> {
-  if (vary.length === 0) return { names: [] };
   const marker = (await deps.store.peek(input.keyed.key, input))?.item;
   const known = marker?.kind === 'vary' ? marker : undefined;
   const union = [...new Set([...(known?.names ?? []), ...vary])].toSorted();

@@ -12,7 +12,7 @@ type Traits = Partial<Boarder<string>>;
 
 function boarder(flights: Flights<string>, traits: Traits = {}): Boarder<string> {
   const start = fetchOf().fetch;
-  return { cameAt: flights.moment, mayJoin: () => false, queues: false, start, ...traits };
+  return { plan: undefined, cameAt: flights.moment, mayJoin: () => false, queues: false, start, ...traits };
 }
 
 const position = { epoch: 'e', seq: 0 };
