@@ -2,7 +2,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { judge, type Bar, type BenchOptions } from './bars.ts';
 import { chooseCores } from './http/cores.ts';
-import { figureLines } from './http/table.ts';
+import { figureLines } from './table.ts';
 
 /** For a bench program that is run by itself: `if (import.meta.main) await runAlone(bars)`. Sets the exit code: 1 where a bar is missed. */
 export async function runAlone(bars: readonly Bar[]): Promise<void> {

@@ -64,6 +64,11 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: (lower + upper) / 2, min: sorted[0] ?? Number.NaN, max: sorted.at(-1) ?? Number.NaN };
 }
 
+/** The rounds of a figure that has no rival. */
+export function roundsOf(values: readonly number[]): readonly Round[] {
+  return values.map((ours) => ({ ours }));
+}
+
 /** A figure with its verdict. */
 export interface Verdict {
   /** Of `ours / rival` of each round, or of `ours`. */

@@ -1,124 +1,108 @@
-import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { get } from '../src/demo/http-get.ts';
-import { hasSystemTool, systemTool } from '../test/support/system-tools.ts';
-import { chooseCores, cpuSeconds, type Cores } from './http/cores.ts';
-import { runLoad, type LoadMode } from './http/load.ts';
-import { startForecache, startNginx, startUpstream, type Server } from './http/servers.ts';
-import { ratioLines, tableLines, type Row } from './http/table.ts';
+import { machineLine } from './alone.ts';
+import { judge, type Bar, type BenchOptions, type Figure } from './bars.ts';
+import { chooseCores } from './http/cores.ts';
+import { bars } from './registry.ts';
+import { barResult, readResults, writeResults, type Results } from './results.ts';
+import { runShort } from './short.ts';
+import { figureLines } from './table.ts';
 
-const usage = `usage: npm run bench -- [--seconds N] [--fetch]
+const usage = `usage: npm run bench -- [--only NAME,…] [--rounds 5] [--seconds 3] [--out FOLDER] [--list]
+       npm run bench -- --short [--record]
 
-Measures one cached answer over HTTP at 1 and 64 connections, and the same question without a cache,
-and with nginx in front where that is installed. One server at a time; server and load pinned to a core each.
-Latencies in milliseconds. At 64 connections twice: paced (some 2,000 requests a second, what a hit takes)
-and flat out (how many requests a core answers; the latency is then the queue's). Exit 1 where the p50
-of a hit is 1 ms or more at 1 connection or at 64 paced ones, or where a request failed.
+Measures each bar beside its rivals on this machine: server and load pinned to a core each, in alternating rounds, the
+server's processor time a request from /proc. Rivals that are missing are got from Debian's packages, which it says.
+What each bar measures, and how: docs/benchmarks.md. Exit code 1 where a bar is missed or cannot be measured.
 
-  --seconds N   how long each row is measured (5; 1 to 10)
-  --fetch       get nginx from Debian's package, unpacked and not installed, where it is missing
+  --only NAME,…   these bars alone
+  --rounds N      alternating rounds (5; 1 to 50)
+  --seconds N     how long a server is measured in a round (3; 1 to 60)
+  --out FOLDER    writes bars.json and bars.svg there; bars that are not run keep what it has (bench/results)
+  --list          names the bars
+  --short         a minute, without rivals that need installing: fails on gross regressions alone
+  --record        with --short: what it measures is what later runs are compared with
 `;
 
-const target = '/v1/forecast?location=berlin&days=7&units=metric';
-const one: LoadMode = { name: '1', connections: 1, thinkMs: 0 };
-/** Some 2,000 requests a second: what 64 busy agents ask, far below what a core can answer. */
-const paced: LoadMode = { name: '64, paced', connections: 64, thinkMs: 32 };
-/** As many requests as a core can answer; then latency is time in the queue, 64 divided by the requests a second. */
-const flatOut: LoadMode = { name: '64, flat out', connections: 64, thinkMs: 0 };
-const warmUpSeconds = 1;
-/** Fewer ticks of /proc's 10 ms clock than this are noise. */
-const minCpuSeconds = 0.1;
-
-interface Tools {
-  readonly wrk: string;
-  readonly cores: Cores;
-  readonly seconds: number;
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
-async function measure(server: Server, modes: readonly LoadMode[], tools: Tools): Promise<readonly Row[]> {
-  const { wrk, cores, seconds } = tools;
-  const rows: Row[] = [];
-  for (const mode of modes) {
-    const load = { wrk, url: server.origin + target, mode, cores };
-    await runLoad({ ...load, seconds: warmUpSeconds });
-    const beforeSeconds = cpuSeconds(server.pid);
-    const result = await runLoad({ ...load, seconds });
-    const usedSeconds = cpuSeconds(server.pid) - beforeSeconds;
-    const cpuUs = usedSeconds < minCpuSeconds ? Number.NaN : (usedSeconds * 1e6) / result.requests;
-    rows.push({ server: server.name, mode, load: result, cpuUs });
-    process.stdout.write(`  ${server.name}, connections ${mode.name}: ${result.perSecond.toFixed(0)} requests/s\n`);
+/** The figures, or the reason why there are none: one bar that cannot be measured does not keep the others from it. */
+async function tryBar(bar: Bar, options: BenchOptions): Promise<readonly Figure[] | undefined> {
+  try {
+    return await bar.run(options);
+  } catch (error) {
+    process.stdout.write(`NOT MEASURED: ${bar.name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    return undefined;
   }
-  return rows;
 }
 
-/** Asks twice: the second answer must come from store, or the bench measures something else. */
-async function warm(server: Server, field: string): Promise<number> {
-  await get(server.origin + target);
-  const { status, fields, body } = await get(server.origin + target);
-  const said = fields[field]?.toString() ?? '';
-  if (status !== 200 || !/\bhit\b/i.test(said)) {
-    throw new Error(`${server.name} does not answer from store: ${status} ${field}: ${said}`);
+/** Resolves to whether each bar was measured and met. */
+async function runBars(chosen: readonly Bar[], options: BenchOptions, folder: string): Promise<boolean> {
+  process.stdout.write(`${machineLine(options)}\n`);
+  let results: Results = readResults(folder);
+  const all: Figure[] = [];
+  let failed = false;
+  for (const bar of chosen) {
+    process.stdout.write(`\n${bar.name}: ${bar.title}\n`);
+    const figures = await tryBar(bar, options);
+    if (figures === undefined) {
+      failed = true;
+      continue;
+    }
+    process.stdout.write(`${figureLines(figures).join('\n')}\n`);
+    all.push(...figures);
+    // After each bar: what was measured is there, whatever happens to the next.
+    results = { ...results, [bar.name]: barResult(bar.title, figures, options) };
+    writeResults(folder, inOrder(results));
   }
-  return body.length;
+  const missed = all.filter((figure) => judge(figure).verdict === 'missed');
+  process.stdout.write(`\n${figureLines(all.filter(({ limit }) => limit !== undefined)).join('\n')}\n`);
+  for (const { bar, what, rival } of missed) {
+    process.stdout.write(`MISSED: ${bar}: ${what}${rival === undefined ? '' : `, beside ${rival}`}\n`);
+  }
+  process.stdout.write(`written to ${join(folder, 'bars.json')} and bars.svg\n`);
+  return !failed && missed.length === 0;
 }
 
-async function nginxBinary(fetch: boolean): Promise<string | undefined> {
-  if (fetch || hasSystemTool('nginx')) return systemTool('nginx');
-  process.stdout.write(
-    'nginx is not installed, so it is not in the table: apt-get install nginx-light, or npm run bench -- --fetch\n',
+/** Results in the order of the bars, whatever was measured last; of bars that are no more, none. */
+function inOrder(results: Results): Results {
+  return Object.fromEntries(
+    bars.flatMap(({ name }) => {
+      const result = results[name];
+      return result === undefined ? [] : [[name, result]];
+    }),
   );
-  return undefined;
-}
-
-async function measureAll(seconds: number, fetch: boolean): Promise<readonly Row[]> {
-  const wrk = await systemTool('wrk');
-  const nginx = await nginxBinary(fetch);
-  const cores = chooseCores();
-  await using stack = new AsyncDisposableStack();
-  const started = async (server: Promise<Server>): Promise<Server> => {
-    const running = await server;
-    stack.defer(() => running.stop());
-    return running;
-  };
-  const upstream = await started(startUpstream(cores.server));
-  const forecache = await started(startForecache(upstream.origin, cores.server));
-  const bytes = await warm(forecache, 'cache-status');
-  process.stdout.write(
-    `${cpus()[0]?.model.trim()}, Node ${process.versions.node}, servers on core ${cores.server}, load on core ${cores.load}` +
-      `${cores.server === cores.load ? ' (only one core: they share it)' : ''}\n` +
-      `GET ${target}: ${bytes} bytes; each row ${seconds} s after ${warmUpSeconds} s of warming up\n`,
-  );
-  const tools = { wrk, cores, seconds };
-  const rows = [...(await measure(forecache, [one, paced, flatOut], tools))];
-  if (nginx !== undefined) {
-    const other = await started(startNginx(nginx, upstream.origin, cores.server));
-    await warm(other, 'x-cache-status');
-    rows.push(...(await measure(other, [one, paced, flatOut], tools)));
-  }
-  rows.push(...(await measure(upstream, [one, flatOut], tools)));
-  return rows;
 }
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '5' },
-    fetch: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
+    out: { type: 'string', default: join(import.meta.dirname, 'results') },
+    list: { type: 'boolean', default: false },
+    short: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
-const seconds = Number(values.seconds);
-if (values.help || !(seconds >= 1 && seconds <= 10)) {
-  process.stdout.write(usage);
+const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
+const names = values.only?.split(',') ?? bars.map(({ name }) => name);
+const unknown = names.filter((name) => bars.every((bar) => bar.name !== name));
+const usable = unknown.length === 0 && rounds >= 1 && rounds <= 50 && seconds >= 1 && seconds <= 60;
+
+if (values.help || !usable) {
+  process.stdout.write(unknown.length === 0 ? usage : `there is no bar ${unknown.join(', ')}; --list names them\n`);
   process.exitCode = values.help ? 0 : 64;
+} else if (values.list) {
+  for (const { name, requirement, title } of bars)
+    process.stdout.write(`${name.padEnd(14)} (${requirement}) ${title}\n`);
+} else if (values.short) {
+  process.exitCode = (await runShort(say, values.record)) ? 0 : 1;
 } else {
-  const rows = await measureAll(seconds, values.fetch);
-  process.stdout.write(`\n${[...tableLines(rows), '', ...ratioLines(rows)].join('\n')}\n`);
-  // Where every connection asks as fast as it can, latency says how long the queue is, not how long a hit takes.
-  const slow = rows.filter(({ server, mode, load }) => server === 'forecache' && mode !== flatOut && load.p50 >= 1);
-  const failed = rows.filter(({ load }) => load.errors > 0);
-  for (const { mode } of slow) {
-    process.stdout.write(`MISSED: p50 of a hit is not below 1 ms (connections ${mode.name})\n`);
-  }
-  for (const { server, mode } of failed) process.stdout.write(`ERRORS: ${server} (connections ${mode.name})\n`);
-  process.exitCode = slow.length + failed.length === 0 ? 0 : 1;
+  const chosen = bars.filter(({ name }) => names.includes(name));
+  const options: BenchOptions = { rounds, seconds, cores: chooseCores(), say };
+  process.exitCode = (await runBars(chosen, options, values.out)) ? 0 : 1;
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Which cores the servers and the load are pinned to; the same one where there is only one. */
 export interface Cores {
@@ -23,15 +23,41 @@ export function pin(pid: number, core: number): void {
   execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(core), String(pid)], { stdio: 'ignore' });
 }
 
-/** Processor time that a process and its living children have used so far, in seconds. */
+/**
+ * Processor time that a process, all its threads and its living children have used so far, in seconds, to 10 ms.
+ * Varnish serves from a child, nginx from a worker: each of the process's threads may have children of its own.
+ */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   // The name in parentheses may hold anything; the fields after it are counted from 3 (proc(5)).
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const ticks = Number(fields[14 - 3]) + Number(fields[15 - 3]);
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  return ticks / ticksPerSecond + children.reduce((sum, child) => sum + cpuSeconds(child), 0);
+  return ticks / ticksPerSecond + childrenOf(pid).reduce((sum, child) => sum + cpuSeconds(child), 0);
 }
 
 /** The kernel's unit of these fields, 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100;
+
+function childrenOf(pid: number): readonly number[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    const children = readIfThere(`/proc/${pid}/task/${thread}/children`);
+    return children.split(' ').filter(Boolean).map(Number);
+  });
+}
+
+/** A thread may end between the list of threads and the look at it. */
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) return '';
+    throw error;
+  }
+}
+
+/** Memory of a process, in MiB: what it holds now, and the most that it ever held (the kernel's own high-water mark). */
+export function memoryMib(pid: number): { readonly now: number; readonly peak: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1]) / 1024;
+  return { now: field('VmRSS'), peak: field('VmHWM') };
+}

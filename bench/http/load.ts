@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { Cores } from './cores.ts';
+import { cpuSeconds } from './cores.ts';
+import type { Server } from './servers.ts';
 
 /** What one run of the load came to. Latencies in milliseconds. */
 export interface LoadResult {
@@ -16,37 +17,65 @@ export interface LoadResult {
   readonly max: number;
 }
 
-/** How the load asks. */
-export interface LoadMode {
-  readonly name: string;
-  readonly connections: number;
-  /** Pause of a connection between answer and next request, on average; 0: none, so it asks as fast as it is answered. */
-  readonly thinkMs: number;
-}
-
-export interface LoadOptions {
+/** What is asked, by wrk: each connection sends its next request when it has the answer (a closed loop). */
+export interface Load {
   readonly wrk: string;
-  readonly url: string;
-  readonly mode: LoadMode;
+  /** Name of a script beside this file, whose `request` is used. */
+  readonly script: string;
+  /** What the script reads from its environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly connections: number;
   readonly seconds: number;
-  readonly cores: Cores;
+  /** Core of the load. */
+  readonly core: number;
 }
 
 const run = promisify(execFile);
-const script = fileURLToPath(new URL('report.lua', import.meta.url));
 
-/** Asks for one URL, each connection sending its next request when it has the answer (a closed loop). */
-export async function runLoad({ wrk, url, mode, seconds, cores }: LoadOptions): Promise<LoadResult> {
-  const options = ['--threads', '1', '--connections', String(mode.connections), '--duration', `${seconds}s`];
-  const command = ['--cpu-list', String(cores.load), wrk, ...options, '--timeout', '5s', '--script', script, url];
+/** Puts the load on a server; rejects where wrk gives no result. */
+export async function runLoad(origin: string, load: Load): Promise<LoadResult> {
+  const options = ['--threads', '1', '--connections', String(load.connections), '--duration', `${load.seconds}s`];
+  const script = fileURLToPath(new URL('wrk.lua', import.meta.url));
+  const command = [
+    '--cpu-list',
+    String(load.core),
+    load.wrk,
+    ...options,
+    '--timeout',
+    '10s',
+    '--script',
+    script,
+    origin,
+  ];
   const { stdout } = await run('taskset', command, {
-    timeout: (seconds + 15) * 1000,
-    env: { ...process.env, THINK_MS: String(mode.thinkMs) },
+    timeout: (load.seconds + 30) * 1000,
+    env: { ...process.env, ...load.env, SCRIPT: fileURLToPath(new URL(load.script, import.meta.url)) },
   });
   return parseResult(stdout);
 }
 
-/** Reads the line that `report.lua` prints; throws where there is none. */
+/** What a server took for a load. */
+export interface Cost {
+  /** Processor time of the server, microseconds a request. */
+  readonly cpuUs: number;
+  readonly load: LoadResult;
+}
+
+/** Fewer ticks of /proc's 10 ms clock than this are noise. */
+const minCpuSeconds = 0.1;
+
+/** Rejects where requests fail, or are too few for the clock of /proc: such a number would say nothing. */
+export async function costOf(server: Server, load: Load): Promise<Cost> {
+  const beforeSeconds = cpuSeconds(server.pid);
+  const result = await runLoad(server.origin, load);
+  const usedSeconds = cpuSeconds(server.pid) - beforeSeconds;
+  // A connection that wrk cuts off at its end may count as one.
+  if (result.errors > 1) throw new Error(`${server.name}: ${result.errors} of ${result.requests} requests failed`);
+  if (usedSeconds < minCpuSeconds) throw new Error(`${server.name} used ${usedSeconds} s, too little to be measured`);
+  return { cpuUs: (usedSeconds * 1e6) / result.requests, load: result };
+}
+
+/** Reads the line that `wrk.lua` prints; throws where there is none. */
 export function parseResult(text: string): LoadResult {
   const line = /^RESULT (\{.*\})$/m.exec(text)?.[1];
   if (line === undefined) throw new Error(`no result from wrk:\n${text}`);

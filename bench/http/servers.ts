@@ -1,116 +1,218 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { get } from '../../src/demo/http-get.ts';
+import { callJson, get } from '../../src/demo/http-get.ts';
 import { startProxy } from '../../src/demo/proxy-process.ts';
 import { builtMain } from '../../test/support/program.ts';
+import { systemTool } from '../../test/support/system-tools.ts';
 import { pin } from './cores.ts';
 
-/** A server process under test. */
+/** A server process, pinned to a core. Whoever started it stops it; what is left when the bench ends is killed. */
 export interface Server {
   readonly name: string;
+  /** Without a slash at the end. */
   readonly origin: string;
   readonly pid: number;
   stop(): Promise<void>;
 }
 
-const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
-
-/** The weather simulator in a process of its own: what agents would ask without a cache, 80 to 400 ms away. */
-export async function startUpstream(core: number): Promise<Server> {
-  await builtMain();
-  const args = [join(dist, 'demo/simulators.js'), '--weather-port', '0', '--events-port', '0'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const origin = await readOrigin(child);
-  return pinned({ name: 'no cache', origin, child, core });
+/** Forecache, with its admin listener. */
+export interface ForecacheServer extends Server {
+  readonly admin: string;
 }
 
-async function readOrigin(child: ChildProcess): Promise<string> {
-  let printed = '';
-  if (child.stdout !== null) {
-    for await (const chunk of child.stdout) {
-      printed += String(chunk);
-      const origin = /weather (\S+)/.exec(printed)?.[1];
-      if (origin !== undefined) return origin;
-    }
-  }
-  throw new Error(`the simulators did not start: ${printed}`);
-}
+const running = new Set<ChildProcess>();
+let tidies = false;
 
-/** The built proxy with the configuration beside this file. */
-export async function startForecache(upstream: string, core: number): Promise<Server> {
-  const proxy = await startProxy({
-    main: await builtMain(),
-    args: ['serve', '--config', fileURLToPath(new URL('forecache.yaml', import.meta.url))],
-    env: {
-      FORECACHE_LISTEN: '127.0.0.1:0',
-      FORECACHE_ADMIN_LISTEN: '127.0.0.1:0',
-      WEATHER_ORIGIN: upstream,
-      NODE_ENV: 'production',
-    },
+/** A server must not outlive the bench, however that ends. */
+function tidyUpAtExit(): void {
+  if (tidies) return;
+  tidies = true;
+  process.once('exit', () => {
+    for (const child of running) child.kill('SIGKILL');
   });
-  pin(proxy.pid, core);
-  return { name: 'forecache', origin: proxy.proxy, pid: proxy.pid, stop: async () => void (await proxy.stopAtOnce()) };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 }
 
-/** nginx with one worker and its cache on a memory file system where there is one. */
-export async function startNginx(binary: string, upstream: string, core: number): Promise<Server> {
-  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'forecache-bench-nginx-'));
-  const port = await freePort();
-  const file = join(folder, 'nginx.conf');
-  writeFileSync(file, nginxConfig(folder, port, upstream));
-  const child = spawn(binary, ['-p', folder, '-c', file, '-e', join(folder, 'error.log')], { stdio: 'inherit' });
-  const origin = `http://127.0.0.1:${port}`;
-  const giveUpAtMs = performance.now() + 5000;
+/** Runs a program on one core, and so all that it starts. */
+function spawnPinned(command: string, args: readonly string[], core: number): ChildProcess {
+  tidyUpAtExit();
+  const child = spawn('taskset', ['--cpu-list', String(core), command, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_ENV: 'production' },
+  });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+interface Spawned {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly core: number;
+  /** Where it listens; absent where it prints that itself. */
+  readonly port?: number;
+  /** Removed when it has ended. */
+  readonly folder?: string;
+}
+
+async function start({ name, command, args, core, port, folder }: Spawned): Promise<Server> {
+  const child = spawnPinned(command, args, core);
+  const ended = once(child, 'exit');
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      printed = (printed + chunk.toString()).slice(-100_000);
+    });
+  }
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), 3000);
+    if (child.exitCode === null && child.signalCode === null) await ended;
+    clearTimeout(timer);
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  };
+  const origin = await listening(child, () =>
+    port === undefined ? /\b(?:origin|bare|weather) (http:\/\/\S+)/.exec(printed)?.[1] : `http://127.0.0.1:${port}`,
+  );
+  if (origin !== undefined) return { name, origin, pid: child.pid ?? 0, stop };
+  await stop();
+  throw new Error(`${name} did not start:\n${printed}`);
+}
+
+/** Varnish compiles its configuration before it listens, which takes seconds on a busy machine. */
+const startPatienceMs = 20_000;
+
+async function listening(child: ChildProcess, origin: () => string | undefined): Promise<string | undefined> {
+  const giveUpAtMs = performance.now() + startPatienceMs;
   while (performance.now() < giveUpAtMs && child.exitCode === null) {
-    if ((await get(`${origin}/ping`).catch(() => undefined)) !== undefined) break;
+    const url = origin();
+    if (url !== undefined && (await get(`${url}/counts`).catch(() => undefined)) !== undefined) return url;
     await delay(20);
   }
-  const server = pinned({ name: 'nginx', origin, child, core });
-  const stop = async (): Promise<void> => {
-    await server.stop();
-    rmSync(folder, { recursive: true, force: true });
-  };
-  return { ...server, stop };
+  return undefined;
 }
 
-function nginxConfig(folder: string, port: number, upstream: string): string {
-  return `
-daemon off;
-worker_processes 1;
-${process.getuid?.() === 0 ? 'user root;' : ''}
-pid ${folder}/nginx.pid;
-events { worker_connections 1024; }
-http {
-  access_log off;
-  default_type application/json;
-  sendfile on;
-  tcp_nopush on;
-  keepalive_requests 1000000000;
-  client_body_temp_path ${folder}/body;
-  proxy_temp_path ${folder}/proxy;
-  fastcgi_temp_path ${folder}/fastcgi;
-  uwsgi_temp_path ${folder}/uwsgi;
-  scgi_temp_path ${folder}/scgi;
-  proxy_cache_path ${folder}/cache keys_zone=hot:10m max_size=256m inactive=1h;
-  server {
-    listen 127.0.0.1:${port};
-    location = /ping { return 200; }
-    location / {
-      proxy_pass ${upstream};
-      proxy_cache hot;
-      proxy_cache_key $request_uri;
-      proxy_cache_valid 200 1h;
-      add_header X-Cache-Status $upstream_cache_status;
-    }
-  }
+function besideThisFile(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
 }
-`;
+
+/** The origin of all servers under test, on the load's core: it is idle once their caches are warm. */
+export function startOrigin(core: number): Promise<Server> {
+  return start({ name: 'origin', command: process.execPath, args: [besideThisFile('origin.ts')], core });
+}
+
+/** How often the origin was asked for locations of each kind. */
+export async function originCounts(origin: Server): Promise<ReadonlyMap<string, number>> {
+  const counts = await callJson(`${origin.origin}/counts`);
+  return new Map([...counts].map(([kind, count]) => [kind, Number(count)]));
+}
+
+/** A handler of node:http that answers 1 KB and does nothing else: what Node itself takes for a request. */
+export function startBareNode(core: number): Promise<Server> {
+  return start({ name: 'bare node:http', command: process.execPath, args: [besideThisFile('bare.ts')], core });
+}
+
+/** A relay by http-proxy-3 alone: what the package itself takes for a request. */
+export function startBareProxy(origin: string, core: number): Promise<Server> {
+  const args = [besideThisFile('bare-proxy.ts'), origin];
+  return start({ name: 'bare http-proxy-3', command: process.execPath, args, core });
+}
+
+/** The weather simulator in a process of its own: what agents would ask without a cache, 80 to 400 ms away. */
+export async function startSimulators(core: number): Promise<Server> {
+  const simulators = join(await builtMain(), '../demo/simulators.js');
+  const args = [simulators, '--weather-port', '0', '--events-port', '0'];
+  return start({ name: 'no cache', command: process.execPath, args, core });
+}
+
+export interface ForecacheStart {
+  readonly origin: string;
+  readonly core: number;
+  /** Beside those that the configuration needs. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Arguments and environment of the program for the configuration beside this file. */
+export function forecacheServe(origin: string): {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+} {
+  const listen = { FORECACHE_LISTEN: '127.0.0.1:0', FORECACHE_ADMIN_LISTEN: '127.0.0.1:0' };
+  return {
+    args: ['serve', '--config', besideThisFile('forecache.yaml')],
+    env: { ...listen, WEATHER_ORIGIN: origin, NODE_ENV: 'production' },
+  };
+}
+
+/** The built program with the configuration beside this file. */
+export async function startForecache({ origin, core, env = {} }: ForecacheStart): Promise<ForecacheServer> {
+  const serve = forecacheServe(origin);
+  const proxy = await startProxy({ main: await builtMain(), args: serve.args, env: { ...serve.env, ...env } });
+  pin(proxy.pid, core);
+  const stop = async (): Promise<void> => void (await proxy.stopAtOnce());
+  return { name: 'forecache', origin: proxy.proxy, admin: proxy.admin, pid: proxy.pid, stop };
+}
+
+/** A configuration of a rival with its places filled in, in a folder of its own on a memory file system where there is one. */
+function configure(file: string, values: Readonly<Record<string, string>>): { folder: string; path: string } {
+  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'forecache-bench-'));
+  // Varnish reads its configuration as a user of its own when root starts it.
+  chmodSync(folder, 0o755);
+  const path = join(folder, file);
+  writeFileSync(path, fillIn(readFileSync(besideThisFile(`rivals/${file}`), 'utf8'), { ...values, FOLDER: folder }));
+  return { folder, path };
+}
+
+/** Replaces each `${NAME}`; throws where there is no value for one. */
+export function fillIn(text: string, values: Readonly<Record<string, string>>): string {
+  return text.replaceAll(/\$\{([A-Z_]+)\}/g, (_place, name: string) => {
+    const value = values[name];
+    if (value === undefined) throw new Error(`no value for \${${name}}`);
+    return value;
+  });
+}
+
+export async function startNginx(origin: string, core: number): Promise<Server> {
+  const command = await systemTool('nginx');
+  const port = await freePort();
+  const { folder, path } = configure('nginx.conf', {
+    PORT: String(port),
+    ORIGIN: new URL(origin).host,
+    USER: process.getuid?.() === 0 ? 'user root;' : '',
+  });
+  const args = ['-p', folder, '-c', path, '-e', join(folder, 'error.log')];
+  return start({ name: 'nginx', command, args, core, port, folder });
+}
+
+export async function startHaproxy(origin: string, core: number): Promise<Server> {
+  const command = await systemTool('haproxy');
+  const port = await freePort();
+  const { folder, path } = configure('haproxy.cfg', { PORT: String(port), ORIGIN: new URL(origin).host });
+  return start({ name: 'HAProxy', command, args: ['-db', '-f', path], core, port, folder });
+}
+
+/** What Varnish writes to its shared log for a hit: it cannot be turned off, but nothing of a request needs to be in it. */
+const varnishTags =
+  'ReqStart ReqMethod ReqURL ReqProtocol ReqHeader ReqUnset RespProtocol RespStatus RespReason RespHeader RespUnset ' +
+  'VCL_call VCL_return Hit Timestamp ReqAcct Begin End Link SessOpen SessClose';
+
+export async function startVarnish(origin: string, core: number): Promise<Server> {
+  const command = await systemTool('varnishd');
+  const port = await freePort();
+  const { hostname, port: originPort } = new URL(origin);
+  const { folder, path } = configure('varnish.vcl', { HOST: hostname, ORIGIN_PORT: originPort });
+  const state = join(folder, 'state');
+  const mask = varnishTags.replaceAll(/(\S+) ?/g, '-$1,').slice(0, -1);
+  const args = ['-F', '-a', `127.0.0.1:${port}`, '-f', path, '-s', 'malloc,256m', '-n', state];
+  const parameters = ['-p', 'thread_pools=1', '-p', `vsl_mask=${mask}`, '-p', 'timeout_idle=300'];
+  return start({ name: 'Varnish', command, args: [...args, ...parameters], core, port, folder });
 }
 
 async function freePort(): Promise<number> {
@@ -121,31 +223,4 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-function pinned({
-  name,
-  origin,
-  child,
-  core,
-}: {
-  name: string;
-  origin: string;
-  child: ChildProcess;
-  core: number;
-}): Server {
-  const pid = child.pid ?? 0;
-  pin(pid, core);
-  const ended = once(child, 'exit');
-  return {
-    name,
-    origin,
-    pid,
-    stop: async () => {
-      child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), 3000);
-      if (child.exitCode === null && child.signalCode === null) await ended;
-      clearTimeout(timer);
-    },
-  };
 }

@@ -1,13 +1,16 @@
--- With THINK_MS each connection pauses before its next request, by that much on average.
+-- Runs the script that SCRIPT names and prints what wrk's own report leaves out: the line is read by load.ts.
+dofile(os.getenv('SCRIPT'))
+
+-- With THINK_MS each connection pauses for as long before its next request.
 local think = tonumber(os.getenv('THINK_MS') or '0')
 if think > 0 then
   function delay()
-    return math.random(0, 2 * think)
+    return think
   end
 end
 
 -- wrk's own report stops at 99 %; this prints all of it as one line of JSON. Latencies in microseconds.
-done = function(summary, latency, requests)
+function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
     'RESULT {"requests":%d,"durationUs":%d,"bytes":%d,"errors":%d,"p50":%d,"p90":%d,"p99":%d,"p999":%d,"max":%d}\n',

@@ -1,0 +1,201 @@
+/**
+ * Requirements 6 and 7 over HTTP: what a hit costs when a million is stored, purges of 100,000, and a flood of keys:
+ * `node bench/growth.ts`.
+ */
+import { performance } from 'node:perf_hooks';
+import { callJson } from '../src/demo/http-get.ts';
+import { systemTool } from '../test/support/system-tools.ts';
+import { runAlone } from './alone.ts';
+import { roundsOf, type Bar, type BenchOptions, type Figure } from './bars.ts';
+import { memoryMib } from './http/cores.ts';
+import { fill } from './http/fill.ts';
+import { runLoad, type Load } from './http/load.ts';
+import { alternate, beside, hotPaths, startAll, warm, withoutOrigin } from './http/measure.ts';
+import { runOpenLoop } from './http/open-loop.ts';
+import { lagMs } from './http/scrape.ts';
+import { originCounts, startForecache, startOrigin, type ForecacheServer, type Server } from './http/servers.ts';
+
+async function startOne(
+  stack: AsyncDisposableStack,
+  { cores }: BenchOptions,
+  memory: string,
+): Promise<{ readonly origin: Server; readonly forecache: ForecacheServer }> {
+  const [origin] = await startAll(stack, [() => startOrigin(cores.load)]);
+  if (origin === undefined) throw new Error('there is no origin');
+  const env = { FORECACHE_MEMORY: memory, NODE_OPTIONS: '--max-old-space-size=12000' };
+  const [forecache] = await startAll(stack, [() => startForecache({ origin: origin.origin, core: cores.server, env })]);
+  if (forecache === undefined) throw new Error('there is no server');
+  return { origin, forecache };
+}
+
+const many = 1_000_000;
+const few = 1000;
+const hot = 200;
+
+/** Two processes of the program, one with a thousand stored and one with a million, and 200 URLs across what is stored. */
+async function runStored(options: BenchOptions): Promise<readonly Figure[]> {
+  const { cores, seconds, say } = options;
+  await using stack = new AsyncDisposableStack();
+  const wrk = await systemTool('wrk');
+  const { origin, forecache: small } = await startOne(stack, options, '4GiB');
+  const [large] = await startAll(stack, [
+    () =>
+      startForecache({
+        origin: origin.origin,
+        core: cores.server,
+        env: { FORECACHE_MEMORY: '4GiB', NODE_OPTIONS: '--max-old-space-size=12000' },
+      }),
+  ]);
+  if (large === undefined) throw new Error('there is no server');
+  await warm(small, hotPaths(1024, few));
+  const idleMib = memoryMib(large.pid).now;
+  await fill(large, { wrk, prefix: 'city', responses: many, bytes: 1024, core: cores.load, say });
+  const grownMib = memoryMib(large.pid).now - idleMib;
+  await warm(large, hotPaths(1024, hot, many / hot));
+  const loadFor = (stored: number): Load => {
+    const env = { SIZE: '1024', COUNT: String(hot), STEP: String(stored / hot) };
+    return { wrk, script: 'urls.lua', env, connections: 32, seconds, core: cores.load };
+  };
+  const contenders = [
+    { server: { ...large, name: 'a million' }, load: loadFor(many) },
+    { server: { ...small, name: 'a thousand' }, load: loadFor(few) },
+  ];
+  const costs = await withoutOrigin(origin, 'city', () => alternate(contenders, options));
+  return [
+    {
+      bar: 'stored-1m',
+      requirement: 6,
+      what: 'CPU a hit with 1,000,000 stored',
+      rival: '1,000 stored',
+      unit: 'µs',
+      rounds: beside(costs.get('a million'), costs.get('a thousand')),
+      limit: 1.15,
+    },
+    {
+      bar: 'stored-1m',
+      requirement: 6,
+      what: 'RSS a stored response of 1 KB, body and fields included',
+      unit: 'B',
+      rounds: [{ ours: (grownMib * 1024 * 1024) / many }],
+    },
+  ];
+}
+
+const floodMib = 256;
+
+/** A million keys that are asked for once, and 200 URLs that are asked for again and again meanwhile. */
+async function runFlood(options: BenchOptions): Promise<readonly Figure[]> {
+  const { cores, say } = options;
+  await using stack = new AsyncDisposableStack();
+  const wrk = await systemTool('wrk');
+  const { origin, forecache } = await startOne(stack, options, `${floodMib}MiB`);
+  const idleMib = memoryMib(forecache.pid).now;
+  await warm(forecache, hotPaths(1024, hot));
+  await warm(forecache, hotPaths(1024, hot));
+  const flooded = new AbortController();
+  let hotRequests = 0;
+  const before = (await originCounts(origin)).get('city') ?? 0;
+  const keepHot = async (): Promise<void> => {
+    // Some 400 a second: each of the 200 URLs every half second.
+    const env = { SIZE: '1024', COUNT: String(hot), THINK_MS: '4' };
+    while (!flooded.signal.aborted) {
+      const load = { wrk, script: 'urls.lua', env, connections: 2, seconds: 2, core: cores.load };
+      hotRequests += (await runLoad(forecache.origin, load)).requests;
+    }
+  };
+  const flood = async (): Promise<void> => {
+    try {
+      await fill(forecache, { wrk, prefix: 'flood', responses: many, bytes: 1024, core: cores.load, say });
+    } finally {
+      flooded.abort();
+    }
+  };
+  await Promise.all([flood(), keepHot()]);
+  const missed = ((await originCounts(origin)).get('city') ?? 0) - before;
+  const { peak } = memoryMib(forecache.pid);
+  const common = { bar: 'flood', requirement: 7 } as const;
+  return [
+    {
+      ...common,
+      what: `most RSS beyond maxBytes (${floodMib} MiB) in a flood of 1,000,000 keys`,
+      unit: 'MiB',
+      rounds: roundsOf([peak - floodMib]),
+      limit: 64,
+      judge: 'worst',
+    },
+    {
+      ...common,
+      what: 'hits of the hot set in it',
+      unit: '%',
+      rounds: roundsOf([100 * (1 - missed / hotRequests)]),
+      limit: 95,
+      bound: 'least',
+      judge: 'worst',
+    },
+    { ...common, what: 'RSS before it', unit: 'MiB', rounds: roundsOf([idleMib]) },
+  ];
+}
+
+const members = 100_000;
+const purges = [
+  { name: 'a tag of 100,000', body: { tag: 'days:7' } },
+  { name: 'everything, 100,000 stored', body: { all: true } },
+] as const;
+
+/** Purges through the admin interface beside hits in an open loop: how long the answer takes, and how long a hit waits. */
+async function runPurges(options: BenchOptions): Promise<readonly Figure[]> {
+  const { cores, say } = options;
+  await using stack = new AsyncDisposableStack();
+  const [wrk, h2load] = [await systemTool('wrk'), await systemTool('h2load')];
+  const { forecache } = await startOne(stack, options, '1GiB');
+  const figures: Figure[] = [];
+  for (const { name, body } of purges) {
+    const [answers, waits, lags]: [number[], number[], number[]] = [[], [], []];
+    for (let round = 0; round < options.rounds; round += 1) {
+      await fill(forecache, { wrk, prefix: 'city', responses: members, bytes: 1024, core: cores.load, say: () => {} });
+      await lagMs(forecache.admin);
+      const urls = hotPaths(1024).map((path) => forecache.origin + path);
+      const hits = runOpenLoop({ h2load, perSecond: 1000, perConnection: 100, urls, seconds: 4, core: cores.load });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 1500);
+      });
+      const beganMs = performance.now();
+      const answer = await callJson(`${forecache.admin}/api/purge`, body);
+      answers.push(performance.now() - beganMs);
+      if (Number(answer.get('matched')) < members) throw new Error(`purged ${String(answer.get('matched'))} only`);
+      waits.push((await hits).max);
+      lags.push(await lagMs(forecache.admin));
+      say(`purge of ${name}: ${answers.at(-1)?.toFixed(2)} ms, longest wait of a hit ${waits.at(-1)?.toFixed(1)} ms`);
+    }
+    const common = { bar: 'purge', requirement: 6, unit: 'ms' } as const;
+    figures.push(
+      { ...common, what: `purge of ${name}: answered after`, rounds: roundsOf(answers), limit: 5 },
+      { ...common, what: `purge of ${name}: longest wait of a hit`, rounds: roundsOf(waits), limit: 10 },
+      { ...common, what: `purge of ${name}: event-loop lag`, rounds: roundsOf(lags) },
+    );
+  }
+  return figures;
+}
+
+export const growthBars: readonly Bar[] = [
+  {
+    name: 'stored-1m',
+    requirement: 6,
+    title: 'CPU of a hit with 1,000,000 responses stored, beside 1,000 stored (some minutes)',
+    run: runStored,
+  },
+  {
+    name: 'purge',
+    requirement: 6,
+    title: 'purge of a tag with 100,000 members and of everything, over HTTP beside 1,000 hits a second',
+    run: runPurges,
+  },
+  {
+    name: 'flood',
+    requirement: 7,
+    title: 'a flood of 1,000,000 keys: memory, and the hits of a hot set beside it (some minutes)',
+    run: runFlood,
+  },
+];
+
+if (import.meta.main) await runAlone(growthBars);

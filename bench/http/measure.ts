@@ -1,0 +1,96 @@
+import { Agent } from 'node:http';
+import { get } from '../../src/demo/http-get.ts';
+import type { BenchOptions, Figure, Round } from '../bars.ts';
+import { costOf, type Cost, type Load } from './load.ts';
+import { originCounts, type Server } from './servers.ts';
+
+/** One of the servers that are measured beside each other. */
+export interface Contender {
+  readonly server: Server;
+  readonly load: Load;
+}
+
+/**
+ * Measures each contender once in each round, one after the other; every round starts with another one, so that none is
+ * always measured just after the busiest. Once before the first round for a second, which warms compilers and caches.
+ */
+export async function alternate(
+  contenders: readonly Contender[],
+  { rounds, say }: Pick<BenchOptions, 'rounds' | 'say'>,
+): Promise<ReadonlyMap<string, readonly Cost[]>> {
+  for (const { server, load } of contenders) await costOf(server, { ...load, seconds: 2 });
+  const costs = new Map<string, Cost[]>(contenders.map(({ server }) => [server.name, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (let place = 0; place < contenders.length; place += 1) {
+      const contender = contenders[(round + place) % contenders.length];
+      if (contender === undefined) continue;
+      costs.get(contender.server.name)?.push(await costOf(contender.server, contender.load));
+    }
+    const told = [...costs].map(([name, all]) => `${name} ${all.at(-1)?.cpuUs.toFixed(1)}`);
+    say(`round ${round + 1} of ${rounds}, CPU µs a request: ${told.join(', ')}`);
+  }
+  return costs;
+}
+
+/** The rounds of two contenders beside each other. */
+export function beside(ours: readonly Cost[] = [], rivals: readonly Cost[] = [], of = cpuOf): readonly Round[] {
+  return ours.map((cost, round) => {
+    const rival = rivals[round];
+    return rival === undefined ? { ours: of(cost) } : { ours: of(cost), rival: of(rival) };
+  });
+}
+
+const cpuOf = (cost: Cost): number => cost.cpuUs;
+
+/** Asks once for each path, so that all of them are stored; rejects where an answer is not 200. */
+export async function warm(server: Server, paths: readonly string[]): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  for (const path of paths) {
+    const { status } = await get(server.origin + path, { agent });
+    if (status !== 200) throw new Error(`${server.name} answers ${status} to ${path}`);
+  }
+  agent.destroy();
+}
+
+/** The paths that `urls.lua` asks for. */
+export function hotPaths(bytes: number, count = 200, step = 1): readonly string[] {
+  return Array.from({ length: count }, (_, i) => `/v1/forecast?location=city${(i + 1) * step}&size=${bytes}&days=7`);
+}
+
+/** Runs what must not reach the origin with locations of a kind; rejects where it did: then it was no cache that answered. */
+export async function withoutOrigin<T>(origin: Server, kind: string, measured: () => Promise<T>): Promise<T> {
+  const before = (await originCounts(origin)).get(kind) ?? 0;
+  const result = await measured();
+  const reached = ((await originCounts(origin)).get(kind) ?? 0) - before;
+  if (reached > 0) throw new Error(`${reached} requests for what is stored reached the origin`);
+  return result;
+}
+
+/** Starts servers one by one; all are stopped with the stack, the last one first. */
+export async function startAll<S extends Server>(
+  stack: AsyncDisposableStack,
+  starts: readonly (() => Promise<S>)[],
+): Promise<readonly S[]> {
+  const servers: S[] = [];
+  for (const begin of starts) {
+    const server = await begin();
+    stack.defer(() => server.stop());
+    servers.push(server);
+  }
+  return servers;
+}
+
+/** Figures of one thing that is measured beside several rivals, those without a limit only told. */
+export function figuresBeside(
+  costs: ReadonlyMap<string, readonly Cost[]>,
+  figure: Omit<Figure, 'rounds' | 'rival' | 'limit' | 'unit'>,
+  limits: Readonly<Record<string, number | undefined>>,
+): readonly Figure[] {
+  return Object.entries(limits).map(([rival, limit]) => ({
+    ...figure,
+    rival,
+    unit: 'µs',
+    rounds: beside(costs.get('forecache'), costs.get(rival)),
+    ...(limit === undefined ? {} : { limit }),
+  }));
+}

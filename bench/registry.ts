@@ -1,0 +1,7 @@
+import type { Bar } from './bars.ts';
+import { growthBars } from './growth.ts';
+import { hitBars } from './hits.ts';
+import { latencyBars } from './latency.ts';
+
+/** All bars, in the order in which they are run. */
+export const bars: readonly Bar[] = [...hitBars, ...latencyBars, ...growthBars];

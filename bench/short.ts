@@ -1,0 +1,130 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { builtMain } from '../test/support/program.ts';
+import { systemTool } from '../test/support/system-tools.ts';
+import { judge, type Figure, type Round } from './bars.ts';
+import { chooseCores, type Cores } from './http/cores.ts';
+import type { Load } from './http/load.ts';
+import { alternate, beside, hotPaths, startAll, warm } from './http/measure.ts';
+import {
+  forecacheServe,
+  startBareNode,
+  startBareProxy,
+  startForecache,
+  startOrigin,
+  type Server,
+} from './http/servers.ts';
+import { figureLines } from './table.ts';
+
+/** The ratios of an earlier run, by what they are. */
+type Recorded = Readonly<Record<string, number>>;
+
+const file = new URL('short.json', import.meta.url);
+/** A ratio beyond this many times the recorded one is a gross regression; less may be the machine's doing. */
+const tolerance = 2;
+const rounds = 3;
+const seconds = 2;
+const starts = 5;
+
+/**
+ * A minute of what must not get grossly worse unseen: a hit beside a bare handler of node:http, a relayed request beside a
+ * bare http-proxy-3, a start beside a bare Node. Each by the best of its rounds, since on a shared machine a round can only
+ * be worse than it should. Resolves to whether each is within twice the ratio in `short.json`, which `record` writes.
+ */
+export async function runShort(say: (line: string) => void, record: boolean): Promise<boolean> {
+  const cores = chooseCores();
+  const measured = [...(await requests(cores, say)), await startTimes()];
+  if (record) {
+    const ratios = measured.map((figure) => [figure.what, Number(bestRatio(figure.rounds).toFixed(3))]);
+    writeFileSync(file, `${JSON.stringify(Object.fromEntries(ratios), undefined, 2)}\n`);
+  }
+  const recorded: Recorded = JSON.parse(readFileSync(file, 'utf8'));
+  const figures = measured.map((figure) => withinRecorded(figure, recorded));
+  process.stdout.write(`${figureLines(figures).join('\n')}\n`);
+  const worse = figures.filter((figure) => judge(figure).verdict !== 'met');
+  for (const { what, limit } of worse) {
+    process.stdout.write(`GROSS REGRESSION: ${what}: even the best round is beyond ${limit}, twice what it was\n`);
+  }
+  return worse.length === 0;
+}
+
+/** The figure of the best round alone, with twice the recorded ratio as its limit; missed where there is none recorded. */
+export function withinRecorded(figure: Figure, recorded: Recorded): Figure {
+  const best = figure.rounds.toSorted((a, b) => ratioOf(a) - ratioOf(b)).slice(0, 1);
+  return { ...figure, rounds: best, limit: Number(((recorded[figure.what] ?? Number.NaN) * tolerance).toFixed(2)) };
+}
+
+function bestRatio(all: readonly Round[]): number {
+  return Math.min(...all.map(ratioOf));
+}
+
+function ratioOf({ ours, rival = Number.NaN }: Round): number {
+  return ours / rival;
+}
+
+async function requests(cores: Cores, say: (line: string) => void): Promise<readonly Figure[]> {
+  await using stack = new AsyncDisposableStack();
+  const wrk = await systemTool('wrk');
+  const [origin] = await startAll(stack, [() => startOrigin(cores.load)]);
+  if (origin === undefined) throw new Error('there is no origin');
+  const [forecache, node, proxy] = await startAll<Server>(stack, [
+    () => startForecache({ origin: origin.origin, core: cores.server }),
+    () => startBareNode(cores.server),
+    () => startBareProxy(origin.origin, cores.server),
+  ]);
+  if (forecache === undefined || node === undefined || proxy === undefined) throw new Error('a server is missing');
+  await warm(forecache, hotPaths(1024));
+  const hit: Load = { wrk, script: 'urls.lua', connections: 32, seconds, core: cores.load };
+  const relay: Load = { ...hit, env: { TARGET: '/relayed/forecast' } };
+  const measure = async (what: string, load: Load, rival: Server): Promise<Figure> => {
+    const contenders = [forecache, rival].map((server) => ({ server, load }));
+    const costs = await alternate(contenders, { rounds, say });
+    const both = beside(costs.get('forecache'), costs.get(rival.name));
+    return { bar: 'short', requirement: 12, what, rival: rival.name, unit: 'µs', rounds: both };
+  };
+  return [await measure('CPU a hit, 1 KB', hit, node), await measure('CPU a relayed request, 1 KB', relay, proxy)];
+}
+
+async function startTimes(): Promise<Figure> {
+  const main = await builtMain();
+  const { args, env } = forecacheServe('http://127.0.0.1:9');
+  const both: Round[] = [];
+  for (let round = 0; round < starts; round += 1) {
+    const ours = await untilMs(/\bproxy http\S+/, [main, ...args], env);
+    both.push({ ours, rival: await untilMs(/ready/, ['-e', 'console.log("ready")'], {}) });
+  }
+  return { bar: 'short', requirement: 12, what: 'ready after', rival: 'bare node', unit: 'ms', rounds: both };
+}
+
+/** Milliseconds until a Node process prints something; it is ended then. */
+async function untilMs(
+  printed: RegExp,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<number> {
+  const beganMs = performance.now();
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+  });
+  const ended = once(child, 'exit');
+  const deadline = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  let text = '';
+  const found = await new Promise<boolean>((resolve) => {
+    const look = (chunk: Buffer): void => {
+      text += chunk.toString();
+      if (printed.test(text)) resolve(true);
+    };
+    child.stdout.on('data', look);
+    child.stderr.on('data', look);
+    child.once('exit', () => resolve(false));
+  });
+  const tookMs = performance.now() - beganMs;
+  clearTimeout(deadline);
+  child.kill('SIGKILL');
+  await ended;
+  if (!found) throw new Error(`it did not become ready:\n${text}`);
+  return tookMs;
+}
