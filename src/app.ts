@@ -12,6 +12,7 @@ import { allRules, type CoherenceRules } from './store/coherence/rules.ts';
 import { systemClock } from './system-clock.ts';
 import { version } from './version.ts';
 import { buildParts, type Parts } from './parts.ts';
+import { sharedTierFor } from './tiers.ts';
 
 /** A running proxy. */
 export interface App {
@@ -39,7 +40,8 @@ export async function createApp(config: Config, { clock = systemClock, rules }: 
   let state: State = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
   const graphql = await graphqlReaderFor(config.routes);
-  const parts = buildParts({ config, log, stack, clock, graphql, rules: { ...allRules, ...rules } });
+  const sharing = await sharedTierFor(config);
+  const parts = buildParts({ config, log, stack, clock, graphql, sharing, rules: { ...allRules, ...rules } });
   let listeners: readonly BoundListener[] = config.server.listeners;
   const admin = buildAdmin(config, parts, { state: () => state, listeners: () => listeners });
   stack.defer(() => admin.close());

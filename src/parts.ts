@@ -6,7 +6,7 @@ import { createPurger } from './cache/purge.ts';
 import { createRefresher } from './cache/refresh.ts';
 import { createPurgeSchedule } from './cache/schedule.ts';
 import { createWarmer } from './cache/warm.ts';
-import type { Clock, Observer, PurgeCounter, StoreStats } from './cache/ports.ts';
+import type { Clock, PurgeCounter, StoreStats } from './cache/ports.ts';
 import type { Refresher } from './cache/refresher.ts';
 import type { Config } from './core/config.ts';
 import type { GraphqlReader } from './core/graphql-text.ts';
@@ -16,7 +16,7 @@ import { combineObservers } from './log/combine-observers.ts';
 import { describe } from './log/describe.ts';
 import type { Log } from './log/log.ts';
 import { createLogObserver } from './log/observe.ts';
-import { createFleetCounters, type FleetCounters } from './metrics/fleet-counters.ts';
+import type { FleetCounters } from './metrics/fleet-counters.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { routeTableOf } from './offline.ts';
 import { sha256 } from './sha256.ts';
@@ -24,12 +24,11 @@ import { idleLoad, type ServerLoad } from './server/load.ts';
 import type { CoherenceRules } from './store/coherence/rules.ts';
 import type { LocalPurgeLog } from './store/local-purge-log.ts';
 import type { TrackedPurgeLog } from './store/purge-follower.ts';
-import { createCounterLedger } from './store/redis/counter-ledger.ts';
-import { buildTiers, type SharedTier, type Tiers } from './tiers.ts';
+import { buildTiers, type SharedTierParts, type Tiers } from './tiers.ts';
 import { createBodyCheck } from './upstream/body-check.ts';
-import { createUpstreamClient } from './upstream/client.ts';
 import { createContentDecoder } from './upstream/decode.ts';
-import { createRelay } from './upstream/relay.ts';
+import { relayOnDemand, upstreamClientOnDemand } from './upstream/on-demand.ts';
+import type { UpstreamRelay } from './upstream/relay.ts';
 import { version } from './version.ts';
 
 /** What the parts are built on. */
@@ -41,6 +40,8 @@ export interface Ground {
   readonly rules: CoherenceRules;
   /** As {@link graphqlReaderFor} gives it. */
   readonly graphql: GraphqlReader | undefined;
+  /** As {@link sharedTierFor} gives it. */
+  readonly sharing: SharedTierParts | undefined;
   /** Where this is one thread of several. */
   readonly threads?: ThreadHooks | undefined;
 }
@@ -64,7 +65,7 @@ export interface Parts {
   readonly background: BackgroundWork;
   readonly deps: FetcherDeps & ConstructorParameters<typeof Exchange>[0];
   readonly exchange: Exchange;
-  readonly relay: ReturnType<typeof createRelay>;
+  readonly relay: UpstreamRelay;
   readonly purger: ReturnType<typeof createPurger>;
   readonly refresher: Refresher;
   readonly warmer: ReturnType<typeof createWarmer>;
@@ -74,7 +75,7 @@ export interface Parts {
 }
 
 /** Builds everything that stands between the listeners; opens nothing but the way to Redis. */
-export function buildParts({ config, log, stack, clock, rules, graphql, threads }: Ground): Parts {
+export function buildParts({ config, log, stack, clock, rules, graphql, sharing, threads }: Ground): Parts {
   const load = idleLoad();
   const table = routeTableOf(config);
   const metrics: Metrics = stack.use(
@@ -90,9 +91,9 @@ export function buildParts({ config, log, stack, clock, rules, graphql, threads 
     }),
   );
   const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
-  const onLimit = (option: string): void => observer.limit(option);
-  const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules, joinPurges: threads?.joinPurges });
-  const upstream = stack.use(createUpstreamClient({ upstreams: config.upstreams, clock, version, observer }));
+  const joinPurges = threads?.joinPurges;
+  const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules, joinPurges }, sharing);
+  const upstream = stack.use(upstreamClientOnDemand({ upstreams: config.upstreams, clock, version, observer }));
   const background = new BackgroundWork((name, error) =>
     log.error({ work: name, error: describe(error) }, 'background work failed'),
   );
@@ -119,12 +120,14 @@ export function buildParts({ config, log, stack, clock, rules, graphql, threads 
     ...(tiers.shared === undefined ? {} : { fillLocks: tiers.shared.fillLocks, unleased: tiers.memory }),
   };
   const fetcher = new Fetcher(deps);
-  const relay = stack.use(createRelay({ upstreams: config.upstreams, clock, onLimit }));
+  const relay = stack.use(
+    relayOnDemand({ upstreams: config.upstreams, clock, onLimit: (option) => observer.limit(option) }),
+  );
   const exchange = new Exchange(deps, fetcher);
   return {
     metrics,
     tiers,
-    fleetCounters: tiers.shared && countForFleet(tiers.shared, { metrics, clock, observer }),
+    fleetCounters: tiers.shared && sharing?.countForFleet(tiers.shared, { metrics, clock, observer }),
     background,
     deps,
     exchange,
@@ -133,21 +136,6 @@ export function buildParts({ config, log, stack, clock, rules, graphql, threads 
     load,
     ...buildOperations(config, { deps, fetcher, tiers, log, threads }),
   };
-}
-
-function countForFleet(
-  { config, links, keys, log }: SharedTier,
-  { metrics, clock, observer }: { readonly metrics: Metrics; readonly clock: Clock; readonly observer: Observer },
-): FleetCounters {
-  const { instanceId } = log;
-  return createFleetCounters({
-    reporter: metrics.reporter,
-    ledger: createCounterLedger({ link: links.control, keys, clock, instanceId, observer }),
-    notices: log,
-    bell: links.bell,
-    clock,
-    everyMs: config.countersEveryMs,
-  });
 }
 
 /** What operators and the clock have done. */

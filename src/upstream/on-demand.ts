@@ -1,0 +1,77 @@
+import type { RelayResult } from '../cache/relay-types.ts';
+import type { UpstreamClient } from '../cache/upstream-ports.ts';
+import type { UpstreamClientOptions } from './client.ts';
+import type { RelayOptions, UpstreamRelay } from './relay.ts';
+
+/**
+ * undici brings HTTP/2, TLS and fetch along: 16 MiB of resident memory, and a third of the time of a start. Neither the
+ * start nor a hit needs it, so it is read with the first call.
+ */
+export function upstreamClientOnDemand(options: UpstreamClientOptions): UpstreamClient & AsyncDisposable {
+  const client = onDemand(async () => (await import('./client.ts')).createUpstreamClient(options));
+  return {
+    fetch: (call, signal) =>
+      client.made === undefined
+        ? client.make().then((made) => made.fetch(call, signal))
+        : client.made.fetch(call, signal),
+    [Symbol.asyncDispose]: async () => {
+      await (await client.making)?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** As {@link upstreamClientOnDemand}: http-proxy-3 is read with the first request that is relayed. */
+export function relayOnDemand(options: RelayOptions): UpstreamRelay {
+  const relay = onDemand(async () => (await import('./relay.ts')).createRelay(options));
+  return {
+    web: (req, res, plan) =>
+      relay.made === undefined ? relay.make().then((made) => made.web(req, res, plan)) : relay.made.web(req, res, plan),
+    async upgrade(attempt) {
+      const made = relay.made ?? (await relay.make());
+      // A response on a closed connection would never be told so.
+      return attempt.socket.destroyed ? gone : made.upgrade(attempt);
+    },
+    [Symbol.dispose]: () => relay.made?.[Symbol.dispose](),
+  };
+}
+
+const gone: RelayResult = {
+  status: 0,
+  bytesSent: 0,
+  problem: undefined,
+  failure: undefined,
+  aborted: true,
+  attempts: 0,
+};
+
+interface OnDemand<Thing> {
+  /** Without a promise where it is there: each call would pay for one. */
+  readonly made: Thing | undefined;
+  /** `undefined` until it is asked for. */
+  readonly making: Promise<Thing | undefined> | undefined;
+  /** Makes it once, however many ask meanwhile. Rejects where its code or a `caFile` cannot be read; the next ask tries again. */
+  make(): Promise<Thing>;
+}
+
+function onDemand<Thing>(create: () => Promise<Thing>): OnDemand<Thing> {
+  let made: Thing | undefined;
+  let making: Promise<Thing> | undefined;
+  return {
+    get made() {
+      return made;
+    },
+    get making() {
+      return making?.catch(() => undefined);
+    },
+    make() {
+      making ??= create().then(
+        (thing) => (made = thing),
+        (error: unknown) => {
+          making = undefined;
+          throw error;
+        },
+      );
+      return making;
+    },
+  };
+}
