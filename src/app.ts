@@ -1,13 +1,13 @@
-import { METHODS } from 'node:http';
+import { availableParallelism } from 'node:os';
 
 import { createAdminServer, type AdminServer } from './admin/admin-server.ts';
-import { createExplainer } from './cache/explain.ts';
 import type { Clock } from './cache/ports.ts';
 import type { Config } from './core/config.ts';
+import { workersOf } from './core/worker-shares.ts';
 import { graphqlReaderFor } from './graphql-reader.ts';
 import { createLog } from './log/log.ts';
 import type { BoundListener } from './server/data-server.ts';
-import { buildDataServer, secretsOf, shutDown } from './serving.ts';
+import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from './serving.ts';
 import { allRules, type CoherenceRules } from './store/coherence/rules.ts';
 import { systemClock } from './system-clock.ts';
 import { version } from './version.ts';
@@ -36,6 +36,9 @@ type State = 'starting' | 'ready' | 'draining';
  * No state outside of what it returns: two apps run in one process.
  */
 export async function createApp(config: Config, { clock = systemClock, rules }: AppOptions = {}): Promise<App> {
+  const count = workersOf(config, availableParallelism());
+  // Loaded where it is wanted: a sidecar has one worker, and that is this thread.
+  if (count > 1) return (await import('./workers/coordinator.ts')).startWorkers({ config, count, clock });
   await using stack = new AsyncDisposableStack();
   let state: State = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
@@ -68,9 +71,6 @@ export async function createApp(config: Config, { clock = systemClock, rules }: 
   };
 }
 
-/** Redis is asked for so long before the listeners open; it is followed all the same after. */
-const FIRST_LEASE_PATIENCE_MS = 500;
-
 /** What is known later than the admin listener is built. */
 interface Later {
   readonly state: () => State;
@@ -79,15 +79,8 @@ interface Later {
 
 function buildAdmin(config: Config, parts: Parts, { state, listeners }: Later): AdminServer {
   const { metrics, tiers, fleetCounters, purger, warmer, deps } = parts;
-  const { memory, shared } = tiers;
-  const explainer = createExplainer({
-    ...deps,
-    upstreams: config.upstreams,
-    listeners,
-    methods: new Set(METHODS),
-    store: tiers.store,
-    ...(shared === undefined ? {} : { coherence: shared.log }),
-  });
+  const { memory } = tiers;
+  const explainer = buildExplainer(config, parts, listeners);
   return createAdminServer({
     config: config.admin,
     clock: deps.clock,

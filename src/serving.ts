@@ -1,9 +1,32 @@
+import { METHODS } from 'node:http';
+
+import { createExplainer, type Explainer } from './cache/explain.ts';
 import { redisSecrets } from './config/compile-redis.ts';
 import type { Config } from './core/config.ts';
 import { describe } from './log/describe.ts';
 import type { Parts } from './parts.ts';
-import { createDataServer, type DataServer } from './server/data-server.ts';
+import { type BoundListener, createDataServer, type DataServer } from './server/data-server.ts';
 import { ExchangeHandler } from './server/request-handler.ts';
+
+/** Redis is asked for so long before the listeners open; it is followed all the same after. */
+export const FIRST_LEASE_PATIENCE_MS = 500;
+
+/** Explains what these parts would do. */
+export function buildExplainer(
+  config: Config,
+  { deps, tiers }: Pick<Parts, 'deps' | 'tiers'>,
+  listeners: () => readonly BoundListener[],
+): Explainer {
+  const { store, shared } = tiers;
+  return createExplainer({
+    ...deps,
+    upstreams: config.upstreams,
+    listeners,
+    methods: new Set(METHODS),
+    store,
+    ...(shared === undefined ? {} : { coherence: shared.log }),
+  });
+}
 
 /** The listeners of agents, in front of the parts. */
 export function buildDataServer(config: Config, parts: Parts): DataServer {

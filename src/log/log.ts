@@ -15,6 +15,8 @@ export interface Log extends Disposable {
   readonly writes: (level: Level) => boolean;
   /** Writes what is buffered, now. */
   readonly flush: () => void;
+  /** Writes whole lines that the log of another thread has made, so that lines of two threads never mix. */
+  readonly pass: (lines: string) => void;
   /** Writes a line for what happens (`observe.ts`). */
   readonly observer: Observer;
 }
@@ -29,6 +31,8 @@ export interface LogOptions {
   readonly stream?: LogStream;
   /** Values that must never be written (tokens, credentials): masked wherever they turn up, if six characters or longer. */
   readonly secrets?: readonly string[];
+  /** Number of the worker, in each of its lines. */
+  readonly worker?: number;
 }
 
 /** Opens the log. `silent` writes nothing at all. */
@@ -38,7 +42,7 @@ export function createLog(config: LogConfig, options: LogOptions = {}): Log {
   const logger = pino(
     {
       level: config.level,
-      base: null,
+      base: options.worker === undefined ? null : { worker: options.worker },
       // Errors come as plain data already; pino's serialiser would take them for errors again.
       serializers: { err: (value: unknown) => value },
       timestamp: pino.stdTimeFunctions.isoTime,
@@ -63,6 +67,7 @@ export function createLog(config: LogConfig, options: LogOptions = {}): Log {
     ...lines,
     observer: createLogObserver(lines, config),
     flush: () => sink.flush(),
+    pass: (passed) => sink.write(passed),
     [Symbol.dispose]: () => sink.close(),
   };
 }

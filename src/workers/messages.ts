@@ -1,0 +1,87 @@
+import type { CoherenceStatus, RedisStatus } from '../cache/fleet-ports.ts';
+import type { Explanation, ExplainRequest } from '../cache/operations.ts';
+import type { ListFilter, StoredSummary, StoreStats } from '../cache/ports.ts';
+import type { RefreshOutcome } from '../cache/refresher.ts';
+import type { Config } from '../core/config.ts';
+import type { Result } from '../core/problem.ts';
+import type { Position, StoredItem } from '../core/stored-response.ts';
+import type { Counts } from '../metrics/counts.ts';
+import type { ThreadNumbers } from '../metrics/process-families.ts';
+import type { BoundListener } from '../server/data-server.ts';
+import type { PurgeWire } from './shared-purges.ts';
+
+/** What a worker is started with. */
+export interface WorkerStart {
+  /** With this worker's part of all limits; its listeners have ports, but for those of the first worker. */
+  readonly config: Config;
+  /** From 1; the coordinator has place 0. */
+  readonly place: number;
+  /** `undefined`: purges go through Redis. */
+  readonly wire: PurgeWire | undefined;
+}
+
+/** What the coordinator can ask of a worker. All of it is plain data. */
+export interface WorkerCalls {
+  /** Responses of its memory tier that the scopes cover. */
+  readonly count: { readonly input: readonly string[]; readonly output: number };
+  readonly list: { readonly input: ListFilter; readonly output: readonly StoredSummary[] };
+  /** Of its memory tier, those of these keys that could be served. */
+  readonly summaries: { readonly input: readonly string[]; readonly output: readonly StoredSummary[] };
+  readonly explain: { readonly input: ExplainRequest; readonly output: Result<Explanation> };
+  /** Where its purge log is; all that was purged before the call has been applied. */
+  readonly position: { readonly input: undefined; readonly output: Position | undefined };
+  readonly refresh: { readonly input: RefreshCall; readonly output: Refreshed };
+  readonly adopt: { readonly input: Adopted; readonly output: undefined };
+  readonly numbers: { readonly input: undefined; readonly output: WorkerNumbers };
+  /** Ends what it serves with the grace of the configuration, and tells what it had counted in the end. */
+  readonly stop: { readonly input: undefined; readonly output: WorkerNumbers };
+}
+
+export type CallName = keyof WorkerCalls;
+
+export interface RefreshCall {
+  readonly route: string;
+  readonly values: ReadonlyMap<string, string>;
+  readonly reuseAbove: number;
+}
+
+export interface Refreshed {
+  readonly outcome: RefreshOutcome;
+  /** What is stored for it now, for the other workers; empty where that is for this worker alone. */
+  readonly items: readonly StoredItem[];
+}
+
+export interface Adopted {
+  readonly items: readonly StoredItem[];
+  /** Of the adopter's own log, from before the items were read elsewhere. */
+  readonly position: Position;
+}
+
+/** What a worker has counted since it started, and what it has now. */
+export interface WorkerNumbers {
+  readonly counts: Counts;
+  readonly store: StoreStats;
+  readonly load: { readonly requestsInFlight: number; readonly connections: number };
+  readonly coherence: CoherenceStatus | undefined;
+  readonly redis: RedisStatus | undefined;
+  /** Only where it was asked: event-loop lag is that since it was last told. */
+  readonly thread: ThreadNumbers | undefined;
+}
+
+export interface Call<Name extends CallName = CallName> {
+  readonly id: number;
+  readonly name: Name;
+  readonly input: WorkerCalls[Name]['input'];
+}
+
+/** What a worker tells the coordinator. `Value`: of an answer, which only the caller knows. */
+export type WorkerWord<Value = unknown> =
+  | { readonly kind: 'listening'; readonly listeners: readonly BoundListener[] }
+  /** It could not start, and ends. */
+  | { readonly kind: 'failed'; readonly message: string }
+  /** Of its log. */
+  | { readonly kind: 'lines'; readonly lines: string }
+  /** Now and then, so that little is lost of a worker that is killed. */
+  | { readonly kind: 'counted'; readonly numbers: WorkerNumbers }
+  | { readonly kind: 'answer'; readonly id: number; readonly value: Value }
+  | { readonly kind: 'refusal'; readonly id: number; readonly message: string };

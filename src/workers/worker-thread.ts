@@ -1,0 +1,116 @@
+import { Worker } from 'node:worker_threads';
+
+import type { BoundListener } from '../server/data-server.ts';
+import type { Call, CallName, WorkerCalls, WorkerNumbers, WorkerStart, WorkerWord } from './messages.ts';
+
+export interface WorkerThreadOptions {
+  readonly start: WorkerStart;
+  /** Whole lines of its log. */
+  readonly onLines: (lines: string) => void;
+  /** Monotonic, milliseconds. */
+  readonly nowMs: () => number;
+}
+
+/** How a worker ended. */
+export interface WorkerEnd {
+  /** What it died of; `undefined` where it was ended from here. */
+  readonly error: Error | undefined;
+}
+
+interface Pending {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A worker, seen from the coordinator. */
+export class WorkerThread {
+  readonly place: number;
+  /** Resolves when it serves; rejects where it cannot. */
+  readonly listening: Promise<readonly BoundListener[]>;
+  /** Resolves when the thread is gone, however it went. */
+  readonly ended: Promise<WorkerEnd>;
+  /** As it last told; it tells when it is asked, when it ends by a bug, and otherwise every second. */
+  numbers: WorkerNumbers | undefined = undefined;
+  /** When it last said anything. */
+  heardMs: number;
+  /** It is ended because it said nothing. */
+  isStuck = false;
+  readonly #worker: Worker;
+  readonly #options: WorkerThreadOptions;
+  readonly #pending = new Map<number, Pending>();
+  readonly #listening = Promise.withResolvers<readonly BoundListener[]>();
+  #lastId = 0;
+  #gone = false;
+
+  constructor(options: WorkerThreadOptions) {
+    this.#options = options;
+    this.place = options.start.place;
+    this.heardMs = options.nowMs();
+    this.listening = this.#listening.promise;
+    // Whoever waits for it hears of it as a rejection; that nobody does is no error.
+    this.listening.catch(() => undefined);
+    this.#worker = new Worker(workerFile, { workerData: options.start });
+    this.#worker.on('message', (word: WorkerWord<never>) => this.#hear(word));
+    let error: Error | undefined;
+    this.#worker.on('error', (thrown: unknown) => {
+      error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    });
+    this.ended = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        this.#left(error);
+        resolve({ error });
+      });
+    });
+  }
+
+  /** Rejects where the worker fails at it, or ends before it has answered. */
+  call<Name extends CallName>(name: Name, input: WorkerCalls[Name]['input']): Promise<WorkerCalls[Name]['output']> {
+    if (this.#gone) return Promise.reject(new Error(ended));
+    this.#lastId += 1;
+    const call: Call<Name> = { id: this.#lastId, name, input };
+    const { promise, resolve, reject } = Promise.withResolvers<WorkerCalls[Name]['output']>();
+    // The other end is code of the same build: its answers have the types of the calls.
+    this.#pending.set(call.id, { resolve, reject });
+    this.#worker.postMessage(call);
+    return promise;
+  }
+
+  /** At once, in the middle of whatever it does. */
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+    await this.ended;
+  }
+
+  #hear(word: WorkerWord<never>): void {
+    this.heardMs = this.#options.nowMs();
+    switch (word.kind) {
+      case 'listening':
+        return this.#listening.resolve(word.listeners);
+      case 'failed':
+        return this.#listening.reject(new Error(word.message));
+      case 'lines':
+        return this.#options.onLines(word.lines);
+      case 'counted':
+        this.numbers = word.numbers;
+        return undefined;
+      case 'answer':
+        this.#pending.get(word.id)?.resolve(word.value);
+        return void this.#pending.delete(word.id);
+      case 'refusal':
+        this.#pending.get(word.id)?.reject(new Error(word.message));
+        return void this.#pending.delete(word.id);
+    }
+  }
+
+  #left(error: Error | undefined): void {
+    this.#gone = true;
+    this.#listening.reject(error ?? new Error(ended));
+    for (const { reject } of this.#pending.values()) reject(new Error(ended));
+    this.#pending.clear();
+  }
+}
+
+const ended = 'the worker has ended';
+
+/** Beside this file, as source or as built. */
+const workerFile = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
