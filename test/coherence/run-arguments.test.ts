@@ -13,6 +13,7 @@ describe('the command line of a run', () => {
       seed: 7,
       seconds: 60,
       sidecars: 4,
+      workers: 1,
       clientsEach: 4,
       leaseMs: 1_000,
       thinkMs: 40,

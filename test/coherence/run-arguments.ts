@@ -7,7 +7,7 @@ import { faultKinds } from './fault-kinds.ts';
 import type { RunOptions } from './run-history.ts';
 
 export const usage = `node test/coherence/run.ts [--mode alone|standalone|sentinel|cluster] [--seed N] [--seconds 60]
-  [--sidecars 4; alone: 1] [--clients 4] [--lease 1000] [--faults all|none|KIND,KIND] [--without RULE,RULE] [--think 40]
+  [--sidecars 4; alone: 1] [--workers 1] [--clients 4] [--lease 1000] [--faults all|none|KIND,KIND] [--without RULE,RULE] [--think 40]
   [--purge-pause 300]
 
 Runs a fleet of sidecars under faults and checks that no read that began after a completed purge got anything older.
@@ -43,6 +43,7 @@ export function parseRun(args: readonly string[], seed: number): RunOptions | un
     seed: whole('seed', seed, 0, 2 ** 32 - 1),
     seconds,
     sidecars,
+    workers: whole('workers', 1, 1, 64),
     clientsEach: whole('clients', 4, 1, 1_000),
     // What the configuration takes with `coherence: strict`.
     leaseMs: whole('lease', 1_000, 200, 60_000),
@@ -64,6 +65,7 @@ function valuesOf(args: readonly string[]): Values {
         seed: text,
         seconds: text,
         sidecars: text,
+        workers: text,
         clients: text,
         lease: text,
         faults: { ...text, default: 'all' },

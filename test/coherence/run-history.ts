@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly seed: number;
   readonly seconds: number;
   readonly sidecars: number;
+  /** Threads of each sidecar that serve; 1 unless told otherwise. Their clocks are right. */
+  readonly workers?: number;
   readonly clientsEach: number;
   readonly leaseMs: number;
   /** Kinds of faults; `undefined`: all that the mode has; none: nothing goes wrong, and clocks are right. */
@@ -116,7 +118,7 @@ function startFleet(ground: Ground): Promise<readonly WiredSidecar[]> {
     Array.from({ length: options.sidecars }, async (_, index) => {
       const skewMs = clocksAreWrong ? skew(random.next()) : 0;
       const { wires, redis } = await backend.connectSidecar();
-      const yaml = sidecarYaml({ upstreamPort, redis, leaseMs });
+      const yaml = sidecarYaml({ upstreamPort, redis, leaseMs, workers: options.workers });
       const sidecar = await startSidecarProcess({ name: `s${index + 1}`, folder, yaml, rules, altered }, skewMs);
       return { sidecar: stack.use(sidecar), wires };
     }),

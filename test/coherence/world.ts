@@ -153,15 +153,17 @@ export interface SidecarConfig {
   /** `store.redis` without its braces, such as `url: "redis://127.0.0.1:6379"`; `undefined`: none. */
   readonly redis: string | undefined;
   readonly leaseMs: number;
+  /** Threads that serve; 1 unless told otherwise. */
+  readonly workers?: number | undefined;
 }
 
 /**
  * Three routes: one whose answers stay fresh, one whose answers go stale at once, vary, and are validated, and one whose keys and
  * tags upstream has a say in.
  */
-export function sidecarYaml({ upstreamPort, redis, leaseMs }: SidecarConfig): string {
+export function sidecarYaml({ upstreamPort, redis, leaseMs, workers = 1 }: SidecarConfig): string {
   return `
-server: { listen: 127.0.0.1:0, drainDelay: 0, grace: 100ms }
+server: { listen: 127.0.0.1:0, drainDelay: 0, grace: 100ms, workers: ${workers} }
 admin: { listen: 127.0.0.1:0 }
 log: { level: warn }
 store:
