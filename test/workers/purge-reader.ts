@@ -48,9 +48,12 @@ function read({ wire, place, shared }: ReaderOrders): ReaderReport {
     if (returned > storedAfter) seen.purged += 1;
     if (found !== undefined && returned > storedAfter) seen.wrong += 1;
     if (found !== undefined) continue;
-    // As a fetch does: what returned by then, and then the position.
-    storedAfter = Atomics.load(words, 0);
-    store.put(storedResponse({ position: log.position(), nowMs: systemClock.nowMs() }));
+    // As a fetch does. Where a purge returned just now, nobody could say whether before or after the position was taken.
+    const before = Atomics.load(words, 0);
+    const position = log.position();
+    if (Atomics.load(words, 0) !== before) continue;
+    storedAfter = before;
+    store.put(storedResponse({ position, nowMs: systemClock.nowMs() }));
   }
   return seen;
 }

@@ -150,13 +150,13 @@ describe('threads that read without a turn of their event loops', () => {
     for (let purge = 0; purge < 3_000; purge += 1) {
       await log.append({ scopes: [scopes[purge % scopes.length] ?? 'all'], soft: false });
       Atomics.add(words, 0, 1);
-      if (purge % 50 === 0) await pause(1);
+      if (purge % 5 === 0) await pause(1);
     }
     Atomics.store(words, 1, 1);
     for (const { reads, hits, purged, wrong } of await Promise.all(reports)) {
       expect(wrong).toBe(0);
       expect(hits).toBeGreaterThan(100);
-      expect(purged).toBeGreaterThan(100);
+      expect(purged).toBeGreaterThan(20);
       expect(reads).toBeGreaterThan(hits);
     }
     await Promise.all(threads.map((thread) => thread.terminate()));
