@@ -75,21 +75,11 @@ export interface Parts {
 }
 
 /** Builds everything that stands between the listeners; opens nothing but the way to Redis. */
-export function buildParts({ config, log, stack, clock, rules, graphql, sharing, threads }: Ground): Parts {
+export function buildParts(ground: Ground): Parts {
+  const { config, log, stack, clock, rules, graphql, sharing, threads } = ground;
   const load = idleLoad();
   const table = routeTableOf(config);
-  const metrics: Metrics = stack.use(
-    createMetrics({
-      routes: config.routes,
-      upstreams: config.upstreams,
-      clock,
-      version,
-      storeStats: threads?.storeStats ?? (() => tiers.memory.stats()),
-      load: () => load,
-      coherence: () => tiers.shared?.coherence(),
-      redis: () => tiers.shared?.redis(),
-    }),
-  );
+  const metrics: Metrics = stack.use(metricsOf(ground, load, () => tiers));
   const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
   const joinPurges = threads?.joinPurges;
   const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules, joinPurges }, sharing);
@@ -136,6 +126,20 @@ export function buildParts({ config, log, stack, clock, rules, graphql, sharing,
     load,
     ...buildOperations(config, { deps, fetcher, tiers, log, threads }),
   };
+}
+
+/** The counters, and how they ask for the rest when a report or a scrape is made. */
+function metricsOf({ config, clock, threads }: Ground, load: ServerLoad, tiers: () => Tiers): Metrics {
+  return createMetrics({
+    routes: config.routes,
+    upstreams: config.upstreams,
+    clock,
+    version,
+    storeStats: threads?.storeStats ?? (() => tiers().memory.stats()),
+    load: () => load,
+    coherence: () => tiers().shared?.coherence(),
+    redis: () => tiers().shared?.redis(),
+  });
 }
 
 /** What operators and the clock have done. */

@@ -5,6 +5,7 @@ import type { Config } from '../core/config.ts';
 import { graphqlReaderFor } from '../graphql-reader.ts';
 import { createLog } from '../log/log.ts';
 import { buildParts, type Parts, type ThreadHooks } from '../parts.ts';
+import { sharedTierFor } from '../tiers.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import { FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from '../serving.ts';
 import { allRules } from '../store/coherence/rules.ts';
@@ -40,6 +41,7 @@ export async function startWorkers({ config, count, clock, times }: CoordinatorO
   let state: 'starting' | 'ready' | 'draining' = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
   const graphql = await graphqlReaderFor(config.routes);
+  const sharing = await sharedTierFor(config);
   const wire = config.store.redis === undefined ? createPurgeWire(count + 1) : undefined;
   const onLost = (): void => log.error({}, 'a purge of a worker was announced and did not come');
   const pool = new WorkerPool({
@@ -59,7 +61,7 @@ export async function startWorkers({ config, count, clock, times }: CoordinatorO
     refresher: createWorkerRefresher(pool, wire !== undefined),
     storeStats: () => sums.store(),
   };
-  const parts = buildParts({ config, log, stack, clock, graphql, rules: allRules, threads });
+  const parts = buildParts({ config, log, stack, clock, graphql, sharing, rules: allRules, threads });
   const services: AdminServices = {
     ...workerServices(parts, pool, sums),
     purge: (command) => parts.purger.purge(command),
