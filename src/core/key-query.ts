@@ -1,13 +1,12 @@
 import { parameterProblem, secretDigest, type Sha256Fn } from './key-path.ts';
 import { byCodeUnit, normaliseValues } from './normalise.ts';
 import { printable } from './printable.ts';
-import { ok, refused, type Result } from './problem.ts';
+import { ok, refused, type Problem, type Result } from './problem.ts';
 import {
   decodeQueryText,
   encodeQueryValue,
   foldWithheld,
   hasBrokenEscape,
-  parseQuery,
   recodeQueryText,
   withheldName,
 } from './query.ts';
@@ -24,12 +23,15 @@ export interface CanonicalQuery {
   readonly values: readonly (string | undefined)[];
 }
 
+/** What a query has of a parameter: its one value, or all of them (`undefined` within: not UTF-8). */
+type Given = string | readonly (string | undefined)[];
+
 /** A query taken apart by its rules. */
 interface SortedQuery {
-  /** Decoded values in the order of the plan's slots; `undefined` within one: not UTF-8. */
-  readonly given: readonly (readonly (string | undefined)[] | undefined)[];
-  /** Parameters without a rule that are kept, canonically spelt, in the order of the request. */
-  readonly kept: readonly Spelt[];
+  /** Decoded values in the order of the plan's slots. */
+  readonly given: (Given | undefined)[];
+  /** Parameters without a rule that are kept, canonically spelt, in the order of the request; `undefined` where none is. */
+  kept: Spelt[] | undefined;
 }
 
 /** A `name` or `name=value` in canonical spelling, and the name by which it is sorted. */
@@ -51,41 +53,62 @@ export function canonicalQuery(plan: RoutePlan, raw: string | undefined, sha256:
   const sorted = sortQuery(plan, raw);
   if (!sorted.ok) return sorted;
   const { kept, given } = sorted.value;
-  const spelt: Spelt[] = [];
   const values: (string | undefined)[] = [];
+  // Slots are in order already. Most requests have nothing else, and no secret: theirs is put together in passing.
+  let text = '';
   for (const [index, slot] of plan.slots.entries()) {
     const value = slotValue(slot, given[index]);
     if (!value.ok) return value;
-    if (value.value === undefined) values.push(undefined);
-    else {
-      const one = speltSlot(slot, value.value, sha256);
-      spelt.push(one);
-      values.push(slot.rule.secret ? one.shown.slice(slot.encodedName.length + 1) : value.value);
-    }
+    values.push(value.value);
+    if (value.value === undefined) continue;
+    const one = value.value === slot.default ? slot.spelt : slot.prefix + encodeQueryValue(value.value);
+    text = text === '' ? one : `${text}&${one}`;
   }
-  // Slots are in order already.
+  if (kept !== undefined || plan.hasSecret) return ok(mixedQuery(plan, { values, kept: kept ?? [] }, sha256));
+  const target = text === '' ? undefined : text;
+  return ok({ target, keyed: target, values });
+}
+
+/** The query of a request with kept parameters or secrets. */
+function mixedQuery(
+  { slots }: RoutePlan,
+  { values, kept }: { readonly values: readonly (string | undefined)[]; readonly kept: readonly Spelt[] },
+  sha256: Sha256Fn,
+): CanonicalQuery {
+  const spelt: Spelt[] = [];
+  const shownValues = values.map((value, index) => {
+    const slot = slots[index];
+    if (slot === undefined || value === undefined) return undefined;
+    const one = speltSlot(slot, value, sha256);
+    spelt.push(one);
+    return slot.rule.secret ? one.shown.slice(slot.prefix.length) : value;
+  });
   const all = kept.length === 0 ? spelt : [...spelt, ...kept].toSorted((a, b) => byCodeUnit(a.name, b.name));
-  if (all.length === 0) return ok({ target: undefined, keyed: undefined, values });
-  const target = all.map((one) => one.text).join('&');
-  return ok({ target, keyed: plan.hasSecret ? all.map((one) => one.shown).join('&') : target, values });
+  if (all.length === 0) return { target: undefined, keyed: undefined, values: shownValues };
+  return {
+    target: all.map((one) => one.text).join('&'),
+    keyed: all.map((one) => one.shown).join('&'),
+    values: shownValues,
+  };
 }
 
 function speltSlot(slot: ParamSlot, value: string, sha256: Sha256Fn): Spelt {
-  const text = `${slot.encodedName}=${encodeQueryValue(value)}`;
+  const text = slot.prefix + encodeQueryValue(value);
   if (!slot.rule.secret) return { name: slot.encodedName, text, shown: text };
   return {
     name: slot.encodedName,
     text,
-    shown: `${slot.encodedName}=${secretDigest(sha256, slot.rule.name, value)}`,
+    shown: slot.prefix + secretDigest(sha256, slot.rule.name, value),
   };
 }
 
-/** The canonical value of one parameter, from what the request has of it (`undefined` within: not UTF-8). */
-export function slotValue(
-  slot: ParamSlot,
-  given: readonly (string | undefined)[] | undefined,
-): Result<string | undefined> {
+/** The canonical value of one parameter, from what the request has of it. */
+export function slotValue(slot: ParamSlot, given: Given | undefined): Result<string | undefined> {
   const { name } = slot.rule;
+  if (typeof given === 'string') {
+    const value = slot.normalise(given);
+    return value.ok ? value : refused(parameterProblem('parameter-invalid', name, value.error));
+  }
   if (given === undefined) {
     if (slot.default !== undefined || !slot.rule.required) return ok(slot.default);
     return refused(parameterProblem('parameter-missing', name, 'is required'));
@@ -106,26 +129,47 @@ export function slotValue(
 }
 
 /** Sorts the pairs into those with a rule, those that are kept and those that go nowhere. */
-function sortQuery(plan: RoutePlan, raw: string | undefined): Result<SortedQuery> {
-  if (raw !== undefined && hasBrokenEscape(raw)) {
+function sortQuery(plan: RoutePlan, raw = ''): Result<SortedQuery> {
+  if (hasBrokenEscape(raw)) {
     return refused(targetProblem('The query holds a % that two hexadecimal digits do not follow.'));
   }
-  const given: (string | undefined)[][] = [];
-  const kept: Spelt[] = [];
-  for (const { rawName, rawValue } of parseQuery(raw)) {
-    const name = decodeQueryText(rawName);
-    const meaning = meaningOf(plan, name);
-    if (typeof meaning === 'number') (given[meaning] ??= []).push(decodeQueryText(rawValue ?? ''));
-    else if (meaning === 'reject') {
-      const shown = printable(name ?? rawName);
-      return refused(parameterProblem('parameter-unknown', shown, 'is not known here'));
-    } else if (meaning === 'keep') {
-      const spelling = recodeQueryText(rawName);
-      const text = rawValue === undefined ? spelling : `${spelling}=${recodeQueryText(rawValue)}`;
-      kept.push({ name: spelling, text, shown: text });
-    }
+  const sorted: SortedQuery = { given: Array.from<Given | undefined>(plan.noneGiven), kept: undefined };
+  for (let from = 0; from < raw.length;) {
+    const ampersand = raw.indexOf('&', from);
+    const end = ampersand === -1 ? raw.length : ampersand;
+    // Empty pieces mean nothing.
+    const problem = end === from ? undefined : sortPiece(plan, raw.slice(from, end), sorted);
+    if (problem !== undefined) return refused(problem);
+    from = end + 1;
   }
-  return ok({ given, kept });
+  return ok(sorted);
+}
+
+function sortPiece(plan: RoutePlan, piece: string, sorted: SortedQuery): Problem | undefined {
+  const equals = piece.indexOf('=');
+  const rawName = equals === -1 ? piece : piece.slice(0, equals);
+  const meaning = plan.plainNames.get(rawName) ?? meaningOf(plan, decodeQueryText(rawName));
+  if (meaning === 'drop') return undefined;
+  if (meaning === 'reject') {
+    const shown = printable(decodeQueryText(rawName) ?? rawName);
+    return parameterProblem('parameter-unknown', shown, 'is not known here');
+  }
+  const rawValue = equals === -1 ? undefined : piece.slice(equals + 1);
+  if (meaning === 'keep') (sorted.kept ??= []).push(speltPair(rawName, rawValue));
+  else give(sorted.given, meaning, decodeQueryText(rawValue ?? ''));
+  return undefined;
+}
+
+function give(given: (Given | undefined)[], slot: number, value: string | undefined): void {
+  const before = given[slot];
+  if (before !== undefined) given[slot] = typeof before === 'string' ? [before, value] : [...before, value];
+  else given[slot] = value ?? [value];
+}
+
+function speltPair(rawName: string, rawValue: string | undefined): Spelt {
+  const name = recodeQueryText(rawName);
+  const text = rawValue === undefined ? name : `${name}=${recodeQueryText(rawValue)}`;
+  return { name, text, shown: text };
 }
 
 /** What becomes of a parameter of that name (`undefined`: not UTF-8, so no configured one). */
@@ -133,7 +177,8 @@ export function meaningOf(plan: RoutePlan, name: string | undefined): number | '
   if (name === undefined) return plan.route.unknownQuery;
   const known = plan.names.get(name);
   if (known !== undefined) return known;
-  return plan.secretNames.has(foldWithheld(name)) ? 'drop' : plan.route.unknownQuery;
+  if (plan.secretNames.size > 0 && plan.secretNames.has(foldWithheld(name))) return 'drop';
+  return plan.route.unknownQuery;
 }
 
 /**

@@ -31,7 +31,8 @@ const PLAIN_WORDS = /^[!-~]+(?: [!-~]+)*$/;
 
 /** Case folding of `fold`: NFC, white space of any kind and length to one space, trimmed, lower case. Idempotent. */
 export function foldText(text: string): string {
-  if (PLAIN_WORDS.test(text)) return text.toLowerCase();
+  const trimmed = text.trim();
+  if (PLAIN_WORDS.test(trimmed)) return trimmed.toLowerCase();
   const spaced = text.normalize('NFC').replaceAll(/[\s\u0085]+/g, ' ');
   // Lower-casing can leave NFC (U+0130), so it is composed again.
   return spaced.trim().toLowerCase().normalize('NFC');
@@ -92,13 +93,23 @@ function orRefuse(value: string | undefined, words: string): Result<string, stri
 }
 
 function freeText(text: string, fold: boolean): Result<string, string> {
+  if (fold) {
+    const trimmed = text.trim();
+    // In printable words there is no control character to look for.
+    if (PLAIN_WORDS.test(trimmed)) return ok(trimmed.toLowerCase());
+  }
   const value = fold ? foldText(text) : text;
   return CONTROL.test(value) ? refused('must not hold control characters') : ok(value);
 }
 
+/** What a number of so many digits is written as is no other. */
+const PLAIN_INTEGER = /^(?:0|[1-9][0-9]{0,14})$/;
+
 function compileInteger(min: number | undefined, max: number | undefined): Normaliser {
   const range = rangeWords('an integer', min, max);
   return (text) => {
+    // As it is written most often, and canonical already.
+    if (min === undefined && max === undefined && PLAIN_INTEGER.test(text)) return ok(text);
     const trimmed = text.trim();
     const value = /^[+-]?[0-9]{1,30}$/.test(trimmed) ? Number(trimmed) : Number.NaN;
     if (!Number.isSafeInteger(value)) return refused(range);

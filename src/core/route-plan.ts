@@ -3,7 +3,7 @@ import { byCodeUnit, compileParam, type CompiledParam } from './normalise.ts';
 import type { ParamRule } from './params.ts';
 import { ok, refused, type Result } from './problem.ts';
 import { slowIssue } from './pattern-cuts.ts';
-import { encodeQueryValue, foldWithheld } from './query.ts';
+import { decodeQueryText, encodeQueryValue, foldWithheld } from './query.ts';
 import type { Route } from './route.ts';
 import type { GroupPart, PatternPart } from './route-pattern.ts';
 import { parseTags, type TagTemplate } from './tags.ts';
@@ -12,6 +12,10 @@ import { parseTags, type TagTemplate } from './tags.ts';
 export interface ParamSlot extends CompiledParam {
   /** Canonical percent-encoding of the name. */
   readonly encodedName: string;
+  /** The same with the `=` behind it. */
+  readonly prefix: string;
+  /** The parameter with its default, as it stands in a canonical query; empty where it has none. */
+  readonly spelt: string;
 }
 
 /** A route with everything that does not depend on the request worked out once. */
@@ -31,6 +35,10 @@ export interface RoutePlan {
   readonly slots: readonly ParamSlot[];
   /** What a decoded query name (aliases included) means: an index of `slots`, or that it is dropped. */
   readonly names: ReadonlyMap<string, number | 'drop'>;
+  /** Those of them that mean themselves where they stand in a query as they are: they need not be decoded. */
+  readonly plainNames: ReadonlyMap<string, number | 'drop'>;
+  /** One place for each slot, with nothing in it. */
+  readonly noneGiven: readonly undefined[];
   /** Index of the slot of each parameter, by its own name. */
   readonly slotOf: ReadonlyMap<string, number>;
   /** Whether some slot's value is secret. */
@@ -82,6 +90,8 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
     pathParams,
     slots,
     names,
+    plainNames: new Map([...names].filter(([name]) => decodeQueryText(name) === name)),
+    noneGiven: slots.map(() => undefined),
     slotOf: new Map(slots.map((slot, index) => [slot.rule.name, index])),
     hasSecret: slots.some((slot) => slot.rule.secret),
     secretNames: new Set(route.secret.map(foldWithheld)),
@@ -166,9 +176,16 @@ function compileAll(rules: ReadonlyMap<string, ParamRule>, issues: string[]): Ma
   return compiled;
 }
 
+function slotOf(param: CompiledParam): ParamSlot {
+  const encodedName = encodeQueryValue(param.rule.name);
+  const prefix = `${encodedName}=`;
+  const spelt = param.default === undefined ? '' : prefix + encodeQueryValue(param.default);
+  return { ...param, encodedName, prefix, spelt };
+}
+
 function slotsOf(route: Route, issues: string[]): readonly ParamSlot[] {
   return [...compileAll(route.params, issues).values()]
-    .map((param) => ({ ...param, encodedName: encodeQueryValue(param.rule.name) }))
+    .map((param) => slotOf(param))
     .toSorted((a, b) => byCodeUnit(a.encodedName, b.encodedName));
 }
 
