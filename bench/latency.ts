@@ -9,7 +9,7 @@ import { runLoad } from './http/load.ts';
 import { hotPaths, startAll, warm, withoutOrigin } from './http/measure.ts';
 import { runOpenLoop, type OpenLoopResult } from './http/open-loop.ts';
 import { lagMs } from './http/scrape.ts';
-import { startForecache, startNginx, startOrigin, type Server } from './http/servers.ts';
+import { startForecache, startNginx, startOrigin, startSimulators, type Server } from './http/servers.ts';
 
 /** As often as h2load looks at its clock: requests of a connection are not due in bursts then. */
 const perConnection = 100;
@@ -142,7 +142,50 @@ async function runPauses(options: BenchOptions): Promise<readonly Figure[]> {
   ];
 }
 
+const asked = '/v1/forecast?location=berlin&days=7&units=metric';
+
+/** One forecast with the cache and without, from simulators that take 80 to 400 ms as such an API does. */
+async function runNoCache(options: BenchOptions): Promise<readonly Figure[]> {
+  const { rounds, seconds, cores, say } = options;
+  await using stack = new AsyncDisposableStack();
+  const wrk = await systemTool('wrk');
+  const [without] = await startAll(stack, [() => startSimulators(cores.load)]);
+  if (without === undefined) throw new Error('there is no simulator');
+  const [forecache] = await startAll(stack, [() => startForecache({ origin: without.origin, core: cores.server })]);
+  if (forecache === undefined) throw new Error('there is no server');
+  await warm(forecache, [asked]);
+  const figures: Figure[] = [];
+  for (const { connections, thinkMs, name } of [
+    { connections: 1, thinkMs: 0, name: '1 connection' },
+    // Some 2,000 requests a second: what 64 busy agents ask, far below what a core can answer.
+    { connections: 64, thinkMs: 32, name: '64 connections that pause' },
+  ]) {
+    const env = { THINK_MS: String(thinkMs), TARGET: asked };
+    const load = { wrk, script: 'one.lua', env, connections, seconds, core: cores.load };
+    const both: Round[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const ours = await runLoad(forecache.origin, load);
+      const none = await runLoad(without.origin, load);
+      if (ours.errors > 0) throw new Error(`${ours.errors} of ${ours.requests} requests failed`);
+      both.push({ ours: ours.p50, rival: none.p50 });
+      say(`${name}: p50 ${ours.p50.toFixed(3)} ms with the cache, ${none.p50.toFixed(0)} ms without`);
+    }
+    const common = { bar: 'no-cache', requirement: 5, unit: 'ms' } as const;
+    figures.push(
+      { ...common, what: `p50 of a hit, ${name}`, rounds: both.map(({ ours }) => ({ ours })), limit: 1 },
+      { ...common, what: `p50 of a request, ${name}`, rival: 'no cache', rounds: both },
+    );
+  }
+  return figures;
+}
+
 export const latencyBars: readonly Bar[] = [
+  {
+    name: 'no-cache',
+    requirement: 5,
+    title: 'a hit beside the same question to an API that takes 80 to 400 ms',
+    run: runNoCache,
+  },
   {
     name: 'latency',
     requirement: 5,

@@ -14,7 +14,7 @@ export function figureLines(figures: readonly Figure[]): readonly string[] {
       `${digits(ours.median)}${unit}`,
       figure.rival ?? '',
       rival === undefined ? '' : `${digits(rival.median)}${unit}`,
-      rival === undefined ? '' : value.median.toFixed(2),
+      rival === undefined ? '' : digits(value.median),
       figure.rounds.length < 2 ? '' : `${digits(value.min)}–${digits(value.max)}`,
       figure.limit === undefined ? '' : `${sign} ${figure.limit}${rival === undefined ? unit : ''}`,
       verdict === 'told' ? '' : verdict,
@@ -33,10 +33,11 @@ export function figureLines(figures: readonly Figure[]): readonly string[] {
 
 const leftColumns = new Set([0, 1, 3, 8]);
 
-/** Three figures that count, never an exponent. */
+/** Two or three figures that count, never an exponent. */
 export function digits(value: number): string {
   const size = Math.abs(value);
   if (!Number.isFinite(value)) return '-';
   if (size >= 100) return value.toFixed(0);
-  return value.toFixed(size >= 10 ? 1 : 2);
+  if (size >= 10) return value.toFixed(1);
+  return value.toFixed(size >= 0.1 || size === 0 ? 2 : 4);
 }

@@ -1,11 +1,11 @@
 -- Runs the script that SCRIPT names and prints what wrk's own report leaves out: the line is read by load.ts.
 dofile(os.getenv('SCRIPT'))
 
--- With THINK_MS each connection pauses for as long before its next request.
+-- With THINK_MS each connection pauses before its next request, by that much on average: they must not all ask at once.
 local think = tonumber(os.getenv('THINK_MS') or '0')
 if think > 0 then
   function delay()
-    return think
+    return math.random(0, 2 * think)
   end
 end
 

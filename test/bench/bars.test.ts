@@ -93,8 +93,10 @@ describe('the table', () => {
     ]);
   });
 
-  it('writes three figures that count', () => {
-    expect([0.1234, 1.234, 12.34, 123.4, 123_456, Number.NaN].map(digits)).toEqual([
+  it('writes two or three figures that count', () => {
+    expect([0, 0.001234, 0.1234, 1.234, 12.34, 123.4, 123_456, Number.NaN].map(digits)).toEqual([
+      '0.00',
+      '0.0012',
       '0.12',
       '1.23',
       '12.3',
