@@ -18,6 +18,8 @@ export interface RelayPlan {
   readonly content?: Uint8Array | undefined;
   /** Hears each interim response (RFC 9110 §15.2) that is meant for the client: end-to-end fields, none with a secret. Must not throw. */
   readonly onInterim?: ((status: number, fields: FieldLines) => void) | undefined;
+  /** Hears, once, that the client has not taken all that it was sent, or cannot yet: from here on it may take only so long. Must not throw. */
+  readonly onUnsent?: (() => void) | undefined;
   /**
    * Hears the head of upstream's answer as soon as it is there, 101 for a switch; not where the call failed before. Its
    * fields are end-to-end ones, with no secret in them. `attempts`: as of {@link RelayResult}. The head is passed on when

@@ -45,10 +45,9 @@ export class Relaying {
     const { socket } = transit.req;
     if (sender.closes(transit)) res.setHeader('connection', 'close');
     this.#waiting.set(socket, { transit, res, relay });
-    limitSending(res, sender.limit());
     const link = new InterimLink(res);
     const onInterim: RelayPlan['onInterim'] = (status, fields) => link.interim(status, fields);
-    const plan = { ...this.#plan(transit, relay), onInterim };
+    const plan = { ...this.#plan(transit, relay), onInterim, onUnsent: () => limitSending(res, sender.limit()) };
     const result = await this.#options.relay.web(transit.req, res, plan);
     if (this.#waiting.get(socket)?.res === res) this.#waiting.delete(socket);
     recorder.relayed(transit, relay, result);

@@ -53,8 +53,12 @@ export interface PassedAnswer {
   readonly fields: FieldLines;
   /** The end-to-end fields that upstream sent, as they hold for `chunks`; no secret is in them. */
   readonly received: FieldLines;
-  /** Throws {@link UpstreamBodyError} past a limit or where the coding is malformed. */
-  readonly chunks: AsyncIterable<Buffer>;
+  /**
+   * What is made of the content; throws {@link UpstreamBodyError} past a limit or where the coding is malformed. `undefined`: it is
+   * passed on as it comes, up to `maxBytes`.
+   */
+  readonly chunks: AsyncIterable<Buffer> | undefined;
+  readonly maxBytes: number;
 }
 
 /** Errors and redirects of an upstream with credentials are decoded where needed, since they like to quote them. */
@@ -65,16 +69,18 @@ export function passedAnswer(
 ): PassedAnswer {
   const { config, redactor } = rules;
   const { status } = head;
-  const limited = within(maxAnswerBytes(rules), answer, rules.onChunk);
   const codings = redactor.active && status >= 300 && status !== 304 ? (codingsOf(head.fields) ?? []) : [];
   const fields = codings.length > 0 ? decodedFields(head.fields) : head.fields;
-  const chunks = codings.length > 0 ? decodeStream(limited, codings, config.maxBodyBytes) : limited;
   const received = redactor.fields(endToEnd(fields));
-  return {
-    fields: sentFields(status, received, rules),
-    received,
-    chunks: redactor.active && isText(fields) ? redactor.stream(chunks) : chunks,
-  };
+  const isRedacted = redactor.active && isText(fields);
+  const maxBytes = maxAnswerBytes(rules);
+  let chunks: AsyncIterable<Buffer> | undefined;
+  if (codings.length > 0 || isRedacted) {
+    const limited = within(maxBytes, answer, rules.onChunk);
+    const decoded = codings.length > 0 ? decodeStream(limited, codings, config.maxBodyBytes) : limited;
+    chunks = isRedacted ? redactor.stream(decoded) : decoded;
+  }
+  return { fields: sentFields(status, received, rules), received, chunks, maxBytes };
 }
 
 function sentFields(status: number, received: FieldLines, { config, plan }: AnswerRules): FieldLines {

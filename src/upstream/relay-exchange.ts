@@ -2,8 +2,7 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Clock } from '../cache/ports.ts';
 import type { FailureKind } from '../core/failure.ts';
-import { UpstreamBodyError } from '../cache/upstream-ports.ts';
-import type { RelayTap } from '../cache/handled.ts';
+import type { RelayFollowUp, RelayTap } from '../cache/handled.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { failureProblem } from '../core/failure-policy.ts';
@@ -21,18 +20,22 @@ import {
 } from './failure.ts';
 import type { Redactor } from './redact.ts';
 import { passedAnswer, readAnswerHead, type AnswerHead, type AnswerRules, type PassedAnswer } from './relay-answer.ts';
+import { passContent } from './relay-content.ts';
 import { contentTooLarge } from './relay-problem.ts';
 import { RelayReply } from './relay-reply.ts';
 import { ContentTooLargeError } from './relay-request.ts';
-import { RelayTimer } from './relay-timer.ts';
+import { RelayTimer, type RelayTimers } from './relay-timer.ts';
 import { fieldLinesOf } from './response-head.ts';
 
 export interface RelayExchangeOptions {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly plan: RelayPlan;
+  /** The request that goes upstream has no content. */
+  readonly isBare?: boolean;
   readonly config: UpstreamConfig;
   readonly clock: Clock;
+  readonly timers: RelayTimers;
   readonly redactor: Redactor;
   readonly onLimit: OnUpstreamLimit;
 }
@@ -65,6 +68,8 @@ export class RelayExchange {
   #upstream: ClientRequest | undefined;
   #complete: (() => boolean) | undefined;
   #failure: FailureKind | undefined;
+  /** All of the answer was passed on. */
+  #isWhole = false;
   #attempts = 0;
   #requestTimeMs = 0;
   #interims = 0;
@@ -73,7 +78,7 @@ export class RelayExchange {
     this.#options = options;
     const reply = new RelayReply(options.req, options.res, options.plan);
     this.#reply = reply;
-    this.#timer = new RelayTimer(options.clock, () => this.#idle());
+    this.#timer = new RelayTimer(options.timers, () => this.#idle());
     const { promise, resolve } = Promise.withResolvers<RelayResult>();
     this.result = promise;
     const { res } = options;
@@ -131,9 +136,26 @@ export class RelayExchange {
     else socket.once(ready, () => this.#sending(upstream));
   }
 
-  /** Request content moves. */
+  /** Content moves, either way. */
   touch(): void {
     this.#timer.touch();
+  }
+
+  /** Content of upstream's answer is passed on. */
+  get passing(): boolean {
+    return this.#stage === 'body';
+  }
+
+  /** The content that was passed on is all of it, as its framing says. */
+  get whole(): boolean {
+    return this.#isWhole && this.#complete?.() === true;
+  }
+
+  /** All content was passed on. */
+  finish(): void {
+    this.#isWhole = true;
+    this.end();
+    this.#reply.end();
   }
 
   /** Passes on an interim response (RFC 9110 §15.2), unless it is about this hop or nothing can come of it any more. What names tags stays here. */
@@ -147,8 +169,8 @@ export class RelayExchange {
     plan.onInterim?.(status, withoutTagFields(plan.route, fields));
   }
 
-  /** Passes on upstream's answer. Never rejects. */
-  async respond(answer: IncomingMessage): Promise<void> {
+  /** Passes on upstream's answer. Never throws. */
+  respond(answer: IncomingMessage): void {
     if (!this.open) {
       answer.destroy();
       return;
@@ -161,13 +183,11 @@ export class RelayExchange {
     }
     // An end that only the connection's end tells may be the cut of a reset: node calls that complete, too.
     this.#complete = () => head.framing.kind !== 'close' && answer.complete;
-    try {
-      await this.#pass(answer, head);
-    } catch (error) {
-      if (!(error instanceof UpstreamBodyError)) this.fail(describe('truncated'));
-      else if (error.failure === 'too-large') this.fail(pastLimit('maxBodyBytes'));
-      else this.fail(error);
-    }
+    const onChunk = (): void => this.#timer.touch();
+    const passed = passedAnswer(answer, head, { ...this.#rules(), onChunk });
+    const { ready, tap } = this.#settle(head, passed);
+    if (ready === undefined) this.#begin(answer, head, passed, tap);
+    else void ready.then(() => this.#begin(answer, head, passed, tap));
   }
 
   /** Something broke: of upstream's connection, or of the client's content. */
@@ -211,10 +231,16 @@ export class RelayExchange {
     this.#timer.stop();
   }
 
-  async #pass(answer: IncomingMessage, head: AnswerHead): Promise<void> {
-    const onChunk = (): void => this.#timer.touch();
-    const passed = passedAnswer(answer, head, { ...this.#rules(), onChunk });
-    const tap = await this.#settle(head, passed);
+  /** Tells of the head, and holds it back until the client's next request cannot meet what it made invalid. */
+  #settle(head: AnswerHead, passed: PassedAnswer): RelayFollowUp {
+    const { plan, clock } = this.#options;
+    this.#stage = 'settling';
+    this.#timer.stop();
+    const told = { status: head.status, fields: passed.received, requestTimeMs: this.#requestTimeMs };
+    return plan.onHead({ ...told, responseTimeMs: clock.nowMs() }, this.#attempts);
+  }
+
+  #begin(answer: IncomingMessage, head: AnswerHead, passed: PassedAnswer, tap: RelayTap | undefined): void {
     // Cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
     if (answer.destroyed && !answer.complete) this.fail(describe('truncated'));
     if (!this.open) {
@@ -224,39 +250,9 @@ export class RelayExchange {
     }
     this.#stage = 'body';
     this.#timer.limit(this.#options.config.bodyTimeoutMs);
+    // First, so that what has come with the head also leaves with it.
+    passContent(answer, passed, { to: this, reply: this.#reply, tap });
     this.#reply.head(head.status, passed.fields);
-    let whole = false;
-    try {
-      whole = await this.#carry(answer, passed.chunks, tap);
-    } finally {
-      tap?.end(whole && this.#complete?.() === true);
-    }
-  }
-
-  /** Tells of the head, and holds it back until the client's next request cannot meet what it made invalid. */
-  async #settle(head: AnswerHead, passed: PassedAnswer): Promise<RelayTap | undefined> {
-    const { plan, clock } = this.#options;
-    this.#stage = 'settling';
-    this.#timer.stop();
-    const told = { status: head.status, fields: passed.received, requestTimeMs: this.#requestTimeMs };
-    const { ready, tap } = plan.onHead({ ...told, responseTimeMs: clock.nowMs() }, this.#attempts);
-    if (ready !== undefined) await ready;
-    return tap;
-  }
-
-  /** True when all of it was passed on. */
-  async #carry(answer: IncomingMessage, chunks: AsyncIterable<Buffer>, tap: RelayTap | undefined): Promise<boolean> {
-    for await (const chunk of chunks) {
-      if (this.#stage !== 'body') return false;
-      tap?.chunk(chunk);
-      await this.#reply.write(chunk);
-      this.#timer.touch();
-    }
-    if (!answer.complete) this.fail(describe('truncated'));
-    if (this.#stage !== 'body') return false;
-    this.end();
-    this.#reply.end();
-    return true;
   }
 
   #rules(): AnswerRules {
@@ -266,6 +262,12 @@ export class RelayExchange {
 
   #sending(upstream: ClientRequest): void {
     if (!this.open) return;
+    // Without content the head is all there is to be sent.
+    if (this.#options.isBare === true) {
+      this.#stage = 'waiting';
+      this.#timer.limit(this.#options.config.headersTimeoutMs);
+      return;
+    }
     this.#stage = 'sending';
     this.#timer.limit(this.#options.config.bodyTimeoutMs);
     const sent = (): void => {

@@ -28,12 +28,19 @@ export class RelayReply {
   bytesSent = 0;
   /** `code` of a problem of our own: the answer, or what ended it. */
   problem: string | undefined;
+  readonly #onUnsent: (() => void) | undefined;
   #torn = false;
+  #isWatched = false;
 
-  constructor(req: IncomingMessage, res: ServerResponse, { cacheStatus }: Pick<RelayPlan, 'cacheStatus'>) {
+  constructor(
+    req: IncomingMessage,
+    res: ServerResponse,
+    { cacheStatus, onUnsent }: Pick<RelayPlan, 'cacheStatus' | 'onUnsent'>,
+  ) {
     this.#req = req;
     this.#res = res;
     this.#cacheStatus = cacheStatus;
+    this.#onUnsent = onUnsent;
   }
 
   /** No answer has begun, and the client is there. */
@@ -53,34 +60,52 @@ export class RelayReply {
 
   /** Begins the answer. */
   head(status: number, fields: FieldLines): void {
-    for (const [name, value] of Object.entries(headersOf(fields))) this.#res.setHeader(name, value);
-    this.#start(status);
-    // A stream may take its time to its first byte; its head must not. (flushHeaders would write it as UTF-8.)
+    this.#start(status, rawHeadersOf(fields));
+    // A stream may take its time to its first byte; its head must not. (flushHeaders would write it as UTF-8.) What comes in this
+    // turn of the loop goes with it.
     this.#res.write(nothing);
   }
 
-  /** Resolves when the client can take more, or has gone. */
-  async write(chunk: Buffer): Promise<void> {
+  /** False where the client cannot take more: see {@link whenTaken}. */
+  write(chunk: Buffer): boolean {
     this.bytesSent += chunk.length;
-    if (!this.#res.write(chunk)) await drained(this.#res);
+    const isTaken = this.#res.write(chunk);
+    // What is written in one turn of the loop is sent at its end.
+    if (!this.#isWatched) process.nextTick(watch, this);
+    return isTaken;
+  }
+
+  /** Calls back once the client has taken what waited for it; never where it has gone. */
+  whenTaken(callback: () => void): void {
+    this.#res.once('drain', callback);
+  }
+
+  /** Resolves when the client can take more, or has gone. */
+  async taken(chunk: Buffer): Promise<void> {
+    if (!this.write(chunk)) await drained(this.#res);
   }
 
   /** The answer is whole. */
   end(): void {
     this.#res.end();
+    this.watch();
   }
 
   /** Answers with a problem of our own. */
   refuse(problem: Problem, { sent, fwdStatus }: Forwarded): void {
     this.problem = problem.code;
     const { fields, body } = problemBody(problem);
-    for (const [name, value] of fields) this.#res.setHeader(name, value);
-    this.#res.setHeader('content-length', body.length);
     const unsent = formatCacheStatus({ hit: false, detail: problem.code });
-    this.#res.setHeader('cache-status', sent ? withProblem(this.#cacheStatus, problem.code, fwdStatus) : unsent);
-    this.#start(problem.status);
+    this.#start(problem.status, [
+      ...rawHeadersOf(fields),
+      'content-length',
+      String(body.length),
+      'cache-status',
+      sent ? withProblem(this.#cacheStatus, problem.code, fwdStatus) : unsent,
+    ]);
     if (this.#req.method !== 'HEAD') this.bytesSent = body.length;
     this.#res.end(body);
+    this.watch();
   }
 
   /** Ends the connection of an answer that will never be whole. */
@@ -91,12 +116,39 @@ export class RelayReply {
     this.#res.destroy();
   }
 
-  #start(status: number): void {
+  #start(status: number, headers: string[]): void {
     // What the client has not sent yet would be read as its next request.
     if (!this.#req.complete) this.#res.setHeader('connection', 'close');
     this.status = status;
-    this.#res.writeHead(status);
+    this.#res.writeHead(status, headers);
   }
+
+  /** Tells once that the client has not taken all, or cannot yet. */
+  watch(): void {
+    if (this.#isWatched || this.#res.writableFinished || this.#res.destroyed) return;
+    const { socket } = this.#res;
+    if (socket !== null && socket.writableLength === 0) return;
+    this.#isWatched = true;
+    this.#onUnsent?.();
+  }
+}
+
+function watch(reply: RelayReply): void {
+  reply.watch();
+}
+
+/** Field lines as writeHead takes them: those of one name together, in order. */
+function rawHeadersOf(fields: FieldLines): string[] {
+  const names = new Set<string>();
+  const raw: string[] = [];
+  for (const [name, value] of fields) {
+    names.add(name);
+    raw.push(name, value);
+  }
+  if (names.size === fields.length) return raw;
+  return Object.entries(headersOf(fields)).flatMap(([name, value]) =>
+    typeof value === 'string' ? [name, value] : value.flatMap((line) => [name, line]),
+  );
 }
 
 /** Resolves when the client has taken what waited for it, or went. Leaves no listener behind. */

@@ -1,4 +1,4 @@
-import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { Transform, type TransformCallback } from 'node:stream';
 
 import type { FieldLines } from '../core/fields.ts';
@@ -11,6 +11,14 @@ export class ContentTooLargeError extends Error {
   }
 }
 
+/** What an exchange hears of the connection that http-proxy-3 makes for one of its requests. */
+export interface RelayAttempt {
+  /** The request has its connection. */
+  made(upstream: ClientRequest): void;
+  answered(answer: IncomingMessage): void;
+  broke(error: unknown): void;
+}
+
 export interface RelayRequestOptions {
   /** The client's request. */
   readonly req: IncomingMessage;
@@ -20,6 +28,52 @@ export interface RelayRequestOptions {
   readonly fields: FieldLines;
   readonly maxBodyBytes: number;
   readonly onChunk: () => void;
+  readonly attempt: RelayAttempt | undefined;
+}
+
+/**
+ * What http-proxy-3 gets to see of a request without content, which most are. It is no stream: to make one, to pipe the nothing
+ * that it carries and to end it was a tenth of what a relayed request cost.
+ */
+export class BareRelayRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly httpVersion: string;
+  readonly httpVersionMajor = 1;
+  readonly socket: IncomingMessage['socket'];
+  readonly connection: IncomingMessage['socket'];
+  readonly attempt: RelayAttempt | undefined;
+  readonly #fields: FieldLines;
+  readonly #headers: OutgoingHttpHeaders | undefined;
+
+  constructor({ req, url, fields, attempt }: Omit<RelayRequestOptions, 'maxBodyBytes' | 'onChunk'>) {
+    this.method = req.method ?? 'GET';
+    this.url = url;
+    this.httpVersion = req.httpVersion;
+    this.socket = req.socket;
+    this.connection = req.socket;
+    this.attempt = attempt;
+    this.#fields = fields;
+    // Of these methods it changes what it reads: see RelayRequest.
+    this.#headers = this.method === 'DELETE' || this.method === 'OPTIONS' ? undefined : headersOf(fields);
+  }
+
+  get headers(): OutgoingHttpHeaders {
+    return this.#headers ?? headersOf(this.#fields);
+  }
+
+  /** Nothing comes of it that anybody could wait for. */
+  on(): this {
+    return this;
+  }
+
+  /** There is no content: the request is whole. */
+  pipe(upstream: ClientRequest): ClientRequest {
+    // http-proxy-3 drops the `?` of an empty query. The head is written now.
+    if (!upstream.headersSent) upstream.path = this.url;
+    upstream.end();
+    return upstream;
+  }
 }
 
 /**
@@ -33,6 +87,7 @@ export class RelayRequest extends Transform {
   readonly httpVersionMajor = 1;
   readonly socket: IncomingMessage['socket'];
   readonly connection: IncomingMessage['socket'];
+  readonly attempt: RelayAttempt | undefined;
   readonly #fields: FieldLines;
   readonly #maxBodyBytes: number;
   readonly #onChunk: () => void;
@@ -45,6 +100,7 @@ export class RelayRequest extends Transform {
     this.httpVersion = options.req.httpVersion;
     this.socket = options.req.socket;
     this.connection = options.req.socket;
+    this.attempt = options.attempt;
     this.#fields = options.fields;
     this.#maxBodyBytes = options.maxBodyBytes;
     this.#onChunk = options.onChunk;

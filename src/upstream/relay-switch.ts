@@ -37,7 +37,7 @@ export function switchProtocols(options: SwitchOptions): void {
   const join = upstream.listeners('upgrade');
   upstream.removeAllListeners('upgrade');
   upstream.removeAllListeners('response');
-  upstream.on('response', (answer: IncomingMessage) => void exchange.respond(answer));
+  upstream.on('response', (answer: IncomingMessage) => exchange.respond(answer));
   upstream.on('upgrade', (answer: IncomingMessage, upstreamSocket: Duplex, head: Buffer) => {
     const fields = switchedFields(answer, options);
     const client = options.res.socket;

@@ -1,7 +1,7 @@
 import { Agent as HttpAgent, ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { createProxyServer, type ServerOptions } from 'http-proxy-3';
+import { createProxyServer, type ProxyServer, type ServerOptions } from 'http-proxy-3';
 
 import type { Clock } from '../cache/ports.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
@@ -14,8 +14,9 @@ import { nameFailure, type OnUpstreamLimit } from './failure.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { RelayExchange } from './relay-exchange.ts';
 import { contentTooLarge, upgradeUnsupported } from './relay-problem.ts';
-import { RelayRequest } from './relay-request.ts';
+import { BareRelayRequest, type RelayAttempt, RelayRequest } from './relay-request.ts';
 import { switchProtocols } from './relay-switch.ts';
+import { RelayTimers } from './relay-timer.ts';
 import { relayedFields } from './request-fields.ts';
 import { fieldLinesOf } from './response-head.ts';
 import { trusted } from './trusted.ts';
@@ -45,6 +46,10 @@ interface RelayLink {
   readonly target: NonNullable<ServerOptions['target']>;
   readonly host: string;
   readonly agent: HttpAgent;
+  /** Relays on connections that are kept. */
+  readonly kept: ProxyServer;
+  /** Relays on a new connection each. */
+  readonly fresh: ProxyServer;
   /** All trusted authorities as one PEM text. */
   readonly ca: string | undefined;
   readonly redactor: Redactor;
@@ -58,6 +63,7 @@ interface RelayLink {
  */
 export function createRelay(options: RelayOptions): UpstreamRelay {
   const { clock, onLimit = () => {} } = options;
+  const ground: RelayGround = { clock, timers: new RelayTimers(clock), onLimit };
   const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config)]));
   const linkOf = (plan: RelayPlan): RelayLink => {
     const link = links.get(plan.upstream);
@@ -65,8 +71,8 @@ export function createRelay(options: RelayOptions): UpstreamRelay {
     return link;
   };
   return {
-    web: (req, res, plan) => relayWeb(linkOf(plan), { req, res, plan, clock, onLimit }),
-    upgrade: (attempt) => relayUpgrade(linkOf(attempt.plan), attempt, { clock, onLimit }),
+    web: (req, res, plan) => relayWeb(linkOf(plan), { req, res, plan }, ground),
+    upgrade: (attempt) => relayUpgrade(linkOf(attempt.plan), attempt, ground),
     [Symbol.dispose]: () => {
       for (const link of links.values()) link.agent.destroy();
     },
@@ -75,70 +81,74 @@ export function createRelay(options: RelayOptions): UpstreamRelay {
 
 interface RelayGround {
   readonly clock: Clock;
+  readonly timers: RelayTimers;
   readonly onLimit: OnUpstreamLimit;
 }
 
-interface WebRelay extends RelayGround {
+interface WebRelay {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly plan: RelayPlan;
 }
 
-function relayWeb(link: RelayLink, { req, res, plan, clock, onLimit }: WebRelay): Promise<RelayResult> {
+function relayWeb(link: RelayLink, { req, res, plan }: WebRelay, ground: RelayGround): Promise<RelayResult> {
   const { config, redactor } = link;
-  const exchange = new RelayExchange({ req, res, plan, clock, onLimit, config, redactor });
   const fields = fieldLinesOf(req.rawHeaders) ?? [];
-  if (!exchange.open) return exchange.result;
   const framing = plan.content === undefined ? framingFields(fields) : lengthOf(plan.content);
+  const isBare = framing.length === 0;
+  const exchange = new RelayExchange({ req, res, plan, ...ground, config, redactor, isBare });
+  if (!exchange.open) return exchange.result;
   if (Number(fieldValue(framing, 'content-length') ?? '0') > plan.maxBodyBytes) {
     exchange.refuse(contentTooLarge(plan.maxBodyBytes));
     return exchange.result;
   }
   // A kept connection may be gone when we write to it. What can safely be sent again is; nothing else is risked.
-  const mayRepeat = !isUnsafe(req.method ?? '') && framing.length === 0;
-  const send = (agent: HttpAgent | undefined): void => {
-    const request = relayRequest(link, { req, plan, fields, extra: framing, onChunk: () => exchange.touch() });
-    const proxy = createProxyServer(proxyOptions(link, agent));
+  const mayRepeat = !isUnsafe(req.method ?? '') && isBare;
+  const send = (isKept: boolean): void => {
     let upstream: ClientRequest | undefined;
     const broke = (error: unknown): void => {
-      if (agent !== undefined && upstream?.reusedSocket === true && exchange.open && isReset(error)) {
-        send(undefined);
+      if (isKept && upstream?.reusedSocket === true && exchange.open && isReset(error)) {
+        send(false);
         return;
       }
       exchange.broke(error);
       // The rest of the content is read and dropped, so that the client gets to read its answer.
-      req.unpipe(request);
+      if (request instanceof RelayRequest) req.unpipe(request);
       req.resume();
     };
-    proxy.on('error', broke);
-    proxy.on('econnreset', broke);
-    proxy.on('proxyReq', (proxyReq) => {
-      upstream = proxyReq;
-      // http-proxy-3 drops the `?` of an empty query.
-      if (!proxyReq.headersSent) proxyReq.path = request.url;
-      // A switch that nobody asked for: node would drop the connection without a word.
-      proxyReq.on('upgrade', (_answer, switched) => {
-        switched.destroy();
-        exchange.fail({ failure: 'malformed' });
-      });
-      proxyReq.on('information', ({ statusCode, rawHeaders }) => exchange.interim(statusCode, rawHeaders));
-      exchange.connected(proxyReq);
-    });
-    proxy.on('proxyRes', (proxyRes) => void exchange.respond(proxyRes));
+    const attempt: RelayAttempt = {
+      broke,
+      made: (proxyReq) => {
+        upstream = proxyReq;
+        // http-proxy-3 drops the `?` of an empty query.
+        if (!proxyReq.headersSent) proxyReq.path = request.url;
+        // A switch that nobody asked for: node would drop the connection without a word.
+        proxyReq.on('upgrade', (_answer, switched) => {
+          switched.destroy();
+          exchange.fail({ failure: 'malformed' });
+        });
+        proxyReq.on('information', ({ statusCode, rawHeaders }) => exchange.interim(statusCode, rawHeaders));
+        exchange.connected(proxyReq);
+      },
+      answered: (answer) => exchange.respond(answer),
+    };
+    const request = relayRequest(link, { req, plan, fields, extra: framing, onChunk: () => exchange.touch(), attempt });
     exchange.connecting();
-    // Typed for node's whole class; it uses what RelayRequest has.
-    Reflect.apply(proxy.web, proxy, [request, res, {}, broke]);
+    const proxy = isKept ? link.kept : link.fresh;
+    // Typed for node's whole class; it uses what these requests have. It writes into `ssl`, so each call has one.
+    Reflect.apply(proxy.web, proxy, [request, res, { ssl: { maxHeaderSize: config.maxHeaderBytes } }, broke]);
+    if (!(request instanceof RelayRequest)) return;
     if (plan.content === undefined) req.pipe(request);
     else request.end(plan.content);
   };
-  send(mayRepeat ? link.agent : undefined);
+  send(mayRepeat);
   return exchange.result;
 }
 
 function relayUpgrade(link: RelayLink, attempt: Attempt, ground: RelayGround): Promise<RelayResult> {
   const { config, redactor } = link;
-  const { clock } = ground;
   const { req, socket, head, plan } = attempt;
+  const { clock } = ground;
   const res = new ServerResponse(req);
   res.assignSocket(req.socket);
   res.shouldKeepAlive = false;
@@ -150,8 +160,9 @@ function relayUpgrade(link: RelayLink, attempt: Attempt, ground: RelayGround): P
     exchange.refuse(upgradeUnsupported);
     return exchange.result;
   }
-  const request = relayRequest(link, { req, plan, fields, extra: switching, onChunk: () => {} });
-  const proxy = createProxyServer(proxyOptions(link, undefined));
+  const request = relayRequest(link, { req, plan, fields, extra: switching, onChunk: () => {}, attempt: undefined });
+  // It writes into `ssl`.
+  const proxy = createProxyServer({ ...proxyOptions(link, undefined), ssl: { maxHeaderSize: config.maxHeaderBytes } });
   const broke = (error: unknown): void => exchange.broke(error);
   // Of the client's connection, which closes then; upstream's errors go to `broke`.
   proxy.on('error', () => {});
@@ -200,13 +211,16 @@ interface RequestParts {
   /** Hop-by-hop lines of the new hop. */
   readonly extra: FieldLines;
   readonly onChunk: () => void;
+  /** `undefined`: of an upgrade, which has a proxy of its own. */
+  readonly attempt: RelayAttempt | undefined;
 }
 
-function relayRequest(link: RelayLink, parts: RequestParts): RelayRequest {
-  const { req, plan, onChunk } = parts;
+function relayRequest(link: RelayLink, parts: RequestParts): RelayRequest | BareRelayRequest {
+  const { req, plan, onChunk, extra, attempt } = parts;
   const fields: FieldLines = [['host', link.host], ...relayedFields(parts.fields, link.config), ...parts.extra];
   const url = targetWithCredentials(plan.target, link.config.credentials);
-  return new RelayRequest({ req, url, fields, maxBodyBytes: plan.maxBodyBytes, onChunk });
+  if (extra.length === 0) return new BareRelayRequest({ req, url, fields, attempt });
+  return new RelayRequest({ req, url, fields, maxBodyBytes: plan.maxBodyBytes, onChunk, attempt });
 }
 
 function openLink(config: UpstreamConfig): RelayLink {
@@ -214,23 +228,42 @@ function openLink(config: UpstreamConfig): RelayLink {
   const secure = origin.protocol === 'https:';
   // Idle connections are dropped well before servers usually do it, so that few writes meet a closing one.
   const agentOptions = { keepAlive: true, maxFreeSockets: config.maxConnections, timeout: 4000 };
+  // No path and no URL object: http-proxy-3 would run the client's path through `new URL` and change it.
+  const target = {
+    protocol: origin.protocol,
+    hostname: origin.hostname,
+    host: origin.host,
+    port: Number(origin.port === '' ? (secure ? 443 : 80) : origin.port),
+  };
+  const agent = secure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
+  const ca = config.caFile === undefined ? undefined : trusted(config.caFile).join('\n');
   return {
     config,
-    // No path and no URL object: http-proxy-3 would run the client's path through `new URL` and change it.
-    target: {
-      protocol: origin.protocol,
-      hostname: origin.hostname,
-      host: origin.host,
-      port: Number(origin.port === '' ? (secure ? 443 : 80) : origin.port),
-    },
+    target,
     host: origin.host,
-    agent: secure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
-    ca: config.caFile === undefined ? undefined : trusted(config.caFile).join('\n'),
+    agent,
+    kept: webProxy(proxyOptions({ target, ca }, agent)),
+    fresh: webProxy(proxyOptions({ target, ca }, undefined)),
+    ca,
     redactor: createRedactor(config.credentials),
   };
 }
 
-function proxyOptions(link: RelayLink, agent: HttpAgent | undefined): ServerOptions {
+/** One for all requests: what it tells of one goes to that one's attempt. */
+function webProxy(options: ServerOptions): ProxyServer {
+  const proxy = createProxyServer(options);
+  proxy.on('error', (error, request) => attemptOf(request)?.broke(error));
+  proxy.on('econnreset', (error, request) => attemptOf(request)?.broke(error));
+  proxy.on('proxyReq', (upstream, request) => attemptOf(request)?.made(upstream));
+  proxy.on('proxyRes', (answer, request) => attemptOf(request)?.answered(answer));
+  return proxy;
+}
+
+function attemptOf(request: unknown): RelayAttempt | undefined {
+  return request instanceof BareRelayRequest || request instanceof RelayRequest ? request.attempt : undefined;
+}
+
+function proxyOptions(link: Pick<RelayLink, 'target' | 'ca'>, agent: HttpAgent | undefined): ServerOptions {
   return {
     target: link.target,
     // The path as given, byte for byte.
@@ -238,8 +271,6 @@ function proxyOptions(link: RelayLink, agent: HttpAgent | undefined): ServerOpti
     selfHandleResponse: true,
     secure: true,
     ...(agent === undefined ? {} : { agent }),
-    // Options of node's own request; http-proxy-3 writes into the object, so each call has one.
-    ssl: { maxHeaderSize: link.config.maxHeaderBytes },
     ...(link.ca === undefined ? {} : { ca: link.ca }),
   };
 }

@@ -229,6 +229,28 @@ describe('a relayed answer', () => {
     expect(coded.body).toContain('{"error":"quota of ********"}');
   });
 
+  test('keeps lines of one name together and in order where others stand between them', async () => {
+    const lines = 'Set-Cookie: a=1\r\nX-Other: x\r\nset-cookie: b=2\r\nContent-Length: 0\r\n';
+    const { host } = await setUp((_request, peer) => peer.write(`HTTP/1.1 200 OK\r\n${lines}\r\n`));
+    const { head } = await ask(host.port, last());
+    expect(head.split('\r\n').slice(1, 4)).toEqual(['set-cookie: a=1', 'set-cookie: b=2', 'x-other: x']);
+  });
+
+  test('tells once of a client that does not take all, and never of one that does', async () => {
+    const told: string[] = [];
+    const plan = { onUnsent: () => void told.push('unsent') };
+    const total = 24 * 1024 * 1024;
+    const { host } = await setUp(inTurn(ok, huge(total, 'content-length')), {}, { plan });
+    await ask(host.port, last());
+    expect(told).toEqual([]);
+    using slow = await rawClient(host.port, last('/huge'));
+    slow.socket.pause();
+    await expect.poll(() => told).toEqual(['unsent']);
+    slow.socket.resume();
+    await slow.ended;
+    expect([slow.received.length > total, told]).toEqual([true, ['unsent']]);
+  });
+
   test('that redirects inside its origin keeps the client on the proxy', async () => {
     const { origin, host } = await setUp((_request, peer) => peer.respond(301, { Location: `${origin.url}/b?c=d` }));
     expect((await ask(host.port, last())).head).toContain('\r\nlocation: /b?c=d\r\n');

@@ -1,0 +1,95 @@
+import type { IncomingMessage } from 'node:http';
+
+import type { RelayTap } from '../cache/handled.ts';
+import { UpstreamBodyError } from '../cache/upstream-ports.ts';
+import { describe, pastLimit, type NamedFailure } from './failure.ts';
+import type { PassedAnswer } from './relay-answer.ts';
+
+/** The exchange whose answer it is. */
+interface Passing {
+  /** False once it has ended, however. */
+  readonly passing: boolean;
+  /** All was passed on, and that is all there is. */
+  readonly whole: boolean;
+  touch(): void;
+  finish(): void;
+  fail(failure: Pick<NamedFailure, 'failure' | 'limit'>): void;
+}
+
+/** The client's side. */
+interface Taker {
+  write(chunk: Buffer): boolean;
+  whenTaken(callback: () => void): void;
+  taken(chunk: Buffer): Promise<void>;
+}
+
+interface Ways {
+  readonly to: Passing;
+  readonly reply: Taker;
+  readonly tap: RelayTap | undefined;
+}
+
+/** Passes on the content of an answer, no faster than its client takes it, and ends the exchange when all is passed on. */
+export function passContent(answer: IncomingMessage, passed: PassedAnswer, ways: Ways): void {
+  if (passed.chunks === undefined) flow(answer, passed.maxBytes, ways);
+  else void carry(answer, passed.chunks, ways);
+}
+
+/** As it comes. Not by `for await`: the iterator of a stream costs as much as all the rest of a relayed answer. */
+function flow(answer: IncomingMessage, maxBytes: number, { to, reply, tap }: Ways): void {
+  let bytes = 0;
+  let heard = tap;
+  const over = (): void => {
+    heard?.end(to.whole);
+    heard = undefined;
+  };
+  const cut = (): void => {
+    if (to.passing) to.fail(describe('truncated'));
+  };
+  answer.on('data', (chunk: Buffer) => {
+    if (!to.passing) return;
+    to.touch();
+    bytes += chunk.length;
+    if (bytes > maxBytes) {
+      to.fail(pastLimit('maxBodyBytes'));
+      return;
+    }
+    tap?.chunk(chunk);
+    if (reply.write(chunk)) return;
+    answer.pause();
+    reply.whenTaken(() => {
+      to.touch();
+      answer.resume();
+    });
+  });
+  answer.once('end', () => {
+    if (!answer.complete) cut();
+    if (to.passing) to.finish();
+    over();
+  });
+  answer.once('error', cut);
+  answer.once('close', () => {
+    cut();
+    over();
+  });
+}
+
+/** What is made of it: without secrets, and in no coding. */
+async function carry(answer: IncomingMessage, chunks: AsyncIterable<Buffer>, { to, reply, tap }: Ways): Promise<void> {
+  try {
+    for await (const chunk of chunks) {
+      if (!to.passing) return;
+      tap?.chunk(chunk);
+      await reply.taken(chunk);
+      to.touch();
+    }
+    if (!answer.complete) to.fail(describe('truncated'));
+    if (to.passing) to.finish();
+  } catch (error) {
+    if (!(error instanceof UpstreamBodyError)) to.fail(describe('truncated'));
+    else if (error.failure === 'too-large') to.fail(pastLimit('maxBodyBytes'));
+    else to.fail(error);
+  } finally {
+    tap?.end(to.whole);
+  }
+}
