@@ -24,7 +24,7 @@ export function barsPlot(figures: readonly Figure[]): string {
   ].join('\n');
 }
 
-const [width, labelWidth, noteWidth] = [1000, 330, 220];
+const [width, labelWidth, noteWidth] = [1080, 390, 240];
 const [top, bottom, rowHeight] = [40, 34, 24];
 /** Shares beyond this are cut off: a bar that is missed by far must not make the others unreadable. */
 const maxShare = 1.6;

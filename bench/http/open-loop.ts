@@ -35,6 +35,8 @@ export interface OpenLoopResult {
 }
 
 const run = promisify(execFile);
+/** Hundreds of connections are opened at once: what that does to the first requests is not asked for. */
+const settleSeconds = 1;
 
 export async function runOpenLoop(loop: OpenLoop): Promise<OpenLoopResult> {
   const folder = mkdtempSync(join(tmpdir(), 'forecache-bench-load-'));
@@ -43,7 +45,13 @@ export async function runOpenLoop(loop: OpenLoop): Promise<OpenLoopResult> {
     const log = join(folder, 'log');
     writeFileSync(urls, `${loop.urls.join('\n')}\n`);
     const connections = Math.max(1, Math.round(loop.perSecond / loop.perConnection));
-    const options = ['--h1', '-t1', `-c${connections}`, `--rps=${loop.perConnection}`, `-D${loop.seconds}`];
+    const options = [
+      '--h1',
+      '-t1',
+      `-c${connections}`,
+      `--rps=${loop.perConnection}`,
+      `-D${loop.seconds + settleSeconds}`,
+    ];
     const command = [loop.h2load, ...options, `--log-file=${log}`, '-i', urls];
     // Bash tells the processor time of what it ran, which Node does not.
     const script = 'TIMEFORMAT="CPU %U %S"; time taskset --cpu-list "$@"';
@@ -53,26 +61,29 @@ export async function runOpenLoop(loop: OpenLoop): Promise<OpenLoopResult> {
     });
     const [user = Number.NaN, system = Number.NaN] = (/^CPU (\S+) (\S+)$/m.exec(stderr)?.slice(1) ?? []).map(Number);
     const lines = createInterface({ input: createReadStream(log) });
-    const latencies = await readLog(lines, 1e6 / loop.perConnection);
-    return { ...latencies, loadBusy: (user + system) / loop.seconds };
+    const latencies = await readLog(lines, { intervalUs: 1e6 / loop.perConnection, settleUs: settleSeconds * 1e6 });
+    return { ...latencies, loadBusy: (user + system) / (loop.seconds + settleSeconds) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
 /**
- * Reads h2load's log: start in µs, status, duration in µs. Starts of a connection that waits for an answer are late:
+ * Reads h2load's log from `settleUs` on: start in µs, status, duration in µs. Starts of a connection that waits for an answer are late:
  * the requests that were due meanwhile are counted with the rest of that wait, as HdrHistogram's
  * `recordValueWithExpectedInterval` does; without it a pause of a second would count as one slow request.
  */
 export async function readLog(
   lines: AsyncIterable<string>,
-  intervalUs: number,
+  { intervalUs, settleUs }: { readonly intervalUs: number; readonly settleUs: number },
 ): Promise<Omit<OpenLoopResult, 'loadBusy'>> {
   const histogram = createHistogram();
+  let beganUs: number | undefined;
   let [sent, failed, firstUs, lastUs] = [0, 0, Infinity, 0];
   for await (const line of lines) {
     const [startUs = Number.NaN, status = Number.NaN, durationUs = Number.NaN] = line.split('\t').map(Number);
+    beganUs ??= startUs;
+    if (startUs < beganUs + settleUs) continue;
     sent += 1;
     if (status !== 200) failed += 1;
     firstUs = Math.min(firstUs, startUs);

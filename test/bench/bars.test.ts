@@ -111,12 +111,12 @@ describe('the plot', () => {
   const svg = barsPlot([beside, { ...pause, judge: 'worst', what: 'longest <wait> & more' }]);
 
   it('draws each judged figure as a share of its limit, met and missed in colours of their own', () => {
-    const widths = [...svg.matchAll(/<rect class="(met|missed)" x="330" y="\d+" width="(\d+)"/g)];
+    const widths = [...svg.matchAll(/<rect class="(met|missed)" x="390" y="\d+" width="(\d+)"/g)];
     expect(widths.map(([, verdict]) => verdict)).toEqual(['met', 'missed']);
     // 450 units are 1.6 limits; 0.7 of 0.75, and 21 of 20.
     expect(widths.map(([, , width]) => Number(width))).toEqual([
-      Math.round(330 + (0.7 / 0.75 / 1.6) * 450) - 330,
-      Math.round(330 + (21 / 20 / 1.6) * 450) - 330,
+      Math.round(390 + (0.7 / 0.75 / 1.6) * 450) - 390,
+      Math.round(390 + (21 / 20 / 1.6) * 450) - 390,
     ]);
     expect(svg).toContain('0.70 of nginx (at most 0.75)');
   });

@@ -30,7 +30,7 @@ describe('the closed load', () => {
 describe('the open load', () => {
   it('takes latencies, failures and the rate from the log of each request', async () => {
     const lines = Array.from({ length: 101 }, (_, i) => `${1_000_000 + i * 1000}\t${i === 7 ? 500 : 200}\t400`);
-    const { sent, failed, perSecond, p50, max } = await readLog(linesOf(...lines), 10_000);
+    const { sent, failed, perSecond, p50, max } = await readLog(linesOf(...lines), { intervalUs: 10_000, settleUs: 0 });
     expect({ sent, failed, perSecond }).toEqual({ sent: 101, failed: 1, perSecond: 1010 * (100 / 101) });
     expect(p50).toBeCloseTo(0.4, 2);
     expect(max).toBeCloseTo(0.4, 2);
@@ -38,7 +38,10 @@ describe('the open load', () => {
 
   it('counts the requests that were due while one waited: a pause of a second is no single slow request', async () => {
     const quick = Array.from({ length: 99 }, (_, i) => `${i * 10_000}\t200\t500`);
-    const { sent, p50, max } = await readLog(linesOf(...quick, '1000000\t200\t1000000'), 10_000);
+    const { sent, p50, max } = await readLog(linesOf(...quick, '1000000\t200\t1000000'), {
+      intervalUs: 10_000,
+      settleUs: 0,
+    });
     expect(sent).toBe(100);
     // The hundred that were due every 10 ms within that second waited for 990, 980, … ms: half of all waited for long.
     expect(p50).toBeGreaterThan(1);
@@ -46,13 +49,23 @@ describe('the open load', () => {
   });
 
   it('counts once what took no longer than the time between two requests, and rounds less than 1 µs up', async () => {
-    const { p50, max } = await readLog(linesOf('0\t200\t9999', '1\t200\t0', '2\t200\t0'), 10_000);
+    const { p50, max } = await readLog(linesOf('0\t200\t9999', '1\t200\t0', '2\t200\t0'), {
+      intervalUs: 10_000,
+      settleUs: 0,
+    });
     expect(p50).toBeCloseTo(0.001, 3);
     expect(max).toBeCloseTo(9.999, 1);
   });
 
+  it('leaves out what was sent while the connections were opened', async () => {
+    const lines = ['5000000\t200\t90000', '5999999\t-1\t90000', '6000000\t200\t300', '6500000\t200\t300'];
+    const { sent, failed, max } = await readLog(linesOf(...lines), { intervalUs: 10_000, settleUs: 1e6 });
+    expect([sent, failed]).toEqual([2, 0]);
+    expect(max).toBeCloseTo(0.3, 2);
+  });
+
   it('is refused where nothing was sent', async () => {
-    await expect(readLog(linesOf(), 10_000)).rejects.toThrow(/sent nothing/);
+    await expect(readLog(linesOf(), { intervalUs: 10_000, settleUs: 0 })).rejects.toThrow(/sent nothing/);
   });
 });
 
