@@ -1,0 +1,173 @@
+import { createServer, type Server } from 'node:net';
+import { once } from 'node:events';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import type { PoolTimes } from '../../src/workers/pool.ts';
+import { ask } from '../support/http.ts';
+import { samples } from '../support/metrics.ts';
+import { type Origin, startOrigin } from '../support/origin.ts';
+import { askEach, servedBy, startWorkersProxy, type WorkersProxy } from '../support/workers.ts';
+
+const workers = 2;
+const calm: PoolTimes = {
+  stuckMs: 60_000,
+  answerMs: 5_000,
+  pauseMs: 10,
+  longestPauseMs: 50,
+  soundMs: 60_000,
+  stopMs: 5_000,
+};
+
+const stack: AsyncDisposableStack[] = [];
+afterEach(async () => {
+  for (const one of stack.splice(0)) await one.disposeAsync();
+});
+
+interface Setting {
+  readonly proxy: WorkersProxy;
+  readonly origin: Origin;
+}
+
+async function start(times: Partial<PoolTimes> = {}, listen = '127.0.0.1:0'): Promise<Setting> {
+  const owned = new AsyncDisposableStack();
+  stack.push(owned);
+  const origin = await startOrigin((_request, peer) => peer.respond(200, {}, 'x'));
+  owned.defer(() => origin.close());
+  const proxy = await startWorkersProxy(yamlOf(origin.url, listen), { ...calm, ...times });
+  owned.use(proxy);
+  return { proxy, origin };
+}
+
+function yamlOf(upstream: string, listen: string): string {
+  return `
+server: { listen: "${listen}", workers: ${workers}, grace: 10s }
+admin: { listen: 127.0.0.1:0 }
+log: { level: silent }
+upstreams:
+  api: { origin: "${upstream}", timeout: 10s }
+routes:
+  - { name: ruled, match: /ruled/*, upstream: api, ttl: 1h }
+`;
+}
+
+describe('a worker that ends', () => {
+  it('is started again on the same port, and what it had counted stays', async () => {
+    const { proxy } = await start();
+    const { pool } = proxy.coordinator;
+    const { length } = await askEach(proxy, workers, '/ruled/a');
+    const [first] = pool.serving;
+    // The scrape has asked it for its counts.
+    await first?.end();
+    await expect.poll(() => pool.serving.length).toBe(workers);
+    expect(first !== undefined && pool.serving.includes(first)).toBe(false);
+    expect((await proxy.call('GET', '/api/metrics/cache')).body).toMatchObject({ requests: length });
+    const replies = await askEach(proxy, workers, '/ruled/a');
+    expect((await proxy.call('GET', '/api/metrics/cache')).body).toMatchObject({ requests: length + replies.length });
+    expect((await samples(proxy.admin)).get('forecache_worker_restarts_total{reason="ended"}')).toBe(1);
+    const readiness = await ask(proxy.admin, '/readyz');
+    expect(readiness.status).toBe(200);
+  });
+
+  it('leaves purges complete, before and after it is there again', async () => {
+    const { proxy, origin } = await start({ pauseMs: 300, longestPauseMs: 300 });
+    const { pool } = proxy.coordinator;
+    await askEach(proxy, workers, '/ruled/a');
+    const ended = pool.serving[0]?.end();
+    const during = await proxy.call('POST', '/api/purge', { all: true });
+    await ended;
+    expect(during.body).toMatchObject({ complete: true, missing: [] });
+    await expect.poll(() => pool.serving.length).toBe(workers);
+    await askEach(proxy, workers, '/ruled/a');
+    const before = origin.requests.length;
+    expect((await proxy.call('POST', '/api/purge', { all: true })).body).toMatchObject({
+      complete: true,
+      matched: workers,
+    });
+    await askEach(proxy, workers, '/ruled/a');
+    expect(origin.requests.length - before).toBe(workers);
+  });
+
+  it('makes the proxy not ready only where no other is left', async () => {
+    const { proxy } = await start({ pauseMs: 100, longestPauseMs: 100 });
+    const { pool } = proxy.coordinator;
+    await Promise.all(pool.serving.map((worker) => worker.end()));
+    expect((await ask(proxy.admin, '/readyz')).status).toBe(503);
+    expect((await proxy.call('POST', '/api/explain', { url: '/ruled/a' })).status).toBe(503);
+    await expect.poll(async () => (await ask(proxy.admin, '/readyz')).status).toBe(200);
+    await expect.poll(() => pool.serving.length).toBe(workers);
+  });
+
+  it('is ended where it says nothing for as long as one may be silent', async () => {
+    // One that works says something every second.
+    const { proxy } = await start({ stuckMs: 300 });
+    const { pool } = proxy.coordinator;
+    // Without a scrape, which each would answer.
+    await expect.poll(() => pool.restarts.stuck).toBeGreaterThan(0);
+    expect(pool.restarts.ended).toBe(0);
+    const { stuck } = pool.restarts;
+    const told = (await samples(proxy.admin)).get('forecache_worker_restarts_total{reason="stuck"}');
+    expect(told).toBeGreaterThanOrEqual(stuck);
+  });
+
+  it('is waited for longer each time that it ends soon after its start', async () => {
+    const { proxy } = await start({ pauseMs: 50, longestPauseMs: 400 });
+    const { pool } = proxy.coordinator;
+    const pauses: number[] = [];
+    for (let end = 0; end < 5; end += 1) {
+      await expect.poll(() => pool.serving.length).toBe(workers);
+      const one = pool.serving.find(({ place }) => place === 1);
+      await one?.end();
+      const endedMs = performance.now();
+      await expect.poll(() => pool.serving.length, { interval: 5 }).toBe(workers);
+      pauses.push(performance.now() - endedMs);
+    }
+    // Starting takes its time as well, so these are least times.
+    for (const [index, leastMs] of [50, 100, 200, 400, 400].entries()) {
+      expect(pauses[index]).toBeGreaterThanOrEqual(leastMs - 2);
+    }
+  });
+});
+
+describe('workers', () => {
+  it('end what is under way before the proxy stops, and take nothing new', async () => {
+    const { proxy, origin } = await start();
+    const gate = Promise.withResolvers<void>();
+    origin.script(async (request, peer) => {
+      if (request.target !== '/ruled/new') await gate.promise;
+      await peer.respond(200, {}, 'late');
+    });
+    const waiting = Array.from({ length: 10 }, (_none, index) => proxy.get(`/ruled/${index}`));
+    await origin.arrived(10);
+    const stopped = proxy.coordinator.stop();
+    await expect.poll(async () => (await ask(proxy.admin, '/readyz')).status).toBe(503);
+    await expect
+      .poll(() =>
+        proxy.get('/ruled/new').then(
+          () => 'taken',
+          () => 'refused',
+        ),
+      )
+      .toBe('refused');
+    gate.resolve();
+    const replies = await Promise.all(waiting);
+    expect(replies.map(({ text }) => text)).toEqual(Array.from({ length: 10 }, () => 'late'));
+    await stopped;
+    expect(proxy.coordinator.pool.serving).toEqual([]);
+    await expect(ask(proxy.admin, '/readyz')).rejects.toThrow(/ECONNREFUSED/);
+  });
+
+  it('are none where the port is taken, by whoever, and the error is the system’s', async () => {
+    const other: Server = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const address = other.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    await expect(start({}, `127.0.0.1:${port}`)).rejects.toThrow(/listen EADDRINUSE.*127\.0\.0\.1/);
+    other.close();
+    const { proxy } = await start({}, `127.0.0.1:${port}`);
+    expect(proxy.origin).toBe(`http://127.0.0.1:${port}`);
+    // Others that share their port too.
+    await expect(start({}, `127.0.0.1:${port}`)).rejects.toThrow(/EADDRINUSE/);
+    await askEach(proxy, workers, '/ruled/a');
+    expect((await servedBy(proxy.admin)).size).toBe(workers);
+  });
+});
