@@ -40,6 +40,12 @@ export const alterations = {
     from: 'ready: atMost(deps, position),',
     to: 'ready: undefined,',
   },
+  /** What one thread purges is told to the others. */
+  toldPurges: {
+    file: 'workers/shared-purges.ts',
+    from: 'const receipt = await this.#log.append({ scopes, soft });',
+    to: 'const receipt = await this.#log.append({ scopes, soft }); if (this.#place >= 0) return receipt;',
+  },
 } as const satisfies Readonly<Record<string, Alteration>>;
 
 export type AlterationName = keyof typeof alterations;

@@ -58,5 +58,7 @@ it('covers by a group what was in it when it was fetched, and not what is in it 
 });
 
 it('shows of each rule that it is needed', () => {
-  expect(learnScenarios.map(({ rule }) => rule).toSorted()).toEqual(alterationNames.toSorted());
+  // That threads tell each other of purges is shown by a history of its own (short-run.test.ts).
+  const ofWords = alterationNames.filter((name) => name !== 'toldPurges');
+  expect(learnScenarios.map(({ rule }) => rule).toSorted()).toEqual(ofWords.toSorted());
 });

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { runHistory, type RunOptions } from './run-history.ts';
 import { countsOf, renderSummary, usualDemands, vacuity } from './summary.ts';
@@ -39,4 +39,24 @@ it('serves nothing older than a completed purge without Redis', async () => {
   expect(
     await findings({ ...common, mode: 'alone', sidecars: 1, clientsEach: 8, seconds: 4, faults: ['clock-step'] }),
   ).toBe('');
+});
+
+describe('with workers', () => {
+  // Clocks of workers are those of the machine.
+  const options = { ...common, mode: 'alone', sidecars: 1, clientsEach: 8, workers: 3, faults: [] } as const;
+
+  it('serves nothing older than a completed purge from any of them', async () => {
+    expect(await findings({ ...options, seconds: 6 })).toBe('');
+  });
+
+  it('would, if they did not tell each other what they purge', async () => {
+    const { violations } = await runHistory({ ...options, seconds: 4, altered: ['toldPurges'] });
+    expect(violations.length).toBeGreaterThan(0);
+  });
+});
+
+it('serves nothing older than a completed purge from workers of a fleet', { timeout: 90_000 }, async () => {
+  const faults = ['pause-both', 'latency', 'sidecar-kill'];
+  const options = { ...common, mode: 'standalone', sidecars: 2, workers: 2, seconds: 8, faults, calm: 0.6 } as const;
+  expect(await findings(options)).toBe('');
 });
