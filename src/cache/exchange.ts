@@ -100,7 +100,8 @@ export class Exchange {
     if (!derived.ok) return asHandled(refusal(request, derived.error, match));
     const keyed = this.#deps.search?.keyed(derived.value) ?? derived.value;
     if (isCutKey(keyed.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
-    const ask: Ask = { route, keyed, requestFields: request.fields, head, client };
+    const { fields: requestFields, special } = request;
+    const ask: Ask = { route, keyed, requestFields, special, head, client };
     const response = this.#lookUp(ask);
     return response instanceof Promise ? response.then(asHandled) : asHandled(response);
   }

@@ -1,8 +1,9 @@
 import { clientDirectives, noDirectives } from '../core/client-directives.ts';
 import { decideCoding } from '../core/content-coding.ts';
-import { hasField } from '../core/fields.ts';
 import { standingOf } from '../core/freshness.ts';
 import { isCutKey } from '../core/key.ts';
+import type { SearchRule } from '../core/no-vary-search.ts';
+import { special, specialOf } from '../core/special-fields.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { isLeased } from './judge.ts';
 import type { LearnedSearch } from './learned-search.ts';
@@ -88,6 +89,7 @@ class ReadyAnswer implements Repeat {
   readonly #repeats: boolean;
   /** Upstream may yet say how to key it. */
   readonly #isTeachable: boolean;
+  readonly #rule: SearchRule | undefined;
   #response: ProxyResponse | undefined;
   // It says what it does from `since` on, before `until`, and up to and with `last`: ages round down and begin a second,
   // times that are left round down and end one.
@@ -100,6 +102,7 @@ class ReadyAnswer implements Repeat {
     this.#asked = { route, keyed: { key: keyed.key, url: keyed.url }, head };
     this.#found = found;
     this.#isTeachable = keyed.search !== undefined;
+    this.#rule = keyed.search?.rule;
     // What is keyed by more than its head has to come the whole way: by its content, or by what upstream has said of its path.
     const isByHead = keyed.canonical.content === undefined && keyed.search?.rule === undefined;
     this.#repeats = found.isSettled && isByHead;
@@ -110,7 +113,8 @@ class ReadyAnswer implements Repeat {
     const { route, keyed, head } = this.#asked;
     if (ask.route !== route || ask.head !== head) return false;
     // Requests that a rule for queries makes one, and they alone, have different URLs.
-    if (this.#isTeachable && (ask.keyed.url !== keyed.url || ask.keyed.key !== keyed.key)) return false;
+    if (this.#isTeachable && ask.keyed.search?.rule !== this.#rule) return false;
+    if (this.#rule !== undefined && ask.keyed.url !== keyed.url) return false;
     const found = this.#found;
     return found.marker === marker && found.isSettled === isSettled && isPlain(ask, found.item);
   }
@@ -158,10 +162,14 @@ class ReadyAnswer implements Repeat {
 }
 
 /** Whether the request gets the whole stored response as it is: no condition, no part, no other coding, no directive that counts. */
-function isPlain({ route, requestFields }: Ask, item: StoredResponse): boolean {
-  for (const name of SPECIAL) if (hasField(requestFields, name)) return false;
+function isPlain({ route, requestFields, special: known }: Ask, { fields, body }: StoredResponse): boolean {
+  const has = known ?? specialOf(requestFields);
+  if ((has & SPECIAL) === 0) return true;
+  if ((has & PARTIAL) !== 0) return false;
   if (clientDirectives(route.policy, requestFields) !== noDirectives) return false;
-  return item.body.length === 0 || decideCoding(item.fields, requestFields).kind !== 'take-off';
+  return body.length === 0 || decideCoding(fields, requestFields).kind !== 'take-off';
 }
 
-const SPECIAL = ['if-none-match', 'if-modified-since', 'range'] as const;
+const PARTIAL = special.ifNoneMatch | special.ifModifiedSince | special.range;
+// Without Accept-Encoding a client takes any coding.
+const SPECIAL = PARTIAL | special.cacheControl | special.acceptEncoding;

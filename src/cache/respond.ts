@@ -27,6 +27,8 @@ export interface Ask {
   readonly route: Route;
   readonly keyed: KeyedRequest;
   readonly requestFields: FieldLines;
+  /** Of `special-fields.ts`; absent: nobody has looked yet. */
+  readonly special?: number | undefined;
   readonly head: boolean;
   /** Who asks, where interim responses can be sent there. */
   readonly client?: ClientLink | undefined;

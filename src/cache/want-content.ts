@@ -68,7 +68,8 @@ export function wantContent({ match, request, form }: Unread, ends: ContentEnds)
 /** The request as it is looked up. */
 export function withKeyedContent(request: ProxyRequest, content: KeyedContent): KeyableRequest {
   const { method, fields } = request;
-  return { ...request, fields: method === 'POST' ? withoutFields(fields, notOfPost) : fields, content };
+  if (method !== 'POST') return { ...request, content };
+  return { ...request, fields: withoutFields(fields, notOfPost), special: undefined, content };
 }
 
 function withContent(handled: Handled, content: Uint8Array): Handled {

@@ -6,6 +6,7 @@ import type { Fwd } from './outcome.ts';
 import type { Problem } from './problem.ts';
 import type { ProxyRequest } from './request.ts';
 import type { Route } from './route.ts';
+import { special, specialOf } from './special-fields.ts';
 
 /** What kind of work a request is. `reason` is a token. */
 export type Classification =
@@ -37,10 +38,23 @@ export function classifyRequest(route: Route, request: ProxyRequest): Classifica
   if (route.cache === 'off') return { kind: 'relay', fwd: 'bypass', reason: 'cache-off' };
   if (request.method !== 'GET' && request.method !== 'HEAD') return classifyOther(route, request);
   if (request.hasContent) return { kind: 'reject', problem: contentProblem(request.method) };
-  const reason = bypassReason(route, request);
+  const reason =
+    ((request.special ?? specialOf(request.fields)) & BYPASSING) === 0 ? undefined : bypassReason(route, request);
   if (reason !== undefined) return { kind: 'relay', fwd: 'bypass', reason };
-  return { kind: 'lookup', head: request.method === 'HEAD' };
+  return request.method === 'HEAD' ? HEAD : GET;
 }
+
+/** One of these at least has what {@link bypassReason} finds in a GET or HEAD. */
+const BYPASSING =
+  special.upgrade |
+  special.authorization |
+  special.cookie |
+  special.ifMatch |
+  special.ifUnmodifiedSince |
+  special.methodOverride;
+
+const GET: Classification = { kind: 'lookup', head: false };
+const HEAD: Classification = { kind: 'lookup', head: true };
 
 /** RFC 9111 §2, RFC 10008 §2.7: other methods are in the key where the route names them, together with their content. */
 function classifyOther(route: Route, request: ProxyRequest): Classification {

@@ -49,8 +49,8 @@ export function parameterProblem(code: string, parameter: string, words: string)
 export function canonicalPath(match: RouteMatch, path: string, sha256: Sha256Fn): Result<CanonicalPath> {
   const { plan, groups } = match;
   if (plan.fixedPath !== undefined) {
-    const target = plan.fixedForward ?? path;
-    return ok({ target, keyed: target, url: path, values: noValues });
+    const target = plan.fixedForward ?? plan.fixedPath;
+    return ok({ target, keyed: target, url: plan.fixedPath, values: noValues });
   }
   if (plan.pathParams.size === 0) return pathOfRawGroups(match, path);
   const values = ruledValues(plan, groups);

@@ -100,7 +100,7 @@ class Keyed implements KeyedRequest {
   get search(): KeyedSearch | undefined {
     const { match, request } = this.#parts;
     if (!match.plan.route.noVarySearch || request.content !== undefined) return undefined;
-    this.#search ??= searchOf({ plain: this, parts: this.#parts }, undefined);
+    this.#search ??= new Search({ plain: this, parts: this.#parts }, undefined);
     return this.#search;
   }
 
@@ -137,20 +137,30 @@ interface SearchParts {
  * no field name. So what is stored under a rule is found by that rule alone: it is never taken for what is stored for one
  * URL, which a purge of that URL covers and one of another spelling does not.
  */
-function searchOf(of: SearchParts, rule: SearchRule | undefined): KeyedSearch {
-  const { plain, parts } = of;
-  const { plan } = parts.match;
-  return {
-    place: `${plan.route.name}:${pathOf(plain.url)}`,
-    tags: () =>
-      searchTags({
-        url: plain.url,
-        keyPath: `${plan.keyPrefix}|${parts.path.keyed}`,
-        room: plan.route.maxKeyBytes - DIGEST_LENGTH,
-      }),
-    rule,
-    by: (other) => (other === undefined ? plain : ruledBy(of, other)),
-  };
+class Search implements KeyedSearch {
+  readonly rule: SearchRule | undefined;
+  readonly #of: SearchParts;
+
+  constructor(of: SearchParts, rule: SearchRule | undefined) {
+    this.#of = of;
+    this.rule = rule;
+  }
+
+  get place(): string {
+    const { plain, parts } = this.#of;
+    return `${parts.match.plan.route.name}:${pathOf(plain.url)}`;
+  }
+
+  tags(): readonly string[] {
+    const { plain, parts } = this.#of;
+    const { plan } = parts.match;
+    const keyPath = `${plan.keyPrefix}|${parts.path.keyed}`;
+    return searchTags({ url: plain.url, keyPath, room: plan.route.maxKeyBytes - DIGEST_LENGTH });
+  }
+
+  by(rule: SearchRule | undefined): KeyedRequest {
+    return rule === undefined ? this.#of.plain : ruledBy(this.#of, rule);
+  }
 }
 
 function ruledBy(of: SearchParts, rule: SearchRule): KeyedRequest {
@@ -164,7 +174,7 @@ function ruledBy(of: SearchParts, rule: SearchRule): KeyedRequest {
     after: counted,
     rule: `No-Vary-Search of upstream: ${rule.text}`,
   };
-  const search = searchOf(of, rule);
+  const search = new Search(of, rule);
   return {
     key: keyBy(parts, counted, `|?${sha256(rule.text).slice(0, RULE_DIGEST_LENGTH)}`),
     canonical: plain.canonical,

@@ -16,6 +16,8 @@ export interface ProxyRequest {
   /** Name of the listener that accepted it. */
   readonly listener: string;
   readonly fields: FieldLines;
+  /** What of `special-fields.ts` is among the fields; absent: nobody has looked yet. */
+  readonly special?: number | undefined;
   /** True where the request has content (a Content-Length above 0 or a Transfer-Encoding). */
   readonly hasContent: boolean;
 }

@@ -42,6 +42,8 @@ interface PatternEntry {
   readonly variant: RegExp;
   /** Of the whole pattern: takes the captures. */
   readonly whole: RegExp;
+  /** Of a pattern that matches one path only, every time. */
+  readonly fixed: RouteMatch | undefined;
 }
 
 /** The route that governs a request, and what its pattern found in the path. */
@@ -98,6 +100,8 @@ function entriesOf(route: Route): Result<readonly PatternEntry[], readonly strin
   const variants = variantsOf(parts.value);
   if (variants === undefined) return refused(['match: too many optional parts']);
   const whole = patternRegExp(parts.value);
+  const isFixed = plan.value.fixedPath !== undefined;
+  const fixed = isFixed ? { route, groups: noGroups, plan: plan.value, captures: [] } : undefined;
   return ok(
     variants.map((variant) => ({
       plan: plan.value,
@@ -105,6 +109,7 @@ function entriesOf(route: Route): Result<readonly PatternEntry[], readonly strin
       prefix: prefixOf(variant),
       variant: patternRegExp(variant),
       whole,
+      fixed,
     })),
   );
 }
@@ -180,7 +185,7 @@ function matchIn(binding: Binding | undefined, path: string): RouteMatch | undef
 
 function takeCaptures(entry: PatternEntry, path: string): RouteMatch {
   const { plan } = entry;
-  if (plan.fixedPath !== undefined) return { route: plan.route, groups: noGroups, plan, captures: [] };
+  if (entry.fixed !== undefined) return entry.fixed;
   const captures = (entry.whole.exec(path) ?? []).slice(1);
   const groups = new Map<string, string>();
   let index = 0;

@@ -48,9 +48,10 @@ export function pathIssue(path: string): string | undefined {
   if (!PATH.test(path)) return notPchar(path);
   // Joined to a base URL it would name another host.
   if (path.startsWith('//')) return 'The path begins with //.';
-  if (DOT_SEGMENT.test(path)) return 'The path holds a dot segment.';
-  if (path.includes('%') && ENCODED_CONTROL.test(path)) return 'The path holds an encoded control character.';
-  if (path.includes('%') && OVERLONG.test(path)) return 'The path holds an overlong UTF-8 sequence.';
+  const isEscaped = path.includes('%');
+  if ((isEscaped || path.includes('.')) && DOT_SEGMENT.test(path)) return 'The path holds a dot segment.';
+  if (isEscaped && ENCODED_CONTROL.test(path)) return 'The path holds an encoded control character.';
+  if (isEscaped && OVERLONG.test(path)) return 'The path holds an overlong UTF-8 sequence.';
   return undefined;
 }
 

@@ -3,7 +3,10 @@ import type { Observer } from '../cache/ports.ts';
 /** One observer that tells several, in their order. */
 export function combineObservers(observers: readonly Observer[]): Observer {
   return {
-    request: (record) => observers.forEach((observer) => observer.request(record)),
+    // Told of every hit.
+    request(record) {
+      for (const observer of observers) observer.request(record);
+    },
     upstreamCall: (call) => observers.forEach((observer) => observer.upstreamCall(call)),
     brokenBody: (record) => observers.forEach((observer) => observer.brokenBody(record)),
     storage: (route, result) => observers.forEach((observer) => observer.storage(route, result)),

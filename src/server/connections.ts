@@ -31,7 +31,11 @@ export class Connections {
    * them are safe (RFC 9112 §9.3.2); the others wait for the responses before theirs.
    */
   owe(socket: object, alone: boolean): Turn {
-    const connection = this.of(socket);
+    return this.oweOn(this.of(socket), alone);
+  }
+
+  /** As {@link owe}, on what {@link of} gives. */
+  oweOn(connection: Connection, alone: boolean): Turn {
     connection.count += 1;
     const turn: Turn = { alone, running: false, start: undefined };
     if (connection.waiting.length === 0 && mayRun(connection, turn)) run(connection, turn);
@@ -41,7 +45,11 @@ export class Connections {
 
   /** The response has ended, or never will be; starts what waited for it. */
   settle(socket: object, turn: Turn): void {
-    const connection = this.of(socket);
+    this.settleOn(this.of(socket), turn);
+  }
+
+  /** As {@link settle}, on what {@link of} gives. */
+  settleOn(connection: Connection, turn: Turn): void {
     const { waiting } = connection;
     if (turn.running) {
       connection.running -= 1;

@@ -13,7 +13,14 @@ export function guardObserver(observer: Observer, onBug: (error: unknown) => voi
     }
   };
   return {
-    request: (record) => guard(() => observer.request(record)),
+    // Told of every hit: no closure for each.
+    request(record) {
+      try {
+        observer.request(record);
+      } catch (error) {
+        onBug(error);
+      }
+    },
     upstreamCall: (call) => guard(() => observer.upstreamCall(call)),
     brokenBody: (record) => guard(() => observer.brokenBody(record)),
     storage: (route, result) => guard(() => observer.storage(route, result)),

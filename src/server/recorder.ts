@@ -5,6 +5,7 @@ import type { Clock, Observer, ProxyResponse, ResponseMeta, UpstreamCallRecord }
 import type { RelayResult } from '../cache/relay-types.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
+import { special } from '../core/special-fields.ts';
 import { traceIdOf } from '../core/trace.ts';
 import type { Unread } from './client-error.ts';
 import type { Sent } from './write-response.ts';
@@ -26,6 +27,8 @@ export interface Transit {
   recorded: boolean;
   /** All of its content was read here, so that its connection is where the next request begins. */
   contentRead: boolean;
+  /** Whoever let it in tells the sender of its end. */
+  watched: boolean;
 }
 
 /** What it tells an observer. */
@@ -47,9 +50,19 @@ export class Recorder {
   }
 
   begin(req: IncomingMessage, listener: string, last: boolean): Transit {
-    const startedMs = this.#clock.monotonicMs();
-    const nothingYet = { request: undefined, refusal: undefined, answered: false, reply: undefined };
-    return { req, listener, last, startedMs, ...nothingYet, recorded: false, contentRead: false };
+    return {
+      req,
+      listener,
+      last,
+      startedMs: this.#clock.monotonicMs(),
+      request: undefined,
+      refusal: undefined,
+      answered: false,
+      reply: undefined,
+      recorded: false,
+      contentRead: false,
+      watched: false,
+    };
   }
 
   /** Its connection ended before its turn came. */
@@ -80,7 +93,6 @@ export class Recorder {
   request(transit: Transit, meta: ResponseMeta, sent: { readonly status: number; readonly bytes: number }): void {
     if (transit.recorded) return;
     transit.recorded = true;
-    const fields = transit.request?.fields;
     this.#observer.request({
       outcome: meta.outcome,
       method: transit.req.method ?? '',
@@ -93,7 +105,7 @@ export class Recorder {
       bytesSent: sent.bytes,
       problem: meta.problem,
       url: meta.url,
-      traceId: fields === undefined ? undefined : traceIdOf(fields),
+      traceId: transit.request === undefined ? undefined : traceOf(transit.request),
       listener: transit.listener,
     });
   }
@@ -148,6 +160,10 @@ export class Recorder {
       reason: undefined,
     });
   }
+}
+
+function traceOf({ fields, special: found }: ProxyRequest): string | undefined {
+  return found !== undefined && (found & special.traceparent) === 0 ? undefined : traceIdOf(fields);
 }
 
 function outcomeOf(result: RelayResult): ResponseMeta['outcome'] {

@@ -12,9 +12,10 @@ import type { ServerLoad } from './load.ts';
 import { Connections, type Turn } from './connections.ts';
 import { FastLane } from './fast-lane.ts';
 import { guardObserver } from './guarded-observer.ts';
+import { FieldLists } from './field-lists.ts';
 import { InterimLink } from './interim.ts';
 import { ContentReader } from './read-content.ts';
-import { readRequest } from './read-request.ts';
+import { type ReadContext, readRequest } from './read-request.ts';
 import { Recorder, type Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
 import { Relaying } from './relaying.ts';
@@ -44,6 +45,7 @@ interface Begun {
 export class ExchangeHandler {
   readonly #options: HandlerOptions;
   readonly #observer: Observer;
+  readonly #reading: ReadContext;
   readonly #recorder: Recorder;
   readonly #sender: Sender;
   readonly #relaying: Relaying;
@@ -67,6 +69,7 @@ export class ExchangeHandler {
       draining: () => this.#draining,
       onBug,
     });
+    this.#reading = { limits: config.limits, lists: new FieldLists(), onLimit: (option) => this.limit(option) };
     this.#recorder = recorder;
     this.#sender = sender;
     const parts = { ...options, observer: this.#observer, connections: this.#connections };
@@ -172,29 +175,30 @@ export class ExchangeHandler {
   /** `undefined`: what comes on this connection is not looked at any more. */
   #begin(req: IncomingMessage, res: ServerResponse, listener: string): Begun | undefined {
     const { config, load } = this.#options;
-    const { socket } = req;
-    if (this.#connections.isEnding(socket)) return undefined;
-    const turn = this.#connections.owe(socket, isUnsafe(req.method ?? ''));
-    const full = this.#connections.count(socket) === config.limits.maxRequestsPerConnection;
+    const connections = this.#connections;
+    const connection = connections.of(req.socket);
+    if (connection.ending) return undefined;
+    const turn = connections.oweOn(connection, isUnsafe(req.method ?? ''));
+    const full = connection.count === config.limits.maxRequestsPerConnection;
     if (full) this.#observer.limit('server.limits.maxRequestsPerConnection');
     // Behind an offer to upgrade that was not taken up `node:http` loses what came in the same packet: what follows may
     // be the middle of a request.
-    const last = full || req.headers.upgrade !== undefined;
-    if (last) this.#connections.announceLast(socket);
+    const last = full || offersUpgrade(req.rawHeaders);
+    if (last) connection.ending = true;
     load.requestsInFlight += 1;
-    res.once('close', () => {
+    const transit = this.#recorder.begin(req, listener, last);
+    transit.watched = true;
+    // It is told once; `once` would make two objects more of each request.
+    res.on('close', () => {
       load.requestsInFlight -= 1;
-      this.#connections.settle(socket, turn);
+      connections.settleOn(connection, turn);
+      this.#sender.ended(transit, res);
     });
-    return { transit: this.#recorder.begin(req, listener, last), turn };
+    return { transit, turn };
   }
 
   #read(req: IncomingMessage, listener: string): Result<ProxyRequest> {
-    return readRequest(req, {
-      listener,
-      limits: this.#options.config.limits,
-      onLimit: (option) => this.#observer.limit(option),
-    });
+    return readRequest(req, listener, this.#reading);
   }
 
   /** Its turn has come, or the connection has ended with what came before. */
@@ -253,6 +257,15 @@ export class ExchangeHandler {
     if (handled.kind === 'content') throw new Error('an upgrade has no content');
     return this.#relaying.upgrade(transit, attempt, handled.relay);
   }
+}
+
+/** The object of all fields that `node:http` has would be made for this alone. */
+function offersUpgrade(rawHeaders: readonly string[]): boolean {
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    if (name?.length === 'upgrade'.length && name.toLowerCase() === 'upgrade') return true;
+  }
+  return false;
 }
 
 /** A response on a connection that `node:http` has already let go for an upgrade. */

@@ -31,7 +31,7 @@ export class Sender {
     const { connections, recorder } = this.#options;
     // Content that nobody reads (a refused POST) must not hold a kept connection.
     const unread = !transit.contentRead && (transit.request?.hasContent ?? true);
-    const close = this.closes(transit) || unread;
+    const close = unread || this.closes(transit);
     if (close) connections.announceLast(transit.req.socket);
     if (res.closed) {
       if (response.body.kind === 'stream') response.body.cancel();
@@ -39,7 +39,7 @@ export class Sender {
       return;
     }
     // The answer to a bug may follow one that could not be sent: the later counts.
-    if (transit.reply === undefined) res.once('close', () => this.#record(transit, res));
+    if (transit.reply === undefined && !transit.watched) res.once('close', () => this.ended(transit, res));
     transit.reply = { response, sent: { bytes: 0, failed: false } };
     try {
       transit.reply.sent = writeResponse(res, response, { ...this.limit(), close });
@@ -84,13 +84,14 @@ export class Sender {
     return { sendTimeoutMs: config.timeouts.sendMs, onSlow: () => observer.limit('server.timeouts.send') };
   }
 
-  #record(transit: Transit, res: ServerResponse): void {
+  /** The response has ended, or its connection has. */
+  ended(transit: Transit, res: ServerResponse): void {
     if (transit.reply === undefined) return;
     const { response, sent } = transit.reply;
-    const broken = sent.failed ? 'error' : 'aborted';
-    const outcome = res.writableFinished ? response.meta.outcome : broken;
+    const { status, meta } = response;
     const { bytes } = sent;
-    this.#options.recorder.request(transit, { ...response.meta, outcome }, { status: response.status, bytes });
+    const outcome = sent.failed ? 'error' : 'aborted';
+    this.#options.recorder.request(transit, res.writableFinished ? meta : { ...meta, outcome }, { status, bytes });
   }
 }
 
