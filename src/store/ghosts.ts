@@ -7,9 +7,9 @@ const ways = 4;
 export class Ghosts {
   readonly #prints: Uint32Array;
 
-  /** One for each 4 KiB of the tier, from 1,024 to 262,144. */
-  constructor(maxBytes: number) {
-    const wanted = Math.min(Math.max(maxBytes / 4096, 1024), 262_144);
+  /** One for each 4 KiB of the tier, from `least` (a power of 2, at least 4) to 262,144. */
+  constructor(maxBytes: number, least = 1024) {
+    const wanted = Math.min(Math.max(maxBytes / 4096, least), 262_144);
     this.#prints = new Uint32Array(2 ** Math.ceil(Math.log2(wanted)));
   }
 

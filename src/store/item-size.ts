@@ -31,6 +31,12 @@ export function sizeOfItem(item: StoredItem): number {
   return bytes + item.body.buffer.byteLength + responseOverheadBytes;
 }
 
+/** As {@link sizeOfItem}, of the item as {@link withOwnBody} would make it. */
+export function sizeWithOwnBody(item: StoredItem): number {
+  const spareBytes = item.kind === 'vary' ? 0 : item.body.buffer.byteLength - item.body.byteLength;
+  return sizeOfItem(item) - spareBytes;
+}
+
 const noBytes: Buffer = Buffer.alloc(0);
 
 /**

@@ -11,11 +11,13 @@ import type {
 } from '../cache/ports.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
+import { Ghosts } from './ghosts.ts';
+import { sizeWithOwnBody } from './item-size.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { RedisStore } from './redis/redis-store.ts';
 
 export interface TieredStoreOptions {
-  readonly memory: Pick<MemoryStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop'>;
+  readonly memory: Pick<MemoryStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop' | 'stats'>;
   readonly redis: Pick<RedisStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
@@ -43,12 +45,16 @@ interface FarRead {
 /** A stop waits so long for what is still being written to Redis. */
 const settleMs = 1000;
 
+/** About as many keys are remembered as memory holds responses: more would let in what it cannot keep until its next use. */
+const leastPassed = 16;
+
 /** The same response, read from Redis twice, has times that differ by what reckonings of its clock do. */
 const sameWithinMs = 20;
 
 /**
  * Memory before Redis. What is fresh in memory is answered at once, without a promise; Redis is asked for what is not there,
- * or stale, and what it has goes into memory with its own position and for no longer than it has left.
+ * or stale, and what it has goes into memory with its own position and for no longer than it has left: at once where there
+ * is room, else when it is read a second time (docs/decisions/0013).
  */
 export class TieredStore implements ResponseStore, StoredView {
   /** Each read says which of the two it comes from. */
@@ -56,9 +62,12 @@ export class TieredStore implements ResponseStore, StoredView {
   readonly #options: TieredStoreOptions;
   /** Reads of Redis under way: who asks for the same meanwhile waits with the first. */
   readonly #reads = new Map<string, Reading>();
+  /** Keys that were read from Redis of late and not taken into memory. */
+  readonly #passed: Ghosts;
 
   constructor(options: TieredStoreOptions) {
     this.#options = options;
+    this.#passed = new Ghosts(options.memory.stats().maxBytes, leastPassed);
   }
 
   get(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined> {
@@ -112,10 +121,11 @@ export class TieredStore implements ResponseStore, StoredView {
     this.#options.memory.drop(scopes);
   }
 
-  /** Puts into memory what was read from Redis; `undefined` where a purge covers it by now. */
+  /** Puts into memory what was read from Redis, where it is worth its place; `undefined` where a purge covers it by now. */
   adopt(read: StoreRead): StoreRead | undefined {
-    const { memory } = this.#options;
+    const { memory, purgeLog } = this.#options;
     const { key } = read.item;
+    if (!this.#isWorthwhile(read.item)) return purgeLog.isValid(read.item) ? read : undefined;
     switch (memory.put(read.item)) {
       case 'stored': {
         const kept = memory.peek(key);
@@ -131,6 +141,21 @@ export class TieredStore implements ResponseStore, StoredView {
       case 'purged':
         return undefined;
     }
+  }
+
+  /**
+   * Where others would have to go for it, only what is read again soon: a response that is read once would cost a put and an
+   * eviction, more than the read itself, and a place of one that may be in use. What is there in an older form is replaced,
+   * and a marker leads to others.
+   */
+  #isWorthwhile(item: StoredItem): boolean {
+    const { memory } = this.#options;
+    if (item.kind === 'vary') return true;
+    const { bytes, maxBytes } = memory.stats();
+    if (bytes + sizeWithOwnBody(item) <= maxBytes || memory.peek(item.key) !== undefined) return true;
+    if (this.#passed.take(item.key)) return true;
+    this.#passed.add(item.key);
+    return false;
   }
 
   /** Resolves when everything has been written to Redis, or after a second. */

@@ -59,6 +59,15 @@ async function store(made: Member, traits: Partial<ItemTraits> = {}) {
   return item;
 }
 
+/** A process whose memory has no room for another response, and what it holds. */
+async function full(): Promise<{ readonly made: Member; readonly held: readonly string[] }> {
+  const made = process({ clock: first.clock, purgeLog: first.purgeLog, memoryBytes: 64 * 1024 });
+  for (let n = 0; made.memory.stats().evictedCapacity === 0; n += 1) {
+    await store(made, { key: `r|/held-${n}`, body: ownBytes('x'.repeat(1000)) });
+  }
+  return { made, held: made.memory.list({ limit: 1000 }).map(({ item }) => item.key) };
+}
+
 /** Commands that were sent for reads. */
 function asked(made: Member): number {
   return made.results('get').length;
@@ -94,6 +103,60 @@ describe('memory before Redis', () => {
     expect(await second.tiered.get(key)).toMatchObject({ item, tier: 'redis' });
     expect(second.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
     expect(asked(second)).toBe(1);
+  });
+
+  describe('where memory is full', () => {
+    test('takes nothing in for which something would have to go, until it is read a second time', async () => {
+      const { made, held } = await full();
+      const item = await store(first);
+      expect(await made.tiered.get(key)).toMatchObject({ item, tier: 'redis' });
+      expect(made.memory.list({ limit: 1000 }).map((one) => one.item.key)).toEqual(held);
+      expect(await made.tiered.get(key)).toMatchObject({ item, tier: 'redis' });
+      expect(made.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
+    });
+
+    test('keeps what it has of many that are each read once, and again long after', async () => {
+      const { made, held } = await full();
+      const keys = Array.from({ length: 200 }, (_, n) => `r|/once-${n}`);
+      for (const one of keys) first.tiered.put(response(first, { key: one }));
+      await first.tiered.settle();
+      for (const one of [...keys, ...keys]) expect((await made.tiered.get(one))?.tier).toBe('redis');
+      expect(made.memory.list({ limit: 1000 }).map((one) => one.item.key)).toEqual(held);
+    });
+
+    test('replaces what it has of a response by a newer one at the first read', async () => {
+      const { made } = await full();
+      const old = response(made);
+      made.memory.put(old);
+      first.clock.advance(61 * MINUTE);
+      const item = await store(first);
+      expect(await made.tiered.get(key)).toMatchObject({ item, tier: 'redis' });
+      expect(made.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
+    });
+
+    test('serves nothing that was read once and that a purge covers by the time it came', async () => {
+      const { made } = await full();
+      await store(first);
+      const read = await made.redis.get(key);
+      if (read === undefined) throw new Error('it is not in Redis');
+      await first.purgeLog.append({ scopes: [`k:${key}`], soft: false });
+      expect(made.tiered.adopt(read)).toBeUndefined();
+    });
+
+    test('lets a marker of Vary in at once', async () => {
+      const { made } = await full();
+      const marker = varyMarker({ key, position: first.position(), nowMs: first.clock.nowMs() });
+      first.tiered.put(marker);
+      await first.tiered.settle();
+      expect(await made.tiered.get(key)).toMatchObject({ item: { kind: 'vary' } });
+      expect(made.tiered.get(key)).toMatchObject({ item: { kind: 'vary' }, tier: 'memory' });
+    });
+  });
+
+  test('keeps no part of the chunk that a response was read from', async () => {
+    await store(first, { body: ownBytes('x'.repeat(1000)) });
+    const read = await second.tiered.get(key);
+    expect(read?.item.kind === 'response' && read.item.body.buffer.byteLength).toBe(1000);
   });
 
   test('counts hits on what came from Redis with those from memory', async () => {

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { FleetEvent } from '../../cache/fleet-ports.ts';
 import type { MaybePromise } from '../../cache/ports.ts';
 import type { StoredItem } from '../../core/stored-response.ts';
-import { decompressed, ownCopy } from './compress.ts';
+import { decompressed } from './compress.ts';
 import { bareMarker, bareResponse, metaText, parseMeta, type ValueMeta } from './value-meta.ts';
 
 /**
@@ -80,7 +80,8 @@ export function encodeItem(item: StoredItem, body: StoredBody, skewMs: number): 
 }
 
 /**
- * The item of a value, in memory of its own, or why there is none. Never throws or rejects, whatever the bytes are. A promise
+ * The item of a value, or why there is none. A body that is not compressed is a view of the value, since most are sent and
+ * not kept: who keeps it copies it, as the memory tier does. Never throws or rejects, whatever the bytes are. A promise
  * only where a large body has to be decompressed.
  */
 export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<Decoded> {
@@ -100,7 +101,7 @@ export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<
   const whole = (body: Buffer | undefined): Decoded =>
     body === undefined ? unusable('coding') : { kind: 'item', item: { ...bare, position, body } };
   if (meta.b > options.maxBodyBytes) return unusable('coding');
-  if ((flags & flagZstd) === 0) return whole(meta.n === meta.b ? ownCopy(stored) : undefined);
+  if ((flags & flagZstd) === 0) return whole(meta.n === meta.b ? stored : undefined);
   const body = decompressed(stored, meta.b);
   return body instanceof Promise ? body.then(whole) : whole(body);
 }

@@ -51,7 +51,7 @@ function exactly(body: Buffer, length: number): Buffer | undefined {
 }
 
 /** The bytes without whatever else their allocation holds. */
-export function ownCopy(bytes: Buffer): Buffer {
+function ownCopy(bytes: Buffer): Buffer {
   if (bytes.buffer.byteLength === bytes.byteLength) return bytes;
   const copy = Buffer.allocUnsafeSlow(bytes.byteLength);
   bytes.copy(copy);

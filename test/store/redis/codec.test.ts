@@ -132,16 +132,15 @@ describe('a value in Redis', () => {
     expect(decodeItem(encode(some), { ...reading, key: `${some.key}&x=1` })).toEqual(unusable('collision'));
   });
 
-  test('a body read from a socket’s chunk is in memory of its own', () => {
+  test('a body is the part of the value that it is there, and is not copied for those who only send it', () => {
     const chunk = Buffer.alloc(65_536);
     const value = encode(some);
     value.copy(chunk, 100);
     const decoded = decodeItem(chunk.subarray(100, 100 + value.length), { ...reading, key: some.key });
-    chunk.fill(0);
     expect(decoded).toEqual({ kind: 'item', item: some });
     if (decoded instanceof Promise || decoded.kind !== 'item' || decoded.item.kind !== 'response')
       throw new Error('no item');
-    expect(decoded.item.body.buffer.byteLength).toBe(some.body.byteLength);
+    expect(decoded.item.body.buffer).toBe(chunk.buffer);
   });
 
   test.each(['', '0123', '0123456789ABCDEF', 'somebody-else---'])('an epoch %j is refused', (epoch) => {
