@@ -80,7 +80,7 @@ async function requests(cores: Cores, say: (line: string) => void): Promise<read
   const relay: Load = { ...hit, env: { TARGET: '/relayed/forecast' } };
   const measure = async (what: string, load: Load, rival: Server): Promise<Figure> => {
     const contenders = [forecache, rival].map((server) => ({ server, load }));
-    const costs = await alternate(contenders, { rounds, say });
+    const costs = await alternate(contenders, { rounds, say, warmUp: 30_000 });
     const both = beside(costs.get('forecache'), costs.get(rival.name));
     return { bar: 'short', requirement: 12, what, rival: rival.name, unit: 'µs', rounds: both };
   };

@@ -1,7 +1,7 @@
 import { Agent } from 'node:http';
 import { get } from '../../src/demo/http-get.ts';
 import type { BenchOptions, Figure, Round } from '../bars.ts';
-import { costOf, type Cost, type Load } from './load.ts';
+import { costOf, runLoad, type Cost, type Load } from './load.ts';
 import { originCounts, type Server } from './servers.ts';
 
 /** One of the servers that are measured beside each other. */
@@ -12,13 +12,14 @@ export interface Contender {
 
 /**
  * Measures each contender once in each round, one after the other; every round starts with another one, so that none is
- * always measured just after the busiest. Once before the first round for a second, which warms compilers and caches.
+ * always measured just after the busiest. Before the first round each answers `warmUp` requests (100,000), which compilers
+ * and caches need: a time would be too little for a server that shares its core with others.
  */
 export async function alternate(
   contenders: readonly Contender[],
-  { rounds, say }: Pick<BenchOptions, 'rounds' | 'say'>,
+  { rounds, say, warmUp = 100_000 }: Pick<BenchOptions, 'rounds' | 'say'> & { readonly warmUp?: number },
 ): Promise<ReadonlyMap<string, readonly Cost[]>> {
-  for (const { server, load } of contenders) await costOf(server, { ...load, seconds: 2 });
+  for (const contender of contenders) await warmUpTo(contender, warmUp);
   const costs = new Map<string, Cost[]>(contenders.map(({ server }) => [server.name, []]));
   for (let round = 0; round < rounds; round += 1) {
     for (let place = 0; place < contenders.length; place += 1) {
@@ -30,6 +31,16 @@ export async function alternate(
     say(`round ${round + 1} of ${rounds}, CPU µs a request: ${told.join(', ')}`);
   }
   return costs;
+}
+
+/** A server that answers a thousand a second or less is as warm as it gets in half a minute. */
+const warmUpSeconds = 30;
+
+async function warmUpTo({ server, load }: Contender, requests: number): Promise<void> {
+  let answered = 0;
+  for (let second = 0; second < warmUpSeconds && answered < requests; second += 1) {
+    answered += (await runLoad(server.origin, { ...load, seconds: 1 })).requests;
+  }
 }
 
 /** The rounds of two contenders beside each other. */
