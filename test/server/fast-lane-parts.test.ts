@@ -1,0 +1,207 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import type { ProxyResponse } from '../../src/cache/ports.ts';
+import { AnswerWriter, isRepeatable } from '../../src/server/fast-lane-answer.ts';
+import { type KnownHead, KnownHeads, SeenHeads } from '../../src/server/fast-lane-heads.ts';
+import { keepAliveReserveMs, toldKeepAliveMs } from '../../src/server/keep-alive.ts';
+import { head } from '../support/hostile.ts';
+import { openRaw } from '../support/raw.ts';
+
+const meta: ProxyResponse['meta'] = {
+  outcome: 'hit',
+  route: 'a',
+  upstream: 'api',
+  tier: 'memory',
+  fwd: undefined,
+  problem: undefined,
+  url: '/',
+};
+const date = ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'] as const;
+
+function response(parts: Partial<ProxyResponse> = {}): ProxyResponse {
+  const bytes = Buffer.from('{"a":1}');
+  return { status: 200, fields: [date, ['content-length', '7']], body: { kind: 'bytes', bytes }, meta, ...parts };
+}
+
+function sized(size: number): ProxyResponse {
+  const bytes = Buffer.alloc(size, 'x');
+  return response({ body: { kind: 'bytes', bytes }, fields: [date, ['content-length', String(size)]] });
+}
+
+/** What `node:http` sends for it. */
+async function sentByNode(answer: ProxyResponse, method: string, keepAliveMs: number): Promise<string> {
+  const server = createServer({ keepAliveTimeout: keepAliveMs }, (_req, res) => {
+    res.writeHead(answer.status, answer.fields.flat());
+    res.end(answer.body.kind === 'bytes' ? answer.body.bytes : undefined);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('not listening');
+  using connection = await openRaw(`http://127.0.0.1:${address.port}`);
+  await connection.send(head(`${method} / HTTP/1.1`, 'Host: a'));
+  const reply = await connection.reply(method);
+  return `${reply.head}\r\n${reply.body.toString('latin1')}`;
+}
+
+function written(answer: ProxyResponse, keepAliveMs: number): string {
+  const { first, rest } = new AnswerWriter(keepAliveMs).bytesOf(answer);
+  return first.toString('latin1') + (rest?.toString('latin1') ?? '');
+}
+
+describe('The bytes of an answer', () => {
+  it.each<[string, ProxyResponse, string, number]>([
+    ['with content', response(), 'GET', 5000],
+    ['with less than a second of keep-alive', response(), 'GET', 900],
+    ['without a keep-alive timeout', response(), 'GET', 0],
+    ['of a status without a name', response({ status: 299 }), 'GET', 5000],
+    [
+      'with bytes that are no ASCII',
+      response({ fields: [date, ['x-a', 'ÿ\tz'], ['content-length', '7']] }),
+      'GET',
+      5000,
+    ],
+    [
+      'with a field twice',
+      response({ fields: [['set-cookie', 'a'], ['set-cookie', 'b'], date, ['content-length', '7']] }),
+      'GET',
+      5000,
+    ],
+    ['to HEAD', response({ body: { kind: 'none' } }), 'HEAD', 5000],
+    ['to HEAD without a length', response({ body: { kind: 'none' }, fields: [date] }), 'HEAD', 5000],
+    ['304', response({ status: 304, body: { kind: 'none' }, fields: [date, ['etag', '"a"']] }), 'GET', 5000],
+    ['204', response({ status: 204, body: { kind: 'none' }, fields: [date] }), 'GET', 5000],
+    [
+      'of no content',
+      response({ body: { kind: 'bytes', bytes: Buffer.alloc(0) }, fields: [date, ['content-length', '0']] }),
+      'GET',
+      5000,
+    ],
+  ])('%s are those of node:http', async (_what, answer, method, keepAliveMs) => {
+    expect(isRepeatable(method, answer)).toBe(true);
+    expect(written(answer, keepAliveMs)).toBe(await sentByNode(answer, method, keepAliveMs));
+  });
+
+  it('are made once for each answer, and hold no copy of a body past 16 KiB', () => {
+    const writer = new AnswerWriter(5000);
+    const small = sized(16_384);
+    const large = sized(16_385);
+    expect(writer.bytesOf(small)).toBe(writer.bytesOf(small));
+    expect(writer.bytesOf(small).rest).toBeUndefined();
+    expect(writer.bytesOf(large).rest).toBe(large.body.kind === 'bytes' ? large.body.bytes : undefined);
+    expect(writer.bytesOf(large).first.length).toBeLessThan(500);
+  });
+
+  it.each<[string, ProxyResponse, string]>([
+    ['without a date', response({ fields: [['content-length', '7']] }), 'GET'],
+    ['without a length', response({ fields: [date] }), 'GET'],
+    ['with another length', response({ fields: [date, ['content-length', '8']] }), 'GET'],
+    ['with two lengths', response({ fields: [date, ['content-length', '7'], ['content-length', '7']] }), 'GET'],
+    ['without content that has to have some', response({ body: { kind: 'none' } }), 'GET'],
+    ['with content that must not have any', response({ status: 304 }), 'GET'],
+    ['to HEAD with content', response(), 'HEAD'],
+    ['to POST', response(), 'POST'],
+    ['that is interim', response({ status: 103, body: { kind: 'none' } }), 'GET'],
+    [
+      'that is streamed',
+      response({ body: { kind: 'stream', chunks: none(), length: 7, cancel: () => undefined } }),
+      'GET',
+    ],
+    ...['connection', 'Keep-Alive', 'transfer-encoding', 'trailer', 'upgrade', 'expect', 'content-disposition'].map(
+      (name): [string, ProxyResponse, string] => [
+        `with ${name}`,
+        response({ fields: [date, [name, 'x'], ['content-length', '7']] }),
+        'GET',
+      ],
+    ),
+  ])('%s are left to node:http', (_what, answer, method) => {
+    expect(isRepeatable(method, answer)).toBe(false);
+  });
+});
+
+async function* none(): AsyncGenerator<Buffer> {
+  yield Buffer.alloc(7);
+}
+
+function known(): KnownHead {
+  return {
+    repeat: new WeakRef({ again: () => undefined }),
+    method: 'GET',
+    traceId: undefined,
+    listener: 'default',
+  };
+}
+
+describe('Known heads', () => {
+  it('are bounded by bytes, and a hot one outlives a flood of others', () => {
+    const heads = new KnownHeads(100_000);
+    const hot = known();
+    heads.remember('hot', hot);
+    let most = 0;
+    let lost = 0;
+    for (let index = 0; index < 20_000; index += 1) {
+      heads.remember(`GET /flood/${index} HTTP/1.1`, known());
+      if (index % 50 === 0 && heads.find('hot') !== hot) lost += 1;
+      most = Math.max(most, heads.size);
+    }
+    expect(lost).toBe(0);
+    // 250 bytes and its own for each, in two generations.
+    expect(most).toBeLessThanOrEqual((2 * 100_000) / 250);
+    expect(most).toBeGreaterThan(500);
+  });
+
+  it('that nobody asks for while two generations fill are forgotten', () => {
+    const heads = new KnownHeads(100_000);
+    heads.remember('cold', known());
+    for (let index = 0; index < 1000; index += 1) heads.remember(`GET /flood/${index} HTTP/1.1`, known());
+    expect(heads.find('cold')).toBeUndefined();
+  });
+
+  it('that are forgotten are gone from both generations, and remembered twice count once', () => {
+    const heads = new KnownHeads(100_000);
+    for (let round = 0; round < 5000; round += 1) heads.remember('same', known());
+    expect(heads.size).toBe(1);
+    for (let index = 0; index < 350; index += 1) heads.remember(`GET /flood/${index} HTTP/1.1`, known());
+    expect(heads.find('same')).toBeDefined();
+    heads.forget('same');
+    expect(heads.find('same')).toBeUndefined();
+  });
+});
+
+const parts = (url: string, ...rawHeaders: string[]) => ({ url, rawHeaders });
+
+describe('Heads that were seen', () => {
+  it('are told from those that come once', () => {
+    const seen = new SeenHeads();
+    expect(seen.again(parts('/a', 'Host', 'x'))).toBe(false);
+    expect(seen.again(parts('/a', 'Host', 'x'))).toBe(true);
+    expect(seen.again(parts('/a', 'Host', 'y'))).toBe(false);
+    expect(seen.again(parts('/b', 'Host', 'x'))).toBe(false);
+    expect(seen.again(parts('/a', 'host', 'x'))).toBe(false);
+  });
+
+  it('are mistaken for each other in less than one of a thousand', () => {
+    const seen = new SeenHeads();
+    let wrong = 0;
+    for (let index = 0; index < 100_000; index += 1) if (seen.again(parts(`/item/${index}`, 'Host', 'x'))) wrong += 1;
+    expect(wrong).toBeLessThan(100);
+  });
+});
+
+describe('What clients are told of the keep-alive timeout', () => {
+  it.each([
+    [65_000, 64_000],
+    [2000, 1000],
+    [1000, 500],
+    [3, 2],
+  ])('of %i ms leaves some to the server', (keepAliveMs, told) => {
+    expect(toldKeepAliveMs(keepAliveMs)).toBe(told);
+    expect(toldKeepAliveMs(keepAliveMs) + keepAliveReserveMs(keepAliveMs)).toBe(keepAliveMs);
+  });
+});
