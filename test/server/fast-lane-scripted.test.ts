@@ -1,0 +1,307 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
+import type { ServerConfig } from '../../src/core/config.ts';
+import type { RequestRecord } from '../../src/core/outcome.ts';
+import type { ProxyRequest } from '../../src/core/request.ts';
+import { createDataServer } from '../../src/server/data-server.ts';
+import { idleLoad } from '../../src/server/load.ts';
+import { ExchangeHandler } from '../../src/server/request-handler.ts';
+import { FakeClock } from '../support/clock.ts';
+import { ParsedRequests, warm } from '../support/fast-lane.ts';
+import { head } from '../support/hostile.ts';
+import { openRaw, type RawConnection } from '../support/raw.ts';
+
+const asked = head(
+  'GET /a HTTP/1.1',
+  'Host: a',
+  'traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+);
+const nothing = (): void => {};
+
+const config: ServerConfig = {
+  listeners: ['one', 'two'].map((name) => ({ name, host: '127.0.0.1', port: 0 })),
+  limits: {
+    maxHeaderFields: 100,
+    maxTargetBytes: 9999,
+    maxHeaderBytes: 16_384,
+    maxRequestsPerConnection: 0,
+    maxBodyBytes: 10,
+    maxContentBytes: 10,
+    maxConnections: 10,
+  },
+  timeouts: { sendMs: 5000, headersMs: 5000, keepAliveMs: 5000, requestMs: 5000 },
+  drainDelayMs: 0,
+  graceMs: 0,
+  fastLane: true,
+  workers: 1,
+};
+
+/** An answer that says what it is, and may be given again for as long as `again` gives one. */
+function answer(text: string, repeat?: Repeat): ProxyResponse {
+  return {
+    status: 200,
+    fields: [
+      ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'],
+      ['content-length', String(text.length)],
+    ],
+    body: { kind: 'bytes', bytes: Buffer.from(text) },
+    meta: {
+      outcome: 'hit',
+      route: 'a',
+      upstream: 'api',
+      tier: 'memory',
+      fwd: undefined,
+      problem: undefined,
+      url: `http://a/${text}`,
+    },
+    repeat,
+  };
+}
+
+interface Rig {
+  readonly origins: readonly string[];
+  readonly handler: ExchangeHandler;
+  readonly records: RequestRecord[];
+  readonly bugs: unknown[];
+  readonly clock: FakeClock;
+  readonly parsed: readonly ParsedRequests[];
+  readonly open: (listener?: number) => Promise<RawConnection>;
+  readonly say: (connection: RawConnection) => Promise<string>;
+}
+
+interface RigOptions {
+  readonly handle: (request: ProxyRequest) => ProxyResponse;
+  readonly observe?: (record: RequestRecord) => void;
+}
+
+async function rig({ handle, observe }: RigOptions): Promise<Rig> {
+  const records: RequestRecord[] = [];
+  const bugs: unknown[] = [];
+  const clock = new FakeClock();
+  const load = idleLoad();
+  const ignored = { upstreamCall: nothing, brokenBody: nothing, storage: nothing, purge: nothing, warm: nothing };
+  const handler = new ExchangeHandler({
+    config,
+    handle: (request) => ({ kind: 'response', response: handle(request) }),
+    relay: { web: () => Promise.reject(new Error('none')), upgrade: () => Promise.reject(new Error('none')) },
+    observer: {
+      ...ignored,
+      request: (record) => {
+        records.push(record);
+        observe?.(record);
+      },
+      limit: nothing,
+      fleet: nothing,
+    },
+    clock,
+    load,
+    onBug: (error) => bugs.push(error),
+  });
+  const server = createDataServer({ config, handler, load });
+  const origins = (await server.listen()).map((bound) => `http://127.0.0.1:${bound.port}`);
+  const parsed = origins.map((origin) => new ParsedRequests(origin));
+  onTestFinished(async () => {
+    for (const one of parsed) one[Symbol.dispose]();
+    server.closeNow();
+    await server.close();
+  });
+  return {
+    origins,
+    handler,
+    records,
+    bugs,
+    clock,
+    parsed,
+    open: async (listener = 0) => {
+      const connection = await openRaw(origins[listener] ?? '');
+      onTestFinished(() => connection[Symbol.dispose]());
+      return connection;
+    },
+    say: async (connection) => {
+      await connection.send(asked);
+      return (await connection.reply()).text;
+    },
+  };
+}
+
+function first<T>(list: readonly T[]): T {
+  const [one] = list;
+  if (one === undefined) throw new Error('none');
+  return one;
+}
+
+/** Always the same answer. */
+function steady(text: string): ProxyResponse {
+  const response: ProxyResponse = answer(text, { again: () => response });
+  return response;
+}
+
+describe('A request on the fast lane', () => {
+  it('is told once, with all that the parser’s are told with', async () => {
+    const response = steady('known');
+    const { open, say, records, parsed } = await rig({ handle: () => response });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    records.length = 0;
+    const before = first(parsed).count;
+    await say(connection);
+    expect(first(parsed).count).toBe(before);
+    const [fast] = records;
+    expect(records).toHaveLength(1);
+    // A first request is parsed.
+    await say(await open());
+    await expect.poll(() => records).toHaveLength(2);
+    expect(records[1]).toEqual(fast);
+    expect(fast).toEqual({
+      outcome: 'hit',
+      method: 'GET',
+      route: 'a',
+      upstream: 'api',
+      tier: 'memory',
+      fwd: undefined,
+      status: 200,
+      durationMs: 0,
+      bytesSent: 5,
+      problem: undefined,
+      url: 'http://a/known',
+      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      listener: 'one',
+    });
+  });
+
+  it('is looked at anew where its answer may not be given again, and may be later', async () => {
+    let isLeased = true;
+    let asks = 0;
+    const response: ProxyResponse = answer('kept', { again: () => (isLeased ? response : undefined) });
+    const { open, say, parsed } = await rig({
+      handle: () => {
+        asks += 1;
+        return isLeased ? response : answer('anew');
+      },
+    });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    const before = asks;
+    isLeased = false;
+    expect(await say(connection)).toBe('anew');
+    expect(await say(connection)).toBe('anew');
+    expect(asks - before).toBe(2);
+    isLeased = true;
+    expect(await say(connection)).toBe('kept');
+    expect((await warm(connection, first(parsed), asked)).text).toBe('kept');
+  });
+
+  it('gets the answer of now, where that is another than before', async () => {
+    let now = answer('one');
+    const response: ProxyResponse = answer('one', { again: () => now });
+    const { open, say, parsed } = await rig({ handle: () => response });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    now = answer('another');
+    const before = first(parsed).count;
+    expect(await say(connection)).toBe('another');
+    expect(first(parsed).count).toBe(before);
+  });
+
+  it('is parsed where its answer cannot be asked for, and that is heard of', async () => {
+    let isBroken = false;
+    const response: ProxyResponse = answer('fine', {
+      again: () => {
+        if (isBroken) throw new Error('a bug');
+        return response;
+      },
+    });
+    const { open, say, parsed, bugs } = await rig({ handle: () => response });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    isBroken = true;
+    expect(await say(connection)).toBe('fine');
+    expect(bugs).toEqual([new Error('a bug')]);
+  });
+
+  it('is answered once, whatever its observer throws', async () => {
+    const response = steady('fine');
+    let isBroken = false;
+    const { open, say, parsed, bugs } = await rig({
+      handle: () => response,
+      observe: () => {
+        if (isBroken) throw new Error('a full disk');
+      },
+    });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    isBroken = true;
+    expect([await say(connection), await say(connection)]).toEqual(['fine', 'fine']);
+    expect(connection.received.length).toBe(0);
+    expect(bugs).toHaveLength(2);
+  });
+
+  it('is parsed once the server drains, so that its answer closes the connection', async () => {
+    const response = steady('last');
+    const { open, parsed, handler } = await rig({ handle: () => response });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    handler.beginDrain();
+    await connection.send(asked);
+    expect((await connection.reply()).field('connection')).toBe('close');
+    await connection.ended();
+  });
+
+  it('of one listener is no request of another, though its bytes are the same', async () => {
+    const { open, parsed } = await rig({ handle: ({ listener }) => steadyOf(listener) });
+    const [one, two] = [await open(0), await open(1)];
+    for (let round = 0; round < 3; round += 1) {
+      expect((await warm(one, first(parsed), asked)).text).toBe('one');
+      expect((await warm(two, first(parsed.slice(1)), asked)).text).toBe('two');
+    }
+  });
+
+  it('that could not be sent as it is stays with the parser', async () => {
+    const undated: ProxyResponse = { ...answer('x', { again: () => undated }), fields: [['content-length', '1']] };
+    const { open, say, parsed } = await rig({ handle: () => undated });
+    const connection = await open();
+    for (let round = 0; round < 12; round += 1) expect(await say(connection)).toBe('x');
+    expect(first(parsed).count).toBe(12);
+  });
+
+  it('takes as long as it takes', async () => {
+    const { open, say, parsed, records, clock } = await rig({ handle: () => slow });
+    const slow: ProxyResponse = answer('slow', {
+      again: () => {
+        clock.advance(7);
+        return slow;
+      },
+    });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    records.length = 0;
+    await say(connection);
+    expect(records.map(({ durationMs }) => durationMs)).toEqual([7]);
+  });
+});
+
+const ofListeners = new Map(['one', 'two'].map((name) => [name, steady(name)]));
+
+function steadyOf(listener: string): ProxyResponse {
+  return ofListeners.get(listener) ?? steady('none');
+}
+
+describe('A head', () => {
+  it('that comes once is not kept, however many of them come', async () => {
+    const response = steady('known');
+    const { open, parsed } = await rig({ handle: () => response });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    for (let round = 0; round < 50; round += 1) {
+      const before = first(parsed).count;
+      await connection.send(head(`GET /a?${round} HTTP/1.1`, 'Host: a'));
+      await connection.reply();
+      expect(first(parsed).count - before).toBe(1);
+    }
+    const before = first(parsed).count;
+    await connection.send(asked);
+    await connection.reply();
+    expect(first(parsed).count).toBe(before);
+  });
+});
