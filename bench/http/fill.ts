@@ -7,15 +7,21 @@ export interface Fill {
   /** Locations are this and a number from 1 on: `city1`, and so on. */
   readonly prefix: string;
   readonly responses: number;
+  /** Numbers up to this one are there already; 0 unless told otherwise. */
+  readonly after?: number;
   readonly bytes: number;
   /** Core of the load. */
   readonly core: number;
   readonly say: (line: string) => void;
 }
 
-/** Misses until at least so many were answered. The last few of each stretch may be cut off, so some numbers are missing. */
-export async function fill(server: Server, { wrk, prefix, responses, bytes, core, say }: Fill): Promise<void> {
-  let stored = 0;
+/**
+ * Misses until at least so many are stored in all, which it resolves to. The last few of each stretch may be cut off, so some
+ * numbers are missing.
+ */
+export async function fill(server: Server, options: Fill): Promise<number> {
+  const { wrk, prefix, responses, after = 0, bytes, core, say } = options;
+  let stored = after;
   while (stored < responses) {
     const env = { PREFIX: prefix, FIRST: String(stored + 1), SIZE: String(bytes) };
     // Short stretches near the end: how many there will be is known only afterwards.
@@ -27,4 +33,5 @@ export async function fill(server: Server, { wrk, prefix, responses, bytes, core
     stored += result.requests;
     if (seconds > 1) say(`${server.name}: ${stored} of ${responses} stored, ${result.perSecond.toFixed(0)} a second`);
   }
+  return stored;
 }
