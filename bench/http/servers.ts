@@ -51,7 +51,8 @@ function spawnPinned(command: string, args: readonly string[], core: number): Ch
   return child;
 }
 
-interface Spawned {
+/** What is started. */
+export interface Spawned {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
@@ -62,7 +63,8 @@ interface Spawned {
   readonly folder?: string;
 }
 
-async function start({ name, command, args, core, port, folder }: Spawned): Promise<Server> {
+/** Runs a server until it is stopped; rejects where it does not come to listen. */
+export async function start({ name, command, args, core, port, folder }: Spawned): Promise<Server> {
   const child = spawnPinned(command, args, core);
   const ended = once(child, 'exit');
   let printed = '';
