@@ -241,6 +241,8 @@ export interface ProxyResponse {
   readonly fields: FieldLines;
   readonly body: ResponseBody;
   readonly meta: ResponseMeta;
+  /** The names and values of the fields in turn, where they are at hand so; nobody changes it. */
+  readonly raw?: string[] | undefined;
   /** There where the very same request may be answered again without being looked at again. */
   readonly repeat?: Repeat | undefined;
 }

@@ -153,7 +153,8 @@ class ReadyAnswer implements Repeat {
       outcome: 'hit',
       tier: 'memory',
     });
-    this.#response = this.#repeats ? { ...whole, repeat: this } : whole;
+    const { status, fields, body, meta } = whole;
+    this.#response = { status, fields, body, meta, raw: fields.flat(), repeat: this.#repeats ? this : undefined };
     this.#sinceMs = nowMs;
     this.#untilMs = Math.min(nowMs + (ageSeconds + 1) * 1000 - ageMs, staleFromMs);
     this.#lastMs = nowMs + ttlMs - ttlSeconds * 1000;

@@ -1,6 +1,5 @@
 import type { ServerResponse } from 'node:http';
 
-import type { FieldLines } from '../core/fields.ts';
 import type { ProxyResponse, ResponseBody } from '../cache/ports.ts';
 
 /** How long a client may take to take something. */
@@ -33,7 +32,7 @@ export function writeResponse(res: ServerResponse, response: ProxyResponse, opti
     if (response.body.kind === 'stream') response.body.cancel();
     return sent;
   }
-  res.writeHead(response.status, rawFields(response.fields, options.close));
+  res.writeHead(response.status, rawFields(response, options.close));
   const { body } = response;
   switch (body.kind) {
     case 'none':
@@ -52,7 +51,8 @@ export function writeResponse(res: ServerResponse, response: ProxyResponse, opti
   return sent;
 }
 
-function rawFields(fields: FieldLines, close: boolean): string[] {
+function rawFields({ fields, raw: ready }: ProxyResponse, close: boolean): string[] {
+  if (ready !== undefined && !close) return ready;
   const raw: string[] = [];
   for (const [name, value] of fields) raw.push(name, value);
   if (close) raw.push('connection', 'close');
