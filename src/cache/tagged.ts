@@ -47,6 +47,8 @@ function withTags({ route, keyed }: Tagged, response: StoredResponse, found: Ups
   // What does not say a rule itself is not stored under one, whatever the request was looked up by.
   const own = search?.rule === undefined ? keyed.tags : search.by(undefined).tags;
   const more = [...found.tags, ...tagsOfRule(keyed, response.fields)];
+  // Most are made with the tags of their request, by routes that read none.
+  if (more.length === 0 && response.tags === own && route.tagsFrom.length === 0) return response;
   return { ...response, tags: united(own, more), fields: withoutTagFields(route, response.fields) };
 }
 

@@ -83,6 +83,8 @@ function isRateLimitField(name: string): boolean {
 
 /** The lines without hop-by-hop fields and without those that Connection nominates (RFC 9110 §7.6.1). */
 export function endToEnd(fields: FieldLines): FieldLines {
+  // Most answers of upstreams have none, and are read with every miss.
+  if (!hasField(fields, 'connection')) return fields.filter(([name]) => !hopByHop.has(name));
   const nominated = new Set<string>();
   for (const value of fieldLineValues(fields, 'connection')) {
     for (const option of splitList(value)) {

@@ -11,6 +11,9 @@ const imfFixdate = new RegExp(`^${shortDay}, (?<day>[0-9]{2}) ${month} (?<year>[
 const rfc850Date = new RegExp(`^${longDay}, (?<day>[0-9]{2})-${month}-(?<shortYear>[0-9]{2}) ${time} GMT$`, 'i');
 const asctimeDate = new RegExp(`^${shortDay} ${month} (?<day>[0-9]{2}| [0-9]) ${time} (?<year>[0-9]{4})$`, 'i');
 
+/** The latest date that was read, of those whose meaning is the same at any time. */
+let latest: { readonly text: string; readonly ms: number | undefined } = { text: '', ms: undefined };
+
 /**
  * Milliseconds since the Unix epoch of an HTTP-date in one of its three forms (RFC 9110 §5.6.7), `undefined` for
  * anything else. `Date.parse` is no help: it takes `UTC`, missing commas, dashes and one-digit hours, and reads RFC 850
@@ -19,6 +22,8 @@ const asctimeDate = new RegExp(`^${shortDay} ${month} (?<day>[0-9]{2}| [0-9]) ${
  * @param nowMs for the two-digit year of RFC 850: more than 50 years ahead means the century before.
  */
 export function parseHttpDate(text: string, nowMs: number): number | undefined {
+  // All answers of a second have one Date.
+  if (text === latest.text) return latest.ms;
   // The longest form has 33 characters; nothing longer is worth a regular expression.
   if (text.length > 40) return undefined;
   const groups = (imfFixdate.exec(text) ?? rfc850Date.exec(text) ?? asctimeDate.exec(text))?.groups;
@@ -31,7 +36,11 @@ export function parseHttpDate(text: string, nowMs: number): number | undefined {
     second: Number(groups['second']),
   };
   const shortYear = groups['shortYear'];
-  if (shortYear === undefined) return toTime(Number(groups['year']), date);
+  if (shortYear === undefined) {
+    const ms = toTime(Number(groups['year']), date);
+    latest = { text, ms };
+    return ms;
+  }
   return nearestCentury(Number(shortYear), date, nowMs);
 }
 

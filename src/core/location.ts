@@ -1,5 +1,5 @@
 import type { UpstreamConfig } from './config.ts';
-import type { FieldLines } from './fields.ts';
+import { type FieldLines, hasField } from './fields.ts';
 import type { Route } from './route.ts';
 
 /**
@@ -12,7 +12,7 @@ export function locationOnProxy(
   upstream: Pick<UpstreamConfig, 'origin'>,
   route: Pick<Route, 'forward'>,
 ): FieldLines {
-  if (route.forward !== undefined) return fields;
+  if (route.forward !== undefined || !hasField(fields, 'location')) return fields;
   const prefix = upstream.origin.toLowerCase();
   return fields.map(([name, value]): readonly [string, string] => {
     if (name !== 'location' || !value.toLowerCase().startsWith(prefix)) return [name, value];

@@ -52,6 +52,7 @@ export function groupTags(fields: FieldLines, name: string, origin: string): Ups
  */
 export function upstreamTags(route: TagRoute, fields: FieldLines, origin: string | undefined): UpstreamTags {
   const ofGroups = readsGroups(route, origin) ? groupTags(fields, 'cache-groups', origin) : none;
+  if (ofGroups === none && route.tagsFrom.length === 0) return none;
   return bounded(route, [ofGroups, ...route.tagsFrom.map((field) => fieldTags(fields, field))]);
 }
 

@@ -1,5 +1,6 @@
 import type { UpstreamConfig } from '../core/config.ts';
-import { fieldLineValues, fieldValue, type FieldLine, type FieldLines } from '../core/fields.ts';
+import { BoundedMemo } from '../core/bounded-memo.ts';
+import { fieldValue, type FieldLine, type FieldLines } from '../core/fields.ts';
 import { splitList, trimOws } from '../core/list.ts';
 
 /** How the end of a response's content is known (RFC 9112 §6.3). */
@@ -38,10 +39,18 @@ export function framingOf({ method, status, fields, rule }: FramingInput): Respo
     // Whatever has chunked in it the parser may take for chunks, and what is left is then not what was sent.
     return names.some((name) => coded.has(name) || name.includes('chunked')) ? undefined : { kind: 'close' };
   }
-  const lengths = new Set(fieldLineValues(fields, 'content-length'));
-  if (lengths.size === 0) return { kind: 'close' };
-  const [length = ''] = lengths;
-  return lengths.size === 1 && /^\d{1,15}$/.test(length) ? { kind: 'length', bytes: Number(length) } : undefined;
+  return framingByLength(fields);
+}
+
+function framingByLength(fields: FieldLines): ResponseFraming | undefined {
+  let length: string | undefined;
+  for (const [name, value] of fields) {
+    if (name !== 'content-length') continue;
+    if (length !== undefined && length !== value) return undefined;
+    length = value;
+  }
+  if (length === undefined) return { kind: 'close' };
+  return /^\d{1,15}$/.test(length) ? { kind: 'length', bytes: Number(length) } : undefined;
 }
 
 /** Bytes of the field lines of a head with their line ends, each taken as `Name: value`: what `maxHeaderBytes` counts. */
@@ -51,17 +60,32 @@ export function fieldLineBytes(fields: FieldLines): number {
   return bytes;
 }
 
+/** Names that were read, in the form in which they are compared: upstreams send the same ones with each answer. */
+const names = new BoundedMemo<string>(512);
+
+/** Longer ones are read anew each time: what is kept is bounded in bytes, too. */
+const MAX_KEPT_NAME = 64;
+
 /** Name and value pairs as a parser gives them, flat; `undefined` when one of them could not be sent on. */
 export function fieldLinesOf(raw: readonly (string | Buffer)[]): FieldLines | undefined {
   const lines: FieldLine[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = latin1(raw[index]).toLowerCase();
+    const name = nameOf(latin1(raw[index]));
     const value = latin1(raw[index + 1]).trim();
     // What node:http would refuse to send; parsers let some of it through.
-    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value)) return undefined;
+    if (name === undefined || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value)) return undefined;
     lines.push([name, value]);
   }
   return lines;
+}
+
+function nameOf(text: string): string | undefined {
+  const known = names.get(text);
+  if (known !== undefined) return known;
+  const name = text.toLowerCase();
+  if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return undefined;
+  if (name.length <= MAX_KEPT_NAME) names.set(text, name);
+  return name;
 }
 
 function latin1(text: string | Buffer | undefined): string {

@@ -20,6 +20,15 @@ describe('an HTTP-date (RFC 9110 §5.6.7)', () => {
     expect(parseHttpDate(text, T0)).toBe(expected);
   });
 
+  it('means by two digits of a year what they mean now, however often it is read', () => {
+    const text = 'Sunday, 06-Nov-94 08:49:37 GMT';
+    const read = (nowMs: number): readonly unknown[] => [parseHttpDate(text, nowMs), parseHttpDate(text, nowMs)];
+    expect(read(T0)).toEqual([rfcExample, rfcExample]);
+    const in2094 = Date.UTC(2094, 10, 6, 8, 49, 37);
+    expect(read(Date.UTC(2090, 0, 1))).toEqual([in2094, in2094]);
+    expect(read(T0)).toEqual([rfcExample, rfcExample]);
+  });
+
   it.each([
     '',
     '0',
