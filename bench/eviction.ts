@@ -19,7 +19,7 @@ function memoryTier(): Policy {
   const body = Buffer.alloc(0);
   const item = (key: number) =>
     storedItemForBench({ key: `r|/${String(key).padStart(9, '0')}`, body, position: purgeLog.position() });
-  const maxBytes = capacity * sizeOfItem(item(0));
+  const maxBytes = capacity * sizeOfItem(item(0), capacity * 1000);
   const store = createMemoryStore({ maxBytes, routeLimits: new Map(), purgeLog, clock });
   return {
     ask: (key) => {

@@ -1,6 +1,6 @@
 import { Ghosts } from './ghosts.ts';
-import type { Queue, StoredRecord } from './stored-record.ts';
-import { queues } from './stored-record.ts';
+import type { Queue, StoredRecords } from './stored-records.ts';
+import { queues, words } from './stored-records.ts';
 
 /** The part of the tier in which a newcomer has to prove itself. */
 const smallPart = 0.1;
@@ -14,10 +14,10 @@ const usesToStay = 2;
  */
 const maxRounds = 512;
 
-/** A queue of one route, linked from newest to oldest. */
+/** A queue of one route, linked from newest to oldest; 0 is no record. */
 interface Lane {
-  newest: StoredRecord | undefined;
-  oldest: StoredRecord | undefined;
+  newest: number;
+  oldest: number;
   count: number;
 }
 
@@ -41,13 +41,15 @@ export interface Standing {
  * the oldest head over all lanes is the oldest of all, which makes the lanes of one queue together exactly one queue.
  */
 export class EvictionOrder {
+  readonly #records: StoredRecords;
   readonly #shelves = new Map<string, Shelf>();
   readonly #ghosts: Ghosts;
   readonly #maxSmallBytes: number;
   #smallBytes = 0;
   #stamp = 0;
 
-  constructor(maxBytes: number) {
+  constructor(records: StoredRecords, maxBytes: number) {
+    this.#records = records;
     this.#ghosts = new Ghosts(maxBytes);
     this.#maxSmallBytes = maxBytes * smallPart;
   }
@@ -57,78 +59,95 @@ export class EvictionOrder {
     return this.#shelves.size;
   }
 
-  add(record: StoredRecord, standing: Standing | undefined): void {
+  add(record: number, standing: Standing | undefined): void {
     if (standing !== undefined && standing.queue !== queues.out) {
-      record.frequency = standing.frequency;
+      this.#records.setFrequency(record, standing.frequency);
       this.#enter(record, standing.queue);
       return;
     }
-    this.#enter(record, this.#ghosts.take(record.item.key) ? queues.main : queues.small);
+    this.#enter(record, this.#ghosts.take(this.#printOf(record)) ? queues.main : queues.small);
   }
 
-  remove(record: StoredRecord): void {
-    if (record.queue === queues.out) return;
+  remove(record: number): void {
+    if (!this.#records.isStored(record)) return;
     this.#leave(record);
-    const shelf = this.#shelves.get(record.item.route);
-    if (shelf !== undefined && shelf.small.count + shelf.main.count === 0) this.#shelves.delete(record.item.route);
+    const route = this.#records.route(record);
+    const shelf = this.#shelves.get(route);
+    if (shelf !== undefined && shelf.small.count + shelf.main.count === 0) this.#shelves.delete(route);
   }
 
   /** If it has earned the main queue and its key comes back soon, it goes there at once. */
-  remember(record: StoredRecord): void {
-    if (record.queue === queues.main) this.#ghosts.add(record.item.key);
+  remember(record: number): void {
+    if (this.#records.queue(record) === queues.main) this.#ghosts.add(this.#printOf(record));
   }
 
-  /** Who should go for the tier's sake. The caller removes it. `undefined`: nothing is stored. */
-  victim(): StoredRecord | undefined {
+  /** Who should go for the tier's sake. The caller removes it. 0: nothing is stored. */
+  victim(): number {
     return this.#choose(
       () => this.#smallBytes > this.#maxSmallBytes,
       (queue) => this.#oldestOf(queue),
     );
   }
 
-  /** Who should go so that the route keeps to `limit` records. */
-  routeVictim(route: string, limit: number): StoredRecord | undefined {
+  /** Who should go so that the route keeps to `limit` records; 0: it has none. */
+  routeVictim(route: string, limit: number): number {
     const shelf = this.#shelves.get(route);
-    if (shelf === undefined) return undefined;
+    if (shelf === undefined) return 0;
     return this.#choose(
       () => shelf.small.count > limit * smallPart,
       (queue) => laneOf(shelf, queue).oldest,
     );
   }
 
-  #choose(smallIsFull: () => boolean, oldest: (queue: Queue) => StoredRecord | undefined): StoredRecord | undefined {
+  /** The route's records; not to be paused. */
+  *ofRoute(route: string): Generator<number, void, void> {
+    const shelf = this.#shelves.get(route);
+    if (shelf === undefined) return;
+    for (const lane of [shelf.main, shelf.small]) {
+      for (let record = lane.newest; record !== 0; record = this.#records.rows.get(record, words.older)) yield record;
+    }
+  }
+
+  #choose(smallIsFull: () => boolean, oldest: (queue: Queue) => number): number {
     for (let rounds = 0; ; rounds += 1) {
       const preferred = smallIsFull() ? queues.small : queues.main;
-      const record = oldest(preferred) ?? oldest(preferred === queues.small ? queues.main : queues.small);
-      if (record === undefined) return undefined;
+      const record = oldest(preferred) || oldest(preferred === queues.small ? queues.main : queues.small);
+      if (record === 0) return 0;
       if (rounds === maxRounds || !this.#staysOn(record)) {
-        if (record.queue === queues.small) this.#ghosts.add(record.item.key);
+        if (this.#records.queue(record) === queues.small) this.#ghosts.add(this.#printOf(record));
         return record;
       }
     }
   }
 
   /** Gives a record that was used its next round. */
-  #staysOn(record: StoredRecord): boolean {
-    const fromSmall = record.queue === queues.small;
-    if (record.frequency < (fromSmall ? usesToStay : 1)) return false;
-    record.frequency = fromSmall ? 0 : record.frequency - 1;
+  #staysOn(record: number): boolean {
+    const fromSmall = this.#records.queue(record) === queues.small;
+    const uses = this.#records.frequency(record);
+    if (uses < (fromSmall ? usesToStay : 1)) return false;
+    this.#records.setFrequency(record, fromSmall ? 0 : uses - 1);
     this.#leave(record);
     this.#enter(record, queues.main);
     return true;
   }
 
-  #oldestOf(queue: Queue): StoredRecord | undefined {
-    let oldest: StoredRecord | undefined;
+  #oldestOf(queue: Queue): number {
+    let oldest = 0;
+    let oldestStamp = Number.POSITIVE_INFINITY;
     for (const shelf of this.#shelves.values()) {
       const candidate = laneOf(shelf, queue).oldest;
-      if (candidate !== undefined && (oldest === undefined || candidate.stamp < oldest.stamp)) oldest = candidate;
+      if (candidate === 0) continue;
+      const stamp = this.#records.rows.double(candidate, words.stamp);
+      if (stamp >= oldestStamp) continue;
+      oldest = candidate;
+      oldestStamp = stamp;
     }
     return oldest;
   }
 
-  #enter(record: StoredRecord, queue: Queue): void {
-    const { route } = record.item;
+  #enter(record: number, queue: Queue): void {
+    const { rows } = this.#records;
+    const route = this.#records.route(record);
     let shelf = this.#shelves.get(route);
     if (shelf === undefined) {
       shelf = { small: emptyLane(), main: emptyLane() };
@@ -136,34 +155,42 @@ export class EvictionOrder {
     }
     const lane = laneOf(shelf, queue);
     this.#stamp += 1;
-    record.stamp = this.#stamp;
-    record.queue = queue;
-    record.older = lane.newest;
-    if (lane.newest !== undefined) lane.newest.newer = record;
+    rows.setDouble(record, words.stamp, this.#stamp);
+    this.#records.setQueue(record, queue);
+    rows.set(record, words.older, lane.newest);
+    if (lane.newest !== 0) rows.set(lane.newest, words.newer, record);
     lane.newest = record;
-    lane.oldest ??= record;
+    if (lane.oldest === 0) lane.oldest = record;
     lane.count += 1;
-    if (queue === queues.small) this.#smallBytes += record.sizeBytes;
+    if (queue === queues.small) this.#smallBytes += this.#records.sizeOf(record);
   }
 
-  #leave(record: StoredRecord): void {
-    const shelf = this.#shelves.get(record.item.route);
+  #leave(record: number): void {
+    const shelf = this.#shelves.get(this.#records.route(record));
     if (shelf === undefined) return;
-    const lane = laneOf(shelf, record.queue);
-    if (record.newer === undefined) lane.newest = record.older;
-    else record.newer.older = record.older;
-    if (record.older === undefined) lane.oldest = record.newer;
-    else record.older.newer = record.newer;
+    const { rows } = this.#records;
+    const queue = this.#records.queue(record);
+    const lane = laneOf(shelf, queue);
+    const newer = rows.get(record, words.newer);
+    const older = rows.get(record, words.older);
+    if (newer === 0) lane.newest = older;
+    else rows.set(newer, words.older, older);
+    if (older === 0) lane.oldest = newer;
+    else rows.set(older, words.newer, newer);
     lane.count -= 1;
-    if (record.queue === queues.small) this.#smallBytes -= record.sizeBytes;
-    record.newer = undefined;
-    record.older = undefined;
-    record.queue = queues.out;
+    if (queue === queues.small) this.#smallBytes -= this.#records.sizeOf(record);
+    rows.set(record, words.newer, 0);
+    rows.set(record, words.older, 0);
+    this.#records.setQueue(record, queues.out);
+  }
+
+  #printOf(record: number): number {
+    return this.#records.rows.get(record, words.hashLow);
   }
 }
 
 function emptyLane(): Lane {
-  return { newest: undefined, oldest: undefined, count: 0 };
+  return { newest: 0, oldest: 0, count: 0 };
 }
 
 function laneOf(shelf: Shelf, queue: Queue): Lane {

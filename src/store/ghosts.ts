@@ -1,3 +1,5 @@
+import { TextHash } from './text-hash.ts';
+
 const ways = 4;
 
 /**
@@ -6,6 +8,7 @@ const ways = 4;
  */
 export class Ghosts {
   readonly #prints: Uint32Array;
+  readonly #hash = new TextHash();
 
   /** One for each 4 KiB of the tier, from `least` (a power of 2, at least 4) to 262,144. */
   constructor(maxBytes: number, least = 1024) {
@@ -13,16 +16,17 @@ export class Ghosts {
     this.#prints = new Uint32Array(2 ** Math.ceil(Math.log2(wanted)));
   }
 
-  add(key: string): void {
-    const print = fingerprint(key);
+  /** The key, or 32 bits of its hash where those are known. */
+  add(key: string | number): void {
+    const print = this.#printOf(key);
     const first = this.#setOf(print);
     this.#prints.copyWithin(first + 1, first, first + ways - 1);
     this.#prints[first] = print;
   }
 
   /** Whether the key is remembered; if so it is forgotten. */
-  take(key: string): boolean {
-    const print = fingerprint(key);
+  take(key: string | number): boolean {
+    const print = this.#printOf(key);
     const first = this.#setOf(print);
     for (let index = first; index < first + ways; index += 1) {
       if (this.#prints[index] !== print) continue;
@@ -36,16 +40,10 @@ export class Ghosts {
   #setOf(print: number): number {
     return (print & (this.#prints.length / ways - 1)) * ways;
   }
-}
 
-/** FNV-1a with a last mix (the low bits choose the set); never 0, which marks a free place. */
-function fingerprint(key: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < key.length; index += 1) {
-    hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
+  /** Never 0, which marks a free place. */
+  #printOf(key: string | number): number {
+    const hash = typeof key === 'string' ? this.#hash.take(key).low : key;
+    return hash === 0 ? 1 : hash;
   }
-  hash ^= hash >>> 16;
-  hash = Math.imul(hash, 0x85ebca6b);
-  hash ^= hash >>> 13;
-  return hash >>> 0 || 1;
 }

@@ -1,59 +1,50 @@
-import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
+import type { StoredItem } from '../core/stored-response.ts';
+import type { PackedItem } from './packed-item.ts';
+import { packItem } from './packed-item.ts';
+import { pageBytesOf } from './pages.ts';
+import { membershipBytes } from './scope-index.ts';
+import { ownPageBytes, recordBytes } from './stored-records.ts';
 
 /**
- * Bytes that a stored response takes beside its body and its text: the item and its parts as V8 objects, the Buffer with
- * its ArrayBuffer and allocation (a third of it all), the record, its places in maps and indexes. All four constants are
- * growth of RSS as `node bench/memory-overhead.ts` measures it (Node 26, x64), rounded up.
+ * Bytes that an unpacked response takes beside its body and its text: the item and its parts as V8 objects, the Buffer with
+ * its ArrayBuffer and allocation, the read. All three constants are growth of RSS (Node 26, x64), rounded up.
  */
-export const responseOverheadBytes = 1300;
-
-/** The same for a Vary marker, which has no body, fields or freshness. */
-const markerOverheadBytes = 600;
+const readOverheadBytes = 1300;
 
 /** One `[name, value]` pair: array, elements, two string headers and rounding; same measurement. */
 const fieldOverheadBytes = 116;
 
-/** One tag beside its characters, where no other item has it: a shared one takes a third of that. */
-const tagOverheadBytes = 136;
-
-/** What the item counts for in the tier. Text counts a byte a character: keys, tags and fields are ASCII nearly always. */
-export function sizeOfItem(item: StoredItem): number {
-  let bytes = item.key.length + item.url.length;
-  for (const tag of item.tags) bytes += tag.length + tagOverheadBytes;
-  if (item.kind === 'vary') {
-    for (const name of item.names) bytes += name.length + tagOverheadBytes;
-    for (const [language, sent] of item.languages ?? []) {
-      bytes += language.length + sent.length + fieldOverheadBytes;
-    }
-    return bytes + markerOverheadBytes;
-  }
-  for (const [name, value] of item.fields) bytes += name.length + value.length + fieldOverheadBytes;
-  return bytes + item.body.buffer.byteLength + responseOverheadBytes;
-}
-
-/** As {@link sizeOfItem}, of the item as {@link withOwnBody} would make it. */
-export function sizeWithOwnBody(item: StoredItem): number {
-  const spareBytes = item.kind === 'vary' ? 0 : item.body.buffer.byteLength - item.body.byteLength;
-  return sizeOfItem(item) - spareBytes;
-}
-
-const noBytes: Buffer = Buffer.alloc(0);
+/** One tag, or name of a marker. */
+const textOverheadBytes = 64;
 
 /**
- * The item with a body that keeps nothing else alive. A Buffer may be a small view into a large allocation (a socket's chunk,
- * Node's 64 KiB pool): storing the view would hold all of it and make the byte count a lie. Bodies that fill at least seven
- * eighths of what they hold are not copied.
+ * A body of more has a page of its own, and is handed out as it is; one of less is copied when it is unpacked, which takes a
+ * microsecond at most.
  */
-export function withOwnBody(item: StoredItem): StoredItem {
-  if (item.kind === 'vary') return item;
-  const { body } = item;
-  if (body.buffer.byteLength - body.byteLength <= body.byteLength / 8) return item;
-  const copy: StoredResponse = { ...item, body: body.byteLength === 0 ? noBytes : ownCopy(body) };
-  return copy;
+const mostInlineBytes = 16_384;
+
+/** Bytes of a body that goes with its item into a page of that size. */
+export function mostInline(pageBytes: number): number {
+  return Math.min(mostInlineBytes, pageBytes / 8);
 }
 
-function ownCopy(body: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(body.byteLength);
-  body.copy(copy);
-  return copy;
+/** What an item counts for that is alone in the tier. */
+export function sizeOfPacked({ item, length, ownBody }: PackedItem): number {
+  const body = ownBody === undefined ? 0 : ownBody.byteLength + ownPageBytes;
+  return recordBytes + membershipBytes * (1 + new Set(item.tags).size) + length + body;
+}
+
+/** The same, in a tier of that size; small ones have small pages. */
+export function sizeOfItem(item: StoredItem, maxBytes = 2 ** 26): number {
+  return sizeOfPacked(packItem(item, mostInline(pageBytesOf(maxBytes))));
+}
+
+/** What an item takes unpacked. Text counts a byte a character: keys, tags and fields are ASCII nearly always. */
+export function sizeOfRead(item: StoredItem): number {
+  let bytes = readOverheadBytes + 2 * item.key.length + item.url.length;
+  for (const tag of item.tags) bytes += tag.length + textOverheadBytes;
+  if (item.kind === 'vary') return bytes + item.names.length * textOverheadBytes;
+  for (const [name, value] of item.fields) bytes += name.length + value.length + fieldOverheadBytes;
+  // A body that is a page of its own counts there.
+  return item.body.byteLength > mostInlineBytes ? bytes : bytes + item.body.byteLength;
 }

@@ -1,29 +1,47 @@
-import type { StoredSummary } from '../cache/ports.ts';
 import { baseKeyOf } from '../core/vary.ts';
+import type { StoredItem } from '../core/stored-response.ts';
+import { HashChains } from './hash-chains.ts';
 import type { Members } from './scope-index.ts';
-import { backwards, membersOf, ScopeIndex } from './scope-index.ts';
-import { ShardedMap } from './sharded-map.ts';
-import type { StoredRecord } from './stored-record.ts';
+import { membershipBytes, ScopeIndex } from './scope-index.ts';
+import type { StoredRecords } from './stored-records.ts';
+import { words } from './stored-records.ts';
+import { TextHash } from './text-hash.ts';
 
-const urlSlot = 0;
-const routeSlot = 1;
-const firstTagSlot = 2;
+interface RouteTally {
+  records: number;
+  responses: number;
+  expiresMs: number;
+}
 
 /** Everything that is stored, by key and by each name under which it can be purged. */
 export class MemoryIndex {
-  readonly #keys = new ShardedMap<StoredRecord>();
-  readonly #urls = new ScopeIndex(() => urlSlot);
-  readonly #routes = new ScopeIndex(() => routeSlot);
-  readonly #tags = new ScopeIndex((record, tag) => firstTagSlot + record.item.tags.indexOf(tag));
-  #bytes = 0;
+  readonly #records: StoredRecords;
+  readonly #chains: HashChains;
+  readonly #urls = new ScopeIndex();
+  readonly #tags = new ScopeIndex();
+  readonly #routes = new Map<string, RouteTally>();
+  /** Of the key that was looked for last. */
+  readonly hash = new TextHash();
   #responses = 0;
   /** Records under a variant's key. */
   #variants = 0;
   /** No record is past its retention before this: a lower bound, as in {@link Members}. */
   #expiresMs = Number.POSITIVE_INFINITY;
+  #closed = false;
 
+  constructor(records: StoredRecords) {
+    this.#records = records;
+    this.#chains = new HashChains(records.rows, { hash: words.hashLow, next: words.chain });
+  }
+
+  /** Keys that are held. */
+  get size(): number {
+    return this.#records.rows.size;
+  }
+
+  /** Bytes of all tables. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#records.rows.bytes + this.#chains.bytes + this.#urls.bytes + this.#tags.bytes;
   }
 
   /** Vary markers are not counted. */
@@ -37,61 +55,77 @@ export class MemoryIndex {
 
   /** Keys, URLs, routes and tags that are held, for tests: all are 0 when nothing is stored. */
   get sizes(): { readonly keys: number; readonly urls: number; readonly routes: number; readonly tags: number } {
-    return { keys: this.#keys.size, urls: this.#urls.size, routes: this.#routes.size, tags: this.#tags.size };
+    return { keys: this.size, urls: this.#urls.size, routes: this.#routes.size, tags: this.#tags.size };
   }
 
-  get(key: string): StoredRecord | undefined {
-    return this.#keys.get(key);
+  /** Bytes of tables that an item more would take at most. */
+  needs(item: StoredItem): number {
+    return this.#records.rows.needs(1) + 4 + this.#urls.needs(1) + this.#tags.needs(item.tags.length);
   }
 
-  /** Live, see {@link ShardedMap.values}. */
-  values(): Generator<StoredRecord, void, void> {
-    return this.#keys.values();
+  /** Its record; 0: there is none under the key. */
+  find(key: string): number {
+    const hash = this.hash.take(key);
+    let record = this.#chains.first(hash.low);
+    while (record !== 0 && !this.#records.isUnder(record, key, hash)) record = this.#chains.next(record);
+    return record;
   }
 
   routeCount(route: string): number {
-    return this.#routes.count(route);
+    return this.#routes.get(route)?.records ?? 0;
   }
 
-  byUrl(url: string): Members | undefined {
-    return this.#urls.members(url);
-  }
-
-  byTag(tag: string): Members | undefined {
-    return this.#tags.members(tag);
-  }
-
-  byRoute(route: string): Members | undefined {
-    return this.#routes.members(route);
-  }
-
-  /** The key must be free. */
-  add(record: StoredRecord): void {
-    const { item } = record;
-    this.#keys.set(item.key, record);
-    this.#urls.add(item.url, record);
-    this.#routes.add(item.route, record);
+  /** The key must be free. `item` is the record's. */
+  add(record: number, item: StoredItem): void {
+    const { rows } = this.#records;
+    const isResponse = item.kind === 'response';
+    const retainUntilMs = rows.double(record, words.retainUntilMs);
+    const facts = { record, isResponse, retainUntilMs };
+    this.#chains.add(record);
+    rows.set(record, words.url, this.#urls.add(item.url, facts, 0));
+    let tags = 0;
+    let indexed = membershipBytes;
     item.tags.forEach((tag, place) => {
-      // A repeated tag is one membership, or the places would be mixed up.
-      if (item.tags.indexOf(tag) === place) this.#tags.add(tag, record);
+      // A repeated tag is one membership.
+      if (item.tags.indexOf(tag) !== place) return;
+      tags = this.#tags.add(tag, facts, tags);
+      indexed += membershipBytes;
     });
-    this.#bytes += record.sizeBytes;
-    if (item.kind === 'response') this.#responses += 1;
-    if (isVariant(item.key)) this.#variants += 1;
-    this.#expiresMs = Math.min(this.#expiresMs, record.retainUntilMs);
+    rows.set(record, words.tags, tags);
+    rows.set(record, words.indexed, indexed);
+    const route = this.#routes.get(item.route) ?? { records: 0, responses: 0, expiresMs: Number.POSITIVE_INFINITY };
+    if (route.records === 0) this.#routes.set(item.route, route);
+    route.records += 1;
+    route.expiresMs = Math.min(route.expiresMs, retainUntilMs);
+    if (isResponse) {
+      route.responses += 1;
+      this.#responses += 1;
+    }
+    if (this.#records.isVariant(record)) this.#variants += 1;
+    this.#expiresMs = Math.min(this.#expiresMs, retainUntilMs);
   }
 
-  remove(record: StoredRecord): void {
-    const { item } = record;
-    this.#keys.delete(item.key);
-    this.#urls.remove(item.url, record);
-    this.#routes.remove(item.route, record);
-    item.tags.forEach((tag, place) => {
-      if (item.tags.indexOf(tag) === place) this.#tags.remove(tag, record);
-    });
-    this.#bytes -= record.sizeBytes;
-    if (item.kind === 'response') this.#responses -= 1;
-    if (isVariant(item.key)) this.#variants -= 1;
+  remove(record: number): void {
+    const { rows } = this.#records;
+    const isResponse = this.#records.isResponse(record);
+    this.#chains.remove(record);
+    this.#urls.remove(rows.get(record, words.url), isResponse);
+    let tag = rows.get(record, words.tags);
+    while (tag !== 0) tag = this.#tags.remove(tag, isResponse);
+    const name = this.#records.route(record);
+    const route = this.#routes.get(name);
+    if (route !== undefined) {
+      route.records -= 1;
+      if (isResponse) route.responses -= 1;
+      if (route.records === 0) this.#routes.delete(name);
+    }
+    if (isResponse) this.#responses -= 1;
+    if (this.#records.isVariant(record)) this.#variants -= 1;
+  }
+
+  /** Everything has gone at once: walks under way find no more. */
+  close(): void {
+    this.#closed = true;
   }
 
   /**
@@ -100,73 +134,98 @@ export class MemoryIndex {
    */
   quickCount(scope: string, nowMs: number): number | undefined {
     if (scope === 'all') return nowMs < this.#expiresMs ? this.#responses : undefined;
-    const members = this.#membersOf(scope);
-    if (members === 'unindexed') return undefined;
-    if (members === undefined) return 0;
-    return nowMs < members.expiresMs ? members.responses : undefined;
-  }
-
-  /** Keys that are held. */
-  get size(): number {
-    return this.#keys.size;
+    const name = scope.slice(2);
+    const reach = this.reach(scope);
+    if (reach === 'none') return 0;
+    const members = this.#membersOf(scope.slice(0, 2), name);
+    return members !== undefined && nowMs < members.expiresMs ? members.responses : undefined;
   }
 
   /** Whether the records of a scope are known without a walk through all, and if there are any. */
   reach(scope: string): 'none' | 'some' | 'all' {
-    const members = this.#membersOf(scope);
-    if (members === 'unindexed') return this.#keys.size === 0 ? 'none' : 'all';
-    return members === undefined ? 'none' : 'some';
-  }
-
-  /** The records of a scope, markers too; live, so that the walk may be paused. */
-  *inScope(scope: string): Generator<StoredRecord | undefined, void, void> {
-    const members = this.#membersOf(scope);
-    if (members !== 'unindexed') {
-      yield* backwards(members);
-    } else if (scope === 'all') {
-      yield* this.values();
-    } else {
-      const name = scope.slice(2);
-      const isIn = scope.startsWith('k:')
-        ? ({ item }: StoredRecord) => baseKeyOf(item.key) === name
-        : ({ item }: StoredRecord) => item.url.startsWith(name);
-      // The others are passed one a step, so that a slice of work stays short.
-      for (const record of this.values()) yield isIn(record) ? record : undefined;
-    }
-  }
-
-  #membersOf(scope: string): Members | undefined | 'unindexed' {
+    if (this.size === 0) return 'none';
     const name = scope.slice(2);
     switch (scope.slice(0, 2)) {
       case 't:':
-        return this.#tags.members(name);
+        return this.#tags.members(name) === undefined ? 'none' : 'some';
+      case 'u:':
+        return this.#urls.members(name) === undefined ? 'none' : 'some';
       case 'r:':
-        return this.#routes.members(name);
+        return this.#routes.has(name) ? 'all' : 'none';
+      case 'k:':
+        return this.#reachOfKey(name);
+      default:
+        return 'all';
+    }
+  }
+
+  /** Variants are not indexed by the key that they are of, which may have lost its marker. */
+  #reachOfKey(key: string): 'none' | 'some' | 'all' {
+    const record = this.find(key);
+    const isResponse = record !== 0 && this.#records.isResponse(record);
+    if (this.#variants > 0 && !isResponse && !isVariantKey(key)) return 'all';
+    return record === 0 ? 'none' : 'some';
+  }
+
+  /** The records of a scope, markers too; live, so that the walk may be paused. 0 is none, so that a slice of work stays short. */
+  *inScope(scope: string): Generator<number, void, void> {
+    const name = scope.slice(2);
+    const reach = this.reach(scope);
+    if (reach === 'none') return;
+    if (reach === 'all') {
+      yield* this.#among(scope, name);
+      return;
+    }
+    if (scope.startsWith('k:')) {
+      yield this.find(name);
+      return;
+    }
+    for (const record of (scope.startsWith('t:') ? this.#tags : this.#urls).walk(name)) {
+      if (this.#closed) return;
+      yield record;
+    }
+  }
+
+  /** All records, one a step: a record keeps its row while it is stored, so none is missed. */
+  *all(): Generator<number, void, void> {
+    for (let record = 1; record <= this.#records.rows.last && !this.#closed; record += 1) {
+      yield this.#records.isStored(record) ? record : 0;
+    }
+  }
+
+  *#among(scope: string, name: string): Generator<number, void, void> {
+    const isIn = this.#testOf(scope.slice(0, 2), name);
+    for (const record of this.all()) yield record !== 0 && isIn(record) ? record : 0;
+  }
+
+  #testOf(kind: string, name: string): (record: number) => boolean {
+    const records = this.#records;
+    switch (kind) {
+      case 'r:':
+        return (record) => records.route(record) === name;
+      case 'k:':
+        return (record) => baseKeyOf(records.key(record)) === name;
+      case 'p:':
+        return (record) => records.scopes(record).url.startsWith(name);
+      default:
+        return () => true;
+    }
+  }
+
+  #membersOf(kind: string, name: string): Pick<Members, 'responses' | 'expiresMs'> | undefined {
+    switch (kind) {
+      case 't:':
+        return this.#tags.members(name);
       case 'u:':
         return this.#urls.members(name);
-      case 'k:': {
-        const record = this.#keys.get(name);
-        // Variants are not indexed by the key that they are of, which may have lost its marker.
-        if (this.#variants > 0 && record?.item.kind !== 'response' && !isVariant(name)) return 'unindexed';
-        return record === undefined ? undefined : membersOf(record);
-      }
+      case 'r:':
+        return this.#routes.get(name);
       default:
-        return 'unindexed';
+        return undefined;
     }
   }
 }
 
-function isVariant(key: string): boolean {
+function isVariantKey(key: string): boolean {
   return baseKeyOf(key) !== key;
-}
-
-/** What an operator is shown of a record. */
-export function summaryOf(record: StoredRecord): StoredSummary {
-  return {
-    item: record.item,
-    tier: 'memory',
-    sizeBytes: record.sizeBytes,
-    hits: record.hits,
-    staleSinceMs: record.staleSinceMs,
-  };
 }

@@ -15,13 +15,14 @@ import type {
 } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { tagSpellings } from '../core/tag-text.ts';
-import { sizeOfItem, withOwnBody } from './item-size.ts';
-import { summaryOf } from './memory-index.ts';
+import type { HotRead } from './hot-reads.ts';
 import { MemoryTable } from './memory-table.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
+import { RecordJudge } from './record-judge.ts';
 import { Reaper } from './reaper.ts';
+import { ScopeCount } from './scope-count.ts';
 import { runInSlices } from './slices.ts';
-import { StoredRecord } from './stored-record.ts';
+import { words } from './stored-records.ts';
 
 export interface MemoryStoreOptions {
   /** Bodies and bookkeeping together. */
@@ -47,25 +48,19 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   readonly #follower: PurgeFollower;
   readonly #reaper: Reaper;
   readonly #table: MemoryTable;
+  readonly #judge: RecordJudge;
   /** Scopes whose members wait to be looked through. */
   #waiting = new Set<string>();
   /** That wait or are under way. */
   #lookThroughs = 0;
-  /** Records last checked before this version of the log cannot be judged any more. */
-  #lostBefore = 0;
-
-  /** {@link get} for a record that was read before. */
-  readonly #again = (record: StoredRecord): boolean => {
-    this.#log.catchUp?.();
-    if (this.#usable(record.item.key) !== record) return false;
-    if (record.frequency < 3) record.frequency += 1;
-    return true;
-  };
+  /** Memory is being given back. */
+  #isTidying = false;
 
   constructor(options: MemoryStoreOptions) {
     this.#clock = options.clock;
     this.#log = options.purgeLog;
-    this.#table = new MemoryTable(options);
+    this.#table = new MemoryTable(options, (hot) => this.#again(hot));
+    this.#judge = new RecordJudge(this.#table, options);
     this.#reaper = new Reaper({ clock: options.clock, sweep: () => this.#sweep() });
     this.#follower = options.purgeLog.follow((event) => {
       this.#hear(event);
@@ -74,78 +69,89 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   get(key: string): StoreRead | undefined {
     this.#log.catchUp?.();
-    const record = this.#usable(key);
-    if (record === undefined) return undefined;
-    if (record.frequency < 3) record.frequency += 1;
-    return record.read;
+    const hot = this.#table.hot.get(key);
+    if (hot !== undefined && this.#judge.isGood(hot)) {
+      this.#use(hot);
+      return hot.read;
+    }
+    const record = this.#judge.usable(key);
+    if (record === 0) return undefined;
+    this.#table.records.use(record);
+    return this.#table.enter(record).read;
   }
 
   peek(key: string): StoreRead | undefined {
     this.#log.catchUp?.();
-    return this.#usable(key)?.read;
+    const hot = this.#table.hot.get(key);
+    if (hot !== undefined && this.#judge.isGood(hot)) return hot.read;
+    const record = this.#judge.usable(key);
+    return record === 0 ? undefined : this.#table.unpacked(record).read;
   }
 
   /** What a purge covers is there until it is looked through. */
   inspect(key: string): InspectedRead | undefined {
     this.#log.catchUp?.();
-    const record = this.#table.index.get(key);
-    if (record === undefined || record.retainUntilMs <= this.#clock.nowMs()) return undefined;
-    const invalid = this.#isLive(record) ? undefined : 'purged';
-    return { ...record.read, invalid };
+    const record = this.#table.index.find(key);
+    if (record === 0 || this.#judge.isExpired(record)) return undefined;
+    const invalid = this.#judge.isLive(record) ? undefined : 'purged';
+    return { ...this.#table.unpacked(record).read, invalid };
   }
 
   /** See {@link UnleasedReads}. Purges that are known here count all the same. */
   peekUnleased(key: string): StoreRead | undefined {
-    this.#log.catchUp?.();
-    return this.#usable(key)?.read;
+    return this.peek(key);
   }
 
   put(item: StoredItem): PutOutcome {
     if (!this.#log.isValid(item)) return 'purged';
-    if (this.#isOutdated(item)) return 'outdated';
-    const owned = withOwnBody(item);
-    const sizeBytes = sizeOfItem(owned);
-    if (!this.#table.fits(sizeBytes)) return 'too-large';
-    const record = new StoredRecord(owned, sizeBytes, this.#log.version, this.#again);
+    if (this.#judge.isOutdated(item)) return 'outdated';
+    const record = this.#table.put(item);
+    if (record === 0) return 'too-large';
+    const { rows } = this.#table.records;
+    rows.setDouble(record, words.checkedVersion, this.#log.version);
     const staleSinceMs = this.#log.softPurgedAtMs(item);
-    if (staleSinceMs !== undefined) record.markStale(staleSinceMs);
-    this.#table.put(record);
-    this.#reaper.expectExpiry(record.retainUntilMs);
+    if (staleSinceMs !== undefined) this.#table.records.markStale(record, staleSinceMs);
+    this.#reaper.expectExpiry(rows.double(record, words.retainUntilMs));
     return 'stored';
   }
 
-  /**
-   * A validation or a slow answer that was asked for before what is stored now must not replace it. A stored time in the
-   * future means that the clock was set back since: then it says nothing.
-   */
-  #isOutdated(item: StoredItem): boolean {
-    if (item.kind !== 'response') return false;
-    const stored = this.#usable(item.key)?.item;
-    if (stored?.kind !== 'response' || stored.requestTimeMs > this.#clock.nowMs()) return false;
-    return stored.requestTimeMs > item.requestTimeMs;
+  /** Whether it could be put without another one having to go for it. */
+  hasRoomFor(item: StoredItem): boolean {
+    return this.#table.hasRoomFor(item);
   }
 
   invalidate(key: string): boolean {
     this.#log.catchUp?.();
-    const record = this.#usable(key);
-    if (record === undefined) return false;
-    if (record.item.kind === 'vary') this.#dropVariants(record);
+    const record = this.#judge.usable(key);
+    if (record === 0) return false;
+    if (!this.#table.records.isResponse(record)) this.#dropVariants(record);
     this.#table.drop(record, 'invalidated');
+    this.#tidy();
     return true;
   }
 
   list(filter: ListFilter): readonly StoredSummary[] {
     this.#log.catchUp?.();
     // By record: several scopes may cover one response.
-    const summaries = new Map<StoredRecord, StoredSummary>();
-    for (const scope of scopesOfFilter(filter)) {
-      for (const record of this.#table.index.inScope(scope)) {
+    const summaries = new Map<number, StoredSummary>();
+    const { records } = this.#table;
+    for (const listed of this.#listed(filter)) {
+      for (const record of listed) {
         if (summaries.size >= filter.limit) break;
-        if (record === undefined || (filter.route !== undefined && record.item.route !== filter.route)) continue;
-        if (this.#isLive(record) && record.item.kind === 'response') summaries.set(record, summaryOf(record));
+        if (record === 0 || (filter.route !== undefined && records.route(record) !== filter.route)) continue;
+        if (records.isResponse(record) && this.#judge.isLive(record))
+          summaries.set(record, this.#table.summary(record));
       }
     }
     return [...summaries.values()];
+  }
+
+  /** Of a tag all that a purge by it covers. */
+  #listed({ route, tag }: ListFilter): readonly Iterable<number>[] {
+    const { index, order } = this.#table;
+    if (tag !== undefined) return tagSpellings(tag).map((spelling) => index.inScope(`t:${spelling}`));
+    // By a lane, as a walk through all to find the few of a route would hold everything up.
+    return [route === undefined ? index.all() : order.ofRoute(route)];
   }
 
   stats(): StoreStats {
@@ -161,77 +167,52 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#log.catchUp?.();
     const scopes = this.#log.inEffect(asked);
     const [scope] = scopes;
-    if (scope !== undefined && scopes.length === 1 && !this.#reaper.busy) {
+    if (scope !== undefined && scopes.length === 1 && this.#lookThroughs === 0) {
       const quick = this.#table.index.quickCount(scope, this.#clock.nowMs());
       if (quick !== undefined) return quick;
     }
-    // Only a response that several scopes may cover has to be remembered.
-    const seen = scopes.length > 1 ? new Set<StoredRecord>() : undefined;
-    const tally = { responses: 0 };
-    await runInSlices(this.#countSteps(scopes, seen, tally), this.#clock);
-    return tally.responses;
+    const counting = new ScopeCount(this.#table, this.#judge);
+    await runInSlices(counting.steps(scopes), this.#clock);
+    return counting.responses;
   }
 
   /** Stops timers and lets go of everything: without its place in the log it could not tell what is purged. */
   [Symbol.dispose](): void {
     this.#table.dropAll();
+    this.#table.trimAll();
     this.#reaper[Symbol.dispose]();
     this.#follower.close();
   }
 
-  *#countSteps(
-    scopes: readonly string[],
-    seen: Set<StoredRecord> | undefined,
-    tally: { responses: number },
-  ): Generator<void> {
-    for (const scope of scopes) {
-      for (const record of this.#table.index.inScope(scope)) {
-        yield;
-        if (record?.item.kind !== 'response' || seen?.has(record) === true || !this.#isLive(record)) continue;
-        tally.responses += 1;
-        seen?.add(record);
-      }
-    }
-  }
-
-  #usable(key: string): StoredRecord | undefined {
-    const record = this.#table.index.get(key);
-    if (record === undefined) return undefined;
-    if (record.retainUntilMs <= this.#clock.nowMs()) this.#table.drop(record, 'retention');
-    else if (record.checkedVersion === this.#log.version || this.#check(record)) return record;
-    else this.#table.drop(record, 'purge');
-    return undefined;
-  }
-
-  /** As {@link #usable}, without a drop: for walks through the indexes. */
-  #isLive(record: StoredRecord): boolean {
-    if (record.retainUntilMs <= this.#clock.nowMs()) return false;
-    return record.checkedVersion === this.#log.version || this.#check(record);
-  }
-
-  /** False where a hard purge covers it. Notes soft ones. */
-  #check(record: StoredRecord): boolean {
-    if (record.checkedVersion < this.#lostBefore || this.#log.isPurged(record.item)) return false;
-    const staleSinceMs = this.#log.softPurgedAtMs(record.item);
-    if (staleSinceMs !== undefined) record.markStale(staleSinceMs);
-    record.checkedVersion = this.#log.version;
+  #again(hot: HotRead): boolean {
+    this.#log.catchUp?.();
+    if (!hot.isHot || !this.#judge.isGood(hot)) return false;
+    this.#use(hot);
     return true;
+  }
+
+  #use(hot: HotRead): void {
+    hot.isUsed = true;
+    this.#table.records.use(hot.record);
   }
 
   /** See {@link ResponseStore.drop}. */
   drop(scopes: readonly string[]): void {
     for (const scope of this.#log.inEffect(scopes)) {
       for (const record of this.#table.index.inScope(scope)) {
-        if (record !== undefined) this.#table.drop(record, 'invalidated');
+        if (record !== 0) this.#table.drop(record, 'invalidated');
       }
     }
+    this.#tidy();
   }
 
   /** Everything of the marker's URL, by rules for queries too, and route: its variants, at worst also those of another value of a keyed field. */
-  #dropVariants(marker: StoredRecord): void {
-    for (const scope of this.#log.inEffect([`u:${marker.item.url}`])) {
+  #dropVariants(marker: number): void {
+    const { records } = this.#table;
+    const { url, route } = records.scopes(marker);
+    for (const scope of this.#log.inEffect([`u:${url}`])) {
       for (const record of this.#table.index.inScope(scope)) {
-        if (record !== undefined && record !== marker && record.item.route === marker.item.route) {
+        if (record !== 0 && record !== marker && records.route(record) === route) {
           this.#table.drop(record, 'invalidated');
         }
       }
@@ -240,7 +221,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   #hear(event: PurgeEvent): void {
     if (event.kind === 'floor') {
-      this.#lostBefore = event.version;
+      this.#judge.lostBefore = event.version;
       this.#forgetWork();
       this.#lookThrough('all');
     } else if (!event.purge.soft && event.purge.scopes.includes('all')) {
@@ -249,6 +230,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
       for (const scope of event.purge.scopes) this.#lookThrough(scope);
     }
     if (this.#lookThroughs === 0) this.#follower.settled(event.version);
+    this.#tidy();
   }
 
   /**
@@ -264,6 +246,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#reaper.clear();
     this.#waiting.clear();
     this.#lookThroughs = 0;
+    this.#isTidying = false;
   }
 
   /**
@@ -284,31 +267,37 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
       this.#lookThroughs -= 1;
       // Another scope of this very purge may still wait, none of an earlier one.
       this.#follower.settled(this.#lookThroughs > 0 ? version - 1 : this.#log.version);
+      this.#tidy();
     });
   }
 
   *#lookThroughSteps(scope: string): Generator<void> {
     this.#waiting.delete(scope);
     for (const record of this.#table.index.inScope(scope)) {
+      if (record !== 0 && !this.#judge.isValid(record)) this.#table.drop(record, 'purge');
       yield;
-      if (record === undefined || record.checkedVersion === this.#log.version || this.#check(record)) continue;
-      this.#table.drop(record, 'purge');
     }
   }
 
   *#sweep(): Generator<void, number, void> {
     let earliestMs = Number.POSITIVE_INFINITY;
-    for (const record of this.#table.index.values()) {
+    for (const record of this.#table.index.all()) {
+      if (record !== 0 && this.#judge.isExpired(record)) this.#table.drop(record, 'retention');
+      else if (record !== 0) {
+        earliestMs = Math.min(earliestMs, this.#table.records.rows.double(record, words.retainUntilMs));
+      }
       yield;
-      if (record.retainUntilMs <= this.#clock.nowMs()) this.#table.drop(record, 'retention');
-      else earliestMs = Math.min(earliestMs, record.retainUntilMs);
     }
+    this.#tidy();
     return earliestMs;
   }
-}
 
-/** Of a tag all that a purge by it covers. */
-function scopesOfFilter({ route, tag }: ListFilter): readonly string[] {
-  if (tag !== undefined) return tagSpellings(tag).map((spelling) => `t:${spelling}`);
-  return [route === undefined ? 'all' : `r:${route}`];
+  /** Has memory that is not needed given back behind what is to be done first. */
+  #tidy(): void {
+    if (this.#isTidying || !this.#table.isUntidy) return;
+    this.#isTidying = true;
+    this.#reaper.add(this.#table.tidySteps(), () => {
+      this.#isTidying = false;
+    });
+  }
 }

@@ -1,8 +1,17 @@
-import type { Observer, StoreStats } from '../cache/ports.ts';
+import type { Observer, StoredSummary, StoreRead, StoreStats } from '../cache/ports.ts';
+import type { StoredItem } from '../core/stored-response.ts';
 import type { Standing } from './eviction-order.ts';
 import { EvictionOrder } from './eviction-order.ts';
+import type { HotRead } from './hot-reads.ts';
+import { HotReads } from './hot-reads.ts';
+import { mostInline, sizeOfPacked, sizeOfRead } from './item-size.ts';
 import { MemoryIndex } from './memory-index.ts';
-import type { StoredRecord } from './stored-record.ts';
+import type { PackedItem } from './packed-item.ts';
+import { packItem } from './packed-item.ts';
+import type { Page } from './pages.ts';
+import { Pages } from './pages.ts';
+import { RecordTally } from './record-tally.ts';
+import { ownPageBytes, StoredRecords, words } from './stored-records.ts';
 
 /** Why a record goes. */
 export type DropReason = 'capacity' | 'retention' | 'route-limit' | 'purge' | 'replaced' | 'invalidated';
@@ -13,10 +22,38 @@ export interface MemoryTableOptions {
   readonly observer?: Pick<Observer, 'limit'>;
 }
 
+/** {@link StoreRead.again} of a read that may be kept. */
+type Again = (hot: HotRead) => boolean;
+
+/** Unpacked reads take at most this part of the tier, and at most so many bytes: each costs V8 some forty objects. */
+const hotPart = 1 / 16;
+const mostHotBytes = 2 ** 25;
+
+/** So many responses at most go for one that is unpacked and kept so. */
+const mostGoneForRead = 8;
+
+/**
+ * A put that needs room empties a page of which at most this much is live: each byte gained then costs three that are
+ * moved, and a ninth of the pages is holes on average. Nothing else is waiting then, so that others are not emptied before
+ * half of them is holes.
+ */
+const shareForRoom = 0.75;
+const shareInIdleness = 0.5;
+
+/** Empty pages that are kept for what comes next. */
+const emptyPagesKept = 2;
+
+/** Steps for one empty page: giving it back takes 0.2 ms. */
+const stepsPerTrim = 16;
+
 /** The records with their indexes and eviction order, always in step, and always within the limits. */
 export class MemoryTable {
   readonly #options: MemoryTableOptions;
-  #index = new MemoryIndex();
+  readonly #again: Again;
+  readonly #pages: Pages;
+  readonly #hot: HotReads;
+  #records: StoredRecords;
+  #index: MemoryIndex;
   #order: EvictionOrder;
   readonly #dropped: Record<DropReason, number> = {
     capacity: 0,
@@ -28,57 +65,162 @@ export class MemoryTable {
   };
   #refusedTooLarge = 0;
 
-  constructor(options: MemoryTableOptions) {
+  constructor(options: MemoryTableOptions, again: Again) {
     this.#options = options;
-    this.#order = new EvictionOrder(options.maxBytes);
+    this.#again = again;
+    this.#pages = new Pages(options.maxBytes);
+    this.#hot = new HotReads(Math.min(options.maxBytes * hotPart, mostHotBytes));
+    this.#records = new StoredRecords(this.#pages);
+    this.#index = new MemoryIndex(this.#records);
+    this.#order = new EvictionOrder(this.#records, options.maxBytes);
   }
 
   get index(): MemoryIndex {
     return this.#index;
   }
 
-  /** False for what is larger than the whole; counted. */
-  fits(sizeBytes: number): boolean {
-    if (sizeBytes <= this.#options.maxBytes) return true;
-    this.#refusedTooLarge += 1;
-    this.#options.observer?.limit('store.memory.maxBytes');
-    return false;
+  get records(): StoredRecords {
+    return this.#records;
   }
 
-  /** Puts the record in the place of whatever has its key, evicting what must go for it. */
-  put(record: StoredRecord): void {
-    const before = this.#index.get(record.item.key);
-    // Popularity is the key's: a refreshed response does not have to earn it again.
-    const standing: Standing | undefined = before && { queue: before.queue, frequency: before.frequency };
-    if (before !== undefined) this.drop(before, 'replaced');
-    this.#keepRouteLimit(record.item.route);
-    while (this.#index.bytes + record.sizeBytes > this.#options.maxBytes) {
-      const victim = this.#order.victim();
-      if (victim === undefined) break;
-      this.drop(victim, 'capacity');
+  get order(): EvictionOrder {
+    return this.#order;
+  }
+
+  get hot(): HotReads {
+    return this.#hot;
+  }
+
+  /** All that is taken of memory: pages in full, tables, unpacked reads. */
+  get bytes(): number {
+    return this.#pages.bytes + this.#index.bytes + this.#hot.bytes;
+  }
+
+  /** Whether the item could be put without anything having to go for it. */
+  hasRoomFor(item: StoredItem): boolean {
+    const packed = packItem(item, mostInline(this.#pages.pageBytes));
+    return this.bytes + this.#needs(packed) + this.#spareBytes() <= this.#options.maxBytes;
+  }
+
+  /** Puts the item in the place of whatever has its key, evicting what must go for it. 0: it is larger than the whole; counted. */
+  put(item: StoredItem): number {
+    const packed = packItem(item, mostInline(this.#pages.pageBytes));
+    if (sizeOfPacked(packed) > this.#options.maxBytes) {
+      this.#refusedTooLarge += 1;
+      this.#options.observer?.limit('store.memory.maxBytes');
+      return 0;
     }
-    this.#index.add(record);
+    const before = this.#index.find(item.key);
+    // Popularity is the key's: a refreshed response does not have to earn it again.
+    const standing: Standing | undefined =
+      before === 0 ? undefined : { queue: this.#records.queue(before), frequency: this.#records.frequency(before) };
+    if (before !== 0) this.drop(before, 'replaced');
+    this.#keepRouteLimit(item.route);
+    const isTight = !this.#makeRoom(() => this.#needs(packed));
+    const record = this.#records.add(packed, this.#index.hash, isTight);
+    this.#index.add(record, item);
     this.#order.add(record, standing);
+    return record;
   }
 
-  drop(record: StoredRecord, reason: DropReason): void {
+  drop(record: number, reason: DropReason): void {
     // What was in use and is gone for its age or by a purge comes back soon: straight to its old queue.
     if (reason === 'retention' || reason === 'purge') this.#order.remember(record);
+    this.forgetRead(record);
     this.#index.remove(record);
     this.#order.remove(record);
+    this.#records.remove(record);
     this.#dropped[reason] += 1;
   }
 
-  /** Lets go of everything at once; nothing is walked through. */
+  /** Lets go of everything at once; nothing is walked through. Its pages stay for {@link tidySteps} or what comes next. */
   dropAll(): void {
-    this.#index = new MemoryIndex();
-    this.#order = new EvictionOrder(this.#options.maxBytes);
+    this.#index.close();
+    this.#hot.clear();
+    this.#pages.clear();
+    // Who has a read in hand may keep it for long, and with it what its hits are counted in.
+    this.#records.rows.clear();
+    this.#records = new StoredRecords(this.#pages);
+    this.#index = new MemoryIndex(this.#records);
+    this.#order = new EvictionOrder(this.#records, this.#options.maxBytes);
+  }
+
+  /** The read of a record, unpacked; kept among those in use where there is room. */
+  enter(record: number): HotRead {
+    const records = this.#records;
+    const isWanted = this.#hot.isOpen();
+    const hot = this.unpacked(record, isWanted ? 'for good' : 'for once');
+    if (!isWanted || !this.#hasRoomFor(hot)) return hot;
+    for (const gone of this.#hot.add(hot)) records.setRead(gone.record, false);
+    records.setRead(record, true);
+    return hot;
+  }
+
+  /** As {@link enter}, and not kept. `for once`: its body is in Node's pool. */
+  unpacked(record: number, use: 'for good' | 'for once' = 'for good'): HotRead {
+    const records = this.#records;
+    const item = records.item(record, use);
+    const read: StoreRead = {
+      item,
+      staleSinceMs: records.staleSinceMs(record),
+      tier: 'memory',
+      tally: new RecordTally(records, record),
+      again: () => this.#again(hot),
+    };
+    const hot: HotRead = {
+      key: item.key,
+      record,
+      read,
+      bytes: sizeOfRead(item),
+      retainUntilMs: records.rows.double(record, words.retainUntilMs),
+      checkedVersion: records.rows.double(record, words.checkedVersion),
+      isUsed: false,
+      isHot: false,
+      newer: undefined,
+      older: undefined,
+    };
+    return hot;
+  }
+
+  /** What was unpacked of the record is not what a look-up gives any more. */
+  forgetRead(record: number): void {
+    if (!this.#records.isRead(record)) return;
+    this.#records.setRead(record, false);
+    this.#hot.remove(this.#records.key(record));
+  }
+
+  /** What an operator is shown of a record. */
+  summary(record: number): StoredSummary {
+    const { item, tier, staleSinceMs, tally } = this.unpacked(record).read;
+    return { item, tier, staleSinceMs, sizeBytes: this.#records.sizeOf(record), hits: tally.hits };
+  }
+
+  /** There is memory to be given back. */
+  get isUntidy(): boolean {
+    const { emptyPages, sharedPages } = this.#pages;
+    if (emptyPages > (this.#index.size === 0 ? 0 : emptyPagesKept)) return true;
+    return sharedPages > emptyPagesKept && this.#pages.sparsest(shareInIdleness) !== undefined;
+  }
+
+  /** Gives back what memory is not needed, in short steps. */
+  *tidySteps(): Generator<void, void, void> {
+    while (this.isUntidy) {
+      const page = this.#pages.sharedPages > emptyPagesKept ? this.#pages.sparsest(shareInIdleness) : undefined;
+      if (page !== undefined) yield* this.#records.moveOut(page);
+      else this.#pages.trim();
+      for (let step = 0; step < stepsPerTrim; step += 1) yield;
+    }
+  }
+
+  /** Gives all of it back now: the tier is closed. */
+  trimAll(): void {
+    while (this.#pages.emptyPages > 0) this.#pages.trim();
   }
 
   stats(): StoreStats {
     return {
       responses: this.#index.responses,
-      bytes: this.#index.bytes,
+      bytes: this.bytes,
       maxBytes: this.#options.maxBytes,
       tags: this.#index.tags,
       evictedCapacity: this.#dropped.capacity,
@@ -90,14 +232,64 @@ export class MemoryTable {
 
   /** What indexes and eviction order hold, for tests of leaks: all 0 when nothing is stored. */
   sizes(): Readonly<Record<string, number>> {
-    return { ...this.#index.sizes, lanes: this.#order.size, bytes: this.#index.bytes };
+    return { ...this.#index.sizes, lanes: this.#order.size, bytes: this.bytes };
+  }
+
+  #needs(packed: PackedItem): number {
+    const { item, length, ownBody } = packed;
+    const body = ownBody === undefined ? 0 : ownBody.byteLength + ownPageBytes;
+    return this.#index.needs(item) + this.#pages.needs(length) + body;
+  }
+
+  /**
+   * Makes room for what `needs` says, by emptying sparse pages and by eviction. False where all has gone, and only what
+   * takes no more than it must will fit.
+   */
+  #makeRoom(needs: () => number): boolean {
+    const { maxBytes } = this.#options;
+    for (;;) {
+      if (this.bytes + needs() + this.#spareBytes() <= maxBytes) return true;
+      const page = this.#pages.sparsest(shareForRoom);
+      if (page !== undefined && this.#pages.sharedPages > 2) {
+        this.#moveOut(page);
+      } else if (this.#pages.emptyPages > 1 || (this.#pages.emptyPages === 1 && this.#index.size === 0)) {
+        this.#pages.trim();
+      } else {
+        const victim = this.#order.victim();
+        if (victim === 0) return this.bytes + needs() <= maxBytes;
+        this.drop(victim, 'capacity');
+      }
+    }
+  }
+
+  /** Emptying a page needs another to move its items to. */
+  #spareBytes(): number {
+    return this.#pages.sharedPages > 1 && this.#pages.emptyPages === 0 ? this.#pages.pageBytes : 0;
+  }
+
+  #moveOut(page: Page): void {
+    const steps = this.#records.moveOut(page);
+    while (steps.next().done !== true);
+  }
+
+  /** Makes it, of what is little beside it and least in use. Never at the cost of what is to be read. */
+  #hasRoomFor({ bytes, record }: HotRead): boolean {
+    if (bytes > this.#hot.maxBytes) return false;
+    for (let gone = 0; gone <= mostGoneForRead; gone += 1) {
+      const added = Math.min(bytes, this.#hot.maxBytes - this.#hot.bytes);
+      if (this.bytes + added <= this.#options.maxBytes) return true;
+      const victim = this.#order.victim();
+      if (victim === record || victim === 0 || this.#records.sizeOf(victim) > bytes) return false;
+      this.drop(victim, 'capacity');
+    }
+    return false;
   }
 
   #keepRouteLimit(route: string): void {
     const limit = Math.max(1, this.#options.routeLimits.get(route) ?? Number.POSITIVE_INFINITY);
     for (let surplus = this.#index.routeCount(route) - limit; surplus >= 0; surplus -= 1) {
       const victim = this.#order.routeVictim(route, limit);
-      if (victim === undefined) break;
+      if (victim === 0) break;
       this.drop(victim, 'route-limit');
       this.#options.observer?.limit('routes.maxKeys');
     }

@@ -54,6 +54,7 @@ export class Reaper implements Disposable {
 
   /** Forgets all jobs: what they would remove is gone. */
   clear(): void {
+    for (const { work } of this.#jobs) work.return?.();
     this.#jobs = [];
     this.#ended = 0;
     this.#cancelSlice?.();

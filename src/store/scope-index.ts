@@ -1,107 +1,155 @@
-import { ShardedMap } from './sharded-map.ts';
-import type { StoredRecord } from './stored-record.ts';
+import { HashChains } from './hash-chains.ts';
+import { Rows } from './rows.ts';
+import { TextHash } from './text-hash.ts';
 
-/** The records that share a name (a tag, a route, a URL). */
+/** Words of a name's row. */
+const named = { hashLow: 0, hashHigh: 1, chain: 2, first: 3, members: 4, responses: 5, expiresMs: 6 } as const;
+const namedWords = 8;
+
+/** Words of a membership's row. `sibling` is the next membership of the same record. */
+const member = { record: 0, name: 1, newer: 2, older: 3, sibling: 4 } as const;
+const memberWords = 5;
+
+/** A membership under a name that no other record has: both rows, and a place among the heads of chains. */
+export const membershipBytes = (namedWords + memberWords + 1) * 4;
+
+/** What is known of a name without a look at its members. */
 export interface Members {
-  readonly records: StoredRecord[];
+  readonly members: number;
   /** Those that are responses: Vary markers are not counted. */
-  responses: number;
+  readonly responses: number;
   /** No member is past its retention before this. A lower bound: it does not rise when members go. */
-  expiresMs: number;
+  readonly expiresMs: number;
 }
 
-/** Which of a record's places the index under `name` uses. */
-type SlotOf = (record: StoredRecord, name: string) => number;
+/** What a name counts of a record. */
+export interface MemberFacts {
+  readonly record: number;
+  readonly isResponse: boolean;
+  readonly retainUntilMs: number;
+}
+
+interface Walker {
+  at: number;
+}
 
 /**
- * Name → records, with constant cost to add and remove and about 20 bytes for each membership: a record knows its place in
- * each list, and a leaver's place is filled with the list's last. A name with one record, the usual case for URLs, holds it
- * without a list.
+ * Name → records, at constant cost to come and go, and 20 bytes for each membership. A name is known by 64 bits of its
+ * keyed hash alone: that two of a million are one to it is one chance in ten million, and would widen a count or what is
+ * looked through, never what a purge covers.
  */
 export class ScopeIndex {
-  readonly #names = new ShardedMap<StoredRecord | Members>();
-  readonly #slotOf: SlotOf;
-
-  constructor(slotOf: SlotOf) {
-    this.#slotOf = slotOf;
-  }
+  readonly #names = new Rows(namedWords);
+  readonly #members = new Rows(memberWords);
+  readonly #chains = new HashChains(this.#names, { hash: named.hashLow, next: named.chain });
+  readonly #hash = new TextHash();
+  /** Walks under way, that must not lose their place when it goes. */
+  readonly #walkers = new Set<Walker>();
 
   /** Names with at least one record. */
   get size(): number {
     return this.#names.size;
   }
 
-  add(name: string, record: StoredRecord): void {
-    const found = this.#names.get(name);
-    if (found === undefined) {
-      this.#names.set(name, record);
-      return;
-    }
-    const members = isMembers(found) ? found : membersOf(found);
-    if (members !== found) {
-      this.#names.set(name, members);
-      members.records[0]?.setPlace(this.#slotOf(members.records[0], name), 0);
-    }
-    record.setPlace(this.#slotOf(record, name), members.records.length);
-    members.records.push(record);
-    if (record.item.kind === 'response') members.responses += 1;
-    members.expiresMs = Math.min(members.expiresMs, record.retainUntilMs);
+  get bytes(): number {
+    return this.#names.bytes + this.#members.bytes + this.#chains.bytes;
   }
 
-  remove(name: string, record: StoredRecord): void {
-    const members = this.#names.get(name);
-    if (members === undefined) return;
-    if (!isMembers(members)) {
-      if (members === record) this.#names.delete(name);
-      return;
-    }
-    const place = record.place(this.#slotOf(record, name));
-    if (members.records[place] !== record) return;
-    const last = members.records.pop();
-    if (last !== undefined && last !== record) {
-      members.records[place] = last;
-      last.setPlace(this.#slotOf(last, name), place);
-    }
-    if (record.item.kind === 'response') members.responses -= 1;
-    if (members.records.length === 0) this.#names.delete(name);
+  /** Bytes that so many memberships more would take at most. */
+  needs(memberships: number): number {
+    return this.#names.needs(memberships) + this.#members.needs(memberships) + 4 * memberships;
   }
 
-  /** Records under the name. */
-  count(name: string): number {
-    const found = this.#names.get(name);
-    if (found === undefined) return 0;
-    return isMembers(found) ? found.records.length : 1;
+  /** `sibling`: another membership of the record, 0 for none. Answers the new one. */
+  add(name: string, facts: MemberFacts, sibling: number): number {
+    const names = this.#names;
+    const row = this.#find(name) || this.#begin();
+    const added = this.#members.take();
+    const first = names.get(row, named.first);
+    this.#members.set(added, member.record, facts.record);
+    this.#members.set(added, member.name, row);
+    this.#members.set(added, member.older, first);
+    this.#members.set(added, member.sibling, sibling);
+    if (first !== 0) this.#members.set(first, member.newer, added);
+    names.set(row, named.first, added);
+    names.set(row, named.members, names.get(row, named.members) + 1);
+    if (facts.isResponse) names.set(row, named.responses, names.get(row, named.responses) + 1);
+    names.setDouble(row, named.expiresMs, Math.min(names.double(row, named.expiresMs), facts.retainUntilMs));
+    return added;
+  }
+
+  /** Answers the sibling that it was given. */
+  remove(leaving: number, isResponse: boolean): number {
+    const names = this.#names;
+    const members = this.#members;
+    const row = members.get(leaving, member.name);
+    const newer = members.get(leaving, member.newer);
+    const older = members.get(leaving, member.older);
+    for (const walker of this.#walkers) if (walker.at === leaving) walker.at = older;
+    if (newer === 0) names.set(row, named.first, older);
+    else members.set(newer, member.older, older);
+    if (older !== 0) members.set(older, member.newer, newer);
+    if (isResponse) names.set(row, named.responses, names.get(row, named.responses) - 1);
+    const left = names.get(row, named.members) - 1;
+    names.set(row, named.members, left);
+    if (left === 0) {
+      this.#chains.remove(row);
+      names.release(row);
+    }
+    const sibling = members.get(leaving, member.sibling);
+    members.release(leaving);
+    return sibling;
+  }
+
+  members(name: string): Members | undefined {
+    const row = this.#find(name);
+    if (row === 0) return undefined;
+    const names = this.#names;
+    return {
+      members: names.get(row, named.members),
+      responses: names.get(row, named.responses),
+      expiresMs: names.double(row, named.expiresMs),
+    };
   }
 
   /**
-   * Live for names with several records: walked from the end it may be paused while records come and go, and each that was
-   * there at the start and still is will be visited.
+   * The records under a name, newest first. Live: it may be paused while records come and go; each that was there at the
+   * start and still is will be visited. Must be ended (`return`) where it is not walked to its end.
    */
-  members(name: string): Members | undefined {
-    const found = this.#names.get(name);
-    return found === undefined || isMembers(found) ? found : membersOf(found);
+  *walk(name: string): Generator<number, void, void> {
+    const row = this.#find(name);
+    const walker: Walker = { at: row === 0 ? 0 : this.#names.get(row, named.first) };
+    this.#walkers.add(walker);
+    try {
+      while (walker.at !== 0) {
+        const record = this.#members.get(walker.at, member.record);
+        walker.at = this.#members.get(walker.at, member.older);
+        yield record;
+      }
+    } finally {
+      this.#walkers.delete(walker);
+    }
   }
-}
 
-function isMembers(value: StoredRecord | Members): value is Members {
-  return 'records' in value;
-}
+  /** 0: there is none of that name. */
+  #find(name: string): number {
+    const { low, high } = this.#hash.take(name);
+    let row = this.#chains.first(low);
+    while (row !== 0 && !this.#is(row, low, high)) row = this.#chains.next(row);
+    return row;
+  }
 
-/** A list of the one record. */
-export function membersOf(record: StoredRecord): Members {
-  return {
-    records: [record],
-    responses: record.item.kind === 'response' ? 1 : 0,
-    expiresMs: record.retainUntilMs,
-  };
-}
+  #is(row: number, low: number, high: number): boolean {
+    return this.#names.get(row, named.hashLow) === low && this.#names.get(row, named.hashHigh) === high;
+  }
 
-/** The records from the last to the first; see {@link ScopeIndex.members}. */
-export function* backwards(members: Members | undefined): Generator<StoredRecord, void, void> {
-  if (members === undefined) return;
-  for (let index = members.records.length - 1; index >= 0; index -= 1) {
-    index = Math.min(index, members.records.length - 1);
-    const record = members.records[index];
-    if (record !== undefined) yield record;
+  /** For the name that was looked for last. */
+  #begin(): number {
+    const row = this.#names.take();
+    this.#names.set(row, named.hashLow, this.#hash.low);
+    this.#names.set(row, named.hashHigh, this.#hash.high);
+    this.#names.setDouble(row, named.expiresMs, Number.POSITIVE_INFINITY);
+    this.#chains.add(row);
+    return row;
   }
 }

@@ -12,12 +12,14 @@ import type {
 import { standingOf } from '../core/freshness.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 import { Ghosts } from './ghosts.ts';
-import { sizeWithOwnBody } from './item-size.ts';
 import type { MemoryStore } from './memory-store.ts';
 import type { RedisStore } from './redis/redis-store.ts';
 
 export interface TieredStoreOptions {
-  readonly memory: Pick<MemoryStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop' | 'stats'>;
+  readonly memory: Pick<
+    MemoryStore,
+    'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop' | 'hasRoomFor' | 'stats'
+  >;
   readonly redis: Pick<RedisStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
@@ -150,9 +152,7 @@ export class TieredStore implements ResponseStore, StoredView {
    */
   #isWorthwhile(item: StoredItem): boolean {
     const { memory } = this.#options;
-    if (item.kind === 'vary') return true;
-    const { bytes, maxBytes } = memory.stats();
-    if (bytes + sizeWithOwnBody(item) <= maxBytes || memory.peek(item.key) !== undefined) return true;
+    if (item.kind === 'vary' || memory.hasRoomFor(item) || memory.peek(item.key) !== undefined) return true;
     if (this.#passed.take(item.key)) return true;
     this.#passed.add(item.key);
     return false;
@@ -217,7 +217,7 @@ export class TieredStore implements ResponseStore, StoredView {
       if ((await redis.put(item)) !== 'outdated') return;
       // Another process has stored what was asked for later. Ours goes, so that the next request gets that.
       const near = memory.peek(item.key)?.item;
-      if (near !== undefined && near.position === item.position && isSameTime(near, item)) memory.invalidate(item.key);
+      if (near !== undefined && isSame(near, item)) memory.invalidate(item.key);
     } catch (error) {
       // Nobody waits for this: a rejection would end the process.
       onBug?.(error);
@@ -246,6 +246,7 @@ function isAt(far: StoredResponse, near: StoredResponse): boolean {
   return far.position.seq === near.position.seq && far.position.epoch === near.position.epoch;
 }
 
-function isSameTime(near: StoredItem, item: StoredItem): boolean {
-  return near.kind === 'response' && item.kind === 'response' && near.requestTimeMs === item.requestTimeMs;
+function isSame(near: StoredItem, item: StoredItem): boolean {
+  if (near.kind !== 'response' || item.kind !== 'response') return false;
+  return isAt(near, item) && near.requestTimeMs === item.requestTimeMs;
 }

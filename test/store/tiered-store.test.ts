@@ -65,6 +65,11 @@ async function full(): Promise<{ readonly made: Member; readonly held: readonly 
   for (let n = 0; made.memory.stats().evictedCapacity === 0; n += 1) {
     await store(made, { key: `r|/held-${n}`, body: ownBytes('x'.repeat(1000)) });
   }
+  // And none for a small one: what is evicted for a large one may leave room for it.
+  const small = { tags: [], body: ownBytes('') };
+  for (let n = 0; made.memory.hasRoomFor(response(made, { ...small, key: `l|/${n}` })); n += 1) {
+    await store(made, { ...small, key: `l|/${n}` });
+  }
   return { made, held: made.memory.list({ limit: 1000 }).map(({ item }) => item.key) };
 }
 

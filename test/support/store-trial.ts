@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import type { StoredItem } from '../../src/core/stored-response.ts';
-import { sizeOfItem } from '../../src/store/item-size.ts';
 import type { LocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import type { MemoryStore } from '../../src/store/memory-store.ts';
@@ -116,9 +117,12 @@ export class StoreTrial {
       routes: distinct(held.map(({ item }) => item.route)),
       lanes: distinct(held.map(({ item }) => item.route)),
       tags: distinct(held.flatMap(({ item }) => item.tags)),
-      bytes: held.reduce((sum, { item }) => sum + sizeOfItem(item), 0),
     };
-    for (const [name, size] of Object.entries(this.#store.sizes())) {
+    const { bytes, ...sizes } = this.#store.sizes();
+    const least = this.#store.list({ limit: 1000 }).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    this.#check((bytes ?? 0) <= this.#options.maxBytes, `${bytes} bytes are held`);
+    this.#check(held.length === 0 || (bytes ?? 0) > 0, `nothing is counted for ${least} bytes`);
+    for (const [name, size] of Object.entries(sizes)) {
       this.#check(size === expected[name], `${name} is ${size}, not ${expected[name]}`);
     }
   }
@@ -163,7 +167,7 @@ export class StoreTrial {
       return;
     }
     this.#check(readable, `${key} is purged or past its retention`);
-    this.#check(read.item === item, `${key} was replaced`);
+    this.#check(isDeepStrictEqual(read.item, item), `${key} was replaced or changed`);
     const staleTimes = this.#covering(read.item, true).map((purge) => purge.atMs);
     const right =
       staleTimes.length === 0 ? read.staleSinceMs === undefined : staleTimes.includes(read.staleSinceMs ?? 0);

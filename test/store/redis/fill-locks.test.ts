@@ -148,7 +148,8 @@ describe('what another has fetched', () => {
     expect(answer).toMatchObject({ kind: 'stored', read: { item: { key, body: item.body }, tier: 'redis' } });
     expect(second.memory.get(key)?.item).toMatchObject({ body: item.body });
     const tally = answer.kind === 'stored' ? answer.read.tally : undefined;
-    expect(tally).toBe(second.memory.get(key)?.tally);
+    if (tally !== undefined) tally.hits += 1;
+    expect(second.memory.get(key)?.tally.hits).toBe(1);
   });
 
   test('is in Redis before the lock is gone, however long compressing it takes', async () => {

@@ -1,0 +1,116 @@
+import type { StoreRead } from '../cache/ports.ts';
+
+/**
+ * Once it is full, one of so many is let in: where more are asked for in turn than there is room for, all would else come and
+ * go unused, at three times the cost of unpacking for once. What is asked for often comes in soon all the same.
+ */
+const oneOf = 8;
+
+/** Full is what has less room than this part. */
+const fullPart = 1 / 32;
+
+/** An unpacked record. */
+export interface HotRead {
+  readonly key: string;
+  readonly record: number;
+  readonly read: StoreRead;
+  readonly bytes: number;
+  readonly retainUntilMs: number;
+  /** Of the purge log when it was last found valid. */
+  checkedVersion: number;
+  /** Since it was last considered. */
+  isUsed: boolean;
+  /** Kept here: what a look-up of its key gives. */
+  isHot: boolean;
+  newer: HotRead | undefined;
+  older: HotRead | undefined;
+}
+
+/**
+ * The reads of responses in use, so that what is asked for often is not unpacked each time. First in, first out, but what
+ * was used since gets another round.
+ */
+export class HotReads {
+  readonly maxBytes: number;
+  readonly #byKey = new Map<string, HotRead>();
+  #newest: HotRead | undefined;
+  #oldest: HotRead | undefined;
+  #bytes = 0;
+  #turn = 0;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether the next one is let in. */
+  isOpen(): boolean {
+    if (this.#bytes < this.maxBytes * (1 - fullPart)) return true;
+    this.#turn = (this.#turn + 1) % oneOf;
+    return this.#turn === 0;
+  }
+
+  get(key: string): HotRead | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** Its key must be free, its bytes no more than all. Answers those that went for it. */
+  add(hot: HotRead): readonly HotRead[] {
+    const gone: HotRead[] = [];
+    while (this.#bytes + hot.bytes > this.maxBytes && this.#oldest !== undefined) {
+      const oldest = this.#oldest;
+      this.#unlink(oldest);
+      if (oldest.isUsed) {
+        oldest.isUsed = false;
+        this.#link(oldest);
+      } else {
+        this.#forget(oldest);
+        gone.push(oldest);
+      }
+    }
+    hot.isHot = true;
+    this.#byKey.set(hot.key, hot);
+    this.#bytes += hot.bytes;
+    this.#link(hot);
+    return gone;
+  }
+
+  remove(key: string): void {
+    const hot = this.#byKey.get(key);
+    if (hot === undefined) return;
+    this.#unlink(hot);
+    this.#forget(hot);
+  }
+
+  clear(): void {
+    for (const hot of this.#byKey.values()) hot.isHot = false;
+    this.#byKey.clear();
+    this.#newest = undefined;
+    this.#oldest = undefined;
+    this.#bytes = 0;
+  }
+
+  #forget(hot: HotRead): void {
+    hot.isHot = false;
+    this.#byKey.delete(hot.key);
+    this.#bytes -= hot.bytes;
+  }
+
+  #link(hot: HotRead): void {
+    hot.older = this.#newest;
+    hot.newer = undefined;
+    if (this.#newest !== undefined) this.#newest.newer = hot;
+    this.#newest = hot;
+    this.#oldest ??= hot;
+  }
+
+  #unlink(hot: HotRead): void {
+    if (hot.newer === undefined) this.#newest = hot.older;
+    else hot.newer.older = hot.older;
+    if (hot.older === undefined) this.#oldest = hot.newer;
+    else hot.older.newer = hot.newer;
+  }
+}

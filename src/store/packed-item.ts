@@ -1,0 +1,162 @@
+import type { FieldLine } from '../core/fields.ts';
+import type { StoredItem, StoredResponse, VaryMarker } from '../core/stored-response.ts';
+import { baseKeyOf } from '../core/vary.ts';
+import { NumberWriter } from './number-bytes.ts';
+
+/**
+ * An item as bytes: its length, its row, characters of the key and of all text (4 bytes each), flags, all text beginning
+ * with the key, lengths and numbers in the order in which they are read, and the body unless it has a page of its own.
+ */
+export const packed = { row: 4, keyChars: 8, textChars: 12, flags: 16, text: 17 } as const;
+
+export const packedFlags = { marker: 1, wide: 2, mustRevalidate: 4, alwaysValidate: 8, exactTimes: 16 } as const;
+
+/** For `etag` and `last-modified`: there is none; it is what the field says; else its length and this. */
+export const validators = { none: 0, asField: 1, own: 2 } as const;
+
+const most40 = 2 ** 39 - 1;
+const noBytes: Buffer = Buffer.alloc(0);
+
+/** An item ready to be written. Good until the next is made. */
+export interface PackedItem {
+  readonly item: StoredItem;
+  readonly text: string;
+  readonly flags: number;
+  /** Of the whole in its page. */
+  readonly length: number;
+  /** As it was given; `undefined`: it goes in the page with all else. */
+  readonly ownBody: Buffer | undefined;
+}
+
+const numbers = new NumberWriter();
+
+/** `mostInline`: bytes of a body that goes into the page with all else. */
+export function packItem(item: StoredItem, mostInline: number): PackedItem {
+  numbers.reset();
+  const parts: string[] = [item.key];
+  addUrl(item, parts);
+  addList(item.tags, parts);
+  numbers.add(item.position.seq);
+  let bits = item.kind === 'vary' ? addMarker(item, parts) : addResponse(item, parts);
+  const ownBody = item.kind === 'response' && item.body.byteLength > mostInline ? item.body : undefined;
+  const text = parts.join('');
+  if (/[^\0-\u00FF]/.test(text)) bits |= packedFlags.wide;
+  const textBytes = (bits & packedFlags.wide) === 0 ? text.length : text.length * 2;
+  const inline = item.kind === 'response' && ownBody === undefined ? item.body.byteLength : 0;
+  const length = packed.text + textBytes + numbers.length + inline;
+  return { item, text, flags: bits, length, ownBody };
+}
+
+/** Writes what {@link packItem} made last. */
+export function writePacked(item: PackedItem, row: number, page: Buffer, offset: number): void {
+  const { text, flags } = item;
+  page.writeUInt32LE(item.length, offset);
+  page.writeUInt32LE(row, offset + packed.row);
+  page.writeUInt32LE(item.item.key.length, offset + packed.keyChars);
+  page.writeUInt32LE(text.length, offset + packed.textChars);
+  page[offset + packed.flags] = flags;
+  let at = offset + packed.text;
+  at += page.write(text, at, (flags & packedFlags.wide) === 0 ? 'latin1' : 'utf16le');
+  at += numbers.bytes.copy(page, at, 0, numbers.length);
+  if (item.item.kind === 'response' && item.ownBody === undefined) item.item.body.copy(page, at);
+}
+
+function addText(text: string, parts: string[]): void {
+  numbers.add(text.length);
+  parts.push(text);
+}
+
+function addList(texts: readonly string[], parts: string[]): void {
+  numbers.add(texts.length);
+  for (const text of texts) addText(text, parts);
+}
+
+function addPairs(pairs: readonly (readonly [string, string])[], parts: string[]): void {
+  numbers.add(pairs.length);
+  for (const [name, value] of pairs) {
+    addText(name, parts);
+    addText(value, parts);
+  }
+}
+
+/** A URL nearly always ends as its key does. */
+function addUrl({ key, url }: StoredItem, parts: string[]): void {
+  const base = baseKeyOf(key);
+  const most = Math.min(base.length, url.length);
+  let shared = 0;
+  while (shared < most && base.charCodeAt(base.length - 1 - shared) === url.charCodeAt(url.length - 1 - shared)) {
+    shared += 1;
+  }
+  addText(url.slice(0, url.length - shared), parts);
+  numbers.add(shared);
+}
+
+function addMarker(item: VaryMarker, parts: string[]): number {
+  addList(item.names, parts);
+  numbers.add(item.languages === undefined ? 0 : 1);
+  if (item.languages !== undefined) addPairs(item.languages, parts);
+  numbers.addDouble(item.retainUntilMs);
+  return packedFlags.marker;
+}
+
+function addResponse(item: StoredResponse, parts: string[]): number {
+  numbers.add(item.status);
+  addPairs(item.fields, parts);
+  addValidator(item.etag, firstValue(item.fields, 'etag'), parts);
+  addValidator(item.lastModified, firstValue(item.fields, 'last-modified'), parts);
+  const { mustRevalidate, alwaysValidate } = item.freshness;
+  const bits = (mustRevalidate ? packedFlags.mustRevalidate : 0) | (alwaysValidate ? packedFlags.alwaysValidate : 0);
+  const { responseTimeMs, initialAgeMs } = item;
+  const times = timesOf(item);
+  numbers.addDouble(responseTimeMs);
+  const isNear = isNearby(responseTimeMs, 0, Number.MAX_SAFE_INTEGER) && isNearby(initialAgeMs, 0, most40);
+  if (!isNear || !times.every((time) => isNearby(time, responseTimeMs, most40))) {
+    for (const time of [initialAgeMs, ...times]) numbers.addDouble(time);
+    return bits | packedFlags.exactTimes;
+  }
+  numbers.addSigned40(initialAgeMs);
+  for (const time of times) numbers.addSigned40(time - responseTimeMs);
+  return bits;
+}
+
+/** All but the response's, from which they are not far. */
+function timesOf(item: StoredResponse): readonly number[] {
+  const { freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs } = item.freshness;
+  return [item.requestTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs];
+}
+
+/** Whole and near enough for its distance to be kept. */
+function isNearby(time: number, originMs: number, most: number): boolean {
+  return Number.isSafeInteger(time) && Math.abs(time - originMs) <= most;
+}
+
+function addValidator(value: string | undefined, field: string | undefined, parts: string[]): void {
+  if (value === undefined) numbers.add(validators.none);
+  else if (value === field) numbers.add(validators.asField);
+  else {
+    numbers.add(value.length + validators.own);
+    parts.push(value);
+  }
+}
+
+/** The value of the first line of that name. */
+export function firstValue(fields: readonly FieldLine[], name: string): string | undefined {
+  return fields.find((line) => line[0] === name)?.[1];
+}
+
+/** The bytes in memory that they alone use. */
+export function ownCopy(bytes: Buffer): Buffer {
+  if (bytes.byteLength === 0) return noBytes;
+  const copy = Buffer.allocUnsafeSlow(bytes.byteLength);
+  bytes.copy(copy);
+  return copy;
+}
+
+/**
+ * A Buffer may be a small view into a large allocation (a socket's chunk, Node's pool): storing the view would hold all of it
+ * and make the byte count a lie. Bodies that fill at least seven eighths of what they hold are not copied.
+ */
+export function ownBytes(body: Buffer): Buffer {
+  if (body.buffer.byteLength - body.byteLength <= body.byteLength / 8) return body;
+  return ownCopy(body);
+}

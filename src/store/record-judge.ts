@@ -1,0 +1,79 @@
+import type { Clock } from '../cache/ports.ts';
+import type { StoredItem } from '../core/stored-response.ts';
+import type { HotRead } from './hot-reads.ts';
+import type { MemoryTable } from './memory-table.ts';
+import type { TrackedPurgeLog } from './purge-follower.ts';
+import { words } from './stored-records.ts';
+
+/** Says of what is stored whether it may be served, by its retention and the purge log. */
+export class RecordJudge {
+  readonly #table: MemoryTable;
+  readonly #clock: Clock;
+  readonly #log: TrackedPurgeLog;
+  /** Records last checked before this version of the log cannot be judged any more. */
+  lostBefore = 0;
+
+  constructor(table: MemoryTable, { clock, purgeLog }: { readonly clock: Clock; readonly purgeLog: TrackedPurgeLog }) {
+    this.#table = table;
+    this.#clock = clock;
+    this.#log = purgeLog;
+  }
+
+  /** The record under the key, dropped where it may not be served any more; 0: there is none. */
+  usable(key: string): number {
+    const record = this.#table.index.find(key);
+    if (record === 0) return 0;
+    if (this.isExpired(record)) this.#table.drop(record, 'retention');
+    else if (this.isValid(record)) return record;
+    else this.#table.drop(record, 'purge');
+    return 0;
+  }
+
+  /** As {@link usable}, without a drop: for walks through the indexes. */
+  isLive(record: number): boolean {
+    return !this.isExpired(record) && this.isValid(record);
+  }
+
+  isExpired(record: number): boolean {
+    return this.#table.records.rows.double(record, words.retainUntilMs) <= this.#clock.nowMs();
+  }
+
+  /** False where a hard purge covers it. Notes soft ones. */
+  isValid(record: number): boolean {
+    return this.#table.records.rows.double(record, words.checkedVersion) === this.#log.version || this.#check(record);
+  }
+
+  /** Of a read that is kept: whether a look-up of its key gives it still. */
+  isGood(hot: HotRead): boolean {
+    if (hot.retainUntilMs <= this.#clock.nowMs()) return false;
+    if (hot.checkedVersion === this.#log.version) return true;
+    // A soft purge makes it one that is kept no longer.
+    if (!this.isValid(hot.record) || !hot.isHot) return false;
+    hot.checkedVersion = this.#log.version;
+    return true;
+  }
+
+  /**
+   * A validation or a slow answer that was asked for before what is stored now must not replace it. A stored time in the
+   * future means that the clock was set back since: then it says nothing.
+   */
+  isOutdated(item: StoredItem): boolean {
+    if (item.kind !== 'response') return false;
+    const record = this.usable(item.key);
+    const stored = record === 0 ? undefined : this.#table.unpacked(record).read.item;
+    if (stored?.kind !== 'response' || stored.requestTimeMs > this.#clock.nowMs()) return false;
+    return stored.requestTimeMs > item.requestTimeMs;
+  }
+
+  #check(record: number): boolean {
+    const { records } = this.#table;
+    if (records.rows.double(record, words.checkedVersion) < this.lostBefore) return false;
+    const scopes = records.scopes(record);
+    if (this.#log.isPurged(scopes)) return false;
+    const staleSinceMs = this.#log.softPurgedAtMs(scopes);
+    // What is unpacked of it says the wrong time.
+    if (staleSinceMs !== undefined && records.markStale(record, staleSinceMs)) this.#table.forgetRead(record);
+    records.rows.setDouble(record, words.checkedVersion, this.#log.version);
+    return true;
+  }
+}
