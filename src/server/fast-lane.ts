@@ -205,9 +205,8 @@ class Joined {
       this.#feed(chunk);
       return;
     }
-    const head = chunk.toString('latin1');
-    const known = this.#known.find(head);
-    if (known === undefined || !this.#answer(head, known)) this.#learn(head, this.#feed(chunk));
+    const known = this.#known.find(chunk);
+    if (known === undefined || !this.#answer(chunk, known)) this.#learn(chunk, this.#feed(chunk));
   }
 
   /** Nothing is owed or left to be sent, and this is not the last request of the connection. */
@@ -220,7 +219,7 @@ class Joined {
   }
 
   /** False: it has to be looked at anew, and nothing was done. */
-  #answer(head: string, known: KnownHead): boolean {
+  #answer(head: Buffer, known: KnownHead): boolean {
     const { clock, observer, writer, onBug } = this.#shared;
     const startedMs = clock.monotonicMs();
     let response: ProxyResponse | undefined;
@@ -300,7 +299,7 @@ class Joined {
   }
 
   /** The chunk came where a known head would have been answered. */
-  #learn(head: string, { req, request, response }: Fed): void {
+  #learn(head: Buffer, { req, request, response }: Fed): void {
     if (!this.#between || req === undefined || request === undefined || response?.repeat === undefined) return;
     if (!isPlain(req) || !this.#shared.seen.again(req) || !isRepeatable(request.method, response)) return;
     this.#known.remember(head, {
