@@ -88,9 +88,11 @@ export class WorkerPool {
       // With SO_REUSEPORT a second program on the same ports would get its part of the connections instead of an error.
       await assertFree(config.server.listeners);
       // A free port is chosen by the first; the others go there too.
-      this.#listeners = await this.#add(1, 0);
-      const others = Array.from({ length: count - 1 }, (_none, index) => this.#add(index + 2, 0));
-      await Promise.all(others);
+      const first = config.server.listeners.some(({ port }) => port === 0) ? 1 : count;
+      const places = Array.from({ length: count }, (_none, index) => index + 1);
+      const [listeners = []] = await Promise.all(places.slice(0, first).map((place) => this.#add(place, 0)));
+      this.#listeners = listeners;
+      await Promise.all(places.slice(first).map((place) => this.#add(place, 0)));
       this.#isStarted = true;
       this.#watch();
       return this.#listeners;
