@@ -1,18 +1,13 @@
-# The build: TypeScript to dist/. The npm package `node` brings Node to machines without it; the image has its own.
+# The build: TypeScript and the packages that it uses, to dist/, which needs nothing else. The npm package `node` brings
+# Node to machines without it; the image has its own.
 FROM node:26.10.0-bookworm-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
+COPY build ./build
 COPY src ./src
 RUN npm run build
-
-# What the program needs to run, and nothing else.
-FROM node:26.10.0-bookworm-slim AS dependencies
-WORKDIR /src
-COPY package.json package-lock.json ./
-# `optional` too: TypeScript is an optional peer of a dependency, and npm would bring it along.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
 FROM node:26.10.0-bookworm-slim
 ENV NODE_ENV=production
@@ -20,7 +15,6 @@ ENV NODE_ENV=production
 ENV FORECACHE_LISTEN=0.0.0.0:8080
 ENV FORECACHE_ADMIN_LISTEN=127.0.0.1:9090
 WORKDIR /app
-COPY --from=dependencies /src/node_modules ./node_modules
 COPY package.json ./
 COPY config ./config
 COPY --from=build /src/dist ./dist

@@ -26,11 +26,13 @@ function statusOf(url: URL): Promise<number> {
   });
 }
 
-try {
+async function check(): Promise<void> {
   const address = adminAddress(process.env['FORECACHE_ADMIN_LISTEN'] || '127.0.0.1:9090');
   const status = await statusOf(new URL(process.argv[2] ?? '/healthz', address));
   if (status !== 200) throw new Error(`answered ${status}`);
-} catch (error) {
+}
+
+check().catch((error: unknown) => {
   process.stderr.write(`unhealthy: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
-}
+});

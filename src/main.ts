@@ -5,13 +5,15 @@ import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
+import { useCompiledCode } from './compiled-code.ts';
 import { hearStopAsks, stopSignals } from './stop-signal.ts';
 
 /** undici 8 and http-proxy-3 do not load on anything older (package.json `engines`). */
 const OLDEST_NODE = 24;
 
 if (Number.parseInt(process.versions.node, 10) >= OLDEST_NODE) {
-  await onThisNode();
+  useCompiledCode();
+  void onThisNode();
 } else {
   onNewerNode();
 }

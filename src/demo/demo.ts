@@ -16,7 +16,7 @@ import { playPurge } from './purge-scene.ts';
 import { checkLine, createScreen, figureLines, purgeLines, type Screen } from './screen.ts';
 import { createRandom, hashOf } from './seeded.ts';
 import type { Simulator } from './simulator-server.ts';
-import { startEventSimulator, startWeatherSimulator } from './simulators.ts';
+import { startEventSimulator, startWeatherSimulator } from './start-simulators.ts';
 
 const usage = `usage: npm run demo -- [--once] [--seed N] [--requests N]
 
@@ -193,12 +193,14 @@ async function main(options: Options): Promise<number> {
   return 1;
 }
 
-try {
+async function run(): Promise<void> {
   const options = readOptions();
   if (options === undefined) process.stdout.write(usage);
   else process.exitCode = await main(options);
-} catch (error) {
+}
+
+run().catch((error: unknown) => {
   const isUsage = error instanceof UsageError;
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${isUsage ? usage : ''}`);
   process.exitCode = isUsage ? 64 : 1;
-}
+});

@@ -1,20 +1,6 @@
 import { parseArgs } from 'node:util';
-import { eventApi } from './event-answers.ts';
-import { startSimulator, type Simulator, type SimulatorOptions } from './simulator-server.ts';
-import { weatherApi } from './weather-answers.ts';
-
-/** The key that the event API asks for unless it is told another. */
-export const defaultEventsApiKey = 'demo-events-key';
-
-/** A weather API in the manner of Open-Meteo, on loopback unless told otherwise. */
-export function startWeatherSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  return startSimulator(weatherApi(options.seed ?? 0), options);
-}
-
-/** An event API in the manner of Ticketmaster's, which answers only calls with its key in the query (`apikey`). */
-export function startEventSimulator(options: SimulatorOptions & { readonly apiKey?: string } = {}): Promise<Simulator> {
-  return startSimulator(eventApi(options.seed ?? 0, options.apiKey ?? defaultEventsApiKey), options);
-}
+import type { SimulatorOptions } from './simulator-server.ts';
+import { defaultEventsApiKey, startEventSimulator, startWeatherSimulator } from './start-simulators.ts';
 
 const usage = `usage: node dist/demo/simulators.js [--host 127.0.0.1] [--weather-port 18081] [--events-port 18082]
          [--seed 0] [--min-latency 80] [--max-latency 400]
@@ -54,9 +40,7 @@ async function main(): Promise<void> {
   process.once('SIGTERM', stop);
 }
 
-if (import.meta.main) {
-  main().catch((error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
-    process.exitCode = 64;
-  });
-}
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+  process.exitCode = 64;
+});

@@ -2,7 +2,7 @@ import { request, type IncomingHttpHeaders } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { latencyMsOf, type Simulator } from '../../src/demo/simulator-server.ts';
-import { defaultEventsApiKey, startEventSimulator, startWeatherSimulator } from '../../src/demo/simulators.ts';
+import { defaultEventsApiKey, startEventSimulator, startWeatherSimulator } from '../../src/demo/start-simulators.ts';
 
 interface Answer {
   readonly status: number;

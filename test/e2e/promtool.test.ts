@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { beforeAll, expect, it } from 'vitest';
 import { get } from '../../src/demo/http-get.ts';
-import { startWeatherSimulator } from '../../src/demo/simulators.ts';
+import { startWeatherSimulator } from '../../src/demo/start-simulators.ts';
 import { someCoherence, someEvents, someRedis, startMetrics, stopMetrics } from '../support/fleet-events.ts';
 import { startProgram } from '../support/program.ts';
 import { systemTool } from '../support/system-tools.ts';

@@ -14,13 +14,12 @@ function all(stage: DockerStage | undefined, name: string): readonly string[] {
   return stage?.instructions.filter((instruction) => instruction.name === name).map(({ text }) => text) ?? [];
 }
 
-const [build, dependencies, image] = stages;
+const [build, image] = stages;
 
 describe('the Dockerfile', () => {
-  it('has a stage that builds, one for production dependencies, and one that ships', () => {
-    expect(stages.map(({ name }) => name)).toEqual(['build', 'dependencies', undefined]);
+  it('has a stage that builds and one that ships', () => {
+    expect(stages.map(({ name }) => name)).toEqual(['build', undefined]);
     expect(all(build, 'RUN')).toEqual(['npm ci --ignore-scripts', 'npm run build']);
-    expect(all(dependencies, 'RUN')).toEqual(['npm ci --omit=dev --omit=optional --ignore-scripts']);
   });
 
   it('pins the Node on Debian that the project is developed on', () => {
@@ -28,14 +27,9 @@ describe('the Dockerfile', () => {
     expect(stages.map(({ base }) => base)).toEqual(stages.map(() => `node:${version}-bookworm-slim`));
   });
 
-  it('ships the build, the dependencies and the configuration, and runs nothing to make them', () => {
+  it('ships the build and the configuration, and runs nothing to make them', () => {
     expect(all(image, 'RUN')).toEqual([]);
-    expect(all(image, 'COPY')).toEqual([
-      '--from=dependencies /src/node_modules ./node_modules',
-      'package.json ./',
-      'config ./config',
-      '--from=build /src/dist ./dist',
-    ]);
+    expect(all(image, 'COPY')).toEqual(['package.json ./', 'config ./config', '--from=build /src/dist ./dist']);
   });
 
   it('fetches nothing but packages, by their lock file', () => {

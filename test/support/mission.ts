@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 
 import type { Simulator } from '../../src/demo/simulator-server.ts';
-import { startEventSimulator, startWeatherSimulator } from '../../src/demo/simulators.ts';
+import { startEventSimulator, startWeatherSimulator } from '../../src/demo/start-simulators.ts';
 import { contractFile } from './config-text.ts';
 import { ask, json, type Ask, type Reply } from './http.ts';
 import { startProgram } from './program.ts';

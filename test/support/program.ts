@@ -11,8 +11,8 @@ const run = promisify(execFile);
 
 /** Builds where there is no build or a source file is newer; over the old one, since another test may be loading from it. */
 const buildWhereStale = `
-  if [ -e dist/main.js ] && [ -z "$(find src -type f -newer dist/main.js -print -quit)" ]; then exit 0; fi
-  exec "$NODE" node_modules/typescript/bin/tsc -p tsconfig.build.json
+  if [ -e dist/main.js ] && [ -z "$(find src build -type f -newer dist/main.js -print -quit)" ]; then exit 0; fi
+  exec "$NODE" build/build.ts --over
 `;
 
 /**

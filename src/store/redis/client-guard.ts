@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import { Redis } from 'ioredis';
+import * as dataHandler from 'ioredis/built/DataHandler.js';
 
 /** Of the library's class, what is not in its types. */
 interface Handler {
@@ -37,8 +37,9 @@ function sendOnlyWhatIsAwaited(): void {
 
 /** What a reply made the library throw (a null that nobody asked for is enough) was thrown again where nobody can catch it. */
 function contain(): void {
-  const loaded: unknown = createRequire(import.meta.url)('ioredis/built/DataHandler.js');
-  const handler = isModule(loaded) ? loaded.default : undefined;
+  const loaded: unknown = dataHandler.default;
+  // Of a CommonJS module the default is all that it exports.
+  const handler = isModule(loaded) ? loaded.default : loaded;
   if (typeof handler !== 'function' || !('dispatch' in handler.prototype)) {
     throw new TypeError('this ioredis is not the one that is guarded here');
   }

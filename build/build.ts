@@ -1,0 +1,82 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { rolldown, type OutputChunk } from 'rolldown';
+import { compileAhead } from './compile-ahead.ts';
+import { inventory, licences, packagesOf } from './packages.ts';
+
+/**
+ * Makes `dist` (docs/decisions/0013-one-bundle.md): the program and the packages that it uses, in few CommonJS files that are
+ * read when they are needed, what it says of those packages, and its functions as V8 compiles them.
+ *
+ *   node build/build.ts [--over]
+ *
+ * --over leaves the files of the last build, which a running program may still read from.
+ */
+const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(root, 'dist');
+
+/** By its path in `dist`, what somebody starts: a user, a container, the program its threads. */
+const entries = {
+  main: 'src/main.ts',
+  worker: 'src/workers/worker.ts',
+  healthcheck: 'src/healthcheck.ts',
+  'demo/demo': 'src/demo/demo.ts',
+  'demo/simulators': 'src/demo/simulators.ts',
+};
+
+const { values } = parseArgs({ options: { over: { type: 'boolean', default: false } } });
+if (!values.over) rmSync(dist, { recursive: true, force: true });
+// Functions of another build fit nothing any more.
+rmSync(join(dist, 'compiled'), { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+const chunks = await bundle();
+const packages = packagesOf(chunks.flatMap((chunk) => chunk.moduleIds));
+// CommonJS: `import … from 'node:http'` would run the getters of all that it exports, and so load fetch and WebSocket.
+writeFileSync(join(dist, 'package.json'), '{ "type": "commonjs" }\n');
+writeFileSync(join(dist, 'third-party-licences.txt'), licences(packages));
+writeFileSync(join(dist, 'forecache.cdx.json'), inventory(root, packages));
+await compileAhead(dist);
+
+async function bundle(): Promise<readonly OutputChunk[]> {
+  const build = await rolldown({
+    cwd: root,
+    input: entries,
+    platform: 'node',
+    plugins: [{ name: 'ascii', renderChunk: (code) => ascii(code) }],
+    onLog: (level, log, report) => {
+      // `debug` asks for it in a try: colours, where they are installed.
+      if (log.code === 'UNRESOLVED_IMPORT' && log.message.includes('supports-color')) return;
+      if (level === 'warn') throw new Error(log.message);
+      report(level, log);
+    },
+  });
+  const { output } = await build.write({
+    dir: dist,
+    format: 'cjs',
+    // As it was written but for comments: a stack trace names functions that a reader finds in `src`.
+    minify: false,
+    comments: false,
+    chunkFileNames: '[name]-[hash].js',
+    // Else they are parts of main.js, which no other file may read: that would start the program.
+    codeSplitting: {
+      groups: [
+        { name: 'runtime', test: /rolldown\/runtime/ },
+        { name: 'start', test: /src\/compiled-code\.ts$/ },
+      ],
+    },
+  });
+  await build.close();
+  const found = output.filter((file) => file.type === 'chunk');
+  for (const { fileName, imports } of found) {
+    const started = imports.find((name) => Object.keys(entries).some((entry) => name === `${entry}.js`));
+    if (started !== undefined) throw new Error(`${fileName} would start ${started}`);
+  }
+  return found;
+}
+
+/** V8 keeps a file with a single letter beyond Latin-1 at two bytes a letter. */
+function ascii(code: string): string {
+  return code.replace(/[\u0080-\uFFFF]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
