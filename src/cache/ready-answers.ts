@@ -1,5 +1,6 @@
 import { clientDirectives, noDirectives } from '../core/client-directives.ts';
-import { decideCoding } from '../core/content-coding.ts';
+import { contentCodings, decideCoding } from '../core/content-coding.ts';
+import { fieldValue } from '../core/fields.ts';
 import { standingOf } from '../core/freshness.ts';
 import { isCutKey } from '../core/key.ts';
 import type { SearchRule } from '../core/no-vary-search.ts';
@@ -11,7 +12,7 @@ import type { Clock, ProxyResponse, PurgeLog, Repeat, StoreRead } from './ports.
 import { type Ask, type Asked, respondWhole } from './respond.ts';
 
 /** Of so many stored responses that are asked for in turn each finds its answer; twice as many are kept at most, some 2 KB each. */
-const MAX_READY = 4096;
+const MAX_READY = 2048;
 
 interface ReadyDeps {
   readonly purgeLog: Pick<PurgeLog, 'position'>;
@@ -55,7 +56,7 @@ export class ReadyAnswers {
 
   /** To be called where it was decided that the response is fresh for the request. `undefined`: its answer is a special one. */
   make(ask: Ask, found: Found, nowMs: number): ProxyResponse | undefined {
-    if (found.read.tier !== 'memory' || !isPlain(ask, found.item)) return undefined;
+    if (found.read.tier !== 'memory' || !isPlain(ask, found.item, isCodedContent(found.item))) return undefined;
     // Whole keys have one URL each. That one is cut is counted each time.
     if (isCutKey(ask.keyed.key, ask.route.maxKeyBytes)) return undefined;
     const ready = new ReadyAnswer(this.#deps, ask, found);
@@ -90,6 +91,7 @@ class ReadyAnswer implements Repeat {
   /** Upstream may yet say how to key it. */
   readonly #isTeachable: boolean;
   readonly #rule: SearchRule | undefined;
+  readonly #isCoded: boolean;
   #response: ProxyResponse | undefined;
   // It says what it does from `since` on, before `until`, and up to and with `last`: ages round down and begin a second,
   // times that are left round down and end one.
@@ -103,6 +105,7 @@ class ReadyAnswer implements Repeat {
     this.#found = found;
     this.#isTeachable = keyed.search !== undefined;
     this.#rule = keyed.search?.rule;
+    this.#isCoded = isCodedContent(found.item);
     // What is keyed by more than its head has to come the whole way: by its content, or by what upstream has said of its path.
     const isByHead = keyed.canonical.content === undefined && keyed.search?.rule === undefined;
     this.#repeats = found.isSettled && isByHead;
@@ -116,7 +119,7 @@ class ReadyAnswer implements Repeat {
     if (this.#isTeachable && ask.keyed.search?.rule !== this.#rule) return false;
     if (this.#rule !== undefined && ask.keyed.url !== keyed.url) return false;
     const found = this.#found;
-    return found.marker === marker && found.isSettled === isSettled && isPlain(ask, found.item);
+    return found.marker === marker && found.isSettled === isSettled && isPlain(ask, found.item, this.#isCoded);
   }
 
   at(nowMs: number): ProxyResponse | undefined {
@@ -163,14 +166,20 @@ class ReadyAnswer implements Repeat {
 }
 
 /** Whether the request gets the whole stored response as it is: no condition, no part, no other coding, no directive that counts. */
-function isPlain({ route, requestFields, special: known }: Ask, { fields, body }: StoredResponse): boolean {
+function isPlain({ route, requestFields, special: known }: Ask, { fields }: StoredResponse, isCoded: boolean): boolean {
   const has = known ?? specialOf(requestFields);
   if ((has & SPECIAL) === 0) return true;
   if ((has & PARTIAL) !== 0) return false;
-  if (clientDirectives(route.policy, requestFields) !== noDirectives) return false;
-  return body.length === 0 || decideCoding(fields, requestFields).kind !== 'take-off';
+  if ((has & special.cacheControl) !== 0 && clientDirectives(route.policy, requestFields) !== noDirectives)
+    return false;
+  return !isCoded || decideCoding(fields, requestFields).kind !== 'take-off';
 }
 
 const PARTIAL = special.ifNoneMatch | special.ifModifiedSince | special.range;
 // Without Accept-Encoding a client takes any coding.
 const SPECIAL = PARTIAL | special.cacheControl | special.acceptEncoding;
+
+/** Whether there is a coding to take off of content. */
+function isCodedContent({ fields, body }: StoredResponse): boolean {
+  return body.length > 0 && contentCodings(fieldValue(fields, 'content-encoding')).length > 0;
+}
