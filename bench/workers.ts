@@ -4,28 +4,22 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 
 import { startProxy, type ProxyProcess } from '../src/demo/proxy-process.ts';
+import { builtMain } from '../test/support/program.ts';
+import { systemTool } from '../test/support/system-tools.ts';
+import { runAlone } from './alone.ts';
+import type { Bar, BenchOptions, Figure, Round } from './bars.ts';
 
 /**
- * One worker against two, in alternating rounds: `node bench/workers.ts [--rounds 5] [--seconds 4] [--connections 128]`, on a
- * machine with at least two cores, with wrk and taskset. Reads `dist/`, so build first.
+ * Requirement 13: one worker against two, in alternating rounds: `node bench/workers.ts`.
  *
  * The load takes its share of the cores, so two things are told. Cores: one worker and its load on one core, against two
  * workers and theirs on two; that is what a second core brings. CPU: the server's CPU time for each request; what two workers
  * take more than one is what they cost each other.
  */
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '4' },
-    connections: { type: 'string', default: '128' },
-  },
-});
-const rounds = Number(values.rounds);
-const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const connections = 128;
 const run = promisify(execFile);
 /** Of Linux, in which /proc tells times: USER_HZ is 100 on every architecture that Node runs on. */
 const TICK_US = 10_000;
@@ -49,12 +43,6 @@ interface Contender {
   readonly workers: number;
 }
 
-const contenders: readonly Contender[] = [
-  { name: 'one worker, one core', cores: '0', workers: 1 },
-  { name: 'two workers, two cores', cores: '0,1', workers: 2 },
-  { name: 'one worker, two cores', cores: '0,1', workers: 1 },
-];
-
 function yamlOf(port: number, workers: number): string {
   return `
 server: { listen: "127.0.0.1:0", workers: ${workers} }
@@ -73,29 +61,23 @@ function cpuTicks(pid: number): number {
   return Number(fields[11]) + Number(fields[12]);
 }
 
-async function measure(proxy: ProxyProcess, { cores }: Contender, lua: string, seconds: number): Promise<Measured> {
+interface WorkersLoad {
+  readonly wrk: string;
+  readonly lua: string;
+  readonly seconds: number;
+}
+
+async function measure(
+  proxy: ProxyProcess,
+  { cores }: Contender,
+  { wrk, lua, seconds }: WorkersLoad,
+): Promise<Measured> {
   const threads = String(cores.split(',').length);
   const before = cpuTicks(proxy.pid);
-  const { stdout } = await run(
-    'taskset',
-    [
-      '-c',
-      cores,
-      'wrk',
-      '-t',
-      threads,
-      '-c',
-      values.connections,
-      '-d',
-      `${seconds}s`,
-      '--timeout',
-      '20s',
-      '-s',
-      lua,
-      proxy.proxy,
-    ],
-    { timeout: (seconds + 20) * 1000 },
-  );
+  const options = ['-t', threads, '-c', String(connections), '-d', `${seconds}s`, '--timeout', '20s', '-s', lua];
+  const { stdout } = await run('taskset', ['-c', cores, wrk, ...options, proxy.proxy], {
+    timeout: (seconds + 20) * 1000,
+  });
   const ticks = cpuTicks(proxy.pid) - before;
   const requests = Number(/(\d+) requests in/.exec(stdout)?.[1]);
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
@@ -103,20 +85,8 @@ async function measure(proxy: ProxyProcess, { cores }: Contender, lua: string, s
   return { perSecond, cpuUs: (ticks * TICK_US) / requests };
 }
 
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((one, other) => one - other)[Math.floor(numbers.length / 2)] ?? Number.NaN;
-}
-
-function spread(numbers: readonly number[]): string {
-  return `${median(numbers).toFixed(2)} (${Math.min(...numbers).toFixed(2)} to ${Math.max(...numbers).toFixed(2)})`;
-}
-
-async function bench(): Promise<void> {
-  await using stack = new AsyncDisposableStack();
-  const folder = mkdtempSync(join(tmpdir(), 'forecache-workers-'));
-  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const lua = join(folder, 'urls.lua');
-  writeFileSync(lua, script);
+/** Answers every path with 1 KB. */
+async function startUpstream(stack: AsyncDisposableStack): Promise<number> {
   const upstream = createServer((_request, response) => void response.end('x'.repeat(1024)));
   upstream.listen(0, '127.0.0.1');
   await once(upstream, 'listening');
@@ -125,7 +95,23 @@ async function bench(): Promise<void> {
     upstream.close();
   });
   const address = upstream.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+async function runWorkers({ rounds, seconds, cores, say }: BenchOptions): Promise<readonly Figure[]> {
+  if (cores.server === cores.load) throw new Error('there is one core, and two workers want two');
+  await using stack = new AsyncDisposableStack();
+  const [one, both] = [String(cores.server), `${cores.server},${cores.load}`];
+  const contenders: readonly Contender[] = [
+    { name: 'one worker, one core', cores: one, workers: 1 },
+    { name: 'two workers, two cores', cores: both, workers: 2 },
+    { name: 'one worker, two cores', cores: both, workers: 1 },
+  ];
+  const folder = mkdtempSync(join(tmpdir(), 'forecache-workers-'));
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const lua = join(folder, 'urls.lua');
+  writeFileSync(lua, script);
+  const [main, wrk, port] = [await builtMain(), await systemTool('wrk'), await startUpstream(stack)];
   const all = await Promise.all(
     contenders.map(async (contender, index) => {
       const file = join(folder, `${index}.yaml`);
@@ -137,25 +123,58 @@ async function bench(): Promise<void> {
     }),
   );
   // Compilers and every worker's memory.
-  for (const { contender, proxy } of all) await measure(proxy, contender, lua, 4);
+  for (const { contender, proxy } of all) await measure(proxy, contender, { wrk, lua, seconds: 4 });
   for (let round = 0; round < rounds; round += 1) {
     for (const { contender, proxy, measured } of all) {
-      measured.push(await measure(proxy, contender, lua, Number(values.seconds)));
+      measured.push(await measure(proxy, contender, { wrk, lua, seconds }));
     }
     const told = all.map(({ contender, measured }) => {
       const { perSecond = 0, cpuUs = 0 } = measured.at(-1) ?? {};
       return `${contender.name} ${Math.round(perSecond)}/s ${cpuUs.toFixed(1)} µs`;
     });
-    process.stdout.write(`round ${round + 1}: ${told.join(', ')}\n`);
+    say(`round ${round + 1} of ${rounds}: ${told.join(', ')}`);
   }
-  const [one = [], two = [], plain = []] = all.map(({ measured }) => measured);
-  const ratios = (of: (round: number) => number): readonly number[] => one.map((_none, round) => of(round));
-  const cores = ratios((round) => (two[round]?.perSecond ?? 0) / (one[round]?.perSecond ?? 0));
-  const cpu = ratios((round) => (two[round]?.cpuUs ?? 0) / (one[round]?.cpuUs ?? 0));
-  const beside = ratios((round) => (two[round]?.perSecond ?? 0) / (plain[round]?.perSecond ?? 0));
-  process.stdout.write(`requests a second, two on two cores of one on one core: ${spread(cores)} (bar: 1.7)\n`);
-  process.stdout.write(`CPU a request, two of one: ${spread(cpu)}\n`);
-  process.stdout.write(`requests a second where the load has what one worker leaves of two cores: ${spread(beside)}\n`);
+  const [single = [], two = [], plain = []] = all.map(({ measured }) => measured);
+  const beside = (rivals: readonly Measured[], of: (measured: Measured) => number): readonly Round[] =>
+    two.flatMap((ours, round) => {
+      const rival = rivals[round];
+      return rival === undefined ? [] : [{ ours: of(ours), rival: of(rival) }];
+    });
+  const common = { bar: 'workers', requirement: 13 } as const;
+  return [
+    {
+      ...common,
+      what: 'hits a second, two workers and the load on two cores',
+      rival: 'one on one',
+      unit: '/s',
+      rounds: beside(single, ({ perSecond }) => perSecond),
+      limit: 1.7,
+      bound: 'least',
+    },
+    {
+      ...common,
+      what: 'CPU a hit, two workers',
+      rival: 'one on one',
+      unit: 'µs',
+      rounds: beside(single, ({ cpuUs }) => cpuUs),
+    },
+    {
+      ...common,
+      what: 'hits a second, two workers and the load on two cores',
+      rival: 'one on two',
+      unit: '/s',
+      rounds: beside(plain, ({ perSecond }) => perSecond),
+    },
+  ];
 }
 
-await bench();
+export const workersBars: readonly Bar[] = [
+  {
+    name: 'workers',
+    requirement: 13,
+    title: 'two workers and their load on two cores, beside one and its load on one',
+    run: runWorkers,
+  },
+];
+
+if (import.meta.main) await runAlone(workersBars);
