@@ -35,7 +35,7 @@ export interface CallWire {
 }
 
 /** What is sent: path and query, and names and values of the fields by turns. */
-export interface CallRequest {
+interface CallRequest {
   readonly path: string;
   readonly method: string;
   readonly headers: string[];

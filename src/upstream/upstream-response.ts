@@ -29,7 +29,7 @@ export interface ReceivedHead {
 }
 
 /** What of its upstream decides how a response is read. */
-export interface ResponseGround {
+interface ResponseGround {
   readonly config: Pick<UpstreamConfig, 'framing' | 'maxBodyBytes'>;
   readonly redactor: Redactor;
   readonly onLimit: OnUpstreamLimit;
