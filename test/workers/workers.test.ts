@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { samples } from '../support/metrics.ts';
 import { type Origin, startOrigin } from '../support/origin.ts';
 import { askEach, startWorkersProxy, type WorkersProxy } from '../support/workers.ts';
+
+// Many connections are made until the kernel has met each worker with one: a busy machine takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 const workers = 3;
 const totalBytes = 8 * 2 ** 20;
