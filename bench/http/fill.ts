@@ -22,12 +22,15 @@ export interface Fill {
 export async function fill(server: Server, options: Fill): Promise<number> {
   const { wrk, prefix, responses, after = 0, bytes, core, say } = options;
   let stored = after;
+  let idle = 0;
   while (stored < responses) {
     const env = { PREFIX: prefix, FIRST: String(stored + 1), SIZE: String(bytes) };
     // Short stretches near the end: how many there will be is known only afterwards.
     const seconds = responses - stored > 50_000 ? 5 : 1;
     const result = await runLoad(server.origin, { wrk, script: 'distinct.lua', env, connections: 16, seconds, core });
-    if (result.errors > 16 || result.requests === 0) {
+    // A stretch without an answer can be a busy machine's doing, several are not.
+    idle = result.requests === 0 ? idle + 1 : 0;
+    if (result.errors > 16 || idle > 3) {
       throw new Error(`${server.name}: ${result.errors} of ${result.requests} misses failed`);
     }
     stored += result.requests;

@@ -63,16 +63,25 @@ export interface Cost {
 
 /** Fewer ticks of /proc's 10 ms clock than this are noise. */
 const minCpuSeconds = 0.1;
+/** On a busy machine a server may get next to nothing of its core for some seconds. */
+const maxStretches = 5;
 
-/** Rejects where requests fail, or are too few for the clock of /proc: such a number would say nothing. */
+/**
+ * Asks again for as long where the server used too little to be told by the clock of /proc. Rejects where requests fail, or
+ * where it stays too little: such a number would say nothing.
+ */
 export async function costOf(server: Server, load: Load): Promise<Cost> {
   const beforeSeconds = cpuSeconds(server.pid);
-  const result = await runLoad(server.origin, load);
-  const usedSeconds = cpuSeconds(server.pid) - beforeSeconds;
-  // A connection that wrk cuts off at its end may count as one.
-  if (result.errors > 1) throw new Error(`${server.name}: ${result.errors} of ${result.requests} requests failed`);
-  if (usedSeconds < minCpuSeconds) throw new Error(`${server.name} used ${usedSeconds} s, too little to be measured`);
-  return { cpuUs: (usedSeconds * 1e6) / result.requests, load: result };
+  let requests = 0;
+  for (let stretch = 0; stretch < maxStretches; stretch += 1) {
+    const result = await runLoad(server.origin, load);
+    const usedSeconds = cpuSeconds(server.pid) - beforeSeconds;
+    requests += result.requests;
+    // A connection that wrk cuts off at its end may count as one.
+    if (result.errors > 1) throw new Error(`${server.name}: ${result.errors} of ${result.requests} requests failed`);
+    if (usedSeconds >= minCpuSeconds && requests > 0) return { cpuUs: (usedSeconds * 1e6) / requests, load: result };
+  }
+  throw new Error(`${server.name} answered ${requests} requests and used too little to be measured`);
 }
 
 /** Reads the line that `wrk.lua` prints; throws where there is none. */
