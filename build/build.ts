@@ -7,7 +7,7 @@ import { compileAhead } from './compile-ahead.ts';
 import { inventory, licences, packagesOf } from './packages.ts';
 
 /**
- * Makes `dist` (docs/decisions/0013-one-bundle.md): the program and the packages that it uses, in few CommonJS files that are
+ * Makes `dist` (docs/decisions/0016-one-bundle.md): the program and the packages that it uses, in few CommonJS files that are
  * read when they are needed, what it says of those packages, and its functions as V8 compiles them.
  *
  *   node build/build.ts [--over]

@@ -4,7 +4,7 @@ import type { UpstreamClientOptions } from './client.ts';
 import type { RelayOptions, UpstreamRelay } from './relay.ts';
 
 /**
- * undici brings HTTP/2, TLS and fetch along: 16 MiB of resident memory, and a third of the time of a start. Neither the
+ * undici brings HTTP/2, TLS and fetch along: some 20 MiB of resident memory, and a good part of a start. Neither the
  * start nor a hit needs it, so it is read with the first call.
  */
 export function upstreamClientOnDemand(options: UpstreamClientOptions): UpstreamClient & AsyncDisposable {

@@ -1,0 +1,143 @@
+import { copyFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startProxy, type ProxyProcess } from '../../src/demo/proxy-process.ts';
+import { ask } from '../support/http.ts';
+import { configFile, launchServe } from '../support/launch.ts';
+import { builtMain } from '../support/program.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+const yaml = `
+server: { listen: 127.0.0.1:0 }
+admin: { listen: 127.0.0.1:0 }
+upstreams: { api: { origin: "http://127.0.0.1:1" } }
+routes:
+  - { name: plain, match: /plain, upstream: api, ttl: 1h }
+  - { name: passed, match: /passed, upstream: api, cache: off }
+`;
+
+/** Files of the build, without their hashes, that only some processes need. */
+const onDemand = ['client', 'coordinator', 'graphql-text', 'program', 'prom-client', 'relay', 'shared-tier'];
+
+/** Says at the end of the process which files it has loaded. */
+const telling = `
+process.on('exit', () => {
+  const names = Object.keys(require.cache).map((file) => file.split('/').at(-1).replace(/-.{8}\\.js$/, ''));
+  process.stderr.write('loaded:' + JSON.stringify(names) + '\\n');
+});
+`;
+
+async function loadedBy(use: (proxy: string, admin: string) => Promise<unknown>): Promise<readonly string[]> {
+  const folder = temporary();
+  const probe = join(folder, 'probe.cjs');
+  writeFileSync(probe, telling);
+  const program = await launchServe(yaml, { node: [process.execPath, '--require', probe] });
+  await use(program.proxy, program.admin);
+  program.signal('SIGTERM');
+  const [, names = '[]'] = await program.says('stderr', /loaded:(.*)\n/);
+  const parsed: unknown = JSON.parse(names);
+  return Array.isArray(parsed) ? parsed.map(String).filter((name) => onDemand.includes(name)) : [];
+}
+
+function temporary(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'forecache-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe('a start', () => {
+  it('reads nothing that only some processes need', async () => {
+    expect(await loadedBy((_proxy, admin) => ask(admin, '/readyz'))).toEqual([]);
+  });
+
+  it('leaves undici to the first call', async () => {
+    expect(await loadedBy((proxy) => ask(proxy, '/plain'))).toEqual(['client']);
+  });
+
+  it('leaves http-proxy-3 to the first relayed request', async () => {
+    expect(await loadedBy((proxy) => ask(proxy, '/passed'))).toEqual(['relay']);
+  });
+
+  it('leaves prom-client to the first scrape', async () => {
+    expect(await loadedBy((_proxy, admin) => ask(admin, '/metrics'))).toEqual(['prom-client']);
+  });
+});
+
+/** The build, somewhere else. */
+async function copied(change: (compiled: string) => void): Promise<string> {
+  const main = await builtMain();
+  const folder = temporary();
+  cpSync(join(main, '..'), join(folder, 'dist'), { recursive: true });
+  copyFileSync(join(root, 'package.json'), join(folder, 'package.json'));
+  change(join(folder, 'dist/compiled'));
+  return join(folder, 'dist/main.js');
+}
+
+async function started(main: string): Promise<ProxyProcess> {
+  const program = await startProxy({
+    main,
+    args: ['serve', '--config', configFile(yaml)],
+    // Documented with the compile cache: Node tells what becomes of each file.
+    env: { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' },
+  });
+  onTestFinished(async () => void (await program.stopAtOnce()));
+  return program;
+}
+
+function filesOf(compiled: string): readonly string[] {
+  return readdirSync(compiled, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+describe('compiled functions', () => {
+  it('are taken for all that a start loads, wherever the build was copied to', async () => {
+    const program = await started(await copied(() => {}));
+    expect(program.output()).toMatch(/V8 code cache for CommonJS \S*serve-\S* was accepted/);
+    expect(program.output()).not.toContain('was rejected');
+  });
+
+  it('that are broken do no harm', async () => {
+    const main = await copied((compiled) => {
+      for (const file of filesOf(compiled)) {
+        const bytes = readFileSync(file);
+        writeFileSync(file, bytes.fill(0x5a, bytes.length / 2));
+      }
+    });
+    const program = await started(main);
+    expect((await ask(program.admin, '/readyz')).status).toBe(200);
+    expect(program.output()).not.toContain('was accepted');
+  });
+
+  it('that can be neither read nor written do no harm', async () => {
+    const main = await copied((compiled) => {
+      rmSync(compiled, { recursive: true });
+      writeFileSync(compiled, 'no directory');
+    });
+    expect((await ask((await started(main)).admin, '/readyz')).status).toBe(200);
+  });
+});
+
+describe('the build', () => {
+  it('is below 15 MB with all that it needs', async () => {
+    const main = await builtMain();
+    // The files of earlier builds may lie there too.
+    const oldestMs = statSync(main).mtimeMs - 60_000;
+    const files = filesOf(join(main, '..')).map((file) => statSync(file));
+    const bytes = files.reduce((sum, { size, mtimeMs }) => sum + (mtimeMs < oldestMs ? 0 : size), 0);
+    expect(bytes).toBeLessThan(15_000_000);
+  });
+
+  it('names the packages in it, with their licences', async () => {
+    const folder = join(await builtMain(), '..');
+    const inventory = readFileSync(join(folder, 'forecache.cdx.json'), 'utf8');
+    const texts = readFileSync(join(folder, 'third-party-licences.txt'), 'utf8');
+    for (const name of ['undici', 'ioredis', 'pino', 'yaml', 'valibot', 'bintrees']) {
+      expect(inventory).toMatch(new RegExp(`"purl": "pkg:npm/${name}@[\\d.]+"`));
+      expect(texts).toMatch(new RegExp(`^${name} [\\d.]+ \\(`, 'm'));
+    }
+  });
+});
