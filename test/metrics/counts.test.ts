@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+
+import { addCounts, countsOf } from '../../src/metrics/counts.ts';
+import { Counters } from '../../src/metrics/counters.ts';
+import { familiesOf } from '../../src/metrics/metrics.ts';
+import { totalsOf } from '../../src/metrics/totals.ts';
+import { someCoherence, someEvents, someRedis } from '../support/fleet-events.ts';
+import { callRecord, purgeRecord, requestRecord, someStoreStats } from '../support/records.ts';
+
+const routes = ['weather', 'events'];
+const upstreams = ['met', 'tickets'];
+const none = (): Counters => new Counters(routes, upstreams);
+
+/** Something of everything that is counted; numbers in powers of two, so that sums do not depend on their order. */
+const happenings: readonly ((counters: Counters) => void)[] = [
+  (counters) => counters.request(requestRecord({ durationMs: 0.25 })),
+  (counters) => counters.request(requestRecord({ route: 'events', outcome: 'miss', fwd: 'uri-miss', durationMs: 64 })),
+  (counters) => counters.request(requestRecord({ outcome: 'rejected', route: undefined, problem: 'route-not-found' })),
+  (counters) => counters.request(requestRecord({ outcome: 'stale-error', tier: 'redis', method: 'HEAD' })),
+  (counters) => counters.upstreamCall(callRecord({ durationMs: 128, attempts: 2 })),
+  (counters) => counters.upstreamCall(callRecord({ purpose: 'warm', status: undefined, failure: 'timeout' })),
+  (counters) => counters.brokenBody({ upstream: 'tickets', failure: 'truncated' }),
+  (counters) => counters.storage('weather', 'stored'),
+  (counters) => counters.storage('events', 'no-store'),
+  (counters) => counters.purge(purgeRecord()),
+  (counters) => counters.purge(purgeRecord({ by: 'all', soft: true, source: 'schedule', matched: 9 })),
+  (counters) => counters.warm({ job: 'hourly', fetched: 3, reused: 1, failed: 2, durationMs: 8 }),
+  (counters) => counters.warm({ job: 'api', fetched: 1, reused: 0, failed: 0, durationMs: 8 }),
+  (counters) => counters.limit('store.memory.maxBytes'),
+  ...someEvents.map((event) => (counters: Counters) => counters.fleet(event)),
+];
+
+const thread = { heapTotal: 1, heapUsed: 1, external: 1, lagMean: 0, lagP99: 0, lagMax: 0, utilization: 0 };
+
+/** All samples that counters come to, by name and labels, but for those of the process. */
+function samplesOf(counters: Counters): ReadonlyMap<string, number> {
+  const load = { requestsInFlight: 0, connections: 0 };
+  const rest = { store: someStoreStats, load, coherence: someCoherence, redis: someRedis, version: '1', thread };
+  const samples = familiesOf({ counters, ...rest }).flatMap(({ name, values }) =>
+    values.map((sample) => [`${sample.metricName ?? name}${JSON.stringify(sample.labels)}`, sample.value] as const),
+  );
+  return new Map(samples.filter(([name]) => name.startsWith('forecache_')));
+}
+
+describe('counts of several threads', () => {
+  it('add up to what one would have counted of everything', () => {
+    const threads = [none(), none(), none()];
+    const one = none();
+    for (const [index, happens] of happenings.entries()) {
+      for (let times = 0; times <= index % 4; times += 1) {
+        for (const counters of [threads[(index + times) % 3], one]) if (counters !== undefined) happens(counters);
+      }
+    }
+    const sum = none();
+    // As between threads.
+    for (const counters of threads) addCounts(sum, structuredClone(countsOf(counters)));
+    expect(samplesOf(sum)).toEqual(samplesOf(one));
+    expect(totalsOf(sum)).toEqual(totalsOf(one));
+  });
+
+  it.each(happenings.map((happens, index) => [index, happens] as const))(
+    'hold everything that is counted (%i)',
+    (_, happens) => {
+      const counters = none();
+      happens(counters);
+      const sum = none();
+      const empty = samplesOf(sum);
+      addCounts(sum, countsOf(counters));
+      expect(samplesOf(sum)).toEqual(samplesOf(counters));
+      expect(samplesOf(sum)).not.toEqual(empty);
+    },
+  );
+
+  it('are as they were when they were taken', () => {
+    const counters = none();
+    for (const happens of happenings) happens(counters);
+    const taken = countsOf(counters);
+    const before = structuredClone(taken);
+    for (const happens of happenings) happens(counters);
+    expect(taken).toEqual(before);
+  });
+});
