@@ -55,6 +55,16 @@ function readIfThere(path: string): string {
   }
 }
 
+/**
+ * Processor time that the living threads of a process have used so far, in milliseconds, to the nanosecond where the kernel
+ * keeps it (`/proc/PID/task/TID/schedstat`): for what is over within a few ticks of the other clock. Children are not in it.
+ */
+export function threadsCpuMs(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const ns = threads.map((thread) => Number(readIfThere(`/proc/${pid}/task/${thread}/schedstat`).split(' ')[0]));
+  return ns.reduce((sum, one) => sum + one, 0) / 1e6;
+}
+
 /** Memory of a process, in MiB: what it holds now, and the most that it ever held (the kernel's own high-water mark). */
 export function memoryMib(pid: number): { readonly now: number; readonly peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
