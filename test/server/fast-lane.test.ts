@@ -50,12 +50,6 @@ async function scene(options: StageOptions = {}): Promise<Scene> {
   };
 }
 
-/** A head of so many bytes. */
-function padded(bytes: number): string {
-  const bare = plain('/c/long', 'X-Pad: ').length;
-  return plain('/c/long', `X-Pad: ${'p'.repeat(bytes - bare)}`);
-}
-
 const known = plain('/c/known');
 const other = plain('/c/other');
 
@@ -205,14 +199,6 @@ describe('A head on the fast lane', () => {
     await connection.send(known);
     await connection.ended();
     expect(connection.received.length).toBe(0);
-  });
-
-  it('that is longer than 4096 bytes is parsed each time', async () => {
-    const { ask, ready } = await scene();
-    const connection = await ready(padded(4096));
-    expect(padded(4097).length).toBe(4097);
-    for (let round = 0; round < 12; round += 1) expect((await ask(connection, padded(4097))).parsed).toBe(1);
-    await ready(padded(4096));
   });
 
   it.each([
