@@ -46,6 +46,12 @@ const poolTimes: PoolTimes = {
   stopMs: 5_000,
 };
 
+/**
+ * Silence is counted in looks, not in time: a process that was stopped for a minute and goes on has one look that is late, not
+ * workers that are stuck.
+ */
+const LOOKS = 6;
+
 /** Why workers were started again. */
 export interface Restarts {
   /** By a bug, or for want of memory. */
@@ -149,12 +155,7 @@ export class WorkerPool {
 
   /** `soon`: times in a row that a worker of this place ended soon after its start. */
   async #add(place: number, soon: number): Promise<readonly BoundListener[]> {
-    const { log, clock } = this.#options;
-    const worker = new WorkerThread({
-      start: this.#startOf(place),
-      onLines: log.pass,
-      nowMs: () => clock.monotonicMs(),
-    });
+    const worker = new WorkerThread({ start: this.#startOf(place), onLines: this.#options.log.pass });
     this.#all.add(worker);
     const served = worker.listening.then((listeners) => {
       this.#serving.set(place, worker);
@@ -210,15 +211,16 @@ export class WorkerPool {
 
   #watch(): void {
     const { clock } = this.#options;
+    const everyMs = this.#times.stuckMs / LOOKS;
     const look = (): void => {
-      const nowMs = clock.monotonicMs();
       for (const worker of this.#serving.values()) {
-        if (nowMs - worker.heardMs < this.#times.stuckMs) continue;
+        worker.silentLooks += 1;
+        if (worker.silentLooks <= LOOKS) continue;
         worker.isStuck = true;
         void worker.end();
       }
-      this.#cancelWatch = clock.after(this.#times.stuckMs / 6, look);
+      this.#cancelWatch = clock.after(everyMs, look);
     };
-    this.#cancelWatch = clock.after(this.#times.stuckMs / 6, look);
+    this.#cancelWatch = clock.after(everyMs, look);
   }
 }

@@ -7,8 +7,6 @@ export interface WorkerThreadOptions {
   readonly start: WorkerStart;
   /** Whole lines of its log. */
   readonly onLines: (lines: string) => void;
-  /** Monotonic, milliseconds. */
-  readonly nowMs: () => number;
 }
 
 /** How a worker ended. */
@@ -31,8 +29,8 @@ export class WorkerThread {
   readonly ended: Promise<WorkerEnd>;
   /** As it last told; it tells when it is asked, when it ends by a bug, and otherwise every second. */
   numbers: WorkerNumbers | undefined = undefined;
-  /** When it last said anything. */
-  heardMs: number;
+  /** Looks of the pool since it last said anything. */
+  silentLooks = 0;
   /** It is ended because it said nothing. */
   isStuck = false;
   readonly #worker: Worker;
@@ -45,7 +43,6 @@ export class WorkerThread {
   constructor(options: WorkerThreadOptions) {
     this.#options = options;
     this.place = options.start.place;
-    this.heardMs = options.nowMs();
     this.listening = this.#listening.promise;
     // Whoever waits for it hears of it as a rejection; that nobody does is no error.
     this.listening.catch(() => undefined);
@@ -82,7 +79,7 @@ export class WorkerThread {
   }
 
   #hear(word: WorkerWord<never>): void {
-    this.heardMs = this.#options.nowMs();
+    this.silentLooks = 0;
     switch (word.kind) {
       case 'listening':
         return this.#listening.resolve(word.listeners);
