@@ -4,6 +4,7 @@ import { hitBars } from './hits.ts';
 import { latencyBars } from './latency.ts';
 import { missBars } from './miss.ts';
 import { redisBars } from './redis-nginx.ts';
+import { startBars } from './start.ts';
 import { workersBars } from './workers.ts';
 
 /** All bars, in the order in which they are run. */
@@ -13,5 +14,6 @@ export const bars: readonly Bar[] = [
   ...missBars,
   ...latencyBars,
   ...growthBars,
+  ...startBars,
   ...workersBars,
 ];
