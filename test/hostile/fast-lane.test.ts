@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+
+import { ParsedRequests, read, warm } from '../support/fast-lane.ts';
+import { head, startStage, told } from '../support/hostile.ts';
+
+const host = 'Host: api.test';
+const known = head('GET /c/known HTTP/1.1', host);
+
+describe('Known heads where they are no requests', () => {
+  it.each<[input: string, pieces: readonly string[]]>([
+    ['as content of a known length', [head('POST /r/x HTTP/1.1', host, `Content-Length: ${known.length}`), known]],
+    [
+      'as a chunk of content',
+      [
+        head('POST /r/x HTTP/1.1', host, 'Transfer-Encoding: chunked'),
+        `${known.length.toString(16)}\r\n`,
+        known,
+        '\r\n0\r\n\r\n',
+      ],
+    ],
+    [
+      'as two halves of content',
+      [head('POST /r/x HTTP/1.1', host, `Content-Length: ${2 * known.length}`), known, known],
+    ],
+    ['as a field value that the packet before began', ['GET /r/x HTTP/1.1\r\nX-Value: ', known]],
+  ])('%s, in a packet of its own → read as what it is, one answer, none from store', async (_input, pieces) => {
+    await using stage = await startStage();
+    using parsed = new ParsedRequests(stage.url);
+    using connection = await stage.open();
+    await warm(connection, parsed, known);
+    for (const piece of pieces) {
+      await connection.send(piece);
+      await read();
+    }
+    const reply = await connection.reply();
+    expect(reply.text).toBe(told(pieces[0]?.slice(0, 4) === 'POST' ? 'POST' : 'GET', '/r/x'));
+    await read();
+    expect(connection.received).toHaveLength(0);
+    expect(stage.asked()).toEqual(['/c/known', '/r/x']);
+    await stage.sound();
+  });
+
+  it('behind half a request line → 400 and the end, no answer from store', async () => {
+    await using stage = await startStage();
+    using parsed = new ParsedRequests(stage.url);
+    using connection = await stage.open();
+    await warm(connection, parsed, known);
+    await connection.send('GET /r/');
+    await read();
+    await connection.send(known);
+    expect((await connection.reply()).status).toBe(400);
+    await connection.ended();
+    expect(connection.received).toHaveLength(0);
+    await stage.sound();
+  });
+
+  it('behind a request that is answered before its content has come → content, no request', async () => {
+    await using stage = await startStage({
+      // Answers at once, and reads on.
+      script: (request, peer) => peer.respond(200, {}, request.target),
+      server: 'limits: { maxBodyBytes: 10KiB }',
+    });
+    using parsed = new ParsedRequests(stage.url);
+    using connection = await stage.open();
+    await warm(connection, parsed, known);
+    await connection.send(head('POST /r/x HTTP/1.1', host, 'Content-Length: 1000000'));
+    expect((await connection.reply()).status).toBe(413);
+    await connection.send(known);
+    await connection.ended();
+    expect(connection.received).toHaveLength(0);
+    await stage.sound();
+  });
+
+  it('thousands of heads that come once each → each parsed, and a known one stays known', async () => {
+    await using stage = await startStage();
+    using parsed = new ParsedRequests(stage.url);
+    using connection = await stage.open();
+    await warm(connection, parsed, known);
+    const before = parsed.count;
+    for (let index = 0; index < 2000; index += 1) {
+      await connection.send(head('GET /c/known HTTP/1.1', host, `X: ${index}`));
+      await connection.reply();
+    }
+    expect(parsed.count - before).toBe(2000);
+    await connection.send(known);
+    await connection.reply();
+    expect(parsed.count - before).toBe(2000);
+    await stage.sound();
+  });
+});
