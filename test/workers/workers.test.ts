@@ -1,8 +1,10 @@
+import { Agent } from 'node:http';
+
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { samples } from '../support/metrics.ts';
 import { type Origin, startOrigin } from '../support/origin.ts';
-import { askEach, startWorkersProxy, type WorkersProxy } from '../support/workers.ts';
+import { askEach, servedBy, startWorkersProxy, type WorkersProxy } from '../support/workers.ts';
 
 // Many connections are made until the kernel has met each worker with one: a busy machine takes its time.
 vi.setConfig({ testTimeout: 60_000 });
@@ -90,6 +92,27 @@ describe('a purge on the admin listener', () => {
     version += 1;
     await proxy.call('PURGE', '/ruled/lima');
     expect(await bodies('/ruled/lima')).toEqual(new Set([String(version)]));
+  });
+
+  it('is true of connections that stay open and have asked the same before, byte for byte', async () => {
+    const connections = 8 * workers;
+    const agent = new Agent({ keepAlive: true, maxSockets: connections });
+    const all = async (): Promise<ReadonlySet<string>> => {
+      const replies = Array.from({ length: connections }, () => proxy.get('/ruled/lima', { agent }));
+      return new Set((await Promise.all(replies)).map(({ text }) => text));
+    };
+    const before = await servedBy(proxy.admin);
+    for (let round = 0; round < 20; round += 1) {
+      for (let times = 0; times < 4; times += 1) expect(await all()).toEqual(new Set([String(version)]));
+      version += 1;
+      await proxy.call('POST', '/api/purge', { tag: 'town:lima' });
+      expect(await all()).toEqual(new Set([String(version)]));
+    }
+    const served = await servedBy(proxy.admin);
+    const each = [...served].map(([worker, count]) => count - (before.get(worker) ?? 0));
+    expect(each).toHaveLength(workers);
+    expect(Math.min(...each)).toBeGreaterThan(0);
+    agent.destroy();
   });
 
   it('that is soft makes it stale in every worker', async () => {
