@@ -9,7 +9,7 @@ export interface KnownHead {
   readonly listener: string;
 }
 
-/** What a head takes beside its bytes, about: measured with 10,000 of 200 bytes. */
+/** What a head takes beside its bytes, about: 280 on the heap, measured with 20,000 heads, and what a buffer takes outside of it. */
 const BYTES_BESIDE = 500;
 
 interface Entry {
