@@ -6,6 +6,10 @@ const headsMask = (1 << headsShift) - 1;
 /** Slots that are kept when little is left. */
 const leastSlots = 1;
 
+/** Slots for a row from which on chains are joined, and how many are at once. */
+const slotsForRow = 4;
+const joinsAtOnce = 6;
+
 /**
  * Finds rows by hash: linear hashing (Litwin, 1980). With each row that comes one chain is split in two, with each that goes
  * one pair may be joined, so that no put pays for all: V8 rehashes a Map of a million entries in one go of 260 ms.
@@ -60,8 +64,13 @@ export class HashChains {
     if (before === 0) this.#setHead(slot, this.next(row));
     else this.#rows.set(before, this.#nextWord, this.next(row));
     this.#size -= 1;
-    // Twice, so that it keeps up; only far below, so that comings and goings do not split and join all the time.
-    for (let times = 0; times < 2 && this.#slots > leastSlots && this.#size < this.#slots / 4; times += 1) this.#join();
+    // Only far below, so that comings and goings do not split and join all the time; so often that it keeps up then.
+    for (
+      let times = 0;
+      times < joinsAtOnce && this.#slots > leastSlots && this.#size < this.#slots / slotsForRow;
+      times += 1
+    )
+      this.#join();
   }
 
   #hashOf(row: number): number {

@@ -61,6 +61,68 @@ describe('the memory tier looks things up without waiting', () => {
     expect(store.get(item.key)).toBe(store.get(item.key));
   });
 
+  test('a read says that it is what a look-up gives, until it is not', async () => {
+    const { store, response, purge, clock } = setUp();
+    const again = () => {
+      store.put(response({ retainMs: 5000 }));
+      return store.get(response().key);
+    };
+    const ways: readonly (() => unknown)[] = [
+      () => store.put(response({ body: ownBytes('other') })),
+      () => store.invalidate(response().key),
+      async () => purge('all'),
+      async () => purge('t:upstream:weather'),
+      async () => purge('all', true),
+      () => clock.advance(5000),
+    ];
+    for (const change of ways) {
+      const read = again();
+      expect(read?.again?.()).toBe(true);
+      await purge('t:unrelated');
+      expect(read?.again?.()).toBe(true);
+      await change();
+      expect(read?.again?.()).toBe(false);
+      expect(store.get(response().key)).not.toBe(read);
+    }
+    const peeked = store.peek(response().key);
+    expect(peeked?.again?.() ?? false).toBe(false);
+  });
+
+  test('to say so again is a use for eviction', () => {
+    const { store, response } = setUp({ maxBytes: 400_000 });
+    store.put(response({ key: 'r|/hot' }));
+    const read = store.get('r|/hot');
+    for (let round = 0; round < 3; round += 1) expect(read?.again?.()).toBe(true);
+    for (let flood = 0; flood < 4000; flood += 1) store.put(response({ key: `r|/flood/${flood}` }));
+    expect(store.stats().evictedCapacity).toBeGreaterThan(1000);
+    expect(store.peek('r|/hot')).toBeDefined();
+  });
+
+  test('hits of a read in hand count while its response is stored, kept unpacked or not, and for no other', () => {
+    const { store, response } = setUp({ maxBytes: 2_000_000 });
+    const item = response({ key: 'r|/counted' });
+    store.put(item);
+    const read = store.get(item.key);
+    // So many are read that the first is not kept unpacked.
+    for (let other = 0; other < 400; other += 1) {
+      store.put(response({ key: `r|/${other}` }));
+      store.get(`r|/${other}`);
+    }
+    expect(read?.again?.()).toBe(false);
+    if (read !== undefined) read.tally.hits += 3;
+    expect(store.get(item.key)?.tally.hits).toBe(3);
+    store.invalidate(item.key);
+    store.put(response({ key: 'r|/next' }));
+    if (read !== undefined) read.tally.hits += 1;
+    expect(read?.tally.hits).toBe(4);
+    expect(
+      store
+        .list({ limit: 1000 })
+        .map(({ hits }) => hits)
+        .filter((hits) => hits > 0),
+    ).toEqual([]);
+  });
+
   test('a read in hand does not change when a soft purge comes', async () => {
     const { store, response, purge } = setUp();
     const item = response();
