@@ -1,11 +1,10 @@
 /**
- * What a stored response takes beside its body and text, measured: `node --expose-gc bench/memory-overhead.ts`.
- * The constants in `src/store/item-size.ts` come from here. Each case is a process of its own, so that nothing is left over.
+ * What a stored response takes beside its body and fields, measured: `node --expose-gc bench/memory-overhead.ts`.
+ * docs/decisions/0017 has its table. Each case is a process of its own, so that nothing is left over.
  */
 import { spawnSync } from 'node:child_process';
 import type { FieldLines } from '../src/core/fields.ts';
 import { storedItemForBench, systemClock } from './store-support.ts';
-import { sizeOfItem } from '../src/store/item-size.ts';
 import { createLocalPurgeLog } from '../src/store/local-purge-log.ts';
 import { createMemoryStore } from '../src/store/memory-store.ts';
 
@@ -66,17 +65,17 @@ function measure(which: Case): void {
     return storedItemForBench({ key, fields, tags, body, position: purgeLog.position(), marker: which.marker });
   };
   let text = 0;
-  let counted = 0;
+  let content = 0;
   // As many before as are measured, so that what V8 keeps in hand (young generation, slack) has grown already.
   for (let index = 0; index < which.responses; index += 1) store.put(item(index));
   globalThis.gc?.();
   globalThis.gc?.();
   const before = process.memoryUsage();
+  const countedBefore = store.stats().bytes;
   for (let index = which.responses; index < 2 * which.responses; index += 1) {
     const one = item(index);
     text += one.key.length + one.url.length + one.tags.join('').length;
-    if (one.kind === 'response') text += one.body.byteLength + one.fields.flat().join('').length;
-    counted += sizeOfItem(one, 4e9);
+    if (one.kind === 'response') content += one.body.byteLength + one.fields.flat().join('').length;
     store.put(one);
     if (which.read) store.get(one.key);
   }
@@ -86,11 +85,12 @@ function measure(which: Case): void {
   const each = (bytes: number) => Math.round(bytes / which.responses);
   const row = {
     case: which.name,
-    'body and text': each(text),
+    'body and fields': each(content),
+    'key, url, tags': each(text),
     'heap + external': each(after.heapUsed - before.heapUsed + after.external - before.external),
     rss: each(after.rss - before.rss),
-    counted: each(counted),
-    'overhead by rss': each(after.rss - before.rss - text),
+    counted: each(store.stats().bytes - countedBefore),
+    'over body and fields by rss': each(after.rss - before.rss - content),
   };
   console.log(JSON.stringify(row));
 }

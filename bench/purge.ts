@@ -1,6 +1,7 @@
 /**
- * What a purge and a hit cost as more is stored: `node --max-old-space-size=4096 bench/purge.ts`. docs/decisions/0002 has its
- * table. Pauses are the longest time between two turns of the event loop while the purge is carried out in the background.
+ * What hits, puts and purges cost as more is stored: `node --expose-gc bench/purge.ts`. docs/decisions/0002 and 0017 have its tables.
+ * Pauses are the longest time between two turns of the event loop while a purge is carried out in the background; times of
+ * puts are of the thread's own CPU, which other processes do not lengthen.
  */
 import { createLocalPurgeLog } from '../src/store/local-purge-log.ts';
 import { createMemoryStore } from '../src/store/memory-store.ts';
@@ -13,10 +14,10 @@ function filled(responses: number, bodyBytes: number) {
   const position = purgeLog.position();
   for (let index = 0; index < responses; index += 1) {
     const key = keyOf(index);
-    const tags = ['location:lima', `point:${index % 1000}`, 'route:weather-forecast', 'upstream:weather'];
-    store.put(storedItemForBench({ key, tags, body: Buffer.allocUnsafeSlow(bodyBytes), position }));
+    const tags = [index % 10 === 0 ? 'location:lima' : 'location:quito', `point:${index % 1000}`, 'route:forecast'];
+    store.put(storedItemForBench({ key, tags, body: Buffer.alloc(bodyBytes), position }));
   }
-  return { store, purgeLog };
+  return { store, purgeLog, position };
 }
 
 function keyOf(index: number): string {
@@ -53,60 +54,108 @@ async function wait(ms: number): Promise<void> {
   });
 }
 
-async function purge(scope: string, soft: boolean, responses: number) {
-  const { store, purgeLog } = filled(responses, 1024);
+type Filled = ReturnType<typeof filled>;
+
+async function purge({ store, purgeLog }: Filled, scope: string, soft: boolean) {
   globalThis.gc?.();
   const idle = watchPauses();
   await wait(500);
   idle.stop();
   const pauses = watchPauses();
   await wait(10);
+  const stored = store.stats().responses;
   const startMs = performance.now();
   const matched = await store.count([scope]);
   const countedMs = performance.now();
   await purgeLog.append({ scopes: [scope], soft });
   const answeredMs = performance.now();
-  const left = () => (soft ? 0 : store.stats().responses);
+  const left = () => (soft ? 0 : store.stats().responses - (stored - matched));
   while (left() > 0) await wait(5);
   const reapedMs = performance.now();
-  await wait(500);
+  await wait(1000);
   pauses.stop();
-  store[Symbol.dispose]();
   return {
     purge: `${soft ? 'soft ' : ''}${scope}`,
+    stored,
     matched,
     'count ms': (countedMs - startMs).toFixed(2),
     'append ms': (answeredMs - countedMs).toFixed(2),
     'memory freed after ms': soft ? '' : (reapedMs - answeredMs).toFixed(0),
     'longest pause ms': pauses.longestMs.toFixed(1),
     'the same, idle': idle.longestMs.toFixed(1),
+    'MiB counted then': Math.round(store.stats().bytes / 2 ** 20),
   };
 }
 
-function hit(responses: number) {
-  const { store, purgeLog } = filled(responses, 0);
+/** Milliseconds of CPU that this thread has taken. */
+function cpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
+/** The costliest of 20,000 puts beside what is stored. */
+function puts({ store, position }: Filled, from: number): string {
+  const tags = ['location:quito', 'route:forecast'];
+  const costs = Array.from({ length: 20_000 }, (_, index) => {
+    const item = storedItemForBench({ key: keyOf(from + index), tags, body: Buffer.alloc(1024), position });
+    const startMs = cpuMs();
+    store.put(item);
+    return cpuMs() - startMs;
+  }).toSorted((a, b) => b - a);
+  return costs
+    .slice(0, 3)
+    .map((ms) => ms.toFixed(1))
+    .join(' ');
+}
+
+function hit(made: Filled, responses: number) {
+  const { store, purgeLog } = made;
   const keys = Array.from({ length: 200 }, (_, index) => keyOf(index * Math.floor(responses / 200)));
-  const round = () => {
-    const startMs = performance.now();
-    for (let repeat = 0; repeat < 5000; repeat += 1) for (const key of keys) store.get(key);
-    return ((performance.now() - startMs) * 1e6) / 1_000_000;
+  const timed = (once: () => void) => {
+    const startMs = cpuMs();
+    for (let repeat = 0; repeat < 1000; repeat += 1) once();
+    return ((cpuMs() - startMs) * 1e6) / (1000 * keys.length);
   };
+  const round = () =>
+    timed(() => {
+      for (const key of keys) store.get(key);
+    });
   for (let warm = 0; warm < 5; warm += 1) round();
   const rounds = Array.from({ length: 7 }, round).toSorted((a, b) => a - b);
-  const startMs = performance.now();
+  const reads = keys.map((key) => store.get(key));
+  const agains = Array.from({ length: 7 }, () =>
+    timed(() => {
+      for (const read of reads) read?.again?.();
+    }),
+  ).toSorted((a, b) => a - b);
+  const startMs = cpuMs();
   for (let time = 0; time < 2000; time += 1) {
     void purgeLog.append({ scopes: [`t:none-${time}`], soft: false });
     for (const key of keys.slice(0, 10)) store.get(key);
   }
-  const checkedNs = ((performance.now() - startMs) * 1e6) / 20_000;
-  store[Symbol.dispose]();
-  return { stored: responses, 'hit ns': rounds[3]?.toFixed(0), 'hit after a purge ns': checkedNs.toFixed(0) };
+  const checkedNs = ((cpuMs() - startMs) * 1e6) / 20_000;
+  return {
+    stored: responses,
+    'hit ns': rounds[3]?.toFixed(0),
+    'again ns': agains[3]?.toFixed(0),
+    'hit after a purge ns': checkedNs.toFixed(0),
+    'costliest puts ms': puts(made, responses),
+  };
 }
 
-console.table([hit(1000), hit(100_000), hit(1_000_000)]);
-const rows = [];
-for (const scope of ['t:location:lima', 'all', 'r:weather-forecast', 'p:/v1/']) {
-  rows.push(await purge(scope, false, 100_000));
+const hits = [];
+for (const responses of [1000, 100_000]) {
+  const made = filled(responses, 1024);
+  hits.push(hit(made, responses));
+  made.store[Symbol.dispose]();
 }
-rows.push(await purge('t:location:lima', true, 100_000));
+const million = filled(1_000_000, 1024);
+hits.push(hit(million, 1_000_000));
+console.table(hits);
+const rows = [];
+rows.push(await purge(million, 't:location:lima', true));
+for (const scope of ['t:location:lima', 'p:/v1/forecast?location=city-1', 'all']) {
+  rows.push(await purge(million, scope, false));
+}
 console.table(rows);
+million.store[Symbol.dispose]();

@@ -3,6 +3,7 @@ import type { StoredItem } from '../core/stored-response.ts';
 import type { HotRead } from './hot-reads.ts';
 import type { MemoryTable } from './memory-table.ts';
 import type { TrackedPurgeLog } from './purge-follower.ts';
+import type { PurgeableItem } from './purge-table.ts';
 import { words } from './stored-records.ts';
 
 /** Says of what is stored whether it may be served, by its retention and the purge log. */
@@ -38,9 +39,10 @@ export class RecordJudge {
     return this.#table.records.rows.double(record, words.retainUntilMs) <= this.#clock.nowMs();
   }
 
-  /** False where a hard purge covers it. Notes soft ones. */
-  isValid(record: number): boolean {
-    return this.#table.records.rows.double(record, words.checkedVersion) === this.#log.version || this.#check(record);
+  /** False where a hard purge covers it. Notes soft ones. `known`: what purges judge it by, where that is unpacked. */
+  isValid(record: number, known?: PurgeableItem): boolean {
+    if (this.#table.records.rows.double(record, words.checkedVersion) === this.#log.version) return true;
+    return this.#check(record, known);
   }
 
   /** Of a read that is kept: whether a look-up of its key gives it still. */
@@ -48,7 +50,7 @@ export class RecordJudge {
     if (hot.retainUntilMs <= this.#clock.nowMs()) return false;
     if (hot.checkedVersion === this.#log.version) return true;
     // A soft purge makes it one that is kept no longer.
-    if (!this.isValid(hot.record) || !hot.isHot) return false;
+    if (!this.isValid(hot.record, hot.read.item) || !hot.isHot) return false;
     hot.checkedVersion = this.#log.version;
     return true;
   }
@@ -65,10 +67,10 @@ export class RecordJudge {
     return stored.requestTimeMs > item.requestTimeMs;
   }
 
-  #check(record: number): boolean {
+  #check(record: number, known: PurgeableItem | undefined): boolean {
     const { records } = this.#table;
     if (records.rows.double(record, words.checkedVersion) < this.lostBefore) return false;
-    const scopes = records.scopes(record);
+    const scopes = known ?? records.scopes(record);
     if (this.#log.isPurged(scopes)) return false;
     const staleSinceMs = this.#log.softPurgedAtMs(scopes);
     // What is unpacked of it says the wrong time.
