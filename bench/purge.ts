@@ -26,14 +26,18 @@ function keyOf(index: number): string {
 
 interface Pauses {
   longestMs: number;
+  /** The same by the CPU time of this thread: what other processes do not lengthen. */
+  longestCpuMs: number;
   readonly stop: () => void;
 }
 
 function watchPauses(): Pauses {
   let lastMs = performance.now();
+  let lastCpuMs = cpuMs();
   let running = true;
   const pauses: Pauses = {
     longestMs: 0,
+    longestCpuMs: 0,
     stop: () => {
       running = false;
     },
@@ -42,6 +46,9 @@ function watchPauses(): Pauses {
     const nowMs = performance.now();
     pauses.longestMs = Math.max(pauses.longestMs, nowMs - lastMs);
     lastMs = nowMs;
+    const nowCpuMs = cpuMs();
+    pauses.longestCpuMs = Math.max(pauses.longestCpuMs, nowCpuMs - lastCpuMs);
+    lastCpuMs = nowCpuMs;
     if (running) setImmediate(turn);
   };
   setImmediate(turn);
@@ -83,6 +90,7 @@ async function purge({ store, purgeLog }: Filled, scope: string, soft: boolean) 
     'memory freed after ms': soft ? '' : (reapedMs - answeredMs).toFixed(0),
     'longest pause ms': pauses.longestMs.toFixed(1),
     'the same, idle': idle.longestMs.toFixed(1),
+    'of CPU ms': pauses.longestCpuMs.toFixed(1),
     'MiB counted then': Math.round(store.stats().bytes / 2 ** 20),
   };
 }
