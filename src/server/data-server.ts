@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { ListenerConfig, ServerConfig } from '../core/config.ts';
 import { answerClientError, refuseConnection } from './client-error.ts';
 import { keepAliveReserveMs, toldKeepAliveMs } from './keep-alive.ts';
+import { tellToGoOn } from './interim.ts';
 import type { ServerLoad } from './load.ts';
 import type { ExchangeHandler } from './request-handler.ts';
 
@@ -90,6 +91,10 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     options.handler.request(req, res, listener.name);
   };
   server.on('request', serve);
+  server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+    tellToGoOn(res);
+    serve(req, res);
+  });
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) =>
     options.handler.expectation(req, res, listener.name),
   );

@@ -29,6 +29,20 @@ export class InterimLink implements ClientLink {
 }
 
 /**
+ * Tells a client that waits to send its content to go on (RFC 9110 §10.1.1). Behind responses that are still owed
+ * `node:http` would put the final head in front of it, and it would be read as content.
+ */
+export function tellToGoOn(res: ServerResponse): void {
+  if (res.socket !== null) {
+    res.writeContinue();
+    return;
+  }
+  res.once('socket', () => {
+    if (!res.headersSent) res.writeContinue();
+  });
+}
+
+/**
  * Straight to the socket, where `node:http` would put it too: its own method for this is not in all versions of Node that
  * the program runs on.
  */

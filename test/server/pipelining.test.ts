@@ -78,6 +78,28 @@ describe('Pipelined requests', () => {
     expect(stage.asked()).toEqual(['/r/1']);
   });
 
+  it.each([
+    ['a relayed one', post('/r/2', 'ab')],
+    ['one that is answered from store', plain('/c/known')],
+  ])('that expect to be told to go on are answered as they would be alone: %s', async (_, request) => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      script: (asked, peer) =>
+        asked.target === '/r/1' ? gated(gate.promise, counting())(asked, peer) : counting()(asked, peer),
+    });
+    await stage.get('/c/known');
+    using connection = await stage.open();
+    const expecting = request.replace('\r\n\r\n', '\r\nExpect: 100-continue\r\n\r\n');
+    await connection.send(plain('/r/1') + expecting);
+    await stage.origin.arrived(2);
+    gate.resolve();
+    const [first, second] = [await connection.reply(), await connection.reply()];
+    expect([first.status, second.status]).toEqual([200, 200]);
+    expect(first.text).toBe('GET  0');
+    expect(second.text).toBe(request.startsWith('POST') ? 'POST ab 0' : 'GET  0');
+    expect(connection.received.toString()).toBe('');
+  });
+
   it('with large content that wait for their turn come through whole', async () => {
     const gate = Promise.withResolvers<void>();
     await using stage = await startStage({
