@@ -18,7 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
 
 /** Each package has one owner file (valibot: the schema's files; ioredis: the client's), so replacing it is a small, known change. */
 const packageOwner: Record<string, string> = {
-  undici: 'src/upstream/client.ts',
+  undici: 'src/upstream/connection.ts',
   'http-proxy-3': 'src/upstream/relay.ts',
   'json-p3': 'src/upstream/body-check.ts',
   yaml: 'src/config/load.ts',

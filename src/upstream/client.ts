@@ -1,17 +1,14 @@
-import { Client, Pool, type Dispatcher } from 'undici';
-
 import type { Clock, Observer } from '../cache/ports.ts';
 import type { UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { isUnsafe } from '../core/methods.ts';
 import { createCallFields, type CallFields } from './call-fields.ts';
+import { openPool, type CallPool } from './connection.ts';
 import { targetWithCredentials } from './credentials.ts';
 import { Deadlines } from './deadlines.ts';
-import { PendingCall, type CallGround, type CallWire } from './pending-call.ts';
+import { PendingCall, type CallGround } from './pending-call.ts';
 import { createRedactor } from './redact.ts';
 import { Slots } from './slots.ts';
-import { trusted } from './trusted.ts';
-import { UnaskedContinue } from './unasked-continue.ts';
 
 export interface UpstreamClientOptions {
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
@@ -40,9 +37,9 @@ export function createUpstreamClient(options: UpstreamClientOptions): UpstreamCl
 /** The way to one upstream. */
 interface Link {
   readonly ground: CallGround;
-  readonly pool: Dispatcher;
+  readonly pool: CallPool;
   /** Its connections serve one request each: for retries. */
-  readonly freshPool: Dispatcher;
+  readonly freshPool: CallPool;
   readonly fields: CallFields;
 }
 
@@ -64,82 +61,10 @@ function bySignal(): (signal: AbortSignal) => Set<PendingCall> {
   };
 }
 
-/** A pool's connection that knows whether it has served a request before, and whether it broke. */
-class WatchedClient extends Client {
-  readonly #wire: Wire;
-
-  constructor(origin: string | URL, options: Client.Options) {
-    const wire = new Wire(options.maxHeaderSize ?? 16_384);
-    super(origin, {
-      ...options,
-      ...(typeof options.connect === 'function' ? { connect: watched(options.connect, wire) } : {}),
-    });
-    this.#wire = wire;
-    this.on('connect', () => {
-      wire.served = 0;
-    });
-  }
-
-  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (handler instanceof PendingCall) handler.wire = this.#wire;
-    return super.dispatch(options, handler);
-  }
-}
-
-/** The socket of a connection, as far as its past and its end are concerned, and what is kept from undici of what it brings. */
-class Wire implements CallWire {
-  broken = false;
-  served = 0;
-  readonly unasked: UnaskedContinue;
-
-  constructor(maxHeaderBytes: number) {
-    this.unasked = new UnaskedContinue(maxHeaderBytes);
-  }
-
-  takesReused(): boolean {
-    this.unasked.requested();
-    this.served += 1;
-    return this.served > 1;
-  }
-}
-
-type Connector = Extract<NonNullable<Client.Options['connect']>, (...args: never) => unknown>;
-
-/**
- * undici ends a message in order when a reset cuts content that would have ended with its connection. The socket tells
- * its error to whoever listens first: us.
- */
-function watched(connect: Connector, wire: Wire): Connector {
-  return (options, callback) =>
-    connect(options, (...result) => {
-      wire.broken = false;
-      const [, socket] = result;
-      socket?.once('error', () => {
-        wire.broken = true;
-      });
-      // undici reads by this alone.
-      const read = socket?.read.bind(socket);
-      if (socket && read) socket.read = (size?: number): unknown => wire.unasked.passed(read(size));
-      callback(...result);
-    });
-}
-
 function openLink(config: UpstreamConfig, options: UpstreamClientOptions, underWay: CallGround['underWay']): Link {
   const { clock, version, observer } = options;
-  const poolOptions: Pool.Options = {
-    connections: config.maxConnections,
-    connectTimeout: config.connectTimeoutMs,
-    headersTimeout: config.headersTimeoutMs,
-    bodyTimeout: config.bodyTimeoutMs,
-    maxHeaderSize: config.maxHeaderBytes,
-    pipelining: 1,
-    // HTTP/1.1 alone: what framing, truncation and reuse mean here is tested for it.
-    allowH2: false,
-    factory: (origin, inner) => new WatchedClient(origin, inner),
-    ...(config.caFile === undefined ? {} : { connect: { ca: trusted(config.caFile) } }),
-  };
-  const pool = new Pool(config.origin, poolOptions);
-  const freshPool = new Pool(config.origin, poolOptions);
+  const pool = openPool(config);
+  const freshPool = openPool(config);
   const ground: CallGround = {
     config,
     clock,

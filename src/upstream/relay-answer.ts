@@ -15,6 +15,85 @@ import { isText, type Redactor } from './redact.ts';
 import { viaMember } from './request-fields.ts';
 import { fieldLineBytes, fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
 
+/** Hears the content of an answer. */
+export interface ContentSink {
+  chunk(chunk: Buffer): void;
+  /** It is all there. */
+  end(): void;
+  /** It broke off. */
+  cut(): void;
+}
+
+/** Upstream's answer, whoever brings it. */
+export interface AnswerSource extends AsyncIterable<Buffer> {
+  readonly statusCode: number | undefined;
+  /** Names and values by turns. */
+  readonly rawHeaders: readonly (string | Buffer)[];
+  /** All of it has come, as its framing says. */
+  readonly complete: boolean;
+  /** It has ended, complete or not. */
+  readonly destroyed: boolean;
+  destroy(): void;
+  pause(): void;
+  resume(): void;
+  /** Tells of the content from here on; asked once. Ends with `end` or `cut`; what is told behind that says nothing new. */
+  flow(sink: ContentSink): void;
+}
+
+/** The answer to a request of `node:http`. */
+export class NodeAnswer implements AnswerSource {
+  readonly #answer: IncomingMessage;
+
+  constructor(answer: IncomingMessage) {
+    this.#answer = answer;
+  }
+
+  get statusCode(): number | undefined {
+    return this.#answer.statusCode;
+  }
+
+  get rawHeaders(): readonly string[] {
+    return this.#answer.rawHeaders;
+  }
+
+  get complete(): boolean {
+    return this.#answer.complete;
+  }
+
+  get destroyed(): boolean {
+    return this.#answer.destroyed;
+  }
+
+  destroy(): void {
+    this.#answer.destroy();
+  }
+
+  pause(): void {
+    this.#answer.pause();
+  }
+
+  resume(): void {
+    this.#answer.resume();
+  }
+
+  /** Not by `for await`: the iterator of a stream costs as much as all the rest of a relayed answer. */
+  flow(sink: ContentSink): void {
+    const answer = this.#answer;
+    const cut = (): void => sink.cut();
+    answer.on('data', (chunk: Buffer) => sink.chunk(chunk));
+    answer.once('end', () => {
+      if (answer.complete) sink.end();
+      else sink.cut();
+    });
+    answer.once('error', cut);
+    answer.once('close', cut);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Buffer> {
+    return this.#answer[Symbol.asyncIterator]();
+  }
+}
+
 /** What decides how an answer is passed on. */
 export interface AnswerRules {
   readonly method: string;
@@ -37,7 +116,10 @@ function maxAnswerBytes({ plan, config }: Pick<AnswerRules, 'plan' | 'config'>):
 }
 
 /** The head, or why it cannot be passed on. */
-export function readAnswerHead(answer: IncomingMessage, rules: AnswerRules): AnswerHead | NamedFailure {
+export function readAnswerHead(
+  answer: Pick<AnswerSource, 'statusCode' | 'rawHeaders'>,
+  rules: AnswerRules,
+): AnswerHead | NamedFailure {
   const status = answer.statusCode ?? 0;
   const fields = fieldLinesOf(answer.rawHeaders);
   const framing =
@@ -63,7 +145,7 @@ export interface PassedAnswer {
 
 /** Errors and redirects of an upstream with credentials are decoded where needed, since they like to quote them. */
 export function passedAnswer(
-  answer: IncomingMessage,
+  answer: AsyncIterable<Buffer>,
   head: AnswerHead,
   rules: AnswerRules & { readonly onChunk: () => void },
 ): PassedAnswer {

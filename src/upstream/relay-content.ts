@@ -1,9 +1,7 @@
-import type { IncomingMessage } from 'node:http';
-
 import type { RelayTap } from '../cache/handled.ts';
 import { UpstreamBodyError } from '../cache/upstream-ports.ts';
 import { describe, pastLimit, type NamedFailure } from './failure.ts';
-import type { PassedAnswer } from './relay-answer.ts';
+import type { AnswerSource, PassedAnswer } from './relay-answer.ts';
 
 /** The exchange whose answer it is. */
 interface Passing {
@@ -30,52 +28,49 @@ interface Ways {
 }
 
 /** Passes on the content of an answer, no faster than its client takes it, and ends the exchange when all is passed on. */
-export function passContent(answer: IncomingMessage, passed: PassedAnswer, ways: Ways): void {
+export function passContent(answer: AnswerSource, passed: PassedAnswer, ways: Ways): void {
   if (passed.chunks === undefined) flow(answer, passed.maxBytes, ways);
   else void carry(answer, passed.chunks, ways);
 }
 
-/** As it comes. Not by `for await`: the iterator of a stream costs as much as all the rest of a relayed answer. */
-function flow(answer: IncomingMessage, maxBytes: number, { to, reply, tap }: Ways): void {
+/** As it comes. */
+function flow(answer: AnswerSource, maxBytes: number, { to, reply, tap }: Ways): void {
   let bytes = 0;
   let heard = tap;
   const over = (): void => {
     heard?.end(to.whole);
     heard = undefined;
   };
-  const cut = (): void => {
-    if (to.passing) to.fail(describe('truncated'));
-  };
-  answer.on('data', (chunk: Buffer) => {
-    if (!to.passing) return;
-    to.touch();
-    bytes += chunk.length;
-    if (bytes > maxBytes) {
-      to.fail(pastLimit('maxBodyBytes'));
-      return;
-    }
-    tap?.chunk(chunk);
-    if (reply.write(chunk)) return;
-    answer.pause();
-    reply.whenTaken(() => {
+  answer.flow({
+    chunk: (chunk) => {
+      if (!to.passing) return;
       to.touch();
-      answer.resume();
-    });
-  });
-  answer.once('end', () => {
-    if (!answer.complete) cut();
-    if (to.passing) to.finish();
-    over();
-  });
-  answer.once('error', cut);
-  answer.once('close', () => {
-    cut();
-    over();
+      bytes += chunk.length;
+      if (bytes > maxBytes) {
+        to.fail(pastLimit('maxBodyBytes'));
+        return;
+      }
+      tap?.chunk(chunk);
+      if (reply.write(chunk)) return;
+      answer.pause();
+      reply.whenTaken(() => {
+        to.touch();
+        answer.resume();
+      });
+    },
+    end: () => {
+      if (to.passing) to.finish();
+      over();
+    },
+    cut: () => {
+      if (to.passing) to.fail(describe('truncated'));
+      over();
+    },
   });
 }
 
 /** What is made of it: without secrets, and in no coding. */
-async function carry(answer: IncomingMessage, chunks: AsyncIterable<Buffer>, { to, reply, tap }: Ways): Promise<void> {
+async function carry(answer: AnswerSource, chunks: AsyncIterable<Buffer>, { to, reply, tap }: Ways): Promise<void> {
   try {
     for await (const chunk of chunks) {
       if (!to.passing) return;

@@ -16,15 +16,22 @@ import {
   type CallPhase,
   type NamedFailure,
   type OnUpstreamLimit,
-  type UpstreamLimit,
 } from './failure.ts';
 import type { Redactor } from './redact.ts';
-import { passedAnswer, readAnswerHead, type AnswerHead, type AnswerRules, type PassedAnswer } from './relay-answer.ts';
+import {
+  passedAnswer,
+  readAnswerHead,
+  type AnswerHead,
+  type AnswerRules,
+  type AnswerSource,
+  type PassedAnswer,
+} from './relay-answer.ts';
 import { passContent } from './relay-content.ts';
 import { contentTooLarge } from './relay-problem.ts';
 import { RelayReply } from './relay-reply.ts';
 import { ContentTooLargeError } from './relay-request.ts';
 import { RelayTimer, type RelayTimers } from './relay-timer.ts';
+import { limitOfStage, type Stage, type UpstreamEnd } from './relay-stage.ts';
 import { fieldLinesOf } from './response-head.ts';
 
 export interface RelayExchangeOptions {
@@ -40,19 +47,6 @@ export interface RelayExchangeOptions {
   readonly onLimit: OnUpstreamLimit;
 }
 
-/** How far upstream's side has come, which decides what may take how long. */
-type Stage = 'connecting' | 'sending' | 'waiting' | 'settling' | 'body' | 'over';
-
-const limitOfStage: Readonly<Record<Stage, UpstreamLimit>> = {
-  connecting: 'connectTimeout',
-  sending: 'bodyTimeout',
-  waiting: 'headersTimeout',
-  // Not upstream's time: nothing is timed while its answer waits for what it made invalid to be gone.
-  settling: 'bodyTimeout',
-  body: 'bodyTimeout',
-  over: 'bodyTimeout',
-};
-
 /**
  * One relayed request: the client's side of it and the time that upstream takes. Whatever upstream does, exactly one
  * answer begins, and an answer that cannot be completed ends with the client's connection, never with silence.
@@ -65,7 +59,7 @@ export class RelayExchange {
   #stage: Stage = 'connecting';
   /** Status of upstream's answer, fit to be passed on or not. */
   #fwdStatus: number | undefined;
-  #upstream: ClientRequest | undefined;
+  #upstream: UpstreamEnd | undefined;
   #complete: (() => boolean) | undefined;
   #failure: FailureKind | undefined;
   /** All of the answer was passed on. */
@@ -136,6 +130,18 @@ export class RelayExchange {
     else socket.once(ready, () => this.#sending(upstream));
   }
 
+  /** The request goes to a connection that may have to be made first; {@link sent} tells when it is. */
+  dialled(upstream: UpstreamEnd): void {
+    this.#upstream = upstream;
+  }
+
+  /** The request has no content, and its head is being sent. */
+  sent(): void {
+    if (!this.open) return;
+    this.#stage = 'waiting';
+    this.#timer.limit(this.#options.config.headersTimeoutMs);
+  }
+
   /** Content moves, either way. */
   touch(): void {
     this.#timer.touch();
@@ -159,7 +165,7 @@ export class RelayExchange {
   }
 
   /** Passes on an interim response (RFC 9110 §15.2), unless it is about this hop or nothing can come of it any more. What names tags stays here. */
-  interim(status: number, raw: readonly string[]): void {
+  interim(status: number, raw: readonly (string | Buffer)[]): void {
     const { plan, redactor } = this.#options;
     if (this.#interims >= MAX_INTERIM_RESPONSES || !this.open || this.#stage === 'settling') return;
     const received = fieldLinesOf(raw);
@@ -170,7 +176,7 @@ export class RelayExchange {
   }
 
   /** Passes on upstream's answer. Never throws. */
-  respond(answer: IncomingMessage): void {
+  respond(answer: AnswerSource): void {
     if (!this.open) {
       answer.destroy();
       return;
@@ -240,7 +246,7 @@ export class RelayExchange {
     return plan.onHead({ ...told, responseTimeMs: clock.nowMs() }, this.#attempts);
   }
 
-  #begin(answer: IncomingMessage, head: AnswerHead, passed: PassedAnswer, tap: RelayTap | undefined): void {
+  #begin(answer: AnswerSource, head: AnswerHead, passed: PassedAnswer, tap: RelayTap | undefined): void {
     // Cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
     if (answer.destroyed && !answer.complete) this.fail(describe('truncated'));
     if (!this.open) {
@@ -264,8 +270,7 @@ export class RelayExchange {
     if (!this.open) return;
     // Without content the head is all there is to be sent.
     if (this.#options.isBare === true) {
-      this.#stage = 'waiting';
-      this.#timer.limit(this.#options.config.headersTimeoutMs);
+      this.sent();
       return;
     }
     this.#stage = 'sending';

@@ -10,6 +10,7 @@ import type { FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { describe, nameFailure } from './failure.ts';
 import type { Redactor } from './redact.ts';
+import { NodeAnswer } from './relay-answer.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import { headersOf } from './relay-request.ts';
 import { viaMember } from './request-fields.ts';
@@ -37,7 +38,7 @@ export function switchProtocols(options: SwitchOptions): void {
   const join = upstream.listeners('upgrade');
   upstream.removeAllListeners('upgrade');
   upstream.removeAllListeners('response');
-  upstream.on('response', (answer: IncomingMessage) => exchange.respond(answer));
+  upstream.on('response', (answer: IncomingMessage) => exchange.respond(new NodeAnswer(answer)));
   upstream.on('upgrade', (answer: IncomingMessage, upstreamSocket: Duplex, head: Buffer) => {
     const fields = switchedFields(answer, options);
     const client = options.res.socket;

@@ -12,7 +12,10 @@ import { isUnsafe } from '../core/methods.ts';
 import { targetWithCredentials } from './credentials.ts';
 import { nameFailure, type OnUpstreamLimit } from './failure.ts';
 import { createRedactor, type Redactor } from './redact.ts';
+import { NodeAnswer } from './relay-answer.ts';
+import { bareRequest, RelayCall } from './relay-call.ts';
 import { RelayExchange } from './relay-exchange.ts';
+import { RelayLines } from './relay-lines.ts';
 import { contentTooLarge, upgradeUnsupported } from './relay-problem.ts';
 import { BareRelayRequest, type RelayAttempt, RelayRequest } from './relay-request.ts';
 import { switchProtocols } from './relay-switch.ts';
@@ -46,6 +49,8 @@ interface RelayLink {
   readonly target: NonNullable<ServerOptions['target']>;
   readonly host: string;
   readonly agent: HttpAgent;
+  /** For a GET without content. */
+  readonly lines: RelayLines;
   /** Relays on connections that are kept. */
   readonly kept: ProxyServer;
   /** Relays on a new connection each. */
@@ -74,7 +79,10 @@ export function createRelay(options: RelayOptions): UpstreamRelay {
     web: (req, res, plan) => relayWeb(linkOf(plan), { req, res, plan }, ground),
     upgrade: (attempt) => relayUpgrade(linkOf(attempt.plan), attempt, ground),
     [Symbol.dispose]: () => {
-      for (const link of links.values()) link.agent.destroy();
+      for (const { agent, lines } of links.values()) {
+        agent.destroy();
+        lines.destroy();
+      }
     },
   };
 }
@@ -100,6 +108,11 @@ function relayWeb(link: RelayLink, { req, res, plan }: WebRelay, ground: RelayGr
   if (!exchange.open) return exchange.result;
   if (Number(fieldValue(framing, 'content-length') ?? '0') > plan.maxBodyBytes) {
     exchange.refuse(contentTooLarge(plan.maxBodyBytes));
+    return exchange.result;
+  }
+  // HEAD is not among them: undici gives up its connection behind each.
+  if (isBare && req.method === 'GET') {
+    new RelayCall(exchange, link.lines, link.lines.take(), bareRequest(link, plan.target, fields)).start();
     return exchange.result;
   }
   // A kept connection may be gone when we write to it. What can safely be sent again is; nothing else is risked.
@@ -130,7 +143,7 @@ function relayWeb(link: RelayLink, { req, res, plan }: WebRelay, ground: RelayGr
         proxyReq.on('information', ({ statusCode, rawHeaders }) => exchange.interim(statusCode, rawHeaders));
         exchange.connected(proxyReq);
       },
-      answered: (answer) => exchange.respond(answer),
+      answered: (answer) => exchange.respond(new NodeAnswer(answer)),
     };
     const request = relayRequest(link, { req, plan, fields, extra: framing, onChunk: () => exchange.touch(), attempt });
     exchange.connecting();
@@ -242,6 +255,7 @@ function openLink(config: UpstreamConfig): RelayLink {
     target,
     host: origin.host,
     agent,
+    lines: new RelayLines(config),
     kept: webProxy(proxyOptions({ target, ca }, agent)),
     fresh: webProxy(proxyOptions({ target, ca }, undefined)),
     ca,

@@ -1,0 +1,172 @@
+import { describe, nameFailure } from './failure.ts';
+import type { AnswerSource, ContentSink } from './relay-answer.ts';
+import type { UpstreamConfig } from '../core/config.ts';
+import type { FieldLines } from '../core/fields.ts';
+import { targetWithCredentials } from './credentials.ts';
+import { relayedFields } from './request-fields.ts';
+import { BodyQueue } from './body-queue.ts';
+import type { ConnectionControl } from './pending-call.ts';
+import type { RelayExchange } from './relay-exchange.ts';
+import type { RelayLine } from './connection.ts';
+import type { RelayLines } from './relay-lines.ts';
+
+/** What is sent: path and query, and names and values of the fields by turns. */
+interface BareRequest {
+  readonly path: string;
+  readonly headers: string[];
+}
+
+/** Where a request goes. */
+interface RequestGround {
+  readonly config: UpstreamConfig;
+  readonly host: string;
+}
+
+/** @param fields the client's, as they came */
+export function bareRequest({ config, host }: RequestGround, target: string, fields: FieldLines): BareRequest {
+  const headers = ['host', host];
+  let cookie: number | undefined;
+  for (const [name, value] of relayedFields(fields, config)) {
+    if (name === 'cookie' && cookie !== undefined) {
+      // One line, as node:http makes it, too: not every upstream reads several (RFC 6265 §5.4).
+      headers[cookie] += `; ${value}`;
+      continue;
+    }
+    if (name === 'cookie') cookie = headers.length + 1;
+    headers.push(name, value);
+  }
+  return { path: targetWithCredentials(target, config.credentials), headers };
+}
+
+/**
+ * A relayed GET without content, and upstream's answer to it; the `on…` methods are undici's handler interface. http-proxy-3 makes
+ * a `ClientRequest`, an `IncomingMessage` and a dozen listeners for each, which is twice of what undici takes for the whole call.
+ */
+export class RelayCall implements AnswerSource {
+  statusCode: number | undefined;
+  rawHeaders: readonly (string | Buffer)[] = [];
+  /** All of it has come, as its framing says. */
+  complete = false;
+  /** It has ended, complete or not. */
+  destroyed = false;
+  readonly #exchange: RelayExchange;
+  readonly #lines: RelayLines;
+  readonly #line: RelayLine;
+  readonly #request: BareRequest;
+  #control: ConnectionControl | undefined;
+  #reused = false;
+  #firstByte = false;
+  #sink: ContentSink | undefined;
+
+  /** `line`: what it goes on. */
+  constructor(exchange: RelayExchange, lines: RelayLines, line: RelayLine, request: BareRequest) {
+    this.#exchange = exchange;
+    this.#lines = lines;
+    this.#line = line;
+    this.#request = request;
+  }
+
+  start(): void {
+    this.#exchange.connecting();
+    this.#exchange.dialled(this);
+    this.#line.send(this.#request.path, this.#request.headers, this);
+  }
+
+  /** Whatever is on its way is no longer wanted. */
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.#line.destroy();
+  }
+
+  pause(): void {
+    this.#control?.pause();
+  }
+
+  resume(): void {
+    this.#control?.resume();
+  }
+
+  /** Tells of the content from here on; asked once. */
+  flow(sink: ContentSink): void {
+    this.#sink = sink;
+    this.#control?.resume();
+  }
+
+  /** In the place of {@link flow}. */
+  [Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
+    const queue = new BodyQueue(
+      { pause: () => this.pause(), resume: () => this.resume(), abort: () => this.destroy() },
+      Number.POSITIVE_INFINITY,
+    );
+    this.flow({
+      chunk: (chunk) => queue.push(chunk),
+      end: () => queue.finish(),
+      cut: () => queue.fail('truncated', describe('truncated').detail),
+    });
+    return queue.read();
+  }
+
+  onRequestStart(control: ConnectionControl): void {
+    this.#control = control;
+    this.#reused = this.#line.wire.takesReused();
+    if (this.destroyed) control.abort(new Error('given up'));
+    else this.#exchange.sent();
+  }
+
+  onResponseStarted(): void {
+    this.#firstByte = true;
+  }
+
+  onResponseStart(control: ConnectionControl, status: number): void {
+    if (this.destroyed) return;
+    const raw: readonly (string | Buffer)[] = Array.isArray(control.rawHeaders) ? control.rawHeaders : [];
+    if (status < 200) {
+      this.#exchange.interim(status, raw);
+      return;
+    }
+    this.statusCode = status;
+    this.rawHeaders = raw;
+    this.#exchange.respond(this);
+    // What its answer made invalid is not gone yet: nothing of it is sent until then.
+    if (this.#sink === undefined) control.pause();
+  }
+
+  onResponseData(_control: ConnectionControl, chunk: Buffer): void {
+    this.#sink?.chunk(chunk);
+  }
+
+  onResponseEnd(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8).
+    if (this.#line.wire.broken) {
+      this.#line.destroy();
+      this.#sink?.cut();
+      return;
+    }
+    this.complete = true;
+    this.#lines.give(this.#line);
+    this.#sink?.end();
+  }
+
+  onResponseError(_control: unknown, error: unknown): void {
+    // Ended from our side.
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.#line.destroy();
+    if (this.#mayRepeat(error)) {
+      new RelayCall(this.#exchange, this.#lines, this.#lines.fresh(), this.#request).start();
+      return;
+    }
+    if (this.#sink !== undefined) this.#sink.cut();
+    // Of an answer that is held back its exchange will see that it has ended.
+    else if (this.statusCode === undefined) this.#exchange.broke(error);
+  }
+
+  /** A kept connection may be gone when we write to it: of that nothing has come back, and it can safely be sent again. */
+  #mayRepeat(error: unknown): boolean {
+    if (!this.#reused || this.#firstByte || !this.#exchange.open) return false;
+    return nameFailure(error, 'waiting').failure === 'reset';
+  }
+}
