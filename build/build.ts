@@ -40,11 +40,20 @@ writeFileSync(join(dist, 'forecache.cdx.json'), inventory(root, packages));
 await compileAhead(dist);
 
 async function bundle(): Promise<readonly OutputChunk[]> {
+  const imports = new Map<string, readonly string[]>();
   const build = await rolldown({
     cwd: root,
     input: entries,
     platform: 'node',
-    plugins: [{ name: 'ascii', renderChunk: (code) => ascii(code) }],
+    plugins: [
+      { name: 'ascii', renderChunk: (code) => ascii(code) },
+      {
+        name: 'imports',
+        buildEnd() {
+          for (const id of this.getModuleIds()) imports.set(id, this.getModuleInfo(id)?.importedIds ?? []);
+        },
+      },
+    ],
     onLog: (level, log, report) => {
       // `debug` asks for it in a try: colours, where they are installed.
       if (log.code === 'UNRESOLVED_IMPORT' && log.message.includes('supports-color')) return;
@@ -52,6 +61,8 @@ async function bundle(): Promise<readonly OutputChunk[]> {
       report(level, log);
     },
   });
+  let known: ReadonlySet<string> | undefined;
+  const served = (): ReadonlySet<string> => (known ??= servedBy(imports));
   const { output } = await build.write({
     dir: dist,
     format: 'cjs',
@@ -62,18 +73,31 @@ async function bundle(): Promise<readonly OutputChunk[]> {
     // Else they are parts of main.js, which no other file may read: that would start the program.
     codeSplitting: {
       groups: [
-        { name: 'runtime', test: /rolldown\/runtime/ },
-        { name: 'start', test: /src\/compiled-code\.ts$/ },
+        { name: 'start', test: /rolldown\/runtime|src\/(compiled-code|lean)\.ts$/ },
+        // One file for all that a request runs through: a call into another one goes through a getter. What the other
+        // commands need as well stays out, so that they do not read it all.
+        { name: 'serving', test: (id) => served().has(id) },
       ],
     },
   });
   await build.close();
   const found = output.filter((file) => file.type === 'chunk');
-  for (const { fileName, imports } of found) {
-    const started = imports.find((name) => Object.keys(entries).some((entry) => name === `${entry}.js`));
+  for (const { fileName, imports: read } of found) {
+    const started = read.find((name) => Object.keys(entries).some((entry) => name === `${entry}.js`));
     if (started !== undefined) throw new Error(`${fileName} would start ${started}`);
   }
   return found;
+}
+
+/** The modules that a start reads for serving, and no command line without `serve`. */
+function servedBy(imports: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
+  const from = (path: string): ReadonlySet<string> => {
+    const found = new Set([join(root, path)]);
+    // What is added while a set is walked is walked too.
+    for (const id of found) for (const one of imports.get(id) ?? []) found.add(one);
+    return found;
+  };
+  return from('src/app.ts').difference(from('src/run.ts')).difference(from('src/cli/program.ts'));
 }
 
 /** V8 keeps a file with a single letter beyond Latin-1 at two bytes a letter. */

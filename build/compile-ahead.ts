@@ -15,11 +15,17 @@ export async function compileAhead(dist: string): Promise<void> {
   mkdirSync(compiled, { recursive: true });
   const upstream = await startUpstream();
   try {
-    const run = (args: readonly string[]): Promise<void> => runProgram(join(dist, 'main.js'), args);
+    const main = join(dist, 'main.js');
+    const run = (args: readonly string[]): Promise<void> => runProgram([main, ...args]);
     for (const [name, more] of configurations) {
       const file = join(folder, `${name}.yaml`);
       writeFileSync(file, configuration(upstream, more));
-      await run(['serve', '--config', file]);
+      const serve = ['serve', '--config', file];
+      // Under the flags of a start; the second run replaces what is only read after it, since that does not fit.
+      await runProgram([join(import.meta.dirname, 'lean-run.ts'), main, ...serve]);
+      await run(serve);
+      // For whoever gives Node options, and for threads.
+      await runProgram(['--no-deprecation', main, ...serve]);
       await run(['check', '--config', file]);
     }
     await run(['--help']);
@@ -69,8 +75,8 @@ async function startUpstream(): Promise<Server> {
   return server;
 }
 
-async function runProgram(main: string, args: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, [main, ...args], {
+async function runProgram(args: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, args, {
     env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -90,7 +96,7 @@ async function runProgram(main: string, args: readonly string[]): Promise<void> 
   const patience = setTimeout(() => child.kill('SIGKILL'), 60_000);
   const [code, signal] = await once(child, 'close');
   clearTimeout(patience);
-  if (code !== 0) throw new Error(`main.js ${args.join(' ')} ended with ${code ?? signal}:\n${printed}`);
+  if (code !== 0) throw new Error(`node ${args.join(' ')} ended with ${code ?? signal}:\n${printed}`);
 }
 
 const ready = /ready: proxy (http:\S+) admin (http:\S+)\n/;
@@ -99,7 +105,19 @@ const ready = /ready: proxy (http:\S+) admin (http:\S+)\n/;
 async function ask(proxy: string, admin: string): Promise<void> {
   const paths = ['/stored/a?at=1.234&list=b,a', '/stored/a?list=a,b&at=1.2340', '/relayed', '/none'];
   for (const path of [...paths, ...paths]) await (await fetch(new URL(path, proxy))).arrayBuffer();
-  for (const path of ['/healthz', '/readyz', '/metrics', '/api/metrics/cache', '/api/stored', '/']) {
+  for (const path of [
+    '/healthz',
+    '/readyz',
+    '/metrics',
+    '/api/metrics/cache',
+    '/api/stored',
+    '/',
+    '/dashboard.js',
+    '/dashboard.css',
+    '/openapi.json',
+  ]) {
     await (await fetch(new URL(path, admin))).arrayBuffer();
   }
+  const question = { method: 'POST', body: '{"url":"/stored/a"}', headers: { 'content-type': 'application/json' } };
+  await (await fetch(new URL('/api/explain', admin), question)).arrayBuffer();
 }

@@ -1,6 +1,5 @@
 // Kept to syntax that any Node since 18 can read, like main.ts.
 import { enableCompileCache } from 'node:module';
-import { fileURLToPath } from 'node:url';
 
 /**
  * Takes the program's functions as V8 compiled them when the program was built (`build.ts`), which halves what a start
@@ -9,7 +8,10 @@ import { fileURLToPath } from 'node:url';
  * or written, the start is slower and nothing else. Run from source there are none.
  */
 export function useCompiledCode(): void {
-  if (import.meta.url.endsWith('.ts')) return;
-  // By name, so that the build may be copied elsewhere, into an image say: since Node 24.12.
-  enableCompileCache({ directory: fileURLToPath(new URL('compiled', import.meta.url)), portable: true });
+  if (import.meta.filename.endsWith('.ts')) return;
+  // An object is no argument before 24.12: thrown at. The functions fit the Node of the build alone anyway.
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major === 24 && minor < 12) return;
+  // Portable: found by name, so that the build may be copied elsewhere, into an image say.
+  enableCompileCache({ directory: `${import.meta.dirname}/compiled`, portable: true });
 }

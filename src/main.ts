@@ -1,21 +1,20 @@
 #!/usr/bin/env node
 // Kept to syntax and modules that any Node since 18 can load: on an older one this file only finds a newer one.
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { constants } from 'node:os';
-import { fileURLToPath } from 'node:url';
 
 import { useCompiledCode } from './compiled-code.ts';
+import { startLean } from './lean.ts';
 import { hearStopAsks, stopSignals } from './stop-signal.ts';
 
 /** undici 8 and http-proxy-3 do not load on anything older (package.json `engines`). */
 const OLDEST_NODE = 24;
 
 if (Number.parseInt(process.versions.node, 10) >= OLDEST_NODE) {
+  // First: the compiled functions are found by the flags.
+  if (process.argv[2] === 'serve') startLean();
   useCompiledCode();
   void onThisNode();
 } else {
-  onNewerNode();
+  void onNewerNode();
 }
 
 /**
@@ -34,16 +33,19 @@ async function onThisNode(): Promise<void> {
 }
 
 /** Runs the same command on the Node that `npm ci` installed beside the program, and ends as it ends. */
-function onNewerNode(): void {
-  const node = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));
+async function onNewerNode(): Promise<void> {
+  // Not above: node:child_process would cost each start on a Node that is new enough 5 ms.
+  const { spawn } = await import('node:child_process');
+  const { existsSync } = await import('node:fs');
+  const { constants } = await import('node:os');
+  const node = `${import.meta.dirname}/../node_modules/node/bin/node`;
   if (!existsSync(node)) {
     process.stderr.write(`forecache needs Node ${OLDEST_NODE} or newer; this is ${process.version}.\n`);
     process.exitCode = 64;
     return;
   }
-  const program = fileURLToPath(import.meta.url);
   // The channel tells the child when this process is gone, however it went.
-  const child = spawn(node, [program, ...process.argv.slice(2)], {
+  const child = spawn(node, [import.meta.filename, ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, FORECACHE_PARENT: 'ipc' },
   });

@@ -1,6 +1,5 @@
 import { METHODS } from 'node:http';
 
-import { createExplainer } from './cache/explain.ts';
 import type { ExplainInput, OfflineExplanation } from './cli/io.ts';
 import { configChecks } from './config-checks.ts';
 import type { Environment } from './config/env.ts';
@@ -8,8 +7,8 @@ import type { ConfigIssue } from './config/issue.ts';
 import { loadConfig } from './config/load.ts';
 import type { Config } from './core/config.ts';
 import type { Result } from './core/problem.ts';
-import { buildRouteTable, type RouteTable } from './core/route-table.ts';
 import { graphqlReaderFor } from './graphql-reader.ts';
+import { routeTableOf } from './route-table-of.ts';
 import { sha256 } from './sha256.ts';
 import { systemClock } from './system-clock.ts';
 
@@ -26,6 +25,7 @@ export async function explainOffline(
 ): Promise<OfflineExplanation> {
   const config = loadConfigFile(file, env);
   if (!config.ok) return { kind: 'config', issues: config.error };
+  const { createExplainer } = await import('./cache/explain.ts');
   const explainer = createExplainer({
     table: routeTableOf(config.value),
     upstreams: config.value.upstreams,
@@ -40,11 +40,4 @@ export async function explainOffline(
   return explained.ok
     ? { kind: 'explained', explanation: explained.value }
     : { kind: 'refused', problem: explained.error };
-}
-
-/** A config whose routes were found sound at load gives a table; anything else is a bug. */
-export function routeTableOf(config: Config): RouteTable {
-  const table = buildRouteTable(config.routes);
-  if (!table.ok) throw new Error(`routes: ${table.error.map((issue) => issue.message).join('; ')}`);
-  return table.value;
 }

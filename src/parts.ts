@@ -18,7 +18,7 @@ import type { Log } from './log/log.ts';
 import { createLogObserver } from './log/observe.ts';
 import type { FleetCounters } from './metrics/fleet-counters.ts';
 import { createMetrics, type Metrics } from './metrics/metrics.ts';
-import { routeTableOf } from './offline.ts';
+import { routeTableOf } from './route-table-of.ts';
 import { sha256 } from './sha256.ts';
 import { idleLoad, type ServerLoad } from './server/load.ts';
 import type { CoherenceRules } from './store/coherence/rules.ts';

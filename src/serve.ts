@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { createApp, type App } from './app.ts';
 import { exitCode } from './cli/io.ts';
 import { formatIssue } from './config/issue.ts';
-import { lean } from './lean.ts';
+import { endLean } from './lean.ts';
 import { loadConfigFile } from './offline.ts';
 import type { Environment } from './config/env.ts';
 import type { StopAsks } from './stop-signal.ts';
@@ -13,7 +13,8 @@ import type { StopAsks } from './stop-signal.ts';
  * loaded, and nothing at all where the ask came while the program was read.
  */
 export async function serve(configFile: string, env: Environment, asks: StopAsks): Promise<number> {
-  const config = lean(() => loadConfigFile(configFile, env));
+  const config = loadConfigFile(configFile, env);
+  endLean();
   if (!config.ok) {
     process.stderr.write(`${config.error.map(formatIssue).join('\n')}\n`);
     return exitCode.usage;

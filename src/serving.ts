@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http';
 
-import { createExplainer, type Explainer } from './cache/explain.ts';
+import type { Explainer } from './cache/explain.ts';
 import { redisSecrets } from './config/compile-redis.ts';
 import type { Config } from './core/config.ts';
 import { describe } from './log/describe.ts';
@@ -11,21 +11,26 @@ import { ExchangeHandler } from './server/request-handler.ts';
 /** Redis is asked for so long before the listeners open; it is followed all the same after. */
 export const FIRST_LEASE_PATIENCE_MS = 500;
 
-/** Explains what these parts would do. */
+/** Explains what these parts would do; what explains is read with the first question. */
 export function buildExplainer(
   config: Config,
   { deps, tiers }: Pick<Parts, 'deps' | 'tiers'>,
   listeners: () => readonly BoundListener[],
 ): Explainer {
   const { store, shared } = tiers;
-  return createExplainer({
-    ...deps,
-    upstreams: config.upstreams,
-    listeners,
-    methods: new Set(METHODS),
-    store,
-    ...(shared === undefined ? {} : { coherence: shared.log }),
-  });
+  let making: Promise<Explainer> | undefined;
+  const make = async (): Promise<Explainer> => {
+    const { createExplainer } = await import('./cache/explain.ts');
+    return createExplainer({
+      ...deps,
+      upstreams: config.upstreams,
+      listeners,
+      methods: new Set(METHODS),
+      store,
+      ...(shared === undefined ? {} : { coherence: shared.log }),
+    });
+  };
+  return { explain: async (request) => (await (making ??= make())).explain(request) };
 }
 
 /** The listeners of agents, in front of the parts. */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 export const version: string = readVersion();
 
 function readVersion(): string {
-  const parsed: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  const parsed: unknown = JSON.parse(readFileSync(`${import.meta.dirname}/../package.json`, 'utf8'));
   if (typeof parsed === 'object' && parsed !== null && 'version' in parsed && typeof parsed.version === 'string') {
     return parsed.version;
   }

@@ -2,10 +2,6 @@ import type { IncomingMessage } from 'node:http';
 import type { PurgeCommand } from '../cache/operations.ts';
 import type { Clock } from '../cache/ports.ts';
 import { ok, type Result } from '../core/problem.ts';
-import { dashboardCss } from './dashboard-css.ts';
-import { dashboardHtml } from './dashboard-html.ts';
-import { dashboardJs } from './dashboard-js.ts';
-import { openApiDocument } from './openapi.ts';
 import { readJsonObject, type BodyLimit, type JsonObject } from './read-body.ts';
 import { readExplain } from './read-explain.ts';
 import { readListFilter } from './read-list.ts';
@@ -125,20 +121,36 @@ function metricsEndpoints({ services, body }: EndpointParts): readonly Endpoint[
 }
 
 // The page is the same for everybody and holds no data; what it shows, it asks for with the token.
+/** Their texts are read when they are asked for. */
 function pageEndpoints({ version }: EndpointParts): readonly Endpoint[] {
   const common = { method: 'GET', access: 'anyone', needsStart: false } as const;
   const policy =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-  const document = openApiDocument(version);
   return [
     {
       ...common,
       path: '/',
-      handle: () => textReply('text/html; charset=utf-8', dashboardHtml, [['content-security-policy', policy]]),
+      handle: async () => {
+        const { dashboardHtml } = await import('./dashboard-html.ts');
+        return textReply('text/html; charset=utf-8', dashboardHtml, [['content-security-policy', policy]]);
+      },
     },
-    { ...common, path: '/dashboard.js', handle: () => textReply('text/javascript; charset=utf-8', dashboardJs) },
-    { ...common, path: '/dashboard.css', handle: () => textReply('text/css; charset=utf-8', dashboardCss) },
-    { ...common, path: '/openapi.json', access: 'guarded', handle: () => jsonReply(200, document) },
+    {
+      ...common,
+      path: '/dashboard.js',
+      handle: async () => textReply('text/javascript; charset=utf-8', (await import('./dashboard-js.ts')).dashboardJs),
+    },
+    {
+      ...common,
+      path: '/dashboard.css',
+      handle: async () => textReply('text/css; charset=utf-8', (await import('./dashboard-css.ts')).dashboardCss),
+    },
+    {
+      ...common,
+      path: '/openapi.json',
+      access: 'guarded',
+      handle: async () => jsonReply(200, (await import('./openapi.ts')).openApiDocument(version)),
+    },
   ];
 }
 

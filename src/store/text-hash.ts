@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
+import { secretBytes } from '../secret-bytes.ts';
 
 /** Of this process alone: who cannot know it cannot choose texts that collide. */
-const secret = randomBytes(8);
+const secret = secretBytes(8);
 const secretLow = secret.readInt32LE(0);
 const secretHigh = secret.readInt32LE(4);
 

@@ -20,7 +20,18 @@ routes:
 `;
 
 /** Files of the build, without their hashes, that only some processes need. */
-const onDemand = ['client', 'coordinator', 'graphql-text', 'program', 'prom-client', 'relay', 'shared-tier'];
+const onDemand = [
+  'client',
+  'coordinator',
+  'dashboard-html',
+  'explain',
+  'graphql-text',
+  'openapi',
+  'program',
+  'prom-client',
+  'relay',
+  'shared-tier',
+];
 
 /** Says at the end of the process which files it has loaded. */
 const telling = `
@@ -64,6 +75,26 @@ describe('a start', () => {
   it('leaves prom-client to the first scrape', async () => {
     expect(await loadedBy((_proxy, admin) => ask(admin, '/metrics'))).toEqual(['prom-client']);
   });
+
+  it('leaves what pages and explanations are made of to the first that is asked for', async () => {
+    const loaded = await loadedBy(async (_proxy, admin) => {
+      expect((await ask(admin, '/')).text).toContain('<!doctype html>');
+      expect((await ask(admin, '/openapi.json')).text).toContain('"openapi"');
+      const asked = { method: 'POST', body: '{"url":"/plain"}', headers: { 'content-type': 'application/json' } };
+      expect((await ask(admin, '/api/explain', asked)).text).toContain('plain|/plain');
+    });
+    expect(loaded.toSorted()).toEqual(['dashboard-html', 'explain', 'openapi']);
+  });
+
+  it('reads none of the modules of Node that take megabytes', async () => {
+    const folder = join(await builtMain(), '..');
+    const read = await started(join(folder, 'main.js'));
+    const files = [...read.output().matchAll(/for CommonJS (\S+\.js) was accepted/g)].map(([, file = '']) => file);
+    expect(files.length).toBeGreaterThan(3);
+    // At the beginning of a line: what is read later stands in a function.
+    const atOnce = /^(?:let|const|var) .*require\("(?:node:)?(crypto|zlib|child_process|tls|https|http2)"\)/m;
+    for (const file of files) expect(readFileSync(file, 'utf8')).not.toMatch(atOnce);
+  });
 });
 
 /** The build, somewhere else. */
@@ -76,12 +107,12 @@ async function copied(change: (compiled: string) => void): Promise<string> {
   return join(folder, 'dist/main.js');
 }
 
-async function started(main: string): Promise<ProxyProcess> {
+async function started(main: string, env: Readonly<Record<string, string>> = {}): Promise<ProxyProcess> {
   const program = await startProxy({
     main,
     args: ['serve', '--config', configFile(yaml)],
     // Documented with the compile cache: Node tells what becomes of each file.
-    env: { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' },
+    env: { NODE_DEBUG_NATIVE: 'COMPILE_CACHE', ...env },
   });
   onTestFinished(async () => void (await program.stopAtOnce()));
   return program;
@@ -96,7 +127,23 @@ function filesOf(compiled: string): readonly string[] {
 describe('compiled functions', () => {
   it('are taken for all that a start loads, wherever the build was copied to', async () => {
     const program = await started(await copied(() => {}));
-    expect(program.output()).toMatch(/V8 code cache for CommonJS \S*serve-\S* was accepted/);
+    expect(program.output()).toMatch(/V8 code cache for CommonJS \S*serving-\S* was accepted/);
+    expect(program.output()).not.toContain('was rejected');
+  });
+
+  it('are taken for what is read after the start too', async () => {
+    const program = await started(await copied(() => {}));
+    await ask(program.proxy, '/plain');
+    await ask(program.admin, '/metrics');
+    for (const name of ['client', 'prom-client']) {
+      await expect.poll(() => program.output()).toMatch(new RegExp(`CommonJS \\S*/${name}-\\S* was accepted`));
+    }
+    expect(program.output()).not.toContain('was rejected');
+  });
+
+  it('are taken by whoever gives Node options', async () => {
+    const program = await started(await copied(() => {}), { NODE_OPTIONS: '--no-deprecation' });
+    expect(program.output()).toMatch(/V8 code cache for CommonJS \S*serving-\S* was accepted/);
     expect(program.output()).not.toContain('was rejected');
   });
 

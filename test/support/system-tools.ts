@@ -61,11 +61,6 @@ export async function systemTool(name: SystemToolName, say: (line: string) => vo
   return path;
 }
 
-/** True where {@link systemTool} would answer at once. */
-export function hasSystemTool(name: SystemToolName): boolean {
-  return findTool(name, tools[name]) !== undefined;
-}
-
 function sayOnStderr(line: string): void {
   process.stderr.write(`${line}\n`);
 }
