@@ -61,8 +61,8 @@ async function bundle(): Promise<readonly OutputChunk[]> {
       report(level, log);
     },
   });
-  let known: ReadonlySet<string> | undefined;
-  const served = (): ReadonlySet<string> => (known ??= servedBy(imports));
+  let known: ReturnType<typeof served> | undefined;
+  const isIn = (name: 'common' | 'serving', id: string): boolean => (known ??= served(imports))[name].has(id);
   const { output } = await build.write({
     dir: dist,
     format: 'cjs',
@@ -74,9 +74,10 @@ async function bundle(): Promise<readonly OutputChunk[]> {
     codeSplitting: {
       groups: [
         { name: 'start', test: /rolldown\/runtime|src\/(compiled-code|lean)\.ts$/ },
-        // One file for all that a request runs through: a call into another one goes through a getter. What the other
-        // commands need as well stays out, so that they do not read it all.
-        { name: 'serving', test: (id) => served().has(id) },
+        // Apart: `purge` and its like do not read all that serving takes.
+        { name: 'common', test: (id) => isIn('common', id) },
+        // One file for all that a request runs through: a call into another one goes through a getter.
+        { name: 'serving', test: (id) => isIn('serving', id) },
       ],
     },
   });
@@ -89,15 +90,19 @@ async function bundle(): Promise<readonly OutputChunk[]> {
   return found;
 }
 
-/** The modules that a start reads for serving, and no command line without `serve`. */
-function servedBy(imports: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
+/** What a start reads to serve: what other commands read as well, and the rest. */
+function served(
+  imports: ReadonlyMap<string, readonly string[]>,
+): Readonly<Record<'common' | 'serving', ReadonlySet<string>>> {
   const from = (path: string): ReadonlySet<string> => {
     const found = new Set([join(root, path)]);
     // What is added while a set is walked is walked too.
     for (const id of found) for (const one of imports.get(id) ?? []) found.add(one);
     return found;
   };
-  return from('src/app.ts').difference(from('src/run.ts')).difference(from('src/cli/program.ts'));
+  const serving = from('src/app.ts');
+  const commands = from('src/run.ts').union(from('src/cli/program.ts'));
+  return { common: serving.intersection(commands), serving: serving.difference(commands) };
 }
 
 /** V8 keeps a file with a single letter beyond Latin-1 at two bytes a letter. */
