@@ -2,14 +2,24 @@
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * Flags for what a start runs often and no request ever does: loading files, reading YAML. V8 does not compile it to
- * machine code for speed meanwhile, and leaves its young generation as it is: the compilers and their code take 12 MiB of a
- * process that is idle afterwards, a young generation that has grown another 3. V8 looks these up each time that it
- * decides. Compiled functions are taken only under the flags that they were made with: the build makes them under these
- * as well, in a directory that Node finds by the flags.
+ * What V8 does for speed and a start gains nothing by: loading files and reading YAML is run once. The compilers and their
+ * code take 12 MiB of a process that is idle afterwards. V8 looks these up each time that it decides. Compiled functions are
+ * taken only under the flags that they were made with: the build makes them under these as well, in a directory that Node
+ * finds by the flags.
  */
-export const leanFlags = ['--no-opt', '--no-maglev', '--semi-space-growth-factor=1'] as const;
-const usualFlags = ['--opt', '--maglev', '--semi-space-growth-factor=2'] as const;
+const startFlags = ['--no-opt', '--no-maglev'] as const;
+const usualFlags = ['--opt', '--maglev'] as const;
+
+/**
+ * What keeps a process small that serves (docs/decisions/0018-what-the-process-takes.md): a young generation that stays at
+ * the MiB that it starts with, where V8 would let it grow to 52 in a flood of misses; and jobs of a compiler that are
+ * forgotten where they end, as on a busy core the thread that is to do that later gets no turn, and 25 MiB pile up.
+ */
+const smallFlags = ['--semi-space-growth-factor=1', '--no-maglev-destroy-on-background'] as const;
+const largeFlags = ['--semi-space-growth-factor=2', '--maglev-destroy-on-background'] as const;
+
+/** All that a start is under. */
+export const leanFlags = [...startFlags, ...smallFlags] as const;
 
 let isLean = false;
 
@@ -20,9 +30,12 @@ export function startLean(): void {
   isLean = true;
 }
 
-/** Before anything serves, and before there is a second thread: flags are the whole process's. */
-export function endLean(): void {
+/**
+ * Before anything serves, and before there is a second thread: flags are the whole process's. `staysSmall` is for a process
+ * that serves alone: what is compiled for threads is made under V8's own flags.
+ */
+export function endLean({ staysSmall }: { readonly staysSmall: boolean }): void {
   if (!isLean) return;
-  for (const flag of usualFlags) setFlagsFromString(flag);
+  for (const flag of staysSmall ? usualFlags : [...usualFlags, ...largeFlags]) setFlagsFromString(flag);
   isLean = false;
 }

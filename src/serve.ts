@@ -14,7 +14,7 @@ import type { StopAsks } from './stop-signal.ts';
  */
 export async function serve(configFile: string, env: Environment, asks: StopAsks): Promise<number> {
   const config = loadConfigFile(configFile, env);
-  endLean();
+  endLean({ staysSmall: config.ok && config.value.server.workers === 1 });
   if (!config.ok) {
     process.stderr.write(`${config.error.map(formatIssue).join('\n')}\n`);
     return exitCode.usage;
