@@ -6,6 +6,7 @@ import { instanceId } from './instance-id.ts';
 import type { Log } from './log/log.ts';
 import type { FleetCounters } from './metrics/fleet-counters.ts';
 import type { Metrics } from './metrics/metrics.ts';
+import { processMemoryFor } from './process-memory.ts';
 import type { CoherenceRules } from './store/coherence/rules.ts';
 import type { SharedPurgeLog } from './store/coherence/shared-log.ts';
 import { createLocalPurgeLog, type LocalPurgeLog } from './store/local-purge-log.ts';
@@ -97,7 +98,9 @@ export function memoryStore(
   purgeLog: TrackedPurgeLog,
 ): MemoryStore {
   const routeLimits = new Map(config.routes.map((route) => [route.name, route.maxKeys]));
-  return createMemoryStore({ maxBytes: config.store.memory.maxBytes, routeLimits, purgeLog, clock, observer });
+  const { maxBytes } = config.store.memory;
+  const processMemory = processMemoryFor(maxBytes);
+  return createMemoryStore({ maxBytes, processMemory, routeLimits, purgeLog, clock, observer });
 }
 
 /** Where no route reads No-Vary-Search, purges cost nothing for it. */

@@ -45,8 +45,11 @@ export interface StoreRead {
   readonly tier: Tier;
   /** Whoever answers a request with the item counts it here; a look-up alone is no hit. */
   readonly tally: HitTally;
-  /** Of memory: whether a {@link ResponseStore.get} of the same key would give this very read now. If so it counts as that. */
-  again?(): boolean;
+  /**
+   * Of memory: whether a {@link ResponseStore.get} of the same key would give this very read now. If so it counts as that,
+   * and where `isHit` says so as a hit in {@link tally}. `nowMs`: the wall clock's time, where it is at hand.
+   */
+  again?(nowMs?: number, isHit?: boolean): boolean;
 }
 
 /** What this process's memory holds, for routes that would rather serve what may be purged than an error. */
@@ -163,6 +166,11 @@ export interface ContentDecoder {
 export interface Observer {
   /** Once for each request, when its response has ended. */
   request(record: RequestRecord): void;
+  /**
+   * Who hears, in place of {@link request}, of answers like this one but for their length and duration: told so it costs a
+   * part. `undefined`: each has to be told to {@link request}.
+   */
+  repeats?(like: RequestRecord): Repeats | undefined;
   /** Once for each call that was handed to a connection, when its head came or it failed. */
   upstreamCall(call: UpstreamCallRecord): void;
   /** An answer broke off, or proved wrong, behind its head. Its call was told before. */
@@ -175,6 +183,12 @@ export interface Observer {
   limit(option: string): void;
   /** The shared tier and the fleet. */
   fleet(event: FleetEvent): void;
+}
+
+/** Counts answers that are alike; must not throw. */
+export interface Repeats {
+  /** One more has been sent whole. Milliseconds with a fraction. */
+  repeated(bytesSent: number, durationMs: number): void;
 }
 
 export interface UpstreamCallRecord {
@@ -245,6 +259,8 @@ export interface ProxyResponse {
   readonly raw?: string[] | undefined;
   /** There where the very same request may be answered again without being looked at again. */
   readonly repeat?: Repeat | undefined;
+  /** The server's: what it has made of this answer to send it again, so that it goes with it. Nobody else looks at it. */
+  madeOf?: object | undefined;
 }
 
 /** A fresh answer from memory, for the same request once more: same bytes, same listener. */

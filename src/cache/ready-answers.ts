@@ -133,12 +133,11 @@ class ReadyAnswer implements Repeat {
     if (!isLeased(purgeLog)) return undefined;
     // Most upstreams teach nothing. Where one has, what is keyed by a query is looked up anew.
     if (this.#isTeachable && search !== undefined && search.size > 0) return undefined;
-    const response = this.at(clock.nowMs());
+    const nowMs = clock.nowMs();
+    const response = this.at(nowMs);
     if (response === undefined) return undefined;
-    if (marker !== undefined && marker.again?.() !== true) return undefined;
-    if (read.again?.() !== true) return undefined;
-    read.tally.hits += 1;
-    return response;
+    if (marker !== undefined && marker.again?.(nowMs, false) !== true) return undefined;
+    return read.again?.(nowMs, true) === true ? response : undefined;
   }
 
   #compose(nowMs: number): ProxyResponse | undefined {
@@ -157,7 +156,15 @@ class ReadyAnswer implements Repeat {
       tier: 'memory',
     });
     const { status, fields, body, meta } = whole;
-    this.#response = { status, fields, body, meta, raw: fields.flat(), repeat: this.#repeats ? this : undefined };
+    this.#response = {
+      status,
+      fields,
+      body,
+      meta,
+      raw: fields.flat(),
+      repeat: this.#repeats ? this : undefined,
+      madeOf: undefined,
+    };
     this.#sinceMs = nowMs;
     this.#untilMs = Math.min(nowMs + (ageSeconds + 1) * 1000 - ageMs, staleFromMs);
     this.#lastMs = nowMs + ttlMs - ttlSeconds * 1000;

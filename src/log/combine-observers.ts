@@ -1,4 +1,5 @@
-import type { Observer } from '../cache/ports.ts';
+import type { Observer, Repeats } from '../cache/ports.ts';
+import { untold } from './untold.ts';
 
 /** One observer that tells several, in their order. */
 export function combineObservers(observers: readonly Observer[]): Observer {
@@ -6,6 +7,16 @@ export function combineObservers(observers: readonly Observer[]): Observer {
     // Told of every hit.
     request(record) {
       for (const observer of observers) observer.request(record);
+    },
+    repeats(like) {
+      const told: Repeats[] = [];
+      for (const observer of observers) {
+        const repeats = observer.repeats?.(like);
+        if (repeats === undefined) return undefined;
+        if (repeats !== untold) told.push(repeats);
+      }
+      const [one = untold, ...others] = told;
+      return others.length === 0 ? one : { repeated: (bytes, ms) => told.forEach((each) => each.repeated(bytes, ms)) };
     },
     upstreamCall: (call) => observers.forEach((observer) => observer.upstreamCall(call)),
     brokenBody: (record) => observers.forEach((observer) => observer.brokenBody(record)),

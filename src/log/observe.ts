@@ -3,6 +3,7 @@ import type { LogConfig } from '../core/config.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import { createFleetLines } from './fleet-lines.ts';
 import type { LogFields } from './redact.ts';
+import { untold } from './untold.ts';
 
 // A target may be as long as its limit allows; a line need not be.
 const maxUrlLength = 2048;
@@ -30,6 +31,7 @@ export function createLogObserver(
     request(record) {
       if (requests) log.info(requestFields(record), 'request');
     },
+    repeats: () => (requests ? undefined : untold),
     upstreamCall(call) {
       if (call.failure !== undefined) log.warn(callFields(call), 'upstream call failed');
       else if (debug) log.debug(callFields(call), 'upstream call');

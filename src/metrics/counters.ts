@@ -1,4 +1,11 @@
-import type { BrokenBodyRecord, Observer, PurgeRecord, UpstreamCallRecord, WarmRecord } from '../cache/ports.ts';
+import type {
+  BrokenBodyRecord,
+  Observer,
+  PurgeRecord,
+  Repeats,
+  UpstreamCallRecord,
+  WarmRecord,
+} from '../cache/ports.ts';
 import type { FleetEvent } from '../cache/fleet-ports.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import { FleetTally } from './fleet-tally.ts';
@@ -20,7 +27,7 @@ import {
   tierIndex,
   tierNames,
 } from './labels.ts';
-import { bump, DurationTally, TokenTally } from './tallies.ts';
+import { bump, DurationTally, RepeatTally, TokenTally } from './tallies.ts';
 
 /** Route of the requests that matched none. */
 const noRoute = 'none';
@@ -51,6 +58,11 @@ export class UpstreamTally {
   readonly brokenBodies = new TokenTally();
 }
 
+interface Alike {
+  readonly like: RequestRecord;
+  readonly tally: RepeatTally;
+}
+
 interface WarmTally {
   runs: number;
   fetched: number;
@@ -63,7 +75,6 @@ const maxWarmJobs = 256;
 
 /** Counts what happens. Everything here only grows; what is shown since a reset is a difference (`report.ts`). */
 export class Counters implements Observer {
-  readonly routes: ReadonlyMap<string, RouteTally>;
   readonly upstreams: ReadonlyMap<string, UpstreamTally>;
   readonly problems = new TokenTally();
   readonly limits = new TokenTally();
@@ -73,27 +84,48 @@ export class Counters implements Observer {
   readonly purgedBy = new Float64Array(purgeByNames.length);
   readonly purgeDurations = new DurationTally();
   readonly warmJobs = new Map<string, WarmTally>();
+  readonly #routes: ReadonlyMap<string, RouteTally>;
   readonly #unmatched: RouteTally;
   readonly #unknownUpstream: UpstreamTally;
+  /** What is alike of requests, by all that it is counted by. */
+  readonly #alike = new Map<string, Alike>();
 
   constructor(routeNames: Iterable<string>, upstreamNames: Iterable<string>) {
-    this.routes = new Map([...routeNames, noRoute].map((name) => [name, new RouteTally()]));
+    this.#routes = new Map([...routeNames, noRoute].map((name) => [name, new RouteTally()]));
     this.upstreams = new Map([...upstreamNames, noRoute].map((name) => [name, new UpstreamTally()]));
-    this.#unmatched = this.routes.get(noRoute) ?? new RouteTally();
+    this.#unmatched = this.#routes.get(noRoute) ?? new RouteTally();
     this.#unknownUpstream = this.upstreams.get(noRoute) ?? new UpstreamTally();
+  }
+
+  /** What repeats have counted is added when it is asked for. */
+  get routes(): ReadonlyMap<string, RouteTally> {
+    for (const { like, tally } of this.#alike.values()) this.#addAlike(like, tally);
+    return this.#routes;
   }
 
   request(record: RequestRecord): void {
     const route = this.#route(record.route);
     const outcome = outcomeIndex[record.outcome];
-    bump(route.outcomes, outcome);
+    this.#count(record, 1);
     bump(route.bytes, outcome, record.bytesSent);
-    const methodPlace = outcome * methodNames.length + methodOf(record.method);
-    bump(route.requests, methodPlace * statusClassNames.length + statusClassOf(record.status));
     route.durations[outcome]?.add(record.durationMs);
-    if (isHit[outcome] === true) bump(route.hitsByTier, tierIndex[record.tier ?? 'none']);
-    if (isMiss[outcome] === true) bump(route.missesByFwd, fwdIndex[record.fwd ?? 'none']);
-    if (record.problem !== undefined) this.problems.add(record.problem);
+  }
+
+  repeats(like: RequestRecord): Repeats | undefined {
+    if (like.problem !== undefined) return undefined;
+    const name = [
+      this.#routes.has(like.route ?? '') ? like.route : '',
+      like.outcome,
+      methodOf(like.method),
+      statusClassOf(like.status),
+      like.tier,
+      like.fwd,
+    ].join('|');
+    const known = this.#alike.get(name);
+    if (known !== undefined) return known.tally;
+    const tally = new RepeatTally();
+    this.#alike.set(name, { like, tally });
+    return tally;
   }
 
   upstreamCall(call: UpstreamCallRecord): void {
@@ -144,8 +176,30 @@ export class Counters implements Observer {
     this.fleetTally.add(event);
   }
 
+  #count(record: RequestRecord, requests: number): void {
+    const route = this.#route(record.route);
+    const outcome = outcomeIndex[record.outcome];
+    bump(route.outcomes, outcome, requests);
+    const methodPlace = outcome * methodNames.length + methodOf(record.method);
+    bump(route.requests, methodPlace * statusClassNames.length + statusClassOf(record.status), requests);
+    if (isHit[outcome] === true) bump(route.hitsByTier, tierIndex[record.tier ?? 'none'], requests);
+    if (isMiss[outcome] === true) bump(route.missesByFwd, fwdIndex[record.fwd ?? 'none'], requests);
+    if (record.problem !== undefined) this.problems.add(record.problem, requests);
+  }
+
+  #addAlike(like: RequestRecord, tally: RepeatTally): void {
+    const route = this.#route(like.route);
+    const outcome = outcomeIndex[like.outcome];
+    const durations = route.durations[outcome];
+    if (durations === undefined) return;
+    const { count, bytes } = tally.moveTo(durations);
+    if (count === 0) return;
+    this.#count(like, count);
+    bump(route.bytes, outcome, bytes);
+  }
+
   #route(name: string | undefined): RouteTally {
-    return name === undefined ? this.#unmatched : (this.routes.get(name) ?? this.#unmatched);
+    return name === undefined ? this.#unmatched : (this.#routes.get(name) ?? this.#unmatched);
   }
 }
 

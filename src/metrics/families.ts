@@ -153,16 +153,24 @@ export function operationFamilies(counters: Counters): readonly Family[] {
   ];
 }
 
-/** What the data listeners have on their hands. */
-export function loadFamilies(load: {
+/** Of the data listeners. */
+export interface LoadNumbers {
   readonly requestsInFlight: number;
   readonly connections: number;
-}): readonly Family[] {
+  /** Requests that the fast lane has answered since the start. */
+  readonly fastLane: number;
+}
+
+/** What the data listeners have on their hands. */
+export function loadFamilies(load: LoadNumbers): readonly Family[] {
   return [
     gauge('forecache_requests_in_flight', 'Requests whose response has not ended.', [
       { labels: {}, value: load.requestsInFlight },
     ]),
     gauge('forecache_connections', 'Connections of clients.', [{ labels: {}, value: load.connections }]),
+    counter('forecache_fast_lane_requests_total', 'Requests answered by the fast lane; counted with all others too.', [
+      { labels: {}, value: load.fastLane },
+    ]),
   ];
 }
 

@@ -3,7 +3,14 @@ import type { CountersReset } from '../cache/operations.ts';
 import type { Clock, Observer, StoreStats } from '../cache/ports.ts';
 import { ok, type Result } from '../core/problem.ts';
 import { Counters } from './counters.ts';
-import { loadFamilies, operationFamilies, requestFamilies, storeFamilies, upstreamFamilies } from './families.ts';
+import {
+  loadFamilies,
+  type LoadNumbers,
+  operationFamilies,
+  requestFamilies,
+  storeFamilies,
+  upstreamFamilies,
+} from './families.ts';
 import type { Family } from './family.ts';
 import { coherenceFamilies, redisFamilies } from './fleet-families.ts';
 import { processFamilies, type ThreadNumbers, watchThread } from './process-families.ts';
@@ -34,7 +41,7 @@ export interface MetricsOptions {
   /** Called when a report or a scrape is made, not before. */
   readonly storeStats: () => StoreStats;
   /** Of the data listeners; called when a scrape is made. */
-  readonly load: () => { readonly requestsInFlight: number; readonly connections: number };
+  readonly load: () => LoadNumbers;
   /** Of the program. */
   readonly version: string;
   /** Of the shared tier, called when a scrape is made; absent without Redis, and with them their families. */
@@ -79,7 +86,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 export interface Exposed {
   readonly counters: Counters;
   readonly store: StoreStats;
-  readonly load: { readonly requestsInFlight: number; readonly connections: number };
+  readonly load: LoadNumbers;
   /** `undefined`, as the next: without Redis. */
   readonly coherence: CoherenceStatus | undefined;
   readonly redis: RedisStatus | undefined;

@@ -1,15 +1,31 @@
 import { STATUS_CODES } from 'node:http';
 
-import type { ProxyResponse } from '../cache/ports.ts';
+import type { Observer, ProxyResponse, Repeats } from '../cache/ports.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import type { KnownHead } from './fast-lane-heads.ts';
 
-/** An answer as it goes over the wire to a client that is kept. */
+/** An answer as it goes over the wire to a client that is kept. Its own writer's alone. */
 export interface AnswerBytes {
   /** The head, and the content behind it where that is small. */
   readonly first: Buffer;
   /** Content that is not copied; `undefined`: there is no more. */
   readonly rest: Buffer | undefined;
+  /** Of the content. */
+  readonly length: number;
+  /** Who hears of it as an answer to this method. `undefined`: each has to be told of in full. */
+  readonly method: string;
+  readonly repeats: Repeats | undefined;
+}
+
+/** An answer's bytes, held by the answer, and let go of when there are too many of them. */
+class Made {
+  readonly writer: AnswerWriter;
+  bytes: AnswerBytes | undefined;
+
+  constructor(writer: AnswerWriter, bytes: AnswerBytes) {
+    this.writer = writer;
+    this.bytes = bytes;
+  }
 }
 
 // Copied once a second, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
@@ -18,40 +34,62 @@ const MAX_JOINED_BYTES = 16 * 1024;
 /** What joined answers may hold in all is twice as much. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** The bytes that `node:http` sends for an answer, made once for each. Held by the answer, so that they go with it. */
+interface AnswerWriterOptions {
+  /** As the server tells its clients. */
+  readonly keepAliveMs: number;
+  readonly observer?: Pick<Observer, 'repeats'>;
+  readonly maxBytes?: number;
+}
+
+/**
+ * The bytes that `node:http` sends for an answer, made once for each. Held by the answer, so that they go with it; in it and
+ * not by it in a WeakMap, whose look-up took a fortieth of a hit.
+ */
 export class AnswerWriter {
   readonly #ending: string;
   readonly #maxBytes: number;
-  // Two generations, since nothing of a WeakMap can be counted or forgotten one by one.
-  #young = new WeakMap<ProxyResponse, AnswerBytes>();
-  #old = new WeakMap<ProxyResponse, AnswerBytes>();
+  readonly #observer: Pick<Observer, 'repeats'>;
+  // Two generations: when one is full, the one before it is let go of.
+  #young: WeakRef<Made>[] = [];
+  #old: readonly WeakRef<Made>[] = [];
   #youngBytes = 0;
 
-  /** `keepAliveMs`: as the server tells its clients. */
-  constructor(keepAliveMs: number, maxBytes: number = MAX_BYTES) {
+  constructor({ keepAliveMs, observer = {}, maxBytes = MAX_BYTES }: AnswerWriterOptions) {
+    this.#observer = observer;
     const keepAlive = keepAliveMs > 0 ? `Keep-Alive: timeout=${Math.floor(keepAliveMs / 1000)}\r\n` : '';
     this.#ending = `Connection: keep-alive\r\n${keepAlive}\r\n`;
     this.#maxBytes = maxBytes;
   }
 
   /** Only for what {@link isRepeatable}. */
-  bytesOf(response: ProxyResponse): AnswerBytes {
-    return this.#young.get(response) ?? this.#recall(response);
+  bytesOf(response: ProxyResponse, known: Asked): AnswerBytes {
+    const { madeOf } = response;
+    if (madeOf instanceof Made && madeOf.writer === this) {
+      const { bytes } = madeOf;
+      if (bytes?.method === known.method) return bytes;
+    }
+    return this.#remember(response, this.#make(response, known));
   }
 
-  #recall(response: ProxyResponse): AnswerBytes {
-    const bytes = this.#old.get(response) ?? this.#make(response);
+  #remember(response: ProxyResponse, bytes: AnswerBytes): AnswerBytes {
+    const made = new Made(this, bytes);
+    response.madeOf = made;
     if (this.#youngBytes >= this.#maxBytes) {
+      for (const old of this.#old) {
+        const gone = old.deref();
+        if (gone !== undefined) gone.bytes = undefined;
+      }
       this.#old = this.#young;
-      this.#young = new WeakMap();
+      this.#young = [];
       this.#youngBytes = 0;
     }
-    this.#young.set(response, bytes);
+    this.#young.push(new WeakRef(made));
     this.#youngBytes += bytes.first.length;
     return bytes;
   }
 
-  #make({ status, fields, body }: ProxyResponse): AnswerBytes {
+  #make(response: ProxyResponse, known: Asked): AnswerBytes {
+    const { status, fields, body, meta } = response;
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
     for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
     head += this.#ending;
@@ -61,7 +99,14 @@ export class AnswerWriter {
     const first = Buffer.allocUnsafeSlow(head.length + (isJoined ? content.length : 0));
     first.write(head, 0, 'latin1');
     if (isJoined) content.copy(first, head.length);
-    return { first, rest: isJoined ? undefined : content };
+    const like = recordOf({ known, response, startedMs: 0 }, meta.outcome, 0);
+    return {
+      first,
+      rest: isJoined ? undefined : content,
+      length: content.length,
+      method: known.method,
+      repeats: this.#observer.repeats?.(like),
+    };
   }
 }
 
@@ -91,9 +136,12 @@ const SPECIAL: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+/** What of a request that is known is told of. */
+type Asked = Pick<KnownHead, 'method' | 'traceId' | 'listener'>;
+
 /** An answer of the fast lane, and to what. */
 export interface Answered {
-  readonly known: KnownHead;
+  readonly known: Asked;
   readonly response: ProxyResponse;
   /** When its request came, on a clock that never goes back. Milliseconds. */
   readonly startedMs: number;

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 
 import type { Clock, Observer, ProxyResponse } from '../cache/ports.ts';
 import type { ServerConfig } from '../core/config.ts';
+import type { RequestRecord } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
 import type { Connection, Connections } from './connections.ts';
@@ -58,7 +59,7 @@ const LOOK_EVERY = 8;
 export interface FastLaneOptions {
   readonly config: ServerConfig;
   /** Must not throw. */
-  readonly observer: Pick<Observer, 'request' | 'limit'>;
+  readonly observer: Pick<Observer, 'request' | 'repeats' | 'limit'>;
   readonly clock: Clock;
   readonly load: ServerLoad;
   readonly connections: Connections;
@@ -90,7 +91,7 @@ export class FastLane {
     this.#shared = {
       ...options,
       seen: new SeenHeads(),
-      writer: new AnswerWriter(toldKeepAliveMs(timeouts.keepAliveMs)),
+      writer: new AnswerWriter({ keepAliveMs: toldKeepAliveMs(timeouts.keepAliveMs), observer: options.observer }),
       mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
       fed: undefined,
       isDraining: false,
@@ -220,13 +221,13 @@ class Joined {
 
   /** False: it has to be looked at anew, and nothing was done. */
   #answer(head: Buffer, known: KnownHead): boolean {
-    const { clock, observer, writer, onBug } = this.#shared;
+    const { clock, load, writer, onBug } = this.#shared;
     const startedMs = clock.monotonicMs();
     let response: ProxyResponse | undefined;
     let bytes: AnswerBytes | undefined;
     try {
       response = known.repeat.deref()?.again();
-      if (response !== undefined) bytes = writer.bytesOf(response);
+      if (response !== undefined) bytes = writer.bytesOf(response, known);
     } catch (error) {
       onBug(error);
     }
@@ -243,19 +244,26 @@ class Joined {
       socket.write(bytes.rest);
       socket.uncork();
     }
-    const sent = { known, response, startedMs };
+    load.fastLane += 1;
     if (socket.writableLength === 0 && socket.errored === null) {
       this.#connection.count += 1;
-      observer.request(recordOf(sent, response.meta.outcome, clock.monotonicMs()));
+      const { repeats, length } = bytes;
+      if (repeats === undefined) this.#tell({ known, response, startedMs }, response.meta.outcome);
+      else repeats.repeated(length, clock.monotonicMs() - startedMs);
     } else {
-      this.#owe(sent);
+      this.#owe({ known, response, startedMs });
     }
     return true;
   }
 
+  #tell(sent: Answered, outcome: RequestRecord['outcome']): void {
+    const { observer, clock } = this.#shared;
+    observer.request(recordOf(sent, outcome, clock.monotonicMs()));
+  }
+
   /** The kernel has not taken all of it at once. From here on it is as with any response that is owed. */
   #owe(sent: Answered): void {
-    const { connections, load, config, observer, clock } = this.#shared;
+    const { connections, load, config, observer } = this.#shared;
     const socket = this.#socket;
     const turn = connections.owe(socket, false);
     load.requestsInFlight += 1;
@@ -277,7 +285,7 @@ class Joined {
       // What is owed behind it has a timeout of its own.
       if (!connections.owes(socket)) socket.setTimeout(config.timeouts.keepAliveMs);
       const outcome = error instanceof Error ? 'aborted' : sent.response.meta.outcome;
-      observer.request(recordOf(sent, outcome, clock.monotonicMs()));
+      this.#tell(sent, outcome);
     });
   }
 

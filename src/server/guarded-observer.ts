@@ -21,6 +21,14 @@ export function guardObserver(observer: Observer, onBug: (error: unknown) => voi
         onBug(error);
       }
     },
+    repeats(like) {
+      try {
+        return observer.repeats?.(like);
+      } catch (error) {
+        onBug(error);
+        return undefined;
+      }
+    },
     upstreamCall: (call) => guard(() => observer.upstreamCall(call)),
     brokenBody: (record) => guard(() => observer.brokenBody(record)),
     storage: (route, result) => guard(() => observer.storage(route, result)),

@@ -3,8 +3,10 @@ export interface ServerLoad {
   /** Requests whose response has not ended, upgraded connections among them. */
   requestsInFlight: number;
   connections: number;
+  /** Requests that the fast lane has answered so far. */
+  fastLane: number;
 }
 
 export function idleLoad(): ServerLoad {
-  return { requestsInFlight: 0, connections: 0 };
+  return { requestsInFlight: 0, connections: 0, fastLane: 0 };
 }

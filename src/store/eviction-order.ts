@@ -1,4 +1,5 @@
 import { Ghosts } from './ghosts.ts';
+import type { Growth } from './growth.ts';
 import type { Queue, StoredRecords } from './stored-records.ts';
 import { queues, words } from './stored-records.ts';
 
@@ -44,14 +45,15 @@ export class EvictionOrder {
   readonly #records: StoredRecords;
   readonly #shelves = new Map<string, Shelf>();
   readonly #ghosts: Ghosts;
-  readonly #maxSmallBytes: number;
+  readonly #growth: Pick<Growth, 'grantedBytes'>;
   #smallBytes = 0;
   #stamp = 0;
 
-  constructor(records: StoredRecords, maxBytes: number) {
+  /** `growth`: what of `maxBytes` there is so far. */
+  constructor(records: StoredRecords, maxBytes: number, growth: Pick<Growth, 'grantedBytes'>) {
     this.#records = records;
     this.#ghosts = new Ghosts(maxBytes);
-    this.#maxSmallBytes = maxBytes * smallPart;
+    this.#growth = growth;
   }
 
   /** Routes that have records. */
@@ -84,7 +86,7 @@ export class EvictionOrder {
   /** Who should go for the tier's sake. The caller removes it. 0: nothing is stored. */
   victim(): number {
     return this.#choose(
-      () => this.#smallBytes > this.#maxSmallBytes,
+      () => this.#smallBytes > this.#growth.grantedBytes * smallPart,
       (queue) => this.#oldestOf(queue),
     );
   }

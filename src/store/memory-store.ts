@@ -15,6 +15,7 @@ import type {
 } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { tagSpellings } from '../core/tag-text.ts';
+import type { ProcessMemory } from './growth.ts';
 import type { HotRead } from './hot-reads.ts';
 import { MemoryTable } from './memory-table.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
@@ -22,11 +23,13 @@ import { RecordJudge } from './record-judge.ts';
 import { Reaper } from './reaper.ts';
 import { ScopeCount } from './scope-count.ts';
 import { runInSlices } from './slices.ts';
-import { words } from './stored-records.ts';
+import { countUse, words } from './stored-records.ts';
 
 export interface MemoryStoreOptions {
   /** Bodies and bookkeeping together. */
   readonly maxBytes: number;
+  /** Of the process, where what it takes in all is bounded: the tier then takes what the rest leaves of it. */
+  readonly processMemory?: ProcessMemory | undefined;
   /** Route → responses and Vary markers of it at most; routes that are not named have no limit of their own. */
   readonly routeLimits: ReadonlyMap<string, number>;
   readonly purgeLog: TrackedPurgeLog;
@@ -59,7 +62,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   constructor(options: MemoryStoreOptions) {
     this.#clock = options.clock;
     this.#log = options.purgeLog;
-    this.#table = new MemoryTable(options, (hot) => this.#again(hot));
+    this.#table = new MemoryTable(options, (hot, nowMs, isHit) => this.#again(hot, nowMs, isHit));
     this.#judge = new RecordJudge(this.#table, options);
     this.#reaper = new Reaper({ clock: options.clock, sweep: () => this.#sweep() });
     this.#follower = options.purgeLog.follow((event) => {
@@ -184,10 +187,11 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#follower.close();
   }
 
-  #again(hot: HotRead): boolean {
+  #again(hot: HotRead, nowMs?: number, isHit = false): boolean {
     this.#log.catchUp?.();
-    if (!hot.isHot || !this.#judge.isGood(hot)) return false;
-    this.#use(hot);
+    if (hot.row === undefined || !this.#judge.isGood(hot, nowMs)) return false;
+    hot.isUsed = true;
+    countUse(hot.row, isHit);
     return true;
   }
 

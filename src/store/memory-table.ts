@@ -2,6 +2,8 @@ import type { Observer, StoredSummary, StoreRead, StoreStats } from '../cache/po
 import type { StoredItem } from '../core/stored-response.ts';
 import type { Standing } from './eviction-order.ts';
 import { EvictionOrder } from './eviction-order.ts';
+import type { ProcessMemory } from './growth.ts';
+import { Growth } from './growth.ts';
 import type { HotRead } from './hot-reads.ts';
 import { HotReads } from './hot-reads.ts';
 import { mostInline, sizeOfPacked, sizeOfRead } from './item-size.ts';
@@ -18,12 +20,14 @@ export type DropReason = 'capacity' | 'retention' | 'route-limit' | 'purge' | 'r
 
 export interface MemoryTableOptions {
   readonly maxBytes: number;
+  /** Of the process, where what it takes in all is bounded. */
+  readonly processMemory?: ProcessMemory | undefined;
   readonly routeLimits: ReadonlyMap<string, number>;
   readonly observer?: Pick<Observer, 'limit'>;
 }
 
 /** {@link StoreRead.again} of a read that may be kept. */
-type Again = (hot: HotRead) => boolean;
+type Again = (hot: HotRead, nowMs?: number, isHit?: boolean) => boolean;
 
 /** Unpacked reads take at most this part of the tier, and at most so many bytes: each costs V8 some forty objects. */
 const hotPart = 1 / 16;
@@ -51,6 +55,7 @@ export class MemoryTable {
   readonly #options: MemoryTableOptions;
   readonly #again: Again;
   readonly #pages: Pages;
+  readonly #growth: Growth;
   readonly #hot: HotReads;
   #records: StoredRecords;
   #index: MemoryIndex;
@@ -69,10 +74,11 @@ export class MemoryTable {
     this.#options = options;
     this.#again = again;
     this.#pages = new Pages(options.maxBytes);
+    this.#growth = new Growth(options.maxBytes, options.processMemory);
     this.#hot = new HotReads(Math.min(options.maxBytes * hotPart, mostHotBytes));
     this.#records = new StoredRecords(this.#pages);
     this.#index = new MemoryIndex(this.#records);
-    this.#order = new EvictionOrder(this.#records, options.maxBytes);
+    this.#order = new EvictionOrder(this.#records, options.maxBytes, this.#growth);
   }
 
   get index(): MemoryIndex {
@@ -101,9 +107,9 @@ export class MemoryTable {
     // Before it is packed, which takes half as long as a read from Redis: a tier that is full mostly has no room for the body alone.
     const bodyBytes = item.kind === 'vary' ? 0 : item.body.byteLength;
     const leastBytes = this.#pages.needs(bodyBytes) === 0 ? 0 : bodyBytes;
-    if (this.bytes + leastBytes + this.#spareBytes() > this.#options.maxBytes) return false;
+    if (!this.#isGranted(this.bytes + leastBytes + this.#spareBytes())) return false;
     const packed = packItem(item, mostInline(this.#pages.pageBytes));
-    return this.bytes + this.#needs(packed) + this.#spareBytes() <= this.#options.maxBytes;
+    return this.#isGranted(this.bytes + this.#needs(packed) + this.#spareBytes());
   }
 
   /** Puts the item in the place of whatever has its key, evicting what must go for it. 0: it is larger than the whole; counted. */
@@ -146,7 +152,7 @@ export class MemoryTable {
     this.#records.rows.clear();
     this.#records = new StoredRecords(this.#pages);
     this.#index = new MemoryIndex(this.#records);
-    this.#order = new EvictionOrder(this.#records, this.#options.maxBytes);
+    this.#order = new EvictionOrder(this.#records, this.#options.maxBytes, this.#growth);
   }
 
   /** The read of a record, unpacked; kept among those in use where there is room. */
@@ -155,6 +161,7 @@ export class MemoryTable {
     const isWanted = this.#hot.isOpen();
     const hot = this.unpacked(record, isWanted ? 'for good' : 'for once');
     if (!isWanted || !this.#hasRoomFor(hot)) return hot;
+    hot.row = records.rows.placeOf(record);
     for (const gone of this.#hot.add(hot)) records.setRead(gone.record, false);
     records.setRead(record, true);
     return hot;
@@ -169,7 +176,7 @@ export class MemoryTable {
       staleSinceMs: records.staleSinceMs(record),
       tier: 'memory',
       tally: new RecordTally(records, record),
-      again: () => this.#again(hot),
+      again: (nowMs, isHit) => this.#again(hot, nowMs, isHit),
     };
     const hot: HotRead = {
       key: item.key,
@@ -180,6 +187,7 @@ export class MemoryTable {
       checkedVersion: records.rows.double(record, words.checkedVersion),
       isUsed: false,
       isHot: false,
+      row: undefined,
       newer: undefined,
       older: undefined,
     };
@@ -252,7 +260,7 @@ export class MemoryTable {
   #makeRoom(needs: () => number): boolean {
     const { maxBytes } = this.#options;
     for (;;) {
-      if (this.bytes + needs() + this.#spareBytes() <= maxBytes) return true;
+      if (this.#isGranted(this.bytes + needs() + this.#spareBytes())) return true;
       const page = this.#pages.sparsest(shareForRoom);
       if (page !== undefined && this.#pages.sharedPages > 2) {
         this.#moveOut(page);
@@ -264,6 +272,10 @@ export class MemoryTable {
         this.drop(victim, 'capacity');
       }
     }
+  }
+
+  #isGranted(bytes: number): boolean {
+    return bytes <= this.#growth.grant(bytes, this.bytes);
   }
 
   /** Emptying a page needs another to move its items to. */
@@ -281,7 +293,7 @@ export class MemoryTable {
     if (bytes > this.#hot.maxBytes) return false;
     for (let gone = 0; gone <= mostGoneForRead; gone += 1) {
       const added = Math.min(bytes, this.#hot.maxBytes - this.#hot.bytes);
-      if (this.bytes + added <= this.#options.maxBytes) return true;
+      if (this.#isGranted(this.bytes + added)) return true;
       const victim = this.#order.victim();
       if (victim === record || victim === 0 || this.#records.sizeOf(victim) > bytes) return false;
       this.drop(victim, 'capacity');

@@ -46,8 +46,8 @@ export class RecordJudge {
   }
 
   /** Of a read that is kept: whether a look-up of its key gives it still. */
-  isGood(hot: HotRead): boolean {
-    if (hot.retainUntilMs <= this.#clock.nowMs()) return false;
+  isGood(hot: HotRead, nowMs: number = this.#clock.nowMs()): boolean {
+    if (hot.retainUntilMs <= nowMs) return false;
     if (hot.checkedVersion === this.#log.version) return true;
     // A soft purge makes it one that is kept no longer.
     if (!this.isValid(hot.record, hot.read.item) || !hot.isHot) return false;

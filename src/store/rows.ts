@@ -1,6 +1,13 @@
 const chunkShift = 11;
 const chunkMask = (1 << chunkShift) - 1;
 
+/** Where the words of a row are, for as long as the row is in use. */
+export interface RowPlace {
+  readonly words: Uint32Array;
+  /** Of its first word. */
+  readonly from: number;
+}
+
 /**
  * Rows of 32-bit words, named by whole numbers from 1 on; 0 names none. All words of a row lie side by side, so that a look
  * at one is a cache line or two however many there are, and V8 sees a few hundred buffers where it saw millions of objects.
@@ -91,6 +98,11 @@ export class Rows {
   set(row: number, word: number, value: number): void {
     const chunk = this.#words[row >>> chunkShift];
     if (chunk !== undefined) chunk[(row & chunkMask) * this.#width + word] = value;
+  }
+
+  placeOf(row: number): RowPlace | undefined {
+    const chunk = this.#words[row >>> chunkShift];
+    return chunk === undefined ? undefined : { words: chunk, from: (row & chunkMask) * this.#width };
   }
 
   /** The double that begins at an even word. */

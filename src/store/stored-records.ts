@@ -6,7 +6,7 @@ import type { PackedItem } from './packed-item.ts';
 import { ownBytes, writePacked } from './packed-item.ts';
 import type { Page, Pages } from './pages.ts';
 import type { PurgeableItem } from './purge-table.ts';
-import { Rows } from './rows.ts';
+import { type RowPlace, Rows } from './rows.ts';
 import type { TextHash } from './text-hash.ts';
 import { hasKey, keyAt, lengthAt, rowOf, unpackItem, unpackScopes } from './unpack-item.ts';
 
@@ -57,12 +57,20 @@ export const recordBytes = rowWords * 4 + 4;
 const queueBits = 3;
 const frequencyShift = 2;
 const mostUses = 3;
+const mostUsed = mostUses << frequencyShift;
 const response = 1 << 4;
 const variant = 1 << 5;
 const stale = 1 << 6;
 const read = 1 << 7;
 
 const sharedSerials = { last: 0 };
+
+/** Counts a use of a record by its row, and a hit. */
+export function countUse({ words: row, from }: RowPlace, isHit: boolean): void {
+  const state = row[from + words.state] ?? 0;
+  if ((state & mostUsed) !== mostUsed) row[from + words.state] = state + (1 << frequencyShift);
+  if (isHit) row[from + words.hits] = (row[from + words.hits] ?? 0) + 1;
+}
 
 /**
  * The stored items, packed, and what is known of each without unpacking it: a row of numbers where V8 would have some forty
@@ -188,8 +196,7 @@ export class StoredRecords {
   /** Counts a use. */
   use(record: number): void {
     const state = this.rows.get(record, words.state);
-    const most = mostUses << frequencyShift;
-    if ((state & most) !== most) this.rows.set(record, words.state, state + (1 << frequencyShift));
+    if ((state & mostUsed) !== mostUsed) this.rows.set(record, words.state, state + (1 << frequencyShift));
   }
 
   staleSinceMs(record: number): number | undefined {

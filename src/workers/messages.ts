@@ -61,7 +61,7 @@ export interface Adopted {
 export interface WorkerNumbers {
   readonly counts: Counts;
   readonly store: StoreStats;
-  readonly load: { readonly requestsInFlight: number; readonly connections: number };
+  readonly load: { readonly requestsInFlight: number; readonly connections: number; readonly fastLane: number };
   readonly coherence: CoherenceStatus | undefined;
   readonly redis: RedisStatus | undefined;
   /** Only where it was asked: event-loop lag is that since it was last told. */

@@ -18,6 +18,7 @@ export class WorkerSums {
   readonly #gone: Counters;
   /** Of dead workers: what of their stores only grows. */
   readonly #goneStore = { evictedCapacity: 0, evictedRetention: 0, evictedRouteLimit: 0, refusedTooLarge: 0 };
+  #goneFastLane = 0;
   readonly #goneRequests = new Map<number, number>();
 
   constructor(config: Config, pool: WorkerPool) {
@@ -39,6 +40,7 @@ export class WorkerSums {
     this.#goneStore.evictedRetention += numbers.store.evictedRetention;
     this.#goneStore.evictedRouteLimit += numbers.store.evictedRouteLimit;
     this.#goneStore.refusedTooLarge += numbers.store.refusedTooLarge;
+    this.#goneFastLane += numbers.load.fastLane;
     this.#goneRequests.set(place, (this.#goneRequests.get(place) ?? 0) + requestsIn(numbers.counts));
   }
 
@@ -72,6 +74,7 @@ export class WorkerSums {
     return {
       requestsInFlight: loads.reduce((sum, load) => sum + load.requestsInFlight, 0),
       connections: loads.reduce((sum, load) => sum + load.connections, 0),
+      fastLane: loads.reduce((sum, load) => sum + load.fastLane, this.#goneFastLane),
     };
   }
 

@@ -31,6 +31,8 @@ function answer(bytes: number): ProxyResponse {
 
 const bytes = (index: number): Buffer => Buffer.from(`GET /flood/${String(index).padStart(5, '0')} HTTP/1.1\r\n\r\n`);
 
+const get = { method: 'GET', traceId: undefined, listener: 'a' };
+
 describe('The fast lane', () => {
   it('answers a head of exactly 4 KiB without parsing it, and parses one that is a byte longer each time', async () => {
     await using stage = await startStage();
@@ -65,8 +67,8 @@ describe('The fast lane', () => {
   });
 
   it('copies a body of exactly 16 KiB behind its head, and none that is a byte longer', () => {
-    const writer = new AnswerWriter(5000);
-    const [small, large] = [answer(16_384), answer(16_385)].map((one) => writer.bytesOf(one));
+    const writer = new AnswerWriter({ keepAliveMs: 5000 });
+    const [small, large] = [answer(16_384), answer(16_385)].map((one) => writer.bytesOf(one, get));
     expect(small?.rest).toBeUndefined();
     expect(small?.first.length).toBeGreaterThan(16_384);
     expect(large?.first.length).toBeLessThan(200);
@@ -74,13 +76,13 @@ describe('The fast lane', () => {
   });
 
   it('lets go of the copies that are older than so many bytes', () => {
-    const writer = new AnswerWriter(5000, 40_000);
+    const writer = new AnswerWriter({ keepAliveMs: 5000, maxBytes: 40_000 });
     const first = answer(10_000);
-    const made = writer.bytesOf(first);
-    for (let count = 0; count < 3; count += 1) writer.bytesOf(answer(10_000));
-    expect(writer.bytesOf(first)).toBe(made);
-    for (let count = 0; count < 10; count += 1) writer.bytesOf(answer(10_000));
-    expect(writer.bytesOf(first)).not.toBe(made);
-    expect(writer.bytesOf(first).first.equals(made.first)).toBe(true);
+    const made = writer.bytesOf(first, get);
+    for (let count = 0; count < 3; count += 1) writer.bytesOf(answer(10_000), get);
+    expect(writer.bytesOf(first, get)).toBe(made);
+    for (let count = 0; count < 10; count += 1) writer.bytesOf(answer(10_000), get);
+    expect(writer.bytesOf(first, get)).not.toBe(made);
+    expect(writer.bytesOf(first, get).first.equals(made.first)).toBe(true);
   });
 });

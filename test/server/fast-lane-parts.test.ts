@@ -50,8 +50,10 @@ async function sentByNode(answer: ProxyResponse, method: string, keepAliveMs: nu
   return `${reply.head}\r\n${reply.body.toString('latin1')}`;
 }
 
+const get = { method: 'GET', traceId: undefined, listener: 'a' };
+
 function written(answer: ProxyResponse, keepAliveMs: number): string {
-  const { first, rest } = new AnswerWriter(keepAliveMs).bytesOf(answer);
+  const { first, rest } = new AnswerWriter({ keepAliveMs }).bytesOf(answer, get);
   return first.toString('latin1') + (rest?.toString('latin1') ?? '');
 }
 
@@ -89,9 +91,9 @@ describe('The bytes of an answer', () => {
   });
 
   it('are made once for each answer', () => {
-    const writer = new AnswerWriter(5000);
+    const writer = new AnswerWriter({ keepAliveMs: 5000 });
     const small = sized(16_384);
-    expect(writer.bytesOf(small)).toBe(writer.bytesOf(small));
+    expect(writer.bytesOf(small, get)).toBe(writer.bytesOf(small, get));
   });
 
   it.each<[string, ProxyResponse, string]>([
