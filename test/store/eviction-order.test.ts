@@ -9,7 +9,7 @@ import { ownBytes, storedResponse } from '../support/stored-items.ts';
 /** An order of eviction over records that are in no index. */
 function setUp(maxBytes: number) {
   const records = new StoredRecords(new Pages(1_000_000));
-  const order = new EvictionOrder(records, maxBytes);
+  const order = new EvictionOrder(records, maxBytes, { grantedBytes: maxBytes });
   const record = (key: string, route = 'r'): number => {
     const item = storedResponse({
       key,

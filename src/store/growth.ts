@@ -1,0 +1,73 @@
+/** The memory of the whole process, of which a tier takes what the rest leaves. */
+export interface ProcessMemory {
+  /** Bytes that are resident now. Asked for once for some steps of growth, as the system takes 10 µs for it. */
+  readonly residentBytes: () => number;
+  /** So many are to be resident at most. */
+  readonly mostBytes: number;
+  /** Hears that there are more. */
+  readonly onOver?: () => void;
+}
+
+/** The first so many bytes are the tier's whatever else the process takes: with less it would not be worth having. */
+const leastBytes = 2 ** 24;
+
+/** A tier grows by this much for each look at the process. */
+const stepBytes = 2 ** 20;
+
+/** What the rest of the process may come to take between two looks. */
+const spareBytes = 2 ** 23;
+
+/** Where there was no room, there is no other look before it was asked for in vain so many times. */
+const looksSkipped = 256;
+
+/**
+ * What the rest was seen to take counts for long: V8's heap swings by 30 MiB with each major collection, some 9,000 misses
+ * or 34 looks apart, and what a tier took when it was at its least would be missing when it is at its most. By this part of
+ * the difference at each look it is forgotten, as a peak may also have been the only one.
+ */
+const forgotten = 1 / 256;
+
+/**
+ * How many of its bytes a tier may take: it grows as long as the process with it stays within what it is to take. It never
+ * has to shrink: what it gave back, the allocator would not, and the responses would be lost for nothing.
+ */
+export class Growth {
+  readonly #maxBytes: number;
+  readonly #process: ProcessMemory | undefined;
+  #grantedBytes: number;
+  #restBytes = 0;
+  #looksToSkip = 0;
+
+  /** Without a process: all of `maxBytes` at once. */
+  constructor(maxBytes: number, process: ProcessMemory | undefined) {
+    this.#maxBytes = maxBytes;
+    this.#process = process;
+    this.#grantedBytes = process === undefined ? maxBytes : Math.min(maxBytes, leastBytes);
+  }
+
+  get grantedBytes(): number {
+    return this.#grantedBytes;
+  }
+
+  /** Bytes that may be taken by who has some and would like to have so many. */
+  grant(wantedBytes: number, takenBytes: number): number {
+    if (wantedBytes > this.#grantedBytes && this.#grantedBytes < this.#maxBytes && this.#process !== undefined) {
+      if (this.#looksToSkip > 0) this.#looksToSkip -= 1;
+      else this.#look(this.#process, wantedBytes, takenBytes);
+    }
+    return this.#grantedBytes;
+  }
+
+  #look({ residentBytes, mostBytes, onOver }: ProcessMemory, wantedBytes: number, takenBytes: number): void {
+    const resident = residentBytes();
+    const rest = resident - takenBytes;
+    this.#restBytes = Math.max(rest, this.#restBytes - (this.#restBytes - rest) * forgotten);
+    const granted = Math.min(this.#maxBytes, wantedBytes + stepBytes);
+    if (this.#restBytes + granted + spareBytes <= mostBytes) {
+      this.#grantedBytes = granted;
+      return;
+    }
+    this.#looksToSkip = looksSkipped;
+    if (resident > mostBytes) onOver?.();
+  }
+}
