@@ -33,9 +33,6 @@ type Again = (hot: HotRead, nowMs?: number, isHit?: boolean) => boolean;
 const hotPart = 1 / 16;
 const mostHotBytes = 2 ** 25;
 
-/** So many responses at most go for one that is unpacked and kept so. */
-const mostGoneForRead = 8;
-
 /**
  * A put that needs room empties a page of which at most this much is live: each byte gained then costs three that are
  * moved, and a ninth of the pages is holes on average. Nothing else is waiting then, so that others are not emptied before
@@ -107,9 +104,9 @@ export class MemoryTable {
     // Before it is packed, which takes half as long as a read from Redis: a tier that is full mostly has no room for the body alone.
     const bodyBytes = item.kind === 'vary' ? 0 : item.body.byteLength;
     const leastBytes = this.#pages.needs(bodyBytes) === 0 ? 0 : bodyBytes;
-    if (!this.#isGranted(this.bytes + leastBytes + this.#spareBytes())) return false;
+    if (!this.#isGranted(this.#keptBytes() + leastBytes)) return false;
     const packed = packItem(item, mostInline(this.#pages.pageBytes));
-    return this.#isGranted(this.bytes + this.#needs(packed) + this.#spareBytes());
+    return this.#isGranted(this.#keptBytes() + this.#needs(packed));
   }
 
   /** Puts the item in the place of whatever has its key, evicting what must go for it. 0: it is larger than the whole; counted. */
@@ -260,7 +257,7 @@ export class MemoryTable {
   #makeRoom(needs: () => number): boolean {
     const { maxBytes } = this.#options;
     for (;;) {
-      if (this.#isGranted(this.bytes + needs() + this.#spareBytes())) return true;
+      if (this.#isGranted(this.#keptBytes() + needs())) return true;
       const page = this.#pages.sparsest(shareForRoom);
       if (page !== undefined && this.#pages.sharedPages > 2) {
         this.#moveOut(page);
@@ -278,6 +275,15 @@ export class MemoryTable {
     return bytes <= this.#growth.grant(bytes, this.bytes);
   }
 
+  /**
+   * What is taken, with the room that reads may come to take: a read that had to evict for its own would empty a tier that is
+   * only read, since what is small beside a page gives no room by going.
+   */
+  #keptBytes(): number {
+    const reads = Math.min(this.#hot.maxBytes, this.#growth.grantedBytes * hotPart);
+    return this.bytes + this.#spareBytes() + Math.max(0, reads - this.#hot.bytes);
+  }
+
   /** Emptying a page needs another to move its items to. */
   #spareBytes(): number {
     return this.#pages.sharedPages > 1 && this.#pages.emptyPages === 0 ? this.#pages.pageBytes : 0;
@@ -288,17 +294,10 @@ export class MemoryTable {
     while (steps.next().done !== true);
   }
 
-  /** Makes it, of what is little beside it and least in use. Never at the cost of what is to be read. */
-  #hasRoomFor({ bytes, record }: HotRead): boolean {
+  /** Nothing that is stored goes for a read. */
+  #hasRoomFor({ bytes }: HotRead): boolean {
     if (bytes > this.#hot.maxBytes) return false;
-    for (let gone = 0; gone <= mostGoneForRead; gone += 1) {
-      const added = Math.min(bytes, this.#hot.maxBytes - this.#hot.bytes);
-      if (this.#isGranted(this.bytes + added)) return true;
-      const victim = this.#order.victim();
-      if (victim === record || victim === 0 || this.#records.sizeOf(victim) > bytes) return false;
-      this.drop(victim, 'capacity');
-    }
-    return false;
+    return this.#isGranted(this.bytes + Math.min(bytes, this.#hot.maxBytes - this.#hot.bytes));
   }
 
   #keepRouteLimit(route: string): void {

@@ -267,6 +267,24 @@ describe('eviction', () => {
   });
 });
 
+describe('reading', () => {
+  test('a full tier again and again, in any order, evicts nothing of it', () => {
+    const { store, response } = setUp({ maxBytes: 4 * 1024 * 1024 });
+    for (let index = 0; index < 6000; index += 1) {
+      store.put(response({ key: `key-${index}`, url: `/${index}`, body: ownBytes('x'.repeat(1000)) }));
+    }
+    const { responses, evictedCapacity } = store.stats();
+    expect(evictedCapacity).toBeGreaterThan(0);
+    const stored = store.list({ limit: 10_000 }).map(({ item }) => item.key);
+    expect(stored).toHaveLength(responses);
+    for (let turn = 0; turn < 20; turn += 1) {
+      for (const [index, key] of stored.entries())
+        expect(store.get(stored[(index * 7919) % stored.length] ?? key)).toBeDefined();
+    }
+    expect(store.stats()).toMatchObject({ responses, evictedCapacity });
+  });
+});
+
 describe('the indexes leak nothing', () => {
   test.each(['invalidate', 'hard purge', 'purge of everything', 'retention', 'route limit', 'capacity'])(
     'after removal by %s every map is empty',
