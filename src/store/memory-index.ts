@@ -159,12 +159,13 @@ export class MemoryIndex {
     }
   }
 
-  /** Variants are not indexed by the key that they are of, which may have lost its marker. */
+  /**
+   * Variants are not indexed by the key that they are of, whatever is under that now: upstream may vary no more, and its
+   * variants of before be there still.
+   */
   #reachOfKey(key: string): 'none' | 'some' | 'all' {
-    const record = this.find(key);
-    const isResponse = record !== 0 && this.#records.isResponse(record);
-    if (this.#variants > 0 && !isResponse && !isVariantKey(key)) return 'all';
-    return record === 0 ? 'none' : 'some';
+    if (this.#variants > 0 && !isVariantKey(key)) return 'all';
+    return this.find(key) === 0 ? 'none' : 'some';
   }
 
   /** The records of a scope, markers too; live, so that the walk may be paused. 0 is none, so that a slice of work stays short. */

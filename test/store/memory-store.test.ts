@@ -340,6 +340,17 @@ describe('background removal', () => {
     expect(await store.count(['t:t'])).toBe(2000);
   });
 
+  test('a purge by key takes the variants of before from a URL that varies no more', async () => {
+    const { store, response, purge, clock } = setUp();
+    const variant = 'r|/doc accept=de';
+    expect(store.put(response({ key: variant }))).toBe('stored');
+    expect(store.put(response({ key: 'r|/doc' }))).toBe('stored');
+    expect(await store.count(['k:r|/doc'])).toBe(2);
+    await purge('k:r|/doc');
+    clock.advance(100);
+    expect(store.sizes()).toEqual(nothing);
+  });
+
   test('what nobody asks for again does not stay past its retention for ever', () => {
     const { store, response, clock } = setUp();
     for (let index = 0; index < 100; index += 1) store.put(response({ key: `r|/${index}`, retainMs: 3_600_000 }));
