@@ -1,3 +1,4 @@
+import { Places } from '../core/places.ts';
 import type { Background } from './ports.ts';
 
 /** Hears of background work that threw; must not throw. */
@@ -8,7 +9,7 @@ export type OnBackgroundError = (name: string, error: unknown) => void;
  * and then end it. Nothing in the house starts a promise that nobody owns.
  */
 export class BackgroundWork implements Background {
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #running = new Places<Promise<unknown>>();
   readonly #abort = new AbortController();
   readonly #onError: OnBackgroundError;
 
@@ -44,10 +45,8 @@ export class BackgroundWork implements Background {
   }
 
   #track(promise: Promise<unknown>): void {
-    this.#running.add(promise);
-    const over = (): void => {
-      this.#running.delete(promise);
-    };
+    const place = this.#running.add(promise);
+    const over = (): void => this.#running.free(place);
     // Of a rejection callers hear through the promise itself.
     promise.then(over, over);
   }

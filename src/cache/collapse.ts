@@ -1,4 +1,5 @@
 import type { Position } from '../core/stored-response.ts';
+import { Places } from '../core/places.ts';
 import { dropOldest } from './drop-oldest.ts';
 
 /** Orders arrivals and departures; no time. */
@@ -78,7 +79,9 @@ export interface Boarding<T, P = undefined> {
  * never gets a fetch that began before a purge it could have seen (invariant 6 of docs/coherence.md).
  */
 export class Flights<T, P = undefined> {
-  readonly #latest = new Map<string, Flight<T, P>>();
+  /** The place of the latest flight of each key. */
+  readonly #latest = new Map<string, number>();
+  readonly #flights = new Places<Flight<T, P>>();
   readonly #moments: Moments = { now: 0 };
 
   /** Keys with a flight under way. */
@@ -93,13 +96,13 @@ export class Flights<T, P = undefined> {
 
   /** Whether {@link join} would find a flight to join. */
   offers(key: string, boarder: Pick<Boarder<T, P>, 'cameAt' | 'mayJoin'>): boolean {
-    const current = this.#latest.get(key);
+    const current = this.#latestOf(key);
     return current !== undefined && (current.leavesAfter(boarder.cameAt) || boarder.mayJoin(current));
   }
 
   /** Joins the latest flight of `key` where that may be, else starts one in its place. */
   join(key: string, boarder: Boarder<T, P>): Boarding<T, P> {
-    const current = this.#latest.get(key);
+    const current = this.#latestOf(key);
     const early = current?.leavesAfter(boarder.cameAt) === true;
     if (current !== undefined && (early || boarder.mayJoin(current))) {
       current.board();
@@ -107,10 +110,12 @@ export class Flights<T, P = undefined> {
     }
     const ahead = boarder.queues ? current : undefined;
     const flight = new Flight<T, P>(this.#moments, boarder.plan, (itself) => boarder.start(itself, ahead));
-    this.#latest.set(key, flight);
+    const place = this.#flights.add(flight);
+    this.#latest.set(key, place);
     const land = () => {
       // A later flight may have taken the key; only its own entry is removed.
-      if (this.#latest.get(key) === flight) this.#latest.delete(key);
+      if (this.#latest.get(key) === place) this.#latest.delete(key);
+      this.#flights.free(place);
     };
     flight.result.then(land, land);
     return { flight, leader: true, early: true };
@@ -119,6 +124,11 @@ export class Flights<T, P = undefined> {
   /** True where a flight for `key` is under way (for `stale-while-revalidate`: one refresh at a time). */
   has(key: string): boolean {
     return this.#latest.has(key);
+  }
+
+  #latestOf(key: string): Flight<T, P> | undefined {
+    const place = this.#latest.get(key);
+    return place === undefined ? undefined : this.#flights.get(place);
   }
 }
 

@@ -2,6 +2,7 @@ import type { Clock, Observer } from '../cache/ports.ts';
 import type { UpstreamAnswer, UpstreamCall, UpstreamClient } from '../cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { isUnsafe } from '../core/methods.ts';
+import { Places } from '../core/places.ts';
 import { createCallFields, type CallFields } from './call-fields.ts';
 import { openPool, type CallPool } from './connection.ts';
 import { targetWithCredentials } from './credentials.ts';
@@ -47,12 +48,12 @@ interface Link {
  * The calls that end with a signal. It is listened to once, for all of them: each listener of a signal is compared with each
  * that comes, and most calls here have one signal in common.
  */
-function bySignal(): (signal: AbortSignal) => Set<PendingCall> {
-  const known = new WeakMap<AbortSignal, Set<PendingCall>>();
+function bySignal(): (signal: AbortSignal) => Places<PendingCall> {
+  const known = new WeakMap<AbortSignal, Places<PendingCall>>();
   return (signal) => {
     const before = known.get(signal);
     if (before !== undefined) return before;
-    const calls = new Set<PendingCall>();
+    const calls = new Places<PendingCall>();
     known.set(signal, calls);
     signal.addEventListener('abort', () => {
       for (const call of calls) call.abort();

@@ -1,7 +1,16 @@
 import type { Clock } from '../cache/ports.ts';
+import { Places } from '../core/places.ts';
+
+/** When the time of one is over, monotonic, and where it waits for it. */
+export interface Deadline {
+  readonly dueMs: number;
+  readonly place: number;
+}
 
 /** What hears that its time is over. */
 export interface Timed {
+  /** While it waits. Of {@link Deadlines} alone. */
+  deadline?: Deadline | undefined;
   expire(): void;
 }
 
@@ -12,8 +21,7 @@ export interface Timed {
 export class Deadlines<T extends Timed> {
   readonly #clock: Clock;
   readonly #delayMs: number;
-  /** Monotonic, in the order in which they are due. */
-  readonly #dueMs = new Map<T, number>();
+  readonly #waiting = new Places<T>();
   #isArmed = false;
 
   /** @param delayMs from {@link add} to `expire` */
@@ -24,27 +32,29 @@ export class Deadlines<T extends Timed> {
 
   /** How many wait. */
   get size(): number {
-    return this.#dueMs.size;
+    return this.#waiting.size;
   }
 
   /** Its time begins. One that waits already goes on as it is. */
   add(one: T): void {
-    if (this.#dueMs.has(one)) return;
-    this.#dueMs.set(one, this.#clock.monotonicMs() + this.#delayMs);
+    if (one.deadline !== undefined) return;
+    one.deadline = { dueMs: this.#clock.monotonicMs() + this.#delayMs, place: this.#waiting.add(one) };
     if (!this.#isArmed) this.#arm(this.#delayMs);
   }
 
   /** It waits no more. Milliseconds that were left; `undefined` where it did not wait. */
   take(one: T): number | undefined {
-    const dueMs = this.#dueMs.get(one);
-    if (dueMs === undefined) return undefined;
-    this.#dueMs.delete(one);
-    return Math.max(0, dueMs - this.#clock.monotonicMs());
+    const { deadline } = one;
+    if (deadline === undefined) return undefined;
+    this.delete(one);
+    return Math.max(0, deadline.dueMs - this.#clock.monotonicMs());
   }
 
   /** As {@link take}, for those who do not ask what was left. */
   delete(one: T): void {
-    this.#dueMs.delete(one);
+    if (one.deadline === undefined) return;
+    this.#waiting.free(one.deadline.place);
+    one.deadline = undefined;
   }
 
   /** The timer of one that was deleted runs on: it is set once in `delayMs` then, and not with each that comes. */
@@ -55,19 +65,27 @@ export class Deadlines<T extends Timed> {
         this.#expireDue();
       } finally {
         // Armed for the first that is left; who was let in meanwhile is due later than that.
-        const [nextMs] = this.#dueMs.values();
+        let nextMs = Number.POSITIVE_INFINITY;
+        for (const one of this.#waiting) nextMs = Math.min(nextMs, dueMsOf(one));
         this.#isArmed = false;
-        if (nextMs !== undefined) this.#arm(Math.max(0, nextMs - this.#clock.monotonicMs()));
+        if (nextMs < Number.POSITIVE_INFINITY) this.#arm(Math.max(0, nextMs - this.#clock.monotonicMs()));
       }
     });
   }
 
+  /** In the order in which they are due. */
   #expireDue(): void {
     const nowMs = this.#clock.monotonicMs();
-    for (const [one, dueMs] of this.#dueMs) {
-      if (dueMs > nowMs) return;
-      this.#dueMs.delete(one);
+    const due = [...this.#waiting].filter((one) => dueMsOf(one) <= nowMs);
+    for (const one of due.toSorted((a, b) => dueMsOf(a) - dueMsOf(b))) {
+      // One before it may have taken it out.
+      if (dueMsOf(one) > nowMs) continue;
+      this.delete(one);
       one.expire();
     }
   }
+}
+
+function dueMsOf({ deadline }: Timed): number {
+  return deadline?.dueMs ?? Number.POSITIVE_INFINITY;
 }

@@ -2,9 +2,10 @@ import type { Clock } from '../cache/ports.ts';
 import type { UpstreamAnswer, UpstreamCall } from '../cache/upstream-ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 import type { UpstreamConfig } from '../core/config.ts';
+import type { Places } from '../core/places.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { BodyQueue } from './body-queue.ts';
-import type { Deadlines } from './deadlines.ts';
+import type { Deadline, Deadlines } from './deadlines.ts';
 import {
   describe,
   nameFailure,
@@ -51,7 +52,7 @@ export interface CallGround {
   /** For `totalTimeout`. */
   readonly deadlines: Deadlines<PendingCall>;
   /** Those that end with the signal. */
-  readonly underWay: (signal: AbortSignal) => Set<PendingCall>;
+  readonly underWay: (signal: AbortSignal) => Places<PendingCall>;
   /** Hands the call to a connection; `fresh`: to one that has served nothing yet. */
   readonly dispatch: (call: PendingCall, fresh: boolean) => void;
   readonly onLimit: OnUpstreamLimit;
@@ -60,6 +61,8 @@ export interface CallGround {
 
 /** One call from the wait for a connection to the end of the body; the `on…` methods are undici's handler interface. */
 export class PendingCall {
+  /** Of {@link Deadlines} alone. */
+  deadline: Deadline | undefined;
   /** Set by the connection that takes the call. */
   wire: CallWire | undefined;
   readonly request: CallRequest;
@@ -74,6 +77,8 @@ export class PendingCall {
   #reused = false;
   #firstByte = false;
   #attempts = 0;
+  /** Among those that end with its signal. */
+  #place: number | undefined;
   #stopped = false;
   #holdsSlot = false;
   #leaveQueue: (() => unknown) | undefined;
@@ -101,7 +106,7 @@ export class PendingCall {
       this.#stop(describe('aborted'));
       return;
     }
-    underWay(this.#signal).add(this);
+    this.#place = underWay(this.#signal).add(this);
     deadlines.add(this);
     if (slots.tryTake()) {
       this.#send();
@@ -269,7 +274,8 @@ export class PendingCall {
   /** The connection is done with this call. */
   #over(): void {
     this.streamed();
-    this.#ground.underWay(this.#signal).delete(this);
+    if (this.#place !== undefined) this.#ground.underWay(this.#signal).free(this.#place);
+    this.#place = undefined;
     if (this.#holdsSlot) this.#ground.slots.release();
     this.#holdsSlot = false;
   }

@@ -1,4 +1,5 @@
 import type { Clock } from '../cache/ports.ts';
+import { Places } from '../core/places.ts';
 
 /**
  * The one timer of all that wait in a relay. Each exchange changes its limit four times, and hardly ever is one reached: a
@@ -6,7 +7,7 @@ import type { Clock } from '../cache/ports.ts';
  */
 export class RelayTimers {
   readonly #clock: Clock;
-  readonly #waiting = new Set<RelayTimer>();
+  readonly #waiting = new Places<RelayTimer>();
   #armedMs = Number.POSITIVE_INFINITY;
   #disarm: (() => void) | undefined;
 
@@ -20,12 +21,14 @@ export class RelayTimers {
   }
 
   watch(timer: RelayTimer): void {
-    this.#waiting.add(timer);
+    timer.place ??= this.#waiting.add(timer);
     if (timer.dueMs < this.#armedMs) this.#arm(timer.dueMs);
   }
 
   forget(timer: RelayTimer): void {
-    this.#waiting.delete(timer);
+    if (timer.place === undefined) return;
+    this.#waiting.free(timer.place);
+    timer.place = undefined;
   }
 
   #arm(dueMs: number): void {
@@ -47,7 +50,7 @@ export class RelayTimers {
     const nowMs = this.nowMs();
     for (const timer of this.#waiting) {
       if (timer.dueMs > nowMs) continue;
-      this.#waiting.delete(timer);
+      this.forget(timer);
       timer.onIdle();
     }
   }
@@ -62,6 +65,8 @@ export class RelayTimers {
 /** Notices when nothing has happened for a while. Being told that something did costs no timer. */
 export class RelayTimer {
   readonly onIdle: () => void;
+  /** Among those that wait. Of {@link RelayTimers} alone. */
+  place: number | undefined;
   readonly #timers: RelayTimers;
   #limitMs = 0;
   #lastMs = 0;
