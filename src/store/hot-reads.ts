@@ -1,4 +1,5 @@
-import type { StoreRead } from '../cache/ports.ts';
+import type { HitTally, StoreRead } from '../cache/ports.ts';
+import type { StoredItem } from '../core/stored-response.ts';
 import type { RowPlace } from './rows.ts';
 
 /**
@@ -10,23 +11,59 @@ const oneOf = 8;
 /** Full is what has less room than this part. */
 const fullPart = 1 / 32;
 
-/** An unpacked record. */
-export interface HotRead {
-  readonly key: string;
-  readonly record: number;
-  readonly read: StoreRead;
-  readonly bytes: number;
+type HotReadOptions = Pick<
+  HotRead,
+  'item' | 'staleSinceMs' | 'tally' | 'record' | 'bytes' | 'retainUntilMs' | 'checkedVersion'
+> & {
+  /** See {@link StoreRead.again}. */
+  readonly again: Again;
+};
+
+/** {@link StoreRead.again} of a read that may be kept. */
+export type Again = (hot: HotRead, nowMs: number | undefined, isHit: boolean) => boolean;
+
+/**
+ * An unpacked record, which is what a look-up gives. One object for both: a hit reads both, and each object that it reads is a
+ * line of memory that may be cold.
+ */
+export class HotRead implements StoreRead {
+  readonly tier = 'memory';
+  /** Kept: what a look-up of its key gives. */
+  isHot = false;
+  /** Since it was last considered. */
+  isUsed = false;
+  /** Of its record, while it is kept: a use of it then is a step in one line of memory, not a walk to it. */
+  row: RowPlace | undefined = undefined;
   readonly retainUntilMs: number;
   /** Of the purge log when it was last found valid. */
   checkedVersion: number;
-  /** Since it was last considered. */
-  isUsed: boolean;
-  /** Kept here: what a look-up of its key gives. */
-  isHot: boolean;
-  /** Of its record, while it is kept: a use of it then is a step in one line of memory, not a walk to it. */
-  row: RowPlace | undefined;
-  newer: HotRead | undefined;
-  older: HotRead | undefined;
+  readonly item: StoredItem;
+  readonly staleSinceMs: number | undefined;
+  readonly tally: HitTally;
+  readonly record: number;
+  readonly bytes: number;
+  newer: HotRead | undefined = undefined;
+  older: HotRead | undefined = undefined;
+  readonly #again: Again;
+
+  constructor({ item, staleSinceMs, tally, record, bytes, retainUntilMs, checkedVersion, again }: HotReadOptions) {
+    this.retainUntilMs = retainUntilMs;
+    this.checkedVersion = checkedVersion;
+    this.item = item;
+    this.staleSinceMs = staleSinceMs;
+    this.tally = tally;
+    this.record = record;
+    this.bytes = bytes;
+    this.#again = again;
+  }
+
+  get key(): string {
+    return this.item.key;
+  }
+
+  again(nowMs?: number, isHit = false): boolean {
+    return this.#again(this, nowMs, isHit);
+  }
 }
 
 /**

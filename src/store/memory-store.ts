@@ -75,20 +75,20 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     const hot = this.#table.hot.get(key);
     if (hot !== undefined && this.#judge.isGood(hot)) {
       this.#use(hot);
-      return hot.read;
+      return hot;
     }
     const record = this.#judge.usable(key);
     if (record === 0) return undefined;
     this.#table.records.use(record);
-    return this.#table.enter(record).read;
+    return this.#table.enter(record);
   }
 
   peek(key: string): StoreRead | undefined {
     this.#log.catchUp?.();
     const hot = this.#table.hot.get(key);
-    if (hot !== undefined && this.#judge.isGood(hot)) return hot.read;
+    if (hot !== undefined && this.#judge.isGood(hot)) return hot;
     const record = this.#judge.usable(key);
-    return record === 0 ? undefined : this.#table.unpacked(record).read;
+    return record === 0 ? undefined : this.#table.unpacked(record);
   }
 
   /** What a purge covers is there until it is looked through. */
@@ -97,7 +97,8 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     const record = this.#table.index.find(key);
     if (record === 0 || this.#judge.isExpired(record)) return undefined;
     const invalid = this.#judge.isLive(record) ? undefined : 'purged';
-    return { ...this.#table.unpacked(record).read, invalid };
+    const { item, staleSinceMs, tier, tally } = this.#table.unpacked(record);
+    return { item, staleSinceMs, tier, tally, invalid };
   }
 
   /** See {@link UnleasedReads}. Purges that are known here count all the same. */
@@ -187,7 +188,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#follower.close();
   }
 
-  #again(hot: HotRead, nowMs?: number, isHit = false): boolean {
+  #again(hot: HotRead, nowMs: number | undefined, isHit: boolean): boolean {
     this.#log.catchUp?.();
     if (hot.row === undefined || !this.#judge.isGood(hot, nowMs)) return false;
     hot.isUsed = true;

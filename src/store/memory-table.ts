@@ -1,11 +1,10 @@
-import type { Observer, StoredSummary, StoreRead, StoreStats } from '../cache/ports.ts';
+import type { Observer, StoredSummary, StoreStats } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import type { Standing } from './eviction-order.ts';
 import { EvictionOrder } from './eviction-order.ts';
 import type { ProcessMemory } from './growth.ts';
 import { Growth } from './growth.ts';
-import type { HotRead } from './hot-reads.ts';
-import { HotReads } from './hot-reads.ts';
+import { type Again, HotRead, HotReads } from './hot-reads.ts';
 import { mostInline, sizeOfPacked, sizeOfRead } from './item-size.ts';
 import { MemoryIndex } from './memory-index.ts';
 import type { PackedItem } from './packed-item.ts';
@@ -25,9 +24,6 @@ export interface MemoryTableOptions {
   readonly routeLimits: ReadonlyMap<string, number>;
   readonly observer?: Pick<Observer, 'limit'>;
 }
-
-/** {@link StoreRead.again} of a read that may be kept. */
-type Again = (hot: HotRead, nowMs?: number, isHit?: boolean) => boolean;
 
 /** Unpacked reads take at most this part of the tier, and at most so many bytes: each costs V8 some forty objects. */
 const hotPart = 1 / 16;
@@ -168,27 +164,16 @@ export class MemoryTable {
   unpacked(record: number, use: 'for good' | 'for once' = 'for good'): HotRead {
     const records = this.#records;
     const item = records.item(record, use);
-    const read: StoreRead = {
+    return new HotRead({
       item,
       staleSinceMs: records.staleSinceMs(record),
-      tier: 'memory',
       tally: new RecordTally(records, record),
-      again: (nowMs, isHit) => this.#again(hot, nowMs, isHit),
-    };
-    const hot: HotRead = {
-      key: item.key,
       record,
-      read,
       bytes: sizeOfRead(item),
       retainUntilMs: records.rows.double(record, words.retainUntilMs),
       checkedVersion: records.rows.double(record, words.checkedVersion),
-      isUsed: false,
-      isHot: false,
-      row: undefined,
-      newer: undefined,
-      older: undefined,
-    };
-    return hot;
+      again: this.#again,
+    });
   }
 
   /** What was unpacked of the record is not what a look-up gives any more. */
@@ -200,7 +185,7 @@ export class MemoryTable {
 
   /** What an operator is shown of a record. */
   summary(record: number): StoredSummary {
-    const { item, tier, staleSinceMs, tally } = this.unpacked(record).read;
+    const { item, tier, staleSinceMs, tally } = this.unpacked(record);
     return { item, tier, staleSinceMs, sizeBytes: this.#records.sizeOf(record), hits: tally.hits };
   }
 

@@ -50,7 +50,7 @@ export class RecordJudge {
     if (hot.retainUntilMs <= nowMs) return false;
     if (hot.checkedVersion === this.#log.version) return true;
     // A soft purge makes it one that is kept no longer.
-    if (!this.isValid(hot.record, hot.read.item) || !hot.isHot) return false;
+    if (!this.isValid(hot.record, hot.item) || !hot.isHot) return false;
     hot.checkedVersion = this.#log.version;
     return true;
   }
@@ -62,7 +62,7 @@ export class RecordJudge {
   isOutdated(item: StoredItem): boolean {
     if (item.kind !== 'response') return false;
     const record = this.usable(item.key);
-    const stored = record === 0 ? undefined : this.#table.unpacked(record).read.item;
+    const stored = record === 0 ? undefined : this.#table.unpacked(record).item;
     if (stored?.kind !== 'response' || stored.requestTimeMs > this.#clock.nowMs()) return false;
     return stored.requestTimeMs > item.requestTimeMs;
   }
