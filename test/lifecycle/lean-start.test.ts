@@ -131,13 +131,20 @@ describe('compiled functions', () => {
     expect(program.output()).not.toContain('was rejected');
   });
 
-  it('are taken for what is read after the start too', async () => {
-    const program = await started(await copied(() => {}));
-    await ask(program.proxy, '/plain');
-    await ask(program.admin, '/metrics');
-    for (const name of ['client', 'prom-client']) {
-      await expect.poll(() => program.output()).toMatch(new RegExp(`CommonJS \\S*/${name}-\\S* was accepted`));
-    }
+  it('are taken for what is read after the start too, once a process like this one has run', async () => {
+    const main = await copied(() => {});
+    const names = ['client', 'prom-client'];
+    const taken = new RegExp(names.map((name) => `(?=[^]*/${name}-\\S* was accepted)`).join(''));
+    const use = async (): Promise<ProxyProcess> => {
+      const program = await started(main);
+      await ask(program.proxy, '/plain');
+      await ask(program.admin, '/metrics');
+      return program;
+    };
+    // One with threads, which other tests run, leaves what fits its own flags.
+    await (await use()).stop();
+    const program = await use();
+    await expect.poll(() => program.output()).toMatch(taken);
     expect(program.output()).not.toContain('was rejected');
   });
 
