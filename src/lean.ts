@@ -21,11 +21,18 @@ const largeFlags = ['--semi-space-growth-factor=2', '--maglev-destroy-on-backgro
 /** All that a start is under. */
 export const leanFlags = [...startFlags, ...smallFlags] as const;
 
+/**
+ * Half of what is left after a collection is room until the next; V8's own measure lets 13 MiB grow to 60 where there is
+ * much memory. It costs a miss some 5 % of its time.
+ */
+const tightFlag = '--heap-growing-percent=50';
+
 let isLean = false;
+let isTight = false;
 
 /** Whoever gives Node options of their own gets those and nothing else. */
 export function startLean(): void {
-  if (process.execArgv.length > 0 || process.env['NODE_OPTIONS']) return;
+  if (hasOwnOptions()) return;
   for (const flag of leanFlags) setFlagsFromString(flag);
   isLean = true;
 }
@@ -38,4 +45,15 @@ export function endLean({ staysSmall }: { readonly staysSmall: boolean }): void 
   if (!isLean) return;
   for (const flag of staysSmall ? usualFlags : [...usualFlags, ...largeFlags]) setFlagsFromString(flag);
   isLean = false;
+}
+
+/** For a process whose heap takes what its memory tier could use. Has V8 collect sooner from now on. */
+export function collectSooner(): void {
+  if (isTight || hasOwnOptions()) return;
+  setFlagsFromString(tightFlag);
+  isTight = true;
+}
+
+function hasOwnOptions(): boolean {
+  return process.execArgv.length > 0 || Boolean(process.env['NODE_OPTIONS']);
 }

@@ -1,4 +1,5 @@
 import { isMainThread } from 'node:worker_threads';
+import { collectSooner } from './lean.ts';
 import type { ProcessMemory } from './store/growth.ts';
 
 /** What a process takes at most beside the `store.memory.maxBytes` that it is given. Bytes. */
@@ -10,5 +11,5 @@ const besideTier = 2 ** 26;
  */
 export function processMemoryFor(maxBytes: number): ProcessMemory | undefined {
   if (!isMainThread) return undefined;
-  return { residentBytes: () => process.memoryUsage.rss(), mostBytes: maxBytes + besideTier };
+  return { residentBytes: () => process.memoryUsage.rss(), mostBytes: maxBytes + besideTier, onTight: collectSooner };
 }

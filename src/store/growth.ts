@@ -4,8 +4,8 @@ export interface ProcessMemory {
   readonly residentBytes: () => number;
   /** So many are to be resident at most. */
   readonly mostBytes: number;
-  /** Hears that there are more. */
-  readonly onOver?: () => void;
+  /** Hears each time that a tier cannot have what it wants, or soon could not: it is worth making the rest smaller. */
+  readonly onTight?: () => void;
 }
 
 /** The first so many bytes are the tier's whatever else the process takes: with less it would not be worth having. */
@@ -17,15 +17,21 @@ const stepBytes = 2 ** 20;
 /** What the rest of the process may come to take between two looks. */
 const spareBytes = 2 ** 23;
 
+/**
+ * With less than this left the rest is told so: V8's heap grows by some 40 MiB in a flood of misses, and what is to keep it
+ * smaller only counts from its next collection on.
+ */
+const tightBytes = 40 * 2 ** 20;
+
 /** Where there was no room, there is no other look before it was asked for in vain so many times. */
 const looksSkipped = 256;
 
 /**
- * What the rest was seen to take counts for long: V8's heap swings by 30 MiB with each major collection, some 9,000 misses
- * or 34 looks apart, and what a tier took when it was at its least would be missing when it is at its most. By this part of
- * the difference at each look it is forgotten, as a peak may also have been the only one.
+ * What the rest was seen to take counts for a while, since V8's heap swings: what a tier took when it was at its least
+ * would be missing when it is at its most. By this part of the difference it is forgotten each time that there was no
+ * room, as a peak may have been the only one, and as {@link ProcessMemory.onTight} takes some time.
  */
-const forgotten = 1 / 256;
+const forgotten = 1 / 16;
 
 /**
  * How many of its bytes a tier may take: it grows as long as the process with it stays within what it is to take. It never
@@ -42,7 +48,7 @@ export class Growth {
   constructor(maxBytes: number, process: ProcessMemory | undefined) {
     this.#maxBytes = maxBytes;
     this.#process = process;
-    this.#grantedBytes = process === undefined ? maxBytes : Math.min(maxBytes, leastBytes);
+    this.#grantedBytes = process === undefined ? maxBytes : Math.min(maxBytes, stepBytes);
   }
 
   get grantedBytes(): number {
@@ -58,16 +64,17 @@ export class Growth {
     return this.#grantedBytes;
   }
 
-  #look({ residentBytes, mostBytes, onOver }: ProcessMemory, wantedBytes: number, takenBytes: number): void {
-    const resident = residentBytes();
-    const rest = resident - takenBytes;
-    this.#restBytes = Math.max(rest, this.#restBytes - (this.#restBytes - rest) * forgotten);
-    const granted = Math.min(this.#maxBytes, wantedBytes + stepBytes);
-    if (this.#restBytes + granted + spareBytes <= mostBytes) {
+  #look({ residentBytes, mostBytes, onTight }: ProcessMemory, wantedBytes: number, takenBytes: number): void {
+    const rest = residentBytes() - takenBytes;
+    this.#restBytes = Math.max(rest, this.#restBytes);
+    const granted = Math.min(this.#maxBytes, Math.max(wantedBytes, this.#grantedBytes + stepBytes));
+    const room = mostBytes - this.#restBytes - Math.max(granted, leastBytes);
+    if (room < tightBytes) onTight?.();
+    if (room >= spareBytes || granted <= leastBytes) {
       this.#grantedBytes = granted;
       return;
     }
     this.#looksToSkip = looksSkipped;
-    if (resident > mostBytes) onOver?.();
+    this.#restBytes -= (this.#restBytes - rest) * forgotten;
   }
 }

@@ -1,0 +1,100 @@
+import { describe, expect, test } from 'vitest';
+import { Growth } from '../../src/store/growth.ts';
+import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
+import { createMemoryStore } from '../../src/store/memory-store.ts';
+import { FakeClock } from '../support/clock.ts';
+import { ownBytes, storedResponse } from '../support/stored-items.ts';
+
+const mebibyte = 2 ** 20;
+
+/** A process whose memory is a tier's and `rest`, and a tier that takes whatever it may. */
+function setUp({ maxBytes, mostBytes }: { readonly maxBytes: number; readonly mostBytes: number }) {
+  const process = { rest: 0, looks: 0, tight: 0 };
+  let taken = 0;
+  const growth = new Growth(maxBytes, {
+    residentBytes: () => {
+      process.looks += 1;
+      return process.rest + taken;
+    },
+    mostBytes,
+    onTight: () => (process.tight += 1),
+  });
+  /** Wants one MiB more than there is, so many times. */
+  const grow = (times: number) => {
+    for (let time = 0; time < times; time += 1)
+      taken = Math.min(growth.grant(taken + mebibyte, taken), taken + mebibyte);
+    return taken / mebibyte;
+  };
+  return { process, growth, grow };
+}
+
+describe('a memory tier grows into what the process leaves it', () => {
+  test('without a process there is all of it at once', () => {
+    const growth = new Growth(256 * mebibyte, undefined);
+    expect(growth.grant(mebibyte, 0)).toBe(256 * mebibyte);
+  });
+
+  test('up to maxBytes where the rest is small, and the system is asked once for each step', () => {
+    const { process, grow } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 164 * mebibyte });
+    process.rest = 24 * mebibyte;
+    expect(grow(1000)).toBe(100);
+    expect(process.looks).toBeLessThanOrEqual(100);
+    expect(process.tight).toBe(0);
+  });
+
+  test('as far as it stays within what the process may take with 8 MiB to spare, and no step further', () => {
+    const { process, grow } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 164 * mebibyte });
+    process.rest = 100 * mebibyte;
+    expect(grow(10_000)).toBe(164 - 8 - 100);
+    expect(process.tight).toBeGreaterThan(0);
+    // Refused, it does not ask the system each time.
+    expect(process.looks).toBeLessThan(10_000 / 100);
+  });
+
+  test('to 16 MiB whatever the rest takes', () => {
+    const { process, grow } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 164 * mebibyte });
+    process.rest = 1000 * mebibyte;
+    expect(grow(10_000)).toBe(16);
+    expect(process.tight).toBeGreaterThan(0);
+  });
+
+  test('on, when the rest has become smaller for some time, but not into a dip', () => {
+    const { process, grow } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 164 * mebibyte });
+    process.rest = 110 * mebibyte;
+    expect(grow(2000)).toBe(46);
+    process.rest = 80 * mebibyte;
+    expect(grow(257)).toBeLessThanOrEqual(48);
+    process.rest = 110 * mebibyte;
+    expect(grow(2000)).toBeLessThanOrEqual(48);
+    process.rest = 80 * mebibyte;
+    expect(grow(100_000)).toBeGreaterThanOrEqual(75);
+  });
+
+  test('a flood leaves a tier that may not grow what it has, and a hot set its hits', () => {
+    const clock = new FakeClock();
+    const purgeLog = createLocalPurgeLog({ clock, instanceId: 'test-instance' });
+    const maxBytes = 64 * mebibyte;
+    const processMemory = { residentBytes: () => 2 ** 40, mostBytes: 2 * maxBytes };
+    const store = createMemoryStore({ maxBytes, processMemory, routeLimits: new Map(), purgeLog, clock });
+    const put = (key: string) =>
+      store.put(
+        storedResponse({ key, position: purgeLog.position(), nowMs: clock.nowMs(), body: ownBytes('x'.repeat(4096)) }),
+      );
+    const hot = Array.from({ length: 100 }, (_, number) => `hot${number}`);
+    for (const key of hot) put(key);
+    let [asked, hits] = [0, 0];
+    for (let number = 0; number < 20_000; number += 1) {
+      put(`flood${number}`);
+      if (number % 10 !== 0) continue;
+      const key = hot[(number / 10) % hot.length] ?? '';
+      asked += 1;
+      if (store.get(key) === undefined) put(key);
+      else hits += 1;
+    }
+    expect(store.stats().bytes).toBeLessThanOrEqual(16 * mebibyte);
+    expect(store.stats().bytes).toBeGreaterThan(13 * mebibyte);
+    expect(store.stats().responses).toBeGreaterThan(2000);
+    expect(hits / asked).toBeGreaterThan(0.95);
+    store[Symbol.dispose]();
+  });
+});
