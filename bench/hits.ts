@@ -1,7 +1,6 @@
 /**
  * Requirement 1 and 2: CPU of the server for a hit, beside nginx, HAProxy and Varnish: `node bench/hits.ts`.
  */
-import { existsSync } from 'node:fs';
 import { systemTool } from '../test/support/system-tools.ts';
 import { runAlone } from './alone.ts';
 import type { Bar, BenchOptions, Figure } from './bars.ts';
@@ -95,16 +94,12 @@ export const hitBars: readonly Bar[] = [
     bytes: 102_400,
     limits: { nginx: 1.2, HAProxy: undefined, Varnish: undefined },
   }),
-  ...(existsSync(new URL('http/spellings.lua', import.meta.url))
-    ? [
-        {
-          name: 'spellings',
-          requirement: 2,
-          title: 'CPU of a hit whose every request is spelt differently, beside Varnish asked in one spelling',
-          run: runSpellings,
-        },
-      ]
-    : []),
+  {
+    name: 'spellings',
+    requirement: 2,
+    title: 'CPU of a hit whose every request is spelt differently, beside Varnish asked in one spelling',
+    run: runSpellings,
+  },
 ];
 
 if (import.meta.main) await runAlone(hitBars);

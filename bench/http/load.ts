@@ -24,13 +24,18 @@ export interface Load {
   readonly script: string;
   /** What the script reads from its environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /**
+   * Which run it is, from 0 on: scripts that must not ask the same twice, or in the same order, begin with it. What is measured twice
+   * with one number gets the same requests twice.
+   */
+  readonly run?: number;
   readonly connections: number;
   readonly seconds: number;
   /** Core of the load. */
   readonly core: number;
 }
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 
 /** Puts the load on a server; rejects where wrk gives no result. */
 export async function runLoad(origin: string, load: Load): Promise<LoadResult> {
@@ -47,9 +52,14 @@ export async function runLoad(origin: string, load: Load): Promise<LoadResult> {
     script,
     origin,
   ];
-  const { stdout } = await run('taskset', command, {
+  const { stdout } = await execute('taskset', command, {
     timeout: (load.seconds + 30) * 1000,
-    env: { ...process.env, ...load.env, SCRIPT: fileURLToPath(new URL(load.script, import.meta.url)) },
+    env: {
+      ...process.env,
+      RUN: String(load.run ?? 0),
+      ...load.env,
+      SCRIPT: fileURLToPath(new URL(load.script, import.meta.url)),
+    },
   });
   return parseResult(stdout);
 }
@@ -74,7 +84,8 @@ export async function costOf(server: Server, load: Load): Promise<Cost> {
   const beforeSeconds = cpuSeconds(server.pid);
   let requests = 0;
   for (let stretch = 0; stretch < maxStretches; stretch += 1) {
-    const result = await runLoad(server.origin, load);
+    const run = (load.run ?? 0) * maxStretches + stretch;
+    const result = await runLoad(server.origin, { ...load, run });
     const usedSeconds = cpuSeconds(server.pid) - beforeSeconds;
     requests += result.requests;
     // A connection that wrk cuts off at its end may count as one.

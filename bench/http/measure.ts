@@ -25,7 +25,9 @@ export async function alternate(
     for (let place = 0; place < contenders.length; place += 1) {
       const contender = contenders[(round + place) % contenders.length];
       if (contender === undefined) continue;
-      costs.get(contender.server.name)?.push(await costOf(contender.server, contender.load));
+      costs
+        .get(contender.server.name)
+        ?.push(await costOf(contender.server, { ...contender.load, run: warmUpSeconds + round }));
     }
     const told = [...costs].map(([name, all]) => `${name} ${all.at(-1)?.cpuUs.toFixed(1)}`);
     say(`round ${round + 1} of ${rounds}, CPU µs a request: ${told.join(', ')}`);
@@ -39,7 +41,7 @@ const warmUpSeconds = 30;
 async function warmUpTo({ server, load }: Contender, requests: number): Promise<void> {
   let answered = 0;
   for (let second = 0; second < warmUpSeconds && answered < requests; second += 1) {
-    answered += (await runLoad(server.origin, { ...load, seconds: 1 })).requests;
+    answered += (await runLoad(server.origin, { ...load, run: second, seconds: 1 })).requests;
   }
 }
 

@@ -1,8 +1,8 @@
--- A URL that was never asked before in each request of each run: PREFIX (new), the time of the run, and a number; bodies of SIZE bytes (1024).
+-- A URL that was never asked before in each request of each run: PREFIX (new), RUN (0) and a number; bodies of SIZE bytes (1024).
 local size = os.getenv('SIZE') or '1024'
 local prefix = os.getenv('PREFIX') or 'new'
--- Runs are a second long at least, and none asks for a million in that.
-local first = os.time() * 1000000
+-- A run is a minute at most, and no server answers that many in it.
+local first = tonumber(os.getenv('RUN') or '0') * 10000000
 local sent = 0
 
 function request()

@@ -34,6 +34,31 @@ export interface OpenLoopResult {
   readonly loadBusy: number;
 }
 
+/** Less of the rate than this, and it is another load that was measured. */
+const leastOfRate = 0.97;
+/** Beyond it the generator's own waits for its core are in the latencies. */
+const mostBusy = 0.95;
+
+/**
+ * Throws where an open loop says nothing of the server at that rate: it did not reach it, its own core was full, or requests
+ * failed. Latencies are good at a lower rate, so such a run must never count as one that meets a bar.
+ */
+export function refuseUnlike(
+  name: string,
+  { sent, failed, perSecond, loadBusy }: Pick<OpenLoopResult, 'sent' | 'failed' | 'perSecond' | 'loadBusy'>,
+  askedPerSecond: number,
+): void {
+  const not = `${name} could not be measured:`;
+  if (failed > 0) throw new Error(`${not} ${failed} of ${sent} requests failed`);
+  // Not the other way round: a number that is none is refused too.
+  if (!(perSecond >= askedPerSecond * leastOfRate)) {
+    throw new Error(`${not} the open loop asked for ${askedPerSecond} a second and reached ${perSecond.toFixed(0)}`);
+  }
+  if (!(loadBusy <= mostBusy)) {
+    throw new Error(`${not} the load took ${(loadBusy * 100).toFixed(0)} % of its core`);
+  }
+}
+
 const run = promisify(execFile);
 /** Hundreds of connections are opened at once: what that does to the first requests is not asked for. */
 const settleSeconds = 1;

@@ -1,8 +1,11 @@
 import { get } from '../../src/demo/http-get.ts';
 
-/** The value of a metric without labels; throws where it is not there. */
+/** The value of a metric, named with its labels where it has some (`name{label="value"}`); throws where it is not there. */
 export function metricIn(text: string, name: string): number {
-  const value = new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1];
+  const value = text
+    .split('\n')
+    .find((line) => line.startsWith(`${name} `))
+    ?.slice(name.length + 1);
   if (value === undefined) throw new Error(`the metrics do not have ${name}`);
   return Number(value);
 }
@@ -14,4 +17,10 @@ export function metricIn(text: string, name: string): number {
 export async function lagMs(admin: string): Promise<number> {
   const { body } = await get(`${admin}/metrics`);
   return metricIn(body.toString(), 'nodejs_eventloop_lag_max_seconds') * 1000;
+}
+
+/** Responses that the memory tier has stored, those included that are past their retention and not removed yet. */
+export async function storedIn(admin: string): Promise<number> {
+  const { body } = await get(`${admin}/metrics`);
+  return metricIn(body.toString(), 'forecache_store_responses{tier="memory"}');
 }

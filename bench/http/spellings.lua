@@ -1,10 +1,11 @@
 -- 200 responses (CITIES), each request for one spelt as none before it: parameters in another order, names and values partly
 -- percent-encoded, cities in mixed case and with spaces around them, defaults given or left out, numbers with a sign or zeros,
 -- and one parameter that the route drops (`unknownQuery: drop`) and whose value never comes twice.
--- SIZE: bytes of the body.
+-- SIZE: bytes of the body. RUN: another number in each run, so that no run sends the heads of another.
 local cities = tonumber(os.getenv('CITIES') or '200')
 local size = os.getenv('SIZE') or '1024'
 local random, byte, format = math.random, string.byte, string.format
+local run = tonumber(os.getenv('RUN') or '0')
 local sent = 0
 local host
 
@@ -29,15 +30,9 @@ local days = { false, 'days=7', 'days=07', 'days=%2B7', 'days=007', 'days=%37' }
 local units = { false, 'units=metric', 'units=me%74ric', 'units=%6Detric', 'units=metri%63' }
 local pads = { '', '', '+', '%20' }
 
--- So that each thread goes its own way, and each run goes the same.
-function setup(thread)
-  threads = (threads or 0) + 1
-  thread:set('seed', threads)
-end
-
-function init(args)
-  math.randomseed(seed or 1)
-  host = wrk.headers['Host'] or (wrk.host .. ':' .. wrk.port)
+function init()
+  math.randomseed(1 + run)
+  host = wrk.headers['Host']
 end
 
 function request()
@@ -45,7 +40,7 @@ function request()
   local parts = {
     named('location') .. '=' .. pads[random(#pads)] .. spelt('city' .. (sent % cities + 1)) .. pads[random(#pads)],
     'size=' .. size,
-    'utm_id=' .. (seed or 1) .. '-' .. sent,
+    'utm_id=' .. run .. '-' .. sent,
   }
   local day, unit = days[random(#days)], units[random(#units)]
   if day then parts[#parts + 1] = day end
@@ -55,9 +50,4 @@ function request()
     parts[last], parts[other] = parts[other], parts[last]
   end
   return 'GET /v1/forecast?' .. table.concat(parts, '&') .. ' HTTP/1.1\r\nHost: ' .. host .. '\r\n\r\n'
-end
-
-function done(summary, latency, requests)
-  local e = summary.errors
-  io.write(format('RES %d %d %d\n', summary.requests, summary.duration, e.connect + e.read + e.write + e.status + e.timeout))
 end

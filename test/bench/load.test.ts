@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chooseCores, cpuSeconds, memoryMib } from '../../bench/http/cores.ts';
 import { parseResult } from '../../bench/http/load.ts';
 import { hotPaths, warm, withoutOrigin } from '../../bench/http/measure.ts';
-import { readLog } from '../../bench/http/open-loop.ts';
+import { readLog, refuseUnlike } from '../../bench/http/open-loop.ts';
 import { metricIn } from '../../bench/http/scrape.ts';
+import { refuseFewStored } from '../../bench/latency.ts';
 import { fillIn, originCounts, startOrigin, type Server } from '../../bench/http/servers.ts';
 
 const result =
@@ -69,6 +70,32 @@ describe('the open load', () => {
   });
 });
 
+describe('an open loop that says nothing', () => {
+  const good = { sent: 30_000, failed: 0, perSecond: 9700, loadBusy: 0.95 };
+  const judged = (other: Partial<typeof good>) => () => refuseUnlike('nginx', { ...good, ...other }, 10_000);
+
+  it('is none that reached 97 % of its rate with 95 % of its core', () => {
+    expect(judged({})).not.toThrow();
+  });
+
+  it.each([
+    ['did not reach its rate', { perSecond: 9699 }, /asked for 10000 a second and reached 9699/],
+    ['had no rate', { perSecond: Number.NaN }, /reached NaN/],
+    ['had its core full', { loadBusy: 0.951 }, /took 95 % of its core/],
+    ['had a core whose time is not known', { loadBusy: Number.NaN }, /of its core/],
+    ['had a request that failed', { failed: 1 }, /1 of 30000 requests failed/],
+  ] as const)('is refused where it %s, and never judged', (_what, other, message) => {
+    expect(judged(other)).toThrow(/^nginx could not be measured/);
+    expect(judged(other)).toThrow(message);
+  });
+});
+
+it('pauses are refused where fewer than 950 misses a second were stored', () => {
+  expect(() => refuseFewStored(950)).not.toThrow();
+  expect(() => refuseFewStored(949.4)).toThrow(/could not be measured: 949 misses/);
+  expect(() => refuseFewStored(Number.NaN)).toThrow(/could not be measured/);
+});
+
 describe('the processor', () => {
   it("has its time read from /proc: this process's own grows with what it does", () => {
     const before = cpuSeconds(process.pid);
@@ -114,6 +141,7 @@ it('the memory of a process is told as it is and as it was at most', () => {
 it('a metric without labels is found in a scrape, and missed loudly', () => {
   const text = '# TYPE lag gauge\nlag_seconds_total 9\nlag_seconds 0.0125\n';
   expect(metricIn(text, 'lag_seconds')).toBe(0.0125);
+  expect(metricIn('stored{tier="redis"} 1\nstored{tier="memory"} 2\n', 'stored{tier="memory"}')).toBe(2);
   expect(() => metricIn(text, 'lag')).toThrow(/do not have lag/);
 });
 
