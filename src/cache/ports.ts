@@ -259,7 +259,10 @@ export interface ProxyResponse {
   readonly raw?: string[] | undefined;
   /** There where the very same request may be answered again without being looked at again. */
   readonly repeat?: Repeat | undefined;
-  /** The server's: what it has made of this answer to send it again, so that it goes with it. Nobody else looks at it. */
+  /**
+   * The server's: what it has made of this answer, or of the one in whose place this one comes, to send it again, so that it
+   * goes with it. Nobody else looks at it.
+   */
   madeOf?: object | undefined;
 }
 

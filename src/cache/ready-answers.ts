@@ -163,7 +163,7 @@ class ReadyAnswer implements Repeat {
       meta,
       raw: fields.flat(),
       repeat: this.#repeats ? this : undefined,
-      madeOf: undefined,
+      madeOf: this.#response?.madeOf,
     };
     this.#sinceMs = nowMs;
     this.#untilMs = Math.min(nowMs + (ageSeconds + 1) * 1000 - ageMs, staleFromMs);

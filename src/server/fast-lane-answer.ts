@@ -4,7 +4,7 @@ import type { Observer, ProxyResponse, Repeats } from '../cache/ports.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import type { KnownHead } from './fast-lane-heads.ts';
 
-/** An answer as it goes over the wire to a client that is kept. Its own writer's alone. */
+/** An answer as it goes over the wire to a client that is kept. */
 export interface AnswerBytes {
   /** The head, and the content behind it where that is small. */
   readonly first: Buffer;
@@ -12,21 +12,42 @@ export interface AnswerBytes {
   readonly rest: Buffer | undefined;
   /** Of the content. */
   readonly length: number;
-  /** Who hears of it as an answer to this method. `undefined`: each has to be told of in full. */
-  readonly method: string;
+  /** Who hears of it. `undefined`: each has to be told of in full. */
   readonly repeats: Repeats | undefined;
+  /** To be set where they go on being sent behind this step. */
+  isLent: boolean;
 }
 
-/** An answer's bytes, held by the answer, and let go of when there are too many of them. */
-class Made {
+/** Held by the answer and by the one that comes in its place, and emptied when there are too many. */
+class Made implements AnswerBytes {
   readonly writer: AnswerWriter;
-  bytes: AnswerBytes | undefined;
+  response: ProxyResponse | undefined;
+  /** That it answers: who hears of it depends on it. */
+  method = '';
+  first: Buffer = NONE;
+  rest: Buffer | undefined = undefined;
+  length = 0;
+  repeats: Repeats | undefined = undefined;
+  isLent = false;
+  /** What `first` ends with, or `rest` is. */
+  content: Buffer = NONE;
+  /** Counted among those that are held. */
+  isCounted = false;
 
-  constructor(writer: AnswerWriter, bytes: AnswerBytes) {
+  constructor(writer: AnswerWriter) {
     this.writer = writer;
-    this.bytes = bytes;
+  }
+
+  empty(): void {
+    this.response = undefined;
+    this.first = NONE;
+    this.rest = undefined;
+    this.content = NONE;
+    this.isCounted = false;
   }
 }
+
+const NONE = Buffer.alloc(0);
 
 // Copied once a second, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
 const MAX_JOINED_BYTES = 16 * 1024;
@@ -64,53 +85,50 @@ export class AnswerWriter {
   /** Only for what {@link isRepeatable}. */
   bytesOf(response: ProxyResponse, known: Asked): AnswerBytes {
     const { madeOf } = response;
-    if (madeOf instanceof Made && madeOf.writer === this) {
-      const { bytes } = madeOf;
-      if (bytes?.method === known.method) return bytes;
-    }
-    return this.#remember(response, this.#make(response, known));
+    const made = madeOf instanceof Made && madeOf.writer === this ? madeOf : undefined;
+    if (made?.response === response && made.method === known.method) return made;
+    return this.#make(response, known, made ?? new Made(this));
   }
 
-  #remember(response: ProxyResponse, bytes: AnswerBytes): AnswerBytes {
-    const made = new Made(this, bytes);
-    response.madeOf = made;
-    if (this.#youngBytes >= this.#maxBytes) {
-      for (const old of this.#old) {
-        const gone = old.deref();
-        if (gone !== undefined) gone.bytes = undefined;
-      }
-      this.#old = this.#young;
-      this.#young = [];
-      this.#youngBytes = 0;
-    }
-    this.#young.push(new WeakRef(made));
-    this.#youngBytes += bytes.first.length;
-    return bytes;
-  }
-
-  #make(response: ProxyResponse, known: Asked): AnswerBytes {
+  /** `made`: of the answer in whose place this one comes. Its bytes are written anew where they may be: they are in the caches. */
+  #make(response: ProxyResponse, known: Asked, made: Made): AnswerBytes {
     const { status, fields, body, meta } = response;
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
     for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
     head += this.#ending;
     const content = body.kind === 'bytes' ? body.bytes : NONE;
     const isJoined = content.length <= MAX_JOINED_BYTES;
-    // Not from the pool of small buffers: what lives for a second would hold what lives for an instant.
-    const first = Buffer.allocUnsafeSlow(head.length + (isJoined ? content.length : 0));
-    first.write(head, 0, 'latin1');
-    if (isJoined) content.copy(first, head.length);
-    const like = recordOf({ known, response, startedMs: 0 }, meta.outcome, 0);
-    return {
-      first,
-      rest: isJoined ? undefined : content,
-      length: content.length,
-      method: known.method,
-      repeats: this.#observer.repeats?.(like),
-    };
+    const length = head.length + (isJoined ? content.length : 0);
+    if (made.isLent || made.first.length !== length || made.content !== content) {
+      // Not from the pool of small buffers: what lives for a second would hold what lives for an instant.
+      made.first = Buffer.allocUnsafeSlow(length);
+      if (isJoined) content.copy(made.first, head.length);
+      made.isLent = false;
+    }
+    made.first.write(head, 0, 'latin1');
+    made.content = content;
+    made.rest = isJoined ? undefined : content;
+    made.length = content.length;
+    made.response = response;
+    made.method = known.method;
+    made.repeats = this.#observer.repeats?.(recordOf({ known, response, startedMs: 0 }, meta.outcome, 0));
+    response.madeOf = made;
+    if (!made.isCounted) this.#hold(made);
+    return made;
+  }
+
+  #hold(made: Made): void {
+    made.isCounted = true;
+    if (this.#youngBytes >= this.#maxBytes) {
+      for (const old of this.#old) old.deref()?.empty();
+      this.#old = this.#young;
+      this.#young = [];
+      this.#youngBytes = 0;
+    }
+    this.#young.push(new WeakRef(made));
+    this.#youngBytes += made.first.length;
   }
 }
-
-const NONE = Buffer.alloc(0);
 
 /**
  * Whether `node:http` would send the answer as its fields and then its content, and keep the connection: nothing is left

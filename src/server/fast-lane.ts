@@ -251,6 +251,7 @@ class Joined {
       if (repeats === undefined) this.#tell({ known, response, startedMs }, response.meta.outcome);
       else repeats.repeated(length, clock.monotonicMs() - startedMs);
     } else {
+      bytes.isLent = true;
       this.#owe({ known, response, startedMs });
     }
     return true;

@@ -35,6 +35,23 @@ describe('the log of what happens', () => {
     expect(Object.keys(Object(lines()[0]))).not.toContain('fwd');
   });
 
+  it('hears of each request that is like one before when it has a line for each, and need not when it has none', () => {
+    const counted: number[] = [];
+    const counter: Observer = {
+      ...observed('silent', false).observer,
+      repeats: () => ({ repeated: (bytes) => counted.push(bytes) }),
+    };
+    const loud = combineObservers([counter, observed('info', true).observer]);
+    expect(loud.repeats?.(requestRecord())).toBeUndefined();
+    const quiet = combineObservers([counter, observed('info', false).observer, counter]);
+    quiet.repeats?.(requestRecord())?.repeated(7, 1);
+    expect(counted).toEqual([7, 7]);
+    combineObservers([observed('info', false).observer])
+      .repeats?.(requestRecord())
+      ?.repeated(7, 1);
+    expect(counted).toEqual([7, 7]);
+  });
+
   it('has none when not asked for, and none when silent', () => {
     const quiet = observed('debug', false);
     quiet.observer.request(requestRecord());

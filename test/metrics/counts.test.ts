@@ -80,3 +80,40 @@ describe('counts of several threads', () => {
     expect(taken).toEqual(before);
   });
 });
+
+/** Of lists of coprime lengths each meets each. */
+function of<T>(list: readonly T[], count: number): T | undefined {
+  return list[count % list.length];
+}
+
+describe('counts of answers that are alike', () => {
+  it('are those that each would have been counted with', () => {
+    const [each, alike] = [none(), none()];
+    for (let count = 0; count < 2000; count += 1) {
+      const like = requestRecord({
+        route: of(['weather', 'events', undefined, 'unheard-of'], count),
+        outcome: of(['hit', 'stale', 'miss', 'relayed', 'hit'] as const, count) ?? 'hit',
+        method: of(['GET', 'HEAD', 'BREW'], count) ?? 'GET',
+        status: of([200, 204, 404, 200, 304, 200, 500], count) ?? 200,
+        tier: of(['memory', 'redis', undefined], count >> 2),
+        fwd: of(['uri-miss', undefined] as const, count >> 3),
+        problem: undefined,
+      });
+      // Quarters of a second, of which sums are exact in whatever order.
+      const [bytesSent, durationMs] = [count, (count % 11) * 250];
+      each.request({ ...like, bytesSent, durationMs });
+      const repeats = alike.repeats(like);
+      if (repeats === undefined) throw new Error('none');
+      repeats.repeated(bytesSent, durationMs);
+      // That they are looked at in between changes nothing.
+      if (count % 500 === 0) countsOf(alike);
+    }
+    expect(countsOf(alike)).toEqual(countsOf(each));
+    expect(countsOf(alike)).toEqual(countsOf(each));
+  });
+
+  it('are told each in full where they had a problem', () => {
+    const counters = none();
+    expect(counters.repeats(requestRecord({ problem: 'busy' }))).toBeUndefined();
+  });
+});

@@ -57,6 +57,15 @@ function written(answer: ProxyResponse, keepAliveMs: number): string {
   return first.toString('latin1') + (rest?.toString('latin1') ?? '');
 }
 
+function aged(age: string): ProxyResponse['fields'] {
+  return [['age', age], date, ['content-length', '7']];
+}
+
+/** The answer that comes in the place of one. */
+function next(before: ProxyResponse, fields: ProxyResponse['fields']): ProxyResponse {
+  return { ...before, fields, madeOf: before.madeOf };
+}
+
 describe('The bytes of an answer', () => {
   it.each<[string, ProxyResponse, string, number]>([
     ['with content', response(), 'GET', 5000],
@@ -88,6 +97,28 @@ describe('The bytes of an answer', () => {
   ])('%s are those of node:http', async (_what, answer, method, keepAliveMs) => {
     expect(isRepeatable(method, answer)).toBe(true);
     expect(written(answer, keepAliveMs)).toBe(await sentByNode(answer, method, keepAliveMs));
+  });
+
+  it('are written anew in their place for the answer that comes next, but where they are still being sent', () => {
+    const writer = new AnswerWriter({ keepAliveMs: 5000 });
+    const fresh = (answer: ProxyResponse): string => {
+      const bytes = writer.bytesOf({ ...answer, madeOf: undefined }, get);
+      return bytes.first.toString('latin1');
+    };
+    const one = response({ fields: aged('1') });
+    const { first } = writer.bytesOf(one, get);
+    const two = next(one, aged('2'));
+    const bytes = writer.bytesOf(two, get);
+    expect(bytes.first).toBe(first);
+    expect(first.toString('latin1')).toBe(fresh(two));
+    bytes.isLent = true;
+    const three = next(two, aged('3'));
+    expect(writer.bytesOf(three, get).first.toString('latin1')).toBe(fresh(three));
+    expect(first.toString('latin1')).toBe(fresh(two));
+    const ten = next(three, aged('10'));
+    expect(writer.bytesOf(ten, get).first.toString('latin1')).toBe(fresh(ten));
+    const other = { ...next(ten, aged('11')), body: { kind: 'bytes' as const, bytes: Buffer.from('another') } };
+    expect(writer.bytesOf(other, get).first.toString('latin1')).toBe(fresh(other));
   });
 
   it('are made once for each answer', () => {

@@ -170,6 +170,22 @@ describe('A request on the fast lane', () => {
     });
   });
 
+  it('keeps the bytes of its answer as they are for as long as its client takes none of them', async () => {
+    let now = answer('small');
+    const response: ProxyResponse = answer('small', { again: () => now });
+    const { open, parsed } = await rig({ handle: () => response });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    expect(now.madeOf).toMatchObject({ isLent: false });
+    const large = answer('x'.repeat(16 * 1024 * 1024));
+    now = large;
+    connection.socket.pause();
+    connection.socket.write(asked);
+    await expect.poll(() => large.madeOf).toMatchObject({ isLent: true });
+    connection.socket.resume();
+    expect((await connection.reply()).body.length).toBe(16 * 1024 * 1024);
+  });
+
   it('is looked at anew where its answer may not be given again, and may be later', async () => {
     let isLeased = true;
     let asks = 0;
