@@ -60,7 +60,10 @@ export class RelayExchange {
   /** Status of upstream's answer, fit to be passed on or not. */
   #fwdStatus: number | undefined;
   #upstream: UpstreamEnd | undefined;
-  #complete: (() => boolean) | undefined;
+  /** Not a function that tells whether it is complete: with one, a quarter of what exchanges make lived until a full collection. */
+  #answer: AnswerSource | undefined;
+  /** The end of its content is told by its framing, and not by that of the connection alone. */
+  #isFramed = false;
   #failure: FailureKind | undefined;
   /** All of the answer was passed on. */
   #isWhole = false;
@@ -154,7 +157,7 @@ export class RelayExchange {
 
   /** The content that was passed on is all of it, as its framing says. */
   get whole(): boolean {
-    return this.#isWhole && this.#complete?.() === true;
+    return this.#isWhole && this.#hasAll();
   }
 
   /** All content was passed on. */
@@ -188,12 +191,15 @@ export class RelayExchange {
       return;
     }
     // An end that only the connection's end tells may be the cut of a reset: node calls that complete, too.
-    this.#complete = () => head.framing.kind !== 'close' && answer.complete;
+    this.#answer = answer;
+    this.#isFramed = head.framing.kind !== 'close';
     const onChunk = (): void => this.#timer.touch();
     const passed = passedAnswer(answer, head, { ...this.#rules(), onChunk });
     const { ready, tap } = this.#settle(head, passed);
-    if (ready === undefined) this.#begin(answer, head, passed, tap);
-    else void ready.then(() => this.#begin(answer, head, passed, tap));
+    const begin = (): void => this.#begin(answer, head, passed, tap);
+    // What comes in the same read as the head may be broken: where it is, the client gets to know in words.
+    if (ready === undefined) process.nextTick(begin);
+    else void ready.then(begin);
   }
 
   /** Something broke: of upstream's connection, or of the client's content. */
@@ -211,7 +217,7 @@ export class RelayExchange {
       return;
     }
     // The answer is whole, as its framing says; what breaks now is the rest of an upload that upstream did not wait for.
-    if (this.#complete?.() === true) return;
+    if (this.#hasAll()) return;
     this.fail(nameFailure(error, this.#phase()));
   }
 
@@ -247,7 +253,8 @@ export class RelayExchange {
   }
 
   #begin(answer: AnswerSource, head: AnswerHead, passed: PassedAnswer, tap: RelayTap | undefined): void {
-    // Cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
+    // Broken or cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
+    if (answer.fault !== undefined) this.broke(answer.fault);
     if (answer.destroyed && !answer.complete) this.fail(describe('truncated'));
     if (!this.open) {
       tap?.end(false);
@@ -256,9 +263,10 @@ export class RelayExchange {
     }
     this.#stage = 'body';
     this.#timer.limit(this.#options.config.bodyTimeoutMs);
-    // First, so that what has come with the head also leaves with it.
-    passContent(answer, passed, { to: this, reply: this.#reply, tap });
     this.#reply.head(head.status, passed.fields);
+    // Before the head is sent, so that what has come with it also leaves with it.
+    passContent(answer, passed, { to: this, reply: this.#reply, tap });
+    this.#reply.flush();
   }
 
   #rules(): AnswerRules {
@@ -292,6 +300,11 @@ export class RelayExchange {
       (this.#stage === 'body' && this.#reply.held);
     if (clientsTurn) this.#timer.limit(config.bodyTimeoutMs);
     else this.fail(pastLimit(limitOfStage[this.#stage]));
+  }
+
+  /** The answer is complete, as its framing says. */
+  #hasAll(): boolean {
+    return this.#isFramed && this.#answer?.complete === true;
   }
 
   #tear(): void {
