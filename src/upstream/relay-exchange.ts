@@ -196,10 +196,8 @@ export class RelayExchange {
     const onChunk = (): void => this.#timer.touch();
     const passed = passedAnswer(answer, head, { ...this.#rules(), onChunk });
     const { ready, tap } = this.#settle(head, passed);
-    const begin = (): void => this.#begin(answer, head, passed, tap);
-    // What comes in the same read as the head may be broken: where it is, the client gets to know in words.
-    if (ready === undefined) process.nextTick(begin);
-    else void ready.then(begin);
+    if (ready === undefined) this.#begin(answer, head, passed, tap);
+    else void ready.then(() => this.#begin(answer, head, passed, tap));
   }
 
   /** Something broke: of upstream's connection, or of the client's content. */
@@ -253,8 +251,7 @@ export class RelayExchange {
   }
 
   #begin(answer: AnswerSource, head: AnswerHead, passed: PassedAnswer, tap: RelayTap | undefined): void {
-    // Broken or cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
-    if (answer.fault !== undefined) this.broke(answer.fault);
+    // Cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
     if (answer.destroyed && !answer.complete) this.fail(describe('truncated'));
     if (!this.open) {
       tap?.end(false);
@@ -263,10 +260,9 @@ export class RelayExchange {
     }
     this.#stage = 'body';
     this.#timer.limit(this.#options.config.bodyTimeoutMs);
-    this.#reply.head(head.status, passed.fields);
-    // Before the head is sent, so that what has come with it also leaves with it.
+    // First, so that what has come with the head also leaves with it.
     passContent(answer, passed, { to: this, reply: this.#reply, tap });
-    this.#reply.flush();
+    this.#reply.head(head.status, passed.fields);
   }
 
   #rules(): AnswerRules {
