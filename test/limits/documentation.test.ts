@@ -32,7 +32,7 @@ function testsIn(folder: URL, pattern: RegExp): readonly string[] {
 
 const tests = [
   ...testsIn(new URL('.', import.meta.url), /-(limits|timeout)\.test\.ts$/),
-  ...['store/redis', 'store/coherence', 'metrics', 'workers'].flatMap((folder) =>
+  ...['cache', 'core', 'server', 'store/redis', 'store/coherence', 'metrics', 'workers'].flatMap((folder) =>
     testsIn(new URL(`../${folder}/`, import.meta.url), /\.test\.ts$/),
   ),
 ].join('\n');

@@ -53,6 +53,19 @@ routes:
 `;
 }
 
+describe('a worker that does not answer in time', () => {
+  it('is left out of what all are asked', async () => {
+    const { proxy } = await start({ answerMs: 2000 });
+    const { pool } = proxy.coordinator;
+    const [silent] = pool.serving;
+    if (silent === undefined) throw new Error('no worker serves');
+    vi.spyOn(silent, 'call').mockReturnValue(new Promise<never>(() => {}));
+    const answers = await pool.askAll('count', ['all']);
+    expect(answers.map(([worker, count]) => [worker.place, count])).toEqual([[2, 0]]);
+    vi.restoreAllMocks();
+  });
+});
+
 describe('a worker that ends', () => {
   it('is started again on the same port, and what it had counted stays', async () => {
     const { proxy } = await start();

@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import { Ghosts } from '../../src/store/ghosts.ts';
+import { HotRead, HotReads } from '../../src/store/hot-reads.ts';
+import { mostInline } from '../../src/store/item-size.ts';
+import { packItem } from '../../src/store/packed-item.ts';
+import { pageBytesOf } from '../../src/store/pages.ts';
+import { storedResponse } from '../support/stored-items.ts';
+
+const made = { position: { epoch: 'e', seq: 1 }, nowMs: 1_764_000_000_000 };
+
+function readOf(key: string, bytes: number): HotRead {
+  return new HotRead({
+    item: storedResponse({ ...made, key }),
+    staleSinceMs: undefined,
+    tally: { hits: 0 },
+    record: 1,
+    bytes,
+    retainUntilMs: 0,
+    checkedVersion: 0,
+    again: () => true,
+  });
+}
+
+describe('what is kept beside what is stored', () => {
+  it('holds unpacked responses of exactly its bytes, one byte more lets the first go', () => {
+    const exact = new HotReads(100);
+    expect([...exact.add(readOf('a', 50)), ...exact.add(readOf('b', 50))]).toEqual([]);
+    expect(exact.bytes).toBe(100);
+    const more = new HotReads(100);
+    more.add(readOf('a', 50));
+    expect(more.add(readOf('b', 51)).map(({ key }) => key)).toEqual(['a']);
+    expect(more.bytes).toBe(51);
+  });
+
+  it('remembers exactly four keys of a set of four, a fifth makes it forget the first', () => {
+    const ghosts = new Ghosts(4 * 4096, 4);
+    for (const key of ['a', 'b', 'c', 'd']) ghosts.add(key);
+    expect(['a', 'b', 'c', 'd'].map((key) => ghosts.take(key))).toEqual([true, true, true, true]);
+    for (const key of ['a', 'b', 'c', 'd', 'e']) ghosts.add(key);
+    expect(['a', 'b', 'c', 'd', 'e'].map((key) => ghosts.take(key))).toEqual([false, true, true, true, true]);
+  });
+
+  it('remembers 262,144 keys at most, however large the tier is', () => {
+    const ghosts = new Ghosts(2 ** 50);
+    const keys = Array.from({ length: 600_000 }, (_none, number) => `key-${number}`);
+    for (const key of keys) ghosts.add(key);
+    const known = keys.filter((key) => ghosts.take(key)).length;
+    expect(known).toBeLessThanOrEqual(262_144);
+    expect(known).toBeGreaterThan(200_000);
+  });
+
+  it('has a body of exactly 16 KiB in a page with others, and one that is a byte longer by itself', () => {
+    const most = mostInline(pageBytesOf(2 ** 30));
+    const ownBodyOf = (bytes: number) =>
+      packItem(storedResponse({ ...made, body: Buffer.alloc(bytes) }), most).ownBody?.byteLength;
+    expect([ownBodyOf(16_384), ownBodyOf(16_385)]).toEqual([undefined, 16_385]);
+  });
+});
