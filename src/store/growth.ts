@@ -14,14 +14,16 @@ const leastBytes = 2 ** 24;
 /** A tier grows by this much for each look at the process. */
 const stepBytes = 2 ** 20;
 
-/** What the rest of the process may come to take between two looks. */
-const spareBytes = 2 ** 23;
+/**
+ * What the rest of the process may come to take when the tier does not grow and does not look: known heads, ready-made
+ * answers and their garbage, where thousands of responses are asked for in turn.
+ */
+const spareBytes = 48 * 2 ** 20;
 
 /**
- * With less than this left the rest is told so: V8's heap grows by some 40 MiB in a flood of misses, and what is to keep it
- * smaller only counts from its next collection on.
+ * With less than this left the rest is told so: what is to keep V8's heap smaller only counts from its next collection on.
  */
-const tightBytes = 40 * 2 ** 20;
+const tightBytes = 80 * 2 ** 20;
 
 /** Where there was no room, there is no other look before it was asked for in vain so many times. */
 const looksSkipped = 256;

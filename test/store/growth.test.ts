@@ -35,17 +35,17 @@ describe('a memory tier grows into what the process leaves it', () => {
   });
 
   test('up to maxBytes where the rest is small, and the system is asked once for each step', () => {
-    const { process, grow } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 164 * mebibyte });
-    process.rest = 24 * mebibyte;
+    const { process, grow } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 200 * mebibyte });
+    process.rest = 20 * mebibyte;
     expect(grow(1000)).toBe(100);
     expect(process.looks).toBeLessThanOrEqual(100);
     expect(process.tight).toBe(0);
   });
 
-  test('as far as it stays within what the process may take with 8 MiB to spare, and no step further', () => {
+  test('as far as it stays within what the process may take with 48 MiB to spare, and no step further', () => {
     const { process, grow } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 164 * mebibyte });
-    process.rest = 100 * mebibyte;
-    expect(grow(10_000)).toBe(164 - 8 - 100);
+    process.rest = 80 * mebibyte;
+    expect(grow(10_000)).toBe(164 - 48 - 80);
     expect(process.tight).toBeGreaterThan(0);
     // Refused, it does not ask the system each time.
     expect(process.looks).toBeLessThan(10_000 / 100);
@@ -60,14 +60,14 @@ describe('a memory tier grows into what the process leaves it', () => {
 
   test('on, when the rest has become smaller for some time, but not into a dip', () => {
     const { process, grow } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 164 * mebibyte });
-    process.rest = 110 * mebibyte;
-    expect(grow(2000)).toBe(46);
-    process.rest = 80 * mebibyte;
-    expect(grow(257)).toBeLessThanOrEqual(48);
-    process.rest = 110 * mebibyte;
-    expect(grow(2000)).toBeLessThanOrEqual(48);
-    process.rest = 80 * mebibyte;
-    expect(grow(100_000)).toBeGreaterThanOrEqual(75);
+    process.rest = 86 * mebibyte;
+    expect(grow(2000)).toBe(30);
+    process.rest = 56 * mebibyte;
+    expect(grow(257)).toBeLessThanOrEqual(32);
+    process.rest = 86 * mebibyte;
+    expect(grow(2000)).toBeLessThanOrEqual(32);
+    process.rest = 56 * mebibyte;
+    expect(grow(100_000)).toBeGreaterThanOrEqual(59);
   });
 
   test('a flood leaves a tier that may not grow what it has, and a hot set its hits', () => {
