@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream';
+
 import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
 
 import type { UpstreamConfig } from '../core/config.ts';
@@ -31,6 +33,8 @@ class WatchedClient extends Client {
 class Wire implements CallWire {
   broken = false;
   served = 0;
+  /** The connection's, the latest. */
+  socket: Pick<Readable, 'errored'> | undefined;
   readonly unasked: UnaskedContinue;
 
   constructor(maxHeaderBytes: number) {
@@ -55,6 +59,7 @@ function watched(connect: Connector, wire: Wire): Connector {
     connect(options, (...result) => {
       wire.broken = false;
       const [, socket] = result;
+      wire.socket = socket ?? undefined;
       socket?.once('error', () => {
         wire.broken = true;
       });
@@ -90,6 +95,7 @@ const IDLE_MS = 4000;
 /** A connection that serves one relayed request at a time. */
 export class RelayLine {
   readonly wire: CallWire;
+  readonly #wire: Wire;
   readonly #client: Client;
 
   /** @param onIdleEnd the connection has ended; where a request is under way, that hears of it itself */
@@ -100,6 +106,7 @@ export class RelayLine {
   ) {
     const wire = new Wire(config.maxHeaderBytes);
     this.wire = wire;
+    this.#wire = wire;
     this.#client = new Client(config.origin, {
       // What is timed is so by the relay: a client that does not take its answer is not upstream's fault.
       headersTimeout: 0,
@@ -114,6 +121,11 @@ export class RelayLine {
       wire.served = 0;
     });
     this.#client.on('disconnect', () => onIdleEnd(this));
+  }
+
+  /** What ended the connection, at once: undici tells of it once it has closed. `undefined`: nothing, or an end in order. */
+  get fault(): Error | undefined {
+    return this.#wire.socket?.errored ?? undefined;
   }
 
   /** `fields`: names and values by turns. Whatever comes of it, the handler hears of it. */

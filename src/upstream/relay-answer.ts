@@ -33,6 +33,8 @@ export interface AnswerSource extends AsyncIterable<Buffer> {
   readonly complete: boolean;
   /** It has ended, complete or not. */
   readonly destroyed: boolean;
+  /** What broke it, where nobody has told of that yet. */
+  readonly fault: Error | undefined;
   destroy(): void;
   pause(): void;
   resume(): void;
@@ -42,6 +44,8 @@ export interface AnswerSource extends AsyncIterable<Buffer> {
 
 /** The answer to a request of `node:http`. */
 export class NodeAnswer implements AnswerSource {
+  /** Its request tells at once. */
+  readonly fault = undefined;
   readonly #answer: IncomingMessage;
 
   constructor(answer: IncomingMessage) {

@@ -38,6 +38,10 @@ export function bareRequest({ config, host }: RequestGround, target: string, fie
   return { path: targetWithCredentials(target, config.credentials), headers };
 }
 
+/** As much as may come of an answer that is held back, and a read more; a chunk takes some memory beside its bytes. */
+const MAX_EARLY_BYTES = 256 * 1024;
+const CHUNK_BYTES = 256;
+
 /**
  * A relayed GET without content, and upstream's answer to it; the `on…` methods are undici's handler interface. http-proxy-3 makes
  * a `ClientRequest`, an `IncomingMessage` and a dozen listeners for each, which is twice of what undici takes for the whole call.
@@ -57,6 +61,10 @@ export class RelayCall implements AnswerSource {
   #reused = false;
   #firstByte = false;
   #sink: ContentSink | undefined;
+  /** What came before anybody asked for it. */
+  #early: Buffer[] = [];
+  #earlyBytes = 0;
+  #isPaused = false;
 
   /** `line`: what it goes on. */
   constructor(exchange: RelayExchange, lines: RelayLines, line: RelayLine, request: BareRequest) {
@@ -64,6 +72,10 @@ export class RelayCall implements AnswerSource {
     this.#lines = lines;
     this.#line = line;
     this.#request = request;
+  }
+
+  get fault(): Error | undefined {
+    return this.destroyed ? undefined : this.#line.fault;
   }
 
   start(): void {
@@ -80,17 +92,26 @@ export class RelayCall implements AnswerSource {
   }
 
   pause(): void {
-    this.#control?.pause();
+    this.#isPaused = true;
+    // Its connection may be another call's by now.
+    if (!this.destroyed) this.#control?.pause();
   }
 
   resume(): void {
-    this.#control?.resume();
+    this.#isPaused = false;
+    if (!this.destroyed) this.#control?.resume();
   }
 
-  /** Tells of the content from here on; asked once. */
+  /** Tells of the content from here on, and of what came before; asked once. */
   flow(sink: ContentSink): void {
     this.#sink = sink;
-    this.#control?.resume();
+    this.#isPaused = false;
+    const early = this.#early;
+    this.#early = [];
+    for (const chunk of early) sink.chunk(chunk);
+    if (this.complete) sink.end();
+    else if (this.destroyed) sink.cut();
+    else if (!this.#isPaused) this.resume();
   }
 
   /** In the place of {@link flow}. */
@@ -128,12 +149,18 @@ export class RelayCall implements AnswerSource {
     this.statusCode = status;
     this.rawHeaders = raw;
     this.#exchange.respond(this);
-    // What its answer made invalid is not gone yet: nothing of it is sent until then.
-    if (this.#sink === undefined) control.pause();
   }
 
   onResponseData(_control: ConnectionControl, chunk: Buffer): void {
-    this.#sink?.chunk(chunk);
+    if (this.destroyed) return;
+    if (this.#sink !== undefined) {
+      this.#sink.chunk(chunk);
+      return;
+    }
+    // Parsed though nobody takes it yet, as node:http does, too: what is broken in the same read is seen before the head is sent.
+    this.#early.push(chunk);
+    this.#earlyBytes += chunk.length + CHUNK_BYTES;
+    if (this.#earlyBytes >= MAX_EARLY_BYTES) this.pause();
   }
 
   onResponseEnd(): void {
@@ -141,6 +168,7 @@ export class RelayCall implements AnswerSource {
     this.destroyed = true;
     // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8).
     if (this.#line.wire.broken) {
+      this.#exchange.broke(this.#line.fault);
       this.#line.destroy();
       this.#sink?.cut();
       return;
@@ -159,9 +187,9 @@ export class RelayCall implements AnswerSource {
       new RelayCall(this.#exchange, this.#lines, this.#lines.fresh(), this.#request).start();
       return;
     }
-    if (this.#sink !== undefined) this.#sink.cut();
-    // Of an answer that is held back its exchange will see that it has ended.
-    else if (this.statusCode === undefined) this.#exchange.broke(error);
+    // First, since it knows why.
+    this.#exchange.broke(error);
+    this.#sink?.cut();
   }
 
   /** A kept connection may be gone when we write to it: of that nothing has come back, and it can safely be sent again. */

@@ -9,14 +9,7 @@ import { failureProblem } from '../core/failure-policy.ts';
 import { interimFields, MAX_INTERIM_RESPONSES } from '../core/interim.ts';
 import type { Problem } from '../core/problem.ts';
 import { withoutTagFields } from '../core/upstream-tags.ts';
-import {
-  describe,
-  nameFailure,
-  pastLimit,
-  type CallPhase,
-  type NamedFailure,
-  type OnUpstreamLimit,
-} from './failure.ts';
+import { describe, nameFailure, pastLimit, type NamedFailure, type OnUpstreamLimit } from './failure.ts';
 import type { Redactor } from './redact.ts';
 import {
   passedAnswer,
@@ -31,7 +24,7 @@ import { contentTooLarge } from './relay-problem.ts';
 import { RelayReply } from './relay-reply.ts';
 import { ContentTooLargeError } from './relay-request.ts';
 import { RelayTimer, type RelayTimers } from './relay-timer.ts';
-import { limitOfStage, type Stage, type UpstreamEnd } from './relay-stage.ts';
+import { limitOfStage, phaseOf, type Stage, type UpstreamEnd } from './relay-stage.ts';
 import { fieldLinesOf } from './response-head.ts';
 
 export interface RelayExchangeOptions {
@@ -196,8 +189,10 @@ export class RelayExchange {
     const onChunk = (): void => this.#timer.touch();
     const passed = passedAnswer(answer, head, { ...this.#rules(), onChunk });
     const { ready, tap } = this.#settle(head, passed);
-    if (ready === undefined) this.#begin(answer, head, passed, tap);
-    else void ready.then(() => this.#begin(answer, head, passed, tap));
+    const begin = (): void => this.#begin(answer, head, passed, tap);
+    // What comes in the same read as the head may be broken: where it is, the client gets to know in words.
+    if (ready === undefined) process.nextTick(begin);
+    else void ready.then(begin);
   }
 
   /** Something broke: of upstream's connection, or of the client's content. */
@@ -216,7 +211,7 @@ export class RelayExchange {
     }
     // The answer is whole, as its framing says; what breaks now is the rest of an upload that upstream did not wait for.
     if (this.#hasAll()) return;
-    this.fail(nameFailure(error, this.#phase()));
+    this.fail(nameFailure(error, phaseOf(this.#stage)));
   }
 
   /** Ends the exchange for a fault of upstream: with a problem where nothing was sent, else by cutting the connection. */
@@ -251,7 +246,8 @@ export class RelayExchange {
   }
 
   #begin(answer: AnswerSource, head: AnswerHead, passed: PassedAnswer, tap: RelayTap | undefined): void {
-    // Cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
+    // Broken or cut off meanwhile; of its head nothing has been sent, so the client gets to know in words.
+    if (answer.fault !== undefined) this.broke(answer.fault);
     if (answer.destroyed && !answer.complete) this.fail(describe('truncated'));
     if (!this.open) {
       tap?.end(false);
@@ -260,9 +256,10 @@ export class RelayExchange {
     }
     this.#stage = 'body';
     this.#timer.limit(this.#options.config.bodyTimeoutMs);
-    // First, so that what has come with the head also leaves with it.
-    passContent(answer, passed, { to: this, reply: this.#reply, tap });
     this.#reply.head(head.status, passed.fields);
+    // Before the head is sent, so that what has come with it also leaves with it.
+    passContent(answer, passed, { to: this, reply: this.#reply, tap });
+    this.#reply.flush();
   }
 
   #rules(): AnswerRules {
@@ -306,10 +303,5 @@ export class RelayExchange {
   #tear(): void {
     this.end();
     this.#reply.tear();
-  }
-
-  #phase(): CallPhase {
-    if (this.#stage === 'connecting') return 'connecting';
-    return this.#stage === 'body' || this.#stage === 'settling' ? 'body' : 'waiting';
   }
 }

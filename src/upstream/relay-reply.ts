@@ -58,9 +58,14 @@ export class RelayReply {
     return this.#res.writableNeedDrain;
   }
 
-  /** Begins the answer. */
+  /** Begins the answer, with what is written next or with {@link flush}. */
   head(status: number, fields: FieldLines): void {
     this.#start(status, rawHeadersOf(fields));
+  }
+
+  /** Sends the head of which nothing has been sent yet. */
+  flush(): void {
+    if (this.bytesSent > 0 || this.#res.writableEnded || this.#res.destroyed) return;
     // A stream may take its time to its first byte; its head must not. (flushHeaders would write it as UTF-8.) What comes in this
     // turn of the loop goes with it.
     this.#res.write(nothing);
@@ -118,7 +123,7 @@ export class RelayReply {
 
   #start(status: number, headers: string[]): void {
     // What the client has not sent yet would be read as its next request.
-    if (!this.#req.complete) this.#res.setHeader('connection', 'close');
+    if (!this.#req.complete) headers.push('connection', 'close');
     this.status = status;
     this.#res.writeHead(status, headers);
   }

@@ -1,4 +1,4 @@
-import type { UpstreamLimit } from './failure.ts';
+import type { CallPhase, UpstreamLimit } from './failure.ts';
 
 /** What an exchange needs of the request that goes upstream. */
 export interface UpstreamEnd {
@@ -20,3 +20,9 @@ export const limitOfStage: Readonly<Record<Stage, UpstreamLimit>> = {
   body: 'bodyTimeout',
   over: 'bodyTimeout',
 };
+
+/** What an error in a stage is an error of. */
+export function phaseOf(stage: Stage): CallPhase {
+  if (stage === 'connecting') return 'connecting';
+  return stage === 'body' || stage === 'settling' ? 'body' : 'waiting';
+}

@@ -15,6 +15,7 @@ import {
   truncated,
   type Framing,
   type OriginOptions,
+  type OriginPeer,
   type OriginScript,
 } from '../support/origin.ts';
 import { cacheOffRoute } from '../support/relay-route.ts';
@@ -428,6 +429,58 @@ describe('an upstream that fails', () => {
     expect(head).toContain('content-type: application/problem+json');
   });
 
+  const withContent = 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi';
+  const chunkedHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
+
+  describe.each([
+    ['a GET', get()],
+    ['a request with content', withContent],
+  ])('to %s', (_name, request) => {
+    test.each([
+      ['first chunk', 'ZZ\r\n'],
+      ['second chunk', '5\r\nhello\r\nZZ\r\n'],
+      ['trailer', '5\r\nhello\r\n0\r\nbad trailer\0: x\r\n\r\n'],
+    ])('by a malformed %s right behind the head is a 502, and the connection goes on', async (_what, content) => {
+      const { host } = await setUp(
+        inTurn((_request, peer) => peer.write(`${chunkedHead}${content}`), answer(200, {}, 'fine')),
+      );
+      using client = await rawClient(host.port, request);
+      await client.until('upstream-malformed');
+      await host.ended(1);
+      expect(client.received).toMatch(/^HTTP\/1\.1 502 /);
+      expect(client.received).not.toContain('hello');
+      expect(host.results).toMatchObject([{ status: 502, problem: 'upstream-malformed', failure: 'malformed' }]);
+      client.send(last());
+      await client.ended;
+      expect(client.received).toMatch(/\r\n\r\nfine$/);
+    });
+
+    test.each<[string, 'truncated' | 'reset' | 'malformed', string, (peer: OriginPeer) => unknown]>([
+      ['end', 'truncated', 'Content-Length: 50\r\n\r\nhello', (peer) => peer.end()],
+      ['end between chunks', 'truncated', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n', (peer) => peer.end()],
+      ['reset', 'reset', 'Content-Length: 50\r\n\r\nhello', (peer) => peer.reset()],
+      ['reset where an end is the end', 'reset', 'Connection: close\r\n\r\nhello', (peer) => peer.reset()],
+      ['bad chunk', 'malformed', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n', (peer) => peer.write('ZZ\r\n')],
+    ])(
+      'by an %s in its content ends the connection, and is told as what it is: %s',
+      async (_how, kind, begin, breaks) => {
+        const clientHasBegun = Promise.withResolvers<void>();
+        const { host } = await setUp(async (_request, peer) => {
+          await peer.write(`HTTP/1.1 200 OK\r\n${begin}`);
+          await clientHasBegun.promise;
+          await breaks(peer);
+        });
+        using client = await rawClient(host.port, request);
+        await client.until('hello');
+        clientHasBegun.resolve();
+        await client.ended;
+        await host.ended(1);
+        expect(client.received).not.toContain(lastChunk);
+        expect(host.results).toMatchObject([{ status: 200, bytesSent: 5, problem: undefined, failure: kind }]);
+      },
+    );
+  });
+
   test('to accept connections is a 502', async () => {
     const origin = await startOrigin(ok);
     const { url } = origin;
@@ -495,6 +548,8 @@ describe('an upstream that fails', () => {
     using client = await rawClient(host.port, 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nbegin');
     await client.until('\r\n\r\nno');
     expect(client.received).toMatch(/^HTTP\/1\.1 403/);
+    const names = client.received.split('\r\n').slice(1, 6).map((line) => line.split(':')[0]); // prettier-ignore
+    expect(names).toEqual(['content-length', 'via', 'cache-status', 'connection', 'Date']);
     await client.ended;
     expect(host.uncaught).toEqual([]);
   });
