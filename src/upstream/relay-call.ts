@@ -3,6 +3,7 @@ import type { AnswerSource, ContentSink } from './relay-answer.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { targetWithCredentials } from './credentials.ts';
+import { rawHeadersOf } from './relay-request.ts';
 import { relayedFields } from './request-fields.ts';
 import { BodyQueue } from './body-queue.ts';
 import type { ConnectionControl } from './pending-call.ts';
@@ -24,17 +25,7 @@ interface RequestGround {
 
 /** @param fields the client's, as they came */
 export function bareRequest({ config, host }: RequestGround, target: string, fields: FieldLines): BareRequest {
-  const headers = ['host', host];
-  let cookie: number | undefined;
-  for (const [name, value] of relayedFields(fields, config)) {
-    if (name === 'cookie' && cookie !== undefined) {
-      // One line, as node:http makes it, too: not every upstream reads several (RFC 6265 §5.4).
-      headers[cookie] += `; ${value}`;
-      continue;
-    }
-    if (name === 'cookie') cookie = headers.length + 1;
-    headers.push(name, value);
-  }
+  const headers = rawHeadersOf([['host', host], ...relayedFields(fields, config)]);
   return { path: targetWithCredentials(target, config.credentials), headers };
 }
 

@@ -5,7 +5,7 @@ import { formatCacheStatus, withProblem } from '../core/cache-status.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
-import { headersOf } from './relay-request.ts';
+import { rawHeadersOf } from './relay-request.ts';
 
 const nothing = Buffer.alloc(0);
 
@@ -140,20 +140,6 @@ export class RelayReply {
 
 function watch(reply: RelayReply): void {
   reply.watch();
-}
-
-/** Field lines as writeHead takes them: those of one name together, in order. */
-function rawHeadersOf(fields: FieldLines): string[] {
-  const names = new Set<string>();
-  const raw: string[] = [];
-  for (const [name, value] of fields) {
-    names.add(name);
-    raw.push(name, value);
-  }
-  if (names.size === fields.length) return raw;
-  return Object.entries(headersOf(fields)).flatMap(([name, value]) =>
-    typeof value === 'string' ? [name, value] : value.flatMap((line) => [name, line]),
-  );
 }
 
 /** Resolves when the client has taken what waited for it, or went. Leaves no listener behind. */

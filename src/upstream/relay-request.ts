@@ -133,3 +133,21 @@ export function headersOf(fields: FieldLines): Record<string, string | string[]>
   }
   return headers;
 }
+
+/**
+ * Names and values by turns, those of one name together and in order, as node:http writes what {@link headersOf} gives. Of cookies it
+ * makes one line: not every upstream reads several (RFC 6265 §5.4).
+ */
+export function rawHeadersOf(fields: FieldLines): string[] {
+  const names = new Set<string>();
+  const raw: string[] = [];
+  for (const [name, value] of fields) {
+    names.add(name);
+    raw.push(name, value);
+  }
+  if (names.size === fields.length) return raw;
+  return Object.entries(headersOf(fields)).flatMap(([name, value]) => {
+    if (typeof value === 'string') return [name, value];
+    return name === 'cookie' ? [name, value.join('; ')] : value.flatMap((line) => [name, line]);
+  });
+}

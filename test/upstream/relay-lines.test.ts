@@ -110,6 +110,33 @@ describe('a GET that is relayed', () => {
     ]);
   });
 
+  test('goes upstream as any other request does: names in lower case, lines of one name together, values as they came', async () => {
+    const origin = await startOrigin(ok);
+    open.push(origin);
+    const host = await startRelayHost({ config: upstreamConfig(origin.url) });
+    open.push(host);
+    const fields =
+      'ACCEPT: a\r\nx-ODD: A\tb\r\nExpect: 100-continue\r\nCookie: a=1\r\nAccept: b\r\nVia: 1.0 q\r\nX-Odd: \xe9\r\n' +
+      'X-Empty:\r\n__proto__: p\r\nCOOKIE: b=2\r\n';
+    // OPTIONS goes another way, by http-proxy-3.
+    const requests = ['GET', 'OPTIONS'].map((method) => `${method} /p HTTP/1.1\r\nHost: x\r\n${fields}\r\n`);
+    await exchange(host, requests);
+    const [bare, other] = origin.requests.map(({ lines }) => lines.filter(([name]) => !/^connection$/i.test(name)));
+    expect(bare).toEqual([
+      ['host', `127.0.0.1:${origin.port}`],
+      ['accept', 'a'],
+      ['accept', 'b'],
+      ['x-odd', 'A\tb'],
+      ['x-odd', '\xe9'],
+      ['cookie', 'a=1; b=2'],
+      ['via', '1.0 q'],
+      ['via', '1.1 forecache'],
+      ['x-empty', ''],
+      ['__proto__', 'p'],
+    ]);
+    expect(other?.filter(([name]) => name !== 'content-length')).toEqual(bare);
+  });
+
   test('goes on the connection of the one before it', async () => {
     const ports = new Set<number | undefined>();
     const origin = await startOrigin((_request, peer) => {
