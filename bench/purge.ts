@@ -3,21 +3,41 @@
  * Pauses are the longest time between two turns of the event loop while a purge is carried out in the background; times of
  * puts are of the thread's own CPU, which other processes do not lengthen.
  */
+import type { StoredItem } from '../src/core/stored-response.ts';
 import { createLocalPurgeLog } from '../src/store/local-purge-log.ts';
 import { createMemoryStore } from '../src/store/memory-store.ts';
 import { storedItemForBench, systemClock } from './store-support.ts';
 
-function filled(responses: number, bodyBytes: number) {
-  const clock = systemClock();
+/** No divisor of the tags' numbers, so that each tag has some. */
+const shortLivedEvery = 21;
+const shortLifeMs = 600_000;
+
+/**
+ * With `hasExpired` some are past their retention and not removed yet, as there are for half a minute: the clock goes on by ten minutes
+ * at the end, and timers do not.
+ */
+function filled(responses: number, bodyBytes: number, hasExpired = false) {
+  const system = systemClock();
+  let aheadMs = 0;
+  const clock = { ...system, nowMs: () => system.nowMs() + aheadMs };
   const purgeLog = createLocalPurgeLog({ clock, instanceId: 'bench' });
   const store = createMemoryStore({ maxBytes: 16e9, routeLimits: new Map(), purgeLog, clock });
   const position = purgeLog.position();
   for (let index = 0; index < responses; index += 1) {
     const key = keyOf(index);
     const tags = [index % 10 === 0 ? 'location:lima' : 'location:quito', `point:${index % 1000}`, 'route:forecast'];
-    store.put(storedItemForBench({ key, tags, body: Buffer.alloc(bodyBytes), position }));
+    const item = storedItemForBench({ key, tags, body: Buffer.alloc(bodyBytes), position });
+    store.put(hasExpired && index % shortLivedEvery === 0 ? shortLived(item) : item);
   }
+  if (hasExpired) aheadMs = shortLifeMs + 1000;
   return { store, purgeLog, position };
+}
+
+function shortLived(item: StoredItem): StoredItem {
+  if (item.kind !== 'response') return item;
+  const untilMs = item.responseTimeMs + shortLifeMs;
+  const until = { freshUntilMs: untilMs, swrUntilMs: untilMs, sieUntilMs: untilMs, retainUntilMs: untilMs };
+  return { ...item, freshness: { ...item.freshness, ...until } };
 }
 
 function keyOf(index: number): string {
@@ -167,3 +187,10 @@ for (const scope of ['t:location:lima', 'p:/v1/forecast?location=city-1', 'all']
 }
 console.table(rows);
 million.store[Symbol.dispose]();
+
+const partlyExpired = filled(1_000_000, 1024, true);
+const slower = [];
+for (const scope of ['t:location:lima', 'all']) slower.push(await purge(partlyExpired, scope, false));
+console.log(`the same where every ${shortLivedEvery}st is past its retention and not removed yet`);
+console.table(slower);
+partlyExpired.store[Symbol.dispose]();

@@ -3,7 +3,8 @@ local size = os.getenv('SIZE') or '1024'
 local prefix = os.getenv('PREFIX') or 'new'
 local path = os.getenv('TARGET') or '/v1/forecast'
 local first = tonumber(os.getenv('FIRST') or '0')
-local sent = 0
+-- wrk looks at one request before it begins, which it does not send.
+local sent = -1
 
 function request()
   local number = first + sent
