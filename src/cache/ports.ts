@@ -50,6 +50,8 @@ export interface StoreRead {
    * and where `isHit` says so as a hit in {@link tally}. `nowMs`: the wall clock's time, where it is at hand.
    */
   again?(nowMs?: number, isHit?: boolean): boolean;
+  /** As {@link again}, but is no use. There where that is. */
+  holds?(nowMs?: number): boolean;
 }
 
 /** What this process's memory holds, for routes that would rather serve what may be purged than an error. */

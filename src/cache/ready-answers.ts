@@ -129,15 +129,22 @@ class ReadyAnswer implements Repeat {
 
   again(): ProxyResponse | undefined {
     const { purgeLog, clock, search } = this.#deps;
-    const { read, marker } = this.#found;
     if (!isLeased(purgeLog)) return undefined;
     // Most upstreams teach nothing. Where one has, what is keyed by a query is looked up anew.
     if (this.#isTeachable && search !== undefined && search.size > 0) return undefined;
     const nowMs = clock.nowMs();
     const response = this.at(nowMs);
     if (response === undefined) return undefined;
-    if (marker !== undefined && marker.again?.(nowMs, false) !== true) return undefined;
-    return read.again?.(nowMs, true) === true ? response : undefined;
+    return this.#isUsed(nowMs) ? response : undefined;
+  }
+
+  /** Counts the uses where all that led to it is there, else nothing: the whole way, which comes then, counts what it uses itself. */
+  #isUsed(nowMs: number): boolean {
+    const { read, marker } = this.#found;
+    if (marker !== undefined && marker.holds?.(nowMs) !== true) return false;
+    if (read.again?.(nowMs, true) !== true) return false;
+    marker?.again?.(nowMs, false);
+    return true;
   }
 
   #compose(nowMs: number): ProxyResponse | undefined {

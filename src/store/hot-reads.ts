@@ -19,8 +19,8 @@ type HotReadOptions = Pick<
   readonly again: Again;
 };
 
-/** {@link StoreRead.again} of a read that may be kept. */
-export type Again = (hot: HotRead, nowMs: number | undefined, isHit: boolean) => boolean;
+/** {@link StoreRead.again} of a read that may be kept, and {@link StoreRead.holds}, which counts nothing. */
+export type Again = (hot: HotRead, nowMs: number | undefined, counts: 'nothing' | 'use' | 'hit') => boolean;
 
 /**
  * An unpacked record, which is what a look-up gives. One object for both: a hit reads both, and each object that it reads is a
@@ -62,7 +62,13 @@ export class HotRead implements StoreRead {
   }
 
   again(nowMs?: number, isHit = false): boolean {
-    return this.#again(this, nowMs, isHit);
+    if (!this.#again(this, nowMs, isHit ? 'hit' : 'use')) return false;
+    this.isUsed = true;
+    return true;
+  }
+
+  holds(nowMs?: number): boolean {
+    return this.#again(this, nowMs, 'nothing');
   }
 }
 

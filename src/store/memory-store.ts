@@ -16,7 +16,7 @@ import type {
 import type { StoredItem } from '../core/stored-response.ts';
 import { tagSpellings } from '../core/tag-text.ts';
 import type { ProcessMemory } from './growth.ts';
-import type { HotRead } from './hot-reads.ts';
+import type { Again, HotRead } from './hot-reads.ts';
 import { MemoryTable } from './memory-table.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
 import { RecordJudge } from './record-judge.ts';
@@ -62,7 +62,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   constructor(options: MemoryStoreOptions) {
     this.#clock = options.clock;
     this.#log = options.purgeLog;
-    this.#table = new MemoryTable(options, (hot, nowMs, isHit) => this.#again(hot, nowMs, isHit));
+    this.#table = new MemoryTable(options, (hot, nowMs, counts) => this.#again(hot, nowMs, counts));
     this.#judge = new RecordJudge(this.#table, options);
     this.#reaper = new Reaper({ clock: options.clock, sweep: () => this.#sweep() });
     this.#follower = options.purgeLog.follow((event) => {
@@ -188,11 +188,10 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#follower.close();
   }
 
-  #again(hot: HotRead, nowMs: number | undefined, isHit: boolean): boolean {
+  #again(hot: HotRead, nowMs: number | undefined, counts: Parameters<Again>[2]): boolean {
     this.#log.catchUp?.();
     if (hot.row === undefined || !this.#judge.isGood(hot, nowMs)) return false;
-    hot.isUsed = true;
-    countUse(hot.row, isHit);
+    if (counts !== 'nothing') countUse(hot.row, counts === 'hit');
     return true;
   }
 

@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import type { ProxyResponse, Repeat, StoreRead } from '../../src/cache/ports.ts';
 import { type Found, ReadyAnswers } from '../../src/cache/ready-answers.ts';
@@ -199,6 +199,27 @@ describe('a request that is repeated', () => {
     rig.memory.put(marker);
     expect(repeat.again()).toBeUndefined();
     expect(repeatOf(answered(rig, '/forecast', fields)).again()).toEqual(response);
+  });
+
+  it.each(['marker', 'variant'])('counts uses of both while both are there, and none once its %s is not', (gone) => {
+    const rig = newRig();
+    const [marker, read] = ['/forecast?a=1', '/forecast?a=2'].map((target) => {
+      const item = rig.stored(target);
+      rig.memory.put(item);
+      const found = rig.memory.get(item.key);
+      if (found === undefined || found instanceof Promise) throw new Error('not in memory');
+      return found;
+    });
+    if (marker === undefined || read?.item.kind !== 'response') throw new Error('not stored');
+    const uses = [marker, read].map((one) => vi.spyOn(one, 'again'));
+    const counted = (): number[] => uses.map(({ mock }) => mock.results.filter(({ value }) => value === true).length);
+    const route = routeOf();
+    const ask: Ask = { route, keyed: keyedOf(tableOf([route]), '/forecast?a=2'), requestFields: [], head: false };
+    const ready = new ReadyAnswers({ purgeLog: rig.log, clock: rig.clock });
+    const response = ready.make(ask, { read, item: read.item, marker, isSettled: true }, rig.clock.nowMs());
+    expect([response?.repeat?.again(), counted(), read.tally.hits]).toEqual([response, [1, 1], 1]);
+    rig.memory.invalidate((gone === 'marker' ? marker : read).item.key);
+    expect([response?.repeat?.again(), counted()]).toEqual([undefined, [1, 1]]);
   });
 });
 
