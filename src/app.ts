@@ -8,6 +8,7 @@ import { graphqlReaderFor } from './graphql-reader.ts';
 import { createLog } from './log/log.ts';
 import type { BoundListener } from './server/data-server.ts';
 import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from './serving.ts';
+import type { ProcessMemory } from './store/growth.ts';
 import { allRules, type CoherenceRules } from './store/coherence/rules.ts';
 import { systemClock } from './system-clock.ts';
 import { version } from './version.ts';
@@ -27,6 +28,8 @@ export interface AppOptions {
   readonly clock?: Clock;
   /** Rules of coherence to leave out, so that tests can show what each is for. The program itself leaves none out. */
   readonly rules?: Partial<CoherenceRules>;
+  /** Where the process is this proxy's alone: what it takes in all bounds its memory tier. */
+  readonly processMemory?: ProcessMemory;
 }
 
 type State = 'starting' | 'ready' | 'draining';
@@ -35,7 +38,10 @@ type State = 'starting' | 'ready' | 'draining';
  * The composition root: builds everything in order, binds the listeners, gives up cleanly where one cannot be bound.
  * No state outside of what it returns: two apps run in one process.
  */
-export async function createApp(config: Config, { clock = systemClock, rules }: AppOptions = {}): Promise<App> {
+export async function createApp(
+  config: Config,
+  { clock = systemClock, rules, processMemory }: AppOptions = {},
+): Promise<App> {
   const count = workersOf(config, availableParallelism());
   // Loaded where it is wanted: a sidecar has one worker, and that is this thread.
   if (count > 1) return (await import('./workers/coordinator.ts')).startWorkers({ config, count, clock });
@@ -44,7 +50,8 @@ export async function createApp(config: Config, { clock = systemClock, rules }: 
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
   const graphql = await graphqlReaderFor(config.routes);
   const sharing = await sharedTierFor(config);
-  const parts = buildParts({ config, log, stack, clock, graphql, sharing, rules: { ...allRules, ...rules } });
+  const ground = { config, log, stack, clock, graphql, sharing, processMemory };
+  const parts = buildParts({ ...ground, rules: { ...allRules, ...rules } });
   let listeners: readonly BoundListener[] = config.server.listeners;
   const admin = buildAdmin(config, parts, { state: () => state, listeners: () => listeners });
   stack.defer(() => admin.close());

@@ -21,6 +21,7 @@ import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { routeTableOf } from './route-table-of.ts';
 import { sha256 } from './sha256.ts';
 import { idleLoad, type ServerLoad } from './server/load.ts';
+import type { ProcessMemory } from './store/growth.ts';
 import type { CoherenceRules } from './store/coherence/rules.ts';
 import type { LocalPurgeLog } from './store/local-purge-log.ts';
 import type { TrackedPurgeLog } from './store/purge-follower.ts';
@@ -42,6 +43,8 @@ export interface Ground {
   readonly graphql: GraphqlReader | undefined;
   /** As {@link sharedTierFor} gives it. */
   readonly sharing: SharedTierParts | undefined;
+  /** See `TierParts` in `tiers.ts`. */
+  readonly processMemory?: ProcessMemory | undefined;
   /** Where this is one thread of several. */
   readonly threads?: ThreadHooks | undefined;
 }
@@ -76,13 +79,13 @@ export interface Parts {
 
 /** Builds everything that stands between the listeners; opens nothing but the way to Redis. */
 export function buildParts(ground: Ground): Parts {
-  const { config, log, stack, clock, rules, graphql, sharing, threads } = ground;
+  const { config, log, stack, clock, rules, graphql, sharing, threads, processMemory } = ground;
   const load = idleLoad();
   const table = routeTableOf(config);
   const metrics: Metrics = stack.use(metricsOf(ground, load, () => tiers));
   const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
   const joinPurges = threads?.joinPurges;
-  const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules, joinPurges }, sharing);
+  const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules, joinPurges, processMemory }, sharing);
   const upstream = stack.use(upstreamClientOnDemand({ upstreams: config.upstreams, clock, version, observer }));
   const background = new BackgroundWork((name, error) =>
     log.error({ work: name, error: describe(error) }, 'background work failed'),

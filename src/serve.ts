@@ -6,6 +6,7 @@ import { formatIssue } from './config/issue.ts';
 import { endLean } from './lean.ts';
 import { loadConfigFile } from './offline.ts';
 import type { Environment } from './config/env.ts';
+import { processMemoryFor } from './process-memory.ts';
 import type { StopAsks } from './stop-signal.ts';
 
 /**
@@ -26,7 +27,7 @@ export async function serve(configFile: string, env: Environment, asks: StopAsks
   if (asks.heard()) return exitCode.ok;
   let app: App;
   try {
-    app = await createApp(config.value);
+    app = await createApp(config.value, { processMemory: processMemoryFor(config.value.store.memory.maxBytes) });
   } catch (error) {
     // The system's own words name the address and the reason (EADDRINUSE, EACCES).
     process.stderr.write(`forecache: cannot start: ${error instanceof Error ? error.message : String(error)}\n`);

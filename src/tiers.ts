@@ -6,7 +6,7 @@ import { instanceId } from './instance-id.ts';
 import type { Log } from './log/log.ts';
 import type { FleetCounters } from './metrics/fleet-counters.ts';
 import type { Metrics } from './metrics/metrics.ts';
-import { processMemoryFor } from './process-memory.ts';
+import type { ProcessMemory } from './store/growth.ts';
 import type { CoherenceRules } from './store/coherence/rules.ts';
 import type { SharedPurgeLog } from './store/coherence/shared-log.ts';
 import { createLocalPurgeLog, type LocalPurgeLog } from './store/local-purge-log.ts';
@@ -49,6 +49,8 @@ export interface TierParts {
   readonly rules: CoherenceRules;
   /** Of memory alone: makes the log of this thread one with those of the others. */
   readonly joinPurges?: ((log: LocalPurgeLog) => TrackedPurgeLog) | undefined;
+  /** Of a process that is the proxy's alone; `undefined`: memory is taken as far as `maxBytes`, whatever else there is. */
+  readonly processMemory?: ProcessMemory | undefined;
 }
 
 /** Where the counters of a fleet come from. */
@@ -80,7 +82,7 @@ export function buildTiers(parts: TierParts, sharing: SharedTierParts | undefine
   return sharing.withRedis(parts, redis);
 }
 
-function memoryAlone({ config, stack, clock, observer, joinPurges }: TierParts): Tiers {
+function memoryAlone({ config, stack, clock, observer, joinPurges, processMemory }: TierParts): Tiers {
   const local = createLocalPurgeLog({
     clock,
     instanceId: instanceId(),
@@ -88,18 +90,17 @@ function memoryAlone({ config, stack, clock, observer, joinPurges }: TierParts):
     searching: isSearching(config),
   });
   const purgeLog = joinPurges?.(local) ?? local;
-  const memory = stack.use(memoryStore({ config, clock, observer }, purgeLog));
+  const memory = stack.use(memoryStore({ config, clock, observer, processMemory }, purgeLog));
   return { memory, store: memory, purgeLog, jobs: localJobs, shared: undefined };
 }
 
 /** The memory tier, over whatever says which of its responses still hold. */
 export function memoryStore(
-  { config, clock, observer }: Pick<TierParts, 'config' | 'clock' | 'observer'>,
+  { config, clock, observer, processMemory }: Pick<TierParts, 'config' | 'clock' | 'observer' | 'processMemory'>,
   purgeLog: TrackedPurgeLog,
 ): MemoryStore {
   const routeLimits = new Map(config.routes.map((route) => [route.name, route.maxKeys]));
   const { maxBytes } = config.store.memory;
-  const processMemory = processMemoryFor(maxBytes);
   return createMemoryStore({ maxBytes, processMemory, routeLimits, purgeLog, clock, observer });
 }
 
