@@ -129,7 +129,7 @@ export const storeSchema = map({
     map({
       maxBytes: option(
         size({ min: 65_536, max: 2 ** 40 }),
-        'Bytes of the memory tier, bodies and bookkeeping together; the least useful responses are evicted past it.',
+        'Bytes of the memory tier, bodies and bookkeeping together; the least useful responses are evicted past it. Past 16 MiB it takes less where the process as a whole would come to more than this and 64 MiB ([0018](decisions/0018-what-the-process-takes.md)).',
         '256MiB',
       ),
     }),
