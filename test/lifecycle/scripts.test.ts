@@ -23,6 +23,6 @@ test.each(named)('npm run %s, which %s names, is a script of the package', (scri
 
 test('the pages name the scripts that a reader needs', () => {
   expect(new Set(named.map(([script]) => script))).toEqual(
-    new Set(['bench', 'check', 'conformance', 'demo', 'history', 'policy']),
+    new Set(['bench', 'build', 'check', 'conformance', 'demo', 'history', 'policy']),
   );
 });
