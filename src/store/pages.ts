@@ -37,7 +37,6 @@ export class Pages {
   #current: Page | undefined;
   #shared = 0;
   #bytes = 0;
-  #liveShared = 0;
   /** Where {@link place} has made room. */
   offset = 0;
 
@@ -60,11 +59,6 @@ export class Pages {
     return this.#shared;
   }
 
-  /** Bytes of shared pages that hold nothing, those that are empty aside. */
-  get wasted(): number {
-    return this.#shared * this.pageBytes - this.#liveShared;
-  }
-
   /** Bytes that room for an item of that length would take: 0 where there is some. */
   needs(length: number): number {
     if (!this.#isShared(length)) return length;
@@ -83,7 +77,6 @@ export class Pages {
     this.offset = page.used;
     page.used += length;
     page.live += length;
-    this.#liveShared += length;
     return page;
   }
 
@@ -104,7 +97,6 @@ export class Pages {
       this.#bytes -= page.live;
       return;
     }
-    this.#liveShared -= length;
     const before = degreeOf(page, this.pageBytes);
     page.live -= length;
     if (page.live === 0) {
@@ -149,7 +141,6 @@ export class Pages {
     for (const pages of this.#byDegree) pages.clear();
     this.#current = undefined;
     this.#shared = 0;
-    this.#liveShared = 0;
   }
 
   #isShared(length: number): boolean {
