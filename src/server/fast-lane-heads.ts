@@ -111,21 +111,31 @@ function wordAt(bytes: Buffer, at: number): number {
   return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
 }
 
-/** A power of two: 32 KB, and two heads that recur are taken for one new one once in some thousands. */
-const SLOTS = 8192;
+/** Sets, a power of two, and places of each: 128 KB, of which only what is used is memory. */
+const SETS = 8192;
+const WAYS = 4;
 
-/** Tells heads that recur from those that come once, without keeping any of them. Errors cost time alone. */
+/**
+ * Tells heads that recur from those that come once, without keeping any of them. Errors cost time alone. Several places for
+ * each set: with one, two of 200 heads that are asked for in turn would share it, drive each other out each time, and
+ * never be known.
+ */
 export class SeenHeads {
-  readonly #slots = new Uint32Array(SLOTS);
+  readonly #places = new Uint32Array(SETS * WAYS);
 
-  /** Whether the same head was the last of its slot; it is now. */
+  /** Whether the same head was among the last of its set; it is now. */
   again(head: { readonly url?: string | undefined; readonly rawHeaders: readonly string[] }): boolean {
-    let hash = mix(0, head.url ?? '');
+    let hash = mix(SEED, head.url ?? '');
     for (const part of head.rawHeaders) hash = mix(hash, part);
     hash >>>= 0;
-    const slot = (hash ^ (hash >>> 16)) & (SLOTS - 1);
-    const isSame = this.#slots[slot] === hash;
-    this.#slots[slot] = hash;
+    const places = this.#places;
+    const from = ((hash ^ (hash >>> 16)) & (SETS - 1)) * WAYS;
+    let at = from;
+    while (at < from + WAYS - 1 && places[at] !== hash) at += 1;
+    const isSame = places[at] === hash;
+    // The latest first; the last one goes.
+    places.copyWithin(from + 1, from, at);
+    places[from] = hash;
     return isSame;
   }
 }

@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import type { Reply } from '../support/http.ts';
 import { askOf, patienceMs } from './ask-sidecar.ts';
 import type { Purge } from './history.ts';
@@ -53,8 +51,11 @@ function coveredBy(
 /** The proxy holds the answer to an unsafe request back for its purge no longer than two seconds; less, for clocks. */
 const holdsBackMs = 1_950;
 
-/** Time for what a sidecar has written to its log before it answered. */
-const logLagMs = 50;
+/**
+ * For so long what a sidecar has written to its log before it answered may take to be read here: a line of a worker comes by way of
+ * its coordinator, and all three may have to wait for a core.
+ */
+const logLagMs = 1_000;
 
 /**
  * An unsafe request that upstream carries out. It promises what a purge does, and does so by its answer, unless that was held back
@@ -68,26 +69,28 @@ export async function changePlace(
 ): Promise<Purge> {
   const { place, effects } = unsafe;
   const sentMs = performance.now();
-  const refusedBefore = sidecar.refusedInvalidations;
   const reply = await askOf(sidecar.ports?.proxyPort, place.target, {
     method: unsafe.method,
     headers: { 'accept-language': 'en', [effectsField]: JSON.stringify(wireEffects(effects)) },
     signal: AbortSignal.any([part.signal, AbortSignal.timeout(patienceMs)]),
   });
   const endMs = performance.now();
-  await sleep(logLagMs);
   if (reply !== undefined && reply.headers[changedField] === undefined) {
     part.recorded.refusals.push(`${reply.status} ${unsafe.method} ${sidecar.name} ${reply.text.slice(0, 200)}`);
   }
-  const wasRefused = sidecar.refusedInvalidations > refusedBefore;
   const covers = [place, effects.location, effects.contentLocation].filter((one) => one !== undefined);
+  const outcome = reply === undefined ? unanswered(sentMs) : changedBy(reply, { covers, endMs });
   const purge: Purge = {
     endMs,
     sidecar: sidecar.name,
     by: 'unsafe',
     missing: [],
     tags: [...searchTagsOf(covers), ...effects.groups.map((group) => `group:${group}`)],
-    ...(reply === undefined ? unanswered(sentMs) : changedBy(reply, { covers, endMs, wasRefused })),
+    ...outcome,
+    // Asked for when the history is judged, by when the sidecar's log has been read to its end.
+    get complete() {
+      return outcome.complete && !sidecar.mayHaveRefused(sentMs, endMs + logLagMs);
+    },
   };
   part.recorded.purges.push(purge);
   return purge;
@@ -109,11 +112,7 @@ function unanswered(startMs: number): ChangeOutcome {
 
 function changedBy(
   { status, headers }: Reply,
-  {
-    covers,
-    endMs,
-    wasRefused,
-  }: { readonly covers: readonly Place[]; readonly endMs: number; readonly wasRefused: boolean },
+  { covers, endMs }: { readonly covers: readonly Place[]; readonly endMs: number },
 ): ChangeOutcome {
   const text = headers[changedField];
   // The proxy's own word, of an upstream that it could not ask: nothing has changed.
@@ -123,7 +122,7 @@ function changedBy(
   return {
     startMs: Number(headers[fetchedField]),
     status,
-    complete: endMs - headMs < holdsBackMs && !wasRefused,
+    complete: endMs - headMs < holdsBackMs,
     ...coveredBy(targets, new Map(versions)),
   };
 }

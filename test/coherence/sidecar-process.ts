@@ -33,8 +33,11 @@ export interface SidecarProcess extends AsyncDisposable {
    * without Redis has every reason to warn.
    */
   readonly complaints: string;
-  /** Unsafe requests after which it could not purge, as its log says. */
-  readonly refusedInvalidations: number;
+  /**
+   * Whether its log told between the two instants (milliseconds of `performance.now()`) of an unsafe request after which it could not
+   * purge, or it was killed and may have had no time to tell.
+   */
+  mayHaveRefused(fromMs: number, toMs: number): boolean;
 }
 
 export interface SidecarOptions {
@@ -64,17 +67,18 @@ function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: Sidec
   let child: ChildProcess | undefined;
   let ports: SidecarReady | undefined;
   let complaints = '';
-  let refusedInvalidations = 0;
+  const doubtsMs: number[] = [];
   let wrongByMs = 0;
   const hear = (line: string): void => {
     if (!line.startsWith('{"level":"warn"')) complaints += `${line}\n`;
-    else if (line.includes('"msg":"not invalidated"')) refusedInvalidations += 1;
+    else if (line.includes('"msg":"not invalidated"')) doubtsMs.push(performance.now());
   };
   const kill = async (): Promise<void> => {
     const dying = child;
     child = undefined;
     ports = undefined;
     if (dying === undefined || dying.exitCode !== null || dying.signalCode !== null) return;
+    doubtsMs.push(performance.now());
     dying.kill('SIGKILL');
     await once(dying, 'exit');
   };
@@ -89,9 +93,7 @@ function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: Sidec
     get complaints() {
       return complaints;
     },
-    get refusedInvalidations() {
-      return refusedInvalidations;
-    },
+    mayHaveRefused: (fromMs, toMs) => doubtsMs.some((ms) => ms >= fromMs && ms <= toMs),
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
     kill,

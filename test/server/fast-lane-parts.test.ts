@@ -221,6 +221,13 @@ describe('Heads that were seen', () => {
     expect(seen.again(parts('/a', 'host', 'x'))).toBe(false);
   });
 
+  it('are all told when some hundreds come in turn', () => {
+    const seen = new SeenHeads();
+    const heads = Array.from({ length: 200 }, (_none, index) => parts(`/item/${index}`, 'Host', 'x'));
+    for (const one of heads) seen.again(one);
+    expect(heads.filter((one) => seen.again(one))).toHaveLength(200);
+  });
+
   it('are mistaken for each other in less than one of a thousand', () => {
     const seen = new SeenHeads();
     let wrong = 0;
