@@ -1,7 +1,7 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { HashChains } from './hash-chains.ts';
-import type { Members } from './scope-index.ts';
+import type { RecordWalk } from './scope-index.ts';
 import { membershipBytes, ScopeIndex } from './scope-index.ts';
 import type { StoredRecords } from './stored-records.ts';
 import { words } from './stored-records.ts';
@@ -10,7 +10,13 @@ import { TextHash } from './text-hash.ts';
 interface RouteTally {
   records: number;
   responses: number;
-  expiresMs: number;
+}
+
+/** What is known of a scope without a look at what is in it. */
+export interface ScopeTotals {
+  readonly responses: number;
+  /** With Vary markers. */
+  readonly records: number;
 }
 
 /** Everything that is stored, by key and by each name under which it can be purged. */
@@ -25,8 +31,6 @@ export class MemoryIndex {
   #responses = 0;
   /** Records under a variant's key. */
   #variants = 0;
-  /** No record is past its retention before this: a lower bound, as in {@link Members}. */
-  #expiresMs = Number.POSITIVE_INFINITY;
   #closed = false;
 
   constructor(records: StoredRecords) {
@@ -79,8 +83,7 @@ export class MemoryIndex {
   add(record: number, item: StoredItem): void {
     const { rows } = this.#records;
     const isResponse = item.kind === 'response';
-    const retainUntilMs = rows.double(record, words.retainUntilMs);
-    const facts = { record, isResponse, retainUntilMs };
+    const facts = { record, isResponse };
     this.#chains.add(record);
     rows.set(record, words.url, this.#urls.add(item.url, facts, 0));
     let tags = 0;
@@ -93,16 +96,14 @@ export class MemoryIndex {
     });
     rows.set(record, words.tags, tags);
     rows.set(record, words.indexed, indexed);
-    const route = this.#routes.get(item.route) ?? { records: 0, responses: 0, expiresMs: Number.POSITIVE_INFINITY };
+    const route = this.#routes.get(item.route) ?? { records: 0, responses: 0 };
     if (route.records === 0) this.#routes.set(item.route, route);
     route.records += 1;
-    route.expiresMs = Math.min(route.expiresMs, retainUntilMs);
     if (isResponse) {
       route.responses += 1;
       this.#responses += 1;
     }
     if (this.#records.isVariant(record)) this.#variants += 1;
-    this.#expiresMs = Math.min(this.#expiresMs, retainUntilMs);
   }
 
   remove(record: number): void {
@@ -129,16 +130,24 @@ export class MemoryIndex {
   }
 
   /**
-   * The number of responses in a scope without looking at them; `undefined` where only looking can tell (a prefix, a key of variants, or some
-   * may be past their retention). Right only while no hard purge waits to be carried out.
+   * The number of responses in a scope and of all its records, without a look at them; those past their retention that are still
+   * there are among them. `undefined`: only looking can tell (a prefix, a key of variants).
    */
-  quickCount(scope: string, nowMs: number): number | undefined {
-    if (scope === 'all') return nowMs < this.#expiresMs ? this.#responses : undefined;
+  totals(scope: string): ScopeTotals | undefined {
+    if (scope === 'all') return { responses: this.#responses, records: this.size };
     const name = scope.slice(2);
-    const reach = this.reach(scope);
-    if (reach === 'none') return 0;
-    const members = this.#membersOf(scope.slice(0, 2), name);
-    return members !== undefined && nowMs < members.expiresMs ? members.responses : undefined;
+    if (this.reach(scope) === 'none') return { responses: 0, records: 0 };
+    if (scope.startsWith('r:')) return this.#routes.get(name);
+    const members = this.#scopesOf(scope)?.members(name);
+    return members === undefined ? undefined : { responses: members.responses, records: members.members };
+  }
+
+  /** Tells whether a record is in a scope; for use at once. */
+  testOf(scope: string): (record: number) => boolean {
+    const { rows } = this.#records;
+    const word = scope.startsWith('t:') ? words.tags : words.url;
+    const isMember = this.#scopesOf(scope)?.testOf(scope.slice(2));
+    return isMember === undefined ? this.#testAlone(scope) : (record) => isMember(rows.get(record, word));
   }
 
   /** Whether the records of a scope are known without a walk through all, and if there are any. */
@@ -168,63 +177,73 @@ export class MemoryIndex {
     return this.find(key) === 0 ? 'none' : 'some';
   }
 
-  /** The records of a scope, markers too; live, so that the walk may be paused. 0 is none, so that a slice of work stays short. */
-  *inScope(scope: string): Generator<number, void, void> {
-    const name = scope.slice(2);
+  /** The records of a scope, markers too; live, so that the walk may be paused. */
+  walk(scope: string): RecordWalk {
     const reach = this.reach(scope);
-    if (reach === 'none') return;
-    if (reach === 'all') {
-      yield* this.#among(scope, name);
-      return;
-    }
-    if (scope.startsWith('k:')) {
-      yield this.find(name);
-      return;
-    }
-    for (const record of (scope.startsWith('t:') ? this.#tags : this.#urls).walk(name)) {
-      if (this.#closed) return;
-      yield record;
+    if (reach === 'none') return noWalk;
+    if (reach === 'all') return this.#walkAmong(scope);
+    const name = scope.slice(2);
+    const walk = this.#scopesOf(scope)?.walk(name) ?? walkOfOne(this.find(name));
+    return { next: () => (this.#closed ? undefined : walk.next()), end: walk.end };
+  }
+
+  /** As {@link walk}; ended with the loop that it is in. */
+  *inScope(scope: string): Generator<number, void, void> {
+    const walk = this.walk(scope);
+    try {
+      for (let record = walk.next(); record !== undefined; record = walk.next()) yield record;
+    } finally {
+      walk.end();
     }
   }
 
-  /** All records, one a step: a record keeps its row while it is stored, so none is missed. */
-  *all(): Generator<number, void, void> {
-    for (let record = 1; record <= this.#records.rows.last && !this.#closed; record += 1) {
-      yield this.#records.isStored(record) ? record : 0;
-    }
+  /** All records: a record keeps its row while it is stored, so none is missed. */
+  #walkAmong(scope: string): RecordWalk {
+    const { rows } = this.#records;
+    const isIn = this.testOf(scope);
+    let last = 0;
+    const next = (): number | undefined => {
+      last = rows.firstFrom(last + 1);
+      if (last > rows.last || this.#closed) return undefined;
+      return this.#records.isStored(last) && isIn(last) ? last : 0;
+    };
+    return { next, end: () => {} };
   }
 
-  *#among(scope: string, name: string): Generator<number, void, void> {
-    const isIn = this.#testOf(scope.slice(0, 2), name);
-    for (const record of this.all()) yield record !== 0 && isIn(record) ? record : 0;
-  }
-
-  #testOf(kind: string, name: string): (record: number) => boolean {
+  #testAlone(scope: string): (record: number) => boolean {
     const records = this.#records;
-    switch (kind) {
+    const name = scope.slice(2);
+    switch (scope.slice(0, 2)) {
       case 'r:':
         return (record) => records.route(record) === name;
       case 'k:':
         return (record) => baseKeyOf(records.key(record)) === name;
       case 'p:':
-        return (record) => records.scopes(record).url.startsWith(name);
+        return (record) => records.urlBeginsWith(record, name);
       default:
         return () => true;
     }
   }
 
-  #membersOf(kind: string, name: string): Pick<Members, 'responses' | 'expiresMs'> | undefined {
-    switch (kind) {
-      case 't:':
-        return this.#tags.members(name);
-      case 'u:':
-        return this.#urls.members(name);
-      case 'r:':
-        return this.#routes.get(name);
-      default:
-        return undefined;
-    }
+  /** The index of its kind; `undefined`: there is none. */
+  #scopesOf(scope: string): ScopeIndex | undefined {
+    if (scope.startsWith('t:')) return this.#tags;
+    return scope.startsWith('u:') ? this.#urls : undefined;
   }
+}
+
+const noWalk: RecordWalk = { next: () => undefined, end: () => {} };
+
+function walkOfOne(record: number): RecordWalk {
+  let next: number | undefined = record;
+  return {
+    next: () => {
+      const one = next;
+      next = undefined;
+      return one;
+    },
+    end: () => {},
+  };
 }
 
 function isVariantKey(key: string): boolean {

@@ -21,7 +21,7 @@ import { MemoryTable } from './memory-table.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
 import { RecordJudge } from './record-judge.ts';
 import { Reaper } from './reaper.ts';
-import { ScopeCount } from './scope-count.ts';
+import { quickCount, ScopeCount } from './scope-count.ts';
 import { runInSlices } from './slices.ts';
 import { countUse, words } from './stored-records.ts';
 
@@ -64,7 +64,11 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#log = options.purgeLog;
     this.#table = new MemoryTable(options, (hot, nowMs, counts) => this.#again(hot, nowMs, counts));
     this.#judge = new RecordJudge(this.#table, options);
-    this.#reaper = new Reaper({ clock: options.clock, sweep: () => this.#sweep() });
+    this.#reaper = new Reaper({
+      clock: options.clock,
+      expire: () => this.#expire(),
+      nextMs: (nowMs) => this.#table.expiry.nextMs(nowMs),
+    });
     this.#follower = options.purgeLog.follow((event) => {
       this.#hear(event);
     });
@@ -109,7 +113,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   put(item: StoredItem): PutOutcome {
     if (!this.#log.isValid(item)) return 'purged';
     if (this.#judge.isOutdated(item)) return 'outdated';
-    const record = this.#table.put(item);
+    const record = this.#table.put(item, this.#clock.nowMs());
     if (record === 0) return 'too-large';
     const { rows } = this.#table.records;
     rows.setDouble(record, words.checkedVersion, this.#log.version);
@@ -155,7 +159,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     const { index, order } = this.#table;
     if (tag !== undefined) return tagSpellings(tag).map((spelling) => index.inScope(`t:${spelling}`));
     // By a lane, as a walk through all to find the few of a route would hold everything up.
-    return [route === undefined ? index.all() : order.ofRoute(route)];
+    return [route === undefined ? index.inScope('all') : order.ofRoute(route)];
   }
 
   stats(): StoreStats {
@@ -169,12 +173,13 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   async count(asked: readonly string[]): Promise<number> {
     this.#log.catchUp?.();
-    const scopes = this.#log.inEffect(asked);
+    const scopes = this.#log.inEffect(asked).filter((scope) => this.#table.index.reach(scope) !== 'none');
     const [scope] = scopes;
-    if (scope !== undefined && scopes.length === 1 && this.#lookThroughs === 0) {
-      const quick = this.#table.index.quickCount(scope, this.#clock.nowMs());
-      if (quick !== undefined) return quick;
-    }
+    if (scope === undefined) return 0;
+    // What waits to be looked through may be purged.
+    const isKnown = scopes.length === 1 && this.#lookThroughs === 0;
+    const known = isKnown ? quickCount(this.#table, scope, this.#clock.nowMs()) : undefined;
+    if (known !== undefined) return known;
     const counting = new ScopeCount(this.#table, this.#judge);
     await runInSlices(counting.steps(scopes), this.#clock);
     return counting.responses;
@@ -283,17 +288,14 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     }
   }
 
-  *#sweep(): Generator<void, number, void> {
-    let earliestMs = Number.POSITIVE_INFINITY;
-    for (const record of this.#table.index.all()) {
-      if (record !== 0 && this.#judge.isExpired(record)) this.#table.drop(record, 'retention');
-      else if (record !== 0) {
-        earliestMs = Math.min(earliestMs, this.#table.records.rows.double(record, words.retainUntilMs));
-      }
+  *#expire(): Generator<void> {
+    for (;;) {
+      const step = this.#table.expiry.step(this.#clock.nowMs());
+      if (step === 'done') break;
+      if (step !== 'moved') this.#table.drop(step, 'retention');
       yield;
     }
     this.#tidy();
-    return earliestMs;
   }
 
   /** Has memory that is not needed given back behind what is to be done first. */

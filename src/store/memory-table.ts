@@ -2,6 +2,7 @@ import type { Observer, StoredSummary, StoreStats } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import type { Standing } from './eviction-order.ts';
 import { EvictionOrder } from './eviction-order.ts';
+import { ExpiryWheel } from './expiry-wheel.ts';
 import type { ProcessMemory } from './growth.ts';
 import { Growth } from './growth.ts';
 import { type Again, HotRead, HotReads } from './hot-reads.ts';
@@ -53,6 +54,7 @@ export class MemoryTable {
   #records: StoredRecords;
   #index: MemoryIndex;
   #order: EvictionOrder;
+  #expiry: ExpiryWheel;
   readonly #dropped: Record<DropReason, number> = {
     capacity: 0,
     retention: 0,
@@ -72,6 +74,7 @@ export class MemoryTable {
     this.#records = new StoredRecords(this.#pages);
     this.#index = new MemoryIndex(this.#records);
     this.#order = new EvictionOrder(this.#records, options.maxBytes, this.#growth);
+    this.#expiry = new ExpiryWheel(this.#records);
   }
 
   get index(): MemoryIndex {
@@ -84,6 +87,11 @@ export class MemoryTable {
 
   get order(): EvictionOrder {
     return this.#order;
+  }
+
+  /** By the end of their retention. */
+  get expiry(): ExpiryWheel {
+    return this.#expiry;
   }
 
   get hot(): HotReads {
@@ -106,7 +114,7 @@ export class MemoryTable {
   }
 
   /** Puts the item in the place of whatever has its key, evicting what must go for it. 0: it is larger than the whole; counted. */
-  put(item: StoredItem): number {
+  put(item: StoredItem, nowMs: number): number {
     const packed = packItem(item, mostInline(this.#pages.pageBytes));
     if (sizeOfPacked(packed) > this.#options.maxBytes) {
       this.#refusedTooLarge += 1;
@@ -123,6 +131,7 @@ export class MemoryTable {
     const record = this.#records.add(packed, this.#index.hash, isTight);
     this.#index.add(record, item);
     this.#order.add(record, standing);
+    this.#expiry.add(record, nowMs);
     return record;
   }
 
@@ -132,6 +141,7 @@ export class MemoryTable {
     this.forgetRead(record);
     this.#index.remove(record);
     this.#order.remove(record);
+    this.#expiry.remove(record);
     this.#records.remove(record);
     this.#dropped[reason] += 1;
   }
@@ -146,6 +156,7 @@ export class MemoryTable {
     this.#records = new StoredRecords(this.#pages);
     this.#index = new MemoryIndex(this.#records);
     this.#order = new EvictionOrder(this.#records, this.#options.maxBytes, this.#growth);
+    this.#expiry = new ExpiryWheel(this.#records);
   }
 
   /** The read of a record, unpacked; kept among those in use where there is room. */
@@ -226,7 +237,7 @@ export class MemoryTable {
 
   /** What indexes and eviction order hold, for tests of leaks: all 0 when nothing is stored. */
   sizes(): Readonly<Record<string, number>> {
-    return { ...this.#index.sizes, lanes: this.#order.size, bytes: this.bytes };
+    return { ...this.#index.sizes, lanes: this.#order.size, ending: this.#expiry.size, bytes: this.bytes };
   }
 
   #needs(packed: PackedItem): number {

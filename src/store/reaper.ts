@@ -4,16 +4,15 @@ import { runSlice } from './slices.ts';
 /** Between two slices others get this much of the process. */
 const pauseMs = 1;
 
-/**
- * A pass over everything for the sake of retention comes this long after the first expiry it is for, so that it finds many at
- * once; two passes are at least this far apart.
- */
-const sweepEveryMs = 30_000;
+/** A timer goes by a clock that is never set; where the wall clock was set forward, this is the longest that what has ended stays. */
+const mostWaitMs = 60_000;
 
 export interface ReaperOptions {
   readonly clock: Clock;
-  /** Steps of a pass that drops what is past its retention; returns the time before which no further pass is needed. */
-  readonly sweep: () => Generator<void, number, void>;
+  /** Steps that drop what is past its retention now. */
+  readonly expire: () => Iterator<unknown>;
+  /** Wall clock's time at which there is something to do for it; infinite for never. */
+  readonly nextMs: (nowMs: number) => number;
 }
 
 interface Job {
@@ -27,18 +26,20 @@ interface Job {
  */
 export class Reaper implements Disposable {
   readonly #clock: Clock;
-  readonly #sweep: ReaperOptions['sweep'];
+  readonly #options: ReaperOptions;
   #jobs: Job[] = [];
   /** Those before it have ended: taking each from the front would move all others. */
   #ended = 0;
   #cancelSlice: (() => void) | undefined;
-  #cancelSweep: (() => void) | undefined;
-  #sweepAtMs = Number.POSITIVE_INFINITY;
+  #cancelExpiry: (() => void) | undefined;
+  /** Wall clock's time at which the timer is due; infinite: there is none. */
+  #expiryAtMs = Number.POSITIVE_INFINITY;
+  #isExpiring = false;
   #disposed = false;
 
   constructor(options: ReaperOptions) {
     this.#clock = options.clock;
-    this.#sweep = options.sweep;
+    this.#options = options;
   }
 
   /** Purge jobs are waiting or under way. */
@@ -59,18 +60,26 @@ export class Reaper implements Disposable {
     this.#ended = 0;
     this.#cancelSlice?.();
     this.#cancelSlice = undefined;
+    this.#isExpiring = false;
+    this.#setTimer();
   }
 
-  /** Something is stored that is past its retention at `atMs` (wall clock). */
+  /** Something was stored that is past its retention at `atMs` (wall clock). */
   expectExpiry(atMs: number): void {
-    const nowMs = this.#clock.nowMs();
-    const dueMs = Math.max(atMs, nowMs);
-    // A pass that is soon enough already saves a timer for each put.
-    if (this.#disposed || dueMs >= this.#sweepAtMs - sweepEveryMs || !Number.isFinite(dueMs)) return;
-    this.#cancelSweep?.();
-    this.#sweepAtMs = dueMs + sweepEveryMs;
-    this.#cancelSweep = this.#clock.after(this.#sweepAtMs - nowMs, () => {
-      this.#startSweep();
+    // A timer that is soon enough already saves a look for each put.
+    if (atMs < this.#expiryAtMs) this.#setTimer();
+  }
+
+  #setTimer(): void {
+    if (this.#disposed || this.#isExpiring) return;
+    const nowMs = this.#options.clock.nowMs();
+    const nextMs = Math.max(this.#options.nextMs(nowMs), nowMs);
+    if (nextMs >= this.#expiryAtMs || nextMs === Number.POSITIVE_INFINITY) return;
+    this.#cancelExpiry?.();
+    const waitMs = Math.min(nextMs - nowMs, mostWaitMs);
+    this.#expiryAtMs = nowMs + waitMs;
+    this.#cancelExpiry = this.#clock.after(waitMs, () => {
+      this.#expire();
     });
   }
 
@@ -78,22 +87,15 @@ export class Reaper implements Disposable {
   [Symbol.dispose](): void {
     this.#disposed = true;
     this.clear();
-    this.#cancelSweep?.();
+    this.#cancelExpiry?.();
   }
 
-  #startSweep(): void {
-    this.#sweepAtMs = Number.POSITIVE_INFINITY;
-    const pass = this.#sweep();
-    let nextMs = Number.POSITIVE_INFINITY;
-    const work = {
-      next: (): IteratorResult<void> => {
-        const step = pass.next();
-        if (step.done === true) nextMs = step.value;
-        return step.done === true ? { done: true, value: undefined } : { done: false, value: undefined };
-      },
-    };
-    this.add(work, () => {
-      this.expectExpiry(nextMs);
+  #expire(): void {
+    this.#expiryAtMs = Number.POSITIVE_INFINITY;
+    this.#isExpiring = true;
+    this.add(this.#options.expire(), () => {
+      this.#isExpiring = false;
+      this.#setTimer();
     });
   }
 

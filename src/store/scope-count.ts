@@ -1,6 +1,26 @@
 import type { MemoryTable } from './memory-table.ts';
 import type { RecordJudge } from './record-judge.ts';
 
+/** Records for one step: most are looked at in some 30 ns, some in a microsecond. */
+const recordsForStep = 8;
+
+/** Records past their retention and not removed yet that are looked at for a count in one go: up to 5 ms, where their rows are cold. */
+const mostEnded = 2 ** 15;
+
+/**
+ * All responses that are known to be in the scope but for those past their retention, which are looked at in one go, so that nothing comes
+ * or goes meanwhile. Right only while no hard purge waits to be carried out. `undefined`: only looking at what is in the scope can
+ * tell, or is less work.
+ */
+export function quickCount({ index, expiry, records }: MemoryTable, scope: string, nowMs: number): number | undefined {
+  const totals = index.totals(scope);
+  if (totals === undefined) return undefined;
+  const isIn = index.testOf(scope);
+  const isCounted = (record: number): boolean => records.isResponse(record) && isIn(record);
+  const ended = expiry.countEnded(nowMs, Math.min(mostEnded, totals.records), isCounted);
+  return ended === undefined ? undefined : totals.responses - ended;
+}
+
 /** Counts the responses that several scopes cover, each once. */
 export class ScopeCount {
   readonly #table: MemoryTable;
@@ -17,15 +37,26 @@ export class ScopeCount {
     // Only a response that several scopes may cover has to be remembered.
     const seen = scopes.length > 1 ? new Set<number>() : undefined;
     for (const scope of scopes) {
-      for (const record of this.#table.index.inScope(scope)) {
-        const isCounted = record !== 0 && this.#table.records.isResponse(record) && seen?.has(record) !== true;
-        if (isCounted && this.#judge.isLive(record)) {
-          this.responses += 1;
-          seen?.add(record);
-        }
-        // Last, as the row may be another record's after a pause.
-        yield;
+      const walk = this.#table.index.walk(scope);
+      try {
+        while (this.#count(walk.next, seen)) yield;
+      } finally {
+        walk.end();
       }
     }
+  }
+
+  /** One step; false where the walk is over. A record is counted at once, as after a pause its row may be another's. */
+  #count(next: () => number | undefined, seen: Set<number> | undefined): boolean {
+    for (let left = recordsForStep; left > 0; left -= 1) {
+      const record = next();
+      if (record === undefined) return false;
+      const isCounted = record !== 0 && this.#table.records.isResponse(record) && seen?.has(record) !== true;
+      if (isCounted && this.#judge.isLive(record)) {
+        this.responses += 1;
+        seen?.add(record);
+      }
+    }
+    return true;
   }
 }

@@ -3,8 +3,8 @@ import { Rows } from './rows.ts';
 import { TextHash } from './text-hash.ts';
 
 /** Words of a name's row. */
-const named = { hashLow: 0, hashHigh: 1, chain: 2, first: 3, members: 4, responses: 5, expiresMs: 6 } as const;
-const namedWords = 8;
+const named = { hashLow: 0, hashHigh: 1, chain: 2, first: 3, members: 4, responses: 5 } as const;
+const namedWords = 6;
 
 /** Words of a membership's row. `sibling` is the next membership of the same record. */
 const member = { record: 0, name: 1, newer: 2, older: 3, sibling: 4 } as const;
@@ -18,15 +18,23 @@ export interface Members {
   readonly members: number;
   /** Those that are responses: Vary markers are not counted. */
   readonly responses: number;
-  /** No member is past its retention before this. A lower bound: it does not rise when members go. */
-  readonly expiresMs: number;
 }
 
 /** What a name counts of a record. */
 export interface MemberFacts {
   readonly record: number;
   readonly isResponse: boolean;
-  readonly retainUntilMs: number;
+}
+
+/**
+ * A walk through records that may be paused while records come and go: each that was there at the start and still is will be
+ * visited. No generator, as one takes longer for a step than the look at a record.
+ */
+export interface RecordWalk {
+  /** A record; 0: none in this step, so that a slice of work stays short; `undefined`: it is over. */
+  readonly next: () => number | undefined;
+  /** Must be called, also where it is not walked to its end. */
+  readonly end: () => void;
 }
 
 interface Walker {
@@ -74,7 +82,6 @@ export class ScopeIndex {
     names.set(row, named.first, added);
     names.set(row, named.members, names.get(row, named.members) + 1);
     if (facts.isResponse) names.set(row, named.responses, names.get(row, named.responses) + 1);
-    names.setDouble(row, named.expiresMs, Math.min(names.double(row, named.expiresMs), facts.retainUntilMs));
     return added;
   }
 
@@ -108,27 +115,35 @@ export class ScopeIndex {
     return {
       members: names.get(row, named.members),
       responses: names.get(row, named.responses),
-      expiresMs: names.double(row, named.expiresMs),
     };
   }
 
-  /**
-   * The records under a name, newest first. Live: it may be paused while records come and go; each that was there at the
-   * start and still is will be visited. Must be ended (`return`) where it is not walked to its end.
-   */
-  *walk(name: string): Generator<number, void, void> {
+  /** The records under a name, newest first. */
+  walk(name: string): RecordWalk {
     const row = this.#find(name);
     const walker: Walker = { at: row === 0 ? 0 : this.#names.get(row, named.first) };
     this.#walkers.add(walker);
-    try {
-      while (walker.at !== 0) {
-        const record = this.#members.get(walker.at, member.record);
-        walker.at = this.#members.get(walker.at, member.older);
-        yield record;
-      }
-    } finally {
+    const next = (): number | undefined => {
+      const { at } = walker;
+      if (at === 0) return undefined;
+      walker.at = this.#members.get(at, member.older);
+      return this.#members.get(at, member.record);
+    };
+    const end = (): void => {
       this.#walkers.delete(walker);
-    }
+    };
+    return { next, end };
+  }
+
+  /** Tells of a record's first membership here whether one of its memberships is under the name. For use at once. */
+  testOf(name: string): (first: number) => boolean {
+    const row = this.#find(name);
+    const members = this.#members;
+    return (first) => {
+      let at = first;
+      while (at !== 0 && members.get(at, member.name) !== row) at = members.get(at, member.sibling);
+      return at !== 0;
+    };
   }
 
   /** 0: there is none of that name. */
@@ -148,7 +163,6 @@ export class ScopeIndex {
     const row = this.#names.take();
     this.#names.set(row, named.hashLow, this.#hash.low);
     this.#names.set(row, named.hashHigh, this.#hash.high);
-    this.#names.setDouble(row, named.expiresMs, Number.POSITIVE_INFINITY);
     this.#chains.add(row);
     return row;
   }

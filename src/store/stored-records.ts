@@ -8,7 +8,7 @@ import type { Page, Pages } from './pages.ts';
 import type { PurgeableItem } from './purge-table.ts';
 import { type RowPlace, Rows } from './rows.ts';
 import type { TextHash } from './text-hash.ts';
-import { hasKey, keyAt, lengthAt, rowOf, unpackItem, unpackScopes } from './unpack-item.ts';
+import { hasKey, keyAt, lengthAt, rowOf, unpackItem, unpackScopes, urlBeginsWith } from './unpack-item.ts';
 
 /** Where a record stands in the eviction order; `out`: in no queue, that is, not stored. */
 export const queues = { out: 0, small: 1, main: 2 } as const;
@@ -46,9 +46,12 @@ export const words = {
   staleSinceMs: 20,
   /** Order of entry into its queue over all routes. */
   stamp: 22,
+  /** Neighbours among those whose retention ends at about the same time. */
+  endsBefore: 24,
+  endsAfter: 25,
 } as const;
 
-const rowWords = 24;
+const rowWords = 26;
 
 /** A record's row and its place among the heads of chains. */
 export const recordBytes = rowWords * 4 + 4;
@@ -77,7 +80,7 @@ export function countUse({ words: row, from }: RowPlace, isHit: boolean): void {
  * objects and 2,300 bytes.
  */
 export class StoredRecords {
-  readonly rows = new Rows(rowWords);
+  readonly rows = new Rows(rowWords, true);
   readonly pages: Pages;
   readonly #origins = new Origins();
 
@@ -136,6 +139,13 @@ export class StoredRecords {
   /** What purges judge it by. */
   scopes(record: number): PurgeableItem {
     return unpackScopes(this.#pageOf(record).bytes, this.rows.get(record, words.offset), this.#originOf(record));
+  }
+
+  /** Whether its URL does. Makes no string, where it can be told without. */
+  urlBeginsWith(record: number, prefix: string): boolean {
+    const { bytes } = this.#pageOf(record);
+    const told = this.isVariant(record) ? undefined : urlBeginsWith(bytes, this.rows.get(record, words.offset), prefix);
+    return told ?? this.scopes(record).url.startsWith(prefix);
   }
 
   key(record: number): string {

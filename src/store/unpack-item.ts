@@ -27,6 +27,26 @@ export function hasKey(page: Buffer, offset: number, key: string): boolean {
   return true;
 }
 
+/**
+ * Whether the URL of the item that begins there does; its key must be no variant's. Makes no string. `undefined`: its text is
+ * of wide characters, and was not looked at.
+ */
+export function urlBeginsWith(page: Buffer, offset: number, prefix: string): boolean | undefined {
+  if (((page[offset + packed.flags] ?? 0) & packedFlags.wide) !== 0) return undefined;
+  const text = offset + packed.text;
+  const keyChars = page.readUInt32LE(offset + packed.keyChars);
+  const numbers = new NumberReader(page, text + page.readUInt32LE(offset + packed.textChars));
+  const own = numbers.next();
+  const shared = numbers.next();
+  if (prefix.length > own + shared) return false;
+  for (let at = 0; at < prefix.length; at += 1) {
+    // Its own part follows the key; the rest is how the key ends.
+    const from = at < own ? text + keyChars + at : text + keyChars - shared + at - own;
+    if (page[from] !== prefix.charCodeAt(at)) return false;
+  }
+  return true;
+}
+
 export function keyAt(page: Buffer, offset: number): string {
   const chars = page.readUInt32LE(offset + packed.keyChars);
   return textOf(page, offset, chars);

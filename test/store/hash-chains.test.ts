@@ -7,7 +7,7 @@ import { TextHash } from '../../src/store/text-hash.ts';
 
 const words = { hash: 0, next: 1 } as const;
 
-const facts = (record: number) => ({ record, isResponse: true, retainUntilMs: 1000 });
+const facts = (record: number) => ({ record, isResponse: true });
 
 function found(chains: HashChains, hash: number): readonly number[] {
   const rows: number[] = [];
@@ -98,7 +98,8 @@ test('a walk through a name that is paused visits each that was there and stayed
       const stayed = new Set(members.keys());
       const visited: number[] = [];
       let turn = 0;
-      for (const record of index.walk('name')) {
+      const walk = index.walk('name');
+      for (let record = walk.next(); record !== undefined; record = walk.next()) {
         visited.push(record);
         const leaving = ((goings[turn] ?? 0) % count) + 1;
         turn += 1;
@@ -109,6 +110,7 @@ test('a walk through a name that is paused visits each that was there and stayed
         }
         index.add('name', facts(1000 + turn), 0);
       }
+      walk.end();
       expect(new Set(visited).size).toBe(visited.length);
       for (const record of stayed) expect(visited).toContain(record);
       expect(visited.every((record) => record <= count)).toBe(true);

@@ -174,6 +174,34 @@ test('what a flood leaves in sparse pages is moved together: most of the tier ho
   expect(held / 4_000_000).toBeGreaterThan(0.7);
 });
 
+/** How many responses of 1 KB a tier holds that was flooded with so many empty ones before, and how many of those it held. */
+function filledAfterFlood(empty: number) {
+  const clock = new FakeClock();
+  const purgeLog = createLocalPurgeLog({ clock, instanceId: 'packing' });
+  const store = createMemoryStore({ maxBytes: 8_000_000, routeLimits: new Map(), purgeLog, clock });
+  const traits = { position: purgeLog.position(), nowMs: clock.nowMs(), fields: [] };
+  for (let index = 0; index < empty; index += 1) {
+    store.put(storedResponse({ ...traits, tags: [`of:${index}`], key: `r|/${index}`, body: bodyOf(0, 0) }));
+    // Some are in use and stay for long, wherever in the flood they came.
+    if (index % 2000 === 0) for (let uses = 0; uses < 3; uses += 1) store.get(`r|/${index}`);
+  }
+  const held = store.stats().responses;
+  let mostBytes = 0;
+  for (let index = 0; index < 30_000; index += 1) {
+    store.put(storedResponse({ ...traits, tags: [], key: `then|/${index}`, body: bodyOf(1, 1000) }));
+    mostBytes = Math.max(mostBytes, store.stats().bytes);
+  }
+  return { held, left: store.stats().responses, mostBytes };
+}
+
+test('after a flood of empty responses there is nearly as much room for others as before it', () => {
+  const { left: usual } = filledAfterFlood(0);
+  const { held, left, mostBytes } = filledAfterFlood(60_000);
+  expect(held).toBeGreaterThan(3 * usual);
+  expect(left).toBeGreaterThan(0.9 * usual);
+  expect(mostBytes).toBeLessThanOrEqual(8_000_000);
+});
+
 test('memory of what a purge covered is given back behind it', async () => {
   const clock = new FakeClock();
   const purgeLog = createLocalPurgeLog({ clock, instanceId: 'packing' });

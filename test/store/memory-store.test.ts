@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Clock } from '../../src/cache/ports.ts';
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { sizeOfItem } from '../../src/store/item-size.ts';
 import type { TrackedPurgeLog } from '../../src/store/purge-follower.ts';
@@ -42,7 +43,7 @@ responseStoreContract('the memory tier', async () => {
   };
 });
 
-const nothing = { keys: 0, urls: 0, routes: 0, tags: 0, lanes: 0, bytes: 0 };
+const nothing = { keys: 0, urls: 0, routes: 0, tags: 0, lanes: 0, ending: 0, bytes: 0 };
 
 describe('the memory tier looks things up without waiting', () => {
   test('get, peek, put and invalidate answer values, not promises', () => {
@@ -361,12 +362,97 @@ describe('background removal', () => {
     expect(store.stats()).toMatchObject({ responses: 0, evictedRetention: 101 });
   });
 
-  test('a shorter retention that comes later brings the sweep forward', () => {
+  test('what is past its retention goes within two seconds, also where it came behind what stays longer', () => {
     const { store, response, clock } = setUp();
     store.put(response({ key: 'r|/long', retainMs: 86_400_000 }));
-    store.put(response({ key: 'r|/short', retainMs: 1000 }));
-    clock.advance(61_001);
-    expect(store.stats().responses).toBe(1);
+    store.put(response({ key: 'r|/short', retainMs: 1500 }));
+    store.put(varyMarker({ key: 'r|/marker', retainMs: 1500, nowMs: clock.nowMs(), position: response().position }));
+    clock.advance(1499);
+    expect(store.sizes()['keys']).toBe(3);
+    clock.advance(2000);
+    expect(store.sizes()['keys']).toBe(1);
+    expect(store.stats()).toMatchObject({ responses: 1, evictedRetention: 2 });
+  });
+
+  test('what a validation gave a longer retention stays until that is over', () => {
+    const { store, response, clock } = setUp();
+    store.put(response({ key: 'r|/kept', retainMs: 2000 }));
+    clock.advance(1000);
+    store.put(response({ key: 'r|/kept', retainMs: 10_000 }));
+    clock.advance(9999);
+    expect(store.stats()).toMatchObject({ responses: 1, evictedRetention: 0 });
+    clock.advance(2000);
+    expect(store.stats()).toMatchObject({ responses: 0, evictedRetention: 1 });
+  });
+
+  test('many that end in the same second go in slices: the work of one turn is bounded', () => {
+    const { store, response, clock } = setUp({ maxBytes: 64_000_000 });
+    for (let index = 0; index < 20_000; index += 1) store.put(response({ key: `r|/${index}`, retainMs: 10_000 }));
+    clock.advance(10_001);
+    let turns = 0;
+    for (let left = store.stats().responses; left > 0; turns += 1) {
+      clock.advance(1);
+      expect(left - store.stats().responses).toBeLessThanOrEqual(4096);
+      left = store.stats().responses;
+    }
+    expect(turns).toBeGreaterThan(3);
+    expect(store.sizes()).toEqual(nothing);
+  });
+
+  test('a timer that is for nothing any more is the last', () => {
+    const { store, response, clock } = setUp();
+    store.put(response({ retainMs: 5000 }));
+    store.invalidate(response().key);
+    clock.advance(600_000);
+    expect(clock.pending).toBe(0);
+  });
+
+  test.each([
+    ['forward', 3_600_000],
+    ['back', -3_600_000],
+  ])('a wall clock that is set %s is noticed within a minute, and by a count at once', async (_way, byMs) => {
+    const clock = new FakeClock();
+    let setMs = 0;
+    const wall: Clock = {
+      nowMs: () => clock.nowMs() + setMs,
+      monotonicMs: () => clock.monotonicMs(),
+      after: (delayMs, callback) => clock.after(delayMs, callback),
+    };
+    const purgeLog = createLocalPurgeLog({ clock: wall, instanceId: 'test-instance' });
+    const store = createMemoryStore({ maxBytes: 64_000_000, routeLimits: new Map(), purgeLog, clock: wall });
+    const put = (key: string, retainMs: number) =>
+      store.put(storedResponse({ key, retainMs, nowMs: wall.nowMs(), position: purgeLog.position() }));
+    put('r|/two hours', 7_200_000);
+    put('r|/half an hour', 1_800_000);
+    setMs = byMs;
+    put('r|/then', 1_800_000);
+    const isForward = byMs > 0;
+    expect(await store.count(['all'])).toBe(isForward ? 2 : 3);
+    clock.advance(61_000);
+    expect(store.stats().responses).toBe(isForward ? 2 : 3);
+    clock.advance(1_800_000);
+    expect(store.stats().responses).toBe(isForward ? 1 : 2);
+    expect(store.get('r|/two hours')).toBeDefined();
+    expect(store.get('r|/then')).toBeUndefined();
+    clock.advance(7_200_000 + Math.max(0, -byMs));
+    expect(store.sizes()).toEqual(nothing);
+    store[Symbol.dispose]();
+  });
+
+  test('what a purge table that overflows interrupts is removed all the same', async () => {
+    const clock = new FakeClock();
+    const purgeLog = createLocalPurgeLog({ clock, instanceId: 'test-instance', maxScopes: 4 });
+    const store = createMemoryStore({ maxBytes: 64_000_000, routeLimits: new Map(), purgeLog, clock });
+    for (let index = 0; index < 6000; index += 1) {
+      store.put(
+        storedResponse({ key: `r|/${index}`, retainMs: 5000, nowMs: clock.nowMs(), position: purgeLog.position() }),
+      );
+    }
+    clock.advance(5001);
+    expect(store.stats().responses).toBeGreaterThan(0);
+    for (let index = 0; index < 9; index += 1) await purgeLog.append({ scopes: [`t:none-${index}`], soft: false });
+    clock.advance(1000);
+    expect(store.sizes()).toEqual(nothing);
   });
 
   test('a purge is settled when all of its scopes have been looked through, not before', async () => {
@@ -510,6 +596,30 @@ describe('counting what a purge covers', () => {
     clock.advance(10);
     for (const scope of ['all', 'r:r', 't:t', 'u:/same', 'p:/sa']) expect(await store.count([scope])).toBe(6);
     expect(await store.count(['k:r|/1'])).toBe(0);
+  });
+
+  test.each([0, 1, 4, 9, 10])('with %i of ten past their retention and in any state of removal', async (ended) => {
+    const { store, response, clock, purgeLog } = setUp({ maxBytes: 64_000_000 });
+    for (let index = 0; index < 10_000; index += 1) {
+      const retainMs = index % 10 < ended ? 2000 + (index % 7) : 100_000;
+      const traits = { key: `r|/${index}`, url: `/${index % 3}`, route: `r${index % 2}`, tags: [`t${index % 4}`, 'x'] };
+      store.put(response({ ...traits, retainMs }));
+      if (index % 5 === 0) store.put(varyMarker({ ...traits, key: `m|/${index}`, retainMs, ...now(clock, purgeLog) }));
+    }
+    const isLeft = (index: number) => index % 10 >= ended;
+    const left = Array.from({ length: 10_000 }, (_, index) => index).filter(isLeft);
+    clock.advance(2006);
+    for (let turn = 0; turn < 6; turn += 1) {
+      const counts = [];
+      for (const scope of ['all', 'r:r1', 't:t3', 't:x', 'u:/2', 'p:/2']) counts.push(await store.count([scope]));
+      const of = (isIn: (index: number) => boolean) => left.filter(isIn).length;
+      const byUrl = of((index) => index % 3 === 2);
+      const [byRoute, byTag] = [of((index) => index % 2 === 1), of((index) => index % 4 === 3)];
+      expect(counts).toEqual([left.length, byRoute, byTag, left.length, byUrl, byUrl]);
+      expect(await store.count(['t:t3', 't:none', 'u:/none'])).toBe(byTag);
+      clock.advance(turn < 2 ? 1 : 400);
+    }
+    expect(store.stats().responses).toBe(left.length);
   });
 
   test('many are counted exactly across slices', async () => {

@@ -117,6 +117,7 @@ export class StoreTrial {
       routes: distinct(held.map(({ item }) => item.route)),
       lanes: distinct(held.map(({ item }) => item.route)),
       tags: distinct(held.flatMap(({ item }) => item.tags)),
+      ending: held.length,
     };
     const { bytes, ...sizes } = this.#store.sizes();
     const least = this.#store.list({ limit: 1000 }).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
