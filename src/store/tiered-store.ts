@@ -13,6 +13,7 @@ import { standingOf } from '../core/freshness.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 import { Ghosts } from './ghosts.ts';
 import type { MemoryStore } from './memory-store.ts';
+import { ReadsUnderWay } from './reads-under-way.ts';
 import type { RedisStore } from './redis/redis-store.ts';
 
 export interface TieredStoreOptions {
@@ -29,19 +30,10 @@ export interface TieredStoreOptions {
   readonly onBug?: (error: unknown) => void;
 }
 
-/** A look at Redis that is under way. */
-interface Reading {
-  /** On whose behalf: what its rules say counts for purges. */
-  readonly url: string;
-  readonly read: Promise<StoreRead | undefined>;
-}
-
-interface FarRead {
+/** What is looked up, with the hash of it that {@link ReadsUnderWay} gives. */
+interface Asked {
   readonly key: string;
-  readonly near: StoreRead | undefined;
-  readonly reading: Promise<StoreRead | undefined>;
-  /** What the look-up is known by while it is under way. */
-  readonly question: string;
+  readonly hash: number;
 }
 
 /** A stop waits so long for what is still being written to Redis. */
@@ -63,7 +55,7 @@ export class TieredStore implements ResponseStore, StoredView {
   readonly tier = 'memory';
   readonly #options: TieredStoreOptions;
   /** Reads of Redis under way: who asks for the same meanwhile waits with the first. */
-  readonly #reads = new Map<string, Reading>();
+  readonly #reads = new ReadsUnderWay<StoreRead | undefined>();
   /** Keys that were read from Redis of late and not taken into memory. */
   readonly #passed: Ghosts;
 
@@ -125,9 +117,14 @@ export class TieredStore implements ResponseStore, StoredView {
 
   /** Puts into memory what was read from Redis, where it is worth its place; `undefined` where a purge covers it by now. */
   adopt(read: StoreRead): StoreRead | undefined {
+    return this.#adopted(read, this.#reads.hashOf(read.item.key));
+  }
+
+  /** `hash`: of its key. */
+  #adopted(read: StoreRead, hash: number): StoreRead | undefined {
     const { memory, purgeLog } = this.#options;
     const { key } = read.item;
-    if (!this.#isWorthwhile(read.item)) return purgeLog.isValid(read.item) ? read : undefined;
+    if (!this.#isWorthwhile(read.item, hash)) return purgeLog.isValid(read.item) ? read : undefined;
     switch (memory.put(read.item)) {
       case 'stored': {
         const kept = memory.peek(key);
@@ -150,11 +147,11 @@ export class TieredStore implements ResponseStore, StoredView {
    * eviction, more than the read itself, and a place of one that may be in use. What is there in an older form is replaced,
    * and a marker leads to others.
    */
-  #isWorthwhile(item: StoredItem): boolean {
+  #isWorthwhile(item: StoredItem, hash: number): boolean {
     const { memory } = this.#options;
     if (item.kind === 'vary' || memory.hasRoomFor(item) || memory.peek(item.key) !== undefined) return true;
-    if (this.#passed.take(item.key)) return true;
-    this.#passed.add(item.key);
+    if (this.#passed.take(hash)) return true;
+    this.#passed.add(hash);
     return false;
   }
 
@@ -174,34 +171,35 @@ export class TieredStore implements ResponseStore, StoredView {
 
   /** What a read that began before a purge brings is judged after it, here and by whoever uses it. */
   #together(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {
+    const reads = this.#reads;
     const url = asked?.keyed.url ?? '';
-    let question = key;
-    let known = this.#reads.get(question);
-    // A key has one URL nearly always, and to write both as one text for each look-up costs more than the look-up.
-    if (known !== undefined && known.url !== url) {
-      question = `${key}\n${url}`;
-      known = this.#reads.get(question);
-    }
-    if (known !== undefined) return known.read;
+    const hash = reads.hashOf(key);
+    const known = reads.find(hash, key, url);
+    if (known !== undefined) return known;
     const { redis, foresee } = this.#options;
     const reading = redis.get(key, asked);
     if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
-    const read = this.#far({ key, near, question, reading });
-    this.#reads.set(question, { url, read });
+    // No `async`, no `finally`: each promise more is paid for by every answer from Redis.
+    const read = reading.then(
+      (far) => {
+        reads.end(hash, { key, url });
+        return this.#preferred(far, near, { key, hash });
+      },
+      (error: unknown) => {
+        reads.end(hash, { key, url });
+        throw error;
+      },
+    );
+    reads.begin(hash, { key, url, read });
     return read;
   }
 
-  async #far({ key, near, question, reading }: FarRead): Promise<StoreRead | undefined> {
+  #preferred(far: StoreRead | undefined, near: StoreRead | undefined, { key, hash }: Asked): StoreRead | undefined {
     const { purgeLog, memory } = this.#options;
-    try {
-      const far = await reading;
-      // It may have been lost while Redis was asked.
-      if (purgeLog.position() === undefined) return undefined;
-      const better = far !== undefined && isNewer(far.item, near?.item) ? this.adopt(far) : undefined;
-      return better ?? memory.peek(key);
-    } finally {
-      this.#reads.delete(question);
-    }
+    // It may have been lost while Redis was asked.
+    if (purgeLog.position() === undefined) return undefined;
+    const isBetter = far !== undefined && isNewer(far.item, near?.item);
+    return (isBetter ? this.#adopted(far, hash) : undefined) ?? memory.peek(key);
   }
 
   async #peekFar(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {

@@ -17,6 +17,10 @@ export class FleetPurges {
   #floor = 0;
   #version = 0;
   #position: Position = Object.freeze({ epoch: '', seq: 0 });
+  // Those of the position. A frozen object cannot follow where V8 gives up the shape that it was made with (as when another
+  // position has a `seq` that it keeps as a double), and all that reads it is compiled and thrown away for ever.
+  #epoch = '';
+  #seq = 0;
 
   /** As of {@link PurgeTable}. */
   constructor(options?: ConstructorParameters<typeof PurgeTable>[0]) {
@@ -44,7 +48,7 @@ export class FleetPurges {
     this.#early = new PurgeTable(this.#options);
     this.#earlySeq = 0;
     this.#floor = 0;
-    this.#position = Object.freeze({ epoch, seq: 0 });
+    this.#place(epoch, 0);
     this.#tell({ scopes: ['all'], soft: false, seq: 0, atMs });
   }
 
@@ -58,14 +62,14 @@ export class FleetPurges {
 
   /** A purge of this process' own, ahead of its place. */
   applyEarly(purge: AppliedPurge): void {
-    if (purge.seq <= this.#position.seq || purge.seq <= this.#earlySeq) return;
+    if (purge.seq <= this.#seq || purge.seq <= this.#earlySeq) return;
     this.#earlySeq = purge.seq;
     this.#tell(this.#early.apply(purge));
   }
 
   /** Everything up to `seq` is applied. */
   moveTo(seq: number): void {
-    this.#position = Object.freeze({ epoch: this.#position.epoch, seq });
+    this.#place(this.#epoch, seq);
     if (this.#earlySeq === 0 || seq < this.#earlySeq) return;
     this.#early = new PurgeTable(this.#options);
     this.#earlySeq = 0;
@@ -76,7 +80,7 @@ export class FleetPurges {
     if (floor <= this.#floor) return;
     this.#floor = floor;
     this.#table.forget(floor);
-    if (this.#position.seq < floor) this.moveTo(floor);
+    if (this.#seq < floor) this.moveTo(floor);
     this.#version += 1;
   }
 
@@ -87,8 +91,9 @@ export class FleetPurges {
 
   /** Why an item may not be used, the lease aside. */
   invalidity(item: PurgeableItem): Exclude<Invalidity, 'lease'> | undefined {
-    if (item.position.epoch !== this.#position.epoch) return 'epoch';
-    if (item.position.seq < this.#floor) return 'floor';
+    const { epoch, seq } = item.position;
+    if (epoch !== this.#epoch) return 'epoch';
+    if (seq < this.#floor) return 'floor';
     return this.#table.isPurged(item) || this.#early.isPurged(item) ? 'purged' : undefined;
   }
 
@@ -113,6 +118,12 @@ export class FleetPurges {
         this.#followers.delete(listener);
       },
     };
+  }
+
+  #place(epoch: string, seq: number): void {
+    this.#position = Object.freeze({ epoch, seq });
+    this.#epoch = epoch;
+    this.#seq = seq;
   }
 
   #tell(purge: AppliedPurge): void {

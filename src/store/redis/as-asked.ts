@@ -13,7 +13,24 @@ export function asAsked(item: StoredItem, { route, keyed }: ReadFor): StoredItem
   const tags = united(keyed.tags, item.tags);
   if (item.kind === 'vary') return { ...item, tags };
   if (!isStorable(route, item)) return undefined;
-  return { ...item, tags, freshness: freshnessToday(item, route.policy, keyed) };
+  return {
+    kind: 'response',
+    key: item.key,
+    route: item.route,
+    upstream: item.upstream,
+    url: item.url,
+    tags,
+    position: item.position,
+    status: item.status,
+    fields: item.fields,
+    body: item.body,
+    requestTimeMs: item.requestTimeMs,
+    responseTimeMs: item.responseTimeMs,
+    initialAgeMs: item.initialAgeMs,
+    freshness: freshnessToday(item, route.policy, keyed),
+    etag: item.etag,
+    lastModified: item.lastModified,
+  };
 }
 
 function isStorable(route: Route, item: StoredResponse): boolean {
@@ -49,11 +66,13 @@ function freshnessToday(item: StoredResponse, policy: CachePolicy, keyed: ReadFo
   });
   const { retainUntilMs } = item.freshness;
   return {
-    ...today,
     freshUntilMs: Math.min(today.freshUntilMs, retainUntilMs),
     swrUntilMs: Math.min(today.swrUntilMs, retainUntilMs),
     sieUntilMs: Math.min(today.sieUntilMs, retainUntilMs),
     retainUntilMs: Math.min(today.retainUntilMs, retainUntilMs),
+    mustRevalidate: today.mustRevalidate,
+    alwaysValidate: today.alwaysValidate,
+    source: today.source,
   };
 }
 

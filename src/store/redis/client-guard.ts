@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import * as dataHandler from 'ioredis/built/DataHandler.js';
+import { Get } from './client-reads.ts';
 
 /** Of the library's class, what is not in its types. */
 interface Handler {
@@ -30,7 +31,7 @@ function sendOnlyWhatIsAwaited(): void {
   // oxlint-disable-next-line typescript/unbound-method
   const send = Redis.prototype.sendCommand;
   Redis.prototype.sendCommand = function sendCommand(this: Redis, command, stream): unknown {
-    command.promise.catch(ignore);
+    if (!(command instanceof Get)) command.promise.catch(ignore);
     return command.isSettled ? command.promise : send.call(this, command, stream);
   };
 }

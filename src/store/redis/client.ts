@@ -12,10 +12,10 @@ import {
   tlsOptions,
 } from './client-options.ts';
 import { keepNodes } from './client-nodes.ts';
-import { readTogether } from './client-reads.ts';
+import { Reads } from './client-reads.ts';
 import { connectionOf, nodeOf, waitForReplicas } from './client-replicas.ts';
 import { redisKeys } from './keys.ts';
-import type { ControlLink, RedisLinks, RedisScript } from './link.ts';
+import type { ControlLink, RedisFailure, RedisLinks, RedisScript } from './link.ts';
 import { redisFailure } from './redis-errors.ts';
 
 export interface ConnectOptions {
@@ -63,13 +63,18 @@ function makeClient(config: RedisConfig, settings: LinkSettings, onUsable: () =>
 const waitPart = 0.6;
 
 function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'commandTimeoutMs'>): ControlLink {
-  const mapped = <T>(reply: Promise<T>): Promise<T> => explained(keeper, reply);
+  const explain = (error: unknown): RedisFailure => explanationOf(keeper, error);
+  const mapped = <T>(reply: Promise<T>): Promise<T> =>
+    reply.catch((error: unknown) => {
+      throw explain(error);
+    });
+  const reads = new Reads({ timeoutMs: commandTimeoutMs, explain });
   return {
     get isReady() {
       return keeper.isReady;
     },
     nodeOf: (key) => nodeOf(keeper.client, key),
-    get: (key) => mapped(readTogether(keeper.client, key)),
+    get: (key) => reads.get(keeper.client, key),
     unlink: async (key) => {
       await mapped(keeper.client.unlink(key));
     },
@@ -83,11 +88,9 @@ function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'comman
   };
 }
 
-function explained<T>(keeper: Keeper, reply: Promise<T>): Promise<T> {
-  return reply.catch((error: unknown) => {
-    const failure = redisFailure(error);
-    throw failure.kind === 'closed' ? (keeper.barring ?? failure) : failure;
-  });
+function explanationOf(keeper: Keeper, error: unknown): RedisFailure {
+  const failure = redisFailure(error);
+  return failure.kind === 'closed' ? (keeper.barring ?? failure) : failure;
 }
 
 /** Sent whole the first time on a connection and by its digest from then on; where Redis has forgotten it, whole again. */

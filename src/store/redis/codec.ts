@@ -2,9 +2,9 @@ import { crc32 } from 'node:zlib';
 
 import type { FleetEvent } from '../../cache/fleet-ports.ts';
 import type { MaybePromise } from '../../cache/ports.ts';
-import type { StoredItem } from '../../core/stored-response.ts';
+import type { Position, StoredItem } from '../../core/stored-response.ts';
 import { decompressed } from './compress.ts';
-import { bareMarker, bareResponse, metaText, parseMeta, type ValueMeta } from './value-meta.ts';
+import { bareMarker, metaText, parseMeta, responseOf, type ValueMeta } from './value-meta.ts';
 
 /**
  * A value in Redis: a header of 28 bytes (`FC`, version, flags, epoch 8, seq 6, request time 6, length of the meta 4, all
@@ -91,19 +91,35 @@ export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<
   if (meta.k !== options.key) return unusable('collision');
   const skewMs = Math.round(options.skewMs);
   const originMs = value.readUIntBE(18, 6) - skewMs;
-  const position = { epoch: value.toString('hex', 4, 12), seq: value.readUIntBE(12, 6) };
+  const position = positionOf(value);
   if ((flags & flagMarker) !== 0) {
     const bare = bareMarker(meta, originMs);
     return bare === undefined ? unusable('foreign') : { kind: 'item', item: { ...bare, position } };
   }
-  const bare = bareResponse(meta, originMs);
-  if (bare === undefined) return unusable('foreign');
-  const whole = (body: Buffer | undefined): Decoded =>
-    body === undefined ? unusable('coding') : { kind: 'item', item: { ...bare, position, body } };
+  // Decompressing is the dearest part: what is no response is not decompressed.
+  const item = responseOf(meta, { position, requestTimeMs: originMs }, stored);
+  if (item === undefined) return unusable('foreign');
   if (meta.b > options.maxBodyBytes) return unusable('coding');
-  if ((flags & flagZstd) === 0) return whole(meta.n === meta.b ? stored : undefined);
+  if ((flags & flagZstd) === 0) return meta.n === meta.b ? { kind: 'item', item } : unusable('coding');
+  const whole = (body: Buffer | undefined): Decoded =>
+    body === undefined ? unusable('coding') : { kind: 'item', item: { ...item, body } };
   const body = decompressed(stored, meta.b);
   return body instanceof Promise ? body.then(whole) : whole(body);
+}
+
+const lastRead = { epochHigh: 0, epochLow: 0, seqHigh: 0, seqLow: 0, position: { epoch: '0'.repeat(16), seq: 0 } };
+
+/** Between two purges all that is stored has one position: it is made once. */
+function positionOf(value: Buffer): Position {
+  const epochHigh = value.readUInt32BE(4);
+  const epochLow = value.readUInt32BE(8);
+  const seqHigh = value.readUInt16BE(12);
+  const seqLow = value.readUInt32BE(14);
+  const isEpoch = epochHigh === lastRead.epochHigh && epochLow === lastRead.epochLow;
+  if (isEpoch && seqHigh === lastRead.seqHigh && seqLow === lastRead.seqLow) return lastRead.position;
+  const position = { epoch: value.toString('hex', 4, 12), seq: value.readUIntBE(12, 6) };
+  Object.assign(lastRead, { epochHigh, epochLow, seqHigh, seqLow, position });
+  return position;
 }
 
 interface Framed {

@@ -15,8 +15,11 @@ export interface Waiting {
  */
 export class ReadBudgets {
   readonly #clock: Pick<Clock, 'monotonicMs' | 'after'>;
-  /** In the order in which they are due. Those that are over leave with the next timer, or as soon as nobody waits. */
-  #waiting: Waiting[] = [];
+  /**
+   * In the order in which they are due. Those that are over leave as soon as none before them waits: what is kept for a whole
+   * budget outlives young collections, and all that hangs on it (the value that was read, the answer) with it.
+   */
+  readonly #waiting: Waiting[] = [];
   #count = 0;
   #cancel: (() => void) | undefined = undefined;
 
@@ -44,8 +47,8 @@ export class ReadBudgets {
     if (waiting.isOver) return;
     waiting.isOver = true;
     this.#count -= 1;
+    while (this.#waiting[0]?.isOver === true) this.#waiting.shift();
     if (this.#count > 0) return;
-    this.#waiting = [];
     this.#cancel?.();
     this.#cancel = undefined;
   }

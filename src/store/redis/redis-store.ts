@@ -18,7 +18,7 @@ import { type Decoded, decodeItem, encodeItem, maxExpansion, type StoredBody } f
 import { compressed } from './compress.ts';
 import { putScript } from './data-scripts.ts';
 import type { FingerprintOf } from './fingerprint.ts';
-import type { RedisGate } from './gate.ts';
+import type { GateRead, RedisGate } from './gate.ts';
 import type { RedisKeys } from './keys.ts';
 import { PendingWrites, type Progress } from './pending-writes.ts';
 
@@ -59,20 +59,22 @@ export class RedisStore implements ResponseStore, StoredView {
     this.#options = options;
   }
 
-  async get(key: string, asked?: ReadFor): Promise<StoreRead | undefined> {
+  get(key: string, asked?: ReadFor): Promise<StoreRead | undefined> {
     const { gate } = this.#options;
     const entry = this.entryOf(key, asked?.route.name);
-    if (entry === undefined) return undefined;
-    const answer = await gate.read({
+    if (entry === undefined) return Promise.resolve(undefined);
+    const read: GateRead<Buffer | null> = {
       operation: 'get',
       key: entry,
       waitedMs: asked?.waitedMs ?? 0,
       send: (link) => link.get(entry),
+    };
+    return gate.readAs(read, (answer) => {
+      if (answer === undefined) return undefined;
+      const { value, durationMs } = answer;
+      gate.tell('get', value === null ? 'miss' : 'hit', { durationMs, bytes: value?.byteLength ?? 0 });
+      return value === null ? undefined : this.open(value, key, asked);
     });
-    if (answer === undefined) return undefined;
-    const { value, durationMs } = answer;
-    gate.tell('get', value === null ? 'miss' : 'hit', { durationMs, bytes: value?.byteLength ?? 0 });
-    return value === null ? undefined : this.open(value, key, asked);
   }
 
   /** Redis counts uses itself, of whatever kind. */

@@ -1,5 +1,5 @@
 import type { FieldLines } from '../../core/fields.ts';
-import type { Freshness, StoredItem, StoredResponse, VaryMarker } from '../../core/stored-response.ts';
+import type { Position, StoredItem, StoredResponse, VaryMarker } from '../../core/stored-response.ts';
 import { MAX_MARKER_LANGUAGES } from '../../core/vary.ts';
 
 /** What a value says of its item in JSON. Times count from the request time in the header, so that no clock is in them. */
@@ -91,25 +91,23 @@ function isMeta(meta: Readonly<Record<string, unknown>>): meta is ValueMeta & Re
   return isCount(n) && isCount(b);
 }
 
-/** Everything of a response but its body and position. */
-export type BareResponse = Omit<StoredResponse, 'body' | 'position'>;
+/** What a value says of its item beside the metadata. */
+export interface Framing {
+  readonly position: Position;
+  readonly requestTimeMs: number;
+}
+
 export type BareMarker = Omit<VaryMarker, 'position'>;
 
-export function bareResponse(
+/** `undefined` for what no version of this writes. */
+export function responseOf(
   meta: ValueMeta & Readonly<Record<string, unknown>>,
-  requestTimeMs: number,
-): BareResponse | undefined {
+  { position, requestTimeMs }: Framing,
+  body: Buffer,
+): StoredResponse | undefined {
   if (!isResponseMeta(meta)) return undefined;
   const [sent = 0, fresh = 0, swr = 0, sie = 0, retain = 0] = meta.d;
-  const freshness: Freshness = {
-    freshUntilMs: fresh + requestTimeMs,
-    swrUntilMs: swr + requestTimeMs,
-    sieUntilMs: sie + requestTimeMs,
-    retainUntilMs: retain + requestTimeMs,
-    mustRevalidate: (meta.m & 1) !== 0,
-    alwaysValidate: (meta.m & 2) !== 0,
-    source: meta.o,
-  };
+  // Written out, here and in `asAsked`: what is made by spreading lives in a shape of its own for each way to it.
   return {
     kind: 'response',
     key: meta.k,
@@ -117,12 +115,22 @@ export function bareResponse(
     upstream: meta.p,
     url: meta.u,
     tags: meta.t,
+    position,
     status: meta.s,
     fields: meta.f,
+    body,
     requestTimeMs,
     responseTimeMs: sent + requestTimeMs,
     initialAgeMs: meta.a,
-    freshness,
+    freshness: {
+      freshUntilMs: fresh + requestTimeMs,
+      swrUntilMs: swr + requestTimeMs,
+      sieUntilMs: sie + requestTimeMs,
+      retainUntilMs: retain + requestTimeMs,
+      mustRevalidate: (meta.m & 1) !== 0,
+      alwaysValidate: (meta.m & 2) !== 0,
+      source: meta.o,
+    },
     etag: meta.e,
     lastModified: meta.l,
   };

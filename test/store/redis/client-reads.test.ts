@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { redisConfig } from '../../support/redis-config.ts';
+import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { connected, openLinks, set } from '../../support/redis-links.ts';
 import { freePort, startRedis } from '../../support/redis.ts';
 
@@ -65,6 +66,24 @@ describe('reads of one turn of the event loop', () => {
       ]);
       expect(answers.map(String)).toEqual(['null', 'OK', '1', 'OK', 'undefined', 'null', 'OK', '3']);
     }
+  });
+
+  it('have each the time of a command, however many others are answered meanwhile, and the connection lives on', async () => {
+    await using redis = await startRedis();
+    await using proxy = await startFaultProxy(redis.port);
+    // The least that a command has.
+    const timeoutMs = 200;
+    const links = openLinks(redisConfig({ port: proxy.port, password: undefined }, { timeoutMs: 50 }));
+    await connected(links);
+    for (let count = 0; count < 50; count += 1) expect(await links.data.get('k')).toBeNull();
+    proxy.pause('down');
+    const startMs = performance.now();
+    const late = await Promise.allSettled([links.data.get('a'), links.data.get('b')]);
+    expect(late).toMatchObject([{ reason: { kind: 'timeout' } }, { reason: { kind: 'timeout' } }]);
+    expect(performance.now() - startMs).toBeGreaterThanOrEqual(timeoutMs - 2);
+    proxy.resume();
+    // Replies that came late are those of the reads that they are of.
+    expect(await links.data.get('k')).toBeNull();
   });
 
   it('are answered after a connection that broke under others of theirs', async () => {
