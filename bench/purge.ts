@@ -30,7 +30,7 @@ function filled(responses: number, bodyBytes: number, hasExpired = false) {
     store.put(hasExpired && index % shortLivedEvery === 0 ? shortLived(item) : item);
   }
   if (hasExpired) aheadMs = shortLifeMs + 1000;
-  return { store, purgeLog, position };
+  return { store, purgeLog, clock, position };
 }
 
 function shortLived(item: StoredItem): StoredItem {
@@ -137,7 +137,7 @@ function puts({ store, position }: Filled, from: number): string {
 }
 
 function hit(made: Filled, responses: number) {
-  const { store, purgeLog } = made;
+  const { store, purgeLog, clock } = made;
   const keys = Array.from({ length: 200 }, (_, index) => keyOf(index * Math.floor(responses / 200)));
   const timed = (once: () => void) => {
     const startMs = cpuMs();
@@ -150,10 +150,10 @@ function hit(made: Filled, responses: number) {
     });
   for (let warm = 0; warm < 5; warm += 1) round();
   const rounds = Array.from({ length: 7 }, round).toSorted((a, b) => a - b);
-  const reads = keys.map((key) => store.get(key));
+  const places = keys.map((key) => store.get(key)?.place);
   const agains = Array.from({ length: 7 }, () =>
     timed(() => {
-      for (const read of reads) read?.again?.();
+      for (const place of places) place?.again(clock.nowMs(), false);
     }),
   ).toSorted((a, b) => a - b);
   const startMs = cpuMs();

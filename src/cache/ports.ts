@@ -45,13 +45,19 @@ export interface StoreRead {
   readonly tier: Tier;
   /** Whoever answers a request with the item counts it here; a look-up alone is no hit. */
   readonly tally: HitTally;
+  /** Of memory: where it is stored, for whoever has made something of it and keeps nothing else of it. */
+  readonly place?: StoredPlace | undefined;
+}
+
+/** Where a stored item is, for as long as it is there. Small: it keeps nothing of the item alive. */
+export interface StoredPlace {
   /**
-   * Of memory: whether a {@link ResponseStore.get} of the same key would give this very read now. If so it counts as that,
-   * and where `isHit` says so as a hit in {@link tally}. `nowMs`: the wall clock's time, where it is at hand.
+   * Whether a {@link ResponseStore.get} of the same key would give now what the read said. If so it counts as that, and
+   * where `isHit` says so as a hit in {@link StoreRead.tally}. `nowMs`: the wall clock's time.
    */
-  again?(nowMs?: number, isHit?: boolean): boolean;
-  /** As {@link again}, but is no use. There where that is. */
-  holds?(nowMs?: number): boolean;
+  again(nowMs: number, isHit: boolean): boolean;
+  /** As {@link again}, but is no use. */
+  holds(nowMs: number): boolean;
 }
 
 /** What this process's memory holds, for routes that would rather serve what may be purged than an error. */
@@ -261,20 +267,40 @@ export interface ProxyResponse {
   readonly raw?: string[] | undefined;
   /** There where the very same request may be answered again without being looked at again. */
   readonly repeat?: Repeat | undefined;
-  /**
-   * The server's: what it has made of this answer, or of the one in whose place this one comes, to send it again, so that it
-   * goes with it. Nobody else looks at it.
-   */
-  madeOf?: object | undefined;
 }
 
-/** A fresh answer from memory, for the same request once more: same bytes, same listener. */
+/**
+ * A fresh answer from memory, for the same request once more: same bytes, same listener. Small: neither the answer nor what
+ * is stored lives on by it. But for its Age and `ttl` it never says anything else.
+ */
 export interface Repeat {
+  /** The index of Age among the fields of the answer. */
+  readonly ageLine: number;
+  /** Where in the value of the last field, which is Cache-Status, the digits of `ttl` begin. */
+  readonly ttlFrom: number;
+  /** The server's: what it has made of the answer to send it again, so that it goes with it. Nobody else looks at it. */
+  madeOf: object | undefined;
+  /** What it says at that time (wall clock, milliseconds). `undefined`: it may not be given then, or would say something else. */
+  at(nowMs: number): Said | undefined;
   /**
-   * What the request gets now; the same object for as long as nothing of it has changed. `undefined`: it has to be looked
-   * up anew (stale, purged, replaced, evicted, no lease). What it gives counts as a use and as a hit, so that it must be sent.
+   * Whether the request gets it now. False: it has to be looked up anew (stale, purged, replaced, evicted, no lease). If so it
+   * counts as a use and as a hit, so that it must be sent, with what {@link at} says.
    */
-  again(): ProxyResponse | undefined;
+  again(nowMs: number): boolean;
+}
+
+/** What changes of an answer as time passes. */
+export interface Said {
+  /** Whole seconds, as Age and `ttl` have them. */
+  readonly ageSeconds: number;
+  readonly ttlSeconds: number;
+  /**
+   * It says so from `sinceMs` on, before `untilMs`, and up to and with `lastMs` (wall clock, milliseconds): ages round down
+   * and begin a second, times that are left round down and end one.
+   */
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly lastMs: number;
 }
 
 export type ResponseBody =

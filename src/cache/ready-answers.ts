@@ -1,24 +1,17 @@
 import { clientDirectives, noDirectives } from '../core/client-directives.ts';
 import { contentCodings, decideCoding } from '../core/content-coding.ts';
-import { fieldValue } from '../core/fields.ts';
+import { type FieldLines, fieldValue } from '../core/fields.ts';
 import { standingOf } from '../core/freshness.ts';
 import { isCutKey } from '../core/key.ts';
 import type { SearchRule } from '../core/no-vary-search.ts';
 import { special, specialOf } from '../core/special-fields.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import { isLeased } from './judge.ts';
-import type { LearnedSearch } from './learned-search.ts';
-import type { Clock, ProxyResponse, PurgeLog, Repeat, StoreRead } from './ports.ts';
+import type { ProxyResponse, Repeat, StoreRead } from './ports.ts';
 import { type Ask, type Asked, respondWhole } from './respond.ts';
+import { isIn, type RepeatDeps, saidOf, staleFrom, StoredRepeat } from './stored-repeat.ts';
 
 /** Of so many stored responses that are asked for in turn each finds its answer; twice as many are kept at most, some 2 KB each. */
 const MAX_READY = 2048;
-
-interface ReadyDeps {
-  readonly purgeLog: Pick<PurgeLog, 'position'>;
-  readonly clock: Pick<Clock, 'nowMs'>;
-  readonly search?: Pick<LearnedSearch, 'size'> | undefined;
-}
 
 /** A stored response in memory, and how it was found. */
 export interface Found {
@@ -36,14 +29,14 @@ export interface Found {
  * a purge or another response changes what it says, and held weakly, so that what is evicted is not kept by its answer.
  */
 export class ReadyAnswers {
-  readonly #deps: ReadyDeps;
+  readonly #deps: RepeatDeps;
   readonly #capacity: number;
   // Two generations, since nothing of a WeakMap can be counted or forgotten one by one.
   #young = new WeakMap<StoreRead, ReadyAnswer>();
   #old = new WeakMap<StoreRead, ReadyAnswer>();
   #made = 0;
 
-  constructor(deps: ReadyDeps, capacity: number = MAX_READY) {
+  constructor(deps: RepeatDeps, capacity: number = MAX_READY) {
     this.#deps = deps;
     this.#capacity = capacity;
   }
@@ -82,8 +75,8 @@ export class ReadyAnswers {
 }
 
 /** The answers of one stored response, one after the other as seconds pass. */
-class ReadyAnswer implements Repeat {
-  readonly #deps: ReadyDeps;
+class ReadyAnswer {
+  readonly #deps: RepeatDeps;
   readonly #asked: Asked;
   readonly #found: Found;
   /** The answer may be given again for the same request without a look at it. */
@@ -92,14 +85,14 @@ class ReadyAnswer implements Repeat {
   readonly #isTeachable: boolean;
   readonly #rule: SearchRule | undefined;
   readonly #isCoded: boolean;
+  #repeat: Repeat | undefined;
   #response: ProxyResponse | undefined;
-  // It says what it does from `since` on, before `until`, and up to and with `last`: ages round down and begin a second,
-  // times that are left round down and end one.
+  // See `Said`.
   #sinceMs = 0;
   #untilMs = 0;
   #lastMs = 0;
 
-  constructor(deps: ReadyDeps, { route, keyed, head }: Ask, found: Found) {
+  constructor(deps: RepeatDeps, { route, keyed, head }: Ask, found: Found) {
     this.#deps = deps;
     this.#asked = { route, keyed: { key: keyed.key, url: keyed.url }, head };
     this.#found = found;
@@ -127,55 +120,43 @@ class ReadyAnswer implements Repeat {
     return this.#compose(nowMs);
   }
 
-  again(): ProxyResponse | undefined {
-    const { purgeLog, clock, search } = this.#deps;
-    if (!isLeased(purgeLog)) return undefined;
-    // Most upstreams teach nothing. Where one has, what is keyed by a query is looked up anew.
-    if (this.#isTeachable && search !== undefined && search.size > 0) return undefined;
-    const nowMs = clock.nowMs();
-    const response = this.at(nowMs);
-    if (response === undefined) return undefined;
-    return this.#isUsed(nowMs) ? response : undefined;
-  }
-
-  /** Counts the uses where all that led to it is there, else nothing: the whole way, which comes then, counts what it uses itself. */
-  #isUsed(nowMs: number): boolean {
-    const { read, marker } = this.#found;
-    if (marker !== undefined && marker.holds?.(nowMs) !== true) return false;
-    if (read.again?.(nowMs, true) !== true) return false;
-    marker?.again?.(nowMs, false);
-    return true;
-  }
-
   #compose(nowMs: number): ProxyResponse | undefined {
     const { item, read } = this.#found;
-    const { freshUntilMs, retainUntilMs } = item.freshness;
-    const staleFromMs = Math.min(freshUntilMs, read.staleSinceMs ?? freshUntilMs, retainUntilMs);
-    // A wall clock that was set back holds ages still for as long as it may be, which is no second that comes to an end.
-    if (nowMs >= staleFromMs || nowMs < item.responseTimeMs) return undefined;
-    const { ageMs, ttlMs, ageSeconds, ttlSeconds } = standingOf(item, read.staleSinceMs, nowMs);
+    const staleFromMs = staleFrom(item, read.staleSinceMs);
+    if (!isIn(item, staleFromMs, nowMs)) return undefined;
+    const standing = standingOf(item, read.staleSinceMs, nowMs);
     const whole = respondWhole(this.#asked, {
       item,
       staleSinceMs: read.staleSinceMs,
       nowMs,
-      status: { hit: true, ttl: ttlSeconds, detail: 'memory' },
+      status: { hit: true, ttl: standing.ttlSeconds, detail: 'memory' },
       outcome: 'hit',
       tier: 'memory',
     });
     const { status, fields, body, meta } = whole;
-    this.#response = {
-      status,
-      fields,
-      body,
-      meta,
-      raw: fields.flat(),
-      repeat: this.#repeats ? this : undefined,
-      madeOf: this.#response?.madeOf,
-    };
-    this.#sinceMs = nowMs;
-    this.#untilMs = Math.min(nowMs + (ageSeconds + 1) * 1000 - ageMs, staleFromMs);
-    this.#lastMs = nowMs + ttlMs - ttlSeconds * 1000;
+    this.#response = { status, fields, body, meta, raw: fields.flat(), repeat: this.#repeatOf(fields, nowMs) };
+    const { sinceMs, untilMs, lastMs } = saidOf(standing, staleFromMs, nowMs);
+    this.#sinceMs = sinceMs;
+    this.#untilMs = untilMs;
+    this.#lastMs = lastMs;
     return this.#response;
+  }
+
+  /** One for all seconds. */
+  #repeatOf(fields: FieldLines, nowMs: number): Repeat | undefined {
+    const { item, read, marker } = this.#found;
+    const { place } = read;
+    if (!this.#repeats || place === undefined || (marker !== undefined && marker.place === undefined)) return undefined;
+    this.#repeat ??= new StoredRepeat(this.#deps, {
+      place,
+      marker: marker?.place,
+      isTeachable: this.#isTeachable,
+      item,
+      staleSinceMs: read.staleSinceMs,
+      fields,
+      nowMs,
+    });
+    return this.#repeat;
   }
 }
 

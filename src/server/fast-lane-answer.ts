@@ -1,133 +1,154 @@
 import { STATUS_CODES } from 'node:http';
 
-import type { Observer, ProxyResponse, Repeats } from '../cache/ports.ts';
+import type { Observer, ProxyResponse, Repeat } from '../cache/ports.ts';
 import type { RequestRecord } from '../core/outcome.ts';
-import type { KnownHead } from './fast-lane-heads.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import { traceIdOf } from '../core/trace.ts';
+import type { HeadFacts } from './fast-lane-heads.ts';
 
-/** An answer as it goes over the wire to a client that is kept. */
-export interface AnswerBytes {
-  /** The head, and the content behind it where that is small. */
+// Copied behind its head, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
+const MAX_JOINED_BYTES = 16 * 1024;
+
+interface WireParts {
+  readonly writer: AnswerWriter;
   readonly first: Buffer;
-  /** Content that is not copied; `undefined`: there is no more. */
   readonly rest: Buffer | undefined;
-  /** Of the content. */
   readonly length: number;
-  /** Who hears of it. `undefined`: each has to be told of in full. */
-  readonly repeats: Repeats | undefined;
-  /** To be set where they go on being sent behind this step. */
-  isLent: boolean;
+  readonly ageAt: number;
+  readonly ageDigits: number;
+  readonly ttlAt: number;
+  readonly ttlDigits: number;
 }
 
-/** Held by the answer and by the one that comes in its place, and emptied when there are too many. */
-class Made implements AnswerBytes {
+/**
+ * An answer as it goes over the wire to a client that is kept. Made once: as seconds pass its Age and `ttl` alone are written
+ * anew, in their place, as long as they have as many digits.
+ */
+export class Wire {
   readonly writer: AnswerWriter;
-  response: ProxyResponse | undefined;
-  /** That it answers: who hears of it depends on it. */
-  method = '';
-  first: Buffer = NONE;
-  rest: Buffer | undefined = undefined;
-  length = 0;
-  repeats: Repeats | undefined = undefined;
+  /** The head, and the content behind it where that is small. */
+  first: Buffer;
+  /** Content that is not copied: held weakly, so that a body which the store has dropped goes with it. `undefined`: there is no more. */
+  readonly rest: WeakRef<Buffer> | undefined;
+  /** Of the content. */
+  readonly length: number;
+  /** To be set where its bytes go on being sent behind this step. */
   isLent = false;
-  /** What `first` ends with, or `rest` is. */
-  content: Buffer = NONE;
-  /** Counted among those that are held. */
-  isCounted = false;
+  /** That `first` had at first. */
+  readonly madeBytes: number;
+  /** Known heads that are answered with it. */
+  users = 0;
+  // See `Said`: nothing is said yet.
+  #sinceMs = 0;
+  #untilMs = 0;
+  #lastMs = 0;
+  #ageAt: number;
+  #ageDigits: number;
+  #ttlAt: number;
+  #ttlDigits: number;
 
-  constructor(writer: AnswerWriter) {
+  constructor({ writer, first, rest, length, ageAt, ageDigits, ttlAt, ttlDigits }: WireParts) {
     this.writer = writer;
+    this.first = first;
+    this.madeBytes = first.length;
+    this.rest = rest && new WeakRef(rest);
+    this.length = length;
+    this.#ageAt = ageAt;
+    this.#ageDigits = ageDigits;
+    this.#ttlAt = ttlAt;
+    this.#ttlDigits = ttlDigits;
   }
 
-  empty(): void {
-    this.response = undefined;
-    this.first = NONE;
-    this.rest = undefined;
-    this.content = NONE;
-    this.isCounted = false;
+  /** Makes it say what the answer says at that time. False: there is no such answer. */
+  turnTo(nowMs: number, repeat: Repeat): boolean {
+    if (nowMs >= this.#sinceMs && nowMs < this.#untilMs && nowMs <= this.#lastMs) return true;
+    const said = repeat.at(nowMs);
+    if (said === undefined) return false;
+    this.#say(String(said.ageSeconds), String(said.ttlSeconds));
+    this.#sinceMs = said.sinceMs;
+    this.#untilMs = said.untilMs;
+    this.#lastMs = said.lastMs;
+    return true;
+  }
+
+  #say(age: string, ttl: string): void {
+    if (this.isLent || age.length !== this.#ageDigits || ttl.length !== this.#ttlDigits)
+      this.#space(age.length, ttl.length);
+    writeAscii(this.first, age, this.#ageAt);
+    writeAscii(this.first, ttl, this.#ttlAt);
+  }
+
+  /** Makes room for so many digits, in bytes of its own. */
+  #space(ageDigits: number, ttlDigits: number): void {
+    const old = this.first;
+    const middle = old.subarray(this.#ageAt + this.#ageDigits, this.#ttlAt);
+    const end = old.subarray(this.#ttlAt + this.#ttlDigits);
+    const ttlAt = this.#ageAt + ageDigits + middle.length;
+    // Not from the pool of small buffers: what lives for long would hold what lives for an instant.
+    const next = Buffer.allocUnsafeSlow(ttlAt + ttlDigits + end.length);
+    old.copy(next, 0, 0, this.#ageAt);
+    middle.copy(next, this.#ageAt + ageDigits);
+    end.copy(next, ttlAt + ttlDigits);
+    this.first = next;
+    this.isLent = false;
+    this.#ageDigits = ageDigits;
+    this.#ttlAt = ttlAt;
+    this.#ttlDigits = ttlDigits;
+  }
+}
+
+/** A call of `Buffer.write` costs more than the few digits. */
+function writeAscii(bytes: Buffer, text: string, at: number): void {
+  for (let index = 0; index < text.length; index += 1) bytes[at + index] = text.charCodeAt(index);
+}
+
+/** The bytes that `node:http` sends for answers. */
+export class AnswerWriter {
+  readonly #ending: string;
+
+  /** `keepAliveMs`: as the server tells its clients. */
+  constructor({ keepAliveMs }: { readonly keepAliveMs: number }) {
+    const keepAlive = keepAliveMs > 0 ? `Keep-Alive: timeout=${Math.floor(keepAliveMs / 1000)}\r\n` : '';
+    this.#ending = `Connection: keep-alive\r\n${keepAlive}\r\n`;
+  }
+
+  /** Made once for each repeat, whatever the second. Only for what {@link isRepeatable}. */
+  wireOf(response: ProxyResponse, repeat: Repeat): Wire {
+    const { madeOf } = repeat;
+    if (madeOf instanceof Wire && madeOf.writer === this) return madeOf;
+    const wire = this.#make(response, repeat);
+    repeat.madeOf = wire;
+    return wire;
+  }
+
+  #make({ status, fields, body }: ProxyResponse, { ageLine, ttlFrom }: Repeat): Wire {
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
+    let ageAt = 0;
+    let ttlAt = 0;
+    for (const [index, [name, value]] of fields.entries()) {
+      if (index === ageLine) ageAt = head.length + name.length + 2;
+      ttlAt = head.length + name.length + 2 + ttlFrom;
+      head += `${name}: ${value}\r\n`;
+    }
+    const ageDigits = digitsAt(head, ageAt);
+    const ttlDigits = digitsAt(head, ttlAt);
+    head += this.#ending;
+    const content = body.kind === 'bytes' ? body.bytes : NONE;
+    const isJoined = content.length <= MAX_JOINED_BYTES;
+    const first = Buffer.allocUnsafeSlow(head.length + (isJoined ? content.length : 0));
+    first.write(head, 0, 'latin1');
+    if (isJoined) content.copy(first, head.length);
+    const rest = isJoined ? undefined : content;
+    return new Wire({ writer: this, first, rest, length: content.length, ageAt, ageDigits, ttlAt, ttlDigits });
   }
 }
 
 const NONE = Buffer.alloc(0);
 
-// Copied once a second, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
-const MAX_JOINED_BYTES = 16 * 1024;
-
-/** What joined answers may hold in all is twice as much. */
-const MAX_BYTES = 4 * 1024 * 1024;
-
-interface AnswerWriterOptions {
-  /** As the server tells its clients. */
-  readonly keepAliveMs: number;
-  readonly observer?: Pick<Observer, 'repeats'>;
-  readonly maxBytes?: number;
-}
-
-/**
- * The bytes that `node:http` sends for an answer, made once for each. Held by the answer, so that they go with it; in it and
- * not by it in a WeakMap, whose look-up took a fortieth of a hit.
- */
-export class AnswerWriter {
-  readonly #ending: string;
-  readonly #maxBytes: number;
-  readonly #observer: Pick<Observer, 'repeats'>;
-  // Two generations: when one is full, the one before it is let go of.
-  #young: WeakRef<Made>[] = [];
-  #old: readonly WeakRef<Made>[] = [];
-  #youngBytes = 0;
-
-  constructor({ keepAliveMs, observer = {}, maxBytes = MAX_BYTES }: AnswerWriterOptions) {
-    this.#observer = observer;
-    const keepAlive = keepAliveMs > 0 ? `Keep-Alive: timeout=${Math.floor(keepAliveMs / 1000)}\r\n` : '';
-    this.#ending = `Connection: keep-alive\r\n${keepAlive}\r\n`;
-    this.#maxBytes = maxBytes;
-  }
-
-  /** Only for what {@link isRepeatable}. */
-  bytesOf(response: ProxyResponse, known: Asked): AnswerBytes {
-    const { madeOf } = response;
-    const made = madeOf instanceof Made && madeOf.writer === this ? madeOf : undefined;
-    if (made?.response === response && made.method === known.method) return made;
-    return this.#make(response, known, made ?? new Made(this));
-  }
-
-  /** `made`: of the answer in whose place this one comes. Its bytes are written anew where they may be: they are in the caches. */
-  #make(response: ProxyResponse, known: Asked, made: Made): AnswerBytes {
-    const { status, fields, body, meta } = response;
-    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
-    for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
-    head += this.#ending;
-    const content = body.kind === 'bytes' ? body.bytes : NONE;
-    const isJoined = content.length <= MAX_JOINED_BYTES;
-    const length = head.length + (isJoined ? content.length : 0);
-    if (made.isLent || made.first.length !== length || made.content !== content) {
-      // Not from the pool of small buffers: what lives for a second would hold what lives for an instant.
-      made.first = Buffer.allocUnsafeSlow(length);
-      if (isJoined) content.copy(made.first, head.length);
-      made.isLent = false;
-    }
-    made.first.write(head, 0, 'latin1');
-    made.content = content;
-    made.rest = isJoined ? undefined : content;
-    made.length = content.length;
-    made.response = response;
-    made.method = known.method;
-    made.repeats = this.#observer.repeats?.(recordOf({ known, response, startedMs: 0 }, meta.outcome, 0));
-    response.madeOf = made;
-    if (!made.isCounted) this.#hold(made);
-    return made;
-  }
-
-  #hold(made: Made): void {
-    made.isCounted = true;
-    if (this.#youngBytes >= this.#maxBytes) {
-      for (const old of this.#old) old.deref()?.empty();
-      this.#old = this.#young;
-      this.#young = [];
-      this.#youngBytes = 0;
-    }
-    this.#young.push(new WeakRef(made));
-    this.#youngBytes += made.first.length;
-  }
+function digitsAt(text: string, at: number): number {
+  let end = at;
+  while (text.charCodeAt(end) >= 0x30 && text.charCodeAt(end) <= 0x39) end += 1;
+  return end - at;
 }
 
 /**
@@ -154,37 +175,40 @@ const SPECIAL: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
-/** What of a request that is known is told of. */
-type Asked = Pick<KnownHead, 'method' | 'traceId' | 'listener'>;
-
-/** An answer of the fast lane, and to what. */
-export interface Answered {
-  readonly known: Asked;
-  readonly response: ProxyResponse;
-  /** When its request came, on a clock that never goes back. Milliseconds. */
-  readonly startedMs: number;
+/** What is kept of a request that is answered again with what it was answered with. */
+export function factsOf(
+  { writer, observer }: { readonly writer: AnswerWriter; readonly observer: Pick<Observer, 'repeats'> },
+  { method, fields, listener }: ProxyRequest,
+  response: ProxyResponse,
+  repeat: Repeat,
+): HeadFacts {
+  const { status, meta } = response;
+  const told = { method, traceId: traceIdOf(fields), listener, status, meta, wire: writer.wireOf(response, repeat) };
+  return { ...told, repeat, repeats: observer.repeats?.(recordOf(told, meta.outcome, 0)) };
 }
 
-/** What is told of it when it has ended. */
+/** What is told of an answer of the fast lane that has ended. */
 export function recordOf(
-  { known, response, startedMs }: Answered,
+  { method, traceId, listener, status, meta, wire }: Told,
   outcome: RequestRecord['outcome'],
-  endedMs: number,
+  durationMs: number,
 ): RequestRecord {
-  const { meta, body } = response;
   return {
     outcome,
-    method: known.method,
+    method,
     route: meta.route,
     upstream: meta.upstream,
     tier: meta.tier,
     fwd: meta.fwd,
-    status: response.status,
-    durationMs: endedMs - startedMs,
-    bytesSent: body.kind === 'bytes' ? body.bytes.length : 0,
+    status,
+    durationMs,
+    bytesSent: wire.length,
     problem: meta.problem,
     url: meta.url,
-    traceId: known.traceId,
-    listener: known.listener,
+    traceId,
+    listener,
   };
 }
+
+/** What of a request that is known, and of its answer, is told of. */
+type Told = Pick<HeadFacts, 'method' | 'traceId' | 'listener' | 'status' | 'meta' | 'wire'>;

@@ -1,25 +1,63 @@
-import type { Repeat } from '../cache/ports.ts';
+import type { Repeat, Repeats, ResponseMeta } from '../cache/ports.ts';
+import type { Wire } from './fast-lane-answer.ts';
 
-/** What a request head, byte for byte, was answered with. */
-export interface KnownHead {
-  /** Held weakly, so that a response which the store has dropped goes with it. */
-  readonly repeat: WeakRef<Repeat>;
+/** What a head takes beside its bytes, and its answer beside the bytes that are sent for it: growth of RSS, rounded up. */
+const HEAD_BYTES_BESIDE = 600;
+const WIRE_BYTES_BESIDE = 900;
+
+/** What is known of a request by its head, and of its answer. */
+export interface HeadFacts {
+  readonly repeat: Repeat;
+  readonly wire: Wire;
   readonly method: string;
   readonly traceId: string | undefined;
   readonly listener: string;
+  readonly status: number;
+  readonly meta: ResponseMeta;
+  /** Who hears of each answer. `undefined`: each has to be told of in full. */
+  readonly repeats: Repeats | undefined;
 }
 
-/** What a head takes beside its bytes, about: 280 on the heap, measured with 20,000 heads, and what a buffer takes outside of it. */
-const BYTES_BESIDE = 500;
-
-interface Entry {
+/** What a request head, byte for byte, is answered with: all that an answer needs is here or one step away, as each step is a line of memory that may be cold. */
+export class KnownHead implements HeadFacts {
   readonly head: Buffer;
-  readonly known: KnownHead;
+  readonly hash: number;
+  readonly repeat: Repeat;
+  readonly wire: Wire;
+  readonly repeats: Repeats | undefined;
+  /** Since it was last considered. */
+  isUsed = false;
+  readonly method: string;
+  readonly traceId: string | undefined;
+  readonly listener: string;
+  readonly status: number;
+  readonly meta: ResponseMeta;
+  newer: KnownHead | undefined = undefined;
+  older: KnownHead | undefined = undefined;
+
+  constructor(head: Buffer, hash: number, facts: HeadFacts) {
+    this.head = head;
+    this.hash = hash;
+    this.repeat = facts.repeat;
+    this.wire = facts.wire;
+    this.repeats = facts.repeats;
+    this.method = facts.method;
+    this.traceId = facts.traceId;
+    this.listener = facts.listener;
+    this.status = facts.status;
+    this.meta = facts.meta;
+  }
 }
+
+/** Once they are full, one of so many is let in: where more come in turn than there is room for, all would else come and go unused. */
+const oneOf = 8;
+
+/** So many that were used since are given another round for one that comes, and no more: nobody has to wait for a walk through all. */
+const mostRounds = 32;
 
 /**
- * Request heads that may be answered again. Two generations: what is not asked for while one fills is forgotten, what is
- * asked for goes from one to the next, so that no flood of others drives it out.
+ * Request heads that may be answered again, and their answers. First in, first out, but what was used since gets another
+ * round, so that no flood of others drives it out.
  *
  * By a hash of its own and a comparison of bytes: a `Map` of texts makes each text it is asked for one of V8's own table,
  * which costs more than both and keeps what was asked for until the next collection of garbage.
@@ -27,63 +65,106 @@ interface Entry {
 export class KnownHeads {
   readonly #maxBytes: number;
   // By hash. Of two heads with the same one the later takes the place of the earlier.
-  #young = new Map<number, Entry>();
-  #old = new Map<number, Entry>();
-  #youngBytes = 0;
+  readonly #byHash = new Map<number, KnownHead>();
+  #newest: KnownHead | undefined;
+  #oldest: KnownHead | undefined;
+  #bytes = 0;
+  #turn = 0;
 
-  /** `maxBytes`: of one generation; there are two. */
+  /** `maxBytes`: of heads and answers. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
 
-  /** Heads that are held, those that are in both generations twice. */
   get size(): number {
-    return this.#young.size + this.#old.size;
+    return this.#byHash.size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
   }
 
   find(head: Buffer): KnownHead | undefined {
-    const hash = hashOf(head);
-    const entry = this.#young.get(hash) ?? this.#recall(hash);
-    return entry?.head.equals(head) === true ? entry.known : undefined;
+    const known = this.#byHash.get(hashOf(head));
+    if (known?.head.equals(head) !== true) return undefined;
+    known.isUsed = true;
+    return known;
+  }
+
+  /** Whether the next one is to be kept: another would have to go for it, or is there room? */
+  isOpen(): boolean {
+    if (this.#bytes < this.#maxBytes - this.#maxBytes / 32) return true;
+    this.#turn = (this.#turn + 1) % oneOf;
+    return this.#turn === 0;
   }
 
   /** Keeps a copy of the head. */
-  remember(head: Buffer, known: KnownHead): void {
+  remember(head: Buffer, facts: HeadFacts): void {
+    const hash = hashOf(head);
+    const before = this.#byHash.get(hash);
+    if (before !== undefined) this.forget(before);
     const copy = Buffer.allocUnsafeSlow(head.length);
     head.copy(copy);
-    this.#put(hashOf(head), { head: copy, known });
+    const known = new KnownHead(copy, hash, facts);
+    this.#byHash.set(hash, known);
+    this.#link(known);
+    this.#bytes += bytesOf(known);
+    if (known.wire.users === 0) this.#bytes += wireBytesOf(known);
+    known.wire.users += 1;
+    this.#shrink();
   }
 
-  forget(head: Buffer): void {
-    const hash = hashOf(head);
-    this.#take(hash);
-    this.#old.delete(hash);
+  forget(known: KnownHead): void {
+    if (this.#byHash.get(known.hash) !== known) return;
+    this.#byHash.delete(known.hash);
+    this.#unlink(known);
+    const { wire, repeat } = known;
+    this.#bytes -= bytesOf(known);
+    wire.users -= 1;
+    if (wire.users > 0) return;
+    this.#bytes -= wireBytesOf(known);
+    // Who holds the answer need not hold its bytes.
+    repeat.madeOf = undefined;
   }
 
-  #put(hash: number, entry: Entry): void {
-    this.#take(hash);
-    const bytes = entry.head.length + BYTES_BESIDE;
-    if (this.#youngBytes + bytes > this.#maxBytes) {
-      this.#old = this.#young;
-      this.#young = new Map();
-      this.#youngBytes = 0;
+  #shrink(): void {
+    let rounds = 0;
+    while (this.#bytes > this.#maxBytes && this.#oldest !== undefined) {
+      const oldest = this.#oldest;
+      if (oldest.isUsed && rounds < mostRounds) {
+        rounds += 1;
+        oldest.isUsed = false;
+        this.#unlink(oldest);
+        this.#link(oldest);
+      } else {
+        this.forget(oldest);
+      }
     }
-    this.#young.set(hash, entry);
-    this.#youngBytes += bytes;
   }
 
-  #take(hash: number): void {
-    const entry = this.#young.get(hash);
-    if (entry === undefined) return;
-    this.#young.delete(hash);
-    this.#youngBytes -= entry.head.length + BYTES_BESIDE;
+  #link(known: KnownHead): void {
+    known.older = this.#newest;
+    known.newer = undefined;
+    if (this.#newest !== undefined) this.#newest.newer = known;
+    this.#newest = known;
+    this.#oldest ??= known;
   }
 
-  #recall(hash: number): Entry | undefined {
-    const entry = this.#old.get(hash);
-    if (entry !== undefined) this.#put(hash, entry);
-    return entry;
+  #unlink(known: KnownHead): void {
+    if (known.newer === undefined) this.#newest = known.older;
+    else known.newer.older = known.older;
+    if (known.older === undefined) this.#oldest = known.newer;
+    else known.older.newer = known.newer;
   }
+}
+
+function bytesOf({ head }: KnownHead): number {
+  return head.length + HEAD_BYTES_BESIDE;
+}
+
+/** As when it was made: a few digits come and go later. */
+function wireBytesOf({ wire }: KnownHead): number {
+  return wire.madeBytes + WIRE_BYTES_BESIDE;
 }
 
 /** Bytes of a head that are all hashed: the request line mostly. Of the rest so many are. */

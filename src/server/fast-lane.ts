@@ -5,9 +5,8 @@ import type { Clock, Observer, ProxyResponse } from '../cache/ports.ts';
 import type { ServerConfig } from '../core/config.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { traceIdOf } from '../core/trace.ts';
 import type { Connection, Connections } from './connections.ts';
-import { type AnswerBytes, type Answered, AnswerWriter, isRepeatable, recordOf } from './fast-lane-answer.ts';
+import { AnswerWriter, factsOf, isRepeatable, recordOf } from './fast-lane-answer.ts';
 import { type KnownHead, KnownHeads, SeenHeads } from './fast-lane-heads.ts';
 import { toldKeepAliveMs } from './keep-alive.ts';
 import type { ServerLoad } from './load.ts';
@@ -48,8 +47,8 @@ import type { ServerLoad } from './load.ts';
 /** Heads that are longer are parsed each time. */
 const MAX_HEAD_BYTES = 4096;
 
-/** For the known heads of all listeners. */
-const MAX_KNOWN_BYTES = 8 * 1024 * 1024;
+/** For the known heads of all listeners, and what they are answered with. */
+const MAX_KNOWN_BYTES = 24 * 1024 * 1024;
 
 /** Of a connection that is not joined so many requests are looked at one by one; then one of as many. */
 const FIRST_LOOKS = 4;
@@ -85,13 +84,12 @@ export class FastLane {
 
   constructor(options: FastLaneOptions) {
     const { listeners, timeouts, limits } = options.config;
-    // Two generations each.
-    const heads = () => new KnownHeads(MAX_KNOWN_BYTES / 2 / Math.max(1, listeners.length));
+    const heads = () => new KnownHeads(MAX_KNOWN_BYTES / Math.max(1, listeners.length));
     this.#heads = new Map(listeners.map(({ name }) => [name, heads()]));
     this.#shared = {
       ...options,
       seen: new SeenHeads(),
-      writer: new AnswerWriter({ keepAliveMs: toldKeepAliveMs(timeouts.keepAliveMs), observer: options.observer }),
+      writer: new AnswerWriter({ keepAliveMs: toldKeepAliveMs(timeouts.keepAliveMs) }),
       mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
       fed: undefined,
       isDraining: false,
@@ -207,7 +205,7 @@ class Joined {
       return;
     }
     const known = this.#known.find(chunk);
-    if (known === undefined || !this.#answer(chunk, known)) this.#learn(chunk, this.#feed(chunk));
+    if (known === undefined || !this.#answer(known)) this.#learn(chunk, this.#feed(chunk));
   }
 
   /** Nothing is owed or left to be sent, and this is not the last request of the connection. */
@@ -220,50 +218,57 @@ class Joined {
   }
 
   /** False: it has to be looked at anew, and nothing was done. */
-  #answer(head: Buffer, known: KnownHead): boolean {
-    const { clock, load, writer, onBug } = this.#shared;
+  #answer(known: KnownHead): boolean {
+    const { clock, load } = this.#shared;
     const startedMs = clock.monotonicMs();
-    let response: ProxyResponse | undefined;
-    let bytes: AnswerBytes | undefined;
-    try {
-      response = known.repeat.deref()?.again();
-      if (response !== undefined) bytes = writer.bytesOf(response, known);
-    } catch (error) {
-      onBug(error);
-    }
-    if (response === undefined || bytes === undefined) {
-      this.#known.forget(head);
+    const { wire } = known;
+    const rest = wire.rest?.deref();
+    // Nothing may come between a repeat's word and the sending.
+    if ((rest === undefined && wire.rest !== undefined) || !this.#mayRepeat(known)) {
+      this.#known.forget(known);
       return false;
     }
     const socket = this.#socket;
-    if (bytes.rest === undefined) {
-      socket.write(bytes.first);
+    if (rest === undefined) {
+      socket.write(wire.first);
     } else {
       socket.cork();
-      socket.write(bytes.first);
-      socket.write(bytes.rest);
+      socket.write(wire.first);
+      socket.write(rest);
       socket.uncork();
     }
     load.fastLane += 1;
     if (socket.writableLength === 0 && socket.errored === null) {
       this.#connection.count += 1;
-      const { repeats, length } = bytes;
-      if (repeats === undefined) this.#tell({ known, response, startedMs }, response.meta.outcome);
-      else repeats.repeated(length, clock.monotonicMs() - startedMs);
+      const { repeats } = known;
+      if (repeats === undefined) this.#tell(known, known.meta.outcome, startedMs);
+      else repeats.repeated(wire.length, clock.monotonicMs() - startedMs);
     } else {
-      bytes.isLent = true;
-      this.#owe({ known, response, startedMs });
+      wire.isLent = true;
+      this.#owe(known, startedMs);
     }
     return true;
   }
 
-  #tell(sent: Answered, outcome: RequestRecord['outcome']): void {
+  /** Whether its bytes say what its request gets now. If so they have been counted, and must be sent. */
+  #mayRepeat({ wire, repeat }: KnownHead): boolean {
+    const { clock, onBug } = this.#shared;
+    try {
+      const nowMs = clock.nowMs();
+      return wire.turnTo(nowMs, repeat) && repeat.again(nowMs);
+    } catch (error) {
+      onBug(error);
+      return false;
+    }
+  }
+
+  #tell(known: KnownHead, outcome: RequestRecord['outcome'], startedMs: number): void {
     const { observer, clock } = this.#shared;
-    observer.request(recordOf(sent, outcome, clock.monotonicMs()));
+    observer.request(recordOf(known, outcome, clock.monotonicMs() - startedMs));
   }
 
   /** The kernel has not taken all of it at once. From here on it is as with any response that is owed. */
-  #owe(sent: Answered): void {
+  #owe(known: KnownHead, startedMs: number): void {
     const { connections, load, config, observer } = this.#shared;
     const socket = this.#socket;
     const turn = connections.owe(socket, false);
@@ -285,8 +290,7 @@ class Joined {
       connections.settle(socket, turn);
       // What is owed behind it has a timeout of its own.
       if (!connections.owes(socket)) socket.setTimeout(config.timeouts.keepAliveMs);
-      const outcome = error instanceof Error ? 'aborted' : sent.response.meta.outcome;
-      this.#tell(sent, outcome);
+      this.#tell(known, error instanceof Error ? 'aborted' : known.meta.outcome, startedMs);
     });
   }
 
@@ -311,12 +315,8 @@ class Joined {
   #learn(head: Buffer, { req, request, response }: Fed): void {
     if (!this.#between || req === undefined || request === undefined || response?.repeat === undefined) return;
     if (!isPlain(req) || !this.#shared.seen.again(req) || !isRepeatable(request.method, response)) return;
-    this.#known.remember(head, {
-      repeat: new WeakRef(response.repeat),
-      method: request.method,
-      traceId: traceIdOf(request.fields),
-      listener: request.listener,
-    });
+    if (!this.#known.isOpen()) return;
+    this.#known.remember(head, factsOf(this.#shared, request, response, response.repeat));
   }
 }
 

@@ -1,6 +1,5 @@
-import type { HitTally, StoreRead } from '../cache/ports.ts';
+import type { HitTally, StoredPlace, StoreRead } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
-import type { RowPlace } from './rows.ts';
 
 /**
  * Once it is full, one of so many is let in: where more are asked for in turn than there is room for, all would else come and
@@ -13,14 +12,13 @@ const fullPart = 1 / 32;
 
 type HotReadOptions = Pick<
   HotRead,
-  'item' | 'staleSinceMs' | 'tally' | 'record' | 'bytes' | 'retainUntilMs' | 'checkedVersion'
+  'item' | 'staleSinceMs' | 'tally' | 'record' | 'serial' | 'bytes' | 'retainUntilMs' | 'checkedVersion'
 > & {
-  /** See {@link StoreRead.again}. */
-  readonly again: Again;
+  readonly placeOf: PlaceOf;
 };
 
-/** {@link StoreRead.again} of a read that may be kept, and {@link StoreRead.holds}, which counts nothing. */
-export type Again = (hot: HotRead, nowMs: number | undefined, counts: 'nothing' | 'use' | 'hit') => boolean;
+/** See {@link StoreRead.place}. */
+export type PlaceOf = (hot: HotRead) => StoredPlace;
 
 /**
  * An unpacked record, which is what a look-up gives. One object for both: a hit reads both, and each object that it reads is a
@@ -32,8 +30,6 @@ export class HotRead implements StoreRead {
   isHot = false;
   /** Since it was last considered. */
   isUsed = false;
-  /** Of its record, while it is kept: a use of it then is a step in one line of memory, not a walk to it. */
-  row: RowPlace | undefined = undefined;
   readonly retainUntilMs: number;
   /** Of the purge log when it was last found valid. */
   checkedVersion: number;
@@ -41,34 +37,44 @@ export class HotRead implements StoreRead {
   readonly staleSinceMs: number | undefined;
   readonly tally: HitTally;
   readonly record: number;
+  /** Of its record: rows are used again. */
+  readonly serial: number;
   readonly bytes: number;
   newer: HotRead | undefined = undefined;
   older: HotRead | undefined = undefined;
-  readonly #again: Again;
+  readonly #placeOf: PlaceOf;
+  #place: StoredPlace | undefined;
 
-  constructor({ item, staleSinceMs, tally, record, bytes, retainUntilMs, checkedVersion, again }: HotReadOptions) {
+  constructor({
+    item,
+    staleSinceMs,
+    tally,
+    record,
+    serial,
+    bytes,
+    retainUntilMs,
+    checkedVersion,
+    placeOf,
+  }: HotReadOptions) {
     this.retainUntilMs = retainUntilMs;
     this.checkedVersion = checkedVersion;
     this.item = item;
     this.staleSinceMs = staleSinceMs;
     this.tally = tally;
     this.record = record;
+    this.serial = serial;
     this.bytes = bytes;
-    this.#again = again;
+    this.#placeOf = placeOf;
   }
 
   get key(): string {
     return this.item.key;
   }
 
-  again(nowMs?: number, isHit = false): boolean {
-    if (!this.#again(this, nowMs, isHit ? 'hit' : 'use')) return false;
-    this.isUsed = true;
-    return true;
-  }
-
-  holds(nowMs?: number): boolean {
-    return this.#again(this, nowMs, 'nothing');
+  /** Made with the first request for it: most reads are answered with once. */
+  get place(): StoredPlace {
+    this.#place ??= this.#placeOf(this);
+    return this.#place;
   }
 }
 
@@ -132,10 +138,7 @@ export class HotReads {
   }
 
   clear(): void {
-    for (const hot of this.#byKey.values()) {
-      hot.isHot = false;
-      hot.row = undefined;
-    }
+    for (const hot of this.#byKey.values()) hot.isHot = false;
     this.#byKey.clear();
     this.#newest = undefined;
     this.#oldest = undefined;
@@ -144,8 +147,6 @@ export class HotReads {
 
   #forget(hot: HotRead): void {
     hot.isHot = false;
-    // Not kept by who has the read in hand: it holds the rows of many.
-    hot.row = undefined;
     this.#byKey.delete(hot.key);
     this.#bytes -= hot.bytes;
   }

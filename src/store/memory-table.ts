@@ -5,7 +5,7 @@ import { EvictionOrder } from './eviction-order.ts';
 import { ExpiryWheel } from './expiry-wheel.ts';
 import type { ProcessMemory } from './growth.ts';
 import { Growth } from './growth.ts';
-import { type Again, HotRead, HotReads } from './hot-reads.ts';
+import { HotRead, HotReads, type PlaceOf } from './hot-reads.ts';
 import { mostInline, sizeOfPacked, sizeOfRead } from './item-size.ts';
 import { MemoryIndex } from './memory-index.ts';
 import type { PackedItem } from './packed-item.ts';
@@ -47,7 +47,7 @@ const stepsPerTrim = 16;
 /** The records with their indexes and eviction order, always in step, and always within the limits. */
 export class MemoryTable {
   readonly #options: MemoryTableOptions;
-  readonly #again: Again;
+  readonly #placeOf: PlaceOf;
   readonly #pages: Pages;
   readonly #growth: Growth;
   readonly #hot: HotReads;
@@ -65,9 +65,9 @@ export class MemoryTable {
   };
   #refusedTooLarge = 0;
 
-  constructor(options: MemoryTableOptions, again: Again) {
+  constructor(options: MemoryTableOptions, placeOf: PlaceOf) {
     this.#options = options;
-    this.#again = again;
+    this.#placeOf = placeOf;
     this.#pages = new Pages(options.maxBytes);
     this.#growth = new Growth(options.maxBytes, options.processMemory);
     this.#hot = new HotReads(Math.min(options.maxBytes * hotPart, mostHotBytes));
@@ -165,7 +165,6 @@ export class MemoryTable {
     const isWanted = this.#hot.isOpen();
     const hot = this.unpacked(record, isWanted ? 'for good' : 'for once');
     if (!isWanted || !this.#hasRoomFor(hot)) return hot;
-    hot.row = records.rows.placeOf(record);
     for (const gone of this.#hot.add(hot)) records.setRead(gone.record, false);
     records.setRead(record, true);
     return hot;
@@ -183,7 +182,8 @@ export class MemoryTable {
       bytes: sizeOfRead(item),
       retainUntilMs: records.rows.double(record, words.retainUntilMs),
       checkedVersion: records.rows.double(record, words.checkedVersion),
-      again: this.#again,
+      serial: records.rows.get(record, words.serial),
+      placeOf: this.#placeOf,
     });
   }
 

@@ -4,6 +4,7 @@ import type { HotRead } from './hot-reads.ts';
 import type { MemoryTable } from './memory-table.ts';
 import type { TrackedPurgeLog } from './purge-follower.ts';
 import type { PurgeableItem } from './purge-table.ts';
+import type { RecordPlace } from './record-place.ts';
 import { words } from './stored-records.ts';
 
 /** Says of what is stored whether it may be served, by its retention and the purge log. */
@@ -43,6 +44,26 @@ export class RecordJudge {
   isValid(record: number, known?: PurgeableItem): boolean {
     if (this.#table.records.rows.double(record, words.checkedVersion) === this.#log.version) return true;
     return this.#check(record, known);
+  }
+
+  /** Whether what is at the place is what it was made for, may be served, and is what a look-up would find. */
+  isThere(place: RecordPlace, nowMs: number): boolean {
+    // Others' purges may drop it.
+    this.#log.catchUp?.();
+    const { records } = this.#table;
+    // A row that is free reads as zeros, and no two records have one serial.
+    if (place.retainUntilMs <= nowMs || records.rows.get(place.record, words.serial) !== place.serial) return false;
+    const { version } = this.#log;
+    if (place.checkedVersion === version) return true;
+    if (!this.isValid(place.record) || records.staleSinceMs(place.record) !== place.staleSinceMs) return false;
+    place.checkedVersion = version;
+    return true;
+  }
+
+  countUse(record: number, isHit: boolean): void {
+    const { records } = this.#table;
+    records.use(record);
+    if (isHit) records.rows.set(record, words.hits, records.rows.get(record, words.hits) + 1);
   }
 
   /** Of a read that is kept: whether a look-up of its key gives it still. */

@@ -6,13 +6,6 @@ const chunkShift = 8;
 const chunkRows = 1 << chunkShift;
 const chunkMask = chunkRows - 1;
 
-/** Where the words of a row are, for as long as the row is in use. */
-export interface RowPlace {
-  readonly words: Uint32Array;
-  /** Of its first word. */
-  readonly from: number;
-}
-
 /** What is known of a chunk beside its words. */
 interface Chunk {
   /** Its rows in use. */
@@ -132,11 +125,6 @@ export class Rows {
   set(row: number, word: number, value: number): void {
     const chunk = this.#words[row >>> chunkShift];
     if (chunk !== undefined) chunk[(row & chunkMask) * this.#width + word] = value;
-  }
-
-  placeOf(row: number): RowPlace | undefined {
-    const chunk = this.#words[row >>> chunkShift];
-    return chunk === undefined ? undefined : { words: chunk, from: (row & chunkMask) * this.#width };
   }
 
   /** The double that begins at an even word. */

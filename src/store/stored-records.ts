@@ -6,7 +6,7 @@ import type { PackedItem } from './packed-item.ts';
 import { ownBytes, writePacked } from './packed-item.ts';
 import type { Page, Pages } from './pages.ts';
 import type { PurgeableItem } from './purge-table.ts';
-import { type RowPlace, Rows } from './rows.ts';
+import { Rows } from './rows.ts';
 import type { TextHash } from './text-hash.ts';
 import { hasKey, keyAt, lengthAt, rowOf, unpackItem, unpackScopes, urlBeginsWith } from './unpack-item.ts';
 
@@ -67,13 +67,6 @@ const stale = 1 << 6;
 const read = 1 << 7;
 
 const sharedSerials = { last: 0 };
-
-/** Counts a use of a record by its row, and a hit. */
-export function countUse({ words: row, from }: RowPlace, isHit: boolean): void {
-  const state = row[from + words.state] ?? 0;
-  if ((state & mostUsed) !== mostUsed) row[from + words.state] = state + (1 << frequencyShift);
-  if (isHit) row[from + words.hits] = (row[from + words.hits] ?? 0) + 1;
-}
 
 /**
  * The stored items, packed, and what is known of each without unpacking it: a row of numbers where V8 would have some forty

@@ -35,6 +35,13 @@ function repeatOf(response: ProxyResponse): Repeat {
   return response.repeat;
 }
 
+/** Age and `ttl` of what its request gets now, which is counted. */
+function toldOf(rig: ExchangeRig, repeat: Repeat): readonly number[] | undefined {
+  const nowMs = rig.clock.nowMs();
+  const said = repeat.at(nowMs);
+  return said !== undefined && repeat.again(nowMs) ? [said.ageSeconds, said.ttlSeconds] : undefined;
+}
+
 function valueOf(response: ProxyResponse | undefined, name: string): string | undefined {
   return response?.fields.find((line) => line[0] === name)?.[1];
 }
@@ -113,73 +120,100 @@ describe('a fresh answer from memory', () => {
 });
 
 describe('a request that is repeated', () => {
-  it('gets the same object within the second, and the one of the next after it', () => {
-    const { rig, response, repeat } = repeated();
-    expect(repeat.again()).toBe(response);
+  it('gets the Age and the ttl of now, and is the same one in every second', () => {
+    const { rig, repeat } = repeated();
+    expect(toldOf(rig, repeat)).toEqual([0, 3600]);
     rig.clock.advance(SECOND);
-    const next = repeat.again();
-    expect(valueOf(next, 'age')).toBe('1');
-    expect(valueOf(next, 'cache-status')).toBe('forecache; hit; ttl=3599; detail=memory');
-    expect(repeat.again()).toBe(next);
-    expect(answered(rig)).toBe(next);
+    expect(toldOf(rig, repeat)).toEqual([1, 3599]);
+    expect(toldOf(rig, repeat)).toEqual([1, 3599]);
+    const next = answered(rig);
+    expect([valueOf(next, 'age'), valueOf(next, 'cache-status')]).toEqual([
+      '1',
+      'forecache; hit; ttl=3599; detail=memory',
+    ]);
+    expect(next.repeat).toBe(repeat);
+  });
+
+  it('says where Age and ttl are in its answer, also where a key is shown that looks like one', () => {
+    const rig = newRig({ routes: [routeOf({}, { showKey: true, unknownQuery: 'keep' })] });
+    const target = '/forecast?a=;%20ttl=7;%20forecache';
+    rig.memory.put(rig.stored(target, { fields: fieldsOf('cache-status: "other; ttl=5"; hit; ttl=4', 'age: 9') }));
+    const { fields, repeat } = answered(rig, target);
+    expect(fields[repeat?.ageLine ?? -1]).toEqual(['age', '0']);
+    expect(fields.at(-1)?.[0]).toBe('cache-status');
+    expect(fields.at(-1)?.[1].slice(repeat?.ttlFrom)).toMatch(/^3600; key=/);
   });
 
   it('is counted as a hit each time, and as none where it gets nothing', async () => {
     const { rig, repeat } = repeated();
-    repeat.again();
-    repeat.again();
+    toldOf(rig, repeat);
+    toldOf(rig, repeat);
     expect(hitsOf(rig)).toEqual([3]);
     rig.log.leased = false;
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
     rig.log.leased = true;
     expect(hitsOf(rig)).toEqual([3]);
   });
 
   it('gets nothing without a lease, and the answer again with it', () => {
-    const { rig, response, repeat } = repeated();
+    const { rig, repeat } = repeated();
     rig.log.leased = false;
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
     rig.log.leased = true;
-    expect(repeat.again()).toBe(response);
+    expect(toldOf(rig, repeat)).toEqual([0, 3600]);
   });
 
   it('gets nothing from the millisecond on in which it is stale', () => {
     const { rig, repeat } = repeated();
     rig.clock.advance(HOUR - 1);
-    expect(valueOf(repeat.again(), 'cache-status')).toBe('forecache; hit; ttl=0; detail=memory');
+    expect(toldOf(rig, repeat)).toEqual([3599, 0]);
     rig.clock.advance(1);
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
   });
 
   it('gets nothing past retention, where that comes first', () => {
     const nowMs = newRig().clock.nowMs();
     const { rig, repeat } = repeated({}, { freshness: freshnessWith({ retainUntilMs: nowMs + 1500 }) });
     rig.clock.advance(1499);
-    expect(valueOf(repeat.again(), 'age')).toBe('1');
+    expect(toldOf(rig, repeat)?.[0]).toBe(1);
     rig.clock.advance(1);
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
   });
 
   it.each(['all', 'r:forecast', 'k:forecast|/forecast'])('gets nothing after a purge of %s', async (scope) => {
     const { rig, repeat } = repeated();
     await rig.purge(scope);
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
   });
 
   it('gets nothing after a soft purge', async () => {
     const { rig, repeat } = repeated();
     await rig.local.append({ scopes: ['all'], soft: true });
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
+  });
+
+  it('gets nothing that is past its end by a soft purge which is yet to come, by a clock that was set back', async () => {
+    const rig = newRig();
+    rig.memory.put(rig.stored());
+    rig.clock.advance(10 * SECOND);
+    await rig.local.append({ scopes: ['all'], soft: true });
+    rig.clock.advance(-5 * SECOND);
+    const repeat = repeatOf(answered(rig));
+    expect(toldOf(rig, repeat)).toEqual([5, 5]);
+    rig.clock.advance(5 * SECOND - 1);
+    expect(toldOf(rig, repeat)).toEqual([9, 0]);
+    rig.clock.advance(1);
+    expect(toldOf(rig, repeat)).toBeUndefined();
   });
 
   it('gets nothing once something else is stored, nor once nothing is', () => {
     const { rig, repeat } = repeated();
     rig.memory.put(rig.stored('/forecast', { body: Buffer.from('newer') }));
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
     const newer = answered(rig);
     expect(newer.body).toEqual({ kind: 'bytes', bytes: Buffer.from('newer') });
     rig.memory.invalidate('forecast|/forecast');
-    expect(repeatOf(newer).again()).toBeUndefined();
+    expect(toldOf(rig, repeatOf(newer))).toBeUndefined();
   });
 
   it('gets its variant as long as the marker still leads to it', async () => {
@@ -189,16 +223,15 @@ describe('a request that is repeated', () => {
     await rig.settle();
     rig.call(0).answer(200, 'deutsch', fieldsOf('cache-control: max-age=60', 'vary: accept-language'));
     await asked;
-    const response = answered(rig, '/forecast', fields);
-    const repeat = repeatOf(response);
-    expect(repeat.again()).toBe(response);
+    const repeat = repeatOf(answered(rig, '/forecast', fields));
+    expect(toldOf(rig, repeat)).toBeDefined();
     const marker = rig.memory.peek('forecast|/forecast')?.item;
     if (marker?.kind !== 'vary') throw new Error('no marker');
     rig.memory.put({ ...marker, names: ['accept-encoding', 'accept-language'] });
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
     rig.memory.put(marker);
-    expect(repeat.again()).toBeUndefined();
-    expect(repeatOf(answered(rig, '/forecast', fields)).again()).toEqual(response);
+    expect(toldOf(rig, repeat)).toBeUndefined();
+    expect(toldOf(rig, repeatOf(answered(rig, '/forecast', fields)))).toBeDefined();
   });
 
   it.each(['marker', 'variant'])('counts uses of both while both are there, and none once its %s is not', (gone) => {
@@ -211,15 +244,17 @@ describe('a request that is repeated', () => {
       return found;
     });
     if (marker === undefined || read?.item.kind !== 'response') throw new Error('not stored');
-    const uses = [marker, read].map((one) => vi.spyOn(one, 'again'));
+    const places = [marker, read].map(({ place }) => place);
+    const uses = places.flatMap((place) => (place === undefined ? [] : [vi.spyOn(place, 'again')]));
     const counted = (): number[] => uses.map(({ mock }) => mock.results.filter(({ value }) => value === true).length);
     const route = routeOf();
     const ask: Ask = { route, keyed: keyedOf(tableOf([route]), '/forecast?a=2'), requestFields: [], head: false };
-    const ready = new ReadyAnswers({ purgeLog: rig.log, clock: rig.clock });
+    const ready = new ReadyAnswers({ purgeLog: rig.log });
     const response = ready.make(ask, { read, item: read.item, marker, isSettled: true }, rig.clock.nowMs());
-    expect([response?.repeat?.again(), counted(), read.tally.hits]).toEqual([response, [1, 1], 1]);
+    const again = () => response?.repeat?.again(rig.clock.nowMs());
+    expect([again(), counted(), read.tally.hits]).toEqual([true, [1, 1], 1]);
     rig.memory.invalidate((gone === 'marker' ? marker : read).item.key);
-    expect([response?.repeat?.again(), counted()]).toEqual([undefined, [1, 1]]);
+    expect([again(), counted()]).toEqual([false, [1, 1]]);
   });
 });
 
@@ -241,12 +276,11 @@ describe('no repeat goes with', () => {
   it('what is keyed by a rule of upstream, nor with anything that such a rule may key once there is one', () => {
     const rig = newRig({ routes: [learning] });
     rig.memory.put(rig.stored('/forecast?a=1'));
-    const response = answered(rig, '/forecast?a=1');
-    const repeat = repeatOf(response);
-    expect(repeat.again()).toBe(response);
+    const repeat = repeatOf(answered(rig, '/forecast?a=1'));
+    expect(toldOf(rig, repeat)).toBeDefined();
     const keyed = keyedOf(tableOf([learning]), '/forecast?b=1');
     rig.search.learn(keyed, { status: 200, fields: fieldsOf('no-vary-search: params'), requestTimeMs: 1 });
-    expect(repeat.again()).toBeUndefined();
+    expect(toldOf(rig, repeat)).toBeUndefined();
     const ruled = rig.search.keyed(keyed);
     rig.memory.put(rig.stored('/forecast?b=1', { key: ruled.key, tags: ruled.tags, url: ruled.url }));
     const urls = ['b=1', 'b=2', 'b=1'].map((query) => answered(rig, `/forecast?${query}`));
@@ -299,7 +333,7 @@ describe('what is ready-made', () => {
       const ask: Ask = { route: asked, keyed, requestFields: [], head: random(4) === 0 };
       const staleSinceMs = random(4) === 0 ? responseTimeMs + random(9000) : undefined;
       const read: StoreRead = { item, staleSinceMs, tier: 'memory', tally: { hits: 0 } };
-      const ready = new ReadyAnswers({ purgeLog: rig.log, clock: rig.clock });
+      const ready = new ReadyAnswers({ purgeLog: rig.log });
       const found: Found = { read, item, marker: undefined, isSettled: true };
       for (let look = 0; look < 60; look += 1) {
         // Mostly on, sometimes back: a wall clock is set. But to before it came, where time stands still.
@@ -314,7 +348,7 @@ describe('what is ready-made', () => {
 
   it('is kept of as many as are said, and of no more than twice that', () => {
     const rig = newRig();
-    const ready = new ReadyAnswers({ purgeLog: rig.log, clock: rig.clock }, 3);
+    const ready = new ReadyAnswers({ purgeLog: rig.log }, 3);
     const nowMs = rig.clock.nowMs();
     const asked = Array.from({ length: 10 }, (_, number) => {
       const target = `/forecast?a=${number}`;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
-import type { ProxyResponse } from '../../src/cache/ports.ts';
+import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
 import { AnswerWriter } from '../../src/server/fast-lane-answer.ts';
-import { KnownHeads } from '../../src/server/fast-lane-heads.ts';
+import { type HeadFacts, KnownHeads } from '../../src/server/fast-lane-heads.ts';
 import { ParsedRequests, warm } from '../support/fast-lane.ts';
 import { head, startStage } from '../support/hostile.ts';
 
@@ -15,7 +15,11 @@ function padded(bytes: number): string {
 function answer(bytes: number): ProxyResponse {
   return {
     status: 200,
-    fields: [['content-length', String(bytes)]],
+    fields: [
+      ['age', '1'],
+      ['content-length', String(bytes)],
+      ['cache-status', 'forecache; hit; ttl=5'],
+    ],
     body: { kind: 'bytes', bytes: Buffer.alloc(bytes, 'x') },
     meta: {
       outcome: 'hit',
@@ -31,7 +35,19 @@ function answer(bytes: number): ProxyResponse {
 
 const bytes = (index: number): Buffer => Buffer.from(`GET /flood/${String(index).padStart(5, '0')} HTTP/1.1\r\n\r\n`);
 
-const get = { method: 'GET', traceId: undefined, listener: 'a' };
+const at = () => ({ ageSeconds: 1, ttlSeconds: 5, sinceMs: 0, untilMs: Infinity, lastMs: Infinity });
+
+function repeat(): Repeat {
+  return { ageLine: 0, ttlFrom: 'forecache; hit; ttl='.length, madeOf: undefined, at, again: () => true };
+}
+
+const writer = new AnswerWriter({ keepAliveMs: 5000 });
+
+function facts(size: number, of = repeat()): HeadFacts {
+  const given = answer(size);
+  const asked = { method: 'GET', traceId: undefined, listener: 'a' };
+  return { repeat: of, wire: writer.wireOf(given, of), ...asked, status: 200, meta: given.meta, repeats: undefined };
+}
 
 describe('The fast lane', () => {
   it('answers a head of exactly 4 KiB without parsing it, and parses one that is a byte longer each time', async () => {
@@ -48,41 +64,62 @@ describe('The fast lane', () => {
     await warm(connection, parsed, padded(4096));
   });
 
-  it('keeps known heads within its bytes, and those that are asked for outlive any flood', () => {
-    const heads = new KnownHeads(100_000);
-    const known = { repeat: new WeakRef({ again: () => undefined }), method: 'GET', traceId: undefined, listener: 'a' };
+  it('keeps known heads and their answers within its bytes, and those that are asked for outlive any flood', () => {
+    const most = 1_000_000;
+    const heads = new KnownHeads(most);
     const hot = Buffer.from('GET /hot HTTP/1.1\r\n\r\n');
-    heads.remember(hot, known);
-    const each = bytes(0).length + 500;
-    const most = Math.floor(100_000 / each);
+    heads.remember(hot, facts(1000));
+    const each = bytes(0).length + 600 + 900 + facts(1000).wire.first.length;
     let lost = 0;
     let largest = 0;
-    for (let index = 0; index < 20_000; index += 1) {
-      heads.remember(bytes(index), known);
+    for (let index = 0; index < 5000; index += 1) {
+      heads.remember(bytes(index), facts(1000));
       if (heads.find(hot) === undefined) lost += 1;
-      largest = Math.max(largest, heads.size);
+      largest = Math.max(largest, heads.bytes);
+      expect(heads.size).toBeLessThanOrEqual(Math.ceil(most / each));
     }
     expect(lost).toBe(0);
-    expect(largest).toBe(2 * most);
+    expect(largest).toBeLessThanOrEqual(most);
+    expect(largest).toBeGreaterThan(most - each);
+  });
+
+  it('holds an answer of several heads once, until the last of them goes', () => {
+    const heads = new KnownHeads(1_000_000);
+    const shared = repeat();
+    for (let index = 0; index < 3; index += 1) heads.remember(bytes(index), facts(10_000, shared));
+    expect(heads.bytes).toBe(3 * (bytes(0).length + 600) + 900 + facts(10_000, shared).wire.first.length);
+    for (let index = 0; index < 3; index += 1) {
+      const known = heads.find(bytes(index));
+      expect(shared.madeOf).toBe(known?.wire);
+      if (known !== undefined) heads.forget(known);
+    }
+    expect([heads.bytes, heads.size, shared.madeOf]).toEqual([0, 0, undefined]);
+  });
+
+  it('lets one of eight heads in once its bytes are taken', () => {
+    const heads = new KnownHeads(100_000);
+    let index = 0;
+    while (heads.isOpen()) heads.remember(bytes((index += 1)), facts(1000));
+    const isOpen = Array.from({ length: 80 }, () => heads.isOpen());
+    expect(isOpen.filter(Boolean)).toHaveLength(10);
+  });
+
+  it('gives 32 heads that were used another round for one that comes, and lets the next one go', () => {
+    const one = facts(10);
+    const each = bytes(0).length + 600;
+    const heads = new KnownHeads(900 + one.wire.first.length + 40 * each);
+    for (let index = 0; index < 40; index += 1) heads.remember(bytes(index), one);
+    for (let index = 0; index < 40; index += 1) expect(heads.find(bytes(index))).toBeDefined();
+    heads.remember(bytes(40), one);
+    expect(Array.from({ length: 41 }, (_none, index) => heads.find(bytes(index)) === undefined).indexOf(true)).toBe(32);
   });
 
   it('copies a body of exactly 16 KiB behind its head, and none that is a byte longer', () => {
-    const writer = new AnswerWriter({ keepAliveMs: 5000 });
-    const [small, large] = [answer(16_384), answer(16_385)].map((one) => writer.bytesOf(one, get));
-    expect(small?.rest).toBeUndefined();
-    expect(small?.first.length).toBeGreaterThan(16_384);
-    expect(large?.first.length).toBeLessThan(200);
-    expect(large?.rest?.length).toBe(16_385);
-  });
-
-  it('lets go of the copies that are older than so many bytes', () => {
-    const writer = new AnswerWriter({ keepAliveMs: 5000, maxBytes: 40_000 });
-    const first = answer(10_000);
-    const { first: made } = writer.bytesOf(first, get);
-    for (let count = 0; count < 3; count += 1) writer.bytesOf(answer(10_000), get);
-    expect(writer.bytesOf(first, get).first).toBe(made);
-    for (let count = 0; count < 10; count += 1) writer.bytesOf(answer(10_000), get);
-    expect(writer.bytesOf(first, get).first).not.toBe(made);
-    expect(writer.bytesOf(first, get).first.equals(made)).toBe(true);
+    const [small, large] = [facts(16_384).wire, facts(16_385).wire];
+    expect(small.rest).toBeUndefined();
+    expect(small.first.length).toBeGreaterThan(16_384);
+    expect(large.first.length).toBeLessThan(200);
+    expect(large.length).toBe(16_385);
+    expect(large.rest).toBeDefined();
   });
 });

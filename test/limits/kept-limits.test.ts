@@ -17,7 +17,8 @@ function readOf(key: string, bytes: number): HotRead {
     bytes,
     retainUntilMs: 0,
     checkedVersion: 0,
-    again: () => true,
+    serial: 1,
+    placeOf: () => ({ again: () => true, holds: () => true }),
   });
 }
 

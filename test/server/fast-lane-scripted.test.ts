@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
+import type { ProxyResponse, Repeat, Said } from '../../src/cache/ports.ts';
 import type { ServerConfig } from '../../src/core/config.ts';
 import type { RequestRecord } from '../../src/core/outcome.ts';
 import type { ProxyRequest } from '../../src/core/request.ts';
@@ -37,13 +37,15 @@ const config: ServerConfig = {
   workers: 1,
 };
 
-/** An answer that says what it is, and may be given again for as long as `again` gives one. */
-function answer(text: string, repeat?: Repeat): ProxyResponse {
+/** An answer that says what it is, and may be given again for as long as `may` says so. */
+function answer(text: string, may?: () => boolean): ProxyResponse {
   return {
     status: 200,
     fields: [
       ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'],
+      ['age', '1'],
       ['content-length', String(text.length)],
+      ['cache-status', 'forecache; hit; ttl=5; detail=memory'],
     ],
     body: { kind: 'bytes', bytes: Buffer.from(text) },
     meta: {
@@ -55,7 +57,18 @@ function answer(text: string, repeat?: Repeat): ProxyResponse {
       problem: undefined,
       url: `http://a/${text}`,
     },
-    repeat,
+    repeat: may && repeatOf(may),
+  };
+}
+
+/** Of an answer that says the same at any time. */
+function repeatOf(may: () => boolean): Repeat {
+  return {
+    ageLine: 1,
+    ttlFrom: 'forecache; hit; ttl='.length,
+    madeOf: undefined,
+    at: () => ({ ageSeconds: 1, ttlSeconds: 5, sinceMs: 0, untilMs: Infinity, lastMs: Infinity }),
+    again: may,
   };
 }
 
@@ -133,8 +146,7 @@ function first<T>(list: readonly T[]): T {
 
 /** Always the same answer. */
 function steady(text: string): ProxyResponse {
-  const response: ProxyResponse = answer(text, { again: () => response });
-  return response;
+  return answer(text, () => true);
 }
 
 describe('A request on the fast lane', () => {
@@ -171,25 +183,39 @@ describe('A request on the fast lane', () => {
   });
 
   it('keeps the bytes of its answer as they are for as long as its client takes none of them', async () => {
-    let now = answer('small');
-    const response: ProxyResponse = answer('small', { again: () => now });
-    const { open, parsed } = await rig({ handle: () => response });
-    const connection = await open();
+    let age = 1;
+    // More than the kernel takes for a client that reads nothing.
+    const length = 6 * 1024 * 1024;
+    const large = answer('x'.repeat(length), () => true);
+    let told = 0;
+    const now = (): Said => {
+      told += 1;
+      return { ageSeconds: age, ttlSeconds: 5, sinceMs: 0, untilMs: 0, lastMs: 0 };
+    };
+    const repeat: Repeat = { ...repeatOf(() => true), at: now };
+    const { open, parsed } = await rig({ handle: () => ({ ...large, repeat }) });
+    const [connection, other] = [await open(), await open()];
     await warm(connection, first(parsed), asked);
-    expect(now.madeOf).toMatchObject({ isLent: false });
-    const large = answer('x'.repeat(16 * 1024 * 1024));
-    now = large;
+    await warm(other, first(parsed), asked);
+    const before = first(parsed).count;
     connection.socket.pause();
+    const asks = told;
     connection.socket.write(asked);
-    await expect.poll(() => large.madeOf).toMatchObject({ isLent: true });
+    await expect.poll(() => told).toBe(asks + 1);
+    expect(repeat.madeOf).toMatchObject({ isLent: true });
+    age = 2;
+    await other.send(asked);
+    expect((await other.reply()).field('age')).toBe('2');
     connection.socket.resume();
-    expect((await connection.reply()).body.length).toBe(16 * 1024 * 1024);
+    const reply = await connection.reply();
+    expect([reply.field('age'), reply.body.length]).toEqual(['1', length]);
+    expect(first(parsed).count).toBe(before);
   });
 
   it('is looked at anew where its answer may not be given again, and may be later', async () => {
     let isLeased = true;
     let asks = 0;
-    const response: ProxyResponse = answer('kept', { again: () => (isLeased ? response : undefined) });
+    const response = answer('kept', () => isLeased);
     const { open, say, parsed } = await rig({
       handle: () => {
         asks += 1;
@@ -208,25 +234,41 @@ describe('A request on the fast lane', () => {
     expect((await warm(connection, first(parsed), asked)).text).toBe('kept');
   });
 
-  it('gets the answer of now, where that is another than before', async () => {
-    let now = answer('one');
-    const response: ProxyResponse = answer('one', { again: () => now });
-    const { open, say, parsed } = await rig({ handle: () => response });
+  it('gets the answer as it is now, and none that may not be given now', async () => {
+    let seconds: number | undefined = 8;
+    const repeat: Repeat = {
+      ...repeatOf(() => true),
+      at: () =>
+        seconds === undefined
+          ? undefined
+          : { ageSeconds: seconds, ttlSeconds: 100 - seconds, sinceMs: 0, untilMs: 0, lastMs: 0 },
+    };
+    const { open, parsed } = await rig({ handle: () => ({ ...answer('one', () => true), repeat }) });
     const connection = await open();
     await warm(connection, first(parsed), asked);
-    now = answer('another');
+    for (seconds of [9, 10, 11, 99, 100, 3]) {
+      const before = first(parsed).count;
+      await connection.send(asked);
+      const reply = await connection.reply();
+      expect(first(parsed).count).toBe(before);
+      expect([reply.field('age'), reply.field('cache-status'), reply.text]).toEqual([
+        String(seconds),
+        `forecache; hit; ttl=${100 - seconds}; detail=memory`,
+        'one',
+      ]);
+    }
+    seconds = undefined;
     const before = first(parsed).count;
-    expect(await say(connection)).toBe('another');
-    expect(first(parsed).count).toBe(before);
+    await connection.send(asked);
+    expect((await connection.reply()).field('age')).toBe('1');
+    expect(first(parsed).count - before).toBe(1);
   });
 
   it('is parsed where its answer cannot be asked for, and that is heard of', async () => {
     let isBroken = false;
-    const response: ProxyResponse = answer('fine', {
-      again: () => {
-        if (isBroken) throw new Error('a bug');
-        return response;
-      },
+    const response = answer('fine', () => {
+      if (isBroken) throw new Error('a bug');
+      return true;
     });
     const { open, say, parsed, bugs } = await rig({ handle: () => response });
     const connection = await open();
@@ -274,7 +316,7 @@ describe('A request on the fast lane', () => {
   });
 
   it('that could not be sent as it is stays with the parser', async () => {
-    const undated: ProxyResponse = { ...answer('x', { again: () => undated }), fields: [['content-length', '1']] };
+    const undated: ProxyResponse = { ...answer('x', () => true), fields: [['content-length', '1']] };
     const response = steady('known');
     const { open, say, parsed } = await rig({ handle: ({ path }) => (path === '/a' ? response : undated) });
     const other = asked.replace('/a', '/b');
@@ -291,11 +333,9 @@ describe('A request on the fast lane', () => {
 
   it('takes as long as it takes', async () => {
     const { open, say, parsed, records, clock } = await rig({ handle: () => slow });
-    const slow: ProxyResponse = answer('slow', {
-      again: () => {
-        clock.advance(7);
-        return slow;
-      },
+    const slow = answer('slow', () => {
+      clock.advance(7);
+      return true;
     });
     const connection = await open();
     await warm(connection, first(parsed), asked);
