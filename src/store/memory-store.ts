@@ -16,15 +16,15 @@ import type {
 import type { StoredItem } from '../core/stored-response.ts';
 import { tagSpellings } from '../core/tag-text.ts';
 import type { ProcessMemory } from './growth.ts';
-import type { HotRead } from './hot-reads.ts';
+import type { Again, HotRead } from './hot-reads.ts';
+import { LookThroughs } from './look-throughs.ts';
 import { MemoryTable } from './memory-table.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
 import { RecordJudge } from './record-judge.ts';
 import { Reaper } from './reaper.ts';
 import { quickCount, ScopeCount } from './scope-count.ts';
 import { runInSlices } from './slices.ts';
-import { RecordPlace } from './record-place.ts';
-import { words } from './stored-records.ts';
+import { countUse, words } from './stored-records.ts';
 
 export interface MemoryStoreOptions {
   /** Bodies and bookkeeping together. */
@@ -53,17 +53,14 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   readonly #reaper: Reaper;
   readonly #table: MemoryTable;
   readonly #judge: RecordJudge;
-  /** Scopes whose members wait to be looked through. */
-  #waiting = new Set<string>();
-  /** That wait or are under way. */
-  #lookThroughs = 0;
+  readonly #lookThroughs: LookThroughs;
   /** Memory is being given back. */
   #isTidying = false;
 
   constructor(options: MemoryStoreOptions) {
     this.#clock = options.clock;
     this.#log = options.purgeLog;
-    this.#table = new MemoryTable(options, (hot) => new RecordPlace(hot, this.#judge));
+    this.#table = new MemoryTable(options, (hot, nowMs, counts) => this.#again(hot, nowMs, counts));
     this.#judge = new RecordJudge(this.#table, options);
     this.#reaper = new Reaper({
       clock: options.clock,
@@ -72,6 +69,16 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     });
     this.#follower = options.purgeLog.follow((event) => {
       this.#hear(event);
+    });
+    this.#lookThroughs = new LookThroughs({
+      table: this.#table,
+      judge: this.#judge,
+      log: this.#log,
+      reaper: this.#reaper,
+      onDone: (version) => {
+        this.#follower.settled(version);
+        this.#tidy();
+      },
     });
   }
 
@@ -178,7 +185,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     const [scope] = scopes;
     if (scope === undefined) return 0;
     // What waits to be looked through may be purged.
-    const isKnown = scopes.length === 1 && this.#lookThroughs === 0;
+    const isKnown = scopes.length === 1 && this.#lookThroughs.pending === 0;
     const known = isKnown ? quickCount(this.#table, scope, this.#clock.nowMs()) : undefined;
     if (known !== undefined) return known;
     const counting = new ScopeCount(this.#table, this.#judge);
@@ -192,6 +199,13 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#table.trimAll();
     this.#reaper[Symbol.dispose]();
     this.#follower.close();
+  }
+
+  #again(hot: HotRead, nowMs: number | undefined, counts: Parameters<Again>[2]): boolean {
+    this.#log.catchUp?.();
+    if (hot.row === undefined || !this.#judge.isGood(hot, nowMs)) return false;
+    if (counts !== 'nothing') countUse(hot.row, counts === 'hit');
+    return true;
   }
 
   #use(hot: HotRead): void {
@@ -226,18 +240,18 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     if (event.kind === 'floor') {
       this.#judge.lostBefore = event.version;
       this.#forgetWork();
-      this.#lookThrough('all');
+      this.#lookThroughs.add('all');
     } else if (!event.purge.soft && event.purge.scopes.includes('all')) {
       this.#dropAll();
     } else {
-      for (const scope of event.purge.scopes) this.#lookThrough(scope);
+      for (const scope of event.purge.scopes) this.#lookThroughs.add(scope);
     }
-    if (this.#lookThroughs === 0) this.#follower.settled(event.version);
+    if (this.#lookThroughs.pending === 0) this.#follower.settled(event.version);
     this.#tidy();
   }
 
   /**
-   * All that is stored was checked before this purge, so all of it goes, at once and without a walk. The sweeper's timer
+   * All that is stored was checked before this purge, so all of it goes, at once and without a walk. The timer for what ends
    * stays: it finds little to do.
    */
   #dropAll(): void {
@@ -247,39 +261,8 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   #forgetWork(): void {
     this.#reaper.clear();
-    this.#waiting.clear();
-    this.#lookThroughs = 0;
+    this.#lookThroughs.forget();
     this.#isTidying = false;
-  }
-
-  /**
-   * Checks all members of the scope in the background; those already waiting to be checked will see this purge too. Many
-   * purges at once must not cost more than a few walks: those that each would need one share it, and so do more than there
-   * are records.
-   */
-  #lookThrough(scope: string): void {
-    if (this.#waiting.has('all') || this.#waiting.has(scope)) return;
-    const { index } = this.#table;
-    const reach = index.reach(scope);
-    if (reach === 'none') return;
-    const walked = reach === 'all' || this.#waiting.size >= index.size ? 'all' : scope;
-    this.#waiting.add(walked);
-    this.#lookThroughs += 1;
-    const { version } = this.#log;
-    this.#reaper.add(this.#lookThroughSteps(walked), () => {
-      this.#lookThroughs -= 1;
-      // Another scope of this very purge may still wait, none of an earlier one.
-      this.#follower.settled(this.#lookThroughs > 0 ? version - 1 : this.#log.version);
-      this.#tidy();
-    });
-  }
-
-  *#lookThroughSteps(scope: string): Generator<void> {
-    this.#waiting.delete(scope);
-    for (const record of this.#table.index.inScope(scope)) {
-      if (record !== 0 && !this.#judge.isValid(record)) this.#table.drop(record, 'purge');
-      yield;
-    }
   }
 
   *#expire(): Generator<void> {

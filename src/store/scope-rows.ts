@@ -25,6 +25,7 @@ export class ScopeRows<R extends Row> {
   #size = 0;
   /** Length of prefix → rows that have it. */
   readonly #prefixLengths = new Map<number, number>();
+  #lengths: readonly number[] = [];
 
   get size(): number {
     return this.#size;
@@ -37,7 +38,7 @@ export class ScopeRows<R extends Row> {
 
   /** Lengths of the prefixes that have rows. */
   get prefixLengths(): readonly number[] {
-    return [...this.#prefixLengths.keys()];
+    return this.#lengths;
   }
 
   /** A scope that is there moves to the end, so that each kind stays in order of `seq`. */
@@ -65,14 +66,24 @@ export class ScopeRows<R extends Row> {
   /** Visits the rows that cover the item and are later than its position, until one visit answers true. */
   someAfter(item: PurgeableItem, visit: (row: R) => boolean): boolean {
     const { a, r, k, u, t, p } = this.#rows;
-    const { seq } = item.position;
-    const hit = (row: R | undefined) => row !== undefined && row.seq > seq && visit(row);
-    if (hit(a.get('')) || hit(r.get(item.route)) || hit(k.get(item.key)) || hit(u.get(item.url))) return true;
+    const { key } = item;
+    if (isHit(a.get(''), item, visit)) return true;
+    if (isHit(r.get(item.route), item, visit)) return true;
+    if (isHit(u.get(item.url), item, visit)) return true;
     // A key names what is stored under it and all its variants, whose keys begin with it.
-    if (k.size > 0 && hit(k.get(baseKeyOf(item.key)))) return true;
-    if (t.size > 0 && item.tags.some((tag) => hit(t.get(tag)))) return true;
-    for (const length of this.#prefixLengths.keys()) {
-      if (length <= item.url.length && hit(p.get(item.url.slice(0, length)))) return true;
+    if (k.size > 0 && (isHit(k.get(key), item, visit) || isHit(k.get(baseKeyOf(key)), item, visit))) return true;
+    if (t.size > 0 && this.#isTagHit(item, visit)) return true;
+    return p.size > 0 && this.#isPrefixHit(item, visit);
+  }
+
+  #isTagHit(item: PurgeableItem, visit: (row: R) => boolean): boolean {
+    for (const tag of item.tags) if (isHit(this.#rows.t.get(tag), item, visit)) return true;
+    return false;
+  }
+
+  #isPrefixHit(item: PurgeableItem, visit: (row: R) => boolean): boolean {
+    for (const length of this.#lengths) {
+      if (length <= item.url.length && isHit(this.#rows.p.get(item.url.slice(0, length)), item, visit)) return true;
     }
     return false;
   }
@@ -81,7 +92,13 @@ export class ScopeRows<R extends Row> {
     const rows = (this.#prefixLengths.get(length) ?? 0) + by;
     if (rows === 0) this.#prefixLengths.delete(length);
     else this.#prefixLengths.set(length, rows);
+    this.#lengths = [...this.#prefixLengths.keys()];
   }
+}
+
+/** No closure over the item, nor an iterator: in a walk through many they would be most of what V8 has to collect. */
+function isHit<R extends Row>(row: R | undefined, item: PurgeableItem, visit: (row: R) => boolean): boolean {
+  return row !== undefined && row.seq > item.position.seq && visit(row);
 }
 
 /** Whether rows can be kept under it. */
