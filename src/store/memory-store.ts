@@ -16,7 +16,7 @@ import type {
 import type { StoredItem } from '../core/stored-response.ts';
 import { tagSpellings } from '../core/tag-text.ts';
 import type { ProcessMemory } from './growth.ts';
-import type { Again, HotRead } from './hot-reads.ts';
+import type { HotRead } from './hot-reads.ts';
 import { LookThroughs } from './look-throughs.ts';
 import { MemoryTable } from './memory-table.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
@@ -24,7 +24,8 @@ import { RecordJudge } from './record-judge.ts';
 import { Reaper } from './reaper.ts';
 import { quickCount, ScopeCount } from './scope-count.ts';
 import { runInSlices } from './slices.ts';
-import { countUse, words } from './stored-records.ts';
+import { RecordPlace } from './record-place.ts';
+import { words } from './stored-records.ts';
 
 export interface MemoryStoreOptions {
   /** Bodies and bookkeeping together. */
@@ -60,7 +61,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   constructor(options: MemoryStoreOptions) {
     this.#clock = options.clock;
     this.#log = options.purgeLog;
-    this.#table = new MemoryTable(options, (hot, nowMs, counts) => this.#again(hot, nowMs, counts));
+    this.#table = new MemoryTable(options, (hot) => new RecordPlace(hot, this.#judge));
     this.#judge = new RecordJudge(this.#table, options);
     this.#reaper = new Reaper({
       clock: options.clock,
@@ -199,13 +200,6 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#table.trimAll();
     this.#reaper[Symbol.dispose]();
     this.#follower.close();
-  }
-
-  #again(hot: HotRead, nowMs: number | undefined, counts: Parameters<Again>[2]): boolean {
-    this.#log.catchUp?.();
-    if (hot.row === undefined || !this.#judge.isGood(hot, nowMs)) return false;
-    if (counts !== 'nothing') countUse(hot.row, counts === 'hit');
-    return true;
   }
 
   #use(hot: HotRead): void {

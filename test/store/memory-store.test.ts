@@ -79,22 +79,64 @@ describe('the memory tier looks things up without waiting', () => {
     ];
     for (const change of ways) {
       const read = again();
-      expect(read?.again?.()).toBe(true);
+      const place = read?.place;
+      const told = (): (boolean | undefined)[] => [
+        place?.again(clock.nowMs(), false),
+        place?.holds(clock.nowMs()),
+        store.get(response().key)?.place?.holds(clock.nowMs()),
+      ];
+      expect(told()).toEqual([true, true, true]);
       await purge('t:unrelated');
-      expect(read?.again?.()).toBe(true);
+      expect(told()).toEqual([true, true, true]);
       await change();
-      expect(read?.again?.()).toBe(false);
+      expect(told().slice(0, 2)).toEqual([false, false]);
       expect(store.get(response().key)).not.toBe(read);
     }
-    const peeked = store.peek(response().key);
-    expect(peeked?.again?.() ?? false).toBe(false);
+  });
+
+  test('a place is of one record, whatever comes in its row, and of none once the tier is closed', async () => {
+    const { store, response, purge, clock } = setUp();
+    const placed = () => {
+      store.put(response());
+      return store.get(response().key)?.place;
+    };
+    const dropped: readonly (() => unknown)[] = [
+      () => store.invalidate(response().key),
+      async () => purge('all'),
+      () => store.drop([`k:${response().key}`]),
+    ];
+    for (const drop of dropped) {
+      const place = placed();
+      await drop();
+      store.put(response({ key: 'r|/other' }));
+      expect(place?.again(clock.nowMs(), true)).toBe(false);
+      expect(store.list({ limit: 9 }).map(({ hits }) => hits)).toEqual([0]);
+      store.invalidate('r|/other');
+    }
+    const last = placed();
+    expect(last?.holds(clock.nowMs())).toBe(true);
+    store[Symbol.dispose]();
+    expect(last?.holds(clock.nowMs())).toBe(false);
+  });
+
+  test('a place outlives its read where that is not kept unpacked, and counts as it does', () => {
+    const { store, response, clock } = setUp({ maxBytes: 2_000_000 });
+    store.put(response({ key: 'r|/placed' }));
+    const read = store.get('r|/placed');
+    for (let other = 0; other < 400; other += 1) {
+      store.put(response({ key: `r|/${other}` }));
+      store.get(`r|/${other}`);
+    }
+    expect(store.peek('r|/placed')).not.toBe(read);
+    expect(read?.place?.again(clock.nowMs(), true)).toBe(true);
+    expect(read?.tally.hits).toBe(1);
   });
 
   test('to say so again is a use for eviction', () => {
-    const { store, response } = setUp({ maxBytes: 400_000 });
+    const { store, response, clock } = setUp({ maxBytes: 400_000 });
     store.put(response({ key: 'r|/hot' }));
-    const read = store.get('r|/hot');
-    for (let round = 0; round < 3; round += 1) expect(read?.again?.()).toBe(true);
+    const place = store.get('r|/hot')?.place;
+    for (let round = 0; round < 3; round += 1) expect(place?.again(clock.nowMs(), false)).toBe(true);
     for (let flood = 0; flood < 4000; flood += 1) store.put(response({ key: `r|/flood/${flood}` }));
     expect(store.stats().evictedCapacity).toBeGreaterThan(1000);
     expect(store.peek('r|/hot')).toBeDefined();
@@ -110,7 +152,7 @@ describe('the memory tier looks things up without waiting', () => {
       store.put(response({ key: `r|/${other}` }));
       store.get(`r|/${other}`);
     }
-    expect(read?.again?.()).toBe(false);
+    expect(store.peek(item.key)).not.toBe(read);
     if (read !== undefined) read.tally.hits += 3;
     expect(store.get(item.key)?.tally.hits).toBe(3);
     store.invalidate(item.key);
