@@ -110,17 +110,27 @@ function answerStored(
     item: leader && received !== undefined ? { ...item, fields: received } : item,
     staleSinceMs: undefined,
     nowMs: deps.clock.nowMs(),
-    status: {
-      hit: false,
-      fwd: plan.fwd,
-      ...(result.validated ? { fwdStatus: 304 } : {}),
-      ...(result.put === 'stored' ? { stored: true } : {}),
-      ...(leader ? {} : { collapsed: true }),
-      ...(plan.unleased === true ? { detail: 'lease' } : {}),
-    },
+    status: storedStatus(plan, result, leader),
     outcome: leader ? fetched : 'collapsed',
     tier: undefined,
   });
+}
+
+function storedStatus(
+  { fwd, unleased }: FetchPlan,
+  { validated, put }: Extract<FillResult, { kind: 'stored' }>,
+  leader: boolean,
+): CacheStatus {
+  // What nearly every miss is told.
+  if (leader && !validated && put === 'stored' && unleased !== true) return { hit: false, fwd, stored: true };
+  return {
+    hit: false,
+    fwd,
+    ...(validated ? { fwdStatus: 304 } : {}),
+    ...(put === 'stored' ? { stored: true } : {}),
+    ...(leader ? {} : { collapsed: true }),
+    ...(unleased === true ? { detail: 'lease' } : {}),
+  };
 }
 
 /** Another process' fetch is collapsed with for whoever asks, the first included. */

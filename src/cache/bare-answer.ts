@@ -3,7 +3,7 @@ import { callUpstream, isUnasked } from './call-upstream.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { passedFields } from './passed-fields.ts';
 import { retagged } from './tagged.ts';
-import type { UpstreamResponse } from './upstream-ports.ts';
+import type { UpstreamAnswer, UpstreamResponse } from './upstream-ports.ts';
 
 /** An answer that ends with its head, for the one who asked; nothing of it is stored. */
 export function bare(deps: FillDeps, input: FillInput, answer: UpstreamResponse, reason: string): FillResult {
@@ -16,8 +16,11 @@ export function bare(deps: FillDeps, input: FillInput, answer: UpstreamResponse,
  * A HEAD that goes upstream as one. What it says of the response to a GET freshens the stored one, or shows that it is
  * another by now (RFC 9111 §4.3.5). Never throws for anything that upstream does.
  */
-export async function fetchHead(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<FillResult> {
-  const answer = await callUpstream(deps, input, signal);
+export function fetchHead(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<FillResult> {
+  return callUpstream(deps, input, signal, (answer) => answeredHead(deps, input, answer));
+}
+
+async function answeredHead(deps: FillDeps, input: FillInput, answer: UpstreamAnswer): Promise<FillResult> {
   if (answer.kind === 'failure') return { kind: 'failed', failure: answer.failure, detail: answer.detail };
   if (isUnasked(answer.status, input)) {
     answer.body.cancel();

@@ -2,10 +2,19 @@ import { forwardedFields } from '../core/forwarded-fields.ts';
 import { validationFields } from '../core/freshen.ts';
 import type { CanonicalRequest } from '../core/request.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
+import type { MaybePromise } from './ports.ts';
 import type { UpstreamAnswer } from './upstream-ports.ts';
 
-/** One call, told to the observer. Never rejects for anything that upstream does. */
-export function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSignal): Promise<UpstreamAnswer> {
+/**
+ * One call, told to the observer. Never rejects for anything that upstream does. `then` is called in the step in which the answer
+ * is there: a promise in between is paid with every miss.
+ */
+export function callUpstream<T>(
+  deps: FillDeps,
+  input: FillInput,
+  signal: AbortSignal,
+  then: (answer: UpstreamAnswer) => MaybePromise<T>,
+): Promise<T> {
   const startedMs = deps.clock.monotonicMs();
   const canonical = requestOf(input);
   const { validate, own, purpose, onInterim } = input;
@@ -19,7 +28,7 @@ export function callUpstream(deps: FillDeps, input: FillInput, signal: AbortSign
   return deps.upstream.fetch({ canonical, fields, decode, purpose, onInterim }, signal).then((answer) => {
     // A call that never got a connection is none that upstream saw.
     if (answer.attempts > 0) tell(deps, input, answer, startedMs);
-    return answer;
+    return then(answer);
   });
 }
 

@@ -27,8 +27,13 @@ export function collectBody(body: UpstreamBody, maxBytes: number): MaybePromise<
   );
 }
 
-/** In memory of its own, of exactly its size. */
+/**
+ * One that came in one piece is given as it is, mostly the end of what was read with its head: a store that keeps it takes it in
+ * memory of its own all the same, and copied here it took memory twice.
+ */
 function joined(pieces: readonly Buffer[]): Buffer {
+  const [only] = pieces;
+  if (only !== undefined && pieces.length === 1) return only;
   let length = 0;
   for (const piece of pieces) length += piece.length;
   const bytes = Buffer.allocUnsafeSlow(length);

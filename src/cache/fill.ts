@@ -26,7 +26,7 @@ import { UpstreamBodyError, type UpstreamResponse } from './upstream-ports.ts';
  */
 export function fill(deps: FillDeps, asked: FillInput, signal: AbortSignal): Promise<FillResult> {
   if (asked.own?.method === 'HEAD') return fetchHead(deps, asked, signal);
-  return callUpstream(deps, asked, signal).then((answer) => {
+  return callUpstream(deps, asked, signal, (answer): MaybePromise<FillResult> => {
     const input = deps.rules?.earlyPosition === false ? { ...asked, position: deps.purgeLog.position() } : asked;
     if (answer.kind === 'failure') return { kind: 'failed', failure: answer.failure, detail: answer.detail };
     const { validate } = input;

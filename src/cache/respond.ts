@@ -1,6 +1,6 @@
-import { appendCacheStatus, formatCacheStatus, withKey } from '../core/cache-status.ts';
+import { formatCacheStatus, withKey } from '../core/cache-status.ts';
 import { decideCoding } from '../core/content-coding.ts';
-import { type FieldLines, withoutFields } from '../core/fields.ts';
+import { type FieldLine, type FieldLines, hasField, withoutFields } from '../core/fields.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { CacheStatus, OutcomeName, Tier } from '../core/outcome.ts';
@@ -8,12 +8,12 @@ import { evaluatePreconditions } from '../core/preconditions.ts';
 import { decideRange } from '../core/range.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import {
-  appendVia,
   decodedFields,
   notModifiedFields,
   partialFields,
   replyFields,
   unsatisfiableFields,
+  VIA,
 } from '../core/response-fields.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
@@ -84,14 +84,18 @@ export function respondWhole(asked: Asked, reply: StoredReply): ProxyResponse {
   return labelledStored(asked, content(status, withRanges(fieldsOf(asked, reply), status), body), reply);
 }
 
-function fieldsOf({ route }: Pick<Asked, 'route'>, { item, staleSinceMs, nowMs, tier }: StoredReply): FieldLines {
+/** The caller's own: what is made of them may be put into them. */
+function fieldsOf({ route }: Pick<Asked, 'route'>, { item, staleSinceMs, nowMs, tier }: StoredReply): FieldLine[] {
   const { ttlMs } = standingOf(item, staleSinceMs, nowMs);
   return replyFields(item, { ttlMs, forwarded: tier === undefined }, route.policy, nowMs);
 }
 
 /** Which ranges can be had is the proxy's to say, whatever upstream said. */
-function withRanges(fields: FieldLines, status: number): FieldLines {
-  return status === OK ? [...withoutFields(fields, RANGES), ['accept-ranges', 'bytes']] : fields;
+function withRanges(fields: FieldLine[], status: number): FieldLine[] {
+  if (status !== OK) return fields;
+  const own = hasField(fields, 'accept-ranges') ? withoutFields(fields, RANGES) : fields;
+  own.push(BYTE_RANGES);
+  return own;
 }
 
 /** Upstream's coding is not what it says, or unpacks past the route's limit, and the client cannot take it as it is. */
@@ -115,7 +119,8 @@ function decodeFor(decoder: ContentDecoder, ask: Ask, item: StoredResponse): Pro
 }
 
 interface Content {
-  readonly fields: FieldLines;
+  /** Its own. */
+  readonly fields: FieldLine[];
   readonly bytes: Buffer;
   /** Lines whose ETag and Last-Modified an If-Range may go by. */
   readonly validators: FieldLines;
@@ -148,6 +153,7 @@ function sized(ask: Ask, reply: StoredReply, { fields: stored, bytes, validators
 
 const WHOLE = { kind: 'whole' } as const;
 const EMPTY = Buffer.alloc(0);
+const BYTE_RANGES: FieldLine = ['accept-ranges', 'bytes'];
 const RANGES: ReadonlySet<string> = new Set(['accept-ranges']);
 const BODY: ReadonlySet<string> = new Set([
   'content-type',
@@ -159,15 +165,17 @@ const BODY: ReadonlySet<string> = new Set([
 
 interface Shaped {
   readonly status: number;
-  readonly fields: FieldLines;
+  /** Its own: what every answer carries is put into them, where each copy of them was a part of what a miss costs. */
+  readonly fields: FieldLine[];
   readonly body: ResponseBody;
 }
 
-function content(status: number, fields: FieldLines, bytes: Buffer): Shaped {
-  const clean = withoutFields(fields, REPEATED);
+function content(status: number, fields: FieldLine[], bytes: Buffer): Shaped {
+  const own = hasField(fields, 'content-length') ? withoutFields(fields, REPEATED) : fields;
   // 204 and 1xx never have a Content-Length (RFC 9110 §8.6).
-  if (status === 204) return { status, fields: clean, body: { kind: 'none' } };
-  return { status, fields: [...clean, ['content-length', String(bytes.length)]], body: { kind: 'bytes', bytes } };
+  if (status === 204) return { status, fields: own, body: { kind: 'none' } };
+  own.push(['content-length', String(bytes.length)]);
+  return { status, fields: own, body: { kind: 'bytes', bytes } };
 }
 
 /** Written anew for what is really sent. */
@@ -179,7 +187,7 @@ export function respondAnswer(
   result: Extract<FillResult, { kind: 'answer' }>,
   reply: PassedReply,
 ): ProxyResponse {
-  return labelled(ask, content(result.status, result.fields, result.bytes), { ...reply, tier: undefined });
+  return labelled(ask, content(result.status, [...result.fields], result.bytes), { ...reply, tier: undefined });
 }
 
 /** An answer that is passed on as it comes. */
@@ -192,7 +200,7 @@ export function respondStream(
   const fields = withoutFields(result.fields, REPEATED);
   // 204 never has a Content-Length (RFC 9110 §8.6).
   const unsized = length === undefined || result.status === 204;
-  const sizedFields: FieldLines = unsized ? fields : [...fields, ['content-length', String(length)]];
+  const sizedFields: FieldLine[] = unsized ? fields : [...fields, ['content-length', String(length)]];
   const body: ResponseBody = { kind: 'stream', chunks, length, cancel: () => result.cancel() };
   if (ask.head || result.status === 204) {
     result.cancel();
@@ -212,7 +220,7 @@ export function respondBare(
   reply: PassedReply,
 ): ProxyResponse {
   // 204 never has a Content-Length (RFC 9110 §8.6).
-  const fields = result.status === 204 ? withoutFields(result.fields, REPEATED) : result.fields;
+  const fields = result.status === 204 ? withoutFields(result.fields, REPEATED) : [...result.fields];
   return labelled(ask, { status: result.status, fields, body: { kind: 'none' } }, { ...reply, tier: undefined });
 }
 
@@ -225,7 +233,8 @@ function labelledStored(ask: Asked, shaped: Shaped, reply: StoredReply): ProxyRe
 
 /** Puts on what every answer of a route carries. */
 function labelled(ask: Asked, shaped: Shaped, reply: PassedReply & { readonly tier: Tier | undefined }): ProxyResponse {
-  const fields = appendCacheStatus(appendVia(shaped.fields), formatCacheStatus(withKey(reply.status, ask)));
+  const { fields } = shaped;
+  fields.push(VIA, ['cache-status', formatCacheStatus(withKey(reply.status, ask))]);
   return {
     status: shaped.status,
     fields,

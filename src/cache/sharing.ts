@@ -1,4 +1,5 @@
 import type { FailureKind } from '../core/failure.ts';
+import type { FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { withoutExchangeIds } from '../core/hop-by-hop.ts';
 import { decideReuse, type ReuseDecision } from '../core/reuse-policy.ts';
@@ -86,9 +87,11 @@ export function isForAll(deps: SharingDeps, { ask }: FetchPlan, result: FillResu
     case 'answer':
       return result.shareable;
     case 'stored':
-      return isReusable(deps, { ...ask, requestFields: [] }, result.item);
+      return isReusable(deps, { route: ask.route, requestFields: noFields }, result.item);
   }
 }
+
+const noFields: FieldLines = [];
 
 /**
  * What upstream sees of a request beside its key and the ids of the exchange: nothing on ruled routes. Of fields, which may be
@@ -179,7 +182,7 @@ function selects(
  * Requests are collapsed only where the response may be reused for each of them without validation (RFC 9111 §4): what
  * says `no-cache`, or is stale as it comes, is for whoever it was fetched for. By rule the key alone decides the answer.
  */
-function isReusable(deps: SharingDeps, ask: Ask, item: StoredResponse): boolean {
+function isReusable(deps: SharingDeps, ask: Pick<Ask, 'route' | 'requestFields'>, item: StoredResponse): boolean {
   if (ask.route.policy.upstreamCacheControl === 'ignore') return true;
   const { kind } = reuseOf(deps, ask, { item, staleSinceMs: undefined });
   return kind === 'reuse' || kind === 'reuse-stale';
@@ -187,7 +190,7 @@ function isReusable(deps: SharingDeps, ask: Ask, item: StoredResponse): boolean 
 
 function reuseOf(
   { clock }: SharingDeps,
-  { route, requestFields }: Ask,
+  { route, requestFields }: Pick<Ask, 'route' | 'requestFields'>,
   { item, staleSinceMs }: Pick<Fallback, 'item' | 'staleSinceMs'>,
 ): ReuseDecision {
   const { policy } = route;

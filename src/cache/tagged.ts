@@ -46,7 +46,8 @@ function withTags({ route, keyed }: Tagged, response: StoredResponse, found: Ups
   const { search } = keyed;
   // What does not say a rule itself is not stored under one, whatever the request was looked up by.
   const own = search?.rule === undefined ? keyed.tags : search.by(undefined).tags;
-  const more = [...found.tags, ...tagsOfRule(keyed, response.fields)];
+  const ofRule = tagsOfRule(keyed, response.fields);
+  const more = ofRule.length === 0 ? found.tags : [...found.tags, ...ofRule];
   // Most are made with the tags of their request, by routes that read none.
   if (more.length === 0 && response.tags === own && route.tagsFrom.length === 0) return response;
   return { ...response, tags: united(own, more), fields: withoutTagFields(route, response.fields) };

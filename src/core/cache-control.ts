@@ -32,7 +32,23 @@ export function countedDirectives(fields: FieldLines): CountedDirectives {
  * White space next to the `=` stays in the argument, so that such a `max-age` is invalid instead of silently accepted.
  */
 export function parseCacheControl(lines: readonly string[]): CacheDirectives {
-  if (lines.length === 0) return noDirectives;
+  const [only] = lines;
+  if (only === undefined) return noDirectives;
+  if (lines.length > 1) return parseLines(lines);
+  // Read twice of each answer that is stored, and the same in most answers of an upstream.
+  if (only === latest.text) return latest.directives;
+  const directives = parseLines(lines);
+  if (only.length <= MAX_KEPT_LINE) latest = { text: only, directives };
+  return directives;
+}
+
+/** The line that was read last, and what it says. */
+let latest: { readonly text: string; readonly directives: CacheDirectives } = { text: '', directives: noDirectives };
+
+/** Longer ones are read anew each time. */
+const MAX_KEPT_LINE = 256;
+
+function parseLines(lines: readonly string[]): CacheDirectives {
   const directives = new Map<string, string | true>();
   for (const line of lines) {
     for (const member of splitList(line)) {

@@ -17,18 +17,18 @@ const MAX_INTEGER = 999_999_999_999_999;
  * forwarded, so `hit` leaves out `fwd` and all that only goes with it (§2.1, §2.2): the two never come together.
  */
 export function formatCacheStatus(status: CacheStatus): string {
-  const parts = [CACHE_NAME];
-  if (status.hit) parts.push('hit');
+  let member: string = CACHE_NAME;
+  if (status.hit) member += '; hit';
   else if (status.fwd !== undefined) {
-    parts.push(`fwd=${status.fwd}`);
-    if (status.fwdStatus !== undefined) parts.push(`fwd-status=${integer(status.fwdStatus)}`);
-    if (status.stored === true) parts.push('stored');
-    if (status.collapsed === true) parts.push('collapsed');
+    member += `; fwd=${status.fwd}`;
+    if (status.fwdStatus !== undefined) member += `; fwd-status=${integer(status.fwdStatus)}`;
+    if (status.stored === true) member += '; stored';
+    if (status.collapsed === true) member += '; collapsed';
   }
-  if (status.ttl !== undefined) parts.push(`ttl=${integer(status.ttl)}`);
-  if (status.key !== undefined) parts.push(`key=${quotedString(status.key)}`);
-  if (status.detail !== undefined) parts.push(`detail=${tokenOrString(status.detail)}`);
-  return parts.join('; ');
+  if (status.ttl !== undefined) member += `; ttl=${integer(status.ttl)}`;
+  if (status.key !== undefined) member += `; key=${quotedString(status.key)}`;
+  if (status.detail !== undefined) member += `; detail=${tokenOrString(status.detail)}`;
+  return member;
 }
 
 /** With the key where the route shows it (RFC 9211 §2.7). A key holds no secret. */

@@ -15,15 +15,25 @@ export function fieldValue(fields: FieldLines, name: string): string | undefined
 
 /** The values of all lines of a field, for fields whose lines may not be combined. */
 export function fieldLineValues(fields: FieldLines, name: string): readonly string[] {
-  return fields.filter((line) => line[0] === name).map((line) => line[1]);
+  let values: string[] | undefined;
+  // A dozen fields are asked for of each answer that is stored, most of which it does not have: nothing is made for those.
+  for (const line of fields) {
+    if (line[0] !== name) continue;
+    if (values === undefined) values = [line[1]];
+    else values.push(line[1]);
+  }
+  return values ?? noValues;
 }
+
+const noValues: readonly string[] = [];
 
 /** True where at least one line of the field is present. */
 export function hasField(fields: FieldLines, name: string): boolean {
-  return fields.some((line) => line[0] === name);
+  for (const line of fields) if (line[0] === name) return true;
+  return false;
 }
 
-/** The lines without those of the given names. */
-export function withoutFields(fields: FieldLines, names: ReadonlySet<string>): FieldLines {
+/** The lines without those of the given names, in an array of their own. */
+export function withoutFields(fields: FieldLines, names: ReadonlySet<string>): FieldLine[] {
   return fields.filter((line) => !names.has(line[0]));
 }

@@ -31,12 +31,14 @@ const NEVER = new Set([
   'range',
 ]);
 
+const noFields: FieldLines = [];
+
 /**
  * The client's fields that an `honour` route sends upstream without keying them (upstream's `Vary` keys them).
  * Empty on ruled routes, whose every forwarded field is keyed.
  */
 export function forwardedFields(route: Route, fields: FieldLines): FieldLines {
-  if (route.forwardHeaders.length === 0) return [];
+  if (route.forwardHeaders.length === 0) return noFields;
   const all = route.forwardHeaders.includes('*');
   return endToEnd(fields).filter(([name]) => {
     if (NEVER.has(name) || name.startsWith('x-forwarded-')) return false;

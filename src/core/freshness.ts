@@ -79,7 +79,8 @@ export function initialAgeMs(input: Pick<FreshnessInput, 'fields' | 'requestTime
   const dateMs = dateOf(input.fields, input.responseTimeMs);
   const receivedMs = Math.floor(input.responseTimeMs / 1000) * 1000;
   const apparentAgeMs = dateMs === undefined ? 0 : Math.max(0, receivedMs - dateMs);
-  const age = parseDeltaSeconds(splitList(fieldLineValues(input.fields, 'age')[0] ?? '')[0] ?? '') ?? 0;
+  const [ageLine] = fieldLineValues(input.fields, 'age');
+  const age = ageLine === undefined ? 0 : (parseDeltaSeconds(splitList(ageLine)[0] ?? '') ?? 0);
   const responseDelayMs = Math.max(0, input.responseTimeMs - input.requestTimeMs);
   return Math.max(apparentAgeMs, age * 1000 + responseDelayMs);
 }

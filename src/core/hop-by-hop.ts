@@ -1,4 +1,5 @@
-import type { FieldLines } from './fields.ts';
+import { BoundedMemo } from './bounded-memo.ts';
+import type { FieldLine, FieldLines } from './fields.ts';
 import { fieldLineValues, hasField } from './fields.ts';
 import { splitList } from './list.ts';
 import type { CachePolicy } from './route.ts';
@@ -83,17 +84,36 @@ function isRateLimitField(name: string): boolean {
 
 /** The lines without hop-by-hop fields and without those that Connection nominates (RFC 9110 §7.6.1). */
 export function endToEnd(fields: FieldLines): FieldLines {
-  // Most answers of upstreams have none, and are read with every miss.
-  if (!hasField(fields, 'connection')) return fields.filter(([name]) => !hopByHop.has(name));
-  const nominated = new Set<string>();
+  // Asked for several times with every miss, and after the first of nothing but end-to-end lines: nothing is copied then.
+  if (!fields.some(isHopByHop)) return fields;
+  const nominated = nominatedBy(fields);
+  if (nominated.size === 0) return fields.filter(isEndToEnd);
+  return fields.filter((line) => isEndToEnd(line) && !nominated.has(line[0]));
+}
+
+function isHopByHop(line: FieldLine): boolean {
+  return hopByHop.has(line[0]);
+}
+
+function isEndToEnd(line: FieldLine): boolean {
+  return !hopByHop.has(line[0]);
+}
+
+/** Names that Connection takes away beside those that always go. */
+function nominatedBy(fields: FieldLines): ReadonlySet<string> {
+  let nominated: Set<string> | undefined;
   for (const value of fieldLineValues(fields, 'connection')) {
+    // What nearly all say: it is hop-by-hop itself.
+    if (value === 'keep-alive' || value === 'Keep-Alive') continue;
     for (const option of splitList(value)) {
       const name = option.toLowerCase();
-      if (!neverNominated.has(name)) nominated.add(name);
+      if (!neverNominated.has(name)) (nominated ??= new Set()).add(name);
     }
   }
-  return fields.filter(([name]) => !hopByHop.has(name) && !nominated.has(name));
+  return nominated ?? nothing;
 }
+
+const nothing: ReadonlySet<string> = new Set();
 
 /**
  * The lines that are stored and replayed (RFC 9111 §3.1). In every mode hop-by-hop fields and Age go (it is computed anew).
@@ -111,14 +131,24 @@ export function storableFields(fields: FieldLines, policy: CachePolicy, status =
   });
 }
 
+/** Of names that answers had: upstreams send the same ones each time, and the pattern takes longer than finding them here. */
+const ofOneCaller = new BoundedMemo<'yes' | 'no'>(512);
+
 /** Names of fields that are one caller's: cookies and quota. Each once. */
 export function fieldsOfOneCaller(fields: FieldLines): readonly string[] {
   return [...new Set(endToEnd(fields).map(([name]) => name))].filter(isOfOneCaller);
 }
 
 function isOfOneCaller(name: string): boolean {
-  return name === 'set-cookie' || name === 'set-cookie2' || isRateLimitField(name);
+  const known = ofOneCaller.get(name);
+  if (known !== undefined) return known === 'yes';
+  const is = name === 'set-cookie' || name === 'set-cookie2' || isRateLimitField(name);
+  // Longer ones are matched anew each time: what is kept is bounded in bytes, too.
+  if (name.length <= MAX_KEPT_NAME) ofOneCaller.set(name, is ? 'yes' : 'no');
+  return is;
 }
+
+const MAX_KEPT_NAME = 64;
 
 /** True where the request asks for another protocol (RFC 9110 §7.8); a bare `h2c` offer may be and is ignored. */
 export function asksForUpgrade(fields: FieldLines): boolean {

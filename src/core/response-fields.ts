@@ -51,7 +51,7 @@ const wholeContentOnly: ReadonlySet<string> = new Set([
  * `max-age` of which, after subtracting Age, just the freshness is left that the rule leaves, so that a client's own
  * cache neither keeps the answer for longer nor drops it earlier. On other routes upstream's fields stay.
  */
-export function replyFields(stored: StoredResponse, served: Served, policy: CachePolicy, nowMs: number): FieldLines {
+export function replyFields(stored: StoredResponse, served: Served, policy: CachePolicy, nowMs: number): FieldLine[] {
   const standing = standingOf(stored, undefined, nowMs);
   const { ageMs, ageSeconds } = standing;
   const ttlMs = served.ttlMs ?? standing.ttlMs;
@@ -84,7 +84,7 @@ const RULE_SOURCES: ReadonlySet<string> = new Set(['cap', 'expireAt', 'rule ttl'
  * body, and without Last-Modified where there is an ETag. What does not describe the body stays: Cache-Control,
  * Content-Location, Date, ETag, Expires and Vary have to, others such as Age or CORS fields are of use.
  */
-export function notModifiedFields(fields: FieldLines): FieldLines {
+export function notModifiedFields(fields: FieldLines): FieldLine[] {
   const hasEtag = hasField(fields, 'etag');
   return fields.filter(([name]) => !bodyMetadata.has(name) && !(hasEtag && name === 'last-modified'));
 }
@@ -98,7 +98,7 @@ export function partialFields(
   fields: FieldLines,
   range: { readonly start: number; readonly end: number },
   length: number,
-): FieldLines {
+): FieldLine[] {
   const contentRange = `bytes ${range.start}-${range.end}/${length}`;
   return [...withoutFields(fields, wholeContentOnly), ['content-range', contentRange]];
 }
@@ -108,10 +108,8 @@ export function unsatisfiableFields(length: number): FieldLines {
   return [['content-range', `bytes */${length}`]];
 }
 
-/** The lines with our member behind those of upstream's proxies (RFC 9110 §7.6.3). The pseudonym names no host. */
-export function appendVia(fields: FieldLines): FieldLines {
-  return [...fields, ['via', '1.1 forecache']];
-}
+/** Our member, behind those of upstream's proxies (RFC 9110 §7.6.3). The pseudonym names no host. */
+export const VIA: FieldLine = ['via', '1.1 forecache'];
 
 /** The tag as a weak one (RFC 9110 §8.8.3): a body whose coding was removed is not the same byte for byte. */
 export function weakEtag(etag: string): string {
@@ -119,7 +117,7 @@ export function weakEtag(etag: string): string {
 }
 
 /** The lines with a weak ETag, for answers whose content coding was removed. */
-export function weakenEtag(fields: FieldLines): FieldLines {
+export function weakenEtag(fields: FieldLines): FieldLine[] {
   return fields.map((line) => (line[0] === 'etag' ? (['etag', weakEtag(line[1])] as const) : line));
 }
 
@@ -135,6 +133,6 @@ const ofCodedBytes: ReadonlySet<string> = new Set([
 ]);
 
 /** The lines of an answer whose content codings were taken off (RFC 9110 §8.4, §8.8.3). */
-export function decodedFields(fields: FieldLines): FieldLines {
+export function decodedFields(fields: FieldLines): FieldLine[] {
   return weakenEtag(withoutFields(fields, ofCodedBytes));
 }

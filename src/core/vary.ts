@@ -10,14 +10,18 @@ import { preferredLanguages, varyValue } from './vary-values.ts';
  * the members of any line: such a response is never reused (RFC 9111 §4.1). Empty: it does not vary.
  */
 export function varyNames(fields: FieldLines): readonly string[] | '*' {
+  const lines = fieldLineValues(fields, 'vary');
+  if (lines.length === 0) return noNames;
   const names = new Set<string>();
-  for (const value of fieldLineValues(fields, 'vary')) {
+  for (const value of lines) {
     for (const member of splitList(value)) {
       if (member !== '') names.add(member.toLowerCase());
     }
   }
   return names.has('*') ? '*' : [...names].toSorted();
 }
+
+const noNames: readonly string[] = [];
 
 /** Fields whose values are shown in keys. All others may carry a credential and enter as a digest. */
 const shown: ReadonlySet<string> = new Set([

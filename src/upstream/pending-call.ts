@@ -15,7 +15,7 @@ import {
   type OnUpstreamLimit,
 } from './failure.ts';
 import type { Redactor } from './redact.ts';
-import { fieldLineBytes, fieldLinesOf, framingOf } from './response-head.ts';
+import { fieldLineBytes, fieldLinesOf, framingOf, type NamedFields } from './response-head.ts';
 import type { Slots } from './slots.ts';
 import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
 
@@ -157,7 +157,8 @@ export class PendingCall {
     this.#firstByte = true;
   }
 
-  onResponseStart(control: ConnectionControl, status: number): void {
+  /** `named`: the fields as undici has read them. */
+  onResponseStart(control: ConnectionControl, status: number, named?: NamedFields): void {
     if (this.#stopped) return;
     if (status < 200) {
       this.#interim(control, status);
@@ -165,7 +166,7 @@ export class PendingCall {
     }
     const { config, clock } = this.#ground;
     this.#phase = 'body';
-    const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : []);
+    const fields = fieldLinesOf(Array.isArray(control.rawHeaders) ? control.rawHeaders : [], named);
     const { method } = this.request;
     const framing = fields === undefined ? undefined : framingOf({ method, status, fields, rule: config.framing });
     if (fields === undefined || framing === undefined) {

@@ -60,32 +60,72 @@ export function fieldLineBytes(fields: FieldLines): number {
   return bytes;
 }
 
-/** Names that were read, in the form in which they are compared: upstreams send the same ones with each answer. */
-const names = new BoundedMemo<string>(512);
+/** A name that was read, in the form in which it is compared, and what was said under it last. */
+interface KnownName {
+  readonly name: string;
+  /** As it came; `undefined`: nothing that is kept. */
+  text: string | undefined;
+  line: FieldLine | undefined;
+}
 
-/** Longer ones are read anew each time: what is kept is bounded in bytes, too. */
-const MAX_KEPT_NAME = 64;
+/** Names that were read: upstreams send the same ones with each answer, and most with the value of the answer before. */
+const names = new BoundedMemo<KnownName>(512);
 
-/** Name and value pairs as a parser gives them, flat; `undefined` when one of them could not be sent on. */
-export function fieldLinesOf(raw: readonly (string | Buffer)[]): FieldLines | undefined {
+/** Longer names and values are read anew each time: what is kept is bounded in bytes, too. */
+const MAX_KEPT = 64;
+
+/** Fields as undici gives them beside the raw ones: by name in lower case, several lines of one name as a list. */
+export type NamedFields = Readonly<Record<string, string | string[] | undefined>>;
+
+/**
+ * Name and value pairs as a parser gives them, flat; `undefined` when one of them could not be sent on.
+ *
+ * @param named the same fields where they have been made text already, which takes longer than all else that is done here
+ */
+export function fieldLinesOf(raw: readonly (string | Buffer)[], named?: NamedFields): FieldLines | undefined {
   const lines: FieldLine[] = [];
+  const keys = named === undefined ? undefined : keysInOrder(named, raw.length / 2);
   for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = nameOf(latin1(raw[index]));
-    const value = latin1(raw[index + 1]).trim();
-    // What node:http would refuse to send; parsers let some of it through.
-    if (name === undefined || !/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value)) return undefined;
-    lines.push([name, value]);
+    const key = keys?.[index / 2];
+    const value = key === undefined ? undefined : named?.[key];
+    const line =
+      key === undefined || typeof value !== 'string'
+        ? lineOf(latin1(raw[index]), latin1(raw[index + 1]))
+        : lineOf(key, value);
+    if (line === undefined) return undefined;
+    lines.push(line);
   }
   return lines;
 }
 
-function nameOf(text: string): string | undefined {
-  const known = names.get(text);
-  if (known !== undefined) return known;
+/** The names in the order of their lines; `undefined` where an object cannot hold that. */
+function keysInOrder(named: NamedFields, lines: number): readonly string[] | undefined {
+  const keys = Object.keys(named);
+  // Of several lines of one name the order among the others is lost, and names that are numbers come first.
+  return keys.length === lines && !/^[0-9]/.test(keys[0] ?? '') ? keys : undefined;
+}
+
+function lineOf(text: string, received: string): FieldLine | undefined {
+  const known = names.get(text) ?? nameOf(text);
+  if (known === undefined) return undefined;
+  if (known.text === received) return known.line;
+  const value = received.trim();
+  // What node:http would refuse to send; parsers let some of it through.
+  if (!/^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value)) return undefined;
+  const line: FieldLine = [known.name, value];
+  if (received.length <= MAX_KEPT) {
+    known.text = received;
+    known.line = line;
+  }
+  return line;
+}
+
+function nameOf(text: string): KnownName | undefined {
   const name = text.toLowerCase();
   if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return undefined;
-  if (name.length <= MAX_KEPT_NAME) names.set(text, name);
-  return name;
+  const known: KnownName = { name, text: undefined, line: undefined };
+  if (name.length <= MAX_KEPT) names.set(text, known);
+  return known;
 }
 
 function latin1(text: string | Buffer | undefined): string {

@@ -24,6 +24,10 @@ function bodyOf(pieces: readonly (string | Error)[], length?: number): UpstreamB
   };
 }
 
+function whole(...pieces: readonly Buffer[]): UpstreamBody {
+  return { ...bodyOf([]), gathered: () => pieces };
+}
+
 async function text(chunks: AsyncIterable<Buffer>): Promise<string> {
   let all = '';
   for await (const chunk of chunks) all += chunk.toString();
@@ -35,6 +39,14 @@ describe('collecting a body', () => {
     const collected = await collectBody(bodyOf(['ab', 'c']), 3);
     expect(collected).toEqual({ kind: 'complete', bytes: Buffer.from('abc') });
     expect(collected.kind === 'complete' && collected.bytes.buffer.byteLength).toBe(3);
+  });
+
+  it('gives a body that came in one piece as it came, and one of several joined', async () => {
+    const piece = Buffer.from('abc');
+    const one = await collectBody(whole(piece), 3);
+    expect(one.kind === 'complete' && one.bytes === piece).toBe(true);
+    expect(await collectBody(whole(piece, piece), 6)).toEqual({ kind: 'complete', bytes: Buffer.from('abcabc') });
+    expect(await collectBody(whole(), 0)).toEqual({ kind: 'complete', bytes: Buffer.alloc(0) });
   });
 
   it('gives nothing as an empty buffer', async () => {

@@ -78,13 +78,18 @@ describe('an answer', () => {
 
   it('has Age, Via and the Date of upstream', async () => {
     origin.script(
-      answer(200, { Date: 'Mon, 23 Nov 2026 06:00:00 GMT', Age: '30', 'Cache-Control': 'max-age=600' }, 'x'),
+      answer(
+        200,
+        { Date: 'Mon, 23 Nov 2026 06:00:00 GMT', Age: '30', 'Cache-Control': 'max-age=600', Via: '1.1 varnish' },
+        'x',
+      ),
     );
-    await proxy.get('/ruled');
+    // Behind the proxies that are nearer to the origin (RFC 9110 §7.6.3).
+    expect((await proxy.get('/ruled')).headers.via).toBe('1.1 varnish, 1.1 forecache');
     const reply = await proxy.get('/ruled');
     expect(reply.headers.date).toBe('Mon, 23 Nov 2026 06:00:00 GMT');
     expect(Number(reply.headers.age)).toBeGreaterThanOrEqual(30);
-    expect(reply.headers.via).toBe('1.1 forecache');
+    expect(reply.headers.via).toBe('1.1 varnish, 1.1 forecache');
   });
 
   it.each([

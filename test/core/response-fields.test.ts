@@ -1,9 +1,8 @@
 import { assert as assertProperty, nat, option, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fieldLineValues, fieldValue } from '../../src/core/fields.ts';
+import { fieldValue } from '../../src/core/fields.ts';
 import { standingOf } from '../../src/core/freshness.ts';
 import {
-  appendVia,
   notModifiedFields,
   partialFields,
   replyFields,
@@ -149,15 +148,6 @@ describe('the fields of a part (RFC 9110 §15.3.7, §15.5.17)', () => {
       fieldsOf('Content-Type: text/plain', 'ETag: "a"', 'Content-Range: bytes 10-19/100'),
     );
     expect(unsatisfiableFields(100)).toEqual([['content-range', 'bytes */100']]);
-  });
-});
-
-describe('Via (RFC 9110 §7.6.3)', () => {
-  it('has us behind the proxies nearer to the origin', () => {
-    expect(fieldLineValues(appendVia(fieldsOf('Via: 1.1 varnish', 'X: 1')), 'via')).toEqual([
-      '1.1 varnish',
-      '1.1 forecache',
-    ]);
   });
 });
 

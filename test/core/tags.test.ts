@@ -27,6 +27,12 @@ describe('tags', () => {
     expect(tagsOf(['fixed', 'l:{location}:{location}'], 'location=a')).toEqual(['fixed', 'l:a:a']);
   });
 
+  test('come once each, few or many', () => {
+    expect(tagsOf(['{location}', 'b', '{location}', 'a'], 'location=a')).toEqual(['a', 'b']);
+    const many = Array.from({ length: 12 }, (_, place) => `tag-${place % 6}`);
+    expect(tagsOf([...many, '{location}'], 'location=tag-3')).toEqual(many.slice(0, 6));
+  });
+
   test('are left out where a parameter is absent, but not where it is empty', () => {
     expect(tagsOf(['location:{location}', 'x:{cat}'], '')).toEqual([]);
     expect(tagsOf(['location:{location}'], 'location=')).toEqual(['location:']);
