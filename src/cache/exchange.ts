@@ -98,10 +98,11 @@ export class Exchange {
     const { route } = match;
     const derived = deriveKey(match, request, this.#deps.sha256);
     if (!derived.ok) return asHandled(refusal(request, derived.error, match));
+    const known = this.#ready.known(request, derived.value.values, head, this.#deps.clock.nowMs());
+    if (known !== undefined) return asHandled(known);
     const keyed = this.#deps.search?.keyed(derived.value) ?? derived.value;
     if (isCutKey(keyed.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
-    const { fields: requestFields, special } = request;
-    const ask: Ask = { route, keyed, requestFields, special, head, client };
+    const ask: Ask = { route, keyed, requestFields: request.fields, special: request.special, head, client };
     const response = this.#lookUp(ask);
     return response instanceof Promise ? response.then(asHandled) : asHandled(response);
   }

@@ -267,6 +267,8 @@ export interface ProxyResponse {
   readonly raw?: string[] | undefined;
   /** There where the very same request may be answered again without being looked at again. */
   readonly repeat?: Repeat | undefined;
+  /** The server's: its content in latin1, where it has sent it so. Nobody else looks at it. */
+  text?: string | undefined;
 }
 
 /**

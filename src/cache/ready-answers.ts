@@ -4,14 +4,18 @@ import { type FieldLines, fieldValue } from '../core/fields.ts';
 import { standingOf } from '../core/freshness.ts';
 import { isCutKey } from '../core/key.ts';
 import type { SearchRule } from '../core/no-vary-search.ts';
+import type { KeyValues, ProxyRequest } from '../core/request.ts';
 import { special, specialOf } from '../core/special-fields.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
+import { KnownHits } from './known-hits.ts';
 import type { ProxyResponse, Repeat, StoreRead } from './ports.ts';
 import { type Ask, type Asked, respondWhole } from './respond.ts';
 import { isIn, type RepeatDeps, saidOf, staleFrom, StoredRepeat } from './stored-repeat.ts';
 
 /** Of so many stored responses that are asked for in turn each finds its answer; twice as many are kept at most, some 2 KB each. */
 const MAX_READY = 2048;
+
+type Asking = Pick<ProxyRequest, 'fields' | 'special'>;
 
 /** A stored response in memory, and how it was found. */
 export interface Found {
@@ -35,16 +39,34 @@ export class ReadyAnswers {
   #young = new WeakMap<StoreRead, ReadyAnswer>();
   #old = new WeakMap<StoreRead, ReadyAnswer>();
   #made = 0;
+  readonly #known = new KnownHits<ReadyAnswer>();
 
   constructor(deps: RepeatDeps, capacity: number = MAX_READY) {
     this.#deps = deps;
     this.#capacity = capacity;
   }
 
+  /**
+   * The answer to a request whose like was just answered, which needs no look at the store then: what it gives counts as a use and
+   * as a hit, so that it must be sent. `undefined`: it has to be looked up.
+   */
+  known(
+    { fields, special: known }: Asking,
+    asked: KeyValues | undefined,
+    head: boolean,
+    nowMs: number,
+  ): ProxyResponse | undefined {
+    if (asked === undefined || ((known ?? specialOf(fields)) & NARROWING) !== 0) return undefined;
+    const response = this.#known.find(asked, head)?.at(nowMs);
+    return response?.repeat?.again(nowMs) === true ? response : undefined;
+  }
+
   /** The answer that is there and still right; `undefined`: it has to be decided on. */
   find(ask: Ask, { read, marker, isSettled }: Found, nowMs: number): ProxyResponse | undefined {
     const ready = this.#young.get(read) ?? this.#recall(read);
-    return ready?.isFor(ask, marker, isSettled) === true ? ready.at(nowMs) : undefined;
+    if (ready?.isFor(ask, marker, isSettled) !== true) return undefined;
+    if (ready.isForKey) this.#known.remember(ask.keyed.values, ask.head, ready);
+    return ready.at(nowMs);
   }
 
   /** To be called where it was decided that the response is fresh for the request. `undefined`: its answer is a special one. */
@@ -85,6 +107,8 @@ class ReadyAnswer {
   readonly #isTeachable: boolean;
   readonly #rule: SearchRule | undefined;
   readonly #isCoded: boolean;
+  /** For all requests of its key and method that ask for the whole: no other field of theirs counts. */
+  readonly isForKey: boolean;
   #repeat: Repeat | undefined;
   #response: ProxyResponse | undefined;
   // See `Said`.
@@ -102,6 +126,7 @@ class ReadyAnswer {
     // What is keyed by more than its head has to come the whole way: by its content, or by what upstream has said of its path.
     const isByHead = keyed.canonical.content === undefined && keyed.search?.rule === undefined;
     this.#repeats = found.isSettled && isByHead;
+    this.isForKey = this.#repeats && found.marker === undefined && !this.#isCoded;
   }
 
   /** Whether it is what this request gets, when it is still fresh. */
@@ -134,7 +159,8 @@ class ReadyAnswer {
       tier: 'memory',
     });
     const { status, fields, body, meta } = whole;
-    this.#response = { status, fields, body, meta, raw: fields.flat(), repeat: this.#repeatOf(fields, nowMs) };
+    const text = this.#response?.text;
+    this.#response = { status, fields, body, meta, raw: fields.flat(), repeat: this.#repeatOf(fields, nowMs), text };
     const { sinceMs, untilMs, lastMs } = saidOf(standing, staleFromMs, nowMs);
     this.#sinceMs = sinceMs;
     this.#untilMs = untilMs;
@@ -171,8 +197,10 @@ function isPlain({ route, requestFields, special: known }: Ask, { fields }: Stor
 }
 
 const PARTIAL = special.ifNoneMatch | special.ifModifiedSince | special.range;
+/** Which codings a request takes counts where content has one. */
+const NARROWING = PARTIAL | special.cacheControl;
 // Without Accept-Encoding a client takes any coding.
-const SPECIAL = PARTIAL | special.cacheControl | special.acceptEncoding;
+const SPECIAL = NARROWING | special.acceptEncoding;
 
 /** Whether there is a coding to take off of content. */
 function isCodedContent({ fields, body }: StoredResponse): boolean {

@@ -1,4 +1,5 @@
 import { parameterProblem, secretDigest, type Sha256Fn } from './key-path.ts';
+import { type CanonicalQuery, PlainQuery } from './canonical-query.ts';
 import { byCodeUnit, normaliseValues } from './normalise.ts';
 import { printable } from './printable.ts';
 import { ok, refused, type Problem, type Result } from './problem.ts';
@@ -12,16 +13,6 @@ import {
 } from './query.ts';
 import type { ParamSlot, RoutePlan } from './route-plan.ts';
 import { targetProblem } from './target.ts';
-
-/** The query of one request. */
-export interface CanonicalQuery {
-  /** What goes upstream, without the `?`; `undefined` where there is none. */
-  readonly target: string | undefined;
-  /** The same with digests in the place of secrets. */
-  readonly keyed: string | undefined;
-  /** Canonical values in the order of the plan's slots, digests likewise. */
-  readonly values: readonly (string | undefined)[];
-}
 
 /** What a query has of a parameter: its one value, or all of them (`undefined` within: not UTF-8). */
 type Given = string | readonly (string | undefined)[];
@@ -48,25 +39,27 @@ const noValues: readonly (string | undefined)[] = [];
 export function canonicalQuery(plan: RoutePlan, raw: string | undefined, sha256: Sha256Fn): Result<CanonicalQuery> {
   if (plan.route.rawQuery) {
     const target = rawQueryWithout(plan, raw);
-    return ok({ target, keyed: target, values: noValues });
+    return ok({ target, keyed: target, values: noValues, isPlain: false });
   }
   const sorted = sortQuery(plan, raw);
   if (!sorted.ok) return sorted;
   const { kept, given } = sorted.value;
   const values: (string | undefined)[] = [];
-  // Slots are in order already. Most requests have nothing else, and no secret: theirs is put together in passing.
-  let text = '';
-  for (const [index, slot] of plan.slots.entries()) {
-    const value = slotValue(slot, given[index]);
+  for (let index = 0; index < plan.slots.length; index += 1) {
+    const slot = plan.slots[index];
+    if (slot === undefined) continue;
+    const one = given[index];
+    // A default is canonical. Most parameters are left out or given as it.
+    if (one === slot.default && one !== undefined) {
+      values.push(one);
+      continue;
+    }
+    const value = slotValue(slot, one);
     if (!value.ok) return value;
     values.push(value.value);
-    if (value.value === undefined) continue;
-    const one = value.value === slot.default ? slot.spelt : slot.prefix + encodeQueryValue(value.value);
-    text = text === '' ? one : `${text}&${one}`;
   }
   if (kept !== undefined || plan.hasSecret) return ok(mixedQuery(plan, { values, kept: kept ?? [] }, sha256));
-  const target = text === '' ? undefined : text;
-  return ok({ target, keyed: target, values });
+  return ok(new PlainQuery(plan, values));
 }
 
 /** The query of a request with kept parameters or secrets. */
@@ -84,11 +77,12 @@ function mixedQuery(
     return slot.rule.secret ? one.shown.slice(slot.prefix.length) : value;
   });
   const all = kept.length === 0 ? spelt : [...spelt, ...kept].toSorted((a, b) => byCodeUnit(a.name, b.name));
-  if (all.length === 0) return { target: undefined, keyed: undefined, values: shownValues };
+  if (all.length === 0) return { target: undefined, keyed: undefined, values: shownValues, isPlain: false };
   return {
     target: all.map((one) => one.text).join('&'),
     keyed: all.map((one) => one.shown).join('&'),
     values: shownValues,
+    isPlain: false,
   };
 }
 
@@ -134,30 +128,85 @@ function sortQuery(plan: RoutePlan, raw = ''): Result<SortedQuery> {
     return refused(targetProblem('The query holds a % that two hexadecimal digits do not follow.'));
   }
   const sorted: SortedQuery = { given: Array.from<Given | undefined>(plan.noneGiven), kept: undefined };
-  for (let from = 0; from < raw.length;) {
-    const ampersand = raw.indexOf('&', from);
-    const end = ampersand === -1 ? raw.length : ampersand;
+  const piece: Piece = { from: 0, equals: -1, to: 0, isNameCoded: false, isValueCoded: false };
+  while (piece.from <= raw.length) {
+    findEnd(raw, piece);
     // Empty pieces mean nothing.
-    const problem = end === from ? undefined : sortPiece(plan, raw.slice(from, end), sorted);
+    const problem = piece.to === piece.from ? undefined : sortPiece(plan, raw, piece, sorted);
     if (problem !== undefined) return refused(problem);
-    from = end + 1;
+    piece.from = piece.to + 1;
   }
   return ok(sorted);
 }
 
-function sortPiece(plan: RoutePlan, piece: string, sorted: SortedQuery): Problem | undefined {
-  const equals = piece.indexOf('=');
-  const rawName = equals === -1 ? piece : piece.slice(0, equals);
-  const meaning = plan.plainNames.get(rawName) ?? meaningOf(plan, decodeQueryText(rawName));
+/** Where a `name=value` stands in a query, and what of it has to be decoded. One for all pieces of a query. */
+interface Piece {
+  from: number;
+  /** Of its first `=`; -1: there is none. */
+  equals: number;
+  /** Of the `&` behind it, or the end. */
+  to: number;
+  isNameCoded: boolean;
+  isValueCoded: boolean;
+}
+
+const AMPERSAND = 0x26;
+const EQUALS = 0x3d;
+const PERCENT = 0x25;
+const PLUS = 0x2b;
+
+/** One look at each character: the searches for each of these four took longer. */
+function findEnd(raw: string, piece: Piece): void {
+  const { length } = raw;
+  let equals = -1;
+  let coded = -1;
+  let firstCoded = -1;
+  let at = piece.from;
+  for (; at < length; at += 1) {
+    const code = raw.charCodeAt(at);
+    if (code === AMPERSAND) break;
+    if (code === EQUALS) {
+      if (equals === -1) equals = at;
+    } else if (code === PERCENT || code === PLUS) {
+      if (firstCoded === -1) firstCoded = at;
+      coded = at;
+    }
+  }
+  piece.equals = equals;
+  piece.to = at;
+  const nameEnd = equals === -1 ? at : equals;
+  piece.isNameCoded = firstCoded !== -1 && firstCoded < nameEnd;
+  piece.isValueCoded = coded > nameEnd;
+}
+
+function sortPiece(plan: RoutePlan, raw: string, piece: Piece, sorted: SortedQuery): Problem | undefined {
+  const { from, equals, to } = piece;
+  const nameEnd = equals === -1 ? to : equals;
+  const meaning = piece.isNameCoded
+    ? meaningOf(plan, decodeQueryText(raw.slice(from, nameEnd)))
+    : meaningOfPlain(plan, raw, from, nameEnd);
   if (meaning === 'drop') return undefined;
+  const rawValue = equals === -1 ? undefined : raw.slice(equals + 1, to);
+  if (typeof meaning === 'number') {
+    give(sorted.given, meaning, piece.isValueCoded ? decodeQueryText(rawValue ?? '') : (rawValue ?? ''));
+    return undefined;
+  }
+  const rawName = raw.slice(from, nameEnd);
   if (meaning === 'reject') {
     const shown = printable(decodeQueryText(rawName) ?? rawName);
     return parameterProblem('parameter-unknown', shown, 'is not known here');
   }
-  const rawValue = equals === -1 ? undefined : piece.slice(equals + 1);
-  if (meaning === 'keep') (sorted.kept ??= []).push(speltPair(rawName, rawValue));
-  else give(sorted.given, meaning, decodeQueryText(rawValue ?? ''));
+  (sorted.kept ??= []).push(speltPair(rawName, rawValue));
   return undefined;
+}
+
+/** As {@link meaningOf}, of a name that means itself, where it stands: it is taken out only where it has to be. */
+function meaningOfPlain(plan: RoutePlan, raw: string, from: number, to: number): number | 'keep' | 'drop' | 'reject' {
+  const length = to - from;
+  for (const { name, meaning } of plan.plainNames) {
+    if (name.length === length && raw.startsWith(name, from)) return meaning;
+  }
+  return meaningOfUnknown(plan, plan.secretNames.size === 0 ? '' : raw.slice(from, to));
 }
 
 function give(given: (Given | undefined)[], slot: number, value: string | undefined): void {
@@ -176,9 +225,11 @@ function speltPair(rawName: string, rawValue: string | undefined): Spelt {
 export function meaningOf(plan: RoutePlan, name: string | undefined): number | 'keep' | 'drop' | 'reject' {
   if (name === undefined) return plan.route.unknownQuery;
   const known = plan.names.get(name);
-  if (known !== undefined) return known;
-  if (plan.secretNames.size > 0 && plan.secretNames.has(foldWithheld(name))) return 'drop';
-  return plan.route.unknownQuery;
+  return known ?? meaningOfUnknown(plan, name);
+}
+
+function meaningOfUnknown({ secretNames, route }: RoutePlan, name: string): 'keep' | 'drop' | 'reject' {
+  return secretNames.size > 0 && secretNames.has(foldWithheld(name)) ? 'drop' : route.unknownQuery;
 }
 
 /**

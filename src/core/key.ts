@@ -8,12 +8,13 @@ import {
   type CanonicalPath,
   type Sha256Fn,
 } from './key-path.ts';
-import { canonicalQuery, rawQueryWithout, type CanonicalQuery } from './key-query.ts';
+import type { CanonicalQuery } from './canonical-query.ts';
+import { canonicalQuery, rawQueryWithout } from './key-query.ts';
 import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
 import { decodePathText, encodeQueryValue } from './query.ts';
 import { pathOf, searchTags, searchThatCounts, type SearchRule } from './no-vary-search.ts';
-import type { CanonicalRequest, KeyedRequest, KeyedSearch, KeyStep, ProxyRequest } from './request.ts';
+import type { CanonicalRequest, KeyedRequest, KeyedSearch, KeyStep, KeyValues, ProxyRequest } from './request.ts';
 import type { RoutePlan } from './route-plan.ts';
 import type { RouteMatch } from './route-table.ts';
 import { expandTags } from './tags.ts';
@@ -47,6 +48,9 @@ export function deriveKey(match: RouteMatch, request: KeyInput, sha256: Sha256Fn
   return ok(new Keyed({ match, request, sha256, path: path.value, query: query.value, fields }));
 }
 
+/** Whoever keeps the values of a key keeps the whole target that they were taken from: of longer ones the key alone is kept. */
+const MAX_COMPARED = 1024;
+
 /** What a key is made of. */
 interface KeyParts {
   readonly match: RouteMatch;
@@ -59,12 +63,12 @@ interface KeyParts {
 }
 
 /**
- * A request that is answered from memory needs its key and nothing else, so all else is worked out when it is asked for:
- * tags, URL and the call upstream were two fifths of the work of a key.
+ * A request that is answered from memory needs its key and nothing else, and one whose like was just answered not even that, so
+ * all is worked out when it is asked for: tags, URL and the call upstream were two fifths of the work of a key.
  */
 class Keyed implements KeyedRequest {
-  readonly key: string;
   readonly #parts: KeyParts;
+  #key: string | undefined;
   #url: string | undefined;
   #tags: readonly string[] | undefined;
   #canonical: CanonicalRequest | undefined;
@@ -72,7 +76,18 @@ class Keyed implements KeyedRequest {
 
   constructor(parts: KeyParts) {
     this.#parts = parts;
-    this.key = keyBy(parts, parts.query.keyed);
+  }
+
+  get key(): string {
+    this.#key ??= keyBy(this.#parts, this.#parts.query.keyed);
+    return this.#key;
+  }
+
+  get values(): KeyValues | undefined {
+    const { match, request, path, query, fields } = this.#parts;
+    if (!query.isPlain || fields.length > 0 || request.content !== undefined) return undefined;
+    if (request.path.length + (request.query?.length ?? 0) > MAX_COMPARED) return undefined;
+    return { plan: match.plan, path: path.keyed, values: query.values };
   }
 
   get url(): string {

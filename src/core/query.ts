@@ -35,7 +35,10 @@ export function parseQuery(raw: string | undefined): readonly QueryPair[] {
 
 /** True where a `%` is not followed by two hexadecimal digits: parsers disagree on what that means. */
 export function hasBrokenEscape(raw: string): boolean {
-  return raw.includes('%') && /%(?![0-9A-Fa-f]{2})/.test(raw);
+  for (let at = raw.indexOf('%'); at !== -1; at = raw.indexOf('%', at + 3)) {
+    if (hexOf(raw.charCodeAt(at + 1)) > 15 || hexOf(raw.charCodeAt(at + 2)) > 15) return true;
+  }
+  return false;
 }
 
 /**

@@ -45,6 +45,8 @@ export interface CanonicalContent {
 export interface KeyedRequest {
   /** Readable, injective within the fleet's configuration, at most `maxKeyBytes` long; no secret in it. */
   readonly key: string;
+  /** What makes the key, where it is told apart by that without being put together; absent: by the key alone. */
+  readonly values?: KeyValues | undefined;
   readonly canonical: CanonicalRequest;
   /** Canonical URL on the proxy (path and query; `//host` in front where the route names one; secrets as digests). Prefix purges and listings use it. */
   readonly url: string;
@@ -56,6 +58,14 @@ export interface KeyedRequest {
   readonly search?: KeyedSearch | undefined;
   /** Each parameter before and after, for `explain`: worked out when asked for. Secret values are already masked. */
   readonly steps: () => readonly KeyStep[];
+}
+
+/** Of two requests with the same plan, path and values the keys are equal. No secret is in it. */
+export interface KeyValues {
+  /** Of the route. */
+  readonly plan: object;
+  readonly path: string;
+  readonly values: readonly (string | undefined)[];
 }
 
 /** The query of a request, as upstream's No-Vary-Search may change what counts of it. */

@@ -35,8 +35,11 @@ export interface RoutePlan {
   readonly slots: readonly ParamSlot[];
   /** What a decoded query name (aliases included) means: an index of `slots`, or that it is dropped. */
   readonly names: ReadonlyMap<string, number | 'drop'>;
-  /** Those of them that mean themselves where they stand in a query as they are: they need not be decoded. */
-  readonly plainNames: ReadonlyMap<string, number | 'drop'>;
+  /**
+   * Those of them that mean themselves where they stand in a query as they are. A list, since few are of the length of the one that
+   * is looked for: a `Map` has V8 put each text that it is asked for into its table of strings, which takes longer.
+   */
+  readonly plainNames: readonly PlainName[];
   /** One place for each slot, with nothing in it. */
   readonly noneGiven: readonly undefined[];
   /** Index of the slot of each parameter, by its own name. */
@@ -53,6 +56,12 @@ export interface RoutePlan {
   readonly tags: readonly TagTemplate[];
   /** The parameter or group that names the zone of `expireAt`; `undefined` where the zone is fixed. */
   readonly zoneName: string | undefined;
+}
+
+/** A name of {@link RoutePlan.names}, and what it means. */
+interface PlainName {
+  readonly name: string;
+  readonly meaning: number | 'drop';
 }
 
 interface KeyedHeader {
@@ -90,7 +99,9 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
     pathParams,
     slots,
     names,
-    plainNames: new Map([...names].filter(([name]) => decodeQueryText(name) === name)),
+    plainNames: [...names]
+      .filter(([name]) => decodeQueryText(name) === name)
+      .map(([name, meaning]) => ({ name, meaning })),
     noneGiven: slots.map(() => undefined),
     slotOf: new Map(slots.map((slot, index) => [slot.rule.name, index])),
     hasSecret: slots.some((slot) => slot.rule.secret),

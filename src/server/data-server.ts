@@ -77,6 +77,8 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     keepAliveTimeoutBuffer: keepAliveReserveMs(timeouts.keepAliveMs),
     // The default of 30 s would let a slow head live that much longer than its limit.
     connectionsCheckingInterval: Math.max(50, Math.min(1_000, Math.floor(headersMs / 4))),
+    // A request without content has no stream to come to an end then: a tenth of what `node:http` takes for one.
+    optimizeEmptyRequests: true,
     requireHostHeader: false,
     insecureHTTPParser: false,
     shouldUpgradeCallback: (message) => isUpgrade(message, options.handler),

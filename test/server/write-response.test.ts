@@ -56,6 +56,8 @@ interface Served {
 
 interface ServeOptions extends Partial<SendOptions> {
   readonly fields?: ProxyResponse['fields'];
+  /** The list of an answer that is sent again and again. */
+  readonly raw?: string[];
   /** Called before anything is written. */
   readonly before?: (res: ServerResponse) => void;
 }
@@ -64,17 +66,15 @@ interface ServeOptions extends Partial<SendOptions> {
 async function serve(body: ResponseBody, options: ServeOptions = {}): Promise<Served> {
   let sent: Sent | undefined;
   let slow = 0;
-  const { fields = [], before, ...sending } = options;
+  const { fields = [], raw, before, ...sending } = options;
+  // One object for all requests.
+  const response: ProxyResponse = { status: 200, fields, raw, body, meta };
   const onSlow = (): void => {
     slow += 1;
   };
   const server = createServer((_req, res) => {
     before?.(res);
-    sent = writeResponse(
-      res,
-      { status: 200, fields, body, meta },
-      { sendTimeoutMs: 5000, close: false, onSlow, ...sending },
-    );
+    sent = writeResponse(res, response, { sendTimeoutMs: 5000, close: false, onSlow, ...sending });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -89,6 +89,20 @@ async function serve(body: ResponseBody, options: ServeOptions = {}): Promise<Se
 
 const http11 = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 const http10 = 'GET / HTTP/1.0\r\n\r\n';
+
+describe('An answer that is sent again and again', () => {
+  it.each([0, 1, 2048, 2049])('has the same bytes each time, with content of %i of them', async (length) => {
+    const bytes = Buffer.from(Array.from({ length }, (_, index) => (index * 7) % 256));
+    const raw = ['content-type', 'application/octet-stream', 'content-length', String(length)];
+    const { url, sent } = await serve({ kind: 'bytes', bytes }, { raw });
+    for (let times = 0; times < 3; times += 1) {
+      const response = await fetch(url);
+      expect(response.headers.get('content-length')).toBe(String(length));
+      expect(Buffer.from(await response.arrayBuffer()).equals(bytes)).toBe(true);
+      expect(sent()).toEqual({ bytes: length, failed: false });
+    }
+  });
+});
 
 describe('A stream that breaks off', () => {
   it('resets a client to which the end of the connection is the end of the content', async () => {
