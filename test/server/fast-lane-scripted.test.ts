@@ -368,4 +368,24 @@ describe('A head', () => {
     await connection.reply();
     expect(first(parsed).count).toBe(before);
   });
+
+  it('that recurs is known, however many came before it on its connection that did not', async () => {
+    const response = steady('known');
+    const { open, parsed } = await rig({ handle: () => response });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    for (let round = 0; round < 150; round += 1) {
+      await connection.send(head(`GET /a?${round} HTTP/1.1`, 'Host: a'));
+      await connection.reply();
+    }
+    const late = head('GET /late HTTP/1.1', 'Host: a');
+    // One of eight is looked at: it is seen after eight, and known after eight more.
+    const before = first(parsed).count;
+    for (let round = 0; round < 17; round += 1) {
+      await connection.send(late);
+      await connection.reply();
+    }
+    expect(first(parsed).count - before).toBeGreaterThan(8);
+    expect(first(parsed).count - before).toBeLessThanOrEqual(16);
+  });
 });
