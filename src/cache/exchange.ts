@@ -123,19 +123,24 @@ export class Exchange {
       : this.#found(ask, { key, read });
   }
 
+  /** Without `async`, which would be two promises more for each answer that is waited for. */
+  #late(ask: Ask, key: string, awaiting: Awaiting): Promise<ProxyResponse> {
+    return awaiting.read.then((late) => this.#come(ask, key, late, awaiting));
+  }
+
   /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
-  async #late(ask: Ask, key: string, { read, sinceMs, ...looking }: Awaiting): Promise<ProxyResponse> {
+  #come(ask: Ask, key: string, late: StoreRead | undefined, awaiting: Awaiting): MaybePromise<ProxyResponse> {
     const { purgeLog, clock, observer, search } = this.#deps;
-    const late = await read;
     if (!isLeased(purgeLog)) return this.#unleased(ask);
+    const { sinceMs, ruled, promise, marker } = awaiting;
     const waitedMs = clock.monotonicMs() - sinceMs;
     if (late === undefined || mayServe(purgeLog, ask, late.item)) {
       // Another process has stored it, and upstream may have told that one what counts of a query.
       if (late?.item.kind === 'response') search?.learn(ask.keyed, late.item);
-      return this.#found(ask, { ...looking, key, read: late, waitedMs });
+      return this.#found(ask, { key, read: late, waitedMs, ruled, promise, marker });
     }
     observer.fleet({ kind: 'refused', reason: 'purged' });
-    return this.#found(ask, { ...looking, key, read: undefined, waitedMs });
+    return this.#found(ask, { key, read: undefined, waitedMs, ruled, promise, marker });
   }
 
   #found(ask: Ask, looked: LookedUp): MaybePromise<ProxyResponse> {

@@ -212,10 +212,19 @@ export class ExchangeHandler {
     const bug = (error: unknown): void => this.#sender.bug(transit, res, error);
     try {
       const handled = this.#options.handle(request, new InterimLink(res));
-      if (handled instanceof Promise) handled.then((late) => this.#complete(transit, res, late)).catch(bug);
+      if (handled instanceof Promise) handled.then((late) => this.#completeLate(transit, res, late), bug);
       else this.#complete(transit, res, handled);
     } catch (error) {
       bug(error);
+    }
+  }
+
+  /** Never throws: nobody hears what is thrown where a promise ends. */
+  #completeLate(transit: Transit, res: ServerResponse, handled: Handled): void {
+    try {
+      this.#complete(transit, res, handled);
+    } catch (error) {
+      this.#sender.bug(transit, res, error);
     }
   }
 

@@ -47,6 +47,7 @@ function isStorable(route: Route, item: StoredResponse): boolean {
 function isToldApart(route: Route, item: StoredResponse): boolean {
   const wanted = selectingFields(route, item.status, []);
   if (wanted === undefined) return false;
+  if (wanted.length === 0) return true;
   const space = item.key.indexOf(' ');
   const named = space === -1 ? [] : item.key.slice(space + 1).split('|');
   const names = new Set(named.map((part) => part.split('=', 1)[0]));

@@ -148,8 +148,8 @@ export class RedisGate implements Disposable {
    * been asked lately counts as far: at worst a command too many is sent.
    */
   isFar(key: string): boolean {
-    if (this.#refusal(key) !== undefined) return false;
-    return this.#options.clock.monotonicMs() - this.#node(key).nearMs > nearForMs;
+    const isFar = this.#options.clock.monotonicMs() - this.#node(key).nearMs > nearForMs;
+    return isFar && this.#refusal(key) === undefined;
   }
 
   /** For what no request waits for: as long as the connection lets it take. `undefined`: not sent, or failed. */
