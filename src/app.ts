@@ -8,6 +8,7 @@ import { graphqlReaderFor } from './graphql-reader.ts';
 import { createLog } from './log/log.ts';
 import type { BoundListener } from './server/data-server.ts';
 import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from './serving.ts';
+import { sharedBoundsFor } from './process-memory.ts';
 import type { ProcessMemory } from './store/growth.ts';
 import { allRules, type CoherenceRules } from './store/coherence/rules.ts';
 import { systemClock } from './system-clock.ts';
@@ -44,7 +45,10 @@ export async function createApp(
 ): Promise<App> {
   const count = workersOf(config, availableParallelism());
   // Loaded where it is wanted: a sidecar has one worker, and that is this thread.
-  if (count > 1) return (await import('./workers/coordinator.ts')).startWorkers({ config, count, clock });
+  if (count > 1) {
+    const bounds = processMemory && sharedBoundsFor(config.store.memory.maxBytes, count);
+    return (await import('./workers/coordinator.ts')).startWorkers({ config, count, clock, bounds });
+  }
   await using stack = new AsyncDisposableStack();
   let state: State = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));

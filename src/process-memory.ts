@@ -1,5 +1,5 @@
 import { collectSooner } from './lean.ts';
-import type { ProcessMemory } from './store/growth.ts';
+import { leastTierBytes, type ProcessMemory } from './store/growth.ts';
 
 /** What a process takes at most beside the `store.memory.maxBytes` that it is given. Bytes. */
 const besideTier = 2 ** 26;
@@ -7,4 +7,20 @@ const besideTier = 2 ** 26;
 /** What a tier of that size looks to when it grows, in a process that is this proxy's alone. */
 export function processMemoryFor(maxBytes: number): ProcessMemory {
   return { residentBytes: () => process.memoryUsage.rss(), mostBytes: maxBytes + besideTier, onTight: collectSooner };
+}
+
+/** What bounds the tiers of a process of several threads: plain numbers, for each thread asks the system by itself. */
+export type SharedBounds = Required<Pick<ProcessMemory, 'mostBytes' | 'leastBytes'>>;
+
+/**
+ * For so many workers with `maxBytes` in all. Each has a heap, compilers and connections of its own, and so has the thread that
+ * coordinates them, so that each may take what a process of one takes beside its tier.
+ */
+export function sharedBoundsFor(maxBytes: number, workers: number): SharedBounds {
+  return { mostBytes: maxBytes + besideTier * (workers + 1), leastBytes: leastTierBytes / workers };
+}
+
+/** What the tier of one of several threads looks to. V8's flags are the whole process's, so it sets none. */
+export function memoryOfThread(bounds: SharedBounds): ProcessMemory {
+  return { residentBytes: () => process.memoryUsage.rss(), ...bounds };
 }

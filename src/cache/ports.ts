@@ -115,6 +115,8 @@ export interface StoreStats {
   readonly responses: number;
   readonly bytes: number;
   readonly maxBytes: number;
+  /** What of {@link maxBytes} it may take so far; less than all where the rest of the process takes too much. */
+  readonly grantedBytes: number;
   readonly tags: number;
   readonly evictedCapacity: number;
   readonly evictedRetention: number;

@@ -187,6 +187,11 @@ export function storeFamilies(stats: StoreStats): readonly Family[] {
     gauge('forecache_store_responses', 'Stored responses.', now(stats.responses)),
     gauge('forecache_store_bytes', 'Bytes that stored responses take, bookkeeping included.', now(stats.bytes)),
     gauge('forecache_store_max_bytes', 'Bytes that stored responses may take.', now(stats.maxBytes)),
+    gauge(
+      'forecache_store_granted_bytes',
+      'Bytes of those that the rest of the process has left room for so far.',
+      now(stats.grantedBytes),
+    ),
     gauge('forecache_store_tags', 'Tags in the index.', now(stats.tags)),
     counter(
       'forecache_store_evictions_total',

@@ -4,12 +4,14 @@ export interface ProcessMemory {
   readonly residentBytes: () => number;
   /** So many are to be resident at most. */
   readonly mostBytes: number;
+  /** The tier's whatever the rest takes; 16 MiB unless told otherwise: several tiers of one process have their parts of it. */
+  readonly leastBytes?: number;
   /** Hears each time that a tier cannot have what it wants, or soon could not: it is worth making the rest smaller. */
   readonly onTight?: () => void;
 }
 
-/** The first so many bytes are the tier's whatever else the process takes: with less it would not be worth having. */
-const leastBytes = 2 ** 24;
+/** With less a tier would not be worth having. */
+export const leastTierBytes = 2 ** 24;
 
 /** A tier grows by this much for each look at the process. */
 const stepBytes = 2 ** 20;
@@ -66,7 +68,8 @@ export class Growth {
     return this.#grantedBytes;
   }
 
-  #look({ residentBytes, mostBytes, onTight }: ProcessMemory, wantedBytes: number, takenBytes: number): void {
+  #look(process: ProcessMemory, wantedBytes: number, takenBytes: number): void {
+    const { residentBytes, mostBytes, leastBytes = leastTierBytes, onTight } = process;
     const rest = residentBytes() - takenBytes;
     this.#restBytes = Math.max(rest, this.#restBytes);
     const granted = Math.min(this.#maxBytes, Math.max(wantedBytes, this.#grantedBytes + stepBytes));

@@ -227,6 +227,7 @@ export class MemoryTable {
       responses: this.#index.responses,
       bytes: this.bytes,
       maxBytes: this.#options.maxBytes,
+      grantedBytes: this.#growth.grantedBytes,
       tags: this.#index.tags,
       evictedCapacity: this.#dropped.capacity,
       evictedRetention: this.#dropped.retention,

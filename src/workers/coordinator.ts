@@ -9,6 +9,7 @@ import { sharedTierFor } from '../tiers.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import { FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from '../serving.ts';
 import { allRules } from '../store/coherence/rules.ts';
+import type { SharedBounds } from '../process-memory.ts';
 import { version } from '../version.ts';
 import { type PoolTimes, WorkerPool } from './pool.ts';
 import { createPurgeWire, joinPurges } from './shared-purges.ts';
@@ -22,6 +23,8 @@ export interface CoordinatorOptions {
   readonly count: number;
   readonly clock: Clock;
   readonly times?: PoolTimes;
+  /** Of a process that is the proxy's alone; `undefined`: memory is taken as far as `maxBytes`. */
+  readonly bounds?: SharedBounds | undefined;
 }
 
 /** A running proxy of several threads; as `App`. */
@@ -36,7 +39,7 @@ export interface Coordinator {
  * The composition root of several threads: this one has what is there once (admin listener, schedules, warming, signals), the
  * workers serve. See docs/workers.md.
  */
-export async function startWorkers({ config, count, clock, times }: CoordinatorOptions): Promise<Coordinator> {
+export async function startWorkers({ config, count, clock, times, bounds }: CoordinatorOptions): Promise<Coordinator> {
   await using stack = new AsyncDisposableStack();
   let state: 'starting' | 'ready' | 'draining' = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
@@ -48,6 +51,7 @@ export async function startWorkers({ config, count, clock, times }: CoordinatorO
     config,
     count,
     wire,
+    bounds,
     log,
     clock,
     onGone: (worker) => sums.keep(worker),

@@ -7,6 +7,7 @@ import type { Result } from '../core/problem.ts';
 import type { Position, StoredItem } from '../core/stored-response.ts';
 import type { Counts } from '../metrics/counts.ts';
 import type { ThreadNumbers } from '../metrics/process-families.ts';
+import type { SharedBounds } from '../process-memory.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import type { PurgeWire } from './shared-purges.ts';
 
@@ -18,6 +19,8 @@ export interface WorkerStart {
   readonly place: number;
   /** `undefined`: purges go through Redis. */
   readonly wire: PurgeWire | undefined;
+  /** `undefined`: memory is taken as far as `maxBytes`, whatever else there is. */
+  readonly bounds: SharedBounds | undefined;
 }
 
 /** What the coordinator can ask of a worker. All of it is plain data. */

@@ -3,6 +3,7 @@ import type { Config } from '../core/config.ts';
 import { shareOf } from '../core/worker-shares.ts';
 import { describe } from '../log/describe.ts';
 import type { Log } from '../log/log.ts';
+import type { SharedBounds } from '../process-memory.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import { assertFree } from './assert-free.ts';
 import type { CallName, WorkerCalls, WorkerStart } from './messages.ts';
@@ -14,6 +15,8 @@ export interface PoolOptions {
   readonly count: number;
   /** `undefined`: purges go through Redis. */
   readonly wire: PurgeWire | undefined;
+  /** Of the process, where that is the proxy's alone. */
+  readonly bounds: SharedBounds | undefined;
   readonly log: Log;
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>;
   /** Hears of each worker that is gone, once nothing more comes from it. */
@@ -198,7 +201,7 @@ export class WorkerPool {
   }
 
   #startOf(place: number): WorkerStart {
-    const { config, count, wire } = this.#options;
+    const { config, count, wire, bounds } = this.#options;
     const share = shareOf(config, place - 1, count);
     const { server } = share;
     const listeners = server.listeners.map((listener) => {
@@ -206,7 +209,7 @@ export class WorkerPool {
       return { ...listener, port: bound?.port ?? listener.port, shared: true };
     });
     // The coordinator waits out the delay for all.
-    return { config: { ...share, server: { ...server, listeners, drainDelayMs: 0 } }, place, wire };
+    return { config: { ...share, server: { ...server, listeners, drainDelayMs: 0 } }, place, wire, bounds };
   }
 
   #watch(): void {

@@ -4,6 +4,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { graphqlReaderFor } from '../graphql-reader.ts';
 import { createLog, type Log } from '../log/log.ts';
 import { buildParts, type Parts, type ThreadHooks } from '../parts.ts';
+import { memoryOfThread } from '../process-memory.ts';
 import { sharedTierFor } from '../tiers.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from '../serving.ts';
@@ -23,14 +24,16 @@ export async function serveShare(
   port: MessagePort,
   tell: (word: WorkerWord) => void,
 ): Promise<void> {
-  const { config, place } = start;
+  const { config, place, bounds } = start;
   await using stack = new AsyncDisposableStack();
   const lines = stack.use(new LineBatch((text) => tell({ kind: 'lines', lines: text })));
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config), stream: lines, worker: place }));
   const graphql = await graphqlReaderFor(config.routes);
   const sharing = await sharedTierFor(config);
   const threads = hooksOf(start, stack, log);
-  const parts = buildParts({ config, log, stack, clock: systemClock, graphql, sharing, rules: allRules, threads });
+  const processMemory = bounds && memoryOfThread(bounds);
+  const ground = { config, log, stack, clock: systemClock, graphql, sharing, processMemory };
+  const parts = buildParts({ ...ground, rules: allRules, threads });
   await parts.tiers.shared?.log.start(FIRST_LEASE_PATIENCE_MS);
   parts.fleetCounters?.start();
   const server = buildDataServer(config, parts);

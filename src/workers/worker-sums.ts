@@ -61,6 +61,7 @@ export class WorkerSums {
       responses: total((store) => store.responses),
       bytes: total((store) => store.bytes),
       maxBytes: this.#config.store.memory.maxBytes,
+      grantedBytes: total((store) => store.grantedBytes),
       tags: total((store) => store.tags),
       evictedCapacity: gone.evictedCapacity + total((store) => store.evictedCapacity),
       evictedRetention: gone.evictedRetention + total((store) => store.evictedRetention),

@@ -190,6 +190,7 @@ describe('the Prometheus exposition', () => {
     expect(samples(text, 'forecache_store_evictions_total')).toContain('{tier="memory",reason="retention"} 2');
     expect(samples(text, 'forecache_store_bytes')).toEqual(['{tier="memory"} 34567']);
     expect(samples(text, 'forecache_store_max_bytes')).toEqual(['{tier="memory"} 1000000']);
+    expect(samples(text, 'forecache_store_granted_bytes')).toEqual(['{tier="memory"} 600000']);
     expect(samples(text, 'forecache_build_info')).toEqual([`{version="1.2.3",node_version="${process.version}"} 1`]);
     expect(total(text, 'process_resident_memory_bytes')).toBeGreaterThan(1e6);
     expect(total(text, 'process_cpu_seconds_total')).toBeGreaterThan(0);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { sharedBoundsFor } from '../../src/process-memory.ts';
 import { Growth } from '../../src/store/growth.ts';
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
@@ -56,6 +57,31 @@ describe('a memory tier grows into what the process leaves it', () => {
     process.rest = 1000 * mebibyte;
     expect(grow(10_000)).toBe(16);
     expect(process.tight).toBeGreaterThan(0);
+  });
+
+  test('of one process together take no more than it may, and each its least whatever the others take', () => {
+    const workers = 4;
+    const maxBytes = 400 * mebibyte;
+    const { mostBytes, leastBytes } = sharedBoundsFor(maxBytes, workers);
+    expect(mostBytes).toBe((400 + 5 * 64) * mebibyte);
+    expect(leastBytes).toBe(4 * mebibyte);
+    const fill = (restBytes: number) => {
+      const taken = Array.from({ length: workers }, () => 0);
+      const residentBytes = () => restBytes + taken.reduce((sum, bytes) => sum + bytes, 0);
+      const tiers = taken.map(() => new Growth(maxBytes / workers, { residentBytes, mostBytes, leastBytes }));
+      for (let time = 0; time < 200_000; time += 1) {
+        for (const [place, growth] of tiers.entries()) {
+          const now = taken[place] ?? 0;
+          taken[place] = Math.min(growth.grant(now + mebibyte, now), now + mebibyte);
+        }
+      }
+      return taken.map((bytes) => bytes / mebibyte);
+    };
+    expect(fill(200 * mebibyte)).toEqual([100, 100, 100, 100]);
+    const inAll = fill(500 * mebibyte).reduce((sum, bytes) => sum + bytes, 0);
+    expect(inAll).toBeGreaterThan(720 - 500 - 48 - workers);
+    expect(inAll).toBeLessThanOrEqual(720 - 500 - 48 + workers);
+    expect(fill(1000 * mebibyte)).toEqual([4, 4, 4, 4]);
   });
 
   test('on, when the rest has become smaller for some time, but not into a dip', () => {

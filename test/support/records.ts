@@ -58,6 +58,7 @@ export const someStoreStats: StoreStats = {
   responses: 12,
   bytes: 34_567,
   maxBytes: 1_000_000,
+  grantedBytes: 600_000,
   tags: 5,
   evictedCapacity: 1,
   evictedRetention: 2,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Config } from '../../src/core/config.ts';
 import { loadConfigFile } from '../../src/offline.ts';
 import { formatIssue } from '../../src/config/issue.ts';
+import type { SharedBounds } from '../../src/process-memory.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { type Coordinator, startWorkers } from '../../src/workers/coordinator.ts';
 import type { PoolTimes } from '../../src/workers/pool.ts';
@@ -21,12 +22,13 @@ export interface WorkersProxy extends AsyncDisposable {
 }
 
 /** Starts the real thing from real YAML, with as many workers as it says. */
-export async function startWorkersProxy(yaml: string, times?: PoolTimes): Promise<WorkersProxy> {
+export async function startWorkersProxy(yaml: string, times?: PoolTimes, bounds?: SharedBounds): Promise<WorkersProxy> {
   const value = loaded(yaml);
   const coordinator = await startWorkers({
     config: value,
     count: value.server.workers,
     clock: systemClock,
+    bounds,
     ...(times === undefined ? {} : { times }),
   });
   const [listener] = coordinator.listeners;
