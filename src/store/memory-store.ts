@@ -96,6 +96,11 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     return this.#table.enter(record);
   }
 
+  /** Whether there is anything under the key, be it expired or purged: for who mostly asks for what is not there. No use. */
+  holds(key: string): boolean {
+    return this.#table.index.find(key) !== 0;
+  }
+
   peek(key: string): StoreRead | undefined {
     this.#log.catchUp?.();
     const hot = this.#table.hot.get(key);

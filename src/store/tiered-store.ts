@@ -19,7 +19,7 @@ import type { RedisStore } from './redis/redis-store.ts';
 export interface TieredStoreOptions {
   readonly memory: Pick<
     MemoryStore,
-    'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop' | 'hasRoomFor' | 'stats'
+    'get' | 'holds' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop' | 'hasRoomFor' | 'stats'
   >;
   readonly redis: Pick<RedisStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
@@ -149,7 +149,8 @@ export class TieredStore implements ResponseStore, StoredView {
    */
   #isWorthwhile(item: StoredItem, hash: number): boolean {
     const { memory } = this.#options;
-    if (item.kind === 'vary' || memory.hasRoomFor(item) || memory.peek(item.key) !== undefined) return true;
+    if (item.kind === 'vary' || memory.hasRoomFor(item)) return true;
+    if (memory.holds(item.key) && memory.peek(item.key) !== undefined) return true;
     if (this.#passed.take(hash)) return true;
     this.#passed.add(hash);
     return false;
@@ -166,7 +167,9 @@ export class TieredStore implements ResponseStore, StoredView {
 
   #near(how: 'get' | 'peek', key: string): StoreRead | undefined | 'unleased' {
     const { memory, purgeLog } = this.#options;
-    return purgeLog.position() === undefined ? 'unleased' : memory[how](key);
+    if (purgeLog.position() === undefined) return 'unleased';
+    // What is in Redis alone is not looked for among unpacked reads, whose table V8 makes a text of its own of each key for.
+    return memory.holds(key) ? memory[how](key) : undefined;
   }
 
   /** What a read that began before a purge brings is judged after it, here and by whoever uses it. */

@@ -1,7 +1,6 @@
 import { Cluster, Command, type Redis } from 'ioredis';
 
-/** Connections whose commands of this turn of the event loop are held together. */
-const held = new WeakSet<object>();
+type NetStream = Redis['stream'];
 
 /** Reads of one link. */
 export interface ReadLimits {
@@ -11,20 +10,25 @@ export interface ReadLimits {
   readonly explain: (error: unknown) => Error;
 }
 
-/** GET of one link, in one write to the socket with all else that is sent on the connection in this turn of the event loop. */
+/**
+ * GET of one link: those of one turn of the event loop in one write to the socket. A write for each was the dearest part of a
+ * read (a system call of 5 to 10 microseconds), and to have the socket hold back each for itself (`cork`) a tenth of the rest.
+ */
 export class Reads {
   readonly #limits: ReadLimits;
   /** In the order in which they were sent; those that are settled leave it with the next one. */
   readonly #waiting: { readonly command: Get; readonly dueMs: number }[] = [];
   #timer: NodeJS.Timeout | undefined = undefined;
+  #held: HeldReads | undefined = undefined;
 
   constructor(limits: ReadLimits) {
     this.#limits = limits;
   }
 
   /**
-   * A write for each was the dearest part of a read (a system call of 5 to 10 microseconds). Commands keep their order. Of a
-   * cluster, whose client picks the connection itself, and sends a command again where that was the wrong one, each is sent at once.
+   * Whoever sends another command on the connection calls {@link flush} before, so that all keep the order in which they were
+   * asked for: the library expects replies in it. Of a cluster, whose client picks the connection itself, and sends a command
+   * again where that was the wrong one, each is sent at once.
    */
   get(client: Redis | Cluster, key: string): Promise<Buffer | null> {
     const { explain } = this.#limits;
@@ -33,11 +37,29 @@ export class Reads {
         throw explain(error);
       });
     }
-    holdTogether(client.stream);
     const command = new Get(key, explain);
     this.#watch(command);
-    client.sendCommand(command);
+    client.sendCommand(command, this.#holding(client));
     return command.promise;
+  }
+
+  /** Sends what is held back. */
+  flush(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    held?.send();
+  }
+
+  /** Where this turn's reads go to; `undefined`: there was no attempt to connect yet, so that each is rejected at once. */
+  #holding(client: Redis): HeldReads | undefined {
+    const stream: NetStream | undefined = client.stream;
+    if (this.#held?.stream === stream) return this.#held;
+    this.flush();
+    if (stream === undefined) return undefined;
+    this.#held = new HeldReads(client, stream);
+    // After what this turn has read from its sockets: all the requests that came together.
+    setImmediate(() => this.flush());
+    return this.#held;
   }
 
   #watch(command: Get): void {
@@ -69,6 +91,28 @@ export class Reads {
   }
 }
 
+/** Commands as text, for one write; to the library the stream of a pipeline, which it takes in the place of the socket. */
+class HeldReads {
+  readonly isPipeline = true;
+  readonly destination: { readonly redis: Redis };
+  readonly stream: NetStream;
+  #text = '';
+
+  constructor(redis: Redis, stream: NetStream) {
+    this.destination = { redis };
+    this.stream = stream;
+  }
+
+  write(command: string | Buffer): void {
+    this.#text += command.toString();
+  }
+
+  /** On a connection that has gone meanwhile nothing is sent: the library has rejected what was waiting for it. */
+  send(): void {
+    if (this.#text !== '' && this.stream.writable) this.stream.write(this.#text);
+  }
+}
+
 /** The library's GET, without what costs most of it. Whoever sends it sees to its time and awaits it. */
 export class Get extends Command {
   declare promise: Promise<Buffer | null>;
@@ -87,16 +131,4 @@ export class Get extends Command {
   override setTimeout(): void {
     // {@link Reads} has one timer for all.
   }
-}
-
-/** There is no stream before the first attempt to connect, and one that is closed takes no harm. */
-function holdTogether(stream: Redis['stream'] | undefined): void {
-  if (stream === undefined || held.has(stream)) return;
-  held.add(stream);
-  stream.cork();
-  // After what this turn has read from its sockets: all the requests that came together.
-  setImmediate(() => {
-    held.delete(stream);
-    stream.uncork();
-  });
 }
