@@ -71,23 +71,10 @@ function isLike(known: Known<object>, { plan, path, values }: KeyValues, head: b
   return true;
 }
 
-/** Of each text the end is hashed, where texts of a kind differ. */
-const HASHED = 24;
-
-function placeOf({ path, values }: KeyValues, head: boolean): number {
-  let hash = hashOn(head ? 1 : 0, path);
-  for (const value of values) hash = value === undefined ? Math.imul(hash ^ 0xff, PRIME) : hashOn(hash, value);
-  return (hash ^ (hash >>> 15)) & (PLACES - 1);
+function placeOf({ hash }: KeyValues, head: boolean): number {
+  const mixed = hash ^ (hash >>> 15) ^ (head ? HEAD : 0);
+  return mixed & (PLACES - 1);
 }
 
-/** Of FNV-1a. */
-const PRIME = 0x01000193;
-
-function hashOn(begun: number, text: string): number {
-  const { length } = text;
-  let hash = Math.imul(begun ^ length, PRIME);
-  for (let index = Math.max(0, length - HASHED); index < length; index += 1) {
-    hash = Math.imul(hash ^ text.charCodeAt(index), PRIME);
-  }
-  return hash;
-}
+/** Beside the two places of the whole answer. */
+const HEAD = 2;

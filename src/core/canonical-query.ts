@@ -11,18 +11,22 @@ export interface CanonicalQuery {
   readonly values: readonly (string | undefined)[];
   /** The values say all: of a route, equal ones make equal texts. */
   readonly isPlain: boolean;
+  /** Where they do: the same for equal values of one route; defaults have no part in it. */
+  readonly hash: number;
 }
 
 /** The query of a request without kept parameters and secrets, as most are: its values say all, and a hit may do without its text. */
 export class PlainQuery implements CanonicalQuery {
   readonly isPlain = true;
   readonly values: readonly (string | undefined)[];
+  readonly hash: number;
   readonly #plan: RoutePlan;
   #text: string | undefined;
   #isSpelt = false;
 
-  constructor(plan: RoutePlan, values: readonly (string | undefined)[]) {
+  constructor(plan: RoutePlan, values: readonly (string | undefined)[], hash: number) {
     this.values = values;
+    this.hash = hash;
     this.#plan = plan;
   }
 

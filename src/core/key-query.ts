@@ -1,5 +1,6 @@
 import { parameterProblem, secretDigest, type Sha256Fn } from './key-path.ts';
 import { type CanonicalQuery, PlainQuery } from './canonical-query.ts';
+import { hashOn } from './hash-on.ts';
 import { byCodeUnit, normaliseValues } from './normalise.ts';
 import { printable } from './printable.ts';
 import { ok, refused, type Problem, type Result } from './problem.ts';
@@ -39,27 +40,30 @@ const noValues: readonly (string | undefined)[] = [];
 export function canonicalQuery(plan: RoutePlan, raw: string | undefined, sha256: Sha256Fn): Result<CanonicalQuery> {
   if (plan.route.rawQuery) {
     const target = rawQueryWithout(plan, raw);
-    return ok({ target, keyed: target, values: noValues, isPlain: false });
+    return ok({ target, keyed: target, values: noValues, isPlain: false, hash: 0 });
   }
   const sorted = sortQuery(plan, raw);
   if (!sorted.ok) return sorted;
   const { kept, given } = sorted.value;
   const values: (string | undefined)[] = [];
+  let hash = plan.seed;
   for (let index = 0; index < plan.slots.length; index += 1) {
     const slot = plan.slots[index];
     if (slot === undefined) continue;
     const one = given[index];
-    // A default is canonical. Most parameters are left out or given as it.
-    if (one === slot.default && one !== undefined) {
-      values.push(one);
-      continue;
-    }
-    const value = slotValue(slot, one);
+    const value = valueOf(slot, one);
     if (!value.ok) return value;
-    values.push(value.value);
+    const differs = value.value === slot.default ? undefined : value.value;
+    values.push(differs ?? slot.default);
+    if (differs !== undefined) hash = hashOn(hash ^ index, differs);
   }
   if (kept !== undefined || plan.hasSecret) return ok(mixedQuery(plan, { values, kept: kept ?? [] }, sha256));
-  return ok(new PlainQuery(plan, values));
+  return ok(new PlainQuery(plan, values, hash));
+}
+
+/** A default is canonical. Most parameters are left out or given as it, and it is one object for all of them then. */
+function valueOf(slot: ParamSlot, given: Given | undefined): Result<string | undefined> {
+  return given !== undefined && given === slot.default ? slot.usual : slotValue(slot, given);
 }
 
 /** The query of a request with kept parameters or secrets. */
@@ -77,12 +81,13 @@ function mixedQuery(
     return slot.rule.secret ? one.shown.slice(slot.prefix.length) : value;
   });
   const all = kept.length === 0 ? spelt : [...spelt, ...kept].toSorted((a, b) => byCodeUnit(a.name, b.name));
-  if (all.length === 0) return { target: undefined, keyed: undefined, values: shownValues, isPlain: false };
+  if (all.length === 0) return { target: undefined, keyed: undefined, values: shownValues, isPlain: false, hash: 0 };
   return {
     target: all.map((one) => one.text).join('&'),
     keyed: all.map((one) => one.shown).join('&'),
     values: shownValues,
     isPlain: false,
+    hash: 0,
   };
 }
 

@@ -9,6 +9,7 @@ import {
   type Sha256Fn,
 } from './key-path.ts';
 import type { CanonicalQuery } from './canonical-query.ts';
+import { hashOn } from './hash-on.ts';
 import { canonicalQuery, rawQueryWithout } from './key-query.ts';
 import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
@@ -87,7 +88,8 @@ class Keyed implements KeyedRequest {
     const { match, request, path, query, fields } = this.#parts;
     if (!query.isPlain || fields.length > 0 || request.content !== undefined) return undefined;
     if (request.path.length + (request.query?.length ?? 0) > MAX_COMPARED) return undefined;
-    return { plan: match.plan, path: path.keyed, values: query.values };
+    const hash = match.plan.fixedPath === undefined ? hashOn(query.hash, path.keyed) : query.hash;
+    return { plan: match.plan, path: path.keyed, values: query.values, hash };
   }
 
   get url(): string {

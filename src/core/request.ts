@@ -66,6 +66,8 @@ export interface KeyValues {
   readonly plan: object;
   readonly path: string;
   readonly values: readonly (string | undefined)[];
+  /** The same for equal ones. */
+  readonly hash: number;
 }
 
 /** The query of a request, as upstream's No-Vary-Search may change what counts of it. */

@@ -1,3 +1,4 @@
+import { hashOn } from './hash-on.ts';
 import { parseForward, parseTemplate, templateNames, type TemplatePiece } from './forward.ts';
 import { byCodeUnit, compileParam, type CompiledParam } from './normalise.ts';
 import type { ParamRule } from './params.ts';
@@ -16,6 +17,8 @@ export interface ParamSlot extends CompiledParam {
   readonly prefix: string;
   /** The parameter with its default, as it stands in a canonical query; empty where it has none. */
   readonly spelt: string;
+  /** Its default, as what a value comes to. */
+  readonly usual: Result<string | undefined>;
 }
 
 /** A route with everything that does not depend on the request worked out once. */
@@ -44,6 +47,8 @@ export interface RoutePlan {
   readonly noneGiven: readonly undefined[];
   /** Index of the slot of each parameter, by its own name. */
   readonly slotOf: ReadonlyMap<string, number>;
+  /** What hashes of its values begin with. */
+  readonly seed: number;
   /** Whether some slot's value is secret. */
   readonly hasSecret: boolean;
   /** As {@link foldWithheld} writes them. */
@@ -104,6 +109,7 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
       .map(([name, meaning]) => ({ name, meaning })),
     noneGiven: slots.map(() => undefined),
     slotOf: new Map(slots.map((slot, index) => [slot.rule.name, index])),
+    seed: hashOn(0, route.name),
     hasSecret: slots.some((slot) => slot.rule.secret),
     secretNames: new Set(route.secret.map(foldWithheld)),
     headers: headersOf(route),
@@ -191,7 +197,7 @@ function slotOf(param: CompiledParam): ParamSlot {
   const encodedName = encodeQueryValue(param.rule.name);
   const prefix = `${encodedName}=`;
   const spelt = param.default === undefined ? '' : prefix + encodeQueryValue(param.default);
-  return { ...param, encodedName, prefix, spelt };
+  return { ...param, encodedName, prefix, spelt, usual: ok(param.default) };
 }
 
 function slotsOf(route: Route, issues: string[]): readonly ParamSlot[] {

@@ -173,9 +173,17 @@ export function matchRoute(
   return ofAny && (matchIn(ofAny.get(listener), path) ?? matchIn(ofAny.get(undefined), path));
 }
 
+/** So many paths are compared in less time than V8 takes to put one into its table of strings, where a `Map` looks for it. */
+const MAX_COMPARED = 8;
+
+function literalOf({ literals }: Binding, path: string): PatternEntry | undefined {
+  for (const entry of literals.values()) if (entry.prefix === path) return entry;
+  return undefined;
+}
+
 function matchIn(binding: Binding | undefined, path: string): RouteMatch | undefined {
   if (binding === undefined) return undefined;
-  const literal = binding.literals.get(path);
+  const literal = binding.literals.size > MAX_COMPARED ? binding.literals.get(path) : literalOf(binding, path);
   if (literal !== undefined) return takeCaptures(literal, path);
   for (const entry of binding.patterns) {
     if (path.startsWith(entry.prefix) && entry.variant.test(path)) return takeCaptures(entry, path);

@@ -91,13 +91,15 @@ function splitTarget(raw: string, authority: string | undefined): Result<Request
   const mark = raw.indexOf('?');
   const path = mark === -1 ? raw : raw.slice(0, mark);
   const query = mark === -1 ? undefined : raw.slice(mark + 1);
-  if (raw.includes('#')) return refused(targetProblem('The target holds a fragment.'));
-  const issue = pathIssue(path);
-  if (issue !== undefined) return refused(targetProblem(issue));
-  if (query !== undefined && !QUERY.test(query)) {
-    return refused(targetProblem('The query holds characters outside printable ASCII.'));
-  }
-  return ok({ path, query, authority });
+  const issue = pathIssue(path) ?? queryIssue(query);
+  if (issue === undefined) return ok({ path, query, authority });
+  // Neither a path nor a query may hold one.
+  return refused(targetProblem(raw.includes('#') ? 'The target holds a fragment.' : issue));
+}
+
+function queryIssue(query: string | undefined): string | undefined {
+  if (query === undefined || QUERY.test(query)) return undefined;
+  return 'The query holds characters outside printable ASCII.';
 }
 
 /**

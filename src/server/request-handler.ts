@@ -209,14 +209,20 @@ export class ExchangeHandler {
   }
 
   #dispatch(transit: Transit, request: ProxyRequest, res: ServerResponse): void {
-    const bug = (error: unknown): void => this.#sender.bug(transit, res, error);
     try {
       const handled = this.#options.handle(request, new InterimLink(res));
-      if (handled instanceof Promise) handled.then((late) => this.#completeLate(transit, res, late), bug);
+      if (handled instanceof Promise) this.#await(transit, res, handled);
       else this.#complete(transit, res, handled);
     } catch (error) {
-      bug(error);
+      this.#sender.bug(transit, res, error);
     }
+  }
+
+  #await(transit: Transit, res: ServerResponse, handled: Promise<Handled>): void {
+    handled.then(
+      (late) => this.#completeLate(transit, res, late),
+      (error: unknown) => this.#sender.bug(transit, res, error),
+    );
   }
 
   /** Never throws: nobody hears what is thrown where a promise ends. */

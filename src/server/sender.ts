@@ -6,7 +6,7 @@ import type { ServerConfig } from '../core/config.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Connections } from './connections.ts';
 import type { Recorder, Transit } from './recorder.ts';
-import { cutOff, type SendLimit, writeResponse } from './write-response.ts';
+import { cutOff, type SendLimit, type SendOptions, type Sent, writeResponse } from './write-response.ts';
 
 /** What a {@link Sender} needs. */
 export interface SenderOptions {
@@ -22,9 +22,15 @@ export interface SenderOptions {
 /** Sends answers of the proxy's own making, and sees to it that each is recorded once, as what it became. */
 export class Sender {
   readonly #options: SenderOptions;
+  readonly #kept: SendOptions;
+  readonly #last: SendOptions;
 
   constructor(options: SenderOptions) {
+    const { config, observer } = options;
+    const onSlow = () => observer.limit('server.timeouts.send');
     this.#options = options;
+    this.#kept = { sendTimeoutMs: config.timeouts.sendMs, onSlow, close: false };
+    this.#last = { ...this.#kept, close: true };
   }
 
   send(transit: Transit, res: ServerResponse, response: ProxyResponse): void {
@@ -40,9 +46,9 @@ export class Sender {
     }
     // The answer to a bug may follow one that could not be sent: the later counts.
     if (transit.reply === undefined && !transit.watched) res.once('close', () => this.ended(transit, res));
-    transit.reply = { response, sent: { bytes: 0, failed: false } };
+    transit.reply = { response, sent: NOTHING };
     try {
-      transit.reply.sent = writeResponse(res, response, { ...this.limit(), close });
+      transit.reply.sent = writeResponse(res, response, this.#sending(close));
     } catch (error) {
       if (response.body.kind === 'stream') response.body.cancel();
       throw error;
@@ -79,9 +85,12 @@ export class Sender {
     return last || this.#options.draining();
   }
 
+  #sending(close: boolean): SendOptions {
+    return close ? this.#last : this.#kept;
+  }
+
   limit(): SendLimit {
-    const { config, observer } = this.#options;
-    return { sendTimeoutMs: config.timeouts.sendMs, onSlow: () => observer.limit('server.timeouts.send') };
+    return this.#kept;
   }
 
   /** The response has ended, or its connection has. */
@@ -94,6 +103,9 @@ export class Sender {
     this.#options.recorder.request(transit, res.writableFinished ? meta : { ...meta, outcome }, { status, bytes });
   }
 }
+
+/** Of what could not be sent. */
+const NOTHING: Sent = { bytes: 0, failed: false };
 
 const internal: Problem = {
   status: 500,

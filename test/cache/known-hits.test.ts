@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { KnownHits } from '../../src/cache/known-hits.ts';
 import type { ProxyResponse } from '../../src/cache/ports.ts';
+import { hashOn } from '../../src/core/hash-on.ts';
 import type { KeyValues } from '../../src/core/request.ts';
 import { ExchangeRig, type RigOptions } from '../support/exchange-rig.ts';
 import { param } from '../support/operations.ts';
@@ -10,7 +11,7 @@ import { fieldsOf, honourRoute, requestOf, routeOf, SECOND } from '../support/po
 const plan = {};
 
 function asked(values: readonly (string | undefined)[], rest: Partial<KeyValues> = {}): KeyValues {
-  return { plan, path: '/forecast', values, ...rest };
+  return { plan, path: '/forecast', values, hash: hashOn(0, values.join('&')), ...rest };
 }
 
 describe('a hit that is known by what its key is made of', () => {
