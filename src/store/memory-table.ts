@@ -9,7 +9,7 @@ import { HotRead, HotReads, type PlaceOf } from './hot-reads.ts';
 import { mostInline, sizeOfPacked, sizeOfRead } from './item-size.ts';
 import { MemoryIndex } from './memory-index.ts';
 import type { PackedItem } from './packed-item.ts';
-import { packItem } from './packed-item.ts';
+import { boundsOf, packItem } from './packed-item.ts';
 import type { Page } from './pages.ts';
 import { Pages } from './pages.ts';
 import { RecordTally } from './record-tally.ts';
@@ -105,10 +105,8 @@ export class MemoryTable {
 
   /** Whether the item could be put without anything having to go for it. */
   hasRoomFor(item: StoredItem): boolean {
-    // Before it is packed, which takes half as long as a read from Redis: a tier that is full mostly has no room for the body alone.
-    const bodyBytes = item.kind === 'vary' ? 0 : item.body.byteLength;
-    const leastBytes = this.#pages.needs(bodyBytes) === 0 ? 0 : bodyBytes;
-    if (!this.#isGranted(this.#keptBytes() + leastBytes)) return false;
+    // Before it is packed, which takes half as long as a read from Redis: a tier that is full mostly has no room for less.
+    if (!this.#isGranted(this.#keptBytes() + this.#index.needs(item) + this.#leastBytes(item))) return false;
     const packed = packItem(item, mostInline(this.#pages.pageBytes));
     return this.#isGranted(this.#keptBytes() + this.#needs(packed));
   }
@@ -239,6 +237,19 @@ export class MemoryTable {
   /** What indexes and eviction order hold, for tests of leaks: all 0 when nothing is stored. */
   sizes(): Readonly<Record<string, number>> {
     return { ...this.#index.sizes, lanes: this.#order.size, ending: this.#expiry.size, bytes: this.bytes };
+  }
+
+  /** Of its pages, without packing it. */
+  #leastBytes(item: StoredItem): number {
+    if (item.kind === 'vary') return 0;
+    const pages = this.#pages;
+    const bodyBytes = item.body.byteLength;
+    if (bodyBytes > mostInline(pages.pageBytes)) return bodyBytes;
+    const { least, most } = boundsOf(item);
+    const leastNeed = pages.needs(least);
+    // Where both would begin a page, so does what is between them.
+    if (leastNeed === pages.pageBytes && pages.needs(most) === pages.pageBytes) return pages.pageBytes;
+    return leastNeed === 0 ? 0 : least;
   }
 
   #needs(packed: PackedItem): number {

@@ -47,6 +47,25 @@ export function packItem(item: StoredItem, mostInline: number): PackedItem {
   return { item, text, flags: bits, length, ownBody };
 }
 
+/** Bytes that {@link packItem} is sure to say of a response, and no more than which it says, without packing it. */
+export interface LengthBounds {
+  readonly least: number;
+  readonly most: number;
+}
+
+/** For a response whose body goes into the page with all else. */
+export function boundsOf(item: StoredResponse): LengthBounds {
+  const { key, url, tags, fields, body, etag = '', lastModified = '' } = item;
+  let named = 0;
+  for (const [name, value] of fields) named += name.length + value.length;
+  const least = packed.text + key.length + named + body.byteLength;
+  let others = url.length + etag.length + lastModified.length;
+  for (const tag of tags) others += tag.length;
+  // Two bytes for each unit of text, and of each number at most what a double takes and a byte more.
+  const numbersAtMost = 32 + tags.length + 2 * fields.length;
+  return { least, most: least + key.length + named + 2 * others + 9 * numbersAtMost };
+}
+
 /** Writes what {@link packItem} made last. */
 export function writePacked(item: PackedItem, row: number, page: Buffer, offset: number): void {
   const { text, flags } = item;

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { StoredItem } from '../../src/core/stored-response.ts';
 import { Origins } from '../../src/store/origins.ts';
-import { packItem, writePacked } from '../../src/store/packed-item.ts';
+import { boundsOf, packItem, writePacked } from '../../src/store/packed-item.ts';
 import { hasKey, keyAt, lengthAt, rowOf, unpackItem, unpackScopes } from '../../src/store/unpack-item.ts';
 import { ownBytes, storedResponse } from '../support/stored-items.ts';
 
@@ -107,4 +107,16 @@ test('a body that was unpacked for good keeps no page alive, and is not changed 
   page.fill(0);
   expect([good, once]).toEqual([item, item]);
   expect(good.kind === 'response' && good.body.buffer.byteLength).toBe(9);
+});
+
+test('the length of what is packed is within its bounds, which are known before', () => {
+  fc.assert(
+    fc.property(response, (item) => {
+      const { least, most } = boundsOf(item);
+      const { length } = packItem(item, 1_000_000);
+      expect(length).toBeGreaterThanOrEqual(least);
+      expect(length).toBeLessThanOrEqual(most);
+    }),
+    { numRuns: 2000 },
+  );
 });
