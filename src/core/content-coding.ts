@@ -11,6 +11,7 @@ export type CodingDecision =
   /** Where the proxy knows how. `codings`: in the order in which they were applied. */
   | { readonly kind: 'take-off'; readonly codings: readonly string[]; readonly reason: string };
 
+const none: readonly string[] = [];
 const identity: CodingDecision = { kind: 'identity' };
 
 /**
@@ -53,7 +54,8 @@ export function acceptsCoding(acceptEncoding: string | undefined, coding: string
 
 /** Codings of a Content-Encoding value in the order in which they were applied, identity left out. */
 export function contentCodings(contentEncoding: string | undefined): readonly string[] {
-  return splitList(contentEncoding ?? '')
+  if (contentEncoding === undefined) return none;
+  return splitList(contentEncoding)
     .map(canonicalCoding)
     .filter((coding) => coding !== '' && coding !== 'identity');
 }

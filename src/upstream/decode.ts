@@ -22,14 +22,18 @@ const codings: ReadonlyMap<string, Coding> = new Map([
  * `undefined` when one of them is not known or there are too many.
  */
 export function codingsOf(fields: FieldLines): readonly Coding[] | undefined {
+  const names = contentCodings(fieldValue(fields, 'content-encoding'));
+  if (names.length === 0) return none;
   const known: Coding[] = [];
-  for (const name of contentCodings(fieldValue(fields, 'content-encoding'))) {
+  for (const name of names) {
     const coding = codings.get(name);
     if (coding === undefined) return undefined;
     known.push(coding);
   }
   return known.length > maxCodings ? undefined : known;
 }
+
+const none: readonly Coding[] = [];
 
 /** Takes codings off, the last applied first; bounded at each layer, so that neither result nor way there can explode. */
 export function decodeStream(

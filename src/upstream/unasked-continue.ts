@@ -3,6 +3,9 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 /** As far as it can be told before the whole status line is there. */
 const statusLine = Buffer.from('HTTP/1.1 100');
 
+/** Of the status. */
+const firstDigit = 'HTTP/1.1 '.length;
+
 /**
  * Takes 100 (Continue) off the bytes of a connection where it comes before the answer: a client has to bear interim responses
  * that it did not ask for (RFC 9110 §15.2), and undici ends a connection on which a 100 comes. We never send Expect, so to us it
@@ -51,6 +54,8 @@ export class UnaskedContinue {
 /** Whether they are the beginning of a 100, or can become one. */
 function isContinue(bytes: Buffer): boolean {
   if (bytes.length === 0) return false;
+  // Nearly all answers show by one digit that they are none, and this is asked of each.
+  if (bytes.length > firstDigit && bytes[firstDigit] !== statusLine[firstDigit]) return false;
   const length = Math.min(bytes.length, statusLine.length);
   if (bytes.compare(statusLine, 0, length, 0, length) !== 0) return false;
   // Not 1000 or 100x, which are no status codes.
