@@ -37,13 +37,13 @@ describe('rows', () => {
     expect(rows.size).toBe(0);
   });
 
-  test('are given back by the 256 where none is in use, but for one such lot', () => {
+  test('are given back by the 1,024 where none is in use, but for one such lot', () => {
     const { rows, take, release, held, walked } = setUp();
     take(20_480);
     release(0, 18_000);
-    expect(rows.bytes).toBeLessThanOrEqual((held.length + 2 * 256) * 16);
+    expect(rows.bytes).toBeLessThanOrEqual((held.length + 2 * 1024) * 16);
     expect(walked()).toEqual(held.toSorted((a, b) => a - b));
-    expect(rows.needs(256)).toBe(0);
+    expect(rows.needs(1024)).toBe(0);
   });
 
   test('are taken where others are, so that a lot runs empty when what was in it goes in any order', () => {
@@ -57,7 +57,7 @@ describe('rows', () => {
       release(0, 1);
     }
     expect(held).toHaveLength(scattered);
-    expect(rows.bytes).toBeLessThanOrEqual((scattered + 2 * 256) * 16);
+    expect(rows.bytes).toBeLessThanOrEqual((scattered + 2 * 1024) * 16);
   });
 
   test('of a lot that was given back are zeros when they are taken anew', () => {
