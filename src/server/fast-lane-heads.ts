@@ -34,6 +34,8 @@ export class KnownHead implements HeadFacts {
   readonly meta: ResponseMeta;
   newer: KnownHead | undefined = undefined;
   older: KnownHead | undefined = undefined;
+  /** Another with the same hash. */
+  next: KnownHead | undefined = undefined;
 
   constructor(head: Buffer, hash: number, facts: HeadFacts) {
     this.head = head;
@@ -52,6 +54,9 @@ export class KnownHead implements HeadFacts {
 /** Once they are full, one of so many is let in: where more come in turn than there is room for, all would else come and go unused. */
 const oneOf = 8;
 
+/** So many heads may have the same hash: those that are alike in all that it looks at. */
+const mostAlike = 4;
+
 /** So many that were used since are given another round for one that comes, and no more: nobody has to wait for a walk through all. */
 const mostRounds = 32;
 
@@ -61,14 +66,17 @@ const mostRounds = 32;
  *
  * By a hash of its own and a comparison of bytes: a `Map` of texts makes each text it is asked for one of V8's own table,
  * which costs more than both and keeps what was asked for until the next collection of garbage.
+ *
+ * Answers that are held here must be held nowhere else, as their bytes are counted here.
  */
 export class KnownHeads {
   readonly #maxBytes: number;
-  // By hash. Of two heads with the same one the later takes the place of the earlier.
+  // By hash: the latest of those with the same one.
   readonly #byHash = new Map<number, KnownHead>();
   #newest: KnownHead | undefined;
   #oldest: KnownHead | undefined;
   #bytes = 0;
+  #size = 0;
   #turn = 0;
 
   /** `maxBytes`: of heads and answers. */
@@ -77,7 +85,7 @@ export class KnownHeads {
   }
 
   get size(): number {
-    return this.#byHash.size;
+    return this.#size;
   }
 
   get bytes(): number {
@@ -85,9 +93,9 @@ export class KnownHeads {
   }
 
   find(head: Buffer): KnownHead | undefined {
-    const known = this.#byHash.get(hashOf(head));
-    if (known?.head.equals(head) !== true) return undefined;
-    known.isUsed = true;
+    let known = this.#byHash.get(hashOf(head));
+    while (known !== undefined && !known.head.equals(head)) known = known.next;
+    if (known !== undefined) known.isUsed = true;
     return known;
   }
 
@@ -100,31 +108,62 @@ export class KnownHeads {
 
   /** Keeps a copy of the head. */
   remember(head: Buffer, facts: HeadFacts): void {
+    const { wire } = facts;
     const hash = hashOf(head);
-    const before = this.#byHash.get(hash);
-    if (before !== undefined) this.forget(before);
     const copy = Buffer.allocUnsafeSlow(head.length);
     head.copy(copy);
     const known = new KnownHead(copy, hash, facts);
+    if (wire.users === 0) this.#bytes += wireBytesOf(known);
+    wire.users += 1;
+    // Behind the count: it may be the last that has the same answer.
+    const one = this.#instead(hash, head);
+    if (one !== undefined) this.forget(one);
+    known.next = this.#byHash.get(hash);
     this.#byHash.set(hash, known);
     this.#link(known);
+    this.#size += 1;
     this.#bytes += bytesOf(known);
-    if (known.wire.users === 0) this.#bytes += wireBytesOf(known);
-    known.wire.users += 1;
     this.#shrink();
   }
 
+  /** In whose place it comes: its own, or that of the earliest where as many are alike as may be. */
+  #instead(hash: number, head: Buffer): KnownHead | undefined {
+    let one = this.#byHash.get(hash);
+    let alike = 1;
+    while (one?.next !== undefined && !one.head.equals(head)) {
+      one = one.next;
+      alike += 1;
+    }
+    return one !== undefined && (alike >= mostAlike || one.head.equals(head)) ? one : undefined;
+  }
+
   forget(known: KnownHead): void {
-    if (this.#byHash.get(known.hash) !== known) return;
-    this.#byHash.delete(known.hash);
+    if (!this.#unchain(known)) return;
     this.#unlink(known);
-    const { wire, repeat } = known;
+    this.#size -= 1;
     this.#bytes -= bytesOf(known);
+    const { wire, repeat } = known;
     wire.users -= 1;
     if (wire.users > 0) return;
     this.#bytes -= wireBytesOf(known);
-    // Who holds the answer need not hold its bytes.
-    repeat.madeOf = undefined;
+    // Who holds the answer need not hold its bytes. What another listener has made of it since is that one's.
+    if (repeat.madeOf === wire) repeat.madeOf = undefined;
+  }
+
+  /** False: it was forgotten before. */
+  #unchain(known: KnownHead): boolean {
+    const { hash, next } = known;
+    const first = this.#byHash.get(hash);
+    if (first === known) {
+      if (next === undefined) this.#byHash.delete(hash);
+      else this.#byHash.set(hash, next);
+      return true;
+    }
+    let before = first;
+    while (before !== undefined && before.next !== known) before = before.next;
+    if (before === undefined) return false;
+    before.next = next;
+    return true;
   }
 
   #shrink(): void {
@@ -167,25 +206,34 @@ function wireBytesOf({ wire }: KnownHead): number {
   return wire.madeBytes + WIRE_BYTES_BESIDE;
 }
 
-/** Bytes of a head that are all hashed: the request line mostly. Of the rest so many are. */
-const HASHED_WHOLE = 96;
+/** Of what is behind the request line so many bytes are hashed, or some more. */
 const HASHED_OF_REST = 32;
 
-/** So that nobody can tell which heads share a place. */
+/** So that nobody can tell which heads share a place, nor which bytes are hashed. */
 const SEED = Math.trunc(Math.random() * 0x7fff_ffff);
 
-/** At most 30 bits, which V8 keeps without allocating. A word at a time: a byte at a time takes three times as long. */
+/**
+ * At most 30 bits, which V8 keeps without allocating. The request line is hashed whole, since heads of one client differ in
+ * that, and often at its end alone. A word at a time: a byte at a time takes three times as long.
+ */
 function hashOf(head: Buffer): number {
   const { length } = head;
-  const whole = Math.min(length, HASHED_WHOLE) & ~3;
   let hash = SEED ^ length;
-  for (let at = 0; at < whole; at += 4) {
-    hash = Math.imul(hash ^ wordAt(head, at), 0x9e37_79b1);
+  let at = 0;
+  for (let isLine = true; isLine && at + 4 <= length; at += 4) {
+    const word = wordAt(head, at);
+    hash = Math.imul(hash ^ word, 0x9e37_79b1);
     hash ^= hash >>> 15;
+    isLine = !hasControl(word);
   }
-  const step = Math.max(1, Math.floor((length - whole) / HASHED_OF_REST));
-  for (let at = whole; at < length; at += step) hash = Math.imul(hash ^ (head[at] ?? 0), 0x85eb_ca6b);
+  const step = Math.max(1, Math.floor((length - at) / HASHED_OF_REST));
+  for (at += SEED % step; at < length; at += step) hash = Math.imul(hash ^ (head[at] ?? 0), 0x85eb_ca6b);
   return (hash ^ (hash >>> 13)) & 0x3fff_ffff;
+}
+
+/** Whether one of its four bytes is below 0x20, as those that end a line are. */
+function hasControl(word: number): boolean {
+  return ((word - 0x2020_2020) & ~word & 0x8080_8080) !== 0;
 }
 
 function wordAt(bytes: Buffer, at: number): number {

@@ -6,8 +6,9 @@ import type { ServerConfig } from '../core/config.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import type { Connection, Connections } from './connections.ts';
-import { AnswerWriter, factsOf, isRepeatable, recordOf } from './fast-lane-answer.ts';
-import { type KnownHead, KnownHeads, SeenHeads } from './fast-lane-heads.ts';
+import { type AnswerWriter, factsOf, isRepeatable, recordOf } from './fast-lane-answer.ts';
+import { type KnownHead, type KnownHeads, SeenHeads } from './fast-lane-heads.ts';
+import { type Lane, lanesOf } from './fast-lane-lanes.ts';
 import { toldKeepAliveMs } from './keep-alive.ts';
 import type { ServerLoad } from './load.ts';
 
@@ -47,9 +48,6 @@ import type { ServerLoad } from './load.ts';
 /** Heads that are longer are parsed each time. */
 const MAX_HEAD_BYTES = 4096;
 
-/** For the known heads of all listeners, and what they are answered with: some 11,000 of 1 KB, each asked for as often as any other. */
-const MAX_KNOWN_BYTES = 32 * 1024 * 1024;
-
 /** Of a connection that is not joined so many requests are looked at one by one; then one of as many. */
 const FIRST_LOOKS = 4;
 const LOOK_EVERY = 8;
@@ -86,17 +84,15 @@ interface Fed {
 /** Answers requests that are byte for byte like one before. */
 export class FastLane {
   readonly #shared: Shared;
-  readonly #heads: ReadonlyMap<string, KnownHeads>;
+  readonly #lanes: ReadonlyMap<string, Lane>;
   readonly #joined = new WeakMap<object, Joined>();
 
   constructor(options: FastLaneOptions) {
     const { listeners, timeouts, limits } = options.config;
-    const heads = () => new KnownHeads(MAX_KNOWN_BYTES / Math.max(1, listeners.length));
-    this.#heads = new Map(listeners.map(({ name }) => [name, heads()]));
+    this.#lanes = lanesOf(listeners, toldKeepAliveMs(timeouts.keepAliveMs));
     this.#shared = {
       ...options,
       seen: new SeenHeads(),
-      writer: new AnswerWriter({ keepAliveMs: toldKeepAliveMs(timeouts.keepAliveMs) }),
       mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
       fed: undefined,
       isDraining: false,
@@ -131,9 +127,9 @@ export class FastLane {
     if (count > FIRST_LOOKS && count % LOOK_EVERY !== 0) return;
     if (this.#joined.has(socket) || !isPlain(req) || !seen.again(req)) return;
     if (!isRepeatable(request.method, response)) return;
-    const known = this.#heads.get(request.listener);
+    const lane = this.#lanes.get(request.listener);
     // Not now: the parser is at work on what came with this request.
-    if (known !== undefined) process.nextTick(() => this.#join(socket, connection, known));
+    if (lane !== undefined) process.nextTick(() => this.#join(socket, connection, lane));
   }
 
   /**
@@ -144,12 +140,12 @@ export class FastLane {
     this.#joined.get(socket)?.leave(parses);
   }
 
-  #join(socket: Socket, connection: Connection, known: KnownHeads): void {
+  #join(socket: Socket, connection: Connection, lane: Lane): void {
     if (connection.ending || !socket.writable || this.#joined.has(socket)) return;
     const [parse, ...others] = socket.listeners('data');
     // One: that of `node:http`. There is none on a connection that it has let go of.
     if (!isDataListener(parse) || others.length > 0) return;
-    this.#joined.set(socket, new Joined(this.#shared, { socket, connection, known, parse }));
+    this.#joined.set(socket, new Joined(this.#shared, { socket, connection, lane, parse }));
   }
 }
 
@@ -162,7 +158,6 @@ function isDataListener(listener: unknown): listener is DataListener {
 /** What all connections share. */
 interface Shared extends FastLaneOptions {
   readonly seen: SeenHeads;
-  readonly writer: AnswerWriter;
   /** On one connection. */
   readonly mostRequests: number;
   /** While the parser is given a chunk of a joined connection. */
@@ -173,7 +168,7 @@ interface Shared extends FastLaneOptions {
 interface JoinedOptions {
   readonly socket: Socket;
   readonly connection: Connection;
-  readonly known: KnownHeads;
+  readonly lane: Lane;
   /** The listener of `node:http`. */
   readonly parse: DataListener;
 }
@@ -184,6 +179,7 @@ class Joined {
   readonly #socket: Socket;
   readonly #connection: Connection;
   readonly #known: KnownHeads;
+  readonly #writer: AnswerWriter;
   readonly #parse: DataListener;
   readonly #listener: DataListener = (chunk) => this.#read(chunk);
   /** The parser has read nothing of a next message. */
@@ -193,11 +189,12 @@ class Joined {
   /** Requests in a row that could have been answered here and were not. */
   #misses = 0;
 
-  constructor(shared: Shared, { socket, connection, known, parse }: JoinedOptions) {
+  constructor(shared: Shared, { socket, connection, lane, parse }: JoinedOptions) {
     this.#shared = shared;
     this.#socket = socket;
     this.#connection = connection;
-    this.#known = known;
+    this.#known = lane.known;
+    this.#writer = lane.writer;
     this.#parse = parse;
     socket.on('data', this.#listener);
     socket.off('data', parse);
@@ -328,7 +325,8 @@ class Joined {
     if (!this.#between || req === undefined || request === undefined || response?.repeat === undefined) return;
     if (!isPlain(req) || !this.#shared.seen.again(req) || !isRepeatable(request.method, response)) return;
     if (!this.#known.isOpen()) return;
-    this.#known.remember(head, factsOf(this.#shared, request, response, response.repeat));
+    const parts = { writer: this.#writer, observer: this.#shared.observer };
+    this.#known.remember(head, factsOf(parts, request, response, response.repeat));
   }
 }
 

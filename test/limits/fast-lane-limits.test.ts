@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
 import { AnswerWriter } from '../../src/server/fast-lane-answer.ts';
 import { type HeadFacts, KnownHeads } from '../../src/server/fast-lane-heads.ts';
+import { lanesOf } from '../../src/server/fast-lane-lanes.ts';
 import { ParsedRequests, warm } from '../support/fast-lane.ts';
 import { head, startStage } from '../support/hostile.ts';
 
@@ -32,6 +33,8 @@ function answer(bytes: number): ProxyResponse {
     },
   };
 }
+
+const listener = (name: string) => ({ name, host: '127.0.0.1', port: 0 });
 
 const bytes = (index: number): Buffer => Buffer.from(`GET /flood/${String(index).padStart(5, '0')} HTTP/1.1\r\n\r\n`);
 
@@ -94,6 +97,39 @@ describe('The fast lane', () => {
       if (known !== undefined) heads.forget(known);
     }
     expect([heads.bytes, heads.size, shared.madeOf]).toEqual([0, 0, undefined]);
+  });
+
+  it('counts an answer that two listeners send where each of them holds it', () => {
+    const shared = repeat();
+    const lanes = [...lanesOf([listener('a'), listener('b')], 5000).values()];
+    const asked = { method: 'GET', traceId: undefined, listener: 'a', status: 200, repeats: undefined };
+    const remember = (index: number): void => {
+      const given = answer(10_000);
+      for (const { known, writer: own } of lanes) {
+        known.remember(bytes(index), { repeat: shared, wire: own.wireOf(given, shared), ...asked, meta: given.meta });
+      }
+    };
+    for (let index = 0; index < 5; index += 1) remember(index);
+    const held = lanes.map(({ known }) => known.bytes);
+    expect(Math.min(...held)).toBeGreaterThan(10_000);
+    for (const { known } of lanes) {
+      for (let index = 0; index < 5; index += 1) {
+        const one = known.find(bytes(index));
+        if (one !== undefined) known.forget(one);
+      }
+    }
+    expect(lanes.map(({ known }) => [known.bytes, known.size])).toEqual([
+      [0, 0],
+      [0, 0],
+    ]);
+  });
+
+  it('keeps the answer of a head that is remembered anew', () => {
+    const heads = new KnownHeads(1_000_000);
+    const shared = repeat();
+    for (let round = 0; round < 3; round += 1) heads.remember(bytes(0), facts(1000, shared));
+    expect(shared.madeOf).toBe(heads.find(bytes(0))?.wire);
+    expect(heads.bytes).toBe(bytes(0).length + 600 + 900 + facts(1000, shared).wire.first.length);
   });
 
   it('lets one of eight heads in once its bytes are taken', () => {

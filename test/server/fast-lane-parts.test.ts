@@ -181,6 +181,41 @@ describe('Known heads', () => {
     expect(heads.find(Buffer.from(`${text} `))).toBeUndefined();
   });
 
+  it('are all known when hundreds differ in a few characters of a long request line', () => {
+    for (const before of [0, 40, 85, 90, 100, 200, 1000]) {
+      const heads = new KnownHeads(10_000_000);
+      const all = Array.from({ length: 200 }, (_none, index) =>
+        Buffer.from(
+          `GET /${'a'.repeat(before)}?page=${String(index).padStart(3, '0')}&b=${'b'.repeat(100)} HTTP/1.1\r\n\r\n`,
+        ),
+      );
+      for (const one of all) heads.remember(one, known());
+      expect(all.filter((one) => heads.find(one) !== undefined)).toHaveLength(200);
+    }
+  });
+
+  it('are known four at a time where they are alike in all that is hashed, the latest ones', () => {
+    const heads = new KnownHeads(10_000_000);
+    // More of them than bytes are hashed behind the request line: nine of ten places are not.
+    const alike = Array.from({ length: 400 }, (_none, index) => {
+      const one = Buffer.from(`GET /a HTTP/1.1\r\nX: ${'x'.repeat(400)}\r\n\r\n`);
+      one[20 + index] = 0x79;
+      return one;
+    });
+    for (const one of alike) heads.remember(one, known());
+    const found = alike.filter((one) => heads.find(one) !== undefined);
+    expect(found.length).toBeLessThan(60);
+    expect(heads.size).toBe(found.length);
+    for (const one of found) {
+      const kept = heads.find(one);
+      if (kept !== undefined) heads.forget(kept);
+      expect(heads.find(one)).toBeUndefined();
+      // To forget twice is to forget.
+      if (kept !== undefined) heads.forget(kept);
+    }
+    expect([heads.size, heads.bytes]).toEqual([0, 0]);
+  });
+
   it('are kept as they were when they were remembered', () => {
     const heads = new KnownHeads(100_000);
     const given = Buffer.from('GET /a HTTP/1.1');
