@@ -91,8 +91,9 @@ export class ReadyAnswers {
       this.#young = new WeakMap();
       this.#made = 0;
     }
+    // In the place of another: what is asked for by two methods in turn must not drive out what others have.
+    if (!this.#young.has(read)) this.#made += 1;
     this.#young.set(read, ready);
-    this.#made += 1;
   }
 }
 
@@ -118,7 +119,8 @@ class ReadyAnswer {
 
   constructor(deps: RepeatDeps, { route, keyed, head }: Ask, found: Found) {
     this.#deps = deps;
-    this.#asked = { route, keyed: { key: keyed.key, url: keyed.url }, head };
+    const { key, url } = found.item;
+    this.#asked = { route, keyed: { key: ownText(keyed.key, key), url: ownText(keyed.url, url) }, head };
     this.#found = found;
     this.#isTeachable = keyed.search !== undefined;
     this.#rule = keyed.search?.rule;
@@ -172,8 +174,11 @@ class ReadyAnswer {
   #repeatOf(fields: FieldLines, nowMs: number): Repeat | undefined {
     const { item, read, marker } = this.#found;
     const { place } = read;
+    if (this.#repeat !== undefined) return this.#repeat;
     if (!this.#repeats || place === undefined || (marker !== undefined && marker.place === undefined)) return undefined;
-    this.#repeat ??= new StoredRepeat(this.#deps, {
+    // What is written anew of a repeat stands in these two lines, in this order.
+    if (fields.at(-1)?.[0] !== 'cache-status' || fields.every(([name]) => name !== 'age')) return undefined;
+    this.#repeat = new StoredRepeat(this.#deps, {
       place,
       marker: marker?.place,
       isTeachable: this.#isTeachable,
@@ -184,6 +189,14 @@ class ReadyAnswer {
     });
     return this.#repeat;
   }
+}
+
+/**
+ * The text, as one that holds nothing else: those of a request are pieces of its target as it came, which may be a hundred times as long
+ * for all that was dropped of it, and would live as long as they do.
+ */
+function ownText(text: string, stored: string): string {
+  return text === stored ? stored : Buffer.from(text).toString();
 }
 
 /** Whether the request gets the whole stored response as it is: no condition, no part, no other coding, no directive that counts. */

@@ -197,8 +197,8 @@ export class KnownHeads {
   }
 }
 
-function bytesOf({ head }: KnownHead): number {
-  return head.length + HEAD_BYTES_BESIDE;
+function bytesOf({ head, meta }: KnownHead): number {
+  return head.length + meta.url.length + HEAD_BYTES_BESIDE;
 }
 
 /** As when it was made: a few digits come and go later. */

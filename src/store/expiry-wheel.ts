@@ -1,3 +1,4 @@
+import type { Looks } from './scope-index.ts';
 import type { StoredRecords } from './stored-records.ts';
 import { words } from './stored-records.ts';
 
@@ -66,7 +67,7 @@ export class ExpiryWheel {
    */
   step(nowMs: number): number | 'moved' | 'done' {
     this.#look(nowMs);
-    const nowTick = Math.floor(nowMs / tickMs);
+    const nowTick = tickOf(nowMs);
     for (;;) {
       const place = this.#dueAtTick();
       if (place !== undefined) return this.#take(this.#first[place] ?? 0, nowMs);
@@ -87,19 +88,23 @@ export class ExpiryWheel {
   }
 
   /**
-   * Counts those that have ended and are still held, of which `isCounted` says so. `undefined`: there are more than `most` to look
-   * at.
+   * Counts those that have ended and are still held, of which `isCounted` says so. `undefined`: it takes more than `most` looks, with
+   * those that `isCounted` adds.
    */
-  countEnded(nowMs: number, most: number, isCounted: (record: number) => boolean): number | undefined {
+  countEnded(
+    nowMs: number,
+    most: number,
+    isCounted: (record: number) => boolean,
+    looks: Looks = { count: 0 },
+  ): number | undefined {
     this.#look(nowMs);
     const { rows } = this.#records;
-    const lastTick = Math.ceil(nowMs / tickMs);
-    let looked = 0;
+    const lastTick = Math.max(0, Math.ceil(nowMs / tickMs));
     let counted = 0;
     for (const place of this.#placesUntil(lastTick)) {
       for (let record = this.#first[place] ?? 0; record !== 0; record = rows.get(record, words.endsAfter)) {
-        looked += 1;
-        if (looked > most) return undefined;
+        looks.count += 1;
+        if (looks.count > most) return undefined;
         if (this.#endOf(record) <= nowMs && isCounted(record)) counted += 1;
       }
     }
@@ -120,7 +125,7 @@ export class ExpiryWheel {
 
   /** Where the clock was set back, ticks that were done are to come again. */
   #look(nowMs: number): void {
-    const nowTick = Math.floor(nowMs / tickMs);
+    const nowTick = tickOf(nowMs);
     if (this.#size === 0 || nowTick < this.#tick) this.#tick = nowTick;
   }
 
@@ -181,4 +186,9 @@ export class ExpiryWheel {
     if (after !== 0) rows.set(after, words.endsBefore, record);
     this.#first[place] = record;
   }
+}
+
+/** A wall clock before 1970 is one that was never set: all that has an end then ends later. */
+function tickOf(nowMs: number): number {
+  return Math.max(0, Math.floor(nowMs / tickMs));
 }

@@ -28,8 +28,6 @@ export class HotRead implements StoreRead {
   readonly tier = 'memory';
   /** Kept: what a look-up of its key gives. */
   isHot = false;
-  /** Since it was last considered. */
-  isUsed = false;
   readonly retainUntilMs: number;
   /** Of the purge log when it was last found valid. */
   checkedVersion: number;
@@ -84,14 +82,17 @@ export class HotRead implements StoreRead {
  */
 export class HotReads {
   readonly maxBytes: number;
+  readonly #wasUsed: (record: number) => boolean;
   readonly #byKey = new Map<string, HotRead>();
   #newest: HotRead | undefined;
   #oldest: HotRead | undefined;
   #bytes = 0;
   #turn = 0;
 
-  constructor(maxBytes: number) {
+  /** `wasUsed`: whether the record was since this was last asked, by whatever way. */
+  constructor(maxBytes: number, wasUsed: (record: number) => boolean) {
     this.maxBytes = maxBytes;
+    this.#wasUsed = wasUsed;
   }
 
   get bytes(): number {
@@ -115,8 +116,7 @@ export class HotReads {
     while (this.#bytes + hot.bytes > this.maxBytes && this.#oldest !== undefined) {
       const oldest = this.#oldest;
       this.#unlink(oldest);
-      if (oldest.isUsed) {
-        oldest.isUsed = false;
+      if (this.#wasUsed(oldest.record)) {
         this.#link(oldest);
       } else {
         this.#forget(oldest);

@@ -1,7 +1,7 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { HashChains } from './hash-chains.ts';
-import type { RecordWalk } from './scope-index.ts';
+import type { Looks, RecordWalk } from './scope-index.ts';
 import { membershipBytes, ScopeIndex } from './scope-index.ts';
 import type { StoredRecords } from './stored-records.ts';
 import { words } from './stored-records.ts';
@@ -142,11 +142,11 @@ export class MemoryIndex {
     return members === undefined ? undefined : { responses: members.responses, records: members.members };
   }
 
-  /** Tells whether a record is in a scope; for use at once. */
-  testOf(scope: string): (record: number) => boolean {
+  /** Tells whether a record is in a scope, and counts its looks; for use at once. */
+  testOf(scope: string, looks?: Looks): (record: number) => boolean {
     const { rows } = this.#records;
     const word = scope.startsWith('t:') ? words.tags : words.url;
-    const isMember = this.#scopesOf(scope)?.testOf(scope.slice(2));
+    const isMember = this.#scopesOf(scope)?.testOf(scope.slice(2), looks);
     return isMember === undefined ? this.#testAlone(scope) : (record) => isMember(rows.get(record, word));
   }
 

@@ -208,7 +208,6 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
   }
 
   #use(hot: HotRead): void {
-    hot.isUsed = true;
     this.#table.records.use(hot.record);
   }
 

@@ -70,7 +70,8 @@ export class MemoryTable {
     this.#placeOf = placeOf;
     this.#pages = new Pages(options.maxBytes);
     this.#growth = new Growth(options.maxBytes, options.processMemory);
-    this.#hot = new HotReads(Math.min(options.maxBytes * hotPart, mostHotBytes));
+    const wasUsed = (record: number): boolean => this.#records.takeReadUse(record);
+    this.#hot = new HotReads(Math.min(options.maxBytes * hotPart, mostHotBytes), wasUsed);
     this.#records = new StoredRecords(this.#pages);
     this.#index = new MemoryIndex(this.#records);
     this.#order = new EvictionOrder(this.#records, options.maxBytes, this.#growth);

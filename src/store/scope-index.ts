@@ -41,6 +41,11 @@ interface Walker {
   at: number;
 }
 
+/** How often something was looked at that may be far apart in memory. */
+export interface Looks {
+  count: number;
+}
+
 /**
  * Name → records, at constant cost to come and go, and 20 bytes for each membership. A name is known by 64 bits of its
  * keyed hash alone: that two of a million are one to it is one chance in ten million, and would widen a count or what is
@@ -135,13 +140,16 @@ export class ScopeIndex {
     return { next, end };
   }
 
-  /** Tells of a record's first membership here whether one of its memberships is under the name. For use at once. */
-  testOf(name: string): (first: number) => boolean {
+  /** Tells of a record's first membership here whether one of its memberships is under the name, and counts its looks. For use at once. */
+  testOf(name: string, looks: Looks = { count: 0 }): (first: number) => boolean {
     const row = this.#find(name);
     const members = this.#members;
     return (first) => {
       let at = first;
-      while (at !== 0 && members.get(at, member.name) !== row) at = members.get(at, member.sibling);
+      while (at !== 0 && members.get(at, member.name) !== row) {
+        looks.count += 1;
+        at = members.get(at, member.sibling);
+      }
       return at !== 0;
     };
   }

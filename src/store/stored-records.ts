@@ -65,8 +65,14 @@ const response = 1 << 4;
 const variant = 1 << 5;
 const stale = 1 << 6;
 const read = 1 << 7;
+const readUsed = 1 << 8;
 
 const sharedSerials = { last: 0 };
+
+/** Of 32 bits, and never 0, which is what a free row reads as. */
+export function serialAfter(last: number): number {
+  return last === 2 ** 32 - 1 ? 1 : last + 1;
+}
 
 /**
  * The stored items, packed, and what is known of each without unpacking it: a row of numbers where V8 would have some forty
@@ -99,7 +105,7 @@ export class StoredRecords {
     rows.set(record, words.origin, this.#origins.take(item).number);
     const isVariant = baseKeyOf(item.key) !== item.key;
     rows.set(record, words.state, (item.kind === 'response' ? response : 0) | (isVariant ? variant : 0));
-    sharedSerials.last = (sharedSerials.last + 1) >>> 0;
+    sharedSerials.last = serialAfter(sharedSerials.last);
     rows.set(record, words.serial, sharedSerials.last);
     rows.setDouble(record, words.retainUntilMs, retainUntilMs(item));
     return record;
@@ -175,6 +181,14 @@ export class StoredRecords {
 
   setRead(record: number, isRead: boolean): void {
     this.#put(record, read, isRead);
+    this.#put(record, readUsed, false);
+  }
+
+  /** Whether it was used since this was last asked, or since it was unpacked. */
+  takeReadUse(record: number): boolean {
+    const isUsed = this.#has(record, readUsed);
+    this.#put(record, readUsed, false);
+    return isUsed;
   }
 
   queue(record: number): Queue {
@@ -199,7 +213,8 @@ export class StoredRecords {
   /** Counts a use. */
   use(record: number): void {
     const state = this.rows.get(record, words.state);
-    if ((state & mostUsed) !== mostUsed) this.rows.set(record, words.state, state + (1 << frequencyShift));
+    const used = (state & mostUsed) === mostUsed ? state : state + (1 << frequencyShift);
+    if ((used | readUsed) !== state) this.rows.set(record, words.state, used | readUsed);
   }
 
   staleSinceMs(record: number): number | undefined {

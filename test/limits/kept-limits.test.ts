@@ -24,10 +24,10 @@ function readOf(key: string, bytes: number): HotRead {
 
 describe('what is kept beside what is stored', () => {
   it('holds unpacked responses of exactly its bytes, one byte more lets the first go', () => {
-    const exact = new HotReads(100);
+    const exact = new HotReads(100, () => false);
     expect([...exact.add(readOf('a', 50)), ...exact.add(readOf('b', 50))]).toEqual([]);
     expect(exact.bytes).toBe(100);
-    const more = new HotReads(100);
+    const more = new HotReads(100, () => false);
     more.add(readOf('a', 50));
     expect(more.add(readOf('b', 51)).map(({ key }) => key)).toEqual(['a']);
     expect(more.bytes).toBe(51);

@@ -114,6 +114,34 @@ test('a count of what has ended gives up where there is more to look at than it 
   expect(wheel.countEnded(now(), 100, () => false)).toBe(0);
 });
 
+test('a count of what has ended gives up by all looks that it takes, those at what the records belong to included', () => {
+  const { wheel, put, later, now } = setUp();
+  for (let index = 0; index < 10; index += 1) put(10);
+  later(10);
+  const looks = { count: 0 };
+  const ofNine = (): boolean => {
+    looks.count += 9;
+    return true;
+  };
+  expect(wheel.countEnded(now(), 100, ofNine, looks)).toBe(10);
+  expect(looks.count).toBe(100);
+  looks.count = 0;
+  expect(wheel.countEnded(now(), 90, ofNine, looks)).toBeUndefined();
+});
+
+test('before 1970, as a wall clock that was never set has it, nothing is due and nothing hangs', () => {
+  const { wheel, put, work, later, now } = setUp();
+  put(5000);
+  later(-startMs - 3_600_000);
+  expect(work(1000)).toEqual([]);
+  put(1000);
+  later(2000);
+  expect(work(1000)).toHaveLength(1);
+  expect(wheel.nextMs(now())).toBeGreaterThanOrEqual(0);
+  later(startMs + 3_600_000 + 60_000);
+  expect(work(1000)).toHaveLength(1);
+});
+
 const afterMs = fc.oneof(
   fc.integer({ min: -3000, max: 3000 }),
   fc.integer({ min: 0, max: 600_000 }),

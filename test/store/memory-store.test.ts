@@ -119,6 +119,20 @@ describe('the memory tier looks things up without waiting', () => {
     expect(last?.holds(clock.nowMs())).toBe(false);
   });
 
+  test('what is used by its place alone stays unpacked while others come and go, and what is not goes', () => {
+    const { store, response, clock } = setUp({ maxBytes: 2_000_000 });
+    store.put(response({ key: 'r|/hot' }));
+    store.put(response({ key: 'r|/cold' }));
+    const [read, cold] = [store.get('r|/hot'), store.get('r|/cold')];
+    for (let other = 0; other < 2000; other += 1) {
+      store.put(response({ key: `r|/${other}` }));
+      store.get(`r|/${other}`);
+      expect(read?.place?.again(clock.nowMs(), true)).toBe(true);
+    }
+    expect(store.peek('r|/hot')).toBe(read);
+    expect(store.peek('r|/cold')).not.toBe(cold);
+  });
+
   test('a place outlives its read where that is not kept unpacked, and counts as it does', () => {
     const { store, response, clock } = setUp({ maxBytes: 2_000_000 });
     store.put(response({ key: 'r|/placed' }));
