@@ -38,6 +38,13 @@ export interface RedisProcess extends AsyncDisposable {
   info(section: string, field: string): Promise<string>;
 }
 
+/** `up, online` when the replica has what the master has, and the master knows it, which may be a second later. */
+export async function replicationOf(master: RedisProcess, replica: RedisProcess): Promise<string> {
+  const link = await replica.info('replication', 'master_link_status');
+  const state = /state=(\w+)/.exec(await master.info('replication', 'slave0'))?.[1];
+  return `${link}, ${state ?? 'unknown'}`;
+}
+
 /** PEM files of a server. */
 export interface RedisTlsFiles {
   readonly caFile: string;

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import * as dataHandler from 'ioredis/built/DataHandler.js';
-import { Get } from './client-reads.ts';
+import { flushReadsOf, Get } from './client-reads.ts';
 
 /** Of the library's class, what is not in its types. */
 interface Handler {
@@ -31,7 +31,10 @@ function sendOnlyWhatIsAwaited(): void {
   // oxlint-disable-next-line typescript/unbound-method
   const send = Redis.prototype.sendCommand;
   Redis.prototype.sendCommand = function sendCommand(this: Redis, command, stream): unknown {
-    if (!(command instanceof Get)) command.promise.catch(ignore);
+    if (!(command instanceof Get)) {
+      flushReadsOf(this);
+      command.promise.catch(ignore);
+    }
     return command.isSettled ? command.promise : send.call(this, command, stream);
   };
 }

@@ -26,9 +26,9 @@ export class Reads {
   }
 
   /**
-   * Whoever sends another command on the connection calls {@link flush} before, so that all keep the order in which they were
-   * asked for: the library expects replies in it. Of a cluster, whose client picks the connection itself, and sends a command
-   * again where that was the wrong one, each is sent at once.
+   * Before another command is sent on the connection, whoever sends it, {@link flushReadsOf} is called, so that all keep the order in
+   * which they were asked for: the library expects replies in it. Of a cluster, whose client picks the connection itself, and
+   * sends a command again where that was the wrong one, each is sent at once.
    */
   get(client: Redis | Cluster, key: string): Promise<Buffer | null> {
     const { explain } = this.#limits;
@@ -57,6 +57,7 @@ export class Reads {
     this.flush();
     if (stream === undefined) return undefined;
     this.#held = new HeldReads(client, stream);
+    holders.set(client, this);
     // After what this turn has read from its sockets: all the requests that came together.
     setImmediate(() => this.flush());
     return this.#held;
@@ -89,6 +90,14 @@ export class Reads {
       this.#waiting.shift();
     }
   }
+}
+
+/** Whose reads may be held back. */
+const holders = new WeakMap<Redis, Reads>();
+
+/** Sends the reads that are held back on the connection: another command, the library's own too, comes behind them. */
+export function flushReadsOf(client: Redis): void {
+  holders.get(client)?.flush();
 }
 
 /** Commands as text, for one write; to the library the stream of a pipeline, which it takes in the place of the socket. */

@@ -76,17 +76,12 @@ function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'comman
     nodeOf: (key) => nodeOf(keeper.client, key),
     get: (key) => reads.get(keeper.client, key),
     unlink: async (key) => {
-      reads.flush();
       await mapped(keeper.client.unlink(key));
     },
-    run: (script, keys, args) => {
-      reads.flush();
-      return mapped(runScript(keeper.client, script, [...keys, ...args]));
-    },
+    run: (script, keys, args) => mapped(runScript(keeper.client, script, [...keys, ...args])),
     onReady: (callback) => keeper.onReady(callback),
     connectionOf: (key) => connectionOf(keeper.client, key),
     wait: (key, { timeoutMs, ...wait }) => {
-      reads.flush();
       const most = { ...wait, timeoutMs: Math.min(timeoutMs, waitPart * commandTimeoutMs) };
       return mapped(waitForReplicas(keeper.client, key, most));
     },

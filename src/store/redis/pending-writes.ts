@@ -5,6 +5,8 @@ type WriteEnd = 'stored' | 'purged' | 'too-large' | 'outdated' | 'unsent';
 export interface Progress {
   /** Its command was given: what is sent from now on is carried out after it. */
   isSent: boolean;
+  /** It takes away what is there. */
+  isRemoval: boolean;
 }
 
 interface Write {
@@ -21,7 +23,7 @@ export class PendingWrites {
 
   /** Runs the write, at once. `marker`: key of the marker that will lead to it. */
   async follow(entry: string, write: (progress: Progress) => Promise<WriteEnd>, marker?: string): Promise<WriteEnd> {
-    const progress = { isSent: false };
+    const progress = { isSent: false, isRemoval: false };
     const ended = write(progress);
     // Who waits for it learns no more of a bug than that nothing was written.
     const known = ended.then(
@@ -54,6 +56,11 @@ export class PendingWrites {
   /** Resolves with whether the last write there has left something in Redis; `undefined` where none is under way. */
   settled(entry: string): Promise<boolean> | undefined {
     return this.#byEntry.get(entry)?.known;
+  }
+
+  /** Whether a write is under way that may leave something there. */
+  mayLeave(entry: string): boolean {
+    return this.#byEntry.get(entry)?.progress.isRemoval === false;
   }
 
   /** As {@link settled}, of a write whose command has yet to be given. */

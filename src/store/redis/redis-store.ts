@@ -117,12 +117,15 @@ export class RedisStore implements ResponseStore, StoredView {
   async invalidate(key: string): Promise<boolean> {
     const entry = this.entryOf(key);
     if (entry === undefined) return false;
-    const writing = this.#pending.settled(entry);
+    const isWriting = this.#pending.mayLeave(entry);
     const item = (await this.get(key))?.item;
-    if (item === undefined && writing === undefined) return false;
+    if (item === undefined && !isWriting) return false;
     // What has been sent was sent before: to wait for its answer would let others read it meanwhile.
     const unsent = this.#pending.unsent(entry);
-    void this.#pending.follow(entry, () => this.#unlink(entry, unsent));
+    void this.#pending.follow(entry, (progress) => {
+      progress.isRemoval = true;
+      return this.#unlink(entry, unsent);
+    });
     if (item?.kind === 'vary') await this.#options.purgeLog.append({ scopes: [`u:${item.url}`], soft: false });
     return true;
   }

@@ -6,7 +6,7 @@ import { redisKeys } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/system-clock.ts';
 import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { itemAt, joinFleet, type LogMember, refusal, settled } from '../../support/purge-fleet.ts';
-import { startRedis, type RedisProcess } from '../../support/redis.ts';
+import { replicationOf, startRedis, type RedisProcess } from '../../support/redis.ts';
 import { storedResponse } from '../../support/stored-items.ts';
 
 const keys = redisKeys('forecache');
@@ -136,7 +136,7 @@ async function startPair() {
   await using stack = new AsyncDisposableStack();
   const master = stack.use(await startRedis());
   const replica = stack.use(await startRedis({ config: [`replicaof 127.0.0.1 ${master.port}`] }));
-  await expect.poll(() => replica.info('replication', 'master_link_status'), { timeout: 5000 }).toBe('up');
+  await expect.poll(() => replicationOf(master, replica), { timeout: 5000 }).toBe('up, online');
   const owned = stack.move();
   return { master, replica, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
@@ -182,7 +182,7 @@ describe('a fail-over', () => {
       // Two masters: this one has a replica of its own, so that it takes purges.
       await replica.cli('replicaof', 'no', 'one');
       await using third = await startRedis({ config: [`replicaof 127.0.0.1 ${replica.port}`] });
-      await expect.poll(() => third.info('replication', 'master_link_status'), { timeout: 5000 }).toBe('up');
+      await expect.poll(() => replicationOf(replica, third), { timeout: 5000 }).toBe('up, online');
       const right = await joinFleet(replica, { rules, config });
       expect(right.position().epoch).not.toBe(held.position.epoch);
       expect((await right.purge('t:berlin')).complete).toBe(true);
@@ -202,9 +202,8 @@ async function startDivisible() {
   const wire = stack.use(await startFaultProxy(master.port));
   const replica = stack.use(await startRedis({ config: [`replicaof 127.0.0.1 ${wire.port}`] }));
   const third = stack.use(await startRedis({ config: [`replicaof 127.0.0.1 ${replica.port}`] }));
-  for (const each of [replica, third]) {
-    await expect.poll(() => each.info('replication', 'master_link_status'), { timeout: 5000 }).toBe('up');
-  }
+  await expect.poll(() => replicationOf(master, replica), { timeout: 5000 }).toBe('up, online');
+  await expect.poll(() => replicationOf(replica, third), { timeout: 5000 }).toBe('up, online');
   const owned = stack.move();
   return { master, wire, replica, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -68,6 +68,22 @@ describe('reads of one turn of the event loop', () => {
     }
   });
 
+  it('stay in their order where the library sends a script anew by itself, which Redis has forgotten', async () => {
+    await using redis = await startRedis();
+    const links = openLinks(redisConfig(redis));
+    await connected(links);
+    await links.data.run(set, ['b'], ['of b']);
+    for (let round = 0; round < 20; round += 1) {
+      await redis.cli('script', 'flush');
+      // Both answers come together: the second read is held back when the script is sent again.
+      const [read, value] = await Promise.all([
+        links.data.get('a').then(() => links.data.get('b')),
+        links.data.run(set, ['k'], [String(round)]),
+      ]);
+      expect([String(read), value]).toEqual(['of b', await links.data.run(set, ['k'], [String(round)])]);
+    }
+  });
+
   it('have each the time of a command, however many others are answered meanwhile, and the connection lives on', async () => {
     await using redis = await startRedis();
     await using proxy = await startFaultProxy(redis.port);

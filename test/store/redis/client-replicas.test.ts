@@ -6,7 +6,7 @@ import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { redisConfig } from '../../support/redis-config.ts';
 import { connected, failureOf, openLinks } from '../../support/redis-links.ts';
 import { startCluster } from '../../support/redis-topologies.ts';
-import { startRedis } from '../../support/redis.ts';
+import { replicationOf, startRedis } from '../../support/redis.ts';
 
 const key = redisKeys('forecache').control;
 
@@ -30,7 +30,7 @@ describe('a wait for replicas', () => {
     await using master = await startRedis();
     await using wire = await startFaultProxy(master.port);
     await using replica = await startRedis({ config: [`replicaof 127.0.0.1 ${wire.port}`] });
-    await expect.poll(() => replica.info('replication', 'master_link_status'), { timeout: 5000 }).toBe('up');
+    await expect.poll(() => replicationOf(master, replica), { timeout: 5000 }).toBe('up, online');
     const { control, ...links } = openLinks(redisConfig(master));
     await connected({ control, ...links });
     const connection = await written(control);
