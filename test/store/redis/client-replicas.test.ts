@@ -34,7 +34,9 @@ describe('a wait for replicas', () => {
     const { control, ...links } = openLinks(redisConfig(master));
     await connected({ control, ...links });
     const connection = await written(control);
-    expect(await control.wait(key, { connection, replicas: 1, timeoutMs: 500 })).toBe(1);
+    // A replica that has just come may need longer for its first word on how far it is.
+    const waited = () => control.wait(key, { connection, replicas: 1, timeoutMs: 500 });
+    await expect.poll(waited, { timeout: 5000 }).toBe(1);
     expect(await replica.cli('hget', key, 'x')).toBe('1');
     wire.pause('both');
     expect(await written(control)).toBe(connection);
