@@ -25,8 +25,8 @@ export const alterations = {
   /** What is stored carries the tags that upstream gave it. */
   upstreamTags: {
     file: 'cache/tagged.ts',
-    from: 'const more = [...found.tags, ',
-    to: 'const more = [',
+    from: 'ofRule.length === 0 ? found.tags : [...found.tags, ...ofRule]',
+    to: 'ofRule',
   },
   /** Who has joined a fetch is asked about the tags that its answer has brought. */
   joinedTags: {

@@ -52,12 +52,6 @@ function coveredBy(
 const holdsBackMs = 1_950;
 
 /**
- * For so long what a sidecar has written to its log before it answered may take to be read here: a line of a worker comes by way of
- * its coordinator, and all three may have to wait for a core.
- */
-const logLagMs = 1_000;
-
-/**
  * An unsafe request that upstream carries out. It promises what a purge does, and does so by its answer, unless that was held back
  * for too long, or the sidecar has written that it could not purge. It counts from its arrival upstream: its own answer
  * may be stored, and what arrived later and is older has an older version.
@@ -89,7 +83,7 @@ export async function changePlace(
     ...outcome,
     // Asked for when the history is judged, by when the sidecar's log has been read to its end.
     get complete() {
-      return outcome.complete && !sidecar.mayHaveRefused(sentMs, endMs + logLagMs);
+      return outcome.complete && !sidecar.mayHaveRefused(sentMs, endMs);
     },
   };
   part.recorded.purges.push(purge);

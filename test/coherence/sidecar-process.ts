@@ -35,7 +35,8 @@ export interface SidecarProcess extends AsyncDisposable {
   readonly complaints: string;
   /**
    * Whether its log told between the two instants (milliseconds of `performance.now()`) of an unsafe request after which it could not
-   * purge, or it was killed and may have had no time to tell.
+   * purge, or it was killed right behind them and may have had no time to tell. A line may take long to be read here (that of a worker
+   * comes by way of its coordinator), but has the time at which it was written.
    */
   mayHaveRefused(fromMs: number, toMs: number): boolean;
 }
@@ -67,18 +68,19 @@ function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: Sidec
   let child: ChildProcess | undefined;
   let ports: SidecarReady | undefined;
   let complaints = '';
-  const doubtsMs: number[] = [];
+  const refusalsMs: number[] = [];
+  const killsMs: number[] = [];
   let wrongByMs = 0;
   const hear = (line: string): void => {
     if (!line.startsWith('{"level":"warn"')) complaints += `${line}\n`;
-    else if (line.includes('"msg":"not invalidated"')) doubtsMs.push(performance.now());
+    else if (line.includes('"msg":"not invalidated"')) refusalsMs.push(writtenMs(line));
   };
   const kill = async (): Promise<void> => {
     const dying = child;
     child = undefined;
     ports = undefined;
     if (dying === undefined || dying.exitCode !== null || dying.signalCode !== null) return;
-    doubtsMs.push(performance.now());
+    killsMs.push(performance.now());
     dying.kill('SIGKILL');
     await once(dying, 'exit');
   };
@@ -93,7 +95,9 @@ function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: Sidec
     get complaints() {
       return complaints;
     },
-    mayHaveRefused: (fromMs, toMs) => doubtsMs.some((ms) => ms >= fromMs && ms <= toMs),
+    mayHaveRefused: (fromMs, toMs) =>
+      refusalsMs.some((ms) => ms >= fromMs - clockStepMs && ms <= toMs + clockStepMs) ||
+      killsMs.some((ms) => ms >= fromMs && ms <= toMs + logLagMs),
     freeze: () => void child?.kill('SIGSTOP'),
     thaw: () => void child?.kill('SIGCONT'),
     kill,
@@ -123,6 +127,18 @@ function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: Sidec
     },
     [Symbol.asyncDispose]: kill,
   };
+}
+
+/** What the clock of the log, which has whole milliseconds, and that of this process may differ by. */
+const clockStepMs = 5;
+
+/** So long a line may be on its way through a sidecar. */
+const logLagMs = 500;
+
+/** By `performance.now()`. */
+function writtenMs(line: string): number {
+  const { time }: { readonly time: string } = JSON.parse(line);
+  return Date.parse(time) - Date.now() + performance.now();
 }
 
 async function readiness(child: ChildProcess, complaints: () => string): Promise<SidecarReady> {

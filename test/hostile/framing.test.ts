@@ -138,7 +138,7 @@ describe('Request smuggling: chunks', () => {
       const { replies, rest } = await stage.converse(post('Transfer-Encoding: chunked') + content + smuggled);
       expect(rest).toHaveLength(0);
       const seen = stage.origin.requests.slice(before);
-      expect(seen.filter((one) => /evil|99|trailer|folded|X:/i.test(one.rawHead))).toEqual([]);
+      expect(seen.filter((one) => /evil|: 99|trailer|folded|X:/i.test(one.rawHead))).toEqual([]);
       expect(seen.filter((one) => one.target === '/r/x').length).toBeLessThanOrEqual(1);
       expect(replies.length).toBeLessThanOrEqual(2);
       await stage.sound();

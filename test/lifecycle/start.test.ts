@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ask } from '../support/http.ts';
 import { configFile, launch, launchServe } from '../support/launch.ts';
 import { startTestProxy } from '../support/proxy.ts';
+import { freePort } from '../support/redis.ts';
 
 /** Somebody else's listener, until the end of the test. */
 async function occupiedPort(host = '127.0.0.1'): Promise<number> {
@@ -14,16 +15,6 @@ async function occupiedPort(host = '127.0.0.1'): Promise<number> {
   await once(server, 'listening');
   onTestFinished(() => void server.close());
   const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
