@@ -3,8 +3,8 @@ import type { HotRead } from './hot-reads.ts';
 import type { RecordJudge } from './record-judge.ts';
 
 /**
- * The number of a record, and what was known of it, for whoever answers with it over and over. Nothing of what is stored, and
- * no table, is kept by whoever holds one: it may outlive all of them.
+ * The number of a record, and what was known of it, for whoever answers with it over and over. Nothing of what is stored is
+ * kept by whoever holds one: it may outlive all of that.
  */
 export class RecordPlace implements StoredPlace {
   readonly record: number;

@@ -22,8 +22,8 @@ function isCopied(text: string): boolean {
   return read === length && written === length;
 }
 
-/** The highest code unit of which four fit one word. */
-const maxByte = 0xff;
+/** In the word that is mixed in last, which is the length: two code units were mixed in at a time, and not four. */
+const byTwo = 1 << 31;
 
 /** Rounds behind the text, for each of the two words of the result. */
 const lastRounds = 3;
@@ -46,29 +46,19 @@ export class TextHash {
     let v3 = secretHigh ^ 0x7465_6462;
     const { length } = text;
     let at = 0;
-    let high = 0;
     let rounds = 2 * lastRounds;
     const isAscii = isCopied(text);
     for (;;) {
       let word = 0;
-      if (high !== 0) {
-        // What did not fit beside the low bytes of code units above 0xFF.
-        word = high;
-        high = 0;
-      } else if (at < length && isAscii) {
+      if (at < length && isAscii) {
         word = copied[at >> 2] ?? 0;
         at += 4;
       } else if (at < length) {
-        const a = text.charCodeAt(at);
-        // Past the end these are NaN, which bit operators take for 0; the length, mixed in last, tells such texts apart.
-        const b = text.charCodeAt(at + 1);
-        const c = text.charCodeAt(at + 2);
-        const d = text.charCodeAt(at + 3);
-        word = a | (b << 8) | (c << 16) | (d << 24);
-        if ((a | b | c | d) > maxByte) high = (a >> 8) | (b & 0xff00) | ((c & 0xff00) << 8) | ((d & 0xff00) << 16);
-        at += 4;
+        // Past the end it is NaN, which bit operators take for 0; the length, mixed in last, tells such texts apart.
+        word = text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16);
+        at += 2;
       } else if (at < length + 4) {
-        word = length;
+        word = isAscii ? length : length | byTwo;
         at = length + 4;
       } else {
         if (rounds === 0) break;

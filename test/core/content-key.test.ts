@@ -55,6 +55,14 @@ function keyWith(route: Route, sent: Sent | undefined): KeyedRequest {
   return keyed.value;
 }
 
+test('a key with content is told apart by itself alone, never by the values that a GET has too', () => {
+  const route = routeOf({}, { unknownQuery: 'drop', content: rulesFor('auto') });
+  const json = { type: 'application/json', body: '{}' };
+  expect(keyWith(route, undefined).values).toBeDefined();
+  expect(keyWith(route, undefined).key).not.toBe(keyWith(route, json).key);
+  expect(keyWith(route, json).values).toBeUndefined();
+});
+
 describe('content by its type', () => {
   test.each([
     ['application/json', ' {"b":1.0, "a":2}', '{"a":2,"b":1}'],

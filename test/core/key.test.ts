@@ -81,6 +81,16 @@ describe('a key', () => {
     ).toBe(key([['accept', 'a, b']]));
   });
 
+  test('is told apart by its values alone where the request has none of the fields that are keyed', () => {
+    const table = tableOf(forecast({ headers: ['accept'] }));
+    const values = (...fields: readonly (readonly [string, string])[]) =>
+      keyed(table, '/weather/forecast?location=a', fields).values;
+    expect(values()).toBeDefined();
+    expect(values(['user-agent', 'x'])).toBeDefined();
+    expect(values(['accept', ''])).toBeUndefined();
+    expect(values(['accept', 'text/html'])).toBeUndefined();
+  });
+
   test('sends upstream exactly the fields that are keyed', () => {
     const table = tableOf(forecast({ headers: ['cookie', 'accept'] }));
     const fields = [

@@ -90,6 +90,29 @@ test('texts that differ have hashes that differ, whichever units they are made o
   expect(seen.size).toBe(texts.length);
 });
 
+test('texts in any script have hashes of their own', () => {
+  const hash = new TextHash();
+  const of = (text: string): string => {
+    const { low, high } = hash.take(text);
+    return `${low} ${high}`;
+  };
+  const han = Array.from({ length: 300 }, (_none, index) => String.fromCharCode(0x4e00 + index));
+  expect(new Set(han.flatMap((one) => han.map((other) => of(`t:${one}${other}`)))).size).toBe(90_000);
+  const alike = [
+    '\uff61bcdabcd',
+    'abcd\u61ff\u6200\u6300\u6400',
+    '\uff61\uff62\uff63\uff64abcd',
+    'a\xff\xff\xff\u61ff\u62ff\u63ff\u64ff',
+    'BA',
+    '\u4142\0',
+    'ABCD',
+    '\u4241\u4443\0\0',
+    `${'a'.repeat(1020)}b`,
+    `${'a'.repeat(1020)}c`,
+  ];
+  expect(new Set(alike.map(of)).size).toBe(alike.length);
+});
+
 test('a walk through a name that is paused visits each that was there and stayed, once, and none that went', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 40 }), fc.array(fc.nat(39), { maxLength: 40 }), (count, goings) => {

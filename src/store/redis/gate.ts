@@ -127,9 +127,19 @@ export class RedisGate implements Disposable {
       this.#send(call, startMs, (answer) => {
         const isLate = waiting.isOver;
         this.#budgets.end(waiting);
-        settle(() => (isLate ? hearLate(call, answer) : this.#settle(call, answer)));
+        if (isLate) this.#hearLate(call, answer);
+        else settle(() => this.#settle(call, answer));
       });
     });
+  }
+
+  /** Its reader has gone on without it. */
+  #hearLate<T>({ late }: GateRead<T>, answer: Answered<T> | Failed): void {
+    try {
+      if (late !== undefined && 'value' in answer) late(answer.value);
+    } catch (error) {
+      this.bug(error);
+    }
   }
 
   #overBudget<T>(call: GateRead<T>, budgetMs: number, startMs: number): undefined {
@@ -297,11 +307,6 @@ export class RedisGate implements Disposable {
 }
 
 const unanswered: Promise<undefined> = Promise.resolve(undefined);
-
-function hearLate<T>({ late }: GateRead<T>, answer: Answered<T> | Failed): undefined {
-  if (late !== undefined && 'value' in answer) late(answer.value);
-  return undefined;
-}
 
 interface Failed {
   readonly failure: RedisFailureKind;

@@ -63,6 +63,10 @@ async function turns(): Promise<void> {
   for (let count = 0; count < 20; count += 1) await Promise.resolve();
 }
 
+function failing(): never {
+  throw new Error('late');
+}
+
 describe('a read', () => {
   test('gives the answer and how long it took', async () => {
     const { clock, gate } = setUp();
@@ -221,6 +225,20 @@ describe('a read', () => {
     await read;
     reply.resolve('ours');
     await expect.poll(() => heard).toEqual(['ours']);
+  });
+
+  test('is gone on from once, though its answer comes late, and what hears that may throw', async () => {
+    const { clock, gate } = setUp();
+    const reply = Promise.withResolvers<string>();
+    const finished: unknown[] = [];
+    const call = { operation: 'get', key: 'a:1', send: () => reply.promise, late: failing } as const;
+    const read = gate.readAs(call, (answer) => void finished.push(answer));
+    clock.advance(50);
+    await read;
+    reply.resolve('value');
+    await reply.promise;
+    await new Promise((resolve) => void setImmediate(resolve));
+    expect(finished).toEqual([undefined]);
   });
 
   test('without a lease is not sent', async () => {
