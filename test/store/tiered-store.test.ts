@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import type { RedisLinks } from '../../src/store/redis/link.ts';
@@ -209,6 +209,17 @@ describe('memory before Redis', () => {
     const reads = await Promise.all(Array.from({ length: 50 }, async () => second.tiered.get(key)));
     expect(reads.every((read) => read?.item.key === key)).toBe(true);
     expect(asked(second)).toBe(1);
+  });
+
+  test('asks Redis for each URL by itself, and anew where a look at it failed', async () => {
+    const get = vi.spyOn(second.redis, 'get').mockRejectedValue(new Error('a bug'));
+    const { tiered } = second;
+    const [one, other] = [askedBy(routeOf(), '/a'), askedBy(routeOf(), '/b')];
+    const looks = [tiered.get(key, one), tiered.get(key, one), tiered.get(key, other)];
+    for (const look of looks) await expect(look).rejects.toThrow('a bug');
+    expect(get).toHaveBeenCalledTimes(2);
+    get.mockRestore();
+    expect(await tiered.get(key, one)).toBeUndefined();
   });
 
   test('lifetimes of what comes from Redis are those of today', async () => {
