@@ -8,7 +8,7 @@ import { fill } from './http/fill.ts';
 import { runLoad } from './http/load.ts';
 import { hotPaths, startAll, warm, withoutOrigin } from './http/measure.ts';
 import { refuseUnlike, runOpenLoop, type OpenLoopResult } from './http/open-loop.ts';
-import { lagMs, storedIn } from './http/scrape.ts';
+import { lagMs, storedBy } from './http/scrape.ts';
 import { startForecache, startNginx, startOrigin, startSimulators, type Server } from './http/servers.ts';
 
 /** As often as h2load looks at its clock: requests of a connection are not due in bursts then. */
@@ -142,12 +142,12 @@ async function runPauses(options: BenchOptions): Promise<readonly Figure[]> {
   // The metric covers the time since the last scrape: what the filling did to it is not asked for.
   let storedBefore = 0;
   const ours = await pauseOf(forecache, options, async () => {
-    storedBefore = await storedIn(forecache.admin);
+    storedBefore = await storedBy(forecache.admin);
     await lagMs(forecache.admin);
   });
   // First, as each scrape begins the metric anew.
   const ownLagMs = await lagMs(forecache.admin);
-  const storedPerSecond = ((await storedIn(forecache.admin)) - storedBefore) / pauseSeconds;
+  const storedPerSecond = ((await storedBy(forecache.admin)) - storedBefore) / pauseSeconds;
   refuseFewStored(storedPerSecond);
   const common = { bar: 'pauses', requirement: 5, unit: 'ms' } as const;
   return [

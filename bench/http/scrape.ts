@@ -19,8 +19,8 @@ export async function lagMs(admin: string): Promise<number> {
   return metricIn(body.toString(), 'nodejs_eventloop_lag_max_seconds') * 1000;
 }
 
-/** Responses that the memory tier has stored, those included that are past their retention and not removed yet. */
-export async function storedIn(admin: string): Promise<number> {
+/** Times that a response of the forecast's route was stored since the start: how many are there says nothing once a limit is reached. */
+export async function storedBy(admin: string): Promise<number> {
   const { body } = await get(`${admin}/metrics`);
-  return metricIn(body.toString(), 'forecache_store_responses{tier="memory"}');
+  return metricIn(body.toString(), 'forecache_storage_total{route="weather-forecast",result="stored"}');
 }
