@@ -16,7 +16,6 @@ import type {
 import type { StoredItem } from '../core/stored-response.ts';
 import { tagSpellings } from '../core/tag-text.ts';
 import type { ProcessMemory } from './growth.ts';
-import type { HotRead } from './hot-reads.ts';
 import { LookThroughs } from './look-throughs.ts';
 import { MemoryTable } from './memory-table.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
@@ -87,7 +86,7 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#log.catchUp?.();
     const hot = this.#table.hot.get(key);
     if (hot !== undefined && this.#judge.isGood(hot)) {
-      this.#use(hot);
+      this.#table.records.use(hot.record);
       return hot;
     }
     const record = this.#judge.usable(key);
@@ -205,10 +204,6 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     this.#table.trimAll();
     this.#reaper[Symbol.dispose]();
     this.#follower.close();
-  }
-
-  #use(hot: HotRead): void {
-    this.#table.records.use(hot.record);
   }
 
   /** See {@link ResponseStore.drop}. */

@@ -70,7 +70,9 @@ describe('a relayed request', () => {
     expect(names).toEqual(['authorization', 'connection', 'cookie', 'host', 'via', 'x-custom']);
     expect(origin.requests[0]?.field('host')).toBe(`127.0.0.1:${origin.port}`);
     expect(origin.requests[0]?.field('connection')).toBe('keep-alive');
-    expect(host.results).toEqual([{ status: 200, bytesSent: 7, problem: undefined, failure: undefined, aborted: false, attempts: 1 }]); // prettier-ignore
+    expect(host.results).toEqual([
+      { status: 200, bytesSent: 7, problem: undefined, failure: undefined, aborted: false, attempts: 1 },
+    ]);
   });
 
   test('tells nothing of where it came from and believes nothing', async () => {
@@ -132,7 +134,9 @@ describe('a relayed request', () => {
 });
 
 test('a client’s connection serves one request after the other, with content and without', async () => {
-  const { origin, host } = await setUp((request, peer) => peer.respond(200, {}, `${request.target}:${request.body.toString()};`)); // prettier-ignore
+  const { origin, host } = await setUp((request, peer) =>
+    peer.respond(200, {}, `${request.target}:${request.body.toString()};`),
+  );
   using client = await rawClient(host.port, get('/1'));
   await client.until('/1:;');
   client.send('POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi');
@@ -157,7 +161,10 @@ describe('a relayed answer', () => {
       }),
     );
     const { head } = await ask(host.port, last());
-    const lines = head.split('\r\n').slice(1).filter((line) => !line.startsWith('Date:')); // prettier-ignore
+    const lines = head
+      .split('\r\n')
+      .slice(1)
+      .filter((line) => !line.startsWith('Date:'));
     expect(lines.toSorted()).toEqual([
       'Connection: close',
       'cache-status: edge; hit',
@@ -182,7 +189,10 @@ describe('a relayed answer', () => {
   test('in chunks arrives without its trailers; 204 and HEAD have no content', async () => {
     const { host } = await setUp(
       inTurn(
-        (_request, peer) => peer.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n`), // prettier-ignore
+        (_request, peer) =>
+          peer.write(
+            `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n`,
+          ),
         (_request, peer) => peer.write('HTTP/1.1 204 No Content\r\n\r\n'),
         (_request, peer) => peer.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n'),
       ),
@@ -292,9 +302,13 @@ describe('a relayed answer', () => {
 
 describe('limits', () => {
   test('content past maxBodyBytes is refused with 413, declared or in chunks; exactly that much passes', async () => {
-    const { origin, host } = await setUp((request, peer) => peer.respond(200, {}, String(request.body.length)), {}, {
-      plan: { maxBodyBytes: 1000 },
-    }); // prettier-ignore
+    const { origin, host } = await setUp(
+      (request, peer) => peer.respond(200, {}, String(request.body.length)),
+      {},
+      {
+        plan: { maxBodyBytes: 1000 },
+      },
+    );
     const post = 'POST /p HTTP/1.1\r\nHost: x\r\n';
     const declared = await ask(host.port, `${post}Content-Length: 1001\r\n\r\n${'x'.repeat(1001)}`);
     expect([declared.head.slice(0, 12), problemCode(declared.body)]).toEqual(['HTTP/1.1 413', 'content-too-large']);
@@ -548,7 +562,10 @@ describe('an upstream that fails', () => {
     using client = await rawClient(host.port, 'POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nbegin');
     await client.until('\r\n\r\nno');
     expect(client.received).toMatch(/^HTTP\/1\.1 403/);
-    const names = client.received.split('\r\n').slice(1, 6).map((line) => line.split(':')[0]); // prettier-ignore
+    const names = client.received
+      .split('\r\n')
+      .slice(1, 6)
+      .map((line) => line.split(':')[0]);
     expect(names).toEqual(['content-length', 'via', 'cache-status', 'connection', 'Date']);
     await client.ended;
     expect(host.uncaught).toEqual([]);
@@ -562,7 +579,14 @@ describe('a client that goes', () => {
     await origin.arrived(1);
     client.socket.resetAndDestroy();
     await host.ended(1);
-    expect(host.results[0]).toEqual({ status: 0, bytesSent: 0, problem: undefined, failure: undefined, aborted: true, attempts: 1 }); // prettier-ignore
+    expect(host.results[0]).toEqual({
+      status: 0,
+      bytesSent: 0,
+      problem: undefined,
+      failure: undefined,
+      aborted: true,
+      attempts: 1,
+    });
     await expect.poll(() => origin.openConnections).toBe(0);
   });
 
