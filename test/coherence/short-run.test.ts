@@ -35,7 +35,7 @@ it('serves nothing older than a completed purge through a fail-over of a Cluster
   expect(await findings({ ...common, mode: 'cluster', seconds: 8, faults, calm: 0.6 })).toBe('');
 });
 
-it('serves nothing older than a completed purge without Redis', async () => {
+it('serves nothing older than a completed purge without Redis', { timeout: 90_000 }, async () => {
   expect(
     await findings({ ...common, mode: 'alone', sidecars: 1, clientsEach: 8, seconds: 4, faults: ['clock-step'] }),
   ).toBe('');
@@ -45,7 +45,7 @@ describe('with workers', () => {
   // Clocks of workers are those of the machine.
   const options = { ...common, mode: 'alone', sidecars: 1, clientsEach: 8, workers: 3, faults: [] } as const;
 
-  it('serves nothing older than a completed purge from any of them', async () => {
+  it('serves nothing older than a completed purge from any of them', { timeout: 90_000 }, async () => {
     expect(await findings({ ...options, seconds: 6 })).toBe('');
   });
 
