@@ -21,7 +21,7 @@ export interface TieredStoreOptions {
     MemoryStore,
     'get' | 'holds' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop' | 'hasRoomFor' | 'stats'
   >;
-  readonly redis: Pick<RedisStore, 'get' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
+  readonly redis: Pick<RedisStore, 'getAs' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
   /** Hears that Redis is being looked into for what may be fetched next, with what memory has of it. */
@@ -33,6 +33,7 @@ export interface TieredStoreOptions {
 /** What is looked up, with the hash of it that {@link ReadsUnderWay} gives. */
 interface Asked {
   readonly key: string;
+  readonly url: string;
   readonly hash: number;
 }
 
@@ -180,21 +181,38 @@ export class TieredStore implements ResponseStore, StoredView {
     const known = reads.find(hash, key, url);
     if (known !== undefined) return known;
     const { redis, foresee } = this.#options;
-    const reading = redis.get(key, asked);
+    const read = redis.getAs(key, asked, (open) => this.#come(open, near, { key, url, hash }));
     if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
-    // No `async`, no `finally`: each promise more is paid for by every answer from Redis.
-    const read = reading.then(
-      (far) => {
-        reads.end(hash, { key, url });
-        return this.#preferred(far, near, { key, hash });
-      },
-      (error: unknown) => {
-        reads.end(hash, { key, url });
-        throw error;
-      },
-    );
     reads.begin(hash, { key, url, read });
     return read;
+  }
+
+  /** Nobody waits with the read any more, whatever becomes of it. */
+  #come(
+    open: () => MaybePromise<StoreRead | undefined>,
+    near: StoreRead | undefined,
+    asked: Asked,
+  ): MaybePromise<StoreRead | undefined> {
+    let isLater = false;
+    try {
+      const far = open();
+      isLater = far instanceof Promise;
+      return far instanceof Promise ? this.#comeLater(far, near, asked) : this.#preferred(far, near, asked);
+    } finally {
+      if (!isLater) this.#reads.end(asked.hash, asked);
+    }
+  }
+
+  async #comeLater(
+    far: Promise<StoreRead | undefined>,
+    near: StoreRead | undefined,
+    asked: Asked,
+  ): Promise<StoreRead | undefined> {
+    try {
+      return this.#preferred(await far, near, asked);
+    } finally {
+      this.#reads.end(asked.hash, asked);
+    }
   }
 
   #preferred(far: StoreRead | undefined, near: StoreRead | undefined, { key, hash }: Asked): StoreRead | undefined {

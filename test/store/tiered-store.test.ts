@@ -212,14 +212,21 @@ describe('memory before Redis', () => {
   });
 
   test('asks Redis for each URL by itself, and anew where a look at it failed', async () => {
-    const get = vi.spyOn(second.redis, 'get').mockRejectedValue(new Error('a bug'));
     const { tiered } = second;
+    await store(first, { url: '/a' });
+    const open = vi.spyOn(second.redis, 'open').mockImplementation(() => {
+      throw new Error('a bug');
+    });
     const [one, other] = [askedBy(routeOf(), '/a'), askedBy(routeOf(), '/b')];
     const looks = [tiered.get(key, one), tiered.get(key, one), tiered.get(key, other)];
     for (const look of looks) await expect(look).rejects.toThrow('a bug');
-    expect(get).toHaveBeenCalledTimes(2);
-    get.mockRestore();
-    expect(await tiered.get(key, one)).toBeUndefined();
+    expect(open).toHaveBeenCalledTimes(2);
+    open.mockRejectedValue(new Error('a later bug'));
+    const later = [tiered.get(key, one), tiered.get(key, one)];
+    for (const look of later) await expect(look).rejects.toThrow('a later bug');
+    expect(open).toHaveBeenCalledTimes(3);
+    open.mockRestore();
+    expect(await tiered.get(key)).toMatchObject({ tier: 'redis' });
   });
 
   test('lifetimes of what comes from Redis are those of today', async () => {
@@ -257,7 +264,7 @@ describe('what is stale in memory', () => {
     const cut = process({
       clock: first.clock,
       purgeLog: first.purgeLog,
-      link: { ...links.data, get: hang },
+      link: { ...links.data, tellOf: () => undefined },
       config: redisConfig(redis, { timeoutMs: 20 }),
     });
     cut.memory.put(item);

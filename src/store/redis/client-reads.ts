@@ -1,5 +1,7 @@
 import { Cluster, Command, type Redis } from 'ioredis';
 
+import type { ReplyHearer } from './link.ts';
+
 type NetStream = Redis['stream'];
 
 /** Reads of one link. */
@@ -10,14 +12,20 @@ export interface ReadLimits {
   readonly explain: (error: unknown) => Error;
 }
 
+/** Commands that are kept to be used again; more are under way at once only where Redis is slow. */
+const maxSpare = 256;
+
 /**
  * GET of one link: those of one turn of the event loop in one write to the socket. A write for each was the dearest part of a
  * read (a system call of 5 to 10 microseconds), and to have the socket hold back each for itself (`cork`) a tenth of the rest.
  */
 export class Reads {
   readonly #limits: ReadLimits;
-  /** In the order in which they were sent; those that are settled leave it with the next one. */
-  readonly #waiting: { readonly command: Get; readonly dueMs: number }[] = [];
+  /** In the order in which they were sent; what has ended leaves it as soon as none before it waits. */
+  readonly #waiting: Get[] = [];
+  /** Answered ones: to make a command takes longer than all else that is done for a read. */
+  readonly #spare: Get[] = [];
+  readonly #ended = (command: Get, isAnswered: boolean): void => this.#end(command, isAnswered);
   #timer: NodeJS.Timeout | undefined = undefined;
   #held: HeldReads | undefined = undefined;
 
@@ -25,22 +33,31 @@ export class Reads {
     this.#limits = limits;
   }
 
+  get(client: Redis | Cluster, key: string): Promise<Buffer | null> {
+    return new Promise((resolve, reject) => {
+      this.tell(client, key, { replied: resolve, failed: reject });
+    });
+  }
+
   /**
    * Before another command is sent on the connection, whoever sends it, {@link flushReadsOf} is called, so that all keep the order in
    * which they were asked for: the library expects replies in it. Of a cluster, whose client picks the connection itself, and
    * sends a command again where that was the wrong one, each is sent at once.
    */
-  get(client: Redis | Cluster, key: string): Promise<Buffer | null> {
+  tell(client: Redis | Cluster, key: string, hearer: ReplyHearer<Buffer | null>): void {
     const { explain } = this.#limits;
     if (client instanceof Cluster) {
-      return client.getBuffer(key).catch((error: unknown) => {
-        throw explain(error);
-      });
+      client.getBuffer(key).then(
+        (value) => hearer.replied(value),
+        (error: unknown) => hearer.failed(explain(error)),
+      );
+      return;
     }
-    const command = new Get(key, explain);
+    const command = this.#spare.pop() ?? new Get(explain, this.#ended);
+    command.begin(key, hearer);
     this.#watch(command);
     client.sendCommand(command, this.#holding(client));
-    return command.promise;
+    command.isSending = false;
   }
 
   /** Sends what is held back. */
@@ -64,11 +81,18 @@ export class Reads {
   }
 
   #watch(command: Get): void {
-    const waiting = this.#waiting;
-    while (waiting[0]?.command.isSettled === true) waiting.shift();
     const { timeoutMs } = this.#limits;
-    waiting.push({ command, dueMs: performance.now() + timeoutMs });
+    command.dueMs = performance.now() + timeoutMs;
+    this.#waiting.push(command);
     if (this.#timer === undefined) this.#lookAfter(timeoutMs);
+  }
+
+  #end(command: Get, isAnswered: boolean): void {
+    const waiting = this.#waiting;
+    const isFirst = waiting[0] === command;
+    while (waiting[0]?.isSettled === true) waiting.shift();
+    // The library still knows one that failed, and one behind others is still watched here.
+    if (isFirst && isAnswered && this.#spare.length < maxSpare) this.#spare.push(command);
   }
 
   #lookAfter(delayMs: number): void {
@@ -79,15 +103,13 @@ export class Reads {
     this.#timer = undefined;
     const nowMs = performance.now();
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      if (!first.command.isSettled) {
-        // Timers are early by a part of a millisecond now and then.
-        if (first.dueMs > nowMs + 1) {
-          this.#lookAfter(first.dueMs - nowMs);
-          return;
-        }
-        first.command.reject(new Error('Command timed out'));
+      // Timers are early by a part of a millisecond now and then.
+      if (first.dueMs > nowMs + 1) {
+        this.#lookAfter(first.dueMs - nowMs);
+        return;
       }
-      this.#waiting.shift();
+      // With which it leaves the list.
+      first.reject(new Error('Command timed out'));
     }
   }
 }
@@ -118,19 +140,60 @@ class HeldReads {
 
   /** On a connection that has gone meanwhile nothing is sent: the library has rejected what was waiting for it. */
   send(): void {
-    if (this.#text !== '' && this.stream.writable) this.stream.write(this.#text);
+    const text = this.#text;
+    if (text === '' || !this.stream.writable) return;
+    // What is ASCII, as all keys of ours are, is written at half the cost when that is said.
+    this.stream.write(text, Buffer.byteLength(text) === text.length ? 'latin1' : 'utf8');
   }
 }
 
-/** The library's GET, without what costs most of it. Whoever sends it sees to its time and awaits it. */
+/**
+ * The library's GET, without what costs most of it: a promise, and what is made anew for each. It is used again once its reply
+ * has come.
+ */
 export class Get extends Command {
-  declare promise: Promise<Buffer | null>;
+  /** Monotonic, milliseconds. */
+  dueMs = 0;
+  /** The library is being given it, and may refuse it at once. */
+  isSending = false;
+  readonly #explain: ReadLimits['explain'];
+  readonly #ended: (command: Get, isAnswered: boolean) => void;
+  #hearer: ReplyHearer<Buffer | null> | undefined = undefined;
+  #key = '';
 
-  constructor(key: string, explain: ReadLimits['explain']) {
-    super('get', [key], { replyEncoding: null });
-    const { reject } = this;
-    // Instead of a promise behind each.
-    this.reject = (error) => reject(explain(error));
+  constructor(explain: ReadLimits['explain'], ended: (command: Get, isAnswered: boolean) => void) {
+    super('get', [''], { replyEncoding: null });
+    this.#explain = explain;
+    this.#ended = ended;
+    // Nobody traces what has no promise.
+    this.isTraced = true;
+    this.resolve = (value: Buffer | null) => {
+      const hearer = this.#settle();
+      // Only now is it not among the commands that the library waits for.
+      if (hearer !== undefined) this.#ended(this, true);
+      hearer?.replied(value);
+    };
+    this.reject = (error) => {
+      const hearer = this.#settle();
+      if (hearer === undefined) return;
+      this.#ended(this, false);
+      const failure = this.#explain(error);
+      if (this.isSending) queueMicrotask(() => hearer.failed(failure));
+      else hearer.failed(failure);
+    };
+  }
+
+  begin(key: string, hearer: ReplyHearer<Buffer | null>): void {
+    this.args[0] = key;
+    this.#key = key;
+    this.#hearer = hearer;
+    this.isResolved = false;
+    this.isSettled = false;
+    this.isSending = true;
+  }
+
+  override toWritable(): string {
+    return `*2\r\n$3\r\nget\r\n$${Buffer.byteLength(this.#key)}\r\n${this.#key}\r\n`;
   }
 
   /**
@@ -139,5 +202,14 @@ export class Get extends Command {
    */
   override setTimeout(): void {
     // {@link Reads} has one timer for all.
+  }
+
+  /** Who is to hear of it; `undefined`: it has been told. */
+  #settle(): ReplyHearer<Buffer | null> | undefined {
+    const hearer = this.#hearer;
+    this.#hearer = undefined;
+    this.isResolved = true;
+    this.isSettled = true;
+    return hearer;
   }
 }

@@ -75,6 +75,7 @@ function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'comman
     },
     nodeOf: (key) => nodeOf(keeper.client, key),
     get: (key) => reads.get(keeper.client, key),
+    tellOf: (key, hearer) => reads.tell(keeper.client, key, hearer),
     unlink: async (key) => {
       await mapped(keeper.client.unlink(key));
     },

@@ -1,11 +1,20 @@
-import type { FleetEvent, RedisFailureKind, RedisResult, RedisStatus } from '../../cache/fleet-ports.ts';
+import type { RedisFailureKind, RedisResult, RedisStatus } from '../../cache/fleet-ports.ts';
 import type { Clock, MaybePromise, Observer } from '../../cache/ports.ts';
 import type { RedisConfig } from '../../core/config.ts';
-import { Breaker, type BreakerState, type Health } from './breaker.ts';
-import { RedisFailure, type RedisLink } from './link.ts';
-import { ReadBudgets, type Waiting } from './read-budgets.ts';
-
-export type RedisOperation = Extract<FleetEvent, { kind: 'redis' }>['operation'];
+import type { BreakerOptions, Health } from './breaker.ts';
+import { type GateNode, GateNodes } from './gate-nodes.ts';
+import {
+  type Answered,
+  type Failed,
+  type GateCall,
+  type GateRead,
+  Reading,
+  type ReadSteps,
+  type RedisOperation,
+  type Sent,
+} from './gate-reading.ts';
+import { RedisFailure, type RedisLink, type ReplyHearer } from './link.ts';
+import { ReadBudgets } from './read-budgets.ts';
 
 export interface GateOptions {
   readonly link: RedisLink;
@@ -20,45 +29,11 @@ export interface GateOptions {
   readonly onBug?: (error: unknown) => void;
 }
 
-export interface GateCall<T> {
-  readonly operation: RedisOperation;
-  /** A key that the call is about: it tells the node. */
-  readonly key: string;
-  readonly send: (link: RedisLink) => Promise<T>;
-}
-
-export interface GateRead<T> extends GateCall<T> {
-  /** Milliseconds that its request has waited for Redis before; they are off the budget. */
-  readonly waitedMs?: number;
-  /** Sent beside another question that waits as long: silence counts once. */
-  readonly isBeside?: boolean;
-  /** Hears an answer that came after the budget, where it left something behind in Redis. */
-  readonly late?: (value: T) => void;
-}
-
-/** What Redis said, and after how long. */
-export interface Answered<T> {
-  readonly value: T;
-  readonly durationMs: number;
-}
-
 /** Of the budget, for a question that comes after another one that was answered. */
 const leastPart = 0.2;
 
 /** A node that answered quickly is near for so long. */
 const nearForMs = 1000;
-
-/** What is known of one node. Times are monotonic. */
-interface Node {
-  readonly breaker: Breaker;
-  /** When it last answered. */
-  answeredMs: number;
-  /** When it last answered within the part of a budget that {@link leastPart} is. */
-  nearMs: number;
-}
-
-/** Nodes with breakers of their own at most; nodes that come and go under new names must not pile up. */
-const maxBreakers = 256;
 
 /**
  * The way to Redis on the request path. Nothing here rejects, and no read takes longer than its budget, whatever Redis does.
@@ -66,31 +41,40 @@ const maxBreakers = 256;
  */
 export class RedisGate implements Disposable {
   readonly #options: GateOptions;
-  readonly #nodes = new Map<string, Node>();
+  readonly #nodes: GateNodes;
   readonly #budgets: ReadBudgets;
+  readonly #steps: ReadSteps = {
+    nowMs: () => this.#options.clock.monotonicMs(),
+    end: (reading) => this.#budgets.end(reading),
+    settle: ({ call, node }, answer) => this.#settle(call.operation, node, answer),
+    failed: (error, durationMs) => this.#failed(error, durationMs),
+    overBudget: (sent) => this.#overBudget(sent),
+    hearLate: (call, answer) => this.#hearLate(call, answer),
+    bug: (error) => this.bug(error),
+  };
   #pendingBytes = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
     this.#budgets = new ReadBudgets(options.clock);
+    this.#nodes = new GateNodes(options.link, (key) => this.#breakerFor(key));
     options.link.onReady(() => this.wake());
   }
 
   /** Of several nodes the worst counts. */
   status(): RedisStatus {
-    const states = new Set<BreakerState>(Array.from(this.#nodes.values(), ({ breaker: { state } }) => state));
-    const breaker = states.has('open') ? 'open' : states.has('half-open') ? 'half-open' : 'closed';
+    const breaker = this.#nodes.state();
     return { breaker, pendingBytes: this.#pendingBytes, maxPendingBytes: this.#options.config.maxPendingBytes };
   }
 
   /** Whether the breaker keeps reads of the key from being sent. */
   isLeftAlone(key: string): boolean {
-    return this.#node(key).breaker.state !== 'closed';
+    return this.#nodes.of(key).breaker.state !== 'closed';
   }
 
   /** Redis is believed to be back (a connection, a lease): open breakers find out at once. */
   wake(): void {
-    for (const { breaker } of this.#nodes.values()) breaker.wake();
+    this.#nodes.wake();
   }
 
   /** `undefined`: it was not sent, failed, or was not answered within the budget. */
@@ -100,36 +84,23 @@ export class RedisGate implements Disposable {
 
   /** As {@link read}, but gives what `finish` makes of that, in the step in which it is known: one promise less to wait for. */
   readAs<T, R>(call: GateRead<T>, finish: (answer: Answered<T> | undefined) => MaybePromise<R>): Promise<R> {
-    const refusal = this.#refusal(call.key);
+    const node = this.#nodes.of(call.key);
+    const refusal = this.#refusal(node);
     if (refusal !== undefined) {
       this.tell(call.operation, refusal);
       return unanswered.then(finish);
     }
-    const budgetMs = this.#budgetMs(call);
+    const startMs = this.#options.clock.monotonicMs();
+    const budgetMs = this.#budgetMs(node, call.waitedMs ?? 0, startMs);
     if (budgetMs <= 0) {
       this.tell(call.operation, 'over-budget');
       return unanswered.then(finish);
     }
-    const startMs = this.#options.clock.monotonicMs();
     // One promise, and no race: each promise more is paid for by every answer from Redis.
     return new Promise((resolve, reject) => {
-      // What is thrown where nobody awaits it would end the process.
-      const settle = (result: () => Answered<T> | undefined): void => {
-        try {
-          resolve(finish(result()));
-        } catch (error) {
-          reject(error);
-        }
-      };
-      const giveUp = (): void => settle(() => this.#overBudget(call, budgetMs, startMs));
-      const waiting: Waiting = { dueMs: startMs + budgetMs, isOver: false, giveUp };
-      this.#budgets.begin(waiting, budgetMs);
-      this.#send(call, startMs, (answer) => {
-        const isLate = waiting.isOver;
-        this.#budgets.end(waiting);
-        if (isLate) this.#hearLate(call, answer);
-        else settle(() => this.#settle(call, answer));
-      });
+      const reading = new Reading(this.#steps, { call, node, startMs, budgetMs }, { finish, resolve, reject });
+      this.#budgets.begin(reading, budgetMs);
+      this.#send(call, reading);
     });
   }
 
@@ -142,13 +113,12 @@ export class RedisGate implements Disposable {
     }
   }
 
-  #overBudget<T>(call: GateRead<T>, budgetMs: number, startMs: number): undefined {
+  #overBudget<T>({ call, node, startMs, budgetMs }: Sent<T>): undefined {
     const durationMs = this.#options.clock.monotonicMs() - startMs;
     // A process that stood still itself (stopped, or busy) finds all its timers due and has not yet read what has come.
     // What had but the rest of a budget says nothing of one that is far away and well.
     const { timeoutMs } = this.#options.config;
-    if (durationMs < 2 * timeoutMs && budgetMs >= timeoutMs && call.isBeside !== true)
-      this.#node(call.key).breaker.failed();
+    if (durationMs < 2 * timeoutMs && budgetMs >= timeoutMs && call.isBeside !== true) node.breaker.failed();
     this.tell(call.operation, 'over-budget', { durationMs });
     return undefined;
   }
@@ -158,16 +128,20 @@ export class RedisGate implements Disposable {
    * been asked lately counts as far: at worst a command too many is sent.
    */
   isFar(key: string): boolean {
-    const isFar = this.#options.clock.monotonicMs() - this.#node(key).nearMs > nearForMs;
-    return isFar && this.#refusal(key) === undefined;
+    const node = this.#nodes.of(key);
+    const isFar = this.#options.clock.monotonicMs() - node.nearMs > nearForMs;
+    return isFar && this.#refusal(node) === undefined;
   }
 
   /** For what no request waits for: as long as the connection lets it take. `undefined`: not sent, or failed. */
   async write<T>(call: GateCall<T>): Promise<Answered<T> | undefined> {
-    const refusal = this.#refusal(call.key);
-    if (refusal === undefined) return this.#settle(call, await this.#sent(call));
-    this.tell(call.operation, refusal);
-    return undefined;
+    const refusal = this.#refusal(this.#nodes.of(call.key));
+    if (refusal !== undefined) {
+      this.tell(call.operation, refusal);
+      return undefined;
+    }
+    const answer = await this.#sent(call);
+    return this.#settle(call.operation, this.#nodes.of(call.key), answer);
   }
 
   /**
@@ -209,52 +183,57 @@ export class RedisGate implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { breaker } of this.#nodes.values()) breaker[Symbol.dispose]();
-    this.#nodes.clear();
+    this.#nodes[Symbol.dispose]();
   }
 
   /**
    * What is left of the request's budget. A process with a burst on its hands is late to see answers that came in time, and the
    * wait looks like Redis': where the node answered just now, a further question may take a fifth of the budget all the same.
    */
-  #budgetMs({ key, waitedMs = 0 }: Pick<GateRead<unknown>, 'key' | 'waitedMs'>): number {
+  #budgetMs(node: GateNode, waitedMs: number, nowMs: number): number {
     const { timeoutMs } = this.#options.config;
     const leftMs = timeoutMs - waitedMs;
     const leastMs = timeoutMs * leastPart;
     if (leftMs >= leastMs) return leftMs;
-    return this.#options.clock.monotonicMs() - this.#node(key).answeredMs <= leastMs ? leastMs : leftMs;
+    return nowMs - node.answeredMs <= leastMs ? leastMs : leftMs;
   }
 
-  #refusal(key: string): 'lease' | 'breaker' | undefined {
+  #refusal(node: GateNode): 'lease' | 'breaker' | undefined {
     if (!this.#options.leased()) return 'lease';
-    return this.#node(key).breaker.state === 'closed' ? undefined : 'breaker';
+    return node.breaker.state === 'closed' ? undefined : 'breaker';
   }
 
-  /** `hear` is called once, and never in the step in which it was sent. */
-  #send<T>({ send }: GateCall<T>, startMs: number, hear: (answer: Answered<T> | Failed) => void): void {
-    const { link, clock } = this.#options;
-    const fail = (error: unknown): void => {
-      const durationMs = clock.monotonicMs() - startMs;
-      if (error instanceof RedisFailure) {
-        hear({ failure: error.kind, durationMs });
-        return;
-      }
-      this.bug(error);
-      hear({ failure: 'other', durationMs });
-    };
+  #send<T>(call: GateCall<T>, hearer: ReplyHearer<T>): void {
     try {
-      send(link).then((value) => hear({ value, durationMs: clock.monotonicMs() - startMs }), fail);
+      const reply = call.send(this.#options.link, hearer);
+      if (reply === undefined) return;
+      reply.then(
+        (value) => hearer.replied(value),
+        (error: unknown) => hearer.failed(error),
+      );
     } catch (error) {
-      queueMicrotask(() => fail(error));
+      queueMicrotask(() => hearer.failed(error));
     }
   }
 
   #sent<T>(call: GateCall<T>): Promise<Answered<T> | Failed> {
-    return new Promise((resolve) => this.#send(call, this.#options.clock.monotonicMs(), resolve));
+    const { clock } = this.#options;
+    const startMs = clock.monotonicMs();
+    return new Promise((resolve) => {
+      this.#send(call, {
+        replied: (value) => resolve({ value, durationMs: clock.monotonicMs() - startMs }),
+        failed: (error) => resolve(this.#failed(error, clock.monotonicMs() - startMs)),
+      });
+    });
   }
 
-  #settle<T>(call: GateCall<T>, answer: Answered<T> | Failed): Answered<T> | undefined {
-    const node = this.#node(call.key);
+  #failed(error: unknown, durationMs: number): Failed {
+    if (error instanceof RedisFailure) return { failure: error.kind, durationMs };
+    this.bug(error);
+    return { failure: 'other', durationMs };
+  }
+
+  #settle<T>(operation: RedisOperation, node: GateNode, answer: Answered<T> | Failed): Answered<T> | undefined {
     if (!('failure' in answer)) {
       node.breaker.succeeded();
       const { clock, config } = this.#options;
@@ -264,32 +243,19 @@ export class RedisGate implements Disposable {
     }
     if (isUnwell(answer.failure)) node.breaker.failed();
     else node.breaker.succeeded();
-    this.tell(call.operation, answer.failure, { durationMs: answer.durationMs });
+    this.tell(operation, answer.failure, { durationMs: answer.durationMs });
     return undefined;
   }
 
-  /** One for each node of a cluster, so that a shard that is down does not keep anyone from the others. */
-  #node(key: string): Node {
-    const { link } = this.#options;
-    const name = link.nodeOf?.(key) ?? '';
-    const known = this.#nodes.get(name);
-    if (known !== undefined) return known;
-    if (this.#nodes.size >= maxBreakers) this[Symbol.dispose]();
-    const never = Number.NEGATIVE_INFINITY;
-    const node: Node = { breaker: this.#breaker(key), answeredMs: never, nearMs: never };
-    this.#nodes.set(name, node);
-    return node;
-  }
-
-  #breaker(key: string): Breaker {
+  #breakerFor(key: string): BreakerOptions {
     const { config, clock, observer, random = Math.random } = this.#options;
-    return new Breaker({
+    return {
       ...config.breaker,
       clock,
       random,
       probe: () => this.#probe(key),
       onState: (state) => observer.fleet({ kind: 'breaker', state }),
-    });
+    };
   }
 
   async #probe(key: string): Promise<Health> {
@@ -307,11 +273,6 @@ export class RedisGate implements Disposable {
 }
 
 const unanswered: Promise<undefined> = Promise.resolve(undefined);
-
-interface Failed {
-  readonly failure: RedisFailureKind;
-  readonly durationMs: number;
-}
 
 /** Failures for which other calls would wait in vain. The others are quick answers: a full or demoted Redis still reads. */
 function isUnwell(failure: RedisFailureKind): boolean {

@@ -10,6 +10,13 @@ export interface RedisScript {
   readonly reply: 'text' | 'bytes';
 }
 
+/** Hears how one command ended: one of the two, once, and never in the step in which it was sent. Must not throw. */
+export interface ReplyHearer<T> {
+  replied(value: T): void;
+  /** {@link RedisFailure}; anything else is a bug. */
+  failed(error: unknown): void;
+}
+
 /**
  * One connection (on a cluster one to each node), with no queue for bad times: what cannot be sent now is rejected now, nothing
  * is sent twice. Commands of one slot are carried out in the order in which they were given. Rejects with {@link RedisFailure}.
@@ -21,6 +28,8 @@ export interface RedisLink {
   nodeOf?(key: string): string | undefined;
   /** A view into a socket's chunk: copy what is kept. */
   get(key: string): Promise<Buffer | null>;
+  /** As {@link get} without its promise, which each answer from Redis would pay for; absent where nothing is saved by it. */
+  tellOf?(key: string, hearer: ReplyHearer<Buffer | null>): void;
   unlink(key: string): Promise<void>;
   run(script: RedisScript, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<unknown>;
   /** Calls back each time that the connection has become usable, the first included. */
@@ -44,6 +53,17 @@ export interface ReplicaWait {
   readonly replicas: number;
   /** After so long it is answered with fewer. Cut to what leaves room for other commands. */
   readonly timeoutMs: number;
+}
+
+/** Asks for the key in the cheaper of the two ways; `undefined`: the hearer is told. */
+export function readOf(
+  link: RedisLink,
+  key: string,
+  hearer: ReplyHearer<Buffer | null>,
+): Promise<Buffer | null> | undefined {
+  if (link.tellOf === undefined) return link.get(key);
+  link.tellOf(key, hearer);
+  return undefined;
 }
 
 /** A connection that hears a channel, again after each reconnection; what is said meanwhile is lost. */

@@ -14,12 +14,14 @@ import type { RedisConfig } from '../../core/config.ts';
 import type { StoredItem } from '../../core/stored-response.ts';
 import { baseKeyOf } from '../../core/vary.ts';
 import { asAsked } from './as-asked.ts';
-import { type Decoded, decodeItem, encodeItem, maxExpansion, type StoredBody } from './codec.ts';
-import { compressed } from './compress.ts';
+import { type Decoded, decodeItem, encodeItem, maxExpansion } from './codec.ts';
 import { putScript } from './data-scripts.ts';
 import type { FingerprintOf } from './fingerprint.ts';
-import type { GateRead, RedisGate } from './gate.ts';
+import type { RedisGate } from './gate.ts';
+import type { Answered, GateRead } from './gate-reading.ts';
 import type { RedisKeys } from './keys.ts';
+import { readOf } from './link.ts';
+import { mayBePacked, packBody } from './pack-body.ts';
 import { PendingWrites, type Progress } from './pending-writes.ts';
 
 export interface RedisStoreOptions {
@@ -37,6 +39,13 @@ export interface RedisStoreOptions {
   /** From 0 to below 1. */
   readonly random?: () => number;
 }
+
+/** What was read, opened and judged; a promise where a large body has to be decompressed. */
+type Open = () => MaybePromise<StoreRead | undefined>;
+
+const opened = (open: Open): MaybePromise<StoreRead | undefined> => open();
+const nothing: Open = () => undefined;
+const nowhere = Promise.resolve();
 
 /** Values live a little longer than they are of use, by chance, so that what was stored at once does not expire at once. */
 const ttlJitter = 0.05;
@@ -60,21 +69,25 @@ export class RedisStore implements ResponseStore, StoredView {
   }
 
   get(key: string, asked?: ReadFor): Promise<StoreRead | undefined> {
-    const { gate } = this.#options;
+    return this.getAs(key, asked, opened);
+  }
+
+  /**
+   * As {@link get}, but gives what `finish` makes of it in the step in which the answer is there: each promise more is paid for by
+   * every answer from Redis. `finish` calls what it is given once.
+   */
+  getAs<R>(key: string, asked: ReadFor | undefined, finish: (open: Open) => MaybePromise<R>): Promise<R> {
     const entry = this.entryOf(key, asked?.route.name);
-    if (entry === undefined) return Promise.resolve(undefined);
+    if (entry === undefined) return nowhere.then(() => finish(nothing));
     const read: GateRead<Buffer | null> = {
       operation: 'get',
       key: entry,
       waitedMs: asked?.waitedMs ?? 0,
-      send: (link) => link.get(entry),
+      send: (link, hearer) => readOf(link, entry, hearer),
     };
-    return gate.readAs(read, (answer) => {
-      if (answer === undefined) return undefined;
-      const { value, durationMs } = answer;
-      gate.tell('get', value === null ? 'miss' : 'hit', { durationMs, bytes: value?.byteLength ?? 0 });
-      return value === null ? undefined : this.open(value, key, asked);
-    });
+    return this.#options.gate.readAs(read, (answer) =>
+      finish(answer === undefined ? nothing : () => this.#answered(answer, key, asked)),
+    );
   }
 
   /** Redis counts uses itself, of whatever kind. */
@@ -132,10 +145,7 @@ export class RedisStore implements ResponseStore, StoredView {
 
   /** False for what is too large whatever compressing makes of it. */
   mayHold(item: StoredItem): boolean {
-    if (item.kind === 'vary') return true;
-    const { maxObjectBytes } = this.#options.config;
-    const { byteLength } = item.body;
-    return byteLength <= maxObjectBytes || (this.#isCompressible(item) && byteLength <= maxObjectBytes * maxExpansion);
+    return mayBePacked(item, this.#options.config);
   }
 
   /** Name of the item's value in Redis; `undefined` for a route that is not known here. */
@@ -167,6 +177,16 @@ export class RedisStore implements ResponseStore, StoredView {
     return decoded instanceof Promise
       ? decoded.then((whole) => this.#judged(whole, asked))
       : this.#judged(decoded, asked);
+  }
+
+  #answered(
+    { value, durationMs }: Answered<Buffer | null>,
+    key: string,
+    asked: ReadFor | undefined,
+  ): MaybePromise<StoreRead | undefined> {
+    const result = value === null ? 'miss' : 'hit';
+    this.#options.gate.tell('get', result, { durationMs, bytes: value?.byteLength ?? 0 });
+    return value === null ? undefined : this.open(value, key, asked);
   }
 
   #judged(decoded: Decoded, asked: ReadFor | undefined): StoreRead | undefined {
@@ -235,7 +255,7 @@ export class RedisStore implements ResponseStore, StoredView {
       gate.tell('put', 'pending');
       return 'unsent';
     }
-    const packed = this.#pack(item);
+    const packed = packBody(item, config);
     // Not a step later than it was asked for where it need not be: commands keep the order of their calls.
     const body = packed instanceof Promise ? await packed : packed;
     const value = encodeItem(item, body, this.#options.skewMs());
@@ -257,22 +277,6 @@ export class RedisStore implements ResponseStore, StoredView {
     const isOutdated = answer.value === 'outdated';
     gate.tell('put', isOutdated ? 'outdated' : 'ok', { durationMs: answer.durationMs, bytes: value.byteLength });
     return isOutdated ? 'outdated' : 'stored';
-  }
-
-  #pack(item: StoredItem): StoredBody | Promise<StoredBody> {
-    if (item.kind === 'vary') return { bytes: Buffer.alloc(0), isZstd: false };
-    const asIs = { bytes: item.body, isZstd: false };
-    if (!this.#isCompressible(item)) return asIs;
-    const coded = compressed(item.body);
-    const packed = (bytes: Buffer | undefined): StoredBody => (bytes === undefined ? asIs : { bytes, isZstd: true });
-    return coded instanceof Promise ? coded.then(packed) : packed(coded);
-  }
-
-  /** A coding of upstream's own stays as it is. */
-  #isCompressible(item: Extract<StoredItem, { kind: 'response' }>): boolean {
-    const { compressAboveBytes } = this.#options.config;
-    if (compressAboveBytes === undefined || item.body.byteLength < compressAboveBytes) return false;
-    return !item.fields.some(([name, value]) => name === 'content-encoding' && value.toLowerCase() !== 'identity');
   }
 
   #ttlMs(item: StoredItem): number {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { RedisFailure } from '../../../src/store/redis/link.ts';
 import { redisConfig } from '../../support/redis-config.ts';
 import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { connected, openLinks, set } from '../../support/redis-links.ts';
@@ -112,5 +113,38 @@ describe('reads of one turn of the event loop', () => {
     expect((await lost).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     await connected(links);
     expect(await Promise.all([links.data.get('a'), links.data.get('b')])).toEqual([null, null]);
+  });
+
+  it('have each its own answer, also behind others that came too late to be heard', async () => {
+    await using redis = await startRedis();
+    await using proxy = await startFaultProxy(redis.port);
+    const links = openLinks(redisConfig({ port: proxy.port, password: undefined }, { timeoutMs: 50 }));
+    await connected(links);
+    const keys = Array.from({ length: 30 }, (_, index) => `k${index}`);
+    const all = (): Promise<string[]> =>
+      Promise.all(keys.map(async (key) => String(await links.data.get(key).catch(() => 'late'))));
+    await Promise.all(keys.map((key) => links.data.run(set, [key], [`of ${key}`])));
+    const own = keys.map((key) => `of ${key}`);
+    for (let round = 0; round < 3; round += 1) {
+      expect(await all()).toEqual(own);
+      proxy.pause('down');
+      expect(await all()).toEqual(keys.map(() => 'late'));
+      const behind = all();
+      proxy.resume();
+      expect(await behind).toEqual(own);
+    }
+  });
+
+  it('that are refused at once are told so in a later step, each once', async () => {
+    const links = openLinks(redisConfig({ port: await freePort(), password: undefined }));
+    const told: string[] = [];
+    const hearer = {
+      replied: () => void told.push('replied'),
+      failed: (error: unknown) => void told.push(error instanceof RedisFailure ? error.kind : 'a bug'),
+    };
+    for (let count = 0; count < 3; count += 1) links.data.tellOf?.('k', hearer);
+    expect(told).toEqual([]);
+    await expect.poll(() => told.length).toBe(3);
+    expect(told).toEqual(['closed', 'closed', 'closed']);
   });
 });

@@ -13,10 +13,11 @@ afterEach(() => {
 });
 
 /** A gate in virtual time, whose calls are answered by hand: what it sends itself are its probes. */
-function setUp({ maxPendingBytes = 1000, random = 0.5 } = {}) {
+function setUp({ maxPendingBytes = 1000, random = 0.5, hears = (_event: FleetEvent): void => undefined } = {}) {
   const clock = new FakeClock();
   const events: FleetEvent[] = [];
   const limits: string[] = [];
+  const bugs: unknown[] = [];
   const probes: { readonly key: string; readonly settle: PromiseWithResolvers<null> }[] = [];
   const state = { leased: true, ready: (): void => undefined };
   const link: RedisLink = {
@@ -38,8 +39,9 @@ function setUp({ maxPendingBytes = 1000, random = 0.5 } = {}) {
     clock,
     config: { timeoutMs: 50, maxPendingBytes, breaker: { failures: 3, pauseMs: 1000, maxPauseMs: 3000 } },
     leased: () => state.leased,
-    observer: { fleet: (event) => void events.push(event), limit: (name) => void limits.push(name) },
+    observer: { fleet: (event) => (hears(event), void events.push(event)), limit: (name) => void limits.push(name) },
     random: () => random,
+    onBug: (error) => void bugs.push(error),
   });
   open.push(gate);
   const fail = async (kind: RedisFailureKind = 'closed', key = 'a:1'): Promise<void> => {
@@ -51,7 +53,7 @@ function setUp({ maxPendingBytes = 1000, random = 0.5 } = {}) {
   const breakIt = async (): Promise<void> => {
     for (let count = 0; count < 3; count += 1) await fail();
   };
-  return { clock, gate, events, limits, probes, state, fail, succeed, states, results, breakIt };
+  return { clock, gate, events, limits, bugs, probes, state, fail, succeed, states, results, breakIt };
 }
 
 function hang(): Promise<string> {
@@ -239,6 +241,12 @@ describe('a read', () => {
     await reply.promise;
     await new Promise((resolve) => void setImmediate(resolve));
     expect(finished).toEqual([undefined]);
+  });
+
+  test('is gone on from though what hears of its answer throws, which is reported', async () => {
+    const { bugs, fail } = setUp({ hears: failing });
+    await fail();
+    expect(bugs).toEqual([new Error('late')]);
   });
 
   test('without a lease is not sent', async () => {
