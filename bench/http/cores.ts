@@ -18,9 +18,25 @@ export function chooseCores(): Cores {
   return { server, load };
 }
 
-/** Pins a process, all its threads and those that they start. */
-export function pin(pid: number, core: number): void {
+/** Pins a process, all its threads and those that they start, to a core, or a list of them as `taskset` takes it. */
+export function pin(pid: number, core: number | string): void {
   execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(core), String(pid)], { stdio: 'ignore' });
+}
+
+/** Pins a process as {@link pin}, and of its threads with that name each to one of the cores. Throws where there are not as many. */
+export function pinThreads(pid: number, name: string, cores: readonly number[]): void {
+  pin(pid, cores.join(','));
+  const threads = threadsOf(pid, name);
+  if (threads.length !== cores.length)
+    throw new Error(`${threads.length} threads are named ${name}, for ${cores.length} cores`);
+  for (const [index, id] of threads.entries()) {
+    execFileSync('taskset', ['--cpu-list', '--pid', String(cores[index]), String(id)], { stdio: 'ignore' });
+  }
+}
+
+function threadsOf(pid: number, name: string): readonly number[] {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.filter((thread) => readIfThere(`/proc/${pid}/task/${thread}/comm`).trim() === name).map(Number);
 }
 
 /**

@@ -40,7 +40,7 @@ function tidyUpAtExit(): void {
 }
 
 /** Runs a program on one core, and so all that it starts. */
-function spawnPinned(command: string, args: readonly string[], core: number): ChildProcess {
+function spawnPinned(command: string, args: readonly string[], core: number | string): ChildProcess {
   tidyUpAtExit();
   const child = spawn('taskset', ['--cpu-list', String(core), command, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -56,7 +56,8 @@ export interface Spawned {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  readonly core: number;
+  /** One, or a list as `taskset` takes it. */
+  readonly core: number | string;
   /** Where it listens; absent where it prints that itself. */
   readonly port?: number;
   /** Removed when it has ended. */
@@ -181,16 +182,21 @@ export function fillIn(text: string, values: Readonly<Record<string, string>>): 
   });
 }
 
-export async function startNginx(origin: string, core: number): Promise<Server> {
+/** `cores`: one, or a list with a worker for each. */
+export async function startNginx(origin: string, cores: number | readonly number[]): Promise<Server> {
+  const list = [cores].flat();
   const command = await systemTool('nginx');
   const port = await freePort();
   const { folder, path } = configure('nginx.conf', {
     PORT: String(port),
     ORIGIN: new URL(origin).host,
+    WORKERS: String(list.length),
+    // One mask of cores for each worker, the lowest core last.
+    MASKS: list.map((core) => `1${'0'.repeat(core)}`).join(' '),
     USER: process.getuid?.() === 0 ? 'user root;' : '',
   });
   const args = ['-p', folder, '-c', path, '-e', join(folder, 'error.log')];
-  return start({ name: 'nginx', command, args, core, port, folder });
+  return start({ name: 'nginx', command, args, core: list.join(','), port, folder });
 }
 
 export async function startHaproxy(origin: string, core: number): Promise<Server> {
