@@ -52,16 +52,16 @@ export function writeResponse(res: ServerResponse, response: ProxyResponse, opti
 }
 
 /**
- * Up to so many bytes the content of an answer that is sent again and again is sent as text of one character for each byte:
- * `node:http` makes one text of it and the head then, and one piece to write of two, for a tenth less of all that it does. Larger
- * content is not kept twice.
+ * Up to so many bytes the content of an answer is sent as text of one character for each byte: `node:http` makes one text of it and
+ * the head then, and one piece to write of two, for a tenth less of all that it does. The text of an answer that is sent again
+ * and again is kept with it; larger content is not kept twice.
  */
 const MAX_TEXT_BYTES = 2048;
 
 function endWith(res: ServerResponse, response: ProxyResponse, bytes: Buffer): void {
-  const isText = response.raw !== undefined && bytes.length > 0 && bytes.length <= MAX_TEXT_BYTES;
-  if (isText) res.end((response.text ??= bytes.toString('latin1')), 'latin1');
-  else res.end(bytes);
+  if (bytes.length === 0 || bytes.length > MAX_TEXT_BYTES) res.end(bytes);
+  else if (response.raw === undefined) res.end(bytes.toString('latin1'), 'latin1');
+  else res.end((response.text ??= bytes.toString('latin1')), 'latin1');
 }
 
 function rawFields({ fields, raw: ready }: ProxyResponse, close: boolean): string[] {
