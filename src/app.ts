@@ -5,7 +5,8 @@ import type { Clock } from './cache/ports.ts';
 import type { Config } from './core/config.ts';
 import { workersOf } from './core/worker-shares.ts';
 import { graphqlReaderFor } from './graphql-reader.ts';
-import { createLog } from './log/log.ts';
+import { describe } from './log/describe.ts';
+import { createLog, type Log } from './log/log.ts';
 import type { BoundListener } from './server/data-server.ts';
 import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from './serving.ts';
 import { sharedBoundsFor } from './process-memory.ts';
@@ -31,6 +32,8 @@ export interface AppOptions {
   readonly rules?: Partial<CoherenceRules>;
   /** Where the process is this proxy's alone: what it takes in all bounds its memory tier. */
   readonly processMemory?: ProcessMemory;
+  /** Rehearses purges ({@link rehearsePurges}) once something is fetched. Not with several workers. */
+  readonly rehearses?: boolean;
 }
 
 type State = 'starting' | 'ready' | 'draining';
@@ -41,7 +44,7 @@ type State = 'starting' | 'ready' | 'draining';
  */
 export async function createApp(
   config: Config,
-  { clock = systemClock, rules, processMemory }: AppOptions = {},
+  { clock = systemClock, rules, processMemory, rehearses = false }: AppOptions = {},
 ): Promise<App> {
   const count = workersOf(config, availableParallelism());
   // Loaded where it is wanted: a sidecar has one worker, and that is this thread.
@@ -54,7 +57,8 @@ export async function createApp(
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
   const graphql = await graphqlReaderFor(config.routes);
   const sharing = await sharedTierFor(config);
-  const ground = { config, log, stack, clock, graphql, sharing, processMemory };
+  const onFirstCall = rehearses ? () => void clock.after(rehearsalDelayMs, () => void rehearse(clock, log)) : undefined;
+  const ground = { config, log, stack, clock, graphql, sharing, processMemory, onFirstCall };
   const parts = buildParts({ ...ground, rules: { ...allRules, ...rules } });
   let listeners: readonly BoundListener[] = config.server.listeners;
   const admin = buildAdmin(config, parts, { state: () => state, listeners: () => listeners });
@@ -80,6 +84,19 @@ export async function createApp(
       await owned.disposeAsync();
     },
   };
+}
+
+/** The first fetch compiles enough by itself. */
+const rehearsalDelayMs = 200;
+
+async function rehearse(clock: Clock, log: Log): Promise<void> {
+  try {
+    await (await import('./rehearsal.ts')).rehearsePurges(clock);
+    log.debug({}, 'purges rehearsed');
+  } catch (error) {
+    // The first purge takes longer then, and nothing else.
+    log.error({ error: describe(error) }, 'the rehearsal of a purge failed');
+  }
 }
 
 /** What is known later than the admin listener is built. */

@@ -20,11 +20,13 @@ const smallFlags = [
   '--semi-space-growth-factor=1',
   '--no-maglev-destroy-on-background',
   '--heap-growing-percent=100',
+  '--no-flush-bytecode',
 ] as const;
 const largeFlags = [
   '--semi-space-growth-factor=2',
   '--maglev-destroy-on-background',
   '--heap-growing-percent=0',
+  '--flush-bytecode',
 ] as const;
 
 /** All that a start is under. */

@@ -47,6 +47,8 @@ export interface Ground {
   readonly processMemory?: ProcessMemory | undefined;
   /** Where this is one thread of several. */
   readonly threads?: ThreadHooks | undefined;
+  /** Hears that an upstream is about to be called for the first time: until then there is nothing to purge. */
+  readonly onFirstCall?: (() => void) | undefined;
 }
 
 /** What the threads of one process do together; what is not there a thread does by itself. */
@@ -86,7 +88,9 @@ export function buildParts(ground: Ground): Parts {
   const observer = combineObservers([metrics.observer, createLogObserver(log, config.log)]);
   const joinPurges = threads?.joinPurges;
   const tiers: Tiers = buildTiers({ config, log, stack, clock, observer, rules, joinPurges, processMemory }, sharing);
-  const upstream = stack.use(upstreamClientOnDemand({ upstreams: config.upstreams, clock, version, observer }));
+  const upstream = stack.use(
+    upstreamClientOnDemand({ upstreams: config.upstreams, clock, version, observer }, ground.onFirstCall),
+  );
   const background = new BackgroundWork((name, error) =>
     log.error({ work: name, error: describe(error) }, 'background work failed'),
   );

@@ -27,7 +27,10 @@ export async function serve(configFile: string, env: Environment, asks: StopAsks
   if (asks.heard()) return exitCode.ok;
   let app: App;
   try {
-    app = await createApp(config.value, { processMemory: processMemoryFor(config.value.store.memory.maxBytes) });
+    app = await createApp(config.value, {
+      processMemory: processMemoryFor(config.value.store.memory.maxBytes),
+      rehearses: true,
+    });
   } catch (error) {
     // The system's own words name the address and the reason (EADDRINUSE, EACCES).
     process.stderr.write(`forecache: cannot start: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Clock } from '../cache/ports.ts';
 import type { AdminConfig } from '../core/config.ts';
 import type { Problem } from '../core/problem.ts';
@@ -21,6 +22,8 @@ export interface AdminServerOptions {
 }
 
 export interface AdminServer extends AsyncDisposable {
+  /** Serves a connection that came by another way than {@link listen}. */
+  accept(connection: Duplex): void;
   /** Rejects where the address cannot be bound. The port is the real one. */
   listen(): Promise<{ readonly host: string; readonly port: number }>;
   /** Takes no more connections, lets what is under way end within two seconds, then cuts. */
@@ -80,7 +83,8 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   }
 
   const close = (): Promise<void> => closeServer(server, limits.closeMs);
-  return { listen: () => listen(server, options.config), close, [Symbol.asyncDispose]: close };
+  const accept = (connection: Duplex): void => void server.emit('connection', connection);
+  return { accept, listen: () => listen(server, options.config), close, [Symbol.asyncDispose]: close };
 }
 
 function createRouter(options: AdminServerOptions): (request: IncomingMessage) => Promise<Reply> {

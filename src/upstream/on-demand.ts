@@ -5,10 +5,17 @@ import type { RelayOptions, UpstreamRelay } from './relay.ts';
 
 /**
  * undici brings HTTP/2, TLS and fetch along: some 20 MiB of resident memory, and a good part of a start. Neither the
- * start nor a hit needs it, so it is read with the first call.
+ * start nor a hit needs it, so it is read with the first call; `onRead` hears when it is.
  */
-export function upstreamClientOnDemand(options: UpstreamClientOptions): UpstreamClient & AsyncDisposable {
-  const client = onDemand(async () => (await import('./client.ts')).createUpstreamClient(options));
+export function upstreamClientOnDemand(
+  options: UpstreamClientOptions,
+  onRead: () => void = () => {},
+): UpstreamClient & AsyncDisposable {
+  const client = onDemand(async () => {
+    const { createUpstreamClient } = await import('./client.ts');
+    onRead();
+    return createUpstreamClient(options);
+  });
   return {
     fetch: (call, signal) =>
       client.made === undefined
