@@ -88,12 +88,13 @@ export class MemoryIndex {
     rows.set(record, words.url, this.#urls.add(item.url, facts, 0));
     let tags = 0;
     let indexed = membershipBytes;
-    item.tags.forEach((tag, place) => {
+    for (let place = 0; place < item.tags.length; place += 1) {
+      const tag = item.tags[place];
       // A repeated tag is one membership.
-      if (item.tags.indexOf(tag) !== place) return;
+      if (tag === undefined || item.tags.indexOf(tag) !== place) continue;
       tags = this.#tags.add(tag, facts, tags);
       indexed += membershipBytes;
-    });
+    }
     rows.set(record, words.tags, tags);
     rows.set(record, words.indexed, indexed);
     const route = this.#routes.get(item.route) ?? { records: 0, responses: 0 };

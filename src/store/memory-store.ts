@@ -125,8 +125,10 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   put(item: StoredItem): PutOutcome {
     if (!this.#log.isValid(item)) return 'purged';
-    if (this.#judge.isOutdated(item)) return 'outdated';
-    const record = this.#table.put(item, this.#clock.nowMs());
+    // One look-up for both: nothing else is looked for until the item is put.
+    const before = item.kind === 'response' ? this.#judge.usable(item.key) : this.#table.index.find(item.key);
+    if (before !== 0 && this.#judge.isOutdated(item, before)) return 'outdated';
+    const record = this.#table.put(item, this.#clock.nowMs(), before);
     if (record === 0) return 'too-large';
     const { rows } = this.#table.records;
     rows.setDouble(record, words.checkedVersion, this.#log.version);

@@ -112,15 +112,18 @@ export class MemoryTable {
     return this.#isGranted(this.#keptBytes() + this.#needs(packed));
   }
 
-  /** Puts the item in the place of whatever has its key, evicting what must go for it. 0: it is larger than the whole; counted. */
-  put(item: StoredItem, nowMs: number): number {
+  /**
+   * Puts the item in the place of whatever has its key, evicting what must go for it. 0: it is larger than the whole; counted.
+   *
+   * @param before the record under its key, which was what the index was asked for last; 0: there is none
+   */
+  put(item: StoredItem, nowMs: number, before: number): number {
     const packed = packItem(item, mostInline(this.#pages.pageBytes));
     if (sizeOfPacked(packed) > this.#options.maxBytes) {
       this.#refusedTooLarge += 1;
       this.#options.observer?.limit('store.memory.maxBytes');
       return 0;
     }
-    const before = this.#index.find(item.key);
     // Popularity is the key's: a refreshed response does not have to earn it again.
     const standing: Standing | undefined =
       before === 0 ? undefined : { queue: this.#records.queue(before), frequency: this.#records.frequency(before) };

@@ -15,6 +15,17 @@ export class NumberWriter {
   add(value: number): void {
     this.#room(mostBytes);
     let rest = value;
+    // Nearly all are of one byte or two, which whole numbers of 32 bits tell without a division.
+    if (value < 0x4000) {
+      if (value >= 0x80) {
+        this.bytes[this.length] = (value & 0x7f) | 0x80;
+        this.length += 1;
+        rest = value >> 7;
+      }
+      this.bytes[this.length] = rest;
+      this.length += 1;
+      return;
+    }
     while (rest >= 0x80) {
       this.bytes[this.length] = (rest % 0x80) | 0x80;
       this.length += 1;
@@ -33,7 +44,15 @@ export class NumberWriter {
   /** A whole number of less than 2^39, in 5 bytes, so that like things are of one size. */
   addSigned40(value: number): void {
     this.#room(5);
-    this.length = this.bytes.writeIntLE(value, this.length, 5);
+    const { bytes, length: at } = this;
+    const high = Math.floor(value / 2 ** 32);
+    const low = value - high * 2 ** 32;
+    bytes[at] = low;
+    bytes[at + 1] = low >>> 8;
+    bytes[at + 2] = low >>> 16;
+    bytes[at + 3] = low >>> 24;
+    bytes[at + 4] = high;
+    this.length = at + 5;
   }
 
   #room(bytes: number): void {

@@ -26,25 +26,48 @@ export interface PackedItem {
   readonly length: number;
   /** As it was given; `undefined`: it goes in the page with all else. */
   readonly ownBody: Buffer | undefined;
+  /** Its text is in {@link front}, and so many bytes of the whole are to be; 0: it has to be written from `text`. */
+  readonly frontBytes: number;
 }
 
 const numbers = new NumberWriter();
 
+/** All text of the item that is being packed: V8 joins it when it is copied, and no list of parts is made. */
+let gathered = '';
+
+/**
+ * All but its body of the item that was packed last, in the order in which it is written, where its text is ASCII and there is
+ * room for it: one look at the text then both tells that and copies it, and it goes into its page in one piece.
+ */
+const front = Buffer.allocUnsafeSlow(16_384);
+const frontText = front.subarray(packed.text);
+const encoder = new TextEncoder();
+
 /** `mostInline`: bytes of a body that goes into the page with all else. */
 export function packItem(item: StoredItem, mostInline: number): PackedItem {
   numbers.reset();
-  const parts: string[] = [item.key];
-  addUrl(item, parts);
-  addList(item.tags, parts);
+  gathered = item.key;
+  addUrl(item);
+  addList(item.tags);
   numbers.add(item.position.seq);
-  let bits = item.kind === 'vary' ? addMarker(item, parts) : addResponse(item, parts);
+  let bits = item.kind === 'vary' ? addMarker(item) : addResponse(item);
   const ownBody = item.kind === 'response' && item.body.byteLength > mostInline ? item.body : undefined;
-  const text = parts.join('');
-  if (/[^\0-\u00FF]/.test(text)) bits |= packedFlags.wide;
+  const text = gathered;
+  gathered = '';
+  const isAscii = isInFront(text);
+  if (!isAscii && /[^\0-\u00FF]/.test(text)) bits |= packedFlags.wide;
   const textBytes = (bits & packedFlags.wide) === 0 ? text.length : text.length * 2;
   const inline = item.kind === 'response' && ownBody === undefined ? item.body.byteLength : 0;
   const length = packed.text + textBytes + numbers.length + inline;
-  return { item, text, flags: bits, length, ownBody };
+  return { item, text, flags: bits, length, ownBody, frontBytes: isAscii ? length - inline : 0 };
+}
+
+/** Copies the text to {@link front}; false where it is not ASCII, or where it and the numbers have no room there. */
+function isInFront(text: string): boolean {
+  const { length } = text;
+  if (length + numbers.length > frontText.length) return false;
+  const { read, written } = encoder.encodeInto(text, frontText);
+  return read === length && written === length;
 }
 
 /** Bytes that {@link packItem} is sure to say of a response, and no more than which it says, without packing it. */
@@ -68,61 +91,83 @@ export function boundsOf(item: StoredResponse): LengthBounds {
 
 /** Writes what {@link packItem} made last. */
 export function writePacked(item: PackedItem, row: number, page: Buffer, offset: number): void {
-  const { text, flags } = item;
-  page.writeUInt32LE(item.length, offset);
-  page.writeUInt32LE(row, offset + packed.row);
-  page.writeUInt32LE(item.item.key.length, offset + packed.keyChars);
-  page.writeUInt32LE(text.length, offset + packed.textChars);
-  page[offset + packed.flags] = flags;
-  let at = offset + packed.text;
-  at += page.write(text, at, (flags & packedFlags.wide) === 0 ? 'latin1' : 'utf16le');
-  at += numbers.bytes.copy(page, at, 0, numbers.length);
+  const at = item.frontBytes === 0 ? writeText(item, row, page, offset) : writeFront(item, row, page, offset);
   if (item.item.kind === 'response' && item.ownBody === undefined) item.item.body.copy(page, at);
 }
 
-function addText(text: string, parts: string[]): void {
+function writeHead(item: PackedItem, row: number, page: Buffer, offset: number): void {
+  page.writeUInt32LE(item.length, offset);
+  page.writeUInt32LE(row, offset + packed.row);
+  page.writeUInt32LE(item.item.key.length, offset + packed.keyChars);
+  page.writeUInt32LE(item.text.length, offset + packed.textChars);
+  page[offset + packed.flags] = item.flags;
+}
+
+/** Answers where the body is to be. */
+function writeText(item: PackedItem, row: number, page: Buffer, offset: number): number {
+  writeHead(item, row, page, offset);
+  let at = offset + packed.text;
+  at += page.write(item.text, at, (item.flags & packedFlags.wide) === 0 ? 'latin1' : 'utf16le');
+  return at + numbers.bytes.copy(page, at, 0, numbers.length);
+}
+
+/** The same, where the text has been copied already. */
+function writeFront(item: PackedItem, row: number, page: Buffer, offset: number): number {
+  writeHead(item, row, front, 0);
+  const { bytes, length } = numbers;
+  const from = packed.text + item.text.length;
+  for (let index = 0; index < length; index += 1) front[from + index] = bytes[index] ?? 0;
+  return offset + front.copy(page, offset, 0, item.frontBytes);
+}
+
+function addText(text: string): void {
   numbers.add(text.length);
-  parts.push(text);
+  gathered += text;
 }
 
-function addList(texts: readonly string[], parts: string[]): void {
+function addList(texts: readonly string[]): void {
   numbers.add(texts.length);
-  for (const text of texts) addText(text, parts);
+  for (const text of texts) addText(text);
 }
 
-function addPairs(pairs: readonly (readonly [string, string])[], parts: string[]): void {
+function addPairs(pairs: readonly (readonly [string, string])[]): void {
   numbers.add(pairs.length);
   for (const [name, value] of pairs) {
-    addText(name, parts);
-    addText(value, parts);
+    addText(name);
+    addText(value);
   }
 }
 
-/** A URL nearly always ends as its key does. */
-function addUrl({ key, url }: StoredItem, parts: string[]): void {
+/** A URL nearly always is how its key ends. */
+function addUrl({ key, url }: StoredItem): void {
   const base = baseKeyOf(key);
+  if (base.endsWith(url)) {
+    numbers.add(0);
+    numbers.add(url.length);
+    return;
+  }
   const most = Math.min(base.length, url.length);
   let shared = 0;
   while (shared < most && base.charCodeAt(base.length - 1 - shared) === url.charCodeAt(url.length - 1 - shared)) {
     shared += 1;
   }
-  addText(url.slice(0, url.length - shared), parts);
+  addText(url.slice(0, url.length - shared));
   numbers.add(shared);
 }
 
-function addMarker(item: VaryMarker, parts: string[]): number {
-  addList(item.names, parts);
+function addMarker(item: VaryMarker): number {
+  addList(item.names);
   numbers.add(item.languages === undefined ? 0 : 1);
-  if (item.languages !== undefined) addPairs(item.languages, parts);
+  if (item.languages !== undefined) addPairs(item.languages);
   numbers.addDouble(item.retainUntilMs);
   return packedFlags.marker;
 }
 
-function addResponse(item: StoredResponse, parts: string[]): number {
+function addResponse(item: StoredResponse): number {
   numbers.add(item.status);
-  addPairs(item.fields, parts);
-  addValidator(item.etag, firstValue(item.fields, 'etag'), parts);
-  addValidator(item.lastModified, firstValue(item.fields, 'last-modified'), parts);
+  addPairs(item.fields);
+  addValidator(item.etag, firstValue(item.fields, 'etag'));
+  addValidator(item.lastModified, firstValue(item.fields, 'last-modified'));
   const { mustRevalidate, alwaysValidate } = item.freshness;
   const bits = (mustRevalidate ? packedFlags.mustRevalidate : 0) | (alwaysValidate ? packedFlags.alwaysValidate : 0);
   const { responseTimeMs, initialAgeMs } = item;
@@ -149,18 +194,19 @@ function isNearby(time: number, originMs: number, most: number): boolean {
   return Number.isSafeInteger(time) && Math.abs(time - originMs) <= most;
 }
 
-function addValidator(value: string | undefined, field: string | undefined, parts: string[]): void {
+function addValidator(value: string | undefined, field: string | undefined): void {
   if (value === undefined) numbers.add(validators.none);
   else if (value === field) numbers.add(validators.asField);
   else {
     numbers.add(value.length + validators.own);
-    parts.push(value);
+    gathered += value;
   }
 }
 
 /** The value of the first line of that name. */
 export function firstValue(fields: readonly FieldLine[], name: string): string | undefined {
-  return fields.find((line) => line[0] === name)?.[1];
+  for (const line of fields) if (line[0] === name) return line[1];
+  return undefined;
 }
 
 /** The bytes in memory that they alone use. */

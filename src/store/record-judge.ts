@@ -79,12 +79,13 @@ export class RecordJudge {
   /**
    * A validation or a slow answer that was asked for before what is stored now must not replace it. A stored time in the
    * future means that the clock was set back since: then it says nothing.
+   *
+   * @param record what is stored under its key
    */
-  isOutdated(item: StoredItem): boolean {
+  isOutdated(item: StoredItem, record: number): boolean {
     if (item.kind !== 'response') return false;
-    const record = this.usable(item.key);
-    const stored = record === 0 ? undefined : this.#table.unpacked(record).item;
-    if (stored?.kind !== 'response' || stored.requestTimeMs > this.#clock.nowMs()) return false;
+    const stored = this.#table.unpacked(record).item;
+    if (stored.kind !== 'response' || stored.requestTimeMs > this.#clock.nowMs()) return false;
     return stored.requestTimeMs > item.requestTimeMs;
   }
 

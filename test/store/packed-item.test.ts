@@ -74,6 +74,16 @@ test('what is packed comes out as it went in, whatever its text, times and bytes
   );
 });
 
+test.each(['x', '\u00E9', '\u20AC'])('text of any length comes out as it went in, where it ends with %s', (last) => {
+  // About as long as what is copied before there is a page for it: 16 KiB, with 17 bytes before the text and numbers behind it.
+  for (let length = 16_250; length < 16_400; length += 1) {
+    const traits = { position: { epoch: 'e', seq: 0 }, nowMs: 1000, body: ownBytes('as it was') };
+    const item = storedResponse({ ...traits, key: 'r|/', fields: [['long', 'v'.repeat(length) + last]] });
+    const { page, origin } = throughPage(item, 100);
+    expect(unpackItem(page, 100, origin, 'for good')).toEqual(item);
+  }
+});
+
 test('an item is under its key and under no other', () => {
   fc.assert(
     fc.property(response, text, (item, other) => {
