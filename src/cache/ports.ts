@@ -271,6 +271,8 @@ export interface ProxyResponse {
   readonly repeat?: Repeat | undefined;
   /** The server's: its content in latin1, where it has sent it so. Nobody else looks at it. */
   text?: string | undefined;
+  /** The server's: what it has made of it to send it again, so that it goes with it. Nobody else looks at it. */
+  ready?: object | undefined;
 }
 
 /**

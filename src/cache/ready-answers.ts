@@ -162,7 +162,8 @@ class ReadyAnswer {
     });
     const { status, fields, body, meta } = whole;
     const text = this.#response?.text;
-    this.#response = { status, fields, body, meta, raw: fields.flat(), repeat: this.#repeatOf(fields, nowMs), text };
+    const repeat = this.#repeatOf(fields, nowMs);
+    this.#response = { status, fields, body, meta, raw: fields.flat(), repeat, text, ready: undefined };
     const { sinceMs, untilMs, lastMs } = saidOf(standing, staleFromMs, nowMs);
     this.#sinceMs = sinceMs;
     this.#untilMs = untilMs;

@@ -159,6 +159,8 @@ export interface LoadNumbers {
   readonly connections: number;
   /** Requests that the fast lane has answered since the start. */
   readonly fastLane: number;
+  /** Of them, those that differed in their target from all that it knew. */
+  readonly newTargets: number;
 }
 
 /** What the data listeners have on their hands. */
@@ -170,6 +172,9 @@ export function loadFamilies(load: LoadNumbers): readonly Family[] {
     gauge('forecache_connections', 'Connections of clients.', [{ labels: {}, value: load.connections }]),
     counter('forecache_fast_lane_requests_total', 'Requests answered by the fast lane; counted with all others too.', [
       { labels: {}, value: load.fastLane },
+    ]),
+    counter('forecache_fast_lane_targets_total', 'Of them, those that differed in their target from all known ones.', [
+      { labels: {}, value: load.newTargets },
     ]),
   ];
 }

@@ -1,10 +1,13 @@
 import { STATUS_CODES } from 'node:http';
 
-import type { Observer, ProxyResponse, Repeat } from '../cache/ports.ts';
+import type { Observer, ProxyResponse, Repeat, Repeats, ResponseMeta } from '../cache/ports.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
 import type { HeadFacts } from './fast-lane-heads.ts';
+
+/** As in `write-response.ts`: larger content is not kept twice. */
+const MAX_TEXT_BYTES = 2048;
 
 // Copied behind its head, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
 const MAX_JOINED_BYTES = 16 * 1024;
@@ -121,6 +124,21 @@ export class AnswerWriter {
     return wire;
   }
 
+  /** Made once for each answer. `undefined`: an answer to a GET that is not to be sent so. */
+  textOf(response: ProxyResponse): AnswerText | undefined {
+    const { ready, body } = response;
+    if (ready instanceof AnswerText) return ready;
+    if (body.kind !== 'bytes' || !isRepeatable('GET', response)) return undefined;
+    const { status, fields } = response;
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
+    for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
+    head += this.#ending;
+    const isJoined = body.bytes.length <= MAX_TEXT_BYTES;
+    const text = new AnswerText(isJoined ? head + body.bytes.toString('latin1') : head, body.bytes, isJoined);
+    response.ready = text;
+    return text;
+  }
+
   #make({ status, fields, body }: ProxyResponse, { ageLine, ttlFrom }: Repeat): Wire {
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
     let ageAt = 0;
@@ -140,6 +158,29 @@ export class AnswerWriter {
     if (isJoined) content.copy(first, head.length);
     const rest = isJoined ? undefined : content;
     return new Wire({ writer: this, first, rest, length: content.length, ageAt, ageDigits, ttlAt, ttlDigits });
+  }
+}
+
+/**
+ * An answer as text of one character for each byte, for all whom it is given as it is: a second at most. It goes with its answer, so
+ * that nobody has to count it, and is the same for all listeners.
+ */
+export class AnswerText {
+  readonly text: string;
+  /** Content that is not in the text. */
+  readonly rest: Buffer | undefined;
+  /** Of the content. */
+  readonly length: number;
+  /** Whom each sending is told, of the listener that was asked for last. */
+  repeats: Repeats | undefined;
+  listener: string | undefined;
+
+  constructor(text: string, content: Buffer, isJoined: boolean) {
+    this.text = text;
+    this.rest = isJoined ? undefined : content;
+    this.length = content.length;
+    this.repeats = undefined;
+    this.listener = undefined;
   }
 }
 
@@ -175,21 +216,43 @@ const SPECIAL: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+/** Who hears of answers. */
+interface Hearing {
+  readonly observer: Pick<Observer, 'repeats'>;
+}
+
 /** What is kept of a request that is answered again with what it was answered with. */
 export function factsOf(
-  { writer, observer }: { readonly writer: AnswerWriter; readonly observer: Pick<Observer, 'repeats'> },
+  { writer, observer }: Hearing & { readonly writer: AnswerWriter },
   { method, fields, listener }: ProxyRequest,
   response: ProxyResponse,
   repeat: Repeat,
 ): HeadFacts {
   const { status, meta } = response;
-  const told = { method, traceId: traceIdOf(fields), listener, status, meta, wire: writer.wireOf(response, repeat) };
-  return { ...told, repeat, repeats: observer.repeats?.(recordOf(told, meta.outcome, 0)) };
+  const wire = writer.wireOf(response, repeat);
+  const told = { method, traceId: traceIdOf(fields), listener, status, meta };
+  const like = recordOf({ ...told, length: wire.length }, meta.outcome, 0);
+  return { ...told, wire, repeat, repeats: observer.repeats?.(like) };
+}
+
+/** Who hears of each sending of the answer. `undefined`: each has to be told of in full. */
+export function repeatsOf(
+  { observer }: Hearing,
+  { method, listener }: ProxyRequest,
+  { status, meta }: ProxyResponse,
+  text: AnswerText,
+): Repeats | undefined {
+  if (text.listener !== listener) {
+    const like = { method, traceId: undefined, listener, status, meta, length: text.length };
+    text.repeats = observer.repeats?.(recordOf(like, meta.outcome, 0));
+    text.listener = listener;
+  }
+  return text.repeats;
 }
 
 /** What is told of an answer of the fast lane that has ended. */
 export function recordOf(
-  { method, traceId, listener, status, meta, wire }: Told,
+  { method, traceId, listener, status, meta, length }: Told,
   outcome: RequestRecord['outcome'],
   durationMs: number,
 ): RequestRecord {
@@ -202,7 +265,7 @@ export function recordOf(
     fwd: meta.fwd,
     status,
     durationMs,
-    bytesSent: wire.length,
+    bytesSent: length,
     problem: meta.problem,
     url: meta.url,
     traceId,
@@ -210,5 +273,13 @@ export function recordOf(
   };
 }
 
-/** What of a request that is known, and of its answer, is told of. */
-type Told = Pick<HeadFacts, 'method' | 'traceId' | 'listener' | 'status' | 'meta' | 'wire'>;
+/** What of a request, and of its answer, is told of. */
+export interface Told {
+  readonly method: string;
+  readonly traceId: string | undefined;
+  readonly listener: string;
+  readonly status: number;
+  readonly meta: ResponseMeta;
+  /** Of the content. */
+  readonly length: number;
+}

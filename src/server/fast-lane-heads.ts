@@ -49,6 +49,11 @@ export class KnownHead implements HeadFacts {
     this.status = facts.status;
     this.meta = facts.meta;
   }
+
+  /** Of the content of its answer. */
+  get length(): number {
+    return this.wire.length;
+  }
 }
 
 /** Once they are full, one of so many is let in: where more come in turn than there is room for, all would else come and go unused. */
@@ -252,11 +257,19 @@ const WAYS = 4;
 export class SeenHeads {
   readonly #places = new Uint32Array(SETS * WAYS);
 
-  /** Whether the same head was among the last of its set; it is now. */
+  /** Whether the same head was among the last of its set; it is now. Without `url`: whether its like with any target was. */
   again(head: { readonly url?: string | undefined; readonly rawHeaders: readonly string[] }): boolean {
     let hash = mix(SEED, head.url ?? '');
     for (const part of head.rawHeaders) hash = mix(hash, part);
-    hash >>>= 0;
+    return this.#again(hash >>> 0);
+  }
+
+  /** As {@link again}, of its bytes. */
+  bytesAgain(head: Buffer): boolean {
+    return this.#again(hashOf(head));
+  }
+
+  #again(hash: number): boolean {
     const places = this.#places;
     const from = ((hash ^ (hash >>> 16)) & (SETS - 1)) * WAYS;
     let at = from;

@@ -1,20 +1,25 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
-import type { Clock, Observer, ProxyResponse } from '../cache/ports.ts';
+import type { ClientLink, Handled } from '../cache/handled.ts';
+import type { Clock, MaybePromise, Observer, ProxyResponse } from '../cache/ports.ts';
 import type { ServerConfig } from '../core/config.ts';
-import type { RequestRecord } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
+import { traceIdOf } from '../core/trace.ts';
 import type { Connection, Connections } from './connections.ts';
-import { type AnswerWriter, factsOf, isRepeatable, recordOf } from './fast-lane-answer.ts';
-import { type KnownHead, type KnownHeads, SeenHeads } from './fast-lane-heads.ts';
-import { type Lane, lanesOf } from './fast-lane-lanes.ts';
-import { toldKeepAliveMs } from './keep-alive.ts';
+import { type Ahead, askAhead, letGo } from './fast-lane-ahead.ts';
+import { type AnswerText, factsOf, isRepeatable, repeatsOf, type Told } from './fast-lane-answer.ts';
+import type { KnownHead, KnownHeads, SeenHeads } from './fast-lane-heads.ts';
+import type { Lane } from './fast-lane-lanes.ts';
+import { owe, tell } from './fast-lane-owing.ts';
+import type { Tail } from './fast-lane-tails.ts';
 import type { ServerLoad } from './load.ts';
+import { besideTarget } from './read-request.ts';
 
 /*
  * The fast lane answers a request whose head is, byte for byte, one that `node:http` has parsed before on the same listener,
- * and whose answer may be repeated (`Repeat`), without parsing it again. It reads no HTTP: it compares.
+ * and whose answer may be repeated (`Repeat`), without parsing it again. It reads no HTTP: it compares. A head that differs
+ * from such a one in its target alone is answered too, where the exchange has an answer from memory at once.
  *
  * It stands before the `data` listener of `node:http` on a connection. A chunk of bytes is answered here only where all
  * of this holds, and else goes to that listener as it came, in the order in which it came:
@@ -22,11 +27,13 @@ import type { ServerLoad } from './load.ts';
  * 1. The parser is between two messages: it has read nothing of a next one (`#between`).
  * 2. No response is owed on the connection, so that there is none to overtake, and nothing is left to be sent.
  * 3. The whole chunk is a known head: bytes that the parser was once given whole, as one chunk, between two messages and
- *    with nothing owed, and that it read as exactly one request without content.
+ *    with nothing owed, and that it read as exactly one request without content. Or it is a GET whose bytes behind the target are those of
+ *    such a head, with a target that cannot end where that one's did not: `fast-lane-tails.ts` says why.
  *
  * Why nothing can be smuggled: a parser does the same with the same bytes in the same state, and between two messages
  * there is one state only. By 1 and 3 it would read the chunk as the same one request and be between two messages again,
- * which is where it is left. So the fast lane never sees a boundary where the parser would not see it. A part of a head,
+ * which is where it is left. (Of a new target that is shown from what the parser does with its characters; all other bytes
+ * are compared.) So the fast lane never sees a boundary where the parser would not see it. A part of a head,
  * two heads, a head with something behind it, another spelling are other bytes, and go to the parser.
  *
  * How it is known that the parser is between two messages: never by counting bytes. It is so after a chunk in which the
@@ -41,16 +48,19 @@ import type { ServerLoad } from './load.ts';
  * each read and write starts anew. Until the first request of a connection has ended its parser runs the header timeout:
  * that request always goes there.
  *
- * A connection is joined when a head recurs on it, since standing here costs what is not answered here a part of its time
+ * A new target is asked for before the parser is given the chunk. What the exchange cannot answer at once (a miss, a relay), or not
+ * with an answer that may be repeated, goes on as ever: the parser gets the chunk in the same step, and its request takes over
+ * what has begun (`Ahead`), so that nothing is begun or counted twice.
+ *
+ * A connection is joined when a head recurs on it, or what is behind its target, since standing here costs what is not answered here a part of its time
  * (measured: 2 to 3 of 22 microseconds).
  */
 
+/** Of those that are not answered here, one of so many is looked at. */
+export const LOOK_EVERY = 8;
+
 /** Heads that are longer are parsed each time. */
 const MAX_HEAD_BYTES = 4096;
-
-/** Of a connection that is not joined so many requests are looked at one by one; then one of as many. */
-const FIRST_LOOKS = 4;
-const LOOK_EVERY = 8;
 
 /**
  * Of a connection that is joined so many requests in a row are looked at that were not answered here; then one of
@@ -67,96 +77,27 @@ export interface FastLaneOptions {
   readonly clock: Clock;
   readonly load: ServerLoad;
   readonly connections: Connections;
+  readonly handle: (request: ProxyRequest, client?: ClientLink) => MaybePromise<Handled>;
   /** Hears what was thrown where nothing should be; the request goes to `node:http` then. Must not throw. */
   readonly onBug: (error: unknown) => void;
 }
 
 /** What a chunk that was given to the parser came to. */
-interface Fed {
+export interface Fed {
   readonly socket: Socket;
   /** Requests that the parser told of. */
   begun: number;
   req: IncomingMessage | undefined;
   request: ProxyRequest | undefined;
   response: ProxyResponse | undefined;
+  /** What has begun of the request that the chunk is. */
+  readonly ahead: Ahead | undefined;
 }
 
-/** Answers requests that are byte for byte like one before. */
-export class FastLane {
-  readonly #shared: Shared;
-  readonly #lanes: ReadonlyMap<string, Lane>;
-  readonly #joined = new WeakMap<object, Joined>();
-
-  constructor(options: FastLaneOptions) {
-    const { listeners, timeouts, limits } = options.config;
-    this.#lanes = lanesOf(listeners, toldKeepAliveMs(timeouts.keepAliveMs));
-    this.#shared = {
-      ...options,
-      seen: new SeenHeads(),
-      mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
-      fed: undefined,
-      isDraining: false,
-    };
-  }
-
-  /** From now on every response closes its connection, which is `node:http`'s to do. */
-  beginDrain(): void {
-    this.#shared.isDraining = true;
-  }
-
-  /** The parser has read the head of a request. */
-  began(req: IncomingMessage): void {
-    const { fed } = this.#shared;
-    if (fed?.socket !== req.socket) return;
-    fed.begun += 1;
-    fed.req = req;
-  }
-
-  /** To be called in the same step as {@link began}, behind the sending of an answer that can be repeated. */
-  answered(req: IncomingMessage, request: ProxyRequest, response: ProxyResponse): void {
-    const { socket } = req;
-    const { fed, connections, seen } = this.#shared;
-    if (fed?.socket === socket) {
-      if (fed.req !== req) return;
-      fed.request = request;
-      fed.response = response;
-      return;
-    }
-    const connection = connections.of(socket);
-    const { count } = connection;
-    if (count > FIRST_LOOKS && count % LOOK_EVERY !== 0) return;
-    if (this.#joined.has(socket) || !isPlain(req) || !seen.again(req)) return;
-    if (!isRepeatable(request.method, response)) return;
-    const lane = this.#lanes.get(request.listener);
-    // Not now: the parser is at work on what came with this request.
-    if (lane !== undefined) process.nextTick(() => this.#join(socket, connection, lane));
-  }
-
-  /**
-   * Steps aside on a connection for good. `parses`: the listener of `node:http` gets what comes; else it has let go of the
-   * connection.
-   */
-  leave(socket: object, parses: boolean): void {
-    this.#joined.get(socket)?.leave(parses);
-  }
-
-  #join(socket: Socket, connection: Connection, lane: Lane): void {
-    if (connection.ending || !socket.writable || this.#joined.has(socket)) return;
-    const [parse, ...others] = socket.listeners('data');
-    // One: that of `node:http`. There is none on a connection that it has let go of.
-    if (!isDataListener(parse) || others.length > 0) return;
-    this.#joined.set(socket, new Joined(this.#shared, { socket, connection, lane, parse }));
-  }
-}
-
-type DataListener = (chunk: Buffer) => void;
-
-function isDataListener(listener: unknown): listener is DataListener {
-  return typeof listener === 'function';
-}
+export type DataListener = (chunk: Buffer) => void;
 
 /** What all connections share. */
-interface Shared extends FastLaneOptions {
+export interface Shared extends FastLaneOptions {
   readonly seen: SeenHeads;
   /** On one connection. */
   readonly mostRequests: number;
@@ -174,12 +115,12 @@ interface JoinedOptions {
 }
 
 /** A connection before whose parser the fast lane stands. */
-class Joined {
+export class Joined {
   readonly #shared: Shared;
   readonly #socket: Socket;
   readonly #connection: Connection;
   readonly #known: KnownHeads;
-  readonly #writer: AnswerWriter;
+  readonly #lane: Lane;
   readonly #parse: DataListener;
   readonly #listener: DataListener = (chunk) => this.#read(chunk);
   /** The parser has read nothing of a next message. */
@@ -194,7 +135,7 @@ class Joined {
     this.#socket = socket;
     this.#connection = connection;
     this.#known = lane.known;
-    this.#writer = lane.writer;
+    this.#lane = lane;
     this.#parse = parse;
     socket.on('data', this.#listener);
     socket.off('data', parse);
@@ -207,12 +148,30 @@ class Joined {
 
   #read(chunk: Buffer): void {
     if (!this.#between || chunk.length > MAX_HEAD_BYTES || !this.#isFree()) {
-      this.#feed(chunk);
+      this.#feed(chunk, undefined);
       return;
     }
     const known = this.#known.find(chunk);
     if (known !== undefined && this.#answer(known)) this.#misses = 0;
-    else this.#learn(chunk, this.#feed(chunk));
+    else this.#readTarget(chunk);
+  }
+
+  /** The chunk came where a known head would have been answered. */
+  #readTarget(chunk: Buffer): void {
+    const tail = this.#lane.tails.find(chunk);
+    const ahead = tail && askAhead(this.#shared, chunk, tail);
+    if (tail === undefined || ahead === undefined) {
+      this.#learn(chunk, this.#feed(chunk, undefined));
+      return;
+    }
+    const { handled, request } = ahead;
+    const response = handled instanceof Promise || handled.kind !== 'response' ? undefined : handled.response;
+    const text = response?.repeat && this.#lane.writer.textOf(response);
+    if (response === undefined || text === undefined) this.#learn(chunk, this.#feed(chunk, ahead));
+    else {
+      this.#answerWith(text, response, { tail, ahead });
+      if (this.#isLookedAt()) this.#learnHead(chunk, request, response);
+    }
   }
 
   /** Nothing is owed or left to be sent, and this is not the last request of the connection. */
@@ -248,7 +207,7 @@ class Joined {
     if (socket.writableLength === 0 && socket.errored === null) {
       this.#connection.count += 1;
       const { repeats } = known;
-      if (repeats === undefined) this.#tell(known, known.meta.outcome, startedMs);
+      if (repeats === undefined) tell(this.#shared, known, startedMs);
       else repeats.repeated(wire.length, clock.monotonicMs() - startedMs);
     } else {
       wire.isLent = true;
@@ -269,48 +228,54 @@ class Joined {
     }
   }
 
-  #tell(known: KnownHead, outcome: RequestRecord['outcome'], startedMs: number): void {
-    const { observer, clock } = this.#shared;
-    observer.request(recordOf(known, outcome, clock.monotonicMs() - startedMs));
+  /** The exchange has counted it: it must be sent. */
+  #answerWith(text: AnswerText, response: ProxyResponse, { tail, ahead }: { tail: Tail; ahead: Ahead }): void {
+    const { clock, load } = this.#shared;
+    const { request, startedMs } = ahead;
+    const socket = this.#socket;
+    if (text.rest === undefined) {
+      socket.write(text.text, 'latin1');
+    } else {
+      socket.cork();
+      socket.write(text.text, 'latin1');
+      socket.write(text.rest);
+      socket.uncork();
+    }
+    load.fastLane += 1;
+    load.newTargets += 1;
+    const hasLeft = socket.writableLength === 0 && socket.errored === null;
+    const repeats = hasLeft ? repeatsOf(this.#shared, request, response, text) : undefined;
+    if (hasLeft) this.#connection.count += 1;
+    if (repeats !== undefined) {
+      repeats.repeated(text.length, clock.monotonicMs() - startedMs);
+      return;
+    }
+    const { method, listener } = request;
+    const { status, meta } = response;
+    const told = { method, traceId: tail.traceId, listener, status, meta, length: text.length };
+    if (hasLeft) tell(this.#shared, told, startedMs);
+    else this.#owe(told, startedMs);
   }
 
-  /** The kernel has not taken all of it at once. From here on it is as with any response that is owed. */
-  #owe(known: KnownHead, startedMs: number): void {
-    const { connections, load, config, observer } = this.#shared;
-    const socket = this.#socket;
-    const turn = connections.owe(socket, false);
-    load.requestsInFlight += 1;
+  #owe(told: Told, startedMs: number): void {
     this.#isPending = true;
-    const onTimeout = (): void => {
-      // A response behind it may have had the same timeout, and ended the connection.
-      if (socket.writableLength === 0 || socket.destroyed) return;
-      observer.limit('server.timeouts.send');
-      socket.destroy();
-    };
-    socket.setTimeout(config.timeouts.sendMs);
-    socket.on('timeout', onTimeout);
-    // Of no bytes: its turn has come when all before it have left.
-    socket.write(NOTHING, (error) => {
-      socket.off('timeout', onTimeout);
+    const onSent = (): void => {
       this.#isPending = false;
-      load.requestsInFlight -= 1;
-      connections.settle(socket, turn);
-      // What is owed behind it has a timeout of its own.
-      if (!connections.owes(socket)) socket.setTimeout(config.timeouts.keepAliveMs);
-      this.#tell(known, error instanceof Error ? 'aborted' : known.meta.outcome, startedMs);
-    });
+    };
+    owe(this.#shared, { socket: this.#socket, told, startedMs, onSent });
   }
 
-  /** Gives the chunk to the parser. */
-  #feed(chunk: Buffer): Fed {
+  /** Gives the chunk to the parser. `ahead`: what has begun of it as one request. */
+  #feed(chunk: Buffer, ahead: Ahead | undefined): Fed {
     const socket = this.#socket;
-    const fed: Fed = { socket, begun: 0, req: undefined, request: undefined, response: undefined };
+    const fed: Fed = { socket, begun: 0, req: undefined, request: undefined, response: undefined, ahead };
     this.#between = false;
     this.#shared.fed = fed;
     try {
       this.#parse(chunk);
     } finally {
       this.#shared.fed = undefined;
+      if (ahead?.isTaken === false) this.#disown(ahead);
     }
     this.#between = isBetween(fed, chunk);
     // With a request that comes `node:http` ends the timeout of a connection that it took for idle.
@@ -318,15 +283,41 @@ class Joined {
     return fed;
   }
 
+  /** The parser has read the chunk as something else, which cannot be. Nobody shall get an answer that may be another's. */
+  #disown({ handled }: Ahead): void {
+    const { onBug } = this.#shared;
+    this.#socket.destroy();
+    onBug(new Error('the parser has not told of the request that a chunk was taken for'));
+    letGo(handled, onBug);
+  }
+
+  /** Whether what is not known is looked at: it takes time. */
+  #isLookedAt(): boolean {
+    this.#misses += 1;
+    return this.#misses <= MISSES_LOOKED_AT || this.#misses % LOOK_EVERY === 0;
+  }
+
   /** The chunk came where a known head would have been answered. */
   #learn(head: Buffer, { req, request, response }: Fed): void {
-    this.#misses += 1;
-    if (this.#misses > MISSES_LOOKED_AT && this.#misses % LOOK_EVERY !== 0) return;
+    if (!this.#isLookedAt()) return;
     if (!this.#between || req === undefined || request === undefined || response?.repeat === undefined) return;
-    if (!isPlain(req) || !this.#shared.seen.again(req) || !isRepeatable(request.method, response)) return;
-    if (!this.#known.isOpen()) return;
-    const parts = { writer: this.#writer, observer: this.#shared.observer };
-    this.#known.remember(head, factsOf(parts, request, response, response.repeat));
+    if (!isPlain(req) || !isRepeatable(request.method, response)) return;
+    this.#learnTail(head, req, request);
+    this.#learnHead(head, request, response);
+  }
+
+  #learnTail(head: Buffer, req: IncomingMessage, request: ProxyRequest): void {
+    const beside = request.method === 'GET' ? besideTarget(req, request) : undefined;
+    if (beside === undefined || !this.#shared.seen.again({ rawHeaders: req.rawHeaders })) return;
+    this.#lane.tails.remember(head, req.url ?? '', { head: beside, traceId: traceIdOf(request.fields) });
+  }
+
+  /** Of an answer that can be repeated. */
+  #learnHead(head: Buffer, request: ProxyRequest, response: ProxyResponse): void {
+    const { repeat } = response;
+    if (repeat === undefined || !this.#shared.seen.bytesAgain(head) || !this.#known.isOpen()) return;
+    const parts = { writer: this.#lane.writer, observer: this.#shared.observer };
+    this.#known.remember(head, factsOf(parts, request, response, repeat));
   }
 }
 
@@ -344,13 +335,12 @@ function isReadOn({ httpVersion, headers }: IncomingMessage): boolean {
 }
 
 /** Whether it has nothing that makes more of a request than its head. */
-function isPlain(req: IncomingMessage): boolean {
+export function isPlain(req: IncomingMessage): boolean {
   const { headers } = req;
   return isReadOn(req) && MORE.every((name) => headers[name] === undefined);
 }
 
 const MORE = ['content-length', 'transfer-encoding', 'trailer', 'expect'] as const;
-const NOTHING = Buffer.alloc(0);
 const EMPTY_LINE = Buffer.from('\r\n\r\n');
 
 function isLetter(byte = 0): boolean {

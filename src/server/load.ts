@@ -5,8 +5,10 @@ export interface ServerLoad {
   connections: number;
   /** Requests that the fast lane has answered so far. */
   fastLane: number;
+  /** Of them, those whose target had not been parsed before, or not of late. */
+  newTargets: number;
 }
 
 export function idleLoad(): ServerLoad {
-  return { requestsInFlight: 0, connections: 0, fastLane: 0 };
+  return { requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0 };
 }

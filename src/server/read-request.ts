@@ -68,6 +68,32 @@ export function readRequest(message: IncomingMessage, listener: string, context:
   });
 }
 
+/** What a request says whatever its target. */
+export interface HeadBesideTarget {
+  /** With the target that it had: in origin-form (RFC 9112 §3.2.1). */
+  readonly request: ProxyRequest;
+  /** As `maxHeaderBytes` counts them. */
+  readonly bytes: number;
+}
+
+/** `request`: as it was read from the message. `undefined`: its target says more than path and query. */
+export function besideTarget(message: IncomingMessage, request: ProxyRequest): HeadBesideTarget | undefined {
+  if (request.absolute) return undefined;
+  return { request, bytes: fieldBytes(message.rawHeaders) + lineBytes(message) - (message.url ?? '').length };
+}
+
+/** What {@link readRequest} gives for the same head with another target; `undefined` where it refuses that, or it is not in origin-form. */
+export function withTarget(head: HeadBesideTarget, rawTarget: string, limits: ServerLimits): ProxyRequest | undefined {
+  const { length } = rawTarget;
+  if (length > limits.maxTargetBytes || head.bytes + length > limits.maxHeaderBytes) return undefined;
+  const target = parseTarget(rawTarget);
+  if (!target.ok || target.value.authority !== undefined) return undefined;
+  const { path, query } = target.value;
+  const { method, host, absolute, listener, fields, special: found, hasContent } = head.request;
+  // No spread: these are the objects of all requests, and shall be of one shape.
+  return { method, path, query, host, absolute, listener, fields, special: found, hasContent };
+}
+
 /**
  * Bytes of the field lines with their line ends, each taken as `Name: value`. The parser's own limit leaves out what separates
  * them, so that it alone would draw the line a little later and never at one place.

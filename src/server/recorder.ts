@@ -16,7 +16,7 @@ export interface Transit {
   readonly listener: string;
   /** The last request that its connection serves. */
   readonly last: boolean;
-  readonly startedMs: number;
+  startedMs: number;
   request: ProxyRequest | undefined;
   /** Set where the server answers in the place of the relay. */
   refusal: Problem | undefined;

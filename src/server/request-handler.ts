@@ -10,7 +10,7 @@ import type { ProxyRequest } from '../core/request.ts';
 import type { Unread } from './client-error.ts';
 import type { ServerLoad } from './load.ts';
 import { Connections, type Turn } from './connections.ts';
-import { FastLane } from './fast-lane.ts';
+import { FastLane } from './fast-lane-entry.ts';
 import { guardObserver } from './guarded-observer.ts';
 import { FieldLists } from './field-lists.ts';
 import { InterimLink } from './interim.ts';
@@ -20,7 +20,7 @@ import { Recorder, type Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
 import { Relaying } from './relaying.ts';
 import { Sender } from './sender.ts';
-import type { UpgradeAttempt } from './upgrade-attempt.ts';
+import { offersUpgrade, type UpgradeAttempt } from './upgrade-attempt.ts';
 
 /** What carries requests from the listeners to the exchange and back. */
 export interface HandlerOptions {
@@ -210,12 +210,20 @@ export class ExchangeHandler {
 
   #dispatch(transit: Transit, request: ProxyRequest, res: ServerResponse): void {
     try {
-      const handled = this.#options.handle(request, new InterimLink(res));
+      const handled = this.#handle(transit, request, res);
       if (handled instanceof Promise) this.#await(transit, res, handled);
       else this.#complete(transit, res, handled);
     } catch (error) {
       this.#sender.bug(transit, res, error);
     }
+  }
+
+  #handle(transit: Transit, request: ProxyRequest, res: ServerResponse): MaybePromise<Handled> {
+    const ahead = this.lane?.takeAhead(transit.req);
+    if (ahead === undefined) return this.#options.handle(request, new InterimLink(res));
+    transit.startedMs = ahead.startedMs;
+    ahead.client.bind(res);
+    return ahead.handled;
   }
 
   #await(transit: Transit, res: ServerResponse, handled: Promise<Handled>): void {
@@ -272,15 +280,6 @@ export class ExchangeHandler {
     if (handled.kind === 'content') throw new Error('an upgrade has no content');
     return this.#relaying.upgrade(transit, attempt, handled.relay);
   }
-}
-
-/** The object of all fields that `node:http` has would be made for this alone. */
-function offersUpgrade(rawHeaders: readonly string[]): boolean {
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index];
-    if (name?.length === 'upgrade'.length && name.toLowerCase() === 'upgrade') return true;
-  }
-  return false;
 }
 
 /** A response on a connection that `node:http` has already let go for an upgrade. */

@@ -9,3 +9,12 @@ export interface UpgradeAttempt {
   readonly head: Buffer;
   readonly listener: string;
 }
+
+/** Whether there is a line of Upgrade. The object of all fields that `node:http` has would be made for this alone. */
+export function offersUpgrade(rawHeaders: readonly string[]): boolean {
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    if (name?.length === 'upgrade'.length && name.toLowerCase() === 'upgrade') return true;
+  }
+  return false;
+}

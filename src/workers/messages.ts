@@ -64,7 +64,12 @@ export interface Adopted {
 export interface WorkerNumbers {
   readonly counts: Counts;
   readonly store: StoreStats;
-  readonly load: { readonly requestsInFlight: number; readonly connections: number; readonly fastLane: number };
+  readonly load: {
+    readonly requestsInFlight: number;
+    readonly connections: number;
+    readonly fastLane: number;
+    readonly newTargets: number;
+  };
   readonly coherence: CoherenceStatus | undefined;
   readonly redis: RedisStatus | undefined;
   /** Only where it was asked: event-loop lag is that since it was last told. */

@@ -19,6 +19,7 @@ export class WorkerSums {
   /** Of dead workers: what of their stores only grows. */
   readonly #goneStore = { evictedCapacity: 0, evictedRetention: 0, evictedRouteLimit: 0, refusedTooLarge: 0 };
   #goneFastLane = 0;
+  #goneNewTargets = 0;
   readonly #goneRequests = new Map<number, number>();
 
   constructor(config: Config, pool: WorkerPool) {
@@ -41,6 +42,7 @@ export class WorkerSums {
     this.#goneStore.evictedRouteLimit += numbers.store.evictedRouteLimit;
     this.#goneStore.refusedTooLarge += numbers.store.refusedTooLarge;
     this.#goneFastLane += numbers.load.fastLane;
+    this.#goneNewTargets += numbers.load.newTargets;
     this.#goneRequests.set(place, (this.#goneRequests.get(place) ?? 0) + requestsIn(numbers.counts));
   }
 
@@ -76,6 +78,7 @@ export class WorkerSums {
       requestsInFlight: loads.reduce((sum, load) => sum + load.requestsInFlight, 0),
       connections: loads.reduce((sum, load) => sum + load.connections, 0),
       fastLane: loads.reduce((sum, load) => sum + load.fastLane, this.#goneFastLane),
+      newTargets: loads.reduce((sum, load) => sum + load.newTargets, this.#goneNewTargets),
     };
   }
 

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { FakeClock } from '../support/clock.ts';
-import { ParsedRequests, read, warm } from '../support/fast-lane.ts';
+import { ParsedRequests, read, warm, warmHead } from '../support/fast-lane.ts';
 import { head, type Stage, startStage, type StageOptions } from '../support/hostile.ts';
 import { limitHits, outcomes, samples } from '../support/metrics.ts';
 import { huge } from '../support/origin.ts';
@@ -44,7 +44,7 @@ async function scene(options: StageOptions = {}): Promise<Scene> {
     async ready(...heads) {
       const connection = await stage.open();
       onTestFinished(() => connection[Symbol.dispose]());
-      for (const one of heads) await warm(connection, parsed, one);
+      for (const one of heads) await warmHead(connection, parsed, one);
       return connection;
     },
   };

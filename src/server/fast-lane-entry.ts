@@ -1,0 +1,100 @@
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+
+import type { ProxyResponse } from '../cache/ports.ts';
+import type { ProxyRequest } from '../core/request.ts';
+import type { Connection } from './connections.ts';
+import type { Ahead } from './fast-lane-ahead.ts';
+import { isRepeatable } from './fast-lane-answer.ts';
+import { SeenHeads } from './fast-lane-heads.ts';
+import { type Lane, lanesOf } from './fast-lane-lanes.ts';
+import { type DataListener, type FastLaneOptions, isPlain, Joined, LOOK_EVERY, type Shared } from './fast-lane.ts';
+import { toldKeepAliveMs } from './keep-alive.ts';
+
+/** Of a connection that is not joined so many requests are looked at one by one; then one of {@link LOOK_EVERY}. */
+const FIRST_LOOKS = 4;
+
+/** Answers requests that are byte for byte like one before. */
+export class FastLane {
+  readonly #shared: Shared;
+  readonly #lanes: ReadonlyMap<string, Lane>;
+  readonly #joined = new WeakMap<object, Joined>();
+
+  constructor(options: FastLaneOptions) {
+    const { listeners, timeouts, limits } = options.config;
+    this.#lanes = lanesOf(listeners, toldKeepAliveMs(timeouts.keepAliveMs));
+    this.#shared = {
+      ...options,
+      seen: new SeenHeads(),
+      mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
+      fed: undefined,
+      isDraining: false,
+    };
+  }
+
+  /** From now on every response closes its connection, which is `node:http`'s to do. */
+  beginDrain(): void {
+    this.#shared.isDraining = true;
+  }
+
+  /** The parser has read the head of a request. */
+  began(req: IncomingMessage): void {
+    const { fed } = this.#shared;
+    if (fed?.socket !== req.socket) return;
+    fed.begun += 1;
+    fed.req = req;
+  }
+
+  /** What has begun of the request of which the parser has just told: it is not to be begun once more. */
+  takeAhead(req: IncomingMessage): Ahead | undefined {
+    const { fed } = this.#shared;
+    if (fed?.ahead === undefined || fed.req !== req) return undefined;
+    const { ahead, begun } = fed;
+    if (ahead.isTaken || begun !== 1 || req.method !== ahead.request.method || req.url !== ahead.target)
+      return undefined;
+    ahead.isTaken = true;
+    return ahead;
+  }
+
+  /** To be called in the same step as {@link began}, behind the sending of an answer that can be repeated. */
+  answered(req: IncomingMessage, request: ProxyRequest, response: ProxyResponse): void {
+    const { socket } = req;
+    const { fed, connections, seen } = this.#shared;
+    if (fed?.socket === socket) {
+      if (fed.req !== req) return;
+      fed.request = request;
+      fed.response = response;
+      return;
+    }
+    const connection = connections.of(socket);
+    const { count } = connection;
+    if (count > FIRST_LOOKS && count % LOOK_EVERY !== 0) return;
+    if (this.#joined.has(socket) || !isPlain(req)) return;
+    const isKnown = seen.again(req);
+    const hasKnownTail = seen.again({ rawHeaders: req.rawHeaders });
+    if (!(isKnown || hasKnownTail) || !isRepeatable(request.method, response)) return;
+    const lane = this.#lanes.get(request.listener);
+    // Not now: the parser is at work on what came with this request.
+    if (lane !== undefined) process.nextTick(() => this.#join(socket, connection, lane));
+  }
+
+  /**
+   * Steps aside on a connection for good. `parses`: the listener of `node:http` gets what comes; else it has let go of the
+   * connection.
+   */
+  leave(socket: object, parses: boolean): void {
+    this.#joined.get(socket)?.leave(parses);
+  }
+
+  #join(socket: Socket, connection: Connection, lane: Lane): void {
+    if (connection.ending || !socket.writable || this.#joined.has(socket)) return;
+    const [parse, ...others] = socket.listeners('data');
+    // One: that of `node:http`. There is none on a connection that it has let go of.
+    if (!isDataListener(parse) || others.length > 0) return;
+    this.#joined.set(socket, new Joined(this.#shared, { socket, connection, lane, parse }));
+  }
+}
+
+function isDataListener(listener: unknown): listener is DataListener {
+  return typeof listener === 'function';
+}
