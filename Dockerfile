@@ -11,6 +11,8 @@ RUN npm run build
 
 FROM node:26.10.0-bookworm-slim
 ENV NODE_ENV=production
+# Each thread of V8's has an arena of its own in glibc's allocator otherwise, and keeps what it had at its most: 7 MiB in a flood of misses.
+ENV MALLOC_ARENA_MAX=1
 # Agents come from other containers; operators do not, unless the admin listener is given an address and a token.
 ENV FORECACHE_LISTEN=0.0.0.0:8080
 ENV FORECACHE_ADMIN_LISTEN=127.0.0.1:9090

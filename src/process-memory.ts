@@ -4,9 +4,17 @@ import { leastTierBytes, type ProcessMemory } from './store/growth.ts';
 /** What a process takes at most beside the `store.memory.maxBytes` that it is given. Bytes. */
 const besideTier = 2 ** 26;
 
+/** Below this the 16 MiB that are a tier's in any case leave V8's heap less than it takes when it may grow by half. */
+const smallTierBytes = 96 * 2 ** 20;
+
 /** What a tier of that size looks to when it grows, in a process that is this proxy's alone. */
 export function processMemoryFor(maxBytes: number): ProcessMemory {
-  return { residentBytes: () => process.memoryUsage.rss(), mostBytes: maxBytes + besideTier, onTight: collectSooner };
+  const room = maxBytes < smallTierBytes ? 'small' : 'some';
+  return {
+    residentBytes: () => process.memoryUsage.rss(),
+    mostBytes: maxBytes + besideTier,
+    onTight: () => collectSooner(room),
+  };
 }
 
 /** What bounds the tiers of a process of several threads: plain numbers, for each thread asks the system by itself. */

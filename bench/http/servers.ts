@@ -148,9 +148,11 @@ export function forecacheServe(origin: string): {
   readonly env: Readonly<Record<string, string>>;
 } {
   const listen = { FORECACHE_LISTEN: '127.0.0.1:0', FORECACHE_ADMIN_LISTEN: '127.0.0.1:0' };
+  // What the image sets.
+  const image = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' };
   return {
     args: ['serve', '--config', besideThisFile('forecache.yaml')],
-    env: { ...listen, WEATHER_ORIGIN: origin, NODE_ENV: 'production' },
+    env: { ...listen, ...image, WEATHER_ORIGIN: origin },
   };
 }
 
