@@ -6,9 +6,19 @@ const headsMask = (1 << headsShift) - 1;
 /** Slots that are kept when little is left. */
 const leastSlots = 1;
 
-/** Slots for a row from which on chains are joined, and how many are at once. */
-const slotsForRow = 4;
-const joinsAtOnce = 6;
+/**
+ * Slots for a row, and from which on chains are joined. With one for a row whoever looks for what is not there looks at a row on
+ * average, and each is a line of memory that has gone cold.
+ */
+const slotsForRow = 2;
+const mostSlotsForRow = 8;
+
+/** A row's part of all slots. Bytes. */
+export const slotBytes = slotsForRow * 4;
+
+/** How many slots may come or go with one row. */
+const splitsAtOnce = 2;
+const joinsAtOnce = 12;
 
 /**
  * Finds rows by hash: linear hashing (Litwin, 1980). With each row that comes one chain is split in two, with each that goes
@@ -48,7 +58,7 @@ export class HashChains {
   /** Its hash is in the row. */
   add(row: number): void {
     this.#size += 1;
-    if (this.#size > this.#slots) this.#split();
+    for (let times = 0; times < splitsAtOnce && this.#slots < this.#size * slotsForRow; times += 1) this.#split();
     this.#push(this.#slotOf(this.#hashOf(row)), row);
   }
 
@@ -67,7 +77,7 @@ export class HashChains {
     // Only far below, so that comings and goings do not split and join all the time; so often that it keeps up then.
     for (
       let times = 0;
-      times < joinsAtOnce && this.#slots > leastSlots && this.#size < this.#slots / slotsForRow;
+      times < joinsAtOnce && this.#slots > leastSlots && this.#size < this.#slots / mostSlotsForRow;
       times += 1
     )
       this.#join();

@@ -4,6 +4,7 @@ import { packItem } from './packed-item.ts';
 import { pageBytesOf } from './pages.ts';
 import { membershipBytes } from './scope-index.ts';
 import { ownPageBytes, recordBytes } from './stored-records.ts';
+import { hasUrlKey } from './url-scopes.ts';
 
 /**
  * Bytes that an unpacked response takes beside its body and its text: the item and its parts as V8 objects, the Buffer with
@@ -31,12 +32,13 @@ export function mostInline(pageBytes: number): number {
 /** What an item counts for that is alone in the tier. */
 export function sizeOfPacked({ item, length, ownBody }: PackedItem): number {
   const body = ownBody === undefined ? 0 : ownBody.byteLength + ownPageBytes;
-  return recordBytes + membershipBytes * membershipsOf(item.tags) + length + body;
+  return recordBytes + membershipBytes * membershipsOf(item) + length + body;
 }
 
-/** With that of its URL. A repeated tag is one. No `Set`, which would take as long as hashing all of the item's names. */
-function membershipsOf(tags: readonly string[]): number {
-  let memberships = 1;
+/** With that of its URL, where it has one. A repeated tag is one. No `Set`, which would take as long as hashing all of the item's names. */
+function membershipsOf(item: StoredItem): number {
+  const { tags } = item;
+  let memberships = hasUrlKey(item) ? 0 : 1;
   for (let place = 0; place < tags.length; place += 1) {
     const tag = tags[place];
     if (tag !== undefined && tags.indexOf(tag) === place) memberships += 1;

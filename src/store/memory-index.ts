@@ -1,29 +1,23 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { StoredItem } from '../core/stored-response.ts';
-import { HashChains } from './hash-chains.ts';
+import { HashChains, slotBytes } from './hash-chains.ts';
 import type { Looks, RecordWalk } from './scope-index.ts';
-import { membershipBytes, ScopeIndex } from './scope-index.ts';
+import { membershipBytes, ScopeIndex, type ScopeTotals } from './scope-index.ts';
 import type { StoredRecords } from './stored-records.ts';
 import { words } from './stored-records.ts';
 import { TextHash } from './text-hash.ts';
+import { hasUrlKey, UrlScopes } from './url-scopes.ts';
 
 interface RouteTally {
   records: number;
   responses: number;
 }
 
-/** What is known of a scope without a look at what is in it. */
-export interface ScopeTotals {
-  readonly responses: number;
-  /** With Vary markers. */
-  readonly records: number;
-}
-
 /** Everything that is stored, by key and by each name under which it can be purged. */
 export class MemoryIndex {
   readonly #records: StoredRecords;
   readonly #chains: HashChains;
-  readonly #urls = new ScopeIndex();
+  readonly #urls: UrlScopes;
   readonly #tags = new ScopeIndex();
   readonly #routes = new Map<string, RouteTally>();
   /** Of the key that was looked for last. */
@@ -36,6 +30,7 @@ export class MemoryIndex {
   constructor(records: StoredRecords) {
     this.#records = records;
     this.#chains = new HashChains(records.rows, { hash: words.hashLow, next: words.chain });
+    this.#urls = new UrlScopes(records, { find: (key) => this.find(key), routes: () => this.#routes.keys() });
   }
 
   /** Keys that are held. */
@@ -64,7 +59,8 @@ export class MemoryIndex {
 
   /** Bytes of tables that an item more would take at most. */
   needs(item: StoredItem): number {
-    return this.#records.rows.needs(1) + 4 + this.#urls.needs(1) + this.#tags.needs(item.tags.length);
+    const urls = hasUrlKey(item) ? 0 : this.#urls.needs(1);
+    return this.#records.rows.needs(1) + slotBytes + urls + this.#tags.needs(item.tags.length);
   }
 
   /** Its record; 0: there is none under the key. */
@@ -85,9 +81,12 @@ export class MemoryIndex {
     const isResponse = item.kind === 'response';
     const facts = { record, isResponse };
     this.#chains.add(record);
-    rows.set(record, words.url, this.#urls.add(item.url, facts, 0));
     let tags = 0;
-    let indexed = membershipBytes;
+    let indexed = 0;
+    if (!hasUrlKey(item)) {
+      rows.set(record, words.url, this.#urls.add(item.url, facts));
+      indexed = membershipBytes;
+    }
     for (let place = 0; place < item.tags.length; place += 1) {
       const tag = item.tags[place];
       // A repeated tag is one membership.
@@ -111,7 +110,8 @@ export class MemoryIndex {
     const { rows } = this.#records;
     const isResponse = this.#records.isResponse(record);
     this.#chains.remove(record);
-    this.#urls.remove(rows.get(record, words.url), isResponse);
+    const url = rows.get(record, words.url);
+    if (url !== 0) this.#urls.remove(url, isResponse);
     let tag = rows.get(record, words.tags);
     while (tag !== 0) tag = this.#tags.remove(tag, isResponse);
     const name = this.#records.route(record);
@@ -139,16 +139,17 @@ export class MemoryIndex {
     const name = scope.slice(2);
     if (this.reach(scope) === 'none') return { responses: 0, records: 0 };
     if (scope.startsWith('r:')) return this.#routes.get(name);
-    const members = this.#scopesOf(scope)?.members(name);
-    return members === undefined ? undefined : { responses: members.responses, records: members.members };
+    return this.#scopesOf(scope)?.members(name);
   }
 
   /** Tells whether a record is in a scope, and counts its looks; for use at once. */
   testOf(scope: string, looks?: Looks): (record: number) => boolean {
     const { rows } = this.#records;
-    const word = scope.startsWith('t:') ? words.tags : words.url;
-    const isMember = this.#scopesOf(scope)?.testOf(scope.slice(2), looks);
-    return isMember === undefined ? this.#testAlone(scope) : (record) => isMember(rows.get(record, word));
+    const name = scope.slice(2);
+    if (scope.startsWith('u:')) return this.#urls.testOf(name, looks);
+    if (!scope.startsWith('t:')) return this.#testAlone(scope);
+    const isMember = this.#tags.testOf(name, looks);
+    return (record) => isMember(rows.get(record, words.tags));
   }
 
   /** Whether the records of a scope are known without a walk through all, and if there are any. */
@@ -227,7 +228,7 @@ export class MemoryIndex {
   }
 
   /** The index of its kind; `undefined`: there is none. */
-  #scopesOf(scope: string): ScopeIndex | undefined {
+  #scopesOf(scope: string): Pick<ScopeIndex, 'members' | 'walk'> | undefined {
     if (scope.startsWith('t:')) return this.#tags;
     return scope.startsWith('u:') ? this.#urls : undefined;
   }

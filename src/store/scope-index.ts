@@ -1,4 +1,4 @@
-import { HashChains } from './hash-chains.ts';
+import { HashChains, slotBytes } from './hash-chains.ts';
 import { Rows } from './rows.ts';
 import { TextHash } from './text-hash.ts';
 
@@ -11,13 +11,13 @@ const member = { record: 0, name: 1, newer: 2, older: 3, sibling: 4 } as const;
 const memberWords = 5;
 
 /** A membership under a name that no other record has: both rows, and a place among the heads of chains. */
-export const membershipBytes = (namedWords + memberWords + 1) * 4;
+export const membershipBytes = (namedWords + memberWords) * 4 + slotBytes;
 
-/** What is known of a name without a look at its members. */
-export interface Members {
-  readonly members: number;
-  /** Those that are responses: Vary markers are not counted. */
+/** What is known of a scope without a look at what is in it. */
+export interface ScopeTotals {
   readonly responses: number;
+  /** With Vary markers. */
+  readonly records: number;
 }
 
 /** What a name counts of a record. */
@@ -70,7 +70,7 @@ export class ScopeIndex {
 
   /** Bytes that so many memberships more would take at most. */
   needs(memberships: number): number {
-    return this.#names.needs(memberships) + this.#members.needs(memberships) + 4 * memberships;
+    return this.#names.needs(memberships) + this.#members.needs(memberships) + slotBytes * memberships;
   }
 
   /** `sibling`: another membership of the record, 0 for none. Answers the new one. */
@@ -113,12 +113,12 @@ export class ScopeIndex {
     return sibling;
   }
 
-  members(name: string): Members | undefined {
+  members(name: string): ScopeTotals | undefined {
     const row = this.#find(name);
     if (row === 0) return undefined;
     const names = this.#names;
     return {
-      members: names.get(row, named.members),
+      records: names.get(row, named.members),
       responses: names.get(row, named.responses),
     };
   }

@@ -1,5 +1,6 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { StoredItem } from '../core/stored-response.ts';
+import { slotBytes } from './hash-chains.ts';
 import type { Origin } from './origins.ts';
 import { Origins } from './origins.ts';
 import type { PackedItem } from './packed-item.ts';
@@ -35,7 +36,7 @@ export const words = {
   hits: 11,
   /** Of all records that ever were, this one: rows are used again. */
   serial: 12,
-  /** Its first memberships in the indexes. */
+  /** Its first memberships in the indexes; of its URL 0 where that is told by its key. */
   url: 13,
   tags: 14,
   /** Bytes that it takes in indexes. */
@@ -54,7 +55,7 @@ export const words = {
 const rowWords = 26;
 
 /** A record's row and its place among the heads of chains. */
-export const recordBytes = rowWords * 4 + 4;
+export const recordBytes = rowWords * 4 + slotBytes;
 
 /** Of the word `state`: two bits each for queue and frequency, then flags. */
 const queueBits = 3;

@@ -137,7 +137,7 @@ test('a walk through a name that is paused visits each that was there and stayed
       expect(new Set(visited).size).toBe(visited.length);
       for (const record of stayed) expect(visited).toContain(record);
       expect(visited.every((record) => record <= count)).toBe(true);
-      expect(index.members('name')?.members).toBe(members.size + turn);
+      expect(index.members('name')?.records).toBe(members.size + turn);
     }),
     { numRuns: 500, seed: 20_261_126 },
   );

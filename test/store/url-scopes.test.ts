@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest';
+import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
+import { createMemoryStore } from '../../src/store/memory-store.ts';
+import { FakeClock } from '../support/clock.ts';
+import { storedResponse, varyMarker } from '../support/stored-items.ts';
+
+function begin() {
+  const clock = new FakeClock();
+  const purgeLog = createLocalPurgeLog({ clock, instanceId: 'epoch' });
+  const store = createMemoryStore({ maxBytes: 1_000_000, routeLimits: new Map(), purgeLog, clock });
+  const put = (route: string, key: string, url: string) =>
+    store.put(storedResponse({ position: purgeLog.position(), nowMs: clock.nowMs(), route, key, url, tags: [] }));
+  return { clock, purgeLog, store, put };
+}
+
+test('a URL covers what its key tells and what is under other keys, of every route, and nothing else', async () => {
+  const { clock, purgeLog, store, put } = begin();
+  const covered = ['a|/x', 'b|/x', 'a|/x accept=text/html', 'a|#digest', 'b|/x|field=1'];
+  for (const key of covered) put(key.slice(0, 1), key, '/x');
+  put('a', 'a|/x?y', '/x?y');
+  put('a', 'a|/', '/');
+  store.put(varyMarker({ position: purgeLog.position(), nowMs: clock.nowMs(), route: 'c', key: 'c|/x', url: '/x' }));
+
+  expect(await store.count(['u:/x'])).toBe(5);
+  expect(await store.count(['u:/x', 'u:/'])).toBe(6);
+  expect(await store.count(['u:/none'])).toBe(0);
+
+  await purgeLog.append({ scopes: ['u:/x'], soft: false });
+  clock.advance(1000);
+  expect(covered.filter((key) => store.get(key) !== undefined)).toEqual([]);
+  expect([store.get('a|/x?y'), store.get('a|/'), store.get('c|/x')].map((read) => read !== undefined)).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  expect(store.sizes()).toMatchObject({ keys: 2, urls: 0 });
+});
+
+test('a key that another route and URL would also have counts for its own URL alone', async () => {
+  const { purgeLog, store, put } = begin();
+  put('a|/x', 'a|/x|/y', '/y');
+  put('a', 'a|/z', '/z');
+
+  expect(await store.count(['u:/x|/y'])).toBe(0);
+  expect(await store.count(['u:/y'])).toBe(1);
+
+  await purgeLog.append({ scopes: ['u:/x|/y'], soft: false });
+  expect(store.get('a|/x|/y')).toBeDefined();
+});
+
+test('what is stored while a purge of its URL is carried out stays', async () => {
+  const { clock, purgeLog, store, put } = begin();
+  put('a', 'a|/x', '/x');
+  put('b', 'b|/x', '/x');
+
+  await purgeLog.append({ scopes: ['u:/x'], soft: false });
+  put('a', 'a|/x', '/x');
+  clock.advance(1000);
+
+  expect(store.get('a|/x')).toBeDefined();
+  expect(store.sizes()).toMatchObject({ keys: 1 });
+});
