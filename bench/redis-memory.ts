@@ -64,7 +64,7 @@ function compressing(name: string, fromBytes: number): Form {
     name,
     encode: async (item) => {
       const small = item.body.byteLength < fromBytes ? undefined : await compressed(item.body);
-      const stored = small === undefined ? { bytes: item.body, isZstd: false } : { bytes: small, isZstd: true };
+      const stored = small === undefined ? { bytes: item.body, isCompressed: false } : { bytes: small, isCompressed: true };
       return encodeItem(item, stored, 0);
     },
     decode: decoded,
@@ -90,11 +90,11 @@ const forms: readonly Form[] = [
   },
   {
     name: 'Forecache, compression off',
-    encode: (item) => encodeItem(item, { bytes: item.body, isZstd: false }, 0),
+    encode: (item) => encodeItem(item, { bytes: item.body, isCompressed: false }, 0),
     decode: decoded,
     key: entryKey,
   },
-  compressing('Forecache as configured (zstd from 2 KB on)', 2048),
+  compressing('Forecache as configured (compressed from 2 KB on)', 2048),
   compressing('Forecache, compressAbove 512', 512),
 ];
 

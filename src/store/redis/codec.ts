@@ -14,7 +14,7 @@ import { bareMarker, metaText, parseMeta, responseOf, type ValueMeta } from './v
 export const headBytes = 28;
 const crcBytes = 4;
 const formatVersion = 1;
-const flagZstd = 1;
+const flagCompressed = 1;
 const flagMarker = 2;
 const maxTimeMs = 2 ** 48 - 1;
 
@@ -39,17 +39,17 @@ export interface DecodeOptions {
 /** How the body of an item is stored. */
 export interface StoredBody {
   readonly bytes: Buffer;
-  readonly isZstd: boolean;
+  readonly isCompressed: boolean;
 }
 
 /** The first {@link headBytes} of the item's value. Throws RangeError for an epoch that is not 16 hex digits. */
-export function encodeHead(item: StoredItem, skewMs: number, extra?: { metaBytes: number; isZstd: boolean }): Buffer {
+export function encodeHead(item: StoredItem, skewMs: number, extra?: { metaBytes: number; isCompressed: boolean }): Buffer {
   const { epoch, seq } = item.position;
   if (!/^[0-9a-f]{16}$/.test(epoch)) throw new RangeError('an epoch has 16 hex digits');
   const head = Buffer.alloc(headBytes);
   head.write('FC', 'latin1');
   head[2] = formatVersion;
-  head[3] = (item.kind === 'vary' ? flagMarker : 0) + (extra?.isZstd === true ? flagZstd : 0);
+  head[3] = (item.kind === 'vary' ? flagMarker : 0) + (extra?.isCompressed === true ? flagCompressed : 0);
   head.write(epoch, 4, 'hex');
   head.writeUIntBE(seq, 12, 6);
   head.writeUIntBE(requestTimeOn(item, skewMs), 18, 6);
@@ -69,7 +69,7 @@ export function encodeItem(item: StoredItem, body: StoredBody, skewMs: number): 
   // Times in the meta count from the request's; a marker's from 0, on the clock of Redis too.
   const originMs = item.kind === 'response' ? Math.round(item.requestTimeMs) : -Math.round(skewMs);
   const meta = Buffer.from(metaText(item, { n: body.bytes.byteLength, b: served }, originMs));
-  const head = encodeHead(item, skewMs, { metaBytes: meta.byteLength, isZstd: body.isZstd });
+  const head = encodeHead(item, skewMs, { metaBytes: meta.byteLength, isCompressed: body.isCompressed });
   const value = Buffer.allocUnsafe(headBytes + meta.byteLength + body.bytes.byteLength + crcBytes);
   head.copy(value);
   meta.copy(value, headBytes);
@@ -100,7 +100,7 @@ export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<
   const item = responseOf(meta, { position, requestTimeMs: originMs }, stored);
   if (item === undefined) return unusable('foreign');
   if (meta.b > options.maxBodyBytes) return unusable('coding');
-  if ((flags & flagZstd) === 0) return meta.n === meta.b ? { kind: 'item', item } : unusable('coding');
+  if ((flags & flagCompressed) === 0) return meta.n === meta.b ? { kind: 'item', item } : unusable('coding');
   const whole = (body: Buffer | undefined): Decoded =>
     body === undefined ? unusable('coding') : { kind: 'item', item: { ...item, body } };
   const body = decompressed(stored, meta.b);
@@ -147,7 +147,7 @@ function headRefusal(value: Buffer): UnusableReason | undefined {
   if ((value[0] ?? 0x46) !== 0x46 || (value[1] ?? 0x43) !== 0x43) return 'foreign';
   if (value.byteLength > 2 && value[2] !== formatVersion) return 'version';
   if (value.byteLength < headBytes + crcBytes) return 'truncated';
-  return (value[3] ?? 0) > (flagZstd | flagMarker) ? 'version' : undefined;
+  return (value[3] ?? 0) > (flagCompressed | flagMarker) ? 'version' : undefined;
 }
 
 function unusable(reason: UnusableReason): Decoded {

@@ -15,11 +15,11 @@ export function mayBePacked(item: StoredItem, config: PackConfig): boolean {
 
 /** The body as it is stored; a promise only where a large one is compressed. */
 export function packBody(item: StoredItem, config: PackConfig): StoredBody | Promise<StoredBody> {
-  if (item.kind === 'vary') return { bytes: Buffer.alloc(0), isZstd: false };
-  const asIs = { bytes: item.body, isZstd: false };
+  if (item.kind === 'vary') return { bytes: Buffer.alloc(0), isCompressed: false };
+  const asIs = { bytes: item.body, isCompressed: false };
   if (!isCompressible(item, config)) return asIs;
   const coded = compressed(item.body);
-  const packed = (bytes: Buffer | undefined): StoredBody => (bytes === undefined ? asIs : { bytes, isZstd: true });
+  const packed = (bytes: Buffer | undefined): StoredBody => (bytes === undefined ? asIs : { bytes, isCompressed: true });
   return coded instanceof Promise ? coded.then(packed) : packed(coded);
 }
 

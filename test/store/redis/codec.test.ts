@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
-import { crc32, zstdCompressSync } from 'node:zlib';
+import { crc32, deflateSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 
 import type { StoredItem } from '../../../src/core/stored-response.ts';
@@ -12,7 +12,7 @@ import {
   type Decoded,
   type UnusableReason,
 } from '../../../src/store/redis/codec.ts';
-import { compressed, maxSyncBytes } from '../../../src/store/redis/compress.ts';
+import { compressed, maxDeflatedBytes, maxSyncBytes } from '../../../src/store/redis/compress.ts';
 import { seededRandom } from '../../coherence/random.ts';
 import { ownBytes, storedResponse, varyMarker } from '../../support/stored-items.ts';
 
@@ -22,11 +22,11 @@ const reading = { skewMs: 0, maxBodyBytes: 16 * 2 ** 20 };
 
 function encode(item: StoredItem, skewMs = 0): Buffer {
   const bytes = item.kind === 'response' ? item.body : Buffer.alloc(0);
-  return encodeItem(item, { bytes, isZstd: false }, skewMs);
+  return encodeItem(item, { bytes, isCompressed: false }, skewMs);
 }
 
 function encodeZstd(item: StoredItem & { kind: 'response' }): Buffer {
-  return encodeItem(item, { bytes: zstdCompressSync(item.body), isZstd: true }, 0);
+  return encodeItem(item, { bytes: zstdCompressSync(item.body), isCompressed: true }, 0);
 }
 
 const some = storedResponse({ position, nowMs });
@@ -265,17 +265,24 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
     ['another’s text', Buffer.from('{"temperature":21}'), 'foreign'],
     ['a later version', forged(encode(some), (copy) => copy.writeUInt8(2, 2)), 'version'],
     ['flags of a later version', forged(encode(some), (copy) => copy.writeUInt8(4, 3)), 'version'],
-    ['zstd that is none', forged(encode(some), (copy) => copy.writeUInt8(1, 3)), 'coding'],
+    ['compressed bytes that are none', forged(encode(some), (copy) => copy.writeUInt8(1, 3)), 'coding'],
   ] as const)('%s says why', (_, value, reason) => {
     expect(decodeItem(value, { ...reading, key: some.key })).toEqual(unusable(reason));
   });
 
-  test('a compressed body that is longer or shorter than it says is none', () => {
-    const coded = zstdCompressSync(Buffer.alloc(1000));
+  test.each([
+    ['zlib', deflateSync],
+    ['zstd', zstdCompressSync],
+  ])('a body compressed by %s that is longer, shorter or more cut than it says is none', (_, compress) => {
+    const coded = compress(Buffer.alloc(1000));
     const meta = (b: number) => ({ ...plain, n: coded.length, b });
     expect(decodeItem(valueOf(meta(1000), coded, 1), { ...reading, key: 'k' })).toMatchObject({ kind: 'item' });
     for (const said of [0, 1, 999, 1001]) {
       expect(decodeItem(valueOf(meta(said), coded, 1), { ...reading, key: 'k' })).toEqual(unusable('coding'));
+    }
+    for (let length = 0; length < coded.length; length += 1) {
+      const cut = valueOf({ ...plain, n: length, b: 1000 }, coded.subarray(0, length), 1);
+      expect(decodeItem(cut, { ...reading, key: 'k' })).toEqual(unusable('coding'));
     }
   });
 
@@ -289,10 +296,12 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
   });
 
   test('a bomb that says it is small is stopped at what it says', async () => {
-    const bomb = zstdCompressSync(Buffer.alloc(64 * 2 ** 20));
-    for (const said of [100, maxSyncBytes + 1]) {
-      const value = valueOf({ ...plain, n: bomb.length, b: said }, bomb, 1);
-      expect(await decodeItem(value, { ...reading, key: 'k' })).toEqual(unusable('coding'));
+    const large = Buffer.alloc(64 * 2 ** 20);
+    for (const bomb of [zstdCompressSync(large), deflateSync(large)]) {
+      for (const said of [100, maxSyncBytes + 1]) {
+        const value = valueOf({ ...plain, n: bomb.length, b: said }, bomb, 1);
+        expect(await decodeItem(value, { ...reading, key: 'k' })).toEqual(unusable('coding'));
+      }
     }
   });
 });
@@ -303,7 +312,7 @@ describe('compressing', () => {
     const bytes = await compressed(item.body);
     if (bytes === undefined) throw new Error('not compressed');
     expect(bytes.byteLength).toBeLessThan(item.body.byteLength * 0.8);
-    const value = encodeItem(item, { bytes, isZstd: true }, 0);
+    const value = encodeItem(item, { bytes, isCompressed: true }, 0);
     expect(decodeItem(value, { ...reading, key: item.key })).toEqual({ kind: 'item', item });
   });
 
@@ -313,6 +322,25 @@ describe('compressing', () => {
     const partly = (noisy: number) => Buffer.concat([randomNoise(random, noisy), Buffer.alloc(10_000 - noisy)]);
     expect(await compressed(partly(8200))).toBeUndefined();
     expect(await compressed(partly(7800))).toBeDefined();
+  });
+
+  test('by zlib up to 16 KiB and by zstd beyond, and both come back', () => {
+    for (const [length, first] of [
+      [maxDeflatedBytes, 0x78],
+      [maxDeflatedBytes + 1, 0x28],
+    ] as const) {
+      const item = storedResponse({ position, nowMs, body: Buffer.alloc(length, 'ab') });
+      const bytes = compressed(item.body);
+      if (!Buffer.isBuffer(bytes)) throw new Error('not compressed at once');
+      expect(bytes[0]).toBe(first);
+      const value = encodeItem(item, { bytes, isCompressed: true }, 0);
+      expect(decodeItem(value, { ...reading, key: item.key })).toEqual({ kind: 'item', item });
+    }
+  });
+
+  test('by zstd, as versions before this one wrote small bodies too, is read', () => {
+    const item = storedResponse({ position, nowMs, body: Buffer.alloc(1000, 'ab') });
+    expect(decodeItem(encodeZstd(item), { ...reading, key: item.key })).toEqual({ kind: 'item', item });
   });
 
   test('up to 64 KiB at once, beyond in a thread', async () => {
