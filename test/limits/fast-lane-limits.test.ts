@@ -4,8 +4,10 @@ import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
 import { AnswerWriter } from '../../src/server/fast-lane-answer.ts';
 import { type HeadFacts, KnownHeads } from '../../src/server/fast-lane-heads.ts';
 import { lanesOf } from '../../src/server/fast-lane-lanes.ts';
-import { ParsedRequests, warm } from '../support/fast-lane.ts';
+import { KnownTails } from '../../src/server/fast-lane-tails.ts';
+import { ParsedRequests, warm, warmHead } from '../support/fast-lane.ts';
 import { head, startStage } from '../support/hostile.ts';
+import { limitHits } from '../support/metrics.ts';
 
 /** A request head of so many bytes. */
 function padded(bytes: number): string {
@@ -57,7 +59,7 @@ describe('The fast lane', () => {
     await using stage = await startStage();
     using parsed = new ParsedRequests(stage.url);
     using connection = await stage.open();
-    await warm(connection, parsed, padded(4096));
+    await warmHead(connection, parsed, padded(4096));
     for (let round = 0; round < 12; round += 1) {
       const before = parsed.count;
       await connection.send(padded(4097));
@@ -158,4 +160,99 @@ describe('The fast lane', () => {
     expect(large.length).toBe(16_385);
     expect(large.rest).toBeDefined();
   });
+
+  it('answers a new target with a head of exactly 4 KiB, and parses one that is a byte longer', async () => {
+    await using stage = await startStage({ routes: spelt, server: 'limits: { maxTargetBytes: 8KiB }' });
+    using parsed = new ParsedRequests(stage.url);
+    using connection = await stage.open();
+    await warm(connection, parsed, head('GET /s HTTP/1.1', 'Host: api.test'));
+    const beside = head('GET /s?x= HTTP/1.1', 'Host: api.test').length;
+    for (const [size, count] of [
+      [4096, 0],
+      [4097, 1],
+      [4096, 0],
+    ] as const) {
+      const before = parsed.count;
+      await connection.send(head(`GET /s?x=${'x'.repeat(size - beside)} HTTP/1.1`, 'Host: api.test'));
+      expect([size, (await connection.reply()).status, parsed.count - before]).toEqual([size, 200, count]);
+    }
+  });
+
+  // The empty line is not counted.
+  it.each([
+    ['maxTargetBytes: 1KiB', 1024, 414, 'server.limits.maxTargetBytes'],
+    [
+      'maxHeaderBytes: 2KiB',
+      2050 - head('GET  HTTP/1.1', 'Host: api.test').length,
+      431,
+      'server.limits.maxHeaderBytes',
+    ],
+  ])(
+    'answers a new target up to exactly %s, and leaves one that is a byte longer to be refused',
+    async (limits, most, status, option) => {
+      await using stage = await startStage({ routes: spelt, server: `limits: { ${limits} }` });
+      using parsed = new ParsedRequests(stage.url);
+      using connection = await stage.open();
+      await warm(connection, parsed, head('GET /s HTTP/1.1', 'Host: api.test'));
+      const before = parsed.count;
+      await connection.send(head(`GET ${sized(most)} HTTP/1.1`, 'Host: api.test'));
+      expect([(await connection.reply()).status, parsed.count - before]).toEqual([200, 0]);
+      await connection.send(head(`GET ${sized(most + 1)} HTTP/1.1`, 'Host: api.test'));
+      expect([(await connection.reply()).status, parsed.count - before]).toEqual([status, 1]);
+      expect(await limitHits(stage.admin)).toEqual({ [option]: 1 });
+    },
+  );
+
+  it('keeps 256 tails at most, and those that are asked for outlive any flood', () => {
+    const tails = new KnownTails();
+    const hot = tailed('hot');
+    tails.remember(hot, '/a', ofTail);
+    const all: Buffer[] = [];
+    for (let index = 0; index < 5000; index += 1) {
+      const one = tailed(`flood ${index}`);
+      all.push(one);
+      tails.remember(one, '/a', ofTail);
+      // Used again and again; what comes finds a place that was not.
+      expect(tails.find(hot)).toBeDefined();
+    }
+    const kept = all.filter((one) => tails.find(one) !== undefined).length;
+    expect(kept).toBeLessThan(256);
+    expect(kept).toBeGreaterThan(200);
+  });
+
+  it('keeps a body of exactly 2 KiB with the text of its head, and none that is a byte longer', () => {
+    const date = ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'] as const;
+    const [small, large] = [2048, 2049].map((size) => {
+      const given = answer(size);
+      return writer.textOf({ ...given, fields: [date, ...given.fields] });
+    });
+    expect([small?.rest, large?.rest?.length]).toEqual([undefined, 2049]);
+    expect([small?.length, large?.length]).toEqual([2048, 2049]);
+    expect((small?.text.length ?? 0) - (large?.text.length ?? 0)).toBe(2048);
+  });
 });
+
+/** A target of so many bytes. */
+const sized = (length: number): string => `/s?x=${'x'.repeat(length - '/s?x='.length)}`;
+
+const spelt = `
+  - { name: spelt, match: /s, upstream: api, ttl: 10m, unknownQuery: drop }`;
+
+const tailed = (value: string): Buffer => Buffer.from(head('GET /a HTTP/1.1', 'Host: a', `X: ${value}`));
+
+const ofTail = {
+  head: {
+    request: {
+      method: 'GET',
+      path: '/a',
+      query: undefined,
+      host: 'a',
+      absolute: false,
+      listener: 'a',
+      fields: [],
+      hasContent: false,
+    },
+    bytes: 10,
+  },
+  traceId: undefined,
+};

@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
 import { AnswerWriter, isRepeatable } from '../../src/server/fast-lane-answer.ts';
 import { type HeadFacts, KnownHeads, SeenHeads } from '../../src/server/fast-lane-heads.ts';
+import { KnownTails } from '../../src/server/fast-lane-tails.ts';
 import { keepAliveReserveMs, toldKeepAliveMs } from '../../src/server/keep-alive.ts';
 import { head } from '../support/hostile.ts';
 import { openRaw } from '../support/raw.ts';
@@ -249,6 +250,83 @@ describe('Heads that were seen', () => {
     let wrong = 0;
     for (let index = 0; index < 100_000; index += 1) if (seen.again(parts(`/item/${index}`, 'Host', 'x'))) wrong += 1;
     expect(wrong).toBeLessThan(100);
+  });
+});
+
+const tailOf = {
+  head: {
+    request: {
+      method: 'GET',
+      path: '/a',
+      query: undefined,
+      host: 'a',
+      absolute: false,
+      listener: 'a',
+      fields: [],
+      hasContent: false,
+    },
+    bytes: 10,
+  },
+  traceId: undefined,
+};
+
+describe('What is behind the target of a head', () => {
+  const text = `GET /a HTTP/1.1\r\nHost: a\r\nX: ${'0123456789'.repeat(20)}\r\n\r\n`;
+
+  it('is known for any target, and by each of its bytes', () => {
+    const tails = new KnownTails();
+    tails.remember(Buffer.from(text), '/a', tailOf);
+    const from = text.indexOf(' ', 4);
+    for (const target of ['/', '/a', '/b?c=d', `/${'x'.repeat(300)}`]) {
+      const found = tails.find(Buffer.from(text.replace('/a', target)));
+      expect(found?.bytes.toString()).toBe(text.slice(from));
+    }
+    for (let index = from; index < text.length; index += 1) {
+      const other = Buffer.from(text);
+      other[index] = (other[index] ?? 0) ^ 1;
+      expect(tails.find(other)).toBeUndefined();
+    }
+    expect(tails.find(Buffer.from(text.slice(0, -1)))).toBeUndefined();
+    expect(tails.find(Buffer.from(`${text} `))).toBeUndefined();
+    expect(tails.find(Buffer.from(text.replace('GET', 'PUT')))).toBeUndefined();
+    expect(tails.find(Buffer.from(text.replace('/a', 'a')))).toBeUndefined();
+    expect(tails.find(Buffer.from('GET /nothing-behind-it'))).toBeUndefined();
+  });
+
+  it('is kept as it was, once', () => {
+    const tails = new KnownTails();
+    const given = Buffer.from(text);
+    for (let round = 0; round < 3; round += 1) tails.remember(given, '/a', tailOf);
+    const found = tails.find(given);
+    given.fill(0);
+    expect(tails.find(Buffer.from(text))).toBe(found);
+  });
+
+  it.each([
+    ['with another target than the parser has told of', text, '/b'],
+    ['of no path', text.replace('/a', '*'), '*'],
+    ['of another version', text.replace('/1.1', '/1.0'), '/a'],
+    ['with two spaces before it', text.replace(' HTTP', '  HTTP'), '/a'],
+    ['of another method', text.replace('GET', 'HEAD'), '/a'],
+  ])('is not kept %s', (_what, head_, target) => {
+    const tails = new KnownTails();
+    tails.remember(Buffer.from(head_), target, tailOf);
+    expect(tails.find(Buffer.from(head_))).toBeUndefined();
+    expect(tails.find(Buffer.from(text))).toBeUndefined();
+  });
+
+  it('gives way to one that comes where it was not asked for since the last one came', () => {
+    const tails = new KnownTails();
+    const all = Array.from({ length: 3000 }, (_none, index) => Buffer.from(text.replace('X: 0', `X: ${index}`)));
+    for (const one of all.slice(0, 1000)) tails.remember(one, '/a', tailOf);
+    const late = all.slice(1000);
+    let kept = 0;
+    for (const one of late) {
+      tails.remember(one, '/a', tailOf);
+      if (tails.find(one) === undefined) tails.remember(one, '/a', tailOf);
+      if (tails.find(one) !== undefined) kept += 1;
+    }
+    expect(kept).toBe(late.length);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { asHandled, type ClientLink } from '../../src/cache/handled.ts';
 import type { ProxyResponse, Repeat, Said } from '../../src/cache/ports.ts';
 import type { ServerConfig } from '../../src/core/config.ts';
 import type { RequestRecord } from '../../src/core/outcome.ts';
@@ -84,7 +85,7 @@ interface Rig {
 }
 
 interface RigOptions {
-  readonly handle: (request: ProxyRequest) => ProxyResponse;
+  readonly handle: (request: ProxyRequest, client?: ClientLink) => ProxyResponse | Promise<ProxyResponse>;
   readonly observe?: (record: RequestRecord) => void;
 }
 
@@ -96,7 +97,10 @@ async function rig({ handle, observe }: RigOptions): Promise<Rig> {
   const ignored = { upstreamCall: nothing, brokenBody: nothing, storage: nothing, purge: nothing, warm: nothing };
   const handler = new ExchangeHandler({
     config,
-    handle: (request) => ({ kind: 'response', response: handle(request) }),
+    handle: (request, client) => {
+      const response = handle(request, client);
+      return response instanceof Promise ? response.then(asHandled) : asHandled(response);
+    },
     relay: { web: () => Promise.reject(new Error('none')), upgrade: () => Promise.reject(new Error('none')) },
     observer: {
       ...ignored,
@@ -399,3 +403,170 @@ describe('A head', () => {
     expect(first(parsed).count - before).toBeLessThanOrEqual(16);
   });
 });
+
+const newTarget = (target: string): string => asked.replace('/a', target);
+
+describe('A new target', () => {
+  it('is told once, with all that the parser’s are told with, also with the trace that it belongs to', async () => {
+    const response = steady('known');
+    const { open, records, parsed } = await rig({ handle: () => response });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    const ask = async (target: string): Promise<void> => {
+      await connection.send(newTarget(target));
+      await connection.reply();
+    };
+    records.length = 0;
+    const before = first(parsed).count;
+    await ask('/b?1');
+    expect(first(parsed).count).toBe(before);
+    const [fast] = records;
+    expect(records).toHaveLength(1);
+    const other = await open();
+    await other.send(newTarget('/b?2'));
+    await other.reply();
+    await expect.poll(() => records).toHaveLength(2);
+    expect(first(parsed).count).toBe(before + 1);
+    expect(records[1]).toEqual(fast);
+    expect(fast).toMatchObject({
+      method: 'GET',
+      bytesSent: 5,
+      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      listener: 'one',
+    });
+  });
+
+  it('is told with the time that it took, asking for its answer included, whoever sends that', async () => {
+    const kept = steady('kept');
+    const { open, records, parsed, clock } = await rig({
+      handle: ({ path }) => {
+        if (path === '/slow') clock.advance(7);
+        if (path === '/other') clock.advance(9);
+        return path === '/other' ? answer('other') : kept;
+      },
+    });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    records.length = 0;
+    for (const target of ['/slow', '/other']) {
+      await connection.send(newTarget(target));
+      await connection.reply();
+    }
+    await expect.poll(() => records.map(({ durationMs }) => durationMs)).toEqual([7, 9]);
+  });
+
+  it('is asked for once, with what it is: the path and query that came, and all else as it was read', async () => {
+    const requests: ProxyRequest[] = [];
+    const response = steady('known');
+    const { open, parsed } = await rig({
+      handle: (request) => {
+        requests.push(request);
+        return request.query === 'late' ? Promise.resolve(response) : response;
+      },
+    });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    const [read] = requests;
+    requests.length = 0;
+    for (const target of ['/b', '/b?', '/b?c', '/b?late']) {
+      await connection.send(newTarget(target));
+      expect((await connection.reply()).text).toBe('known');
+    }
+    expect(requests).toEqual([
+      { ...read, path: '/b', query: undefined },
+      { ...read, path: '/b', query: '' },
+      { ...read, path: '/b', query: 'c' },
+      { ...read, path: '/b', query: 'late' },
+    ]);
+  });
+
+  it('is answered 500 where the exchange throws, at once or later, and that is heard of once', async () => {
+    const response = steady('known');
+    const { open, parsed, bugs, records } = await rig({
+      handle: ({ query }) => {
+        if (query === 'throws') throw new Error('at once');
+        return query === 'rejects' ? Promise.reject(new Error('later')) : response;
+      },
+    });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    records.length = 0;
+    for (const target of ['/b?throws', '/b?rejects']) {
+      await connection.send(newTarget(target));
+      expect((await connection.reply()).status).toBe(500);
+    }
+    expect(bugs).toEqual([new Error('at once'), new Error('later')]);
+    await expect.poll(() => records.map(({ status }) => status)).toEqual([500, 500]);
+    await connection.send(newTarget('/b'));
+    expect((await connection.reply()).text).toBe('known');
+  });
+
+  it('gets the interim responses that come for it while its answer is waited for', async () => {
+    const response = steady('known');
+    const { open, parsed } = await rig({
+      handle: async ({ query }, client) => {
+        await Promise.resolve();
+        client?.interim(103, [['link', `</${query}>`]]);
+        return response;
+      },
+    });
+    const connection = await open();
+    // None is known yet: what is waited for is not remembered.
+    await connection.send(newTarget('/b?one'));
+    await expect
+      .poll(() => connection.received.toString())
+      .toMatch(/103 Early Hints\r\nlink: <\/one>\r\n\r\nHTTP\/1.1 200/);
+    expect(first(parsed).count).toBe(1);
+  });
+
+  it('that the parser does not tell of ends its connection, and nobody is left with what was begun of it', async () => {
+    const response = steady('known');
+    let cancelled = 0;
+    const stream = (): ProxyResponse => ({
+      ...answer('x'),
+      body: { kind: 'stream', chunks: never(), length: undefined, cancel: () => (cancelled += 1) },
+    });
+    const { open, parsed, bugs, handler } = await rig({
+      handle: ({ query }) => {
+        if (query === 'stream') return stream();
+        if (query === 'late') return Promise.resolve().then(stream);
+        return query === 'fails' ? Promise.reject(new Error('nobody waits for it')) : response;
+      },
+    });
+    for (const query of ['stream', 'late', 'fails']) {
+      const connection = await open();
+      await warm(connection, first(parsed), asked);
+      // The parser’s word does not get to where it is taken.
+      Object.assign(handler, { request: nothing });
+      await connection.send(newTarget(`/b?${query}`));
+      await connection.ended();
+      expect(connection.received.length).toBe(0);
+      Reflect.deleteProperty(handler, 'request');
+    }
+    const unheard = new Error('the parser has not told of the request that a chunk was taken for');
+    expect(bugs).toEqual([unheard, unheard, unheard, new Error('nobody waits for it')]);
+    expect(cancelled).toBe(2);
+  });
+
+  it('of one listener is no request of another', async () => {
+    const { open, parsed } = await rig({ handle: ({ listener }) => steadyOf(listener) });
+    const [one, two] = [await open(0), await open(1)];
+    await warm(one, first(parsed), asked);
+    const before = parsed.map(({ count }) => count);
+    for (const [connection, name] of [
+      [two, 'two'],
+      [one, 'one'],
+      [two, 'two'],
+    ] as const) {
+      await connection.send(newTarget(`/b?${name}`));
+      expect((await connection.reply()).text).toBe(name);
+    }
+    // The first of its connection, and the one after it, of which no tail is known there.
+    expect(parsed.map(({ count }, index) => count - (before[index] ?? 0))).toEqual([0, 2]);
+  });
+});
+
+async function* never(): AsyncGenerator<Buffer> {
+  await new Promise(() => undefined);
+  yield Buffer.alloc(1);
+}

@@ -61,6 +61,6 @@ export async function warmHead(
   method = 'GET',
 ): Promise<RawReply> {
   // What is answered for its tail is kept the second time that it is seen so.
-  for (let round = 0; round < 3; round += 1) await warm(connection, parsed, head, method);
+  await warm(connection, parsed, head, method);
   return warm(connection, parsed, head, method);
 }
