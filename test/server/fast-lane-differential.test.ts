@@ -283,7 +283,7 @@ log: { level: silent }
 upstreams:
   api: { origin: "${origin}", timeout: 30s }
 routes:
-  - { name: spelt, match: "/s{n}", upstream: api, ttl: 60s, unknownQuery: drop }
+  - { name: spelt, match: "/s:n", upstream: api, ttl: 60s, unknownQuery: drop }
   - { name: missed, match: /m/*, upstream: api, ttl: 60s }
   - { name: ruled, match: /c/*, upstream: api, ttl: 60s, headers: [x-tenant] }
   - { name: honoured, match: /h/*, upstream: api, upstreamCacheControl: honour }
