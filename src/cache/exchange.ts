@@ -8,7 +8,7 @@ import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
 import { asHandled, type ClientLink, type Handled } from './handled.ts';
 import { fitsQuery, withoutRule } from './by-query.ts';
-import { isLeased, mayServe } from './judge.ts';
+import { isLeased, isUncovered } from './judge.ts';
 import { ownRequestOf } from './own-request.ts';
 import { noRoute, onlyIfCached, ownProblem, refusal } from './own-answers.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
@@ -134,7 +134,7 @@ export class Exchange {
     if (!isLeased(purgeLog)) return this.#unleased(ask);
     const { sinceMs, ruled, promise, marker } = awaiting;
     const waitedMs = clock.monotonicMs() - sinceMs;
-    if (late === undefined || mayServe(purgeLog, ask, late.item)) {
+    if (late === undefined || isUncovered(purgeLog, ask, late.item)) {
       // Another process has stored it, and upstream may have told that one what counts of a query.
       if (late?.item.kind === 'response') search?.learn(ask.keyed, late.item);
       return this.#found(ask, { key, read: late, waitedMs, ruled, promise, marker });

@@ -30,7 +30,12 @@ export function isGoodFor(log: Pick<PurgeLog, 'isValid'>, ask: Judged, position:
  * tags counts beside what was stored with the item (invariant 13).
  */
 export function mayServe(log: Pick<PurgeLog, 'position' | 'isValid'>, ask: Judged, item: StoredItem): boolean {
-  return isLeased(log) && log.isValid(item) && isGoodFor(log, ask, item.position);
+  return isLeased(log) && isUncovered(log, ask, item);
+}
+
+/** As {@link mayServe}, for who has found the lease to be held in this very step. */
+export function isUncovered(log: Pick<PurgeLog, 'isValid'>, ask: Judged, item: StoredItem): boolean {
+  return log.isValid(item) && isGoodFor(log, ask, item.position);
 }
 
 function scopesOf({ keyed, route }: Judged) {

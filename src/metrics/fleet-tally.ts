@@ -26,6 +26,7 @@ export class FleetTally {
   readonly breakerChanges = known(['open', 'half-open', 'closed']);
   readonly jobLeases = known(['ours', 'running', 'done', 'unavailable', 'lost']);
   readonly refusedPurges = known(['api', 'method', 'schedule']);
+  #last = { operation: '', result: '', token: '' };
 
   add(event: FleetEvent): void {
     switch (event.kind) {
@@ -55,7 +56,12 @@ export class FleetTally {
   }
 
   #addOperation({ operation, result, durationMs, bytes }: Redis): void {
-    this.operations.add(`${operation}|${result}`);
+    const last = this.#last;
+    // The same text as the last time, which a map finds without reading it: most are hits.
+    if (last.operation !== operation || last.result !== result) {
+      this.#last = { operation, result, token: `${operation}|${result}` };
+    }
+    this.operations.add(this.#last.token);
     if (bytes > 0) this.operationBytes.add(operation, bytes);
     if (notSent.has(result)) return;
     let durations = this.operationDurations.get(operation);

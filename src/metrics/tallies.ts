@@ -74,6 +74,11 @@ export class TokenTally {
   }
 
   add(token: string, amount = 1): void {
+    const known = this.#counts.get(token);
+    if (known !== undefined) {
+      this.#counts.set(token, known + amount);
+      return;
+    }
     const name = this.#nameFor(token);
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + amount);
   }
@@ -83,7 +88,6 @@ export class TokenTally {
   }
 
   #nameFor(token: string): string {
-    if (this.#counts.has(token)) return token;
     return this.#counts.size < this.#maxTokens && /^[\x20-\x7e]{1,100}$/.test(token) ? token : 'other';
   }
 }

@@ -181,7 +181,8 @@ export class TieredStore implements ResponseStore, StoredView {
     const known = reads.find(hash, key, url);
     if (known !== undefined) return known;
     const { redis, foresee } = this.#options;
-    const read = redis.getAs(key, asked, (open) => this.#come(open, near, { key, url, hash }));
+    // That there is a lease was found in this step, before memory was looked into.
+    const read = redis.getAs(key, asked, (open) => this.#come(open, near, { key, url, hash }), true);
     if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
     reads.begin(hash, { key, url, read });
     return read;

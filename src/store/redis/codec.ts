@@ -4,7 +4,7 @@ import type { FleetEvent } from '../../cache/fleet-ports.ts';
 import type { MaybePromise } from '../../cache/ports.ts';
 import type { Position, StoredItem } from '../../core/stored-response.ts';
 import { decompressed } from './compress.ts';
-import { bareMarker, metaText, parseMeta, responseOf, type ValueMeta } from './value-meta.ts';
+import { bareMarker, isPrintable, metaText, parseMeta, responseOf, type ValueMeta } from './value-meta.ts';
 
 /**
  * A value in Redis: a header of 28 bytes (`FC`, version, flags, epoch 8, seq 6, request time 6, length of the meta 4, all
@@ -43,7 +43,11 @@ export interface StoredBody {
 }
 
 /** The first {@link headBytes} of the item's value. Throws RangeError for an epoch that is not 16 hex digits. */
-export function encodeHead(item: StoredItem, skewMs: number, extra?: { metaBytes: number; isCompressed: boolean }): Buffer {
+export function encodeHead(
+  item: StoredItem,
+  skewMs: number,
+  extra?: { metaBytes: number; isCompressed: boolean },
+): Buffer {
   const { epoch, seq } = item.position;
   if (!/^[0-9a-f]{16}$/.test(epoch)) throw new RangeError('an epoch has 16 hex digits');
   const head = Buffer.alloc(headBytes);
@@ -87,7 +91,7 @@ export function encodeItem(item: StoredItem, body: StoredBody, skewMs: number): 
 export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<Decoded> {
   const framed = unframe(value);
   if (typeof framed === 'string') return unusable(framed);
-  const { meta, flags, stored } = framed;
+  const { meta, flags, printable, stored } = framed;
   if (meta.k !== options.key) return unusable('collision');
   const skewMs = Math.round(options.skewMs);
   const originMs = value.readUIntBE(18, 6) - skewMs;
@@ -97,7 +101,7 @@ export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<
     return bare === undefined ? unusable('foreign') : { kind: 'item', item: { ...bare, position } };
   }
   // Decompressing is the dearest part: what is no response is not decompressed.
-  const item = responseOf(meta, { position, requestTimeMs: originMs }, stored);
+  const item = responseOf(meta, { position, requestTimeMs: originMs, printable }, stored);
   if (item === undefined) return unusable('foreign');
   if (meta.b > options.maxBodyBytes) return unusable('coding');
   if ((flags & flagCompressed) === 0) return meta.n === meta.b ? { kind: 'item', item } : unusable('coding');
@@ -125,6 +129,7 @@ function positionOf(value: Buffer): Position {
 interface Framed {
   readonly flags: number;
   readonly meta: ValueMeta & Readonly<Record<string, unknown>>;
+  readonly printable: boolean;
   readonly stored: Buffer;
 }
 
@@ -135,11 +140,13 @@ function unframe(value: Buffer): Framed | UnusableReason {
   const crcAt = value.byteLength - crcBytes;
   if (metaEnd > crcAt) return 'truncated';
   const isWhole = crc32(value.subarray(0, crcAt)) === value.readUInt32BE(crcAt);
-  const meta = parseMeta(value.toString('utf8', headBytes, metaEnd));
+  const text = value.toString('utf8', headBytes, metaEnd);
+  const meta = parseMeta(text);
   if (meta === undefined) return isWhole ? 'foreign' : 'checksum';
   if (!isWhole) return metaEnd + meta.n > crcAt ? 'truncated' : 'checksum';
   if (metaEnd + meta.n !== crcAt) return 'foreign';
-  return { flags: value[3] ?? 0, meta, stored: value.subarray(metaEnd, crcAt) };
+  const printable = isPrintable(text, metaEnd - headBytes);
+  return { flags: value[3] ?? 0, meta, printable, stored: value.subarray(metaEnd, crcAt) };
 }
 
 function headRefusal(value: Buffer): UnusableReason | undefined {

@@ -17,6 +17,8 @@ export interface GateCall<T> {
 export interface GateRead<T> extends GateCall<T> {
   /** Milliseconds that its request has waited for Redis before; they are off the budget. */
   readonly waitedMs?: number;
+  /** That the lease is held, where its caller has found so in this very step. */
+  readonly isLeased?: boolean | undefined;
   /** Sent beside another question that waits as long: silence counts once. */
   readonly isBeside?: boolean;
   /** Hears an answer that came after the budget, where it left something behind in Redis. */
@@ -47,7 +49,7 @@ export interface Sent<T> {
 export interface ReadSteps {
   nowMs(): number;
   end(reading: Waiting): void;
-  settle<T>(sent: Sent<T>, answer: Answered<T> | Failed): Answered<T> | undefined;
+  settle<T>(sent: Sent<T>, answer: Answered<T> | Failed, nowMs: number): Answered<T> | undefined;
   failed(error: unknown, durationMs: number): Failed;
   overBudget<T>(sent: Sent<T>): undefined;
   hearLate<T>(call: GateRead<T>, answer: Answered<T> | Failed): void;
@@ -110,7 +112,9 @@ export class Reading<T, R> implements Waiting, ReplyHearer<T> {
   #judged(heard: Answered<T> | Failed | undefined): Answered<T> | undefined {
     const steps = this.#steps;
     try {
-      return heard === undefined ? steps.overBudget(this.#sent) : steps.settle(this.#sent, heard);
+      return heard === undefined
+        ? steps.overBudget(this.#sent)
+        : steps.settle(this.#sent, heard, this.#sent.startMs + heard.durationMs);
     } catch (error) {
       steps.bug(error);
       return undefined;

@@ -46,7 +46,7 @@ export class RedisGate implements Disposable {
   readonly #steps: ReadSteps = {
     nowMs: () => this.#options.clock.monotonicMs(),
     end: (reading) => this.#budgets.end(reading),
-    settle: ({ call, node }, answer) => this.#settle(call.operation, node, answer),
+    settle: ({ call, node }, answer, nowMs) => this.#settle(call.operation, { node, nowMs }, answer),
     failed: (error, durationMs) => this.#failed(error, durationMs),
     overBudget: (sent) => this.#overBudget(sent),
     hearLate: (call, answer) => this.#hearLate(call, answer),
@@ -85,7 +85,7 @@ export class RedisGate implements Disposable {
   /** As {@link read}, but gives what `finish` makes of that, in the step in which it is known: one promise less to wait for. */
   readAs<T, R>(call: GateRead<T>, finish: (answer: Answered<T> | undefined) => MaybePromise<R>): Promise<R> {
     const node = this.#nodes.of(call.key);
-    const refusal = this.#refusal(node);
+    const refusal = this.#refusal(node, call.isLeased);
     if (refusal !== undefined) {
       this.tell(call.operation, refusal);
       return unanswered.then(finish);
@@ -141,7 +141,8 @@ export class RedisGate implements Disposable {
       return undefined;
     }
     const answer = await this.#sent(call);
-    return this.#settle(call.operation, this.#nodes.of(call.key), answer);
+    const heard = { node: this.#nodes.of(call.key), nowMs: this.#options.clock.monotonicMs() };
+    return this.#settle(call.operation, heard, answer);
   }
 
   /**
@@ -198,8 +199,8 @@ export class RedisGate implements Disposable {
     return nowMs - node.answeredMs <= leastMs ? leastMs : leftMs;
   }
 
-  #refusal(node: GateNode): 'lease' | 'breaker' | undefined {
-    if (!this.#options.leased()) return 'lease';
+  #refusal(node: GateNode, isLeased = this.#options.leased()): 'lease' | 'breaker' | undefined {
+    if (!isLeased) return 'lease';
     return node.breaker.state === 'closed' ? undefined : 'breaker';
   }
 
@@ -233,12 +234,11 @@ export class RedisGate implements Disposable {
     return { failure: 'other', durationMs };
   }
 
-  #settle<T>(operation: RedisOperation, node: GateNode, answer: Answered<T> | Failed): Answered<T> | undefined {
+  #settle<T>(operation: RedisOperation, { node, nowMs }: Heard, answer: Answered<T> | Failed): Answered<T> | undefined {
     if (!('failure' in answer)) {
       node.breaker.succeeded();
-      const { clock, config } = this.#options;
-      node.answeredMs = clock.monotonicMs();
-      if (answer.durationMs <= config.timeoutMs * leastPart) node.nearMs = node.answeredMs;
+      node.answeredMs = nowMs;
+      if (answer.durationMs <= this.#options.config.timeoutMs * leastPart) node.nearMs = nowMs;
       return answer;
     }
     if (isUnwell(answer.failure)) node.breaker.failed();
@@ -270,6 +270,12 @@ export class RedisGate implements Disposable {
     if (answer === undefined) return 'unwell';
     return 'failure' in answer && isUnwell(answer.failure) ? 'unwell' : 'well';
   }
+}
+
+/** From which node something was heard, and when (monotonic). */
+interface Heard {
+  readonly node: GateNode;
+  readonly nowMs: number;
 }
 
 const unanswered: Promise<undefined> = Promise.resolve(undefined);

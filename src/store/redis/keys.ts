@@ -36,3 +36,13 @@ export function redisKeys(keyPrefix: string): RedisKeys {
 function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, 22);
 }
+
+/** A key begins with its route's name, encoded as a query value. */
+export function routeOf(key: string): string {
+  const name = key.slice(0, Math.max(0, key.indexOf('|')));
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}

@@ -19,7 +19,8 @@ export function packBody(item: StoredItem, config: PackConfig): StoredBody | Pro
   const asIs = { bytes: item.body, isCompressed: false };
   if (!isCompressible(item, config)) return asIs;
   const coded = compressed(item.body);
-  const packed = (bytes: Buffer | undefined): StoredBody => (bytes === undefined ? asIs : { bytes, isCompressed: true });
+  const packed = (bytes: Buffer | undefined): StoredBody =>
+    bytes === undefined ? asIs : { bytes, isCompressed: true };
   return coded instanceof Promise ? coded.then(packed) : packed(coded);
 }
 

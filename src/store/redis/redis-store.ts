@@ -19,7 +19,7 @@ import { putScript } from './data-scripts.ts';
 import type { FingerprintOf } from './fingerprint.ts';
 import type { RedisGate } from './gate.ts';
 import type { Answered, GateRead } from './gate-reading.ts';
-import type { RedisKeys } from './keys.ts';
+import { type RedisKeys, routeOf } from './keys.ts';
 import { readOf } from './link.ts';
 import { mayBePacked, packBody } from './pack-body.ts';
 import { PendingWrites, type Progress } from './pending-writes.ts';
@@ -74,15 +74,21 @@ export class RedisStore implements ResponseStore, StoredView {
 
   /**
    * As {@link get}, but gives what `finish` makes of it in the step in which the answer is there: each promise more is paid for by
-   * every answer from Redis. `finish` calls what it is given once.
+   * every answer from Redis. `finish` calls what it is given once. `isLeased`: whether the lease is held, where that is known in this step.
    */
-  getAs<R>(key: string, asked: ReadFor | undefined, finish: (open: Open) => MaybePromise<R>): Promise<R> {
+  getAs<R>(
+    key: string,
+    asked: ReadFor | undefined,
+    finish: (open: Open) => MaybePromise<R>,
+    isLeased?: boolean,
+  ): Promise<R> {
     const entry = this.entryOf(key, asked?.route.name);
     if (entry === undefined) return nowhere.then(() => finish(nothing));
     const read: GateRead<Buffer | null> = {
       operation: 'get',
       key: entry,
       waitedMs: asked?.waitedMs ?? 0,
+      isLeased,
       send: (link, hearer) => readOf(link, entry, hearer),
     };
     return this.#options.gate.readAs(read, (answer) =>
@@ -299,14 +305,4 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
 
 function retainUntilMsOf(item: StoredItem): number {
   return item.kind === 'response' ? item.freshness.retainUntilMs : item.retainUntilMs;
-}
-
-/** A key begins with its route's name, encoded as a query value. */
-function routeOf(key: string): string {
-  const name = key.slice(0, Math.max(0, key.indexOf('|')));
-  try {
-    return decodeURIComponent(name);
-  } catch {
-    return name;
-  }
 }

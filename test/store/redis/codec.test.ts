@@ -229,6 +229,10 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
     ['a field name that would split the answer', { ...plain, f: [['a\r\nb', 'c']] }],
     ['a field value that would split the answer', { ...plain, f: [['a', 'b\r\nset-cookie: c']] }],
     ['a field value that no answer can have', { ...plain, f: [['a', '\u{1F600}']] }],
+    ['a field value with a DEL', { ...plain, f: [['a', 'b\x7f']] }],
+    ['a field value with a tab and a NUL', { ...plain, f: [['a', '\t\0']] }],
+    ['a field name in capitals', { ...plain, f: [['A', 'b']] }],
+    ['a field without a name', { ...plain, f: [['', 'b']] }],
     ['too few times', { ...plain, d: [0, 0, 0, 0] }],
     ['a time that is no number', { ...plain, d: [0, 0, 0, 0, null] }],
     ['an age below 0', { ...plain, a: -1 }],
@@ -237,6 +241,20 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
     ['a body longer than it says', { ...plain, n: 1 }],
   ])('%s', (_, meta) => {
     expect(decodeItem(valueOf(meta), { ...reading, key: 'k' })).toEqual(unusable('foreign'));
+  });
+
+  test('a field value of all characters that one can have is kept', () => {
+    const all = Array.from({ length: 256 }, (_, unit) => String.fromCharCode(unit));
+    const value = all.filter((one) => /[\t\x20-\x7e\x80-\xff]/.test(one)).join('');
+    expect(decodeItem(valueOf({ ...plain, f: [['a', value]] }), { ...reading, key: 'k' })).toMatchObject({
+      item: { fields: [['a', value]] },
+    });
+  });
+
+  test('bytes that are no UTF-8 are in no field value', () => {
+    const value = valueOf({ ...plain, f: [['a', 'b?']] });
+    const torn = forged(value, (copy) => copy.writeUInt8(0xff, copy.indexOf('b?') + 1));
+    expect(decodeItem(torn, { ...reading, key: 'k' })).toEqual(unusable('foreign'));
   });
 
   const { s: _s, f: _f, a: _a, m: _m, o: _o, ...bare } = plain;
