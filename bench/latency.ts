@@ -4,6 +4,7 @@
 import { systemTool } from '../test/support/system-tools.ts';
 import { runAlone } from './alone.ts';
 import { roundsOf, type Bar, type BenchOptions, type Figure, type Round } from './bars.ts';
+import { coreWaitMs } from './http/cores.ts';
 import { fill } from './http/fill.ts';
 import { runLoad } from './http/load.ts';
 import { hotPaths, startAll, warm, withoutOrigin } from './http/measure.ts';
@@ -141,10 +142,13 @@ async function runPauses(options: BenchOptions): Promise<readonly Figure[]> {
   const nginxPause = await pauseOf(nginx, options, async () => {});
   // The metric covers the time since the last scrape: what the filling did to it is not asked for.
   let storedBefore = 0;
+  let waitedBeforeMs = 0;
   const ours = await pauseOf(forecache, options, async () => {
     storedBefore = await storedBy(forecache.admin);
     await lagMs(forecache.admin);
+    waitedBeforeMs = coreWaitMs(forecache.pid);
   });
+  const waitedMs = coreWaitMs(forecache.pid) - waitedBeforeMs;
   // First, as each scrape begins the metric anew.
   const ownLagMs = await lagMs(forecache.admin);
   const storedPerSecond = ((await storedBy(forecache.admin)) - storedBefore) / pauseSeconds;
@@ -154,6 +158,12 @@ async function runPauses(options: BenchOptions): Promise<readonly Figure[]> {
     { ...common, what: 'longest wait of a hit in 60 s', rounds: roundsOf([ours.max]), limit: 20, judge: 'worst' },
     { ...common, what: "event-loop lag, longest, by the program's metric", rounds: roundsOf([ownLagMs]) },
     { ...common, what: 'p99.9 of those hits', rounds: roundsOf([ours.p999]) },
+    {
+      ...common,
+      what: 'the server was ready and had no core, of that time',
+      unit: '%',
+      rounds: roundsOf([(100 * waitedMs) / (pauseSeconds * 1000)]),
+    },
     { ...common, what: 'longest wait, same load at nginx', rounds: roundsOf([nginxPause.max]) },
     { ...common, what: 'p99.9, same load at nginx', rounds: roundsOf([nginxPause.p999]) },
     { ...common, what: 'misses stored a second', unit: '/s', rounds: roundsOf([storedPerSecond]) },

@@ -81,6 +81,14 @@ export function threadsCpuMs(pid: number): number {
   return ns.reduce((sum, one) => sum + one, 0) / 1e6;
 }
 
+/**
+ * How long the first thread of a process, which serves in a Node of one, has been ready to run so far and had no core, in milliseconds
+ * (`schedstat`): others had it, or other threads of its own.
+ */
+export function coreWaitMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
+}
+
 /** Memory of a process, in MiB: what it holds now, and the most that it ever held (the kernel's own high-water mark). */
 export function memoryMib(pid: number): { readonly now: number; readonly peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
