@@ -28,6 +28,9 @@ const byTwo = 1 << 31;
 /** Rounds behind the text, for each of the two words of the result. */
 const lastRounds = 3;
 
+/** What was hashed last: a key that is looked for in one place is looked for in the next by the same text. */
+const last = { text: '', low: 0, high: 0 };
+
 /**
  * 64 bits of a text as two words: HalfSipHash-1-3 (Aumasson and Bernstein; Linux keys its tables with it). Clients choose
  * keys, so that by an unkeyed hash they could choose one chain for all. An object that is filled, as a pair for each look-up
@@ -40,6 +43,13 @@ export class TextHash {
 
   /** Fills in the hash of the text. */
   take(text: string): this {
+    if (text !== last.text || text === '') this.#hash(text);
+    this.low = last.low;
+    this.high = last.high;
+    return this;
+  }
+
+  #hash(text: string): void {
     let v0 = secretLow;
     let v1 = secretHigh ^ 0xee;
     let v2 = secretLow ^ 0x6c79_6765;
@@ -64,7 +74,7 @@ export class TextHash {
         if (rounds === 0) break;
         if (rounds === 2 * lastRounds) v2 ^= 0xee;
         if (rounds === lastRounds) {
-          this.low = (v1 ^ v3) >>> 0;
+          last.low = (v1 ^ v3) >>> 0;
           v1 ^= 0xdd;
         }
         rounds -= 1;
@@ -82,7 +92,7 @@ export class TextHash {
       v2 = (v2 << 16) | (v2 >>> 16);
       v0 ^= word;
     }
-    this.high = (v1 ^ v3) >>> 0;
-    return this;
+    last.high = (v1 ^ v3) >>> 0;
+    last.text = text;
   }
 }

@@ -86,6 +86,8 @@ test('texts that differ have hashes that differ, whichever units they are made o
     const { low, high } = new TextHash().take(text);
     seen.add(`${low} ${high}`);
     expect(new TextHash().take(text)).toEqual({ low, high });
+    new TextHash().take('another');
+    expect(new TextHash().take(text)).toEqual({ low, high });
   }
   expect(seen.size).toBe(texts.length);
 });
