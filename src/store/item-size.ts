@@ -1,6 +1,7 @@
 import type { StoredItem } from '../core/stored-response.ts';
 import type { PackedItem } from './packed-item.ts';
-import { packItem } from './packed-item.ts';
+import { boundsOf, packItem } from './packed-item.ts';
+import type { Pages } from './pages.ts';
 import { pageBytesOf } from './pages.ts';
 import { membershipBytes } from './scope-index.ts';
 import { ownPageBytes, recordBytes } from './stored-records.ts';
@@ -49,6 +50,18 @@ function membershipsOf(item: StoredItem): number {
 /** The same, in a tier of that size; small ones have small pages. */
 export function sizeOfItem(item: StoredItem, maxBytes = 2 ** 26): number {
   return sizeOfPacked(packItem(item, mostInline(pageBytesOf(maxBytes))));
+}
+
+/** What an item is sure to take of pages, without packing it. */
+export function leastNeeded(item: StoredItem, pages: Pick<Pages, 'needs' | 'pageBytes'>): number {
+  if (item.kind === 'vary') return 0;
+  const bodyBytes = item.body.byteLength;
+  if (bodyBytes > mostInline(pages.pageBytes)) return bodyBytes;
+  const { least, most } = boundsOf(item);
+  const leastNeed = pages.needs(least);
+  // Where both would begin a page, so does what is between them.
+  if (leastNeed === pages.pageBytes && pages.needs(most) === pages.pageBytes) return pages.pageBytes;
+  return leastNeed === 0 ? 0 : least;
 }
 
 /** What an item takes unpacked. Text counts a byte a character: keys, tags and fields are ASCII nearly always. */

@@ -166,8 +166,8 @@ function addMarker(item: VaryMarker): number {
 function addResponse(item: StoredResponse): number {
   numbers.add(item.status);
   addPairs(item.fields);
-  addValidator(item.etag, firstValue(item.fields, 'etag'));
-  addValidator(item.lastModified, firstValue(item.fields, 'last-modified'));
+  addValidator(item.etag, item.fields, 'etag');
+  addValidator(item.lastModified, item.fields, 'last-modified');
   const { mustRevalidate, alwaysValidate } = item.freshness;
   const bits = (mustRevalidate ? packedFlags.mustRevalidate : 0) | (alwaysValidate ? packedFlags.alwaysValidate : 0);
   const { responseTimeMs, initialAgeMs } = item;
@@ -194,9 +194,9 @@ function isNearby(time: number, originMs: number, most: number): boolean {
   return Number.isSafeInteger(time) && Math.abs(time - originMs) <= most;
 }
 
-function addValidator(value: string | undefined, field: string | undefined): void {
+function addValidator(value: string | undefined, fields: StoredResponse['fields'], name: string): void {
   if (value === undefined) numbers.add(validators.none);
-  else if (value === field) numbers.add(validators.asField);
+  else if (value === firstValue(fields, name)) numbers.add(validators.asField);
   else {
     numbers.add(value.length + validators.own);
     gathered += value;

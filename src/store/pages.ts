@@ -36,6 +36,8 @@ export class Pages {
   #empty: Buffer[] = [];
   #current: Page | undefined;
   #shared = 0;
+  /** Bytes of items in shared pages. */
+  #sharedLive = 0;
   #bytes = 0;
   /** Where {@link place} has made room. */
   offset = 0;
@@ -77,6 +79,7 @@ export class Pages {
     this.offset = page.used;
     page.used += length;
     page.live += length;
+    this.#sharedLive += length;
     return page;
   }
 
@@ -90,6 +93,14 @@ export class Pages {
     return this.#pages[number];
   }
 
+  /** Which part of the shared pages nothing is stored in, the one that is being filled aside. */
+  get holes(): number {
+    const { live, count } =
+      this.#current === undefined ? { live: 0, count: 0 } : { live: this.#current.live, count: 1 };
+    const pages = this.#shared - count;
+    return pages === 0 ? 0 : 1 - (this.#sharedLive - live) / (pages * this.pageBytes);
+  }
+
   /** That many bytes of the page are not needed any more. */
   release(page: Page, length: number): void {
     if (!page.isShared) {
@@ -99,6 +110,7 @@ export class Pages {
     }
     const before = degreeOf(page, this.pageBytes);
     page.live -= length;
+    this.#sharedLive -= length;
     if (page.live === 0) {
       this.#byDegree[before]?.delete(page);
       if (page === this.#current) this.#current = undefined;
@@ -116,7 +128,10 @@ export class Pages {
   /** The shared page of which the least is live, where that is at most this share of it; not the one that is being filled. */
   sparsest(share: number): Page | undefined {
     for (let degree = 0; degree <= share * degrees; degree += 1) {
-      for (const page of this.#byDegree[degree] ?? []) return page;
+      const pages = this.#byDegree[degree];
+      // Asked for with each eviction: an iterator over each set that is empty was most of the answer's cost.
+      if (pages === undefined || pages.size === 0) continue;
+      for (const page of pages) return page;
     }
     return undefined;
   }
@@ -141,6 +156,7 @@ export class Pages {
     for (const pages of this.#byDegree) pages.clear();
     this.#current = undefined;
     this.#shared = 0;
+    this.#sharedLive = 0;
   }
 
   #isShared(length: number): boolean {

@@ -13,6 +13,18 @@ const memberWords = 5;
 /** A membership under a name that no other record has: both rows, and a place among the heads of chains. */
 export const membershipBytes = (namedWords + memberWords) * 4 + slotBytes;
 
+/** Names that are kept with their rows, and the longest of those. */
+const knownNames = 16;
+const mostKnownChars = 128;
+
+/** A name that was found, so that it need not be hashed and looked for again while its row is its own. */
+interface KnownName {
+  readonly name: string;
+  readonly row: number;
+  readonly low: number;
+  readonly high: number;
+}
+
 /** What is known of a scope without a look at what is in it. */
 export interface ScopeTotals {
   readonly responses: number;
@@ -56,6 +68,8 @@ export class ScopeIndex {
   readonly #members = new Rows(memberWords);
   readonly #chains = new HashChains(this.#names, { hash: named.hashLow, next: named.chain });
   readonly #hash = new TextHash();
+  /** By length: nearly all responses share some of their tags with the one before. */
+  readonly #known: (KnownName | undefined)[] = Array.from({ length: knownNames }, () => undefined);
   /** Walks under way, that must not lose their place when it goes. */
   readonly #walkers = new Set<Walker>();
 
@@ -156,10 +170,19 @@ export class ScopeIndex {
 
   /** 0: there is none of that name. */
   #find(name: string): number {
+    const place = name.length % knownNames;
+    const known = this.#known[place];
+    if (known !== undefined && known.name === name && this.#isStill(known)) return known.row;
     const { low, high } = this.#hash.take(name);
     let row = this.#chains.first(low);
     while (row !== 0 && !this.#is(row, low, high)) row = this.#chains.next(row);
+    if (row !== 0 && name.length <= mostKnownChars) this.#known[place] = { name, row, low, high };
     return row;
+  }
+
+  /** A row that is free, or another name's by now, reads otherwise. */
+  #isStill({ row, low, high }: KnownName): boolean {
+    return this.#is(row, low, high) && this.#names.get(row, named.members) > 0;
   }
 
   #is(row: number, low: number, high: number): boolean {

@@ -144,3 +144,21 @@ test('a walk through a name that is paused visits each that was there and stayed
     { numRuns: 500, seed: 20_261_126 },
   );
 });
+
+test('a name is told apart from others when its row was free meanwhile, or is another name’s', () => {
+  const names = ['a', 'b', 'c', 'of-17-characters-'];
+  const step = fc.record({ name: fc.constantFrom(...names), add: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      const index = new ScopeIndex();
+      const held = new Map<string, number[]>(names.map((name) => [name, []]));
+      for (const [turn, { name, add }] of steps.entries()) {
+        const members = held.get(name) ?? [];
+        if (add) members.push(index.add(name, facts(turn + 1), 0));
+        else if (members.length > 0) index.remove(members.pop() ?? 0, true);
+        for (const one of names) expect(index.members(one)?.records ?? 0).toBe(held.get(one)?.length);
+      }
+    }),
+    { numRuns: 300, seed: 20_261_126 },
+  );
+});
