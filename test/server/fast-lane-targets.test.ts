@@ -6,8 +6,10 @@ import { FakeClock } from '../support/clock.ts';
 import { ParsedRequests, read, warm } from '../support/fast-lane.ts';
 import { head, type Stage, startStage, type StageOptions } from '../support/hostile.ts';
 import { limitHits, outcomes, samples } from '../support/metrics.ts';
-import { huge } from '../support/origin.ts';
+import { huge, startOrigin } from '../support/origin.ts';
+import { startTestProxy } from '../support/proxy.ts';
 import { openRaw, type RawConnection, type RawReply } from '../support/raw.ts';
+import { startRedis } from '../support/redis.ts';
 
 const host = 'Host: api.test';
 const plain = (target: string, ...lines: readonly string[]): string => head(`GET ${target} HTTP/1.1`, host, ...lines);
@@ -422,6 +424,50 @@ describe('What the memory cannot answer at once', () => {
     const reply = await ask(connection, plain('/h/a'));
     expect([reply.parsed, reply.status, reply.text]).toEqual([1, 200, 'one']);
     expect(stage.asked().filter((target) => target === '/h/a')).toHaveLength(2);
+  });
+
+  it('is looked up once in Redis, and asked of upstream once when Redis is gone', { timeout: 30_000 }, async () => {
+    await using stack = new AsyncDisposableStack();
+    const redis = stack.use(await startRedis());
+    const origin = stack.use(await startOrigin((request, peer) => peer.respond(200, {}, request.target)));
+    const yaml = `
+server: { listen: 127.0.0.1:0 }
+admin: { listen: 127.0.0.1:0 }
+log: { level: silent }
+store: { redis: { url: "${redis.url}" } }
+upstreams: { api: { origin: "${origin.url}", timeout: 5s } }
+routes:${spelt}`;
+    const [filling, asking] = [stack.use(await startTestProxy({ yaml })), stack.use(await startTestProxy({ yaml }))];
+    const parsed = stack.use(new ParsedRequests(asking.origin));
+    const connection = stack.use(await openRaw(asking.origin));
+    const asked = async (q: string): Promise<Asked> => {
+      const before = parsed.count;
+      await connection.send(plain(fresh(q)));
+      return { ...(await connection.reply()), parsed: parsed.count - before };
+    };
+    await warm(connection, parsed, plain('/s?q=a'));
+    await expect
+      .poll(async () => (await filling.get(fresh('shared'))).cacheStatus, { timeout: 10_000 })
+      .toContain('hit');
+    const calls = origin.requests.length;
+    const late = await asked('shared');
+    expect([late.parsed, late.text]).toEqual([1, '/s?q=shared']);
+    expect(late.field('cache-status')).toContain('detail=redis');
+    const before = await outcomes(asking.admin);
+    // In memory since.
+    expect([(await asked('shared')).parsed, origin.requests.length]).toEqual([0, calls]);
+    expect(await outcomes(asking.admin)).toEqual({ ...before, hit: (before['hit'] ?? 0) + 1 });
+    await redis.kill();
+    const wrong: unknown[] = [];
+    const leaseless = async (): Promise<string | undefined> => {
+      const had = origin.requests.length;
+      const one = await asked('shared');
+      // From memory, or from upstream by one call.
+      if (origin.requests.length - had !== one.parsed) wrong.push(one);
+      return one.field('cache-status');
+    };
+    await expect.poll(leaseless, { timeout: 15_000 }).toBe('forecache; fwd=bypass; detail=lease');
+    expect(wrong).toEqual([]);
   });
 
   it('is told as aborted, once, where its client goes meanwhile', async () => {
