@@ -2,8 +2,8 @@
 import { enableCompileCache } from 'node:module';
 
 /**
- * Takes the program's functions as V8 compiled them when the program was built (`build.ts`), which halves what a start
- * costs beside the bare Node. Node finds out by itself whether they fit: it takes them for its own version and processor
+ * Takes what V8 compiles with the load of the program's files as it was compiled when the program was built (`build.ts`), which
+ * halves what a start costs beside the bare Node. Node finds out by itself whether they fit: it takes them for its own version and processor
  * alone, and for files that have not changed since; where they do not, and where the directory cannot be read
  * or written, the start is slower and nothing else. Run from source there are none.
  */
