@@ -46,7 +46,7 @@ const shareInIdleness = 0.5;
 
 /**
  * A tier of at least so many pages evicts a page's worth before it is needed, so many records with each put: else one put would have to
- * evict all of it, some 700 records in 2 ms. It then holds a page less than it could at most.
+ * evict all of it, some 700 records of 1 KB. It then holds a page less than it could at most.
  */
 const pagesForAhead = 32;
 const evictedAhead = 2;

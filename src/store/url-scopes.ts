@@ -20,7 +20,7 @@ export interface KeyFinder {
 
 /**
  * The records of each URL. Those that {@link hasUrlKey} tells are found by their keys, one for each route at most: to index them once more
- * took each put and each eviction some eight lines of memory that had gone cold, and 48 bytes. What is under other keys (variants,
+ * took each put and each eviction several lines of memory that had gone cold, and 48 bytes. What is under other keys (variants,
  * keyed fields, content, digests of long ones) is indexed by name.
  */
 export class UrlScopes {
