@@ -20,7 +20,10 @@ export interface Ahead {
   isTaken: boolean;
 }
 
-/** The client of a request of which there is no response object yet. What takes time enough to bring an interim response finds it there. */
+/**
+ * The client of a request of which there is no response object yet. What takes time enough to bring an interim response finds it
+ * there.
+ */
 export class LateLink implements ClientLink {
   #link: InterimLink | undefined;
 

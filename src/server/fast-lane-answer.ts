@@ -6,7 +6,10 @@ import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
 import type { HeadFacts } from './fast-lane-heads.ts';
 
-/** As in `write-response.ts`: larger content is not kept twice. */
+/**
+ * Content is not kept twice where head and content are more than this together, and a head that is more by itself is not kept at
+ * all. There are as many texts as ready answers (`cache/ready-answers.ts`), so 8 MiB at most.
+ */
 const MAX_TEXT_BYTES = 2048;
 
 // Copied behind its head, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
@@ -124,7 +127,7 @@ export class AnswerWriter {
     return wire;
   }
 
-  /** Made once for each answer. `undefined`: an answer to a GET that is not to be sent so. */
+  /** Made once for each answer, unless it is large. `undefined`: an answer to a GET that is not to be sent so. */
   textOf(response: ProxyResponse): AnswerText | undefined {
     const { ready, body } = response;
     if (ready instanceof AnswerText) return ready;
@@ -133,9 +136,9 @@ export class AnswerWriter {
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
     for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
     head += this.#ending;
-    const isJoined = body.bytes.length <= MAX_TEXT_BYTES;
+    const isJoined = head.length + body.bytes.length <= MAX_TEXT_BYTES;
     const text = new AnswerText(isJoined ? head + body.bytes.toString('latin1') : head, body.bytes, isJoined);
-    response.ready = text;
+    if (head.length <= MAX_TEXT_BYTES) response.ready = text;
     return text;
   }
 
@@ -162,8 +165,8 @@ export class AnswerWriter {
 }
 
 /**
- * An answer as text of one character for each byte, for all whom it is given as it is: a second at most. It goes with its answer, so
- * that nobody has to count it, and is the same for all listeners.
+ * An answer as text of one character for each byte, for all whom it is given as it is. It goes with its answer, which is made anew
+ * when it is asked for in another second, and is the same for all listeners.
  */
 export class AnswerText {
   readonly text: string;

@@ -14,7 +14,7 @@ import { toldKeepAliveMs } from './keep-alive.ts';
 /** Of a connection that is not joined so many requests are looked at one by one; then one of {@link LOOK_EVERY}. */
 const FIRST_LOOKS = 4;
 
-/** Answers requests that are byte for byte like one before. */
+/** Answers requests that are byte for byte like one before, or but for their target: the rule is in `fast-lane.ts`. */
 export class FastLane {
   readonly #shared: Shared;
   readonly #lanes: ReadonlyMap<string, Lane>;

@@ -18,7 +18,10 @@ export interface HeadFacts {
   readonly repeats: Repeats | undefined;
 }
 
-/** What a request head, byte for byte, is answered with: all that an answer needs is here or one step away, as each step is a line of memory that may be cold. */
+/**
+ * What a request head, byte for byte, is answered with: all that an answer needs is here or one step away, as each step is a line of
+ * memory that may be cold.
+ */
 export class KnownHead implements HeadFacts {
   readonly head: Buffer;
   readonly hash: number;

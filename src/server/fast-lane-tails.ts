@@ -1,29 +1,34 @@
 import type { HeadBesideTarget } from './read-request.ts';
 
 /*
- * A tail is what of a request head is behind its target: ` HTTP/1.1`, the field lines and the empty line. Of a GET whose tail is, byte
- * for byte, that of a GET which the parser has read alone before, the target alone is new.
+ * A tail is what of a request head is behind its target: ` HTTP/1.1`, the field lines and the empty line. Of a GET whose tail
+ * is, byte for byte, that of a GET which the parser has read alone before, the target alone is new.
  *
  * What the parser would do with such a head, between two messages and with nothing owed:
  *
  * 1. `GET ` is what it has read in that state before.
- * 2. The target is in origin-form, and of the characters that `parseTarget` takes (`core/target.ts`): printable ASCII, no space, no
- *    `#`. In llhttp's `url.ts` a `/` leads to the state for paths, each of these characters but `?` leads from there to
- *    the same state again, a `?` to the state for queries, and from that each of these characters to itself. Nothing is counted
- *    there, and nothing is kept but where the target began. So no byte of the target ends it, or the line, or the head.
+ * 2. The target is in origin-form, and of the characters that `parseTarget` takes (`core/target.ts`): printable ASCII, no
+ *    space, no `#`. In llhttp's `url.ts` a `/` leads to the state for paths, each of these characters but `?` leads from there
+ *    to the same state again, a `?` to the state for queries (by `query_or_fragment`, where a path ends too), and from that each
+ *    of these characters to itself. Nothing is counted there, and nothing is kept but where the target began. So no byte of the
+ *    target ends it, or the line, or the head.
  * 3. From both states the space behind the target leads to one and the same state, `skip_to_http`. That is where the tail was read
  *    from before, with the same method, and a parser does the same with the same bytes in the same state: it would tell of one
  *    request with this target and the fields of before, and be between two messages again at the last byte.
  * 4. What `node:http` counts beside that are the bytes of target and fields against `maxHeaderSize`. `withTarget` refuses
  *    more than `maxHeaderBytes` by the same count as `readRequest`, which is the stricter one.
  *
- * So the new target is the only part of a head that is answered here without having been parsed. Who is given such a request reads
- * its target by the same function that reads all targets. What that function refuses goes to the parser as it came.
+ * So the new target is the only part of a head that is answered here without having been parsed. Who is given such a request
+ * reads its target by the same function that reads all targets. What that function refuses goes to the parser as it came.
  */
 
 /** Of each listener: so many sets of so many places. */
 const SETS = 64;
 const WAYS = 4;
+
+/** Tails of more bytes or fields are not kept, so that all of a listener take some 2 MiB at most. */
+export const MAX_TAIL_BYTES = 2048;
+export const MAX_TAIL_FIELDS = 40;
 
 /** Of a longer tail so many bytes, or some more, are looked at to find its place. */
 const HASHED = 32;
@@ -46,7 +51,10 @@ export class Tail {
   }
 }
 
-/** Tails of heads that were read. As they hold whatever keys a request, or gives it a right, each request is known by all bytes of its own. */
+/**
+ * Tails of heads that were read. As they hold whatever keys a request, or gives it a right, each request is known by all bytes of
+ * its own.
+ */
 export class KnownTails {
   readonly #places: (Tail | undefined)[] = [];
 
@@ -57,12 +65,16 @@ export class KnownTails {
     return from === undefined ? undefined : this.#find(head, from);
   }
 
-  /** Keeps a copy of the tail: the whole chunk was read as this one request. In the place of one that was not asked for of late; where there is none, the next one finds one. */
+  /**
+   * Keeps a copy of the tail: the whole chunk was read as this one request. In the place of one that was not asked for of late; where
+   * there is none, the next one finds one.
+   */
   remember(head: Buffer, target: string, facts: Pick<Tail, 'head' | 'traceId'>): void {
     const from = targetEnd(head);
     // Told once more, whatever the parser was given: it is this target that the tail is behind.
     if (from === undefined || head.toString('latin1', TARGET_AT, from) !== target) return;
     if (!head.subarray(from, from + VERSION.length).equals(VERSION)) return;
+    if (head.length - from > MAX_TAIL_BYTES || facts.head.request.fields.length > MAX_TAIL_FIELDS) return;
     if (this.#places.length === 0) for (let count = 0; count < SETS * WAYS; count += 1) this.#places.push(undefined);
     if (this.#find(head, from) !== undefined) return;
     const place = this.#choose(placeOf(head, from));

@@ -27,8 +27,8 @@ import { besideTarget } from './read-request.ts';
  * 1. The parser is between two messages: it has read nothing of a next one (`#between`).
  * 2. No response is owed on the connection, so that there is none to overtake, and nothing is left to be sent.
  * 3. The whole chunk is a known head: bytes that the parser was once given whole, as one chunk, between two messages and
- *    with nothing owed, and that it read as exactly one request without content. Or it is a GET whose bytes behind the target are those of
- *    such a head, with a target that cannot end where that one's did not: `fast-lane-tails.ts` says why.
+ *    with nothing owed, and that it read as exactly one request without content. Or it is a GET whose bytes behind the target
+ *    are those of such a head, with a target that cannot end where that one's did not: `fast-lane-tails.ts` says why.
  *
  * Why nothing can be smuggled: a parser does the same with the same bytes in the same state, and between two messages
  * there is one state only. By 1 and 3 it would read the chunk as the same one request and be between two messages again,
@@ -48,12 +48,15 @@ import { besideTarget } from './read-request.ts';
  * each read and write starts anew. Until the first request of a connection has ended its parser runs the header timeout:
  * that request always goes there.
  *
- * A new target is asked for before the parser is given the chunk. What the exchange cannot answer at once (a miss, a relay), or not
- * with an answer that may be repeated, goes on as ever: the parser gets the chunk in the same step, and its request takes over
- * what has begun (`Ahead`), so that nothing is begun or counted twice.
+ * A new target is asked for before the parser is given the chunk. What the exchange cannot answer at once (a miss, a relay), or
+ * not with an answer that may be repeated, goes on as ever: the parser gets the chunk in the same step, and its request takes
+ * over what has begun (`Ahead`), so that nothing is begun or counted twice.
  *
- * A connection is joined when a head recurs on it, or what is behind its target, since standing here costs what is not answered here a part of its time
- * (measured: 2 to 3 of 22 microseconds).
+ * A connection is joined when a head recurs on it, or what is behind its target, since standing here costs what is not answered
+ * here a part of its time (measured: 2 to 3 of 22 microseconds).
+ *
+ * Whoever checks the rule needs this file, `fast-lane-tails.ts`, and of `read-request.ts` and `core/target.ts` what reads a
+ * target. The other files of the lane hold, look up and make what is known, and decide nothing about bytes.
  */
 
 /** Of those that are not answered here, one of so many is looked at. */

@@ -82,7 +82,10 @@ export function besideTarget(message: IncomingMessage, request: ProxyRequest): H
   return { request, bytes: fieldBytes(message.rawHeaders) + lineBytes(message) - (message.url ?? '').length };
 }
 
-/** What {@link readRequest} gives for the same head with another target; `undefined` where it refuses that, or it is not in origin-form. */
+/**
+ * What {@link readRequest} gives for the same head with another target; `undefined` where it refuses that, or it is not in
+ * origin-form.
+ */
 export function withTarget(head: HeadBesideTarget, rawTarget: string, limits: ServerLimits): ProxyRequest | undefined {
   const { length } = rawTarget;
   if (length > limits.maxTargetBytes || head.bytes + length > limits.maxHeaderBytes) return undefined;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
-import { AnswerWriter } from '../../src/server/fast-lane-answer.ts';
+import { type AnswerText, AnswerWriter } from '../../src/server/fast-lane-answer.ts';
 import { type HeadFacts, KnownHeads } from '../../src/server/fast-lane-heads.ts';
 import { lanesOf } from '../../src/server/fast-lane-lanes.ts';
 import { KnownTails } from '../../src/server/fast-lane-tails.ts';
@@ -203,7 +203,7 @@ describe('The fast lane', () => {
     },
   );
 
-  it('keeps 256 tails at most, and those that are asked for outlive any flood', () => {
+  it('keeps 256 tails at most, and those that are asked for outlive what comes once', () => {
     const tails = new KnownTails();
     const hot = tailed('hot');
     tails.remember(hot, '/a', ofTail);
@@ -220,15 +220,40 @@ describe('The fast lane', () => {
     expect(kept).toBeGreaterThan(200);
   });
 
-  it('keeps a body of exactly 2 KiB with the text of its head, and none that is a byte longer', () => {
+  it('keeps no tail of more than 2 KiB, nor of more than 40 fields', () => {
+    const tails = new KnownTails();
+    const least = tailed('').length - 'GET /a'.length;
+    for (const size of [2048, 2049]) tails.remember(tailed('x'.repeat(size - least)), '/a', ofTail);
+    expect([2048, 2049].map((size) => tails.find(tailed('x'.repeat(size - least))) !== undefined)).toEqual([
+      true,
+      false,
+    ]);
+    for (const count of [40, 41]) {
+      const fields = Array.from({ length: count }, () => ['x', 'y'] as const);
+      const request = { ...ofTail.head.request, fields };
+      tails.remember(tailed(`${count}`), '/a', { ...ofTail, head: { ...ofTail.head, request } });
+    }
+    expect([40, 41].map((count) => tails.find(tailed(`${count}`)) !== undefined)).toEqual([true, false]);
+  });
+
+  it('keeps content in one text with its head up to exactly 2 KiB together, and no text of a head that is longer', () => {
     const date = ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'] as const;
-    const [small, large] = [2048, 2049].map((size) => {
+    const textOf = (size: number, field = ''): [AnswerText | undefined, ProxyResponse] => {
       const given = answer(size);
-      return writer.textOf({ ...given, fields: [date, ...given.fields] });
-    });
-    expect([small?.rest, large?.rest?.length]).toEqual([undefined, 2049]);
-    expect([small?.length, large?.length]).toEqual([2048, 2049]);
-    expect((small?.text.length ?? 0) - (large?.text.length ?? 0)).toBe(2048);
+      const response = { ...given, fields: [date, ['x', field] as const, ...given.fields] };
+      return [writer.textOf(response), response];
+    };
+    const beside = (textOf(1000)[0]?.text.length ?? 0) - 1000;
+    const [[small], [large]] = [textOf(2048 - beside), textOf(2049 - beside)];
+    expect([small?.rest, large?.rest?.length]).toEqual([undefined, 2049 - beside]);
+    expect([small?.length, large?.length]).toEqual([2048 - beside, 2049 - beside]);
+    expect([small?.text.length, large?.text.length]).toEqual([2048, beside]);
+    const [[kept, ofKept], [made, ofMade]] = [
+      textOf(1000, 'x'.repeat(2048 - beside)),
+      textOf(1000, 'x'.repeat(2049 - beside)),
+    ];
+    expect([kept?.text.length, made?.text.length]).toEqual([2048, 2049]);
+    expect([writer.textOf(ofKept) === kept, writer.textOf(ofMade) === made]).toEqual([true, false]);
   });
 });
 

@@ -3,7 +3,8 @@ import { createServer } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
-import { AnswerWriter, isRepeatable } from '../../src/server/fast-lane-answer.ts';
+import type { RequestRecord } from '../../src/core/outcome.ts';
+import { AnswerWriter, isRepeatable, repeatsOf } from '../../src/server/fast-lane-answer.ts';
 import { type HeadFacts, KnownHeads, SeenHeads } from '../../src/server/fast-lane-heads.ts';
 import { KnownTails } from '../../src/server/fast-lane-tails.ts';
 import { keepAliveReserveMs, toldKeepAliveMs } from '../../src/server/keep-alive.ts';
@@ -339,5 +340,32 @@ describe('What clients are told of the keep-alive timeout', () => {
   ])('of %i ms leaves some to the server', (keepAliveMs, told) => {
     expect(toldKeepAliveMs(keepAliveMs)).toBe(told);
     expect(toldKeepAliveMs(keepAliveMs) + keepAliveReserveMs(keepAliveMs)).toBe(keepAliveMs);
+  });
+});
+
+describe('whom the sendings of an answer are told', () => {
+  it('is asked once for each listener in turn, with a record like theirs', () => {
+    const asked: string[] = [];
+    const observer = {
+      repeats: ({ listener, bytesSent, outcome }: RequestRecord) => {
+        asked.push(`${listener} ${bytesSent} ${outcome}`);
+        return { repeated: () => {} };
+      },
+    };
+    const answer = labelled(response());
+    const text = new AnswerWriter({ keepAliveMs: 5000 }).textOf(answer);
+    if (text === undefined) throw new Error('no text');
+    const request = {
+      method: 'GET',
+      path: '/',
+      query: undefined,
+      host: 'a',
+      absolute: false,
+      fields: [],
+      hasContent: false,
+    };
+    for (const listener of ['one', 'one', 'two', 'one'])
+      repeatsOf({ observer }, { ...request, listener }, answer, text);
+    expect(asked).toEqual(['one 7 hit', 'two 7 hit', 'one 7 hit']);
   });
 });

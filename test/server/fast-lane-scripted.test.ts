@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { asHandled, type ClientLink } from '../../src/cache/handled.ts';
@@ -6,6 +7,7 @@ import type { ServerConfig } from '../../src/core/config.ts';
 import type { RequestRecord } from '../../src/core/outcome.ts';
 import type { ProxyRequest } from '../../src/core/request.ts';
 import { createDataServer } from '../../src/server/data-server.ts';
+import type { FastLane } from '../../src/server/fast-lane-entry.ts';
 import { idleLoad } from '../../src/server/load.ts';
 import { ExchangeHandler } from '../../src/server/request-handler.ts';
 import { FakeClock } from '../support/clock.ts';
@@ -503,20 +505,61 @@ describe('A new target', () => {
 
   it('gets the interim responses that come for it while its answer is waited for', async () => {
     const response = steady('known');
+    const told: number[] = [];
     const { open, parsed } = await rig({
-      handle: async ({ query }, client) => {
-        await Promise.resolve();
-        client?.interim(103, [['link', `</${query}>`]]);
-        return response;
+      handle: ({ query }, client) => {
+        if (query === undefined) return response;
+        told.push(first(parsed).count);
+        return Promise.resolve().then(() => {
+          client?.interim(103, [['link', `</${query}>`]]);
+          return response;
+        });
       },
     });
     const connection = await open();
-    // None is known yet: what is waited for is not remembered.
+    await warm(connection, first(parsed), asked);
+    const { count } = first(parsed);
     await connection.send(newTarget('/b?one'));
     await expect
       .poll(() => connection.received.toString())
       .toMatch(/103 Early Hints\r\nlink: <\/one>\r\n\r\nHTTP\/1.1 200/);
-    expect(first(parsed).count).toBe(1);
+    // It was begun before the parser told of it, and once.
+    expect([told, first(parsed).count]).toEqual([[count], count + 1]);
+  });
+
+  const others: readonly (readonly [string, (req: IncomingMessage, lane: FastLane) => void])[] = [
+    ['target', (req) => (req.url = '/another?late')],
+    ['method', (req) => (req.method = 'HEAD')],
+    ['number', (req, lane) => lane.began(req)],
+  ];
+
+  it.each(others)('of which the parser tells with another %s ends its connection', async (_what, alter) => {
+    const response = steady('known');
+    const queries: (string | undefined)[] = [];
+    const { open, parsed, bugs, handler } = await rig({
+      handle: ({ query }) => {
+        queries.push(query);
+        return query === 'late' ? Promise.resolve(response) : response;
+      },
+    });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    queries.length = 0;
+    const { lane } = handler;
+    if (lane === undefined) throw new Error('no lane');
+    const usual = handler.request.bind(handler);
+    Object.assign(handler, {
+      request: (req: IncomingMessage, ...rest: [ServerResponse, string]) => {
+        alter(req, lane);
+        usual(req, ...rest);
+      },
+    });
+    await connection.send(newTarget('/b?late'));
+    await connection.ended();
+    expect(connection.received.length).toBe(0);
+    // What was begun is nobody's: the request that the parser has told of is begun by itself.
+    expect(queries).toHaveLength(2);
+    expect(bugs).toEqual([new Error('the parser has not told of the request that a chunk was taken for')]);
   });
 
   it('that the parser does not tell of ends its connection, and nobody is left with what was begun of it', async () => {

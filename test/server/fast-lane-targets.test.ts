@@ -205,6 +205,20 @@ describe('A head that differs from a known one in its target alone', () => {
     }
   });
 
+  it('that came twice in one chunk, again and again, is learnt of none of them', async () => {
+    const { ask, ready } = await scene();
+    const connection = await ready();
+    const twice = plain('/s?q=a', 'x-twice: 1').repeat(2);
+    for (let round = 0; round < 12; round += 1) {
+      // Behind it the parser is between two messages, where a chunk is looked at.
+      const alone = await ask(connection, plain(fresh()));
+      const both = await ask(connection, twice);
+      expect([alone.status, both.status, both.parsed]).toEqual([200, 200, 2]);
+      expect((await connection.reply()).text).toBe(both.text);
+    }
+    expect(connection.received.length).toBe(0);
+  });
+
   it.each([
     ['of HTTP/1.0', plain(fresh()).replace('/1.1', '/1.0')],
     ['of HTTP/1.2', plain(fresh()).replace('/1.1', '/1.2')],
