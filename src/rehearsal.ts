@@ -67,6 +67,7 @@ function ask(connection: Duplex, purge: Readonly<Record<string, unknown>>): Prom
     };
     connection.on('data', read);
     connection.once('error', reject);
+    connection.once('close', () => reject(new Error('rehearsed purge: no answer')));
     connection.write(head + content);
   });
 }

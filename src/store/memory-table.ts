@@ -14,6 +14,7 @@ import type { Page } from './pages.ts';
 import { Pages } from './pages.ts';
 import { RecordTally } from './record-tally.ts';
 import { ownPageBytes, StoredRecords, words } from './stored-records.ts';
+import { isUntidy, tidyOnce } from './tidying.ts';
 
 /** Why a record goes. */
 export type DropReason = 'capacity' | 'retention' | 'route-limit' | 'purge' | 'replaced' | 'invalidated';
@@ -33,7 +34,7 @@ const mostHotBytes = 2 ** 25;
 /**
  * A put that needs room empties a page of which at most this much is live: each byte gained then costs three that are
  * moved, and a ninth of the pages is holes on average. Nothing else is waiting then, so that others are not emptied before
- * half of them is holes.
+ * half of them is holes (`tidying.ts`).
  */
 const shareForRoom = 0.75;
 
@@ -42,20 +43,14 @@ const shareForRoom = 0.75;
  * run empty one after another: then nothing has to be moved.
  */
 const holesForRoom = 1 / 32;
-const shareInIdleness = 0.5;
 
 /**
  * A tier of at least so many pages evicts a page's worth before it is needed, so many records with each put: else one put would have to
- * evict all of it, some 700 records of 1 KB. It then holds a page less than it could at most.
+ * evict all of it, some 700 records of 1 KB. It then holds a page less than it could at most. Only where holes are few: where
+ * they are spread, evicting ahead would drain the tier before a page ran empty by itself, and a sparse one is emptied instead.
  */
 const pagesForAhead = 32;
 const evictedAhead = 2;
-
-/** Empty pages that are kept for what comes next. */
-const emptyPagesKept = 2;
-
-/** Steps for one empty page: giving it back takes 0.2 ms. */
-const stepsPerTrim = 16;
 
 /** The records with their indexes and eviction order, always in step, and always within the limits. */
 export class MemoryTable {
@@ -119,6 +114,8 @@ export class MemoryTable {
 
   /** Whether the item could be put without anything having to go for it. */
   hasRoomFor(item: StoredItem): boolean {
+    // The page that is kept empty is for what comes: who takes it has two others go.
+    if (this.#keepsPage() && !this.#hasPageToSpare()) return false;
     // Before it is packed, which takes half as long as a read from Redis: a tier that is full mostly has no room for less.
     if (!this.#isGranted(this.#keptBytes() + this.#index.needs(item) + leastNeeded(item, this.#pages))) return false;
     const packed = packItem(item, mostInline(this.#pages.pageBytes));
@@ -143,11 +140,12 @@ export class MemoryTable {
     if (before !== 0) this.drop(before, 'replaced');
     this.#keepRouteLimit(item.route);
     const isTight = !this.#makeRoom(() => this.#needs(packed));
+    // Before it is there, so that it is not what goes.
+    this.#evictAhead();
     const record = this.#records.add(packed, this.#index.hash, isTight);
     this.#index.add(record, item);
     this.#order.add(record, standing);
     this.#expiry.add(record, nowMs);
-    this.#evictAhead();
     return record;
   }
 
@@ -218,19 +216,12 @@ export class MemoryTable {
 
   /** There is memory to be given back. */
   get isUntidy(): boolean {
-    const { emptyPages, sharedPages } = this.#pages;
-    if (emptyPages > (this.#index.size === 0 ? 0 : emptyPagesKept)) return true;
-    return sharedPages > emptyPagesKept && this.#pages.sparsest(shareInIdleness) !== undefined;
+    return isUntidy(this.#pages, this.#index.size);
   }
 
   /** Gives back what memory is not needed, in short steps. */
   *tidySteps(): Generator<void, void, void> {
-    while (this.isUntidy) {
-      const page = this.#pages.sharedPages > emptyPagesKept ? this.#pages.sparsest(shareInIdleness) : undefined;
-      if (page !== undefined) yield* this.#records.moveOut(page);
-      else this.#pages.trim();
-      for (let step = 0; step < stepsPerTrim; step += 1) yield;
-    }
+    while (this.isUntidy) yield* tidyOnce(this.#pages, this.#records);
   }
 
   /** Gives all of it back now: the tier is closed. */
@@ -285,12 +276,23 @@ export class MemoryTable {
   }
 
   #evictAhead(): void {
-    const { emptyPages, sharedPages, pageBytes } = this.#pages;
-    if (emptyPages > 0 || sharedPages < pagesForAhead || this.#isGranted(this.#keptBytes() + pageBytes)) return;
+    if (this.#pages.emptyPages > 0 || !this.#keepsPage() || this.#pages.holes > holesForRoom) return;
+    if (this.#hasPageToSpare()) return;
     for (let left = evictedAhead; left > 0 && this.#pages.emptyPages === 0; left -= 1) {
       const victim = this.#order.victim();
       if (victim !== 0) this.drop(victim, 'capacity');
     }
+  }
+
+  /** Whether a page is made empty ahead once there is no room for another. */
+  #keepsPage(): boolean {
+    return this.#pages.sharedPages >= pagesForAhead;
+  }
+
+  /** Whether there is one beside that which moving takes, also once one that is empty is used. */
+  #hasPageToSpare(): boolean {
+    const { emptyPages, pageBytes } = this.#pages;
+    return emptyPages > 1 || this.#isGranted(this.#keptBytes() + (1 + emptyPages) * pageBytes);
   }
 
   #isGranted(bytes: number): boolean {

@@ -42,7 +42,7 @@ function ifWorthwhile(body: Buffer, coded: Buffer): Buffer | undefined {
   return coded.byteLength <= body.byteLength * worthwhile ? coded : undefined;
 }
 
-/** Of all frames of zstd (RFC 8878 §3.1.1); no stream of zlib's begins so (RFC 1950 §2.2). */
+/** Of all frames of zstd (RFC 8878 §3.1.1); no stream of zlib's that is written here begins so (RFC 1950 §2.2: a window of 32 KiB is 0x78). */
 const firstOfZstd = 0x28;
 
 /**

@@ -10,7 +10,10 @@ export interface RedisScript {
   readonly reply: 'text' | 'bytes';
 }
 
-/** Hears how one command ended: one of the two, once, and never in the step in which it was sent. Must not throw. */
+/**
+ * Hears how one command ended: one of the two, once, and never in the step in which it was sent. Must not throw, nor read again in the
+ * same step.
+ */
 export interface ReplyHearer<T> {
   replied(value: T): void;
   /** {@link RedisFailure}; anything else is a bug. */
