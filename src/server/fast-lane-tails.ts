@@ -27,8 +27,8 @@ const SETS = 64;
 const WAYS = 4;
 
 /** Tails of more bytes or fields are not kept, so that all of a listener take some 2 MiB at most. */
-export const MAX_TAIL_BYTES = 2048;
-export const MAX_TAIL_FIELDS = 40;
+const MAX_TAIL_BYTES = 2048;
+const MAX_TAIL_FIELDS = 40;
 
 /** Of a longer tail so many bytes, or some more, are looked at to find its place. */
 const HASHED = 32;
