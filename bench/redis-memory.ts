@@ -64,7 +64,8 @@ function compressing(name: string, fromBytes: number): Form {
     name,
     encode: async (item) => {
       const small = item.body.byteLength < fromBytes ? undefined : await compressed(item.body);
-      const stored = small === undefined ? { bytes: item.body, isCompressed: false } : { bytes: small, isCompressed: true };
+      const stored =
+        small === undefined ? { bytes: item.body, isCompressed: false } : { bytes: small, isCompressed: true };
       return encodeItem(item, stored, 0);
     },
     decode: decoded,
