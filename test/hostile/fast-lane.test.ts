@@ -7,6 +7,34 @@ import { samples } from '../support/metrics.ts';
 const host = 'Host: api.test';
 const known = head('GET /c/known HTTP/1.1', host);
 
+interface Outcome {
+  readonly text: string;
+  /** Bytes that came behind the answer. */
+  readonly left: number;
+  readonly asked: readonly string[];
+}
+
+/** What comes of the pieces, each sent in a packet of its own behind a known head. */
+async function outcomeOf(pieces: readonly string[]): Promise<Outcome> {
+  await using stage = await startStage();
+  using parsed = new ParsedRequests(stage.url);
+  using connection = await stage.open();
+  await warm(connection, parsed, known);
+  for (const piece of pieces) {
+    await connection.send(piece);
+    await read();
+  }
+  const { text } = await connection.reply();
+  await read();
+  await stage.sound();
+  return { text, left: connection.received.length, asked: stage.asked() };
+}
+
+/** Of what is read as one request with that piece at its head. */
+function asOne(first = ''): Outcome {
+  return { text: told(first.startsWith('POST') ? 'POST' : 'GET', '/r/x'), left: 0, asked: ['/c/known', '/r/x'] };
+}
+
 describe('Known heads where they are no requests', () => {
   it.each<[input: string, pieces: readonly string[]]>([
     ['as content of a known length', [head('POST /r/x HTTP/1.1', host, `Content-Length: ${known.length}`), known]],
@@ -25,20 +53,7 @@ describe('Known heads where they are no requests', () => {
     ],
     ['as a field value that the packet before began', ['GET /r/x HTTP/1.1\r\nX-Value: ', known]],
   ])('%s, in a packet of its own → read as what it is, one answer, none from store', async (_input, pieces) => {
-    await using stage = await startStage();
-    using parsed = new ParsedRequests(stage.url);
-    using connection = await stage.open();
-    await warm(connection, parsed, known);
-    for (const piece of pieces) {
-      await connection.send(piece);
-      await read();
-    }
-    const reply = await connection.reply();
-    expect(reply.text).toBe(told(pieces[0]?.slice(0, 4) === 'POST' ? 'POST' : 'GET', '/r/x'));
-    await read();
-    expect(connection.received).toHaveLength(0);
-    expect(stage.asked()).toEqual(['/c/known', '/r/x']);
-    await stage.sound();
+    expect(await outcomeOf(pieces)).toEqual(asOne(pieces[0]));
   });
 
   it('behind half a request line → 400 and the end, no answer from store', async () => {
@@ -107,20 +122,7 @@ describe('New targets where they are no requests', () => {
     ],
     ['as a field value that the packet before began', ['GET /r/x HTTP/1.1\r\nX-Value: ', unknown]],
   ])('%s, in a packet of its own → read as what it is, nothing is asked for', async (_input, pieces) => {
-    await using stage = await startStage();
-    using parsed = new ParsedRequests(stage.url);
-    using connection = await stage.open();
-    await warm(connection, parsed, known);
-    for (const piece of pieces) {
-      await connection.send(piece);
-      await read();
-    }
-    const reply = await connection.reply();
-    expect(reply.text).toBe(told(pieces[0]?.slice(0, 4) === 'POST' ? 'POST' : 'GET', '/r/x'));
-    await read();
-    expect(connection.received).toHaveLength(0);
-    expect(stage.asked()).toEqual(['/c/known', '/r/x']);
-    await stage.sound();
+    expect(await outcomeOf(pieces)).toEqual(asOne(pieces[0]));
   });
 
   it('behind half a request line → 400 and the end, nothing is asked for', async () => {

@@ -5,7 +5,7 @@ import { type AnswerText, AnswerWriter } from '../../src/server/fast-lane-answer
 import { type HeadFacts, KnownHeads } from '../../src/server/fast-lane-heads.ts';
 import { lanesOf } from '../../src/server/fast-lane-lanes.ts';
 import { KnownTails } from '../../src/server/fast-lane-tails.ts';
-import { ParsedRequests, warm, warmHead } from '../support/fast-lane.ts';
+import { ofTail, ParsedRequests, warm, warmHead } from '../support/fast-lane.ts';
 import { head, startStage } from '../support/hostile.ts';
 import { limitHits } from '../support/metrics.ts';
 
@@ -264,20 +264,3 @@ const spelt = `
   - { name: spelt, match: /s, upstream: api, ttl: 10m, unknownQuery: drop }`;
 
 const tailed = (value: string): Buffer => Buffer.from(head('GET /a HTTP/1.1', 'Host: a', `X: ${value}`));
-
-const ofTail = {
-  head: {
-    request: {
-      method: 'GET',
-      path: '/a',
-      query: undefined,
-      host: 'a',
-      absolute: false,
-      listener: 'a',
-      fields: [],
-      hasContent: false,
-    },
-    bytes: 10,
-  },
-  traceId: undefined,
-};

@@ -8,6 +8,7 @@ import { AnswerWriter, isRepeatable, repeatsOf } from '../../src/server/fast-lan
 import { type HeadFacts, KnownHeads, SeenHeads } from '../../src/server/fast-lane-heads.ts';
 import { KnownTails } from '../../src/server/fast-lane-tails.ts';
 import { keepAliveReserveMs, toldKeepAliveMs } from '../../src/server/keep-alive.ts';
+import { ofTail as tailOf } from '../support/fast-lane.ts';
 import { head } from '../support/hostile.ts';
 import { openRaw } from '../support/raw.ts';
 
@@ -253,23 +254,6 @@ describe('Heads that were seen', () => {
     expect(wrong).toBeLessThan(100);
   });
 });
-
-const tailOf = {
-  head: {
-    request: {
-      method: 'GET',
-      path: '/a',
-      query: undefined,
-      host: 'a',
-      absolute: false,
-      listener: 'a',
-      fields: [],
-      hasContent: false,
-    },
-    bytes: 10,
-  },
-  traceId: undefined,
-};
 
 describe('What is behind the target of a head', () => {
   const text = `GET /a HTTP/1.1\r\nHost: a\r\nX: ${'0123456789'.repeat(20)}\r\n\r\n`;

@@ -64,3 +64,21 @@ export async function warmHead(
   await warm(connection, parsed, head, method);
   return warm(connection, parsed, head, method);
 }
+
+/** What is known with a tail, of a request without fields. */
+export const ofTail = {
+  head: {
+    request: {
+      method: 'GET',
+      path: '/a',
+      query: undefined,
+      host: 'a',
+      absolute: false,
+      listener: 'a',
+      fields: [],
+      hasContent: false,
+    },
+    bytes: 10,
+  },
+  traceId: undefined,
+};
