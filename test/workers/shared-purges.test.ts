@@ -153,8 +153,9 @@ describe('threads that read without a turn of their event loops', () => {
       if (purge % 5 === 0) await pause(1);
     }
     Atomics.store(words, 1, 1);
-    for (const { reads, hits, purged, wrong } of await Promise.all(reports)) {
+    for (const { reads, hits, purged, wrong, lost: lostThere } of await Promise.all(reports)) {
       expect(wrong).toBe(0);
+      expect(lostThere).toBe(0);
       expect(hits).toBeGreaterThan(100);
       expect(purged).toBeGreaterThan(20);
       expect(reads).toBeGreaterThan(hits);
