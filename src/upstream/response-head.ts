@@ -55,8 +55,9 @@ function framingByLength(fields: FieldLines): ResponseFraming | undefined {
 
 /** Bytes of the field lines of a head with their line ends, each taken as `Name: value`: what `maxHeaderBytes` counts. */
 export function fieldLineBytes(fields: FieldLines): number {
-  let bytes = 0;
-  for (const [name, value] of fields) bytes += name.length + value.length + 4;
+  let bytes = 4 * fields.length;
+  // By index: taking each pair apart was 1 µs of a miss.
+  for (const line of fields) bytes += line[0].length + line[1].length;
   return bytes;
 }
 
