@@ -7,8 +7,10 @@ import type { Connection } from './connections.ts';
 import type { Ahead } from './fast-lane-ahead.ts';
 import { isRepeatable } from './fast-lane-answer.ts';
 import { SeenHeads } from './fast-lane-heads.ts';
+import { IdleWheel } from './fast-lane-idle.ts';
 import { type Lane, lanesOf } from './fast-lane-lanes.ts';
-import { type DataListener, type FastLaneOptions, isPlain, Joined, LOOK_EVERY, type Shared } from './fast-lane.ts';
+import type { DataListener, FastLaneOptions, Shared } from './fast-lane-shared.ts';
+import { isPlain, Joined, LOOK_EVERY } from './fast-lane.ts';
 import { toldKeepAliveMs } from './keep-alive.ts';
 
 /** Of a connection that is not joined so many requests are looked at one by one; then one of {@link LOOK_EVERY}. */
@@ -26,6 +28,7 @@ export class FastLane {
     this.#shared = {
       ...options,
       seen: new SeenHeads(),
+      idle: new IdleWheel(timeouts.keepAliveMs),
       mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
       fed: undefined,
       isDraining: false,

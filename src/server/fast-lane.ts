@@ -1,19 +1,18 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
-import type { ClientLink, Handled } from '../cache/handled.ts';
-import type { Clock, MaybePromise, Observer, ProxyResponse } from '../cache/ports.ts';
-import type { ServerConfig } from '../core/config.ts';
+import type { ProxyResponse } from '../cache/ports.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
-import type { Connection, Connections } from './connections.ts';
+import type { Connection } from './connections.ts';
 import { type Ahead, askAhead, letGo } from './fast-lane-ahead.ts';
 import { type AnswerText, factsOf, isRepeatable, repeatsOf, type Told } from './fast-lane-answer.ts';
-import type { KnownHead, KnownHeads, SeenHeads } from './fast-lane-heads.ts';
+import type { KnownHead, KnownHeads } from './fast-lane-heads.ts';
+import { IdleTimer } from './fast-lane-idle.ts';
 import type { Lane } from './fast-lane-lanes.ts';
 import { owe, tell } from './fast-lane-owing.ts';
+import type { DataListener, Fed, Shared } from './fast-lane-shared.ts';
 import type { Tail } from './fast-lane-tails.ts';
-import type { ServerLoad } from './load.ts';
 import { besideTarget } from './read-request.ts';
 
 /*
@@ -44,8 +43,8 @@ import { besideTarget } from './read-request.ts';
  * split heads or pipelining. What the parser would not read on after is no boundary: HTTP/1.0, `Connection: close`.
  *
  * What `node:http` times is right without being told: between two messages its parser counts a connection as idle (header
- * and request timeouts rest, `closeIdleConnections` ends it), and its keep-alive timer is a timeout of the socket, which
- * each read and write starts anew. Until the first request of a connection has ended its parser runs the header timeout:
+ * and request timeouts rest, `closeIdleConnections` ends it), and its keep-alive timer is a timeout of the socket. Here that
+ * is counted by other means (`fast-lane-idle.ts`), and given back before the parser is given anything. Until the first request of a connection has ended its parser runs the header timeout:
  * that request always goes there.
  *
  * A new target is asked for before the parser is given the chunk. What the exchange cannot answer at once (a miss, a relay), or
@@ -72,43 +71,6 @@ const MAX_HEAD_BYTES = 4096;
  */
 const MISSES_LOOKED_AT = 100;
 
-/** What the fast lane needs. */
-export interface FastLaneOptions {
-  readonly config: ServerConfig;
-  /** Must not throw. */
-  readonly observer: Pick<Observer, 'request' | 'repeats' | 'limit'>;
-  readonly clock: Clock;
-  readonly load: ServerLoad;
-  readonly connections: Connections;
-  readonly handle: (request: ProxyRequest, client?: ClientLink) => MaybePromise<Handled>;
-  /** Hears what was thrown where nothing should be; the request goes to `node:http` then. Must not throw. */
-  readonly onBug: (error: unknown) => void;
-}
-
-/** What a chunk that was given to the parser came to. */
-export interface Fed {
-  readonly socket: Socket;
-  /** Requests that the parser told of. */
-  begun: number;
-  req: IncomingMessage | undefined;
-  request: ProxyRequest | undefined;
-  response: ProxyResponse | undefined;
-  /** What has begun of the request that the chunk is. */
-  readonly ahead: Ahead | undefined;
-}
-
-export type DataListener = (chunk: Buffer) => void;
-
-/** What all connections share. */
-export interface Shared extends FastLaneOptions {
-  readonly seen: SeenHeads;
-  /** On one connection. */
-  readonly mostRequests: number;
-  /** While the parser is given a chunk of a joined connection. */
-  fed: Fed | undefined;
-  isDraining: boolean;
-}
-
 interface JoinedOptions {
   readonly socket: Socket;
   readonly connection: Connection;
@@ -125,6 +87,7 @@ export class Joined {
   readonly #known: KnownHeads;
   readonly #lane: Lane;
   readonly #parse: DataListener;
+  readonly #idle: IdleTimer;
   readonly #listener: DataListener = (chunk) => this.#read(chunk);
   /** The parser has read nothing of a next message. */
   #between = false;
@@ -140,11 +103,13 @@ export class Joined {
     this.#known = lane.known;
     this.#lane = lane;
     this.#parse = parse;
+    this.#idle = new IdleTimer(shared.idle, socket);
     socket.on('data', this.#listener);
     socket.off('data', parse);
   }
 
   leave(parses: boolean): void {
+    this.#idle.giveBack();
     if (parses) this.#socket.on('data', this.#parse);
     this.#socket.off('data', this.#listener);
   }
@@ -155,8 +120,12 @@ export class Joined {
       return;
     }
     const known = this.#known.find(chunk);
-    if (known !== undefined && this.#answer(known)) this.#misses = 0;
-    else this.#readTarget(chunk);
+    if (known === undefined || !this.#answer(known)) {
+      this.#readTarget(chunk);
+      return;
+    }
+    this.#misses = 0;
+    this.#sent();
   }
 
   /** The chunk came where a known head would have been answered. */
@@ -173,6 +142,7 @@ export class Joined {
     if (response === undefined || text === undefined) this.#learn(chunk, this.#feed(chunk, ahead));
     else {
       this.#answerWith(text, response, { tail, ahead });
+      this.#sent();
       if (this.#isLookedAt()) this.#learnHead(chunk, request, response);
     }
   }
@@ -260,6 +230,13 @@ export class Joined {
     else this.#owe(told, startedMs);
   }
 
+  /** An answer was written here. */
+  #sent(): void {
+    // What has not left has a timeout of its own.
+    if (this.#isPending) this.#idle.drop();
+    else this.#idle.touch();
+  }
+
   #owe(told: Told, startedMs: number): void {
     this.#isPending = true;
     const onSent = (): void => {
@@ -271,6 +248,7 @@ export class Joined {
   /** Gives the chunk to the parser. `ahead`: what has begun of it as one request. */
   #feed(chunk: Buffer, ahead: Ahead | undefined): Fed {
     const socket = this.#socket;
+    this.#idle.giveBack();
     const fed: Fed = { socket, begun: 0, req: undefined, request: undefined, response: undefined, ahead };
     this.#between = false;
     this.#shared.fed = fed;

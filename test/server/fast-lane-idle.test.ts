@@ -1,0 +1,117 @@
+import { once } from 'node:events';
+import { Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { IdleTimer, IdleWheel } from '../../src/server/fast-lane-idle.ts';
+
+// The timeouts of sockets themselves stay real: none of these is to come to its end.
+beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }));
+afterEach(() => void vi.useRealTimers());
+
+interface Idle {
+  readonly socket: Socket;
+  readonly timer: IdleTimer;
+  /** Times that it was told that its time is over. */
+  readonly ends: () => number;
+}
+
+function idle(wheel: IdleWheel, timeoutMs = wheel.keepAliveMs): Idle {
+  const socket = new Socket();
+  let count = 0;
+  socket.setTimeout(timeoutMs);
+  socket.on('timeout', () => (count += 1));
+  return { socket, timer: new IdleTimer(wheel, socket), ends: () => count };
+}
+
+describe('A connection that was answered on the fast lane', () => {
+  it.each([300, 5_000, 65_000, 4 * 3_600_000, 30 * 86_400_000])(
+    'is idle for no less than %i ms, and two ticks more at most, whenever it was last used',
+    (keepAliveMs) => {
+      for (const part of [0, 0.001, 0.3, 0.5, 0.99]) {
+        const wheel = new IdleWheel(keepAliveMs);
+        expect(2 * wheel.tickMs).toBeLessThan(keepAliveMs / 20);
+        const { socket, timer, ends } = idle(wheel);
+        timer.touch();
+        vi.advanceTimersByTime(keepAliveMs * part);
+        timer.touch();
+        vi.advanceTimersByTime(keepAliveMs);
+        expect(ends()).toBe(0);
+        vi.advanceTimersByTime(2 * wheel.tickMs);
+        expect(ends()).toBe(1);
+        vi.advanceTimersByTime(3 * keepAliveMs);
+        expect(ends()).toBe(1);
+        socket.destroy();
+        expect(vi.getTimerCount()).toBe(0);
+      }
+    },
+  );
+
+  it('is never ended while it is used', () => {
+    const wheel = new IdleWheel(1_000);
+    const { timer, ends } = idle(wheel);
+    for (let count = 0; count < 200; count += 1) {
+      timer.touch();
+      vi.advanceTimersByTime(900);
+    }
+    expect(ends()).toBe(0);
+    vi.advanceTimersByTime(200);
+    expect(ends()).toBe(1);
+  });
+
+  it('has no timeout of its socket meanwhile, and has it again when the parser is given something', () => {
+    const wheel = new IdleWheel(1_000);
+    const { socket, timer, ends } = idle(wheel);
+    timer.touch();
+    expect(socket.timeout).toBe(0);
+    timer.giveBack();
+    expect(socket.timeout).toBe(1_000);
+    vi.advanceTimersByTime(5_000);
+    expect(ends()).toBe(0);
+    timer.touch();
+    expect(socket.timeout).toBe(0);
+    vi.advanceTimersByTime(1_100);
+    expect(ends()).toBe(1);
+    socket.destroy();
+  });
+
+  it('keeps a timeout that is not that of an idle connection', () => {
+    const wheel = new IdleWheel(1_000);
+    const { socket, timer, ends } = idle(wheel, 7_000);
+    timer.touch();
+    expect(socket.timeout).toBe(7_000);
+    vi.advanceTimersByTime(10_000);
+    expect(ends()).toBe(0);
+    socket.setTimeout(1_000);
+    timer.touch();
+    socket.setTimeout(7_000);
+    timer.drop();
+    timer.giveBack();
+    expect(socket.timeout).toBe(7_000);
+    socket.destroy();
+  });
+
+  it('is never ended where connections have no keep-alive time', () => {
+    const { timer, ends, socket } = idle(new IdleWheel(0));
+    timer.touch();
+    expect(vi.getTimerCount()).toBe(0);
+    vi.advanceTimersByTime(100_000);
+    expect(ends()).toBe(0);
+    socket.destroy();
+  });
+
+  it('is forgotten when it is closed, whichever of many it is', async () => {
+    const wheel = new IdleWheel(1_000);
+    const all = Array.from({ length: 40 }, () => idle(wheel));
+    for (const { timer } of all) {
+      timer.touch();
+      vi.advanceTimersByTime(15);
+    }
+    expect(vi.getTimerCount()).toBe(1);
+    const [gone, kept] = [all.filter((_, index) => index % 3 !== 1), all.filter((_, index) => index % 3 === 1)];
+    await Promise.all(gone.map(({ socket }) => once(socket.destroy(), 'close')));
+    vi.advanceTimersByTime(1_100);
+    expect(gone.map(({ ends }) => ends())).toEqual(gone.map(() => 0));
+    expect(kept.map(({ ends }) => ends())).toEqual(kept.map(() => 1));
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
