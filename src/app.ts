@@ -5,8 +5,8 @@ import type { Clock } from './cache/ports.ts';
 import type { Config } from './core/config.ts';
 import { workersOf } from './core/worker-shares.ts';
 import { graphqlReaderFor } from './graphql-reader.ts';
-import { describe } from './log/describe.ts';
-import { createLog, type Log } from './log/log.ts';
+import { createLog } from './log/log.ts';
+import { rehearseLater } from './rehearse-later.ts';
 import type { BoundListener } from './server/data-server.ts';
 import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from './serving.ts';
 import { sharedBoundsFor } from './process-memory.ts';
@@ -32,7 +32,7 @@ export interface AppOptions {
   readonly rules?: Partial<CoherenceRules>;
   /** Where the process is this proxy's alone: what it takes in all bounds its memory tier. */
   readonly processMemory?: ProcessMemory;
-  /** Rehearses purges ({@link rehearsePurges}) once something is fetched. Not with several workers. */
+  /** Rehearses purges (`src/rehearsal.ts`) once something is fetched: in each thread that does, one at a time. */
   readonly rehearses?: boolean;
 }
 
@@ -50,14 +50,14 @@ export async function createApp(
   // Loaded where it is wanted: a sidecar has one worker, and that is this thread.
   if (count > 1) {
     const bounds = processMemory && sharedBoundsFor(config.store.memory.maxBytes, count);
-    return (await import('./workers/coordinator.ts')).startWorkers({ config, count, clock, bounds });
+    return (await import('./workers/coordinator.ts')).startWorkers({ config, count, clock, bounds, rehearses });
   }
   await using stack = new AsyncDisposableStack();
   let state: State = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
   const graphql = await graphqlReaderFor(config.routes);
   const sharing = await sharedTierFor(config);
-  const onFirstCall = rehearses ? () => void clock.after(rehearsalDelayMs, () => void rehearse(clock, log)) : undefined;
+  const onFirstCall = rehearses ? () => void rehearseLater(clock, log) : undefined;
   const ground = { config, log, stack, clock, graphql, sharing, processMemory, onFirstCall };
   const parts = buildParts({ ...ground, rules: { ...allRules, ...rules } });
   let listeners: readonly BoundListener[] = config.server.listeners;
@@ -84,19 +84,6 @@ export async function createApp(
       await owned.disposeAsync();
     },
   };
-}
-
-/** The first fetch compiles enough by itself. */
-const rehearsalDelayMs = 200;
-
-async function rehearse(clock: Clock, log: Log): Promise<void> {
-  try {
-    await (await import('./rehearsal.ts')).rehearsePurges(clock);
-    log.debug({}, 'purges rehearsed');
-  } catch (error) {
-    // The first purge takes longer then, and nothing else.
-    log.error({ error: describe(error) }, 'the rehearsal of a purge failed');
-  }
 }
 
 /** What is known later than the admin listener is built. */

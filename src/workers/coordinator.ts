@@ -12,6 +12,7 @@ import { allRules } from '../store/coherence/rules.ts';
 import type { SharedBounds } from '../process-memory.ts';
 import { version } from '../version.ts';
 import { type PoolTimes, WorkerPool } from './pool.ts';
+import { rehearsals } from './rehearsals.ts';
 import { createPurgeWire, joinPurges } from './shared-purges.ts';
 import { createWorkerRefresher } from './worker-refresher.ts';
 import { workerServices } from './worker-services.ts';
@@ -25,6 +26,8 @@ export interface CoordinatorOptions {
   readonly times?: PoolTimes;
   /** Of a process that is the proxy's alone; `undefined`: memory is taken as far as `maxBytes`. */
   readonly bounds?: SharedBounds | undefined;
+  /** See `AppOptions`. */
+  readonly rehearses?: boolean;
 }
 
 /** A running proxy of several threads; as `App`. */
@@ -39,7 +42,8 @@ export interface Coordinator {
  * The composition root of several threads: this one has what is there once (admin listener, schedules, warming, signals), the
  * workers serve. See docs/workers.md.
  */
-export async function startWorkers({ config, count, clock, times, bounds }: CoordinatorOptions): Promise<Coordinator> {
+export async function startWorkers(options: CoordinatorOptions): Promise<Coordinator> {
+  const { config, count, clock, times, bounds, rehearses = false } = options;
   await using stack = new AsyncDisposableStack();
   let state: 'starting' | 'ready' | 'draining' = 'starting';
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config) }));
@@ -55,6 +59,7 @@ export async function startWorkers({ config, count, clock, times, bounds }: Coor
     log,
     clock,
     onGone: (worker) => sums.keep(worker),
+    onFetching: rehearses ? rehearsals(clock, log) : undefined,
     ...(times === undefined ? {} : { times }),
   });
   stack.defer(() => pool.end());

@@ -36,6 +36,8 @@ export interface WorkerCalls {
   readonly refresh: { readonly input: RefreshCall; readonly output: Refreshed };
   readonly adopt: { readonly input: Adopted; readonly output: undefined };
   readonly numbers: { readonly input: undefined; readonly output: WorkerNumbers };
+  /** Rehearses what a purge has it do (`src/rehearsal.ts`); answered when that is over. */
+  readonly rehearse: { readonly input: undefined; readonly output: undefined };
   /** Ends what it serves with the grace of the configuration, and tells what it had counted in the end. */
   readonly stop: { readonly input: undefined; readonly output: WorkerNumbers };
 }
@@ -87,6 +89,8 @@ export type WorkerWord<Value = unknown> =
   | { readonly kind: 'listening'; readonly listeners: readonly BoundListener[] }
   /** It could not start, and ends. */
   | { readonly kind: 'failed'; readonly message: string }
+  /** It is about to call an upstream for the first time: until then there is nothing to purge. */
+  | { readonly kind: 'fetching' }
   /** Of its log. */
   | { readonly kind: 'lines'; readonly lines: string }
   /** Now and then, so that little is lost of a worker that is killed. */

@@ -21,6 +21,8 @@ export interface PoolOptions {
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>;
   /** Hears of each worker that is gone, once nothing more comes from it. */
   readonly onGone: (worker: WorkerThread) => void;
+  /** Hears of each worker that is about to call an upstream for the first time. */
+  readonly onFetching?: ((worker: WorkerThread) => void) | undefined;
   /** Tests have shorter ones. */
   readonly times?: PoolTimes;
 }
@@ -158,7 +160,8 @@ export class WorkerPool {
 
   /** `soon`: times in a row that a worker of this place ended soon after its start. */
   async #add(place: number, soon: number): Promise<readonly BoundListener[]> {
-    const worker = new WorkerThread({ start: this.#startOf(place), onLines: this.#options.log.pass });
+    const { log, onFetching = () => undefined } = this.#options;
+    const worker = new WorkerThread({ start: this.#startOf(place), onLines: log.pass, onFetching });
     this.#all.add(worker);
     const served = worker.listening.then((listeners) => {
       this.#serving.set(place, worker);

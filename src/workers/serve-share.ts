@@ -32,7 +32,8 @@ export async function serveShare(
   const sharing = await sharedTierFor(config);
   const threads = hooksOf(start, stack, log);
   const processMemory = bounds && memoryOfThread(bounds);
-  const ground = { config, log, stack, clock: systemClock, graphql, sharing, processMemory };
+  const onFirstCall = (): void => tell({ kind: 'fetching' });
+  const ground = { config, log, stack, clock: systemClock, graphql, sharing, processMemory, onFirstCall };
   const parts = buildParts({ ...ground, rules: allRules, threads });
   await parts.tiers.shared?.log.start(FIRST_LEASE_PATIENCE_MS);
   parts.fleetCounters?.start();
@@ -95,6 +96,10 @@ function callsOf(
     refresh: (call) => refresh(parts, call),
     adopt: (adopted) => adopt(parts, adopted),
     numbers: () => numbersOf(parts, parts.metrics.thread()),
+    rehearse: async () => {
+      await (await import('../rehearsal.ts')).rehearseTold(systemClock);
+      return undefined;
+    },
     stop,
   };
 }

@@ -7,6 +7,8 @@ export interface WorkerThreadOptions {
   readonly start: WorkerStart;
   /** Whole lines of its log. */
   readonly onLines: (lines: string) => void;
+  /** It is about to call an upstream for the first time. */
+  readonly onFetching: (worker: WorkerThread) => void;
 }
 
 /** How a worker ended. */
@@ -87,6 +89,8 @@ export class WorkerThread {
         return this.#listening.reject(new Error(word.message));
       case 'lines':
         return this.#options.onLines(word.lines);
+      case 'fetching':
+        return this.#options.onFetching(this);
       case 'counted':
         this.numbers = word.numbers;
         return undefined;

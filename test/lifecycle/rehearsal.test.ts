@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startProxy } from '../../src/demo/proxy-process.ts';
-import { rehearsePurges } from '../../src/rehearsal.ts';
+import { rehearsePurges, rehearseTold } from '../../src/rehearsal.ts';
 import { systemClock } from '../../src/system-clock.ts';
+import { rehearsals } from '../../src/workers/rehearsals.ts';
 import { ask } from '../support/http.ts';
 import { configFile } from '../support/launch.ts';
 import { builtMain } from '../support/program.ts';
@@ -54,4 +55,80 @@ routes: [{ name: stored, match: /stored, upstream: api, ttl: 1h }]
     expect((await ask(program.proxy, '/stored')).headers['cache-status']).toMatch(/; hit/);
     expect(program.output()).not.toMatch(/"msg":"(?:purge|the rehearsal of a purge failed)"/);
   });
+
+  it('purges each kind in a thread that is told of purges, and leaves no timer behind', async () => {
+    const waiting = new Set<object>();
+    const after = (ms: number, then: () => void): (() => void) => {
+      const timer = {};
+      waiting.add(timer);
+      const cancel = systemClock.after(ms, () => {
+        waiting.delete(timer);
+        then();
+      });
+      return () => {
+        waiting.delete(timer);
+        cancel();
+      };
+    };
+    await rehearseTold({ ...systemClock, after });
+    expect(waiting.size).toBe(0);
+  });
+
+  it('has one thread after another rehearse, where there are several', async () => {
+    const under: string[] = [];
+    const order: string[] = [];
+    const done = Promise.withResolvers<void>();
+    const worker = (place: number) => ({
+      place,
+      call: async (name: string): Promise<never> => {
+        under.push(`${name} ${place}`);
+        expect(under).toHaveLength(1);
+        await new Promise((resolve) => void setImmediate(resolve));
+        order.push(...under.splice(0));
+        if (place === 3) done.resolve();
+        // What a worker that has ended says; the next one rehearses all the same.
+        throw new Error('the worker has ended');
+      },
+    });
+    const lines: string[] = [];
+    const say = (_fields: unknown, message: string) => void lines.push(message);
+    const heard = rehearsals(systemClock, { debug: say, error: say });
+    for (const place of [1, 2, 3]) heard(worker(place));
+    await done.promise;
+    expect(order).toEqual(['rehearse 1', 'rehearse 2', 'rehearse 3']);
+    expect(lines[0]).toBe('purges rehearsed');
+  });
+
+  it('comes to each of several workers with what it fetches first', async () => {
+    const yaml = `
+server: { listen: 127.0.0.1:0, workers: 2 }
+admin: { listen: 127.0.0.1:0 }
+log: { level: debug }
+upstreams: { api: { origin: "${await startUpstream()}" } }
+routes: [{ name: stored, match: /stored/*, upstream: api, ttl: 1h }]
+`;
+    const program = await startProxy({
+      main: await builtMain(),
+      args: ['serve', '--config', configFile(yaml)],
+      env: {},
+    });
+    onTestFinished(async () => void (await program.stopAtOnce()));
+    const rehearsed = (): number => program.output().split('"msg":"purges rehearsed in a worker"').length - 1;
+    let asked = 0;
+    // A new connection each time: the kernel chooses the worker.
+    await expect
+      .poll(
+        async () => {
+          asked += 1;
+          await ask(program.proxy, `/stored/${asked}`);
+          return rehearsed();
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(2);
+    expect(program.output()).toContain('"msg":"purges rehearsed"');
+    expect(program.output()).not.toMatch(
+      /"msg":"(?:purge|the rehearsal of a purge failed|a worker did not rehearse purges)"/,
+    );
+  }, 30_000);
 });
