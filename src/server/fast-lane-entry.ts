@@ -9,6 +9,7 @@ import { isRepeatable } from './fast-lane-answer.ts';
 import { SeenHeads } from './fast-lane-heads.ts';
 import { IdleWheel } from './fast-lane-idle.ts';
 import { type Lane, lanesOf } from './fast-lane-lanes.ts';
+import { TurnTimes } from './fast-lane-times.ts';
 import type { DataListener, FastLaneOptions, Shared } from './fast-lane-shared.ts';
 import { isPlain, Joined, LOOK_EVERY } from './fast-lane.ts';
 import { toldKeepAliveMs } from './keep-alive.ts';
@@ -28,6 +29,7 @@ export class FastLane {
     this.#shared = {
       ...options,
       seen: new SeenHeads(),
+      times: new TurnTimes(options.clock),
       idle: new IdleWheel(timeouts.keepAliveMs),
       mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
       fed: undefined,
@@ -42,7 +44,8 @@ export class FastLane {
 
   /** The parser has read the head of a request. */
   began(req: IncomingMessage): void {
-    const { fed } = this.#shared;
+    const { fed, times } = this.#shared;
+    times.interrupt();
     if (fed?.socket !== req.socket) return;
     fed.begun += 1;
     fed.req = req;

@@ -28,8 +28,8 @@ export interface Written {
 }
 
 /** Tells of an answer that has left at once. */
-export function tell({ observer, clock }: Telling, told: Told, startedMs: number): void {
-  observer.request(recordOf(told, told.meta.outcome, clock.monotonicMs() - startedMs));
+export function tell({ observer }: Pick<Telling, 'observer'>, told: Told, durationMs: number): void {
+  observer.request(recordOf(told, told.meta.outcome, durationMs));
 }
 
 /** The kernel has not taken all of an answer at once. From here on it is as with any response that is owed. */

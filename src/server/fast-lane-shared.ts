@@ -9,6 +9,7 @@ import type { Connections } from './connections.ts';
 import type { Ahead } from './fast-lane-ahead.ts';
 import type { SeenHeads } from './fast-lane-heads.ts';
 import type { IdleWheel } from './fast-lane-idle.ts';
+import type { TurnTimes } from './fast-lane-times.ts';
 import type { ServerLoad } from './load.ts';
 
 /** What the fast lane needs. */
@@ -41,6 +42,7 @@ export type DataListener = (chunk: Buffer) => void;
 /** What all connections share. */
 export interface Shared extends FastLaneOptions {
   readonly seen: SeenHeads;
+  readonly times: TurnTimes;
   readonly idle: IdleWheel;
   /** On one connection. */
   readonly mostRequests: number;

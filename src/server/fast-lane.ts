@@ -130,6 +130,7 @@ export class Joined {
 
   /** The chunk came where a known head would have been answered. */
   #readTarget(chunk: Buffer): void {
+    this.#shared.times.interrupt();
     const tail = this.#lane.tails.find(chunk);
     const ahead = tail && askAhead(this.#shared, chunk, tail);
     if (tail === undefined || ahead === undefined) {
@@ -158,12 +159,13 @@ export class Joined {
 
   /** False: it has to be looked at anew, and nothing was done. */
   #answer(known: KnownHead): boolean {
-    const { clock, load } = this.#shared;
-    const startedMs = clock.monotonicMs();
+    const { times, load } = this.#shared;
+    times.begin();
     const { wire } = known;
     const rest = wire.rest?.deref();
     // Nothing may come between a repeat's word and the sending.
     if ((rest === undefined && wire.rest !== undefined) || !this.#mayRepeat(known)) {
+      times.interrupt();
       this.#known.forget(known);
       return false;
     }
@@ -180,20 +182,21 @@ export class Joined {
     if (socket.writableLength === 0 && socket.errored === null) {
       this.#connection.count += 1;
       const { repeats } = known;
-      if (repeats === undefined) tell(this.#shared, known, startedMs);
-      else repeats.repeated(wire.length, clock.monotonicMs() - startedMs);
+      if (repeats === undefined) tell(this.#shared, known, times.end());
+      else repeats.repeated(wire.length, times.end());
     } else {
       wire.isLent = true;
-      this.#owe(known, startedMs);
+      this.#owe(known, times.startedMs);
+      times.interrupt();
     }
     return true;
   }
 
   /** Whether its bytes say what its request gets now. If so they have been counted, and must be sent. */
   #mayRepeat({ wire, repeat }: KnownHead): boolean {
-    const { clock, onBug } = this.#shared;
+    const { times, onBug } = this.#shared;
     try {
-      const nowMs = clock.nowMs();
+      const { nowMs } = times;
       return wire.turnTo(nowMs, repeat) && repeat.again(nowMs);
     } catch (error) {
       onBug(error);
@@ -226,7 +229,7 @@ export class Joined {
     const { method, listener } = request;
     const { status, meta } = response;
     const told = { method, traceId: tail.traceId, listener, status, meta, length: text.length };
-    if (hasLeft) tell(this.#shared, told, startedMs);
+    if (hasLeft) tell(this.#shared, told, clock.monotonicMs() - startedMs);
     else this.#owe(told, startedMs);
   }
 
@@ -248,6 +251,7 @@ export class Joined {
   /** Gives the chunk to the parser. `ahead`: what has begun of it as one request. */
   #feed(chunk: Buffer, ahead: Ahead | undefined): Fed {
     const socket = this.#socket;
+    this.#shared.times.interrupt();
     this.#idle.giveBack();
     const fed: Fed = { socket, begun: 0, req: undefined, request: undefined, response: undefined, ahead };
     this.#between = false;
