@@ -63,8 +63,9 @@ export class TurnTimes {
   #watch(): void {
     if (this.#isWatched) return;
     this.#isWatched = true;
-    // It comes right behind what the event loop has found ready, before it waits again.
-    setImmediate(() => this.#endTurn()).unref();
+    // It comes right behind what the event loop has found ready. Not `unref`: wherever this is called from, the loop must not
+    // wait before it.
+    setImmediate(() => this.#endTurn());
   }
 
   #endTurn(): void {
