@@ -192,10 +192,11 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
     const [scope] = scopes;
     if (scope === undefined) return 0;
     // What waits to be looked through may be purged.
-    const isKnown = scopes.length === 1 && this.#lookThroughs.pending === 0;
+    const isAllValid = (): boolean => this.#lookThroughs.pending === 0;
+    const isKnown = scopes.length === 1 && isAllValid();
     const known = isKnown ? quickCount(this.#table, scope, this.#clock.nowMs()) : undefined;
     if (known !== undefined) return known;
-    const counting = new ScopeCount(this.#table, this.#judge);
+    const counting = new ScopeCount({ table: this.#table, judge: this.#judge, clock: this.#clock, isAllValid });
     await runInSlices(counting.steps(scopes), this.#clock);
     return counting.responses;
   }

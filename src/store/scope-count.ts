@@ -1,5 +1,7 @@
+import type { Clock } from '../cache/ports.ts';
 import type { MemoryTable } from './memory-table.ts';
 import type { RecordJudge } from './record-judge.ts';
+import { words } from './stored-records.ts';
 
 /** Records for one step: most are looked at in some 30 ns, some in a microsecond. */
 const recordsForStep = 8;
@@ -25,15 +27,30 @@ export function quickCount({ index, expiry, records }: MemoryTable, scope: strin
   return ended === undefined ? undefined : totals.responses - ended;
 }
 
-/** Counts the responses that several scopes cover, each once. */
+export interface ScopeCountParts {
+  readonly table: MemoryTable;
+  readonly judge: RecordJudge;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  /**
+   * No hard purge waits to be carried out, so that all that is stored is valid. Asked for each record: to judge each by the purges
+   * since it was checked last has it unpacked, and took six times as long.
+   */
+  readonly isAllValid: () => boolean;
+}
+
+/** Counts the responses that scopes cover, each once, by a look at each. */
 export class ScopeCount {
   readonly #table: MemoryTable;
   readonly #judge: RecordJudge;
+  readonly #clock: Pick<Clock, 'nowMs'>;
+  readonly #isAllValid: () => boolean;
   responses = 0;
 
-  constructor(table: MemoryTable, judge: RecordJudge) {
+  constructor({ table, judge, clock, isAllValid }: ScopeCountParts) {
     this.#table = table;
     this.#judge = judge;
+    this.#clock = clock;
+    this.#isAllValid = isAllValid;
   }
 
   /** In short steps. */
@@ -52,15 +69,21 @@ export class ScopeCount {
 
   /** One step; false where the walk is over. A record is counted at once, as after a pause its row may be another's. */
   #count(next: () => number | undefined, seen: Set<number> | undefined): boolean {
+    const nowMs = this.#clock.nowMs();
     for (let left = recordsForStep; left > 0; left -= 1) {
       const record = next();
       if (record === undefined) return false;
       const isCounted = record !== 0 && this.#table.records.isResponse(record) && seen?.has(record) !== true;
-      if (isCounted && this.#judge.isLive(record)) {
+      if (isCounted && this.#isLive(record, nowMs)) {
         this.responses += 1;
         seen?.add(record);
       }
     }
     return true;
+  }
+
+  #isLive(record: number, nowMs: number): boolean {
+    if (this.#table.records.rows.double(record, words.retainUntilMs) <= nowMs) return false;
+    return this.#isAllValid() || this.#judge.isValid(record);
   }
 }
