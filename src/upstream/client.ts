@@ -10,6 +10,7 @@ import { Deadlines } from './deadlines.ts';
 import { PendingCall, type CallGround } from './pending-call.ts';
 import { createRedactor } from './redact.ts';
 import { Slots } from './slots.ts';
+import { Turn } from './turn.ts';
 
 export interface UpstreamClientOptions {
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
@@ -25,8 +26,8 @@ export interface UpstreamClientOptions {
  * followed. Throws at once where a `caFile` cannot be read. Disposing cuts all connections.
  */
 export function createUpstreamClient(options: UpstreamClientOptions): UpstreamClient & AsyncDisposable {
-  const underWay = bySignal();
-  const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config, options, underWay)]));
+  const shared = { underWay: bySignal(), turn: new Turn() };
+  const links = new Map([...options.upstreams].map(([name, config]) => [name, openLink(config, options, shared)]));
   return {
     fetch: (call, signal) => fetchOn(linkOf(links, call), call, signal),
     [Symbol.asyncDispose]: async () => {
@@ -62,7 +63,11 @@ function bySignal(): (signal: AbortSignal) => Places<PendingCall> {
   };
 }
 
-function openLink(config: UpstreamConfig, options: UpstreamClientOptions, underWay: CallGround['underWay']): Link {
+function openLink(
+  config: UpstreamConfig,
+  options: UpstreamClientOptions,
+  shared: Pick<CallGround, 'underWay' | 'turn'>,
+): Link {
   const { clock, version, observer } = options;
   const pool = openPool(config);
   const freshPool = openPool(config);
@@ -73,7 +78,7 @@ function openLink(config: UpstreamConfig, options: UpstreamClientOptions, underW
     // Of both pools together.
     slots: new Slots(config.maxConnections),
     deadlines: new Deadlines(clock, config.totalTimeoutMs),
-    underWay,
+    ...shared,
     dispatch: (call, fresh) => {
       const { path, method, headers, body } = call.request;
       const request = { path, method, headers, body };

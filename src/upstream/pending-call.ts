@@ -17,6 +17,7 @@ import {
 import type { Redactor } from './redact.ts';
 import { fieldLineBytes, fieldLinesOf, framingOf, type NamedFields } from './response-head.ts';
 import type { Slots } from './slots.ts';
+import type { Turn } from './turn.ts';
 import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
 
 /** What a call needs of its connection; undici's controller has it. */
@@ -49,6 +50,8 @@ export interface CallGround {
   readonly clock: Clock;
   readonly redactor: Redactor;
   readonly slots: Slots;
+  /** In which answers are handed on. */
+  readonly turn: Turn;
   /** For `totalTimeout`. */
   readonly deadlines: Deadlines<PendingCall>;
   /** Those that end with the signal. */
@@ -83,6 +86,8 @@ export class PendingCall {
   #holdsSlot = false;
   #leaveQueue: (() => unknown) | undefined;
   #queue: BodyQueue | undefined;
+  /** Until it is handed on. */
+  #response: UpstreamAnswer | undefined;
   /** Of a call whose timer stood still for a while. */
   #stopTimer: (() => void) | undefined;
   #timerStartedMs = 0;
@@ -193,7 +198,14 @@ export class PendingCall {
       responseTimeMs: clock.nowMs(),
       attempts: this.#attempts,
     };
-    this.#settle(upstreamResponse(head, this.#ground, queue, this));
+    this.#response = upstreamResponse(head, this.#ground, queue, this);
+    this.#ground.turn.add(this);
+  }
+
+  /** To whoever waits for the answer: its head has come, and mostly its body. */
+  handOn(): void {
+    if (this.#response !== undefined) this.#settle(this.#response);
+    this.#response = undefined;
   }
 
   /** The body is passed on as it comes: from here on only the time between two pieces is limited. */

@@ -1,0 +1,55 @@
+import { setImmediate as turnEnd } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { Turn } from '../../src/upstream/turn.ts';
+
+/** Notes what is done with each that comes, in order. */
+function setUp() {
+  const turn = new Turn();
+  const noted: string[] = [];
+  const come = (name: string, then: () => void = () => {}): void =>
+    turn.add({
+      handOn: () => {
+        noted.push(name);
+        then();
+      },
+    });
+  return { come, noted };
+}
+
+describe('what comes in one turn of the loop', () => {
+  it('is handed on when the turn ends, once and in its order', async () => {
+    const { come, noted } = setUp();
+    come('first');
+    await Promise.resolve();
+    come('second');
+    expect(noted).toEqual([]);
+    await turnEnd();
+    expect(noted).toEqual(['first', 'second']);
+    await turnEnd();
+    expect(noted).toEqual(['first', 'second']);
+  });
+
+  it('has each step of those who wait for it done for all before the next step of any', async () => {
+    const { come, noted } = setUp();
+    for (const name of ['first', 'second']) {
+      const handed = Promise.withResolvers<undefined>();
+      void handed.promise.then(() => noted.push(`${name} stored`)).then(() => noted.push(`${name} answered`));
+      come(name, () => handed.resolve(undefined));
+    }
+    await turnEnd();
+    expect(noted).toEqual(['first', 'second', 'first stored', 'second stored', 'first answered', 'second answered']);
+  });
+
+  it('is not kept up by what comes while it is handed on: that is handed on in the next', async () => {
+    const { come, noted } = setUp();
+    come('first', () => come('later'));
+    come('second');
+    await turnEnd();
+    expect(noted).toEqual(['first', 'second']);
+    await turnEnd();
+    expect(noted).toEqual(['first', 'second', 'later']);
+    come('again');
+    await turnEnd();
+    expect(noted.at(-1)).toBe('again');
+  });
+});
