@@ -159,10 +159,12 @@ export class HoldList {
   }
 
   forget(key: string): void {
-    this.#until.delete(key);
+    if (this.#until.size > 0) this.#until.delete(key);
   }
 
   has(key: string, nowMs: number): boolean {
+    // Mostly nothing is held, and the key of a miss has not been hashed by anybody yet.
+    if (this.#until.size === 0) return false;
     const until = this.#until.get(key);
     if (until === undefined) return false;
     if (nowMs < until) return true;

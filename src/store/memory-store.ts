@@ -84,6 +84,8 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   get(key: string): StoreRead | undefined {
     this.#log.catchUp?.();
+    // Before the reads that are in use: V8 would put the text of each key that is not there into its table of strings.
+    if (!this.holds(key)) return undefined;
     const hot = this.#table.hot.get(key);
     if (hot !== undefined && this.#judge.isGood(hot)) {
       this.#table.records.use(hot.record);

@@ -44,10 +44,10 @@ export function framingOf({ method, status, fields, rule }: FramingInput): Respo
 
 function framingByLength(fields: FieldLines): ResponseFraming | undefined {
   let length: string | undefined;
-  for (const [name, value] of fields) {
-    if (name !== 'content-length') continue;
-    if (length !== undefined && length !== value) return undefined;
-    length = value;
+  for (const line of fields) {
+    if (line[0] !== 'content-length') continue;
+    if (length !== undefined && length !== line[1]) return undefined;
+    length = line[1];
   }
   if (length === undefined) return { kind: 'close' };
   return /^\d{1,15}$/.test(length) ? { kind: 'length', bytes: Number(length) } : undefined;
