@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { describe, expect, it } from 'vitest';
 
-import { coreWaitMs } from '../../bench/http/cores.ts';
+import { coreWaitsMs } from '../../bench/http/cores.ts';
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
 import { leased, startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin, type Origin } from '../support/origin.ts';
@@ -9,18 +11,32 @@ import { startRedis, type RedisProcess } from '../support/redis.ts';
 const budgetMs = 50;
 
 /**
+ * Begins to watch processes; what it answers tells how long each was held up since, in milliseconds together, for want of a core: the thread
+ * of it that was ready to run and had none for longest, as the one that serves may be waiting for another.
+ */
+function watchCores(pids: readonly number[]): () => number {
+  const before = pids.map((pid) => coreWaitsMs(pid));
+  return () => {
+    const held = pids.map((pid, index) => {
+      const since = Array.from(coreWaitsMs(pid), ([thread, ms]) => ms - (before[index]?.get(thread) ?? 0));
+      return Math.max(0, ...since);
+    });
+    return held.reduce((sum, ms) => sum + ms, 0);
+  };
+}
+
+/**
  * How long each request took that asks for things of its own, less what the process and this one, which is its upstream and stands before
- * Redis, were ready to run and had no core meanwhile: other work of the machine is no wait for Redis. Each answer must be a
- * 200 of upstream's, whatever Redis does.
+ * Redis, had no core meanwhile: other work of the machine is no wait for Redis. Each answer must be a 200 of upstream's,
+ * whatever Redis does.
  */
 async function serves(sidecar: Sidecar, what: string, count = 40): Promise<readonly number[]> {
-  const noCoreMs = (): number => coreWaitMs(sidecar.pid) + coreWaitMs(process.pid);
   const tookMs: number[] = [];
   for (let one = 0; one < count; one += 1) {
-    const noCoreBeforeMs = noCoreMs();
+    const noCoreMs = watchCores([sidecar.pid, process.pid]);
     const startMs = performance.now();
     const reply = await sidecar.get(`/forecast?location=${what}${one}`);
-    tookMs.push(performance.now() - startMs - (noCoreMs() - noCoreBeforeMs));
+    tookMs.push(performance.now() - startMs - noCoreMs());
     expect([reply.status, reply.text]).toEqual([200, 'weather']);
   }
   return tookMs;
@@ -41,15 +57,20 @@ function median(list: readonly number[]): number {
   return list.toSorted((one, two) => one - two)[list.length >> 1] ?? 0;
 }
 
-/** Milliseconds until what one process fetches the other has from Redis again. */
+/**
+ * Milliseconds until what one process fetches the other has from Redis again, less what both and this one had no
+ * core: see {@link serves}. Asks now and then only, as who asks all the time is what the others wait for.
+ */
 async function sharedAfterMs(first: Sidecar, second: Sidecar, what: string): Promise<number> {
+  const noCoreMs = watchCores([first.pid, second.pid, process.pid]);
   const startMs = performance.now();
   for (let round = 0; performance.now() - startMs < 10_000; round += 1) {
     const url = `/forecast?location=${what}-${round}`;
     await first.get(url);
     if ((await second.get(url)).cacheStatus.includes('detail=redis')) break;
+    await sleep(20);
   }
-  return performance.now() - startMs;
+  return performance.now() - startMs - noCoreMs();
 }
 
 /** Within which Redis is of use again, and a little for the machine. */
