@@ -161,6 +161,8 @@ export interface LoadNumbers {
   readonly fastLane: number;
   /** Of them, those that differed in their target from all that it knew. */
   readonly newTargets: number;
+  /** Of them, those whose answer took time. */
+  readonly waits: number;
 }
 
 /** What the data listeners have on their hands. */
@@ -175,6 +177,9 @@ export function loadFamilies(load: LoadNumbers): readonly Family[] {
     ]),
     counter('forecache_fast_lane_targets_total', 'Of them, those that differed in their target from all known ones.', [
       { labels: {}, value: load.newTargets },
+    ]),
+    counter('forecache_fast_lane_waits_total', 'Of those, the ones whose answer took time: misses, hits from Redis.', [
+      { labels: {}, value: load.waits },
     ]),
   ];
 }

@@ -54,6 +54,8 @@ export function createDataServer(options: DataServerOptions): DataServer {
       for (const { server } of servers) server.closeIdleConnections();
     },
     async close() {
+      // Their connections would be taken for idle ones.
+      options.handler.lane?.handOver();
       await Promise.all(servers.map(({ server }) => closed(server)));
     },
     closeNow() {

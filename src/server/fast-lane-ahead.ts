@@ -6,6 +6,7 @@ import type { ServerConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { type Tail, TARGET_AT } from './fast-lane-tails.ts';
+import type { Waiter } from './fast-lane-held.ts';
 import { InterimLink } from './interim.ts';
 import { withTarget } from './read-request.ts';
 
@@ -15,7 +16,8 @@ export interface Ahead {
   readonly request: ProxyRequest;
   readonly client: LateLink;
   readonly startedMs: number;
-  readonly handled: MaybePromise<Handled>;
+  /** What it came to, once that is known. */
+  handled: MaybePromise<Handled>;
   /** The parser has told of it. */
   isTaken: boolean;
 }
@@ -26,12 +28,16 @@ export interface Ahead {
  */
 export class LateLink implements ClientLink {
   #link: InterimLink | undefined;
+  /** Who has not told the parser of the request yet. */
+  holder: Pick<Waiter, 'handOver'> | undefined;
 
   bind(res: ServerResponse): void {
     this.#link = new InterimLink(res);
   }
 
   interim(status: number, fields: FieldLines): void {
+    // The response object that it takes comes from the parser.
+    this.holder?.handOver();
     this.#link?.interim(status, fields);
   }
 }

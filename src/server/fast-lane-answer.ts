@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 
 import type { Observer, ProxyResponse, Repeat, Repeats, ResponseMeta } from '../cache/ports.ts';
+import type { FieldLines } from '../core/fields.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
@@ -200,12 +201,24 @@ function digitsAt(text: string, at: number): number {
  * for it to add but the two fields of the connection, nothing in it has a meaning for the connection.
  */
 export function isRepeatable(method: string, { status, fields, body }: ProxyResponse): boolean {
-  const names = fields.map(([name]) => name.toLowerCase());
-  if (status < 200 || !names.includes('date') || names.some((name) => SPECIAL.has(name))) return false;
+  const length = lengthIn(fields);
+  if (status < 200 || length === undefined) return false;
   if (method === 'HEAD' || status === 204 || status === 304) return body.kind === 'none';
-  if (method !== 'GET' || body.kind !== 'bytes') return false;
-  const lengths = fields.filter(([name]) => name.toLowerCase() === 'content-length').map(([, value]) => value);
-  return lengths.join() === String(body.bytes.length);
+  return method === 'GET' && body.kind === 'bytes' && length === String(body.bytes.length);
+}
+
+/** What they say of the length of content, all of it; `undefined` where `node:http` would make more or less of them than lines. */
+function lengthIn(fields: FieldLines): string | undefined {
+  let hasDate = false;
+  let lengths = '';
+  // One look at each: it is asked of each answer that was waited for.
+  for (const [name, value] of fields) {
+    const lower = name.toLowerCase();
+    if (SPECIAL.has(lower)) return undefined;
+    if (lower === 'date') hasDate = true;
+    else if (lower === 'content-length') lengths += lengths === '' ? value : `,${value}`;
+  }
+  return hasDate ? lengths : undefined;
 }
 
 /** Fields from which `node:http` makes more than a line, or another line than they say. */

@@ -10,8 +10,10 @@ import { SeenHeads } from './fast-lane-heads.ts';
 import { IdleWheel } from './fast-lane-idle.ts';
 import { type Lane, lanesOf } from './fast-lane-lanes.ts';
 import { TurnTimes } from './fast-lane-times.ts';
+import { isPlain, LOOK_EVERY } from './fast-lane-learning.ts';
 import type { DataListener, FastLaneOptions, Shared } from './fast-lane-shared.ts';
-import { isPlain, Joined, LOOK_EVERY } from './fast-lane.ts';
+import { HeldList, mayWait } from './fast-lane-held.ts';
+import { Joined } from './fast-lane.ts';
 import { toldKeepAliveMs } from './keep-alive.ts';
 
 /** Of a connection that is not joined so many requests are looked at one by one; then one of {@link LOOK_EVERY}. */
@@ -31,6 +33,8 @@ export class FastLane {
       seen: new SeenHeads(),
       times: new TurnTimes(options.clock),
       idle: new IdleWheel(timeouts.keepAliveMs),
+      held: new HeldList(),
+      mayWait: mayWait(timeouts.keepAliveMs),
       mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
       fed: undefined,
       isDraining: false,
@@ -40,6 +44,12 @@ export class FastLane {
   /** From now on every response closes its connection, which is `node:http`'s to do. */
   beginDrain(): void {
     this.#shared.isDraining = true;
+    this.handOver();
+  }
+
+  /** The parser is given all that waits here. Without it `node:http` takes their connections for idle ones. */
+  handOver(): void {
+    this.#shared.held.handOverAll();
   }
 
   /** The parser has read the head of a request. */
@@ -62,24 +72,48 @@ export class FastLane {
     return ahead;
   }
 
+  /** The answer takes time. In the same step as {@link began}. */
+  waits(req: IncomingMessage, request: ProxyRequest): void {
+    const { fed } = this.#shared;
+    if (fed?.req !== req) return;
+    fed.request = request;
+    fed.isLate = true;
+  }
+
   /** To be called in the same step as {@link began}, behind the sending of an answer that can be repeated. */
   answered(req: IncomingMessage, request: ProxyRequest, response: ProxyResponse): void {
     const { socket } = req;
-    const { fed, connections, seen } = this.#shared;
+    const { fed, seen } = this.#shared;
     if (fed?.socket === socket) {
       if (fed.req !== req) return;
       fed.request = request;
       fed.response = response;
       return;
     }
-    const connection = connections.of(socket);
-    const { count } = connection;
-    if (count > FIRST_LOOKS && count % LOOK_EVERY !== 0) return;
-    if (this.#joined.has(socket) || !isPlain(req)) return;
+    if (!this.#isLookedAt(req)) return;
     const isKnown = seen.again(req);
     const hasKnownTail = seen.again({ rawHeaders: req.rawHeaders });
-    if (!(isKnown || hasKnownTail) || !isRepeatable(request.method, response)) return;
+    if (isKnown || hasKnownTail) this.#joinSoon(req, request, response);
+  }
+
+  /** To be called behind the sending of an answer that took time and cannot be repeated: its like can be waited for. */
+  answeredLate(req: IncomingMessage, request: ProxyRequest | undefined, response: ProxyResponse): void {
+    const { mayWait: waits, seen } = this.#shared;
+    if (!waits || request?.method !== 'GET' || response.repeat !== undefined || !this.#isLookedAt(req)) return;
+    if (seen.again({ rawHeaders: req.rawHeaders })) this.#joinSoon(req, request, response);
+  }
+
+  /** Whether a request is looked at for the sake of what comes behind it on its connection. */
+  #isLookedAt(req: IncomingMessage): boolean {
+    const { count } = this.#shared.connections.of(req.socket);
+    if (count > FIRST_LOOKS && count % LOOK_EVERY !== 0) return false;
+    return !this.#joined.has(req.socket) && isPlain(req);
+  }
+
+  #joinSoon({ socket }: IncomingMessage, request: ProxyRequest, response: ProxyResponse): void {
+    if (!isRepeatable(request.method, response)) return;
     const lane = this.#lanes.get(request.listener);
+    const connection = this.#shared.connections.of(socket);
     // Not now: the parser is at work on what came with this request.
     if (lane !== undefined) process.nextTick(() => this.#join(socket, connection, lane));
   }

@@ -10,6 +10,7 @@ import type { Ahead } from './fast-lane-ahead.ts';
 import type { SeenHeads } from './fast-lane-heads.ts';
 import type { IdleWheel } from './fast-lane-idle.ts';
 import type { TurnTimes } from './fast-lane-times.ts';
+import type { HeldList } from './fast-lane-held.ts';
 import type { ServerLoad } from './load.ts';
 
 /** What the fast lane needs. */
@@ -33,6 +34,8 @@ export interface Fed {
   req: IncomingMessage | undefined;
   request: ProxyRequest | undefined;
   response: ProxyResponse | undefined;
+  /** Its answer takes time. */
+  isLate: boolean;
   /** What has begun of the request that the chunk is. */
   readonly ahead: Ahead | undefined;
 }
@@ -44,6 +47,9 @@ export interface Shared extends FastLaneOptions {
   readonly seen: SeenHeads;
   readonly times: TurnTimes;
   readonly idle: IdleWheel;
+  readonly held: HeldList;
+  /** Whether answers that take time are waited for. */
+  readonly mayWait: boolean;
   /** On one connection. */
   readonly mostRequests: number;
   /** While the parser is given a chunk of a joined connection. */

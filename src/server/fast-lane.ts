@@ -1,19 +1,16 @@
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
 import type { ProxyResponse } from '../cache/ports.ts';
-import type { ProxyRequest } from '../core/request.ts';
-import { traceIdOf } from '../core/trace.ts';
 import type { Connection } from './connections.ts';
 import { type Ahead, askAhead, letGo } from './fast-lane-ahead.ts';
-import { type AnswerText, factsOf, isRepeatable, repeatsOf, type Told } from './fast-lane-answer.ts';
+import { type AnswerText, repeatsOf, type Told } from './fast-lane-answer.ts';
 import type { KnownHead, KnownHeads } from './fast-lane-heads.ts';
 import { IdleTimer } from './fast-lane-idle.ts';
 import type { Lane } from './fast-lane-lanes.ts';
+import { isReadOn, Learning } from './fast-lane-learning.ts';
 import { owe, tell } from './fast-lane-owing.ts';
 import type { DataListener, Fed, Shared } from './fast-lane-shared.ts';
-import type { Tail } from './fast-lane-tails.ts';
-import { besideTarget } from './read-request.ts';
+import { type Asked, Waiting } from './fast-lane-waiting.ts';
 
 /*
  * The fast lane answers a request whose head is, byte for byte, one that `node:http` has parsed before on the same listener,
@@ -47,9 +44,16 @@ import { besideTarget } from './read-request.ts';
  * is counted by other means (`fast-lane-idle.ts`), and given back before the parser is given anything. Until the first request of a connection has ended its parser runs the header timeout:
  * that request always goes there.
  *
- * A new target is asked for before the parser is given the chunk. What the exchange cannot answer at once (a miss, a relay), or
- * not with an answer that may be repeated, goes on as ever: the parser gets the chunk in the same step, and its request takes
- * over what has begun (`Ahead`), so that nothing is begun or counted twice.
+ * A new target is asked for before the parser is given the chunk. What the exchange does not answer with what can be sent as it is
+ * (a relay, a refusal, an answer for this request alone) goes on as ever: the parser gets the chunk in the same step, and its
+ * request takes over what has begun (`Ahead`), so that nothing is begun or counted twice.
+ *
+ * An answer that takes time (a miss, a hit from Redis) is waited for, with the chunk in hand. The parser gets each chunk whole or not
+ * at all, and in the order in which they came: while one is held nothing else is answered here, and before anything
+ * else happens on the connection (another chunk, its end, an error, a drain, an interim response, a second that has passed, an answer
+ * that cannot be sent as it is) the parser is given it. It has stood between two messages all the time, with nothing owed that it
+ * knows of: it reads what it would have read then. If nothing of that happens before the answer is there, the chunk is answered like
+ * any other by 1 to 3. Meanwhile the connection owes a response to all who ask (`Connections`).
  *
  * A connection is joined when a head recurs on it, or what is behind its target, since standing here costs what is not answered
  * here a part of its time (measured: 2 to 3 of 22 microseconds).
@@ -58,18 +62,8 @@ import { besideTarget } from './read-request.ts';
  * target. The other files of the lane hold, look up and make what is known, and decide nothing about bytes.
  */
 
-/** Of those that are not answered here, one of so many is looked at. */
-export const LOOK_EVERY = 8;
-
 /** Heads that are longer are parsed each time. */
 const MAX_HEAD_BYTES = 4096;
-
-/**
- * Of a connection that is joined so many requests in a row are looked at that were not answered here; then one of
- * {@link LOOK_EVERY}, as looking takes 1 to 2 microseconds. It is not left: the parser of `node:http` would go on to read through a
- * listener, which is what standing before it costs.
- */
-const MISSES_LOOKED_AT = 100;
 
 interface JoinedOptions {
   readonly socket: Socket;
@@ -93,8 +87,8 @@ export class Joined {
   #between = false;
   /** An answer of the fast lane has not left yet. */
   #isPending = false;
-  /** Requests in a row that could have been answered here and were not. */
-  #misses = 0;
+  readonly #learning: Learning;
+  readonly #waiting: Waiting;
 
   constructor(shared: Shared, { socket, connection, lane, parse }: JoinedOptions) {
     this.#shared = shared;
@@ -104,6 +98,8 @@ export class Joined {
     this.#lane = lane;
     this.#parse = parse;
     this.#idle = new IdleTimer(shared.idle, socket);
+    this.#learning = new Learning(shared, lane);
+    this.#waiting = new Waiting(shared, { socket, connection, writer: lane.writer, place: this });
     socket.on('data', this.#listener);
     socket.off('data', parse);
   }
@@ -115,8 +111,9 @@ export class Joined {
   }
 
   #read(chunk: Buffer): void {
+    this.#waiting.handOver();
     if (!this.#between || chunk.length > MAX_HEAD_BYTES || !this.#isFree()) {
-      this.#feed(chunk, undefined);
+      this.feed(chunk, undefined);
       return;
     }
     const known = this.#known.find(chunk);
@@ -124,7 +121,7 @@ export class Joined {
       this.#readTarget(chunk);
       return;
     }
-    this.#misses = 0;
+    this.#learning.hit();
     this.#sent();
   }
 
@@ -134,17 +131,21 @@ export class Joined {
     const tail = this.#lane.tails.find(chunk);
     const ahead = tail && askAhead(this.#shared, chunk, tail);
     if (tail === undefined || ahead === undefined) {
-      this.#learn(chunk, this.#feed(chunk, undefined));
+      this.#learn(chunk, this.feed(chunk, undefined));
       return;
     }
     const { handled, request } = ahead;
+    if (handled instanceof Promise && this.#shared.mayWait) {
+      this.#idle.touch();
+      this.#waiting.begin(chunk, tail, ahead);
+      return;
+    }
     const response = handled instanceof Promise || handled.kind !== 'response' ? undefined : handled.response;
     const text = response?.repeat && this.#lane.writer.textOf(response);
-    if (response === undefined || text === undefined) this.#learn(chunk, this.#feed(chunk, ahead));
+    if (response === undefined || text === undefined) this.#learn(chunk, this.feed(chunk, ahead));
     else {
-      this.#answerWith(text, response, { tail, ahead });
-      this.#sent();
-      if (this.#isLookedAt()) this.#learnHead(chunk, request, response);
+      this.answerWith(text, response, { tail, ahead });
+      this.#learning.fromTail(chunk, request, response);
     }
   }
 
@@ -205,9 +206,10 @@ export class Joined {
   }
 
   /** The exchange has counted it: it must be sent. */
-  #answerWith(text: AnswerText, response: ProxyResponse, { tail, ahead }: { tail: Tail; ahead: Ahead }): void {
-    const { clock, load } = this.#shared;
+  answerWith(text: AnswerText, response: ProxyResponse, { tail, ahead }: Asked): void {
+    const { clock, load, times } = this.#shared;
     const { request, startedMs } = ahead;
+    times.interrupt();
     const socket = this.#socket;
     if (text.rest === undefined) {
       socket.write(text.text, 'latin1');
@@ -220,17 +222,17 @@ export class Joined {
     load.fastLane += 1;
     load.newTargets += 1;
     const hasLeft = socket.writableLength === 0 && socket.errored === null;
-    const repeats = hasLeft ? repeatsOf(this.#shared, request, response, text) : undefined;
     if (hasLeft) this.#connection.count += 1;
-    if (repeats !== undefined) {
-      repeats.repeated(text.length, clock.monotonicMs() - startedMs);
-      return;
-    }
-    const { method, listener } = request;
-    const { status, meta } = response;
-    const told = { method, traceId: tail.traceId, listener, status, meta, length: text.length };
-    if (hasLeft) tell(this.#shared, told, clock.monotonicMs() - startedMs);
-    else this.#owe(told, startedMs);
+    // What is not sent again is not worth an entry of its own.
+    const repeats = hasLeft && response.repeat ? repeatsOf(this.#shared, request, response, text) : undefined;
+    if (repeats === undefined) {
+      const { method, listener } = request;
+      const { status, meta } = response;
+      const told = { method, traceId: tail.traceId, listener, status, meta, length: text.length };
+      if (hasLeft) tell(this.#shared, told, clock.monotonicMs() - startedMs);
+      else this.#owe(told, startedMs);
+    } else repeats.repeated(text.length, clock.monotonicMs() - startedMs);
+    this.#sent();
   }
 
   /** An answer was written here. */
@@ -249,17 +251,27 @@ export class Joined {
   }
 
   /** Gives the chunk to the parser. `ahead`: what has begun of it as one request. */
-  #feed(chunk: Buffer, ahead: Ahead | undefined): Fed {
+  feed(chunk: Buffer, ahead: Ahead | undefined): Fed {
     const socket = this.#socket;
     this.#shared.times.interrupt();
     this.#idle.giveBack();
-    const fed: Fed = { socket, begun: 0, req: undefined, request: undefined, response: undefined, ahead };
+    const outer = this.#shared.fed;
+    const fed: Fed = {
+      socket,
+      begun: 0,
+      req: undefined,
+      request: undefined,
+      response: undefined,
+      isLate: false,
+      ahead,
+    };
     this.#between = false;
     this.#shared.fed = fed;
     try {
       this.#parse(chunk);
     } finally {
-      this.#shared.fed = undefined;
+      // What one is given may be what another has waited for.
+      this.#shared.fed = outer;
       if (ahead?.isTaken === false) this.#disown(ahead);
     }
     this.#between = isBetween(fed, chunk);
@@ -276,33 +288,9 @@ export class Joined {
     letGo(handled, onBug);
   }
 
-  /** Whether what is not known is looked at: it takes time. */
-  #isLookedAt(): boolean {
-    this.#misses += 1;
-    return this.#misses <= MISSES_LOOKED_AT || this.#misses % LOOK_EVERY === 0;
-  }
-
   /** The chunk came where a known head would have been answered. */
-  #learn(head: Buffer, { req, request, response }: Fed): void {
-    if (!this.#isLookedAt()) return;
-    if (!this.#between || req === undefined || request === undefined || response?.repeat === undefined) return;
-    if (!isPlain(req) || !isRepeatable(request.method, response)) return;
-    this.#learnTail(head, req, request);
-    this.#learnHead(head, request, response);
-  }
-
-  #learnTail(head: Buffer, req: IncomingMessage, request: ProxyRequest): void {
-    const beside = request.method === 'GET' ? besideTarget(req, request) : undefined;
-    if (beside === undefined || !this.#shared.seen.again({ rawHeaders: req.rawHeaders })) return;
-    this.#lane.tails.remember(head, req.url ?? '', { head: beside, traceId: traceIdOf(request.fields) });
-  }
-
-  /** Of an answer that can be repeated. */
-  #learnHead(head: Buffer, request: ProxyRequest, response: ProxyResponse): void {
-    const { repeat } = response;
-    if (repeat === undefined || !this.#shared.seen.bytesAgain(head) || !this.#known.isOpen()) return;
-    const parts = { writer: this.#lane.writer, observer: this.#shared.observer };
-    this.#known.remember(head, factsOf(parts, request, response, repeat));
+  #learn(chunk: Buffer, fed: Fed): void {
+    if (this.#learning.isLookedAt() && this.#between) this.#learning.fromParsed(chunk, fed);
   }
 }
 
@@ -312,20 +300,6 @@ function isBetween({ begun, req }: Fed, chunk: Buffer): boolean {
   return isLetter(chunk[0]) && chunk.indexOf(EMPTY_LINE) === chunk.length - EMPTY_LINE.length;
 }
 
-/** Whether the parser reads on behind the request. It takes `Proxy-Connection` for `Connection`. */
-function isReadOn({ httpVersion, headers }: IncomingMessage): boolean {
-  const { connection } = headers;
-  const isKept = connection === undefined || connection.toLowerCase() === 'keep-alive';
-  return httpVersion === '1.1' && isKept && headers['proxy-connection'] === undefined && headers.upgrade === undefined;
-}
-
-/** Whether it has nothing that makes more of a request than its head. */
-export function isPlain(req: IncomingMessage): boolean {
-  const { headers } = req;
-  return isReadOn(req) && MORE.every((name) => headers[name] === undefined);
-}
-
-const MORE = ['content-length', 'transfer-encoding', 'trailer', 'expect'] as const;
 const EMPTY_LINE = Buffer.from('\r\n\r\n');
 
 function isLetter(byte = 0): boolean {

@@ -7,8 +7,10 @@ export interface ServerLoad {
   fastLane: number;
   /** Of them, those whose target had not been parsed before, or not of late. */
   newTargets: number;
+  /** Of them, those whose answer took time: misses, hits from Redis. */
+  waits: number;
 }
 
 export function idleLoad(): ServerLoad {
-  return { requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0 };
+  return { requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 };
 }

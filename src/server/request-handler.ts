@@ -220,7 +220,11 @@ export class ExchangeHandler {
 
   #handle(transit: Transit, request: ProxyRequest, res: ServerResponse): MaybePromise<Handled> {
     const ahead = this.lane?.takeAhead(transit.req);
-    if (ahead === undefined) return this.#options.handle(request, new InterimLink(res));
+    if (ahead === undefined) {
+      const handled = this.#options.handle(request, new InterimLink(res));
+      if (handled instanceof Promise) this.lane?.waits(transit.req, request);
+      return handled;
+    }
     transit.startedMs = ahead.startedMs;
     ahead.client.bind(res);
     return ahead.handled;
@@ -237,6 +241,7 @@ export class ExchangeHandler {
   #completeLate(transit: Transit, res: ServerResponse, handled: Handled): void {
     try {
       this.#complete(transit, res, handled);
+      if (handled.kind === 'response') this.lane?.answeredLate(transit.req, transit.request, handled.response);
     } catch (error) {
       this.#sender.bug(transit, res, error);
     }

@@ -71,6 +71,7 @@ export interface WorkerNumbers {
     readonly connections: number;
     readonly fastLane: number;
     readonly newTargets: number;
+    readonly waits: number;
   };
   readonly coherence: CoherenceStatus | undefined;
   readonly redis: RedisStatus | undefined;

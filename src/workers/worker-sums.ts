@@ -20,6 +20,7 @@ export class WorkerSums {
   readonly #goneStore = { evictedCapacity: 0, evictedRetention: 0, evictedRouteLimit: 0, refusedTooLarge: 0 };
   #goneFastLane = 0;
   #goneNewTargets = 0;
+  #goneWaits = 0;
   readonly #goneRequests = new Map<number, number>();
 
   constructor(config: Config, pool: WorkerPool) {
@@ -43,6 +44,7 @@ export class WorkerSums {
     this.#goneStore.refusedTooLarge += numbers.store.refusedTooLarge;
     this.#goneFastLane += numbers.load.fastLane;
     this.#goneNewTargets += numbers.load.newTargets;
+    this.#goneWaits += numbers.load.waits;
     this.#goneRequests.set(place, (this.#goneRequests.get(place) ?? 0) + requestsIn(numbers.counts));
   }
 
@@ -79,6 +81,7 @@ export class WorkerSums {
       connections: loads.reduce((sum, load) => sum + load.connections, 0),
       fastLane: loads.reduce((sum, load) => sum + load.fastLane, this.#goneFastLane),
       newTargets: loads.reduce((sum, load) => sum + load.newTargets, this.#goneNewTargets),
+      waits: loads.reduce((sum, load) => sum + load.waits, this.#goneWaits),
     };
   }
 

@@ -34,7 +34,7 @@ const thread = { heapTotal: 1, heapUsed: 1, external: 1, lagMean: 0, lagP99: 0, 
 
 /** All samples that counters come to, by name and labels, but for those of the process. */
 function samplesOf(counters: Counters): ReadonlyMap<string, number> {
-  const load = { requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0 };
+  const load = { requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 };
   const rest = { store: someStoreStats, load, coherence: someCoherence, redis: someRedis, version: '1', thread };
   const samples = familiesOf({ counters, ...rest }).flatMap(({ name, values }) =>
     values.map((sample) => [`${sample.metricName ?? name}${JSON.stringify(sample.labels)}`, sample.value] as const),

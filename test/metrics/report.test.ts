@@ -13,7 +13,7 @@ function metrics(routes = ['weather', 'events'], clock = new FakeClock()): Metri
     upstreams: new Map([['met', {}]]),
     clock,
     storeStats: () => someStoreStats,
-    load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0 }),
+    load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 }),
     version: '1.2.3',
   });
   open.push(made);

@@ -375,5 +375,7 @@ it(`${EXCHANGES} generated exchanges are answered and counted alike with and wit
   // And a tenth of all with a target that had not been parsed before.
   expect(laned.get('forecache_fast_lane_targets_total')).toBeGreaterThan(EXCHANGES / 10);
   expect(laned.get('forecache_fast_lane_requests_total')).toBe(parsedWithout - parsedWith);
+  // Of them some had to wait for upstream.
+  expect(laned.get('forecache_fast_lane_waits_total')).toBeGreaterThan(EXCHANGES / 100);
   expect(unlaned.get('forecache_fast_lane_requests_total')).toBe(0);
 }, 300_000);

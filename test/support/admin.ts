@@ -71,7 +71,7 @@ export async function startAdmin(
     upstreams: new Map(),
     clock,
     storeStats: () => someStoreStats,
-    load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0 }),
+    load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 }),
     version: '1.2.3',
   });
   const services: AdminServices = {

@@ -43,7 +43,7 @@ export function startMetrics(options: Partial<MetricsOptions>): Metrics {
     upstreams: new Map([['met', {}]]),
     clock: new FakeClock(),
     storeStats: () => someStoreStats,
-    load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0 }),
+    load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 }),
     version: '1.2.3',
     ...options,
   });

@@ -1,0 +1,676 @@
+import { once } from 'node:events';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+
+import type { ClientLink, Handled } from '../../src/cache/handled.ts';
+import type { ProxyResponse, ResponseBody } from '../../src/cache/ports.ts';
+import type { ServerConfig } from '../../src/core/config.ts';
+import type { RequestRecord } from '../../src/core/outcome.ts';
+import type { ProxyRequest } from '../../src/core/request.ts';
+import { createDataServer, type DataServer } from '../../src/server/data-server.ts';
+import { MOST_WAIT_MS } from '../../src/server/fast-lane-held.ts';
+import { idleLoad, type ServerLoad } from '../../src/server/load.ts';
+import { ExchangeHandler } from '../../src/server/request-handler.ts';
+import { FakeClock } from '../support/clock.ts';
+import { ParsedRequests, read } from '../support/fast-lane.ts';
+import { head } from '../support/hostile.ts';
+import { openRaw, type RawConnection } from '../support/raw.ts';
+
+const nothing = (): void => {};
+const get = (target: string): string => head(`GET ${target} HTTP/1.1`, 'Host: a', trace);
+const trace = 'traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
+function config(fastLane: boolean, timeouts: Partial<ServerConfig['timeouts']>, mostRequests: number): ServerConfig {
+  return {
+    listeners: [{ name: 'one', host: '127.0.0.1', port: 0 }],
+    limits: {
+      maxHeaderFields: 100,
+      maxTargetBytes: 9999,
+      maxHeaderBytes: 16_384,
+      maxRequestsPerConnection: mostRequests,
+      maxBodyBytes: 10,
+      maxContentBytes: 10,
+      maxConnections: 100,
+    },
+    timeouts: { sendMs: 5000, headersMs: 5000, keepAliveMs: 5000, requestMs: 5000, ...timeouts },
+    drainDelayMs: 0,
+    graceMs: 0,
+    fastLane,
+    workers: 1,
+  };
+}
+
+function answer(text: string, more: Partial<ProxyResponse> = {}): ProxyResponse {
+  return {
+    status: 200,
+    fields: [
+      ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'],
+      ['content-length', String(text.length)],
+      ['cache-status', 'forecache; fwd=uri-miss; stored'],
+    ],
+    body: { kind: 'bytes', bytes: Buffer.from(text) },
+    meta: {
+      outcome: 'miss',
+      route: 'a',
+      upstream: 'api',
+      tier: undefined,
+      fwd: 'uri-miss',
+      problem: undefined,
+      url: `http://a/${text.slice(0, 20)}`,
+    },
+    ...more,
+  };
+}
+
+const asResponse = (response: ProxyResponse): Handled => ({ kind: 'response', response });
+
+/** What was begun of a request, and waits to be told of its end. */
+interface Begun {
+  readonly query: string;
+  readonly client: ClientLink | undefined;
+  readonly answered: PromiseWithResolvers<Handled>;
+}
+
+/** A server of which a test decides when and how each request is answered. */
+class Rig {
+  readonly records: RequestRecord[] = [];
+  readonly limits: string[] = [];
+  readonly bugs: unknown[] = [];
+  readonly load: ServerLoad = idleLoad();
+  readonly clock = new FakeClock();
+  readonly begun: Begun[] = [];
+  cancelled = 0;
+  /** Requests that were begun. */
+  count = 0;
+  readonly #server: DataServer;
+  readonly #handler: ExchangeHandler;
+  #origin = '';
+  #parsed: ParsedRequests | undefined;
+
+  constructor(fastLane: boolean, { timeouts = {}, mostRequests = 0 }: RigOptions) {
+    const ignored = { upstreamCall: nothing, brokenBody: nothing, storage: nothing, purge: nothing, warm: nothing };
+    const options = config(fastLane, timeouts, mostRequests);
+    this.#handler = new ExchangeHandler({
+      config: options,
+      handle: (request, client) => this.#handle(request, client),
+      relay: {
+        web: (_req, res) =>
+          new Promise((resolve) => {
+            const done = {
+              status: 299,
+              bytesSent: 0,
+              attempts: 0,
+              aborted: false,
+              failure: undefined,
+              problem: undefined,
+            };
+            res.on('close', () => resolve({ ...done, aborted: !res.writableFinished }));
+            if (res.closed) resolve({ ...done, status: 0, aborted: true });
+            else res.writeHead(299, { date: 'now', 'content-length': 0 }).end();
+          }),
+        upgrade: () => Promise.reject(new Error('none')),
+      },
+      observer: {
+        ...ignored,
+        request: (record) => this.records.push(record),
+        limit: (option) => this.limits.push(option),
+        fleet: nothing,
+      },
+      clock: this.clock,
+      load: this.load,
+      onBug: (error) => this.bugs.push(error),
+    });
+    this.#server = createDataServer({ config: options, handler: this.#handler, load: this.load });
+  }
+
+  async listen(): Promise<this> {
+    const [bound] = await this.#server.listen();
+    this.#origin = `http://127.0.0.1:${bound?.port}`;
+    this.#parsed = new ParsedRequests(this.#origin);
+    onTestFinished(async () => {
+      this.#parsed?.[Symbol.dispose]();
+      this.#server.closeNow();
+      await this.#server.close();
+    });
+    return this;
+  }
+
+  get parsed(): number {
+    return this.#parsed?.count ?? Number.NaN;
+  }
+
+  beginDrain(): void {
+    this.#server.beginDrain();
+  }
+
+  closeNow(): void {
+    this.#server.closeNow();
+  }
+
+  close(): Promise<void> {
+    return this.#server.close();
+  }
+
+  /** A connection on which a request is waited for, where there is a fast lane. */
+  async open(): Promise<RawConnection> {
+    const connection = await openRaw(this.#origin);
+    onTestFinished(() => connection[Symbol.dispose]());
+    for (let count = 0; count < 6; count += 1) {
+      await connection.send(get(`/?now${count}`));
+      await connection.reply();
+    }
+    return connection;
+  }
+
+  /** Sends it, and gives what was begun of it. */
+  async begin(connection: RawConnection, query: string): Promise<Begun> {
+    const { length } = this.begun;
+    await connection.send(get(`/?${query}`));
+    return this.next(length);
+  }
+
+  async next(index: number): Promise<Begun> {
+    await vi.waitUntil(() => this.begun.length > index, { interval: 2, timeout: 5000 });
+    const begun = this.begun[index];
+    if (begun === undefined) throw new Error('none');
+    return begun;
+  }
+
+  stream(chunks: AsyncIterable<Buffer>): ResponseBody {
+    return { kind: 'stream', chunks, length: undefined, cancel: () => (this.cancelled += 1) };
+  }
+
+  #handle({ query = '' }: ProxyRequest, client: ClientLink | undefined): Handled | Promise<Handled> {
+    this.count += 1;
+    if (query.startsWith('sync')) return asResponse(answer(query));
+    if (query.startsWith('now')) return Promise.resolve(asResponse(answer(query)));
+    const answered = Promise.withResolvers<Handled>();
+    this.begun.push({ query, client, answered });
+    return answered.promise;
+  }
+}
+
+interface RigOptions {
+  readonly timeouts?: Partial<ServerConfig['timeouts']>;
+  readonly mostRequests?: number;
+}
+
+/** What became of it. */
+interface Result {
+  readonly received: string;
+  readonly records: readonly RequestRecord[];
+  readonly limits: readonly string[];
+  readonly bugs: readonly unknown[];
+  readonly cancelled: number;
+  readonly asked: readonly string[];
+}
+
+interface Played extends Result {
+  /** Requests that the parser was told of since the first one that was to wait. */
+  readonly parsed: number;
+  readonly waits: number;
+}
+
+type Scene = (rig: Rig, connection: RawConnection) => Promise<void>;
+
+async function play(fastLane: boolean, scene: Scene, options: RigOptions = {}): Promise<Played> {
+  const rig = await new Rig(fastLane, options).listen();
+  const connection = await rig.open();
+  const [before, parsed, waits] = [rig.records.length, rig.parsed, rig.load.waits];
+  await scene(rig, connection);
+  await expect.poll(() => rig.load.requestsInFlight, { interval: 2 }).toBe(0);
+  await read();
+  return {
+    received: connection.received.toString('latin1').replaceAll(/\r\ndate: [^\r]*/gi, ''),
+    records: rig.records.slice(before),
+    limits: rig.limits,
+    bugs: rig.bugs,
+    cancelled: rig.cancelled,
+    asked: rig.begun.map(({ query }) => query),
+    parsed: rig.parsed - parsed,
+    waits: rig.load.waits - waits,
+  };
+}
+
+/** Plays it with and without the fast lane: nobody can tell which it was, but by what the parser was told of. */
+async function playBoth(scene: Scene, options?: RigOptions): Promise<Played> {
+  const [{ parsed, waits, ...fast }, slow] = [await play(true, scene, options), await play(false, scene, options)];
+  expect({ ...fast, parsed: slow.parsed, waits: 0 }).toEqual(slow);
+  return { ...fast, parsed, waits };
+}
+
+const part = async function* (...pieces: string[]): AsyncGenerator<Buffer> {
+  for (const piece of pieces) {
+    await Promise.resolve();
+    yield Buffer.from(piece);
+  }
+};
+
+/** What comes while a request waits. */
+const shared: readonly (readonly [string, (rig: Rig, connection: RawConnection) => Promise<void>])[] = [
+  ['a request that is answered at once', async (_rig, one) => one.send(get('/?sync'))],
+  ['a request that takes time', async (_rig, one) => one.send(get('/?now'))],
+  ['two requests in one chunk', async (_rig, one) => one.send(get('/?sync1') + get('/?sync2'))],
+  ['one with another method', async (_rig, one) => one.send(get('/?sync').replace('GET', 'HEAD'))],
+  ['one with content that looks like a request', async (_rig, one) => one.send(posted(get('/?sync')))],
+  ['what is no request', async (_rig, one) => one.send('\0\0\0')],
+  ['an empty line, and a request', async (_rig, one) => one.send(`\r\n${get('/?sync')}`)],
+  [
+    'a request in two chunks',
+    async (_rig, one) => {
+      await one.send(get('/?sync').slice(0, 20));
+      await read();
+      await one.send(get('/?sync').slice(20));
+    },
+  ],
+  ['half a request', async (_rig, one) => one.send(get('/?sync').slice(0, -2))],
+  [
+    'an offer to upgrade',
+    async (_rig, one) => one.send(head('GET /?sync HTTP/1.1', 'Host: a', 'Connection: upgrade', 'Upgrade: websocket')),
+  ],
+  ['the last request', async (_rig, one) => one.send(head('GET /?sync HTTP/1.1', 'Host: a', 'Connection: close'))],
+  ['the end of what the client sends', async (_rig, one) => void one.socket.end()],
+  ['a reset', async (_rig, one) => void one.socket.resetAndDestroy()],
+  ['a request and the end', async (_rig, one) => void one.socket.end(get('/?sync'))],
+  ['a drain', async (rig) => rig.beginDrain()],
+  [
+    'a drain and a request',
+    async (rig, one) => {
+      rig.beginDrain();
+      await one.send(get('/?sync'));
+    },
+  ],
+  [
+    'a request and a drain',
+    async (rig, one) => {
+      await one.send(get('/?sync'));
+      rig.beginDrain();
+    },
+  ],
+  ['the end of all connections', async (rig) => rig.closeNow()],
+];
+
+const posted = (content: string): string =>
+  head('POST /?sync HTTP/1.1', 'Host: a', `Content-Length: ${content.length}`) + content;
+
+/** What it waits for. */
+const ends: readonly (readonly [string, (rig: Rig, begun: Begun) => void])[] = [
+  ['an answer', (_rig, { answered }) => answered.resolve(asResponse(answer('late')))],
+  [
+    'a stream',
+    (rig, { answered }) => {
+      const fields = [
+        ['date', 'x'],
+        ['content-length', '6'],
+      ] as const;
+      answered.resolve(asResponse(answer('', { fields, body: rig.stream(part('abc', 'def')) })));
+    },
+  ],
+  ['an error', (_rig, { answered }) => answered.reject(new Error('a bug'))],
+];
+
+/** Requests that were waited for, of one. */
+const waitsWith = async (keepAliveMs: number): Promise<number> => {
+  const { waits } = await playBoth(
+    async (rig, connection) => {
+      const begun = await rig.begin(connection, 'a');
+      begun.answered.resolve(asResponse(answer('late')));
+      await settled(connection);
+    },
+    { timeouts: { keepAliveMs } },
+  );
+  return waits;
+};
+
+describe('A request that waits on the fast lane', () => {
+  it('is answered without being parsed, in the bytes that node:http sends, and recorded so', async () => {
+    const played = await playBoth(async (rig, connection) => {
+      const begun = await rig.begin(connection, 'a');
+      expect(rig.load.requestsInFlight).toBe(1);
+      rig.clock.advance(123);
+      begun.answered.resolve(asResponse(answer('late')));
+      await expect.poll(() => connection.received.toString()).toContain('late');
+    });
+    expect([played.parsed, played.waits]).toEqual([0, 1]);
+    expect(played.records).toEqual([
+      {
+        outcome: 'miss',
+        method: 'GET',
+        route: 'a',
+        upstream: 'api',
+        tier: undefined,
+        fwd: 'uri-miss',
+        status: 200,
+        durationMs: 123,
+        bytesSent: 4,
+        problem: undefined,
+        url: 'http://a/late',
+        traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+        listener: 'one',
+      },
+    ]);
+  });
+
+  it('is followed by others that are, on a connection that has nothing else', async () => {
+    const { parsed, waits } = await playBoth(async (_rig, connection) => {
+      for (let count = 0; count < 300; count += 1) {
+        await connection.send(get(`/?now-${count}`));
+        expect((await connection.reply()).text).toBe(`now-${count}`);
+      }
+    });
+    expect([parsed, waits]).toEqual([0, 300]);
+  });
+
+  for (const [what, end] of ends) {
+    it.each(shared)(`for ${what} is the parser’s before it is told of %s`, async (name, happen) => {
+      const { parsed, waits } = await playBoth(async (rig, connection) => {
+        const begun = await rig.begin(connection, 'a');
+        await happen(rig, connection);
+        await read();
+        await read();
+        end(rig, begun);
+        if (connection.socket.destroyed || connection.socket.writableEnded) await connection.ended();
+        else await settled(connection);
+      });
+      expect(waits).toBe(0);
+      // Of a connection that is gone nobody knows the port any more, by which it is counted.
+      expect(parsed).toBeGreaterThanOrEqual(/reset|all connections/.test(name) ? 0 : 1);
+    });
+
+    it.each(shared)(`for ${what} gets it in the same step as there comes %s`, async (_name, happen) => {
+      const { records } = await playBoth(async (rig, connection) => {
+        const begun = await rig.begin(connection, 'a');
+        const happening = happen(rig, connection);
+        end(rig, begun);
+        await happening;
+        if (connection.socket.destroyed || connection.socket.writableEnded) await connection.ended();
+        else await settled(connection);
+      });
+      expect(records.length).toBeGreaterThan(0);
+    });
+  }
+
+  const unusual: readonly (readonly [string, (rig: Rig) => Handled])[] = [
+    [
+      'a stream',
+      (rig) =>
+        asResponse(
+          answer('', {
+            fields: [
+              ['date', 'x'],
+              ['content-length', '6'],
+            ],
+            body: rig.stream(part('abc', 'def')),
+          }),
+        ),
+    ],
+    [
+      'a stream without a length',
+      (rig) => asResponse(answer('', { fields: [['date', 'x']], body: rig.stream(part('abc', 'def')) })),
+    ],
+    [
+      'an answer that says another length',
+      () =>
+        asResponse(
+          answer('a', {
+            fields: [
+              ['date', 'x'],
+              ['content-length', '2'],
+            ],
+          }),
+        ),
+    ],
+    ['an answer without Date', () => asResponse(answer('a', { fields: [['content-length', '1']] }))],
+    [
+      'an answer with a field of the connection',
+      () =>
+        asResponse(
+          answer('a', {
+            fields: [
+              ['date', 'x'],
+              ['content-length', '1'],
+              ['connection', 'close'],
+            ],
+          }),
+        ),
+    ],
+    ['a 304', () => asResponse(answer('', { status: 304, fields: [['date', 'x']], body: { kind: 'none' } }))],
+    ['a 204', () => asResponse(answer('', { status: 204, fields: [['date', 'x']], body: { kind: 'none' } }))],
+    ['a problem', () => asResponse(answer('no', { status: 502 }))],
+    ['an empty answer', () => asResponse(answer(''))],
+    ['content in a piece of its own', () => asResponse(answer('x'.repeat(5000)))],
+  ];
+
+  it.each(unusual)('gets what node:http sends: %s', async (_name, make) => {
+    const { records } = await playBoth(async (rig, connection) => {
+      const begun = await rig.begin(connection, 'a');
+      begun.answered.resolve(make(rig));
+      await settled(connection);
+      if (connection.socket.readableEnded) return;
+      await connection.send(get('/?sync'));
+      await settled(connection);
+    });
+    expect(records.length).toBeGreaterThan(0);
+  });
+
+  it('gets interim responses, in front of its answer', async () => {
+    const { received, parsed, waits } = await playBoth(async (rig, connection) => {
+      const begun = await rig.begin(connection, 'a');
+      begun.client?.interim(103, [['link', '</a>']]);
+      await expect.poll(() => connection.received.toString()).toContain('103');
+      begun.client?.interim(103, [['link', '</b>']]);
+      begun.answered.resolve(asResponse(answer('late')));
+      await expect.poll(() => connection.received.toString()).toContain('late');
+      begun.client?.interim(103, [['link', '</c>']]);
+    });
+    expect(received).toMatch(/^HTTP\/1\.1 103 .*<\/a>\r\n\r\nHTTP\/1\.1 103 .*<\/b>\r\n\r\nHTTP\/1\.1 200 .*late$/s);
+    expect([parsed, waits]).toEqual([1, 0]);
+  });
+
+  it('gets no interim responses that come behind its answer', async () => {
+    const { received, waits } = await playBoth(async (rig, connection) => {
+      const begun = await rig.begin(connection, 'a');
+      begun.answered.resolve(asResponse(answer('late')));
+      await expect.poll(() => connection.received.toString()).toContain('late');
+      begun.client?.interim(103, [['link', '</c>']]);
+    });
+    expect(received).not.toContain('103');
+    expect(waits).toBe(1);
+  });
+
+  it('is the parser’s when it has waited for a second, and not much earlier', async () => {
+    const rig = await new Rig(true, {}).listen();
+    const connection = await rig.open();
+    const { parsed } = rig;
+    const sinceMs = performance.now();
+    const begun = await rig.begin(connection, 'a');
+    expect(rig.parsed).toBe(parsed);
+    await expect.poll(() => rig.parsed - parsed, { timeout: 5000, interval: 5 }).toBe(1);
+    expect(performance.now() - sinceMs).toBeGreaterThan(MOST_WAIT_MS * 0.9);
+    begun.answered.resolve(asResponse(answer('late')));
+    expect((await connection.reply()).text).toBe('late');
+    expect([rig.load.requestsInFlight, rig.records.length]).toEqual([0, 7]);
+  });
+
+  it.each([2 * MOST_WAIT_MS, 300])(
+    'is not ended by a keep-alive time of %i ms while it waits for longer',
+    async (keepAliveMs) => {
+      const played = await playBoth(
+        async (rig, connection) => {
+          const begun = await rig.begin(connection, 'a');
+          await new Promise((resolve) => setTimeout(resolve, keepAliveMs + 200));
+          begun.answered.resolve(asResponse(answer('late')));
+          await expect.poll(() => connection.received.toString()).toContain('late');
+          await connection.ended();
+        },
+        { timeouts: { keepAliveMs } },
+      );
+      expect(played.limits).toEqual(['server.timeouts.keepAlive']);
+      expect(played.parsed).toBe(1);
+    },
+    20_000,
+  );
+
+  it('is waited for on the fast lane where connections have no keep-alive time, and not where it is short', async () => {
+    expect([await waitsWith(0), await waitsWith(2 * MOST_WAIT_MS), await waitsWith(2 * MOST_WAIT_MS - 1)]).toEqual([
+      1, 1, 0,
+    ]);
+  });
+
+  it('is never the last one that its connection serves', async () => {
+    const { parsed, waits, received } = await playBoth(
+      async (_rig, connection) => {
+        for (let count = 0; count < 4; count += 1) {
+          await connection.send(get(`/?now${count}`));
+          await settled(connection);
+        }
+        await connection.ended();
+      },
+      { mostRequests: 10 },
+    );
+    expect([parsed, waits]).toEqual([1, 3]);
+    expect(received.match(/connection: close/gi)).toHaveLength(1);
+  });
+
+  it('is closed with its server, behind its answer', async () => {
+    await playBoth(async (rig, connection) => {
+      const begun = await rig.begin(connection, 'a');
+      const closed = rig.close();
+      begun.answered.resolve(asResponse(answer('late')));
+      await expect.poll(() => connection.received.toString()).toContain('late');
+      connection.socket.end();
+      await closed;
+    });
+  });
+
+  it('of many connections is answered with close once the server drains', async () => {
+    for (const fastLane of [true, false]) {
+      const rig = await new Rig(fastLane, {}).listen();
+      const connections = await Promise.all(Array.from({ length: 40 }, () => rig.open()));
+      const parsed = rig.parsed;
+      for (const one of connections) await rig.begin(one, 'a');
+      expect([rig.load.requestsInFlight, rig.parsed - parsed]).toEqual([40, fastLane ? 0 : 40]);
+      rig.beginDrain();
+      await read();
+      for (const { answered } of rig.begun) answered.resolve(asResponse(answer('late')));
+      for (const one of connections) {
+        const reply = await one.reply();
+        expect([reply.text, reply.field('connection')]).toEqual(['late', 'close']);
+        await one.ended();
+      }
+      await expect.poll(() => rig.load.requestsInFlight).toBe(0);
+      expect(rig.parsed - parsed).toBe(40);
+    }
+  });
+
+  it('of many connections for one answer is answered on each', async () => {
+    const rig = await new Rig(true, {}).listen();
+    const connections = await Promise.all(Array.from({ length: 40 }, () => rig.open()));
+    const parsed = rig.parsed;
+    for (const one of connections) await rig.begin(one, 'a');
+    const one = asResponse(answer('late'));
+    for (const { answered } of rig.begun) answered.resolve(one);
+    for (const connection of connections) expect((await connection.reply()).text).toBe('late');
+    expect([rig.load.requestsInFlight, rig.parsed - parsed, rig.load.connections]).toEqual([0, 0, 40]);
+  });
+
+  it('whose client goes while it takes nothing of its answer is told as aborted, and cut off in time', async () => {
+    // More than the kernel's buffers of both ends take on loopback.
+    const huge = 'x'.repeat(48 * 1024 * 1024);
+    const scene: Scene = async (rig, connection) => {
+      connection.socket.pause();
+      const begun = await rig.begin(connection, 'a');
+      begun.answered.resolve(asResponse(answer(huge)));
+      await expect.poll(() => rig.limits, { timeout: 5000 }).toEqual(['server.timeouts.send']);
+      connection.socket.destroy();
+    };
+    const options = { timeouts: { sendMs: 150 } };
+    const [fast, slow] = [await play(true, scene, options), await play(false, scene, options)];
+    expect([fast.records, fast.limits, fast.waits]).toEqual([slow.records, slow.limits, 1]);
+    expect(fast.records).toMatchObject([{ outcome: 'aborted', status: 200 }]);
+  }, 20_000);
+
+  it('whose server ends all connections is told as aborted, whatever it comes to', async () => {
+    const route = { name: 'r', upstream: 'u' };
+    const others: readonly ((rig: Rig, begun: Begun) => void)[] = [
+      ...ends.map(([, end]) => end),
+      (_rig, { answered }) =>
+        // Only what is told of them matters.
+        answered.resolve(
+          Object.assign(asResponse(answer('x')), { kind: 'relay', relay: { route, fwd: 'bypass', url: 'u' } }),
+        ),
+    ];
+    for (const end of others) {
+      await playBoth(async (rig, connection) => {
+        const begun = await rig.begin(connection, 'a');
+        rig.closeNow();
+        await connection.ended();
+        await expect.poll(() => rig.load.requestsInFlight).toBe(0);
+        end(rig, begun);
+        await read();
+      });
+    }
+  });
+});
+
+/** What clients do at random, alike for the same seed. */
+function storm(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 4_294_967_296) * below);
+  };
+}
+
+describe('Clients that go at any time', () => {
+  it.each([1, 2, 3, 4, 5])('leave nothing behind, and each request is told of once (seed %i)', async (seed) => {
+    const pick = storm(seed);
+    const rig = await new Rig(true, {}).listen();
+    const asked = rig.count;
+    const visit = async (): Promise<void> => {
+      const connection = await rig.open();
+      const { socket } = connection;
+      for (let turn = 0; turn < 30 && !socket.destroyed && !socket.writableEnded; turn += 1) {
+        const kinds = [
+          () => connection.send(get('/?sync')),
+          () => connection.send(get('/?now')),
+          () => connection.send(get('/?slow') + get('/?sync')),
+          () => connection.send(get('/?slow').slice(0, pick(40))),
+          () => void socket.end(),
+          () => void socket.resetAndDestroy(),
+          () => void socket.destroy(),
+        ];
+        const kind = kinds[pick(40)] ?? (() => connection.send(get('/?slow')));
+        await kind();
+        for (let steps = pick(4); steps > 0; steps -= 1) await new Promise((resolve) => setImmediate(resolve));
+      }
+      socket.destroy();
+    };
+    const answers = setInterval(() => {
+      for (const { answered } of rig.begun.splice(0)) {
+        const kind = pick(8);
+        if (kind === 0) answered.reject(new Error('a bug'));
+        else if (kind > 1) answered.resolve(asResponse(answer('late')));
+        else answered.resolve(asResponse(answer('', { fields: [['date', 'x']], body: rig.stream(part('a', 'b')) })));
+      }
+    }, 1);
+    onTestFinished(() => clearInterval(answers));
+    await Promise.all(Array.from({ length: 60 }, visit));
+    await expect.poll(() => [rig.load.requestsInFlight, rig.load.connections, rig.begun.length]).toEqual([0, 0, 0]);
+    // What makes no request with what came before it is told of too, with the problem that it has.
+    const told = (): number => rig.records.filter(({ problem = 'internal' }) => problem === 'internal').length;
+    await expect.poll(told).toBe(rig.count - asked);
+    expect(rig.load.waits).toBeGreaterThan(100);
+    expect(new Set(rig.bugs.map(String))).toEqual(new Set(['Error: a bug']));
+  });
+});
+
+/** Resolves when the connection has ended, or an answer to each request has come and nothing more. */
+async function settled(connection: RawConnection): Promise<void> {
+  const { socket } = connection;
+  for (let quiet = 0, seen = -1; quiet < 12 && !socket.readableEnded && !socket.destroyed;) {
+    await new Promise((resolve) => setImmediate(resolve));
+    quiet = connection.received.length === seen ? quiet + 1 : 0;
+    seen = connection.received.length;
+  }
+  if (socket.readableEnded && !socket.closed) await once(socket, 'close');
+}
