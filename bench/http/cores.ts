@@ -89,15 +89,6 @@ export function coreWaitMs(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
 }
 
-/** The same of each thread of a process that lives, by its number: the first may be held up by one of the others that has no core. */
-export function coreWaitsMs(pid: number): ReadonlyMap<string, number> {
-  const waits = readdirSync(`/proc/${pid}/task`).map((thread): readonly [string, number] => {
-    const [, waitNs = '0'] = readIfThere(`/proc/${pid}/task/${thread}/schedstat`).split(' ');
-    return [thread, Number(waitNs) / 1e6];
-  });
-  return new Map(waits);
-}
-
 /** Memory of a process, in MiB: what it holds now, and the most that it ever held (the kernel's own high-water mark). */
 export function memoryMib(pid: number): { readonly now: number; readonly peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');

@@ -3,7 +3,6 @@ import type { Readable } from 'node:stream';
 import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
 
 import type { UpstreamConfig } from '../core/config.ts';
-import { DirectReads } from './direct-reads.ts';
 import { PendingCall, type CallWire } from './pending-call.ts';
 import { trusted } from './trusted.ts';
 import { UnaskedContinue } from './unasked-continue.ts';
@@ -71,25 +70,11 @@ function watched(connect: Connector, wire: Wire): Connector {
     });
 }
 
-/** Connections without TLS, as undici makes them, but for how they are read. */
-function directly(timeoutMs: number): Connector {
-  return (target, callback) => {
-    const reads = new DirectReads();
-    const connect = buildConnector({ allowH2: false, timeout: timeoutMs, onread: reads.onread });
-    connect(target, (...result) => {
-      const [, socket] = result;
-      if (socket) reads.attach(socket);
-      callback(...result);
-    });
-  };
-}
-
 /** What hands calls to connections. */
 export type CallPool = Pick<Dispatcher, 'dispatch' | 'destroy'>;
 
 /** Connections of one upstream for calls of our own. Throws where its `caFile` cannot be read. */
 export function openPool(config: UpstreamConfig): CallPool {
-  const connect = config.origin.startsWith('http:') ? directly(config.connectTimeoutMs) : undefined;
   return new Pool(config.origin, {
     connections: config.maxConnections,
     connectTimeout: config.connectTimeoutMs,
@@ -99,7 +84,7 @@ export function openPool(config: UpstreamConfig): CallPool {
     pipelining: 1,
     // HTTP/1.1 alone: what framing, truncation and reuse mean here is tested for it.
     allowH2: false,
-    factory: (origin, inner) => new WatchedClient(origin, connect === undefined ? inner : { ...inner, connect }),
+    factory: (origin, inner) => new WatchedClient(origin, inner),
     ...(config.caFile === undefined ? {} : { connect: { ca: trusted(config.caFile) } }),
   });
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
-import { coreWaitsMs } from '../../bench/http/cores.ts';
+import { coreWaitMs } from '../../bench/http/cores.ts';
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
 import { leased, startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin, type Origin } from '../support/origin.ts';
@@ -10,40 +10,32 @@ import { startRedis, type RedisProcess } from '../support/redis.ts';
 
 const budgetMs = 50;
 
-/**
- * Begins to watch processes; what it answers tells how long each was held up since, in milliseconds together, for want of a core: the thread
- * of it that was ready to run and had none for longest, as the one that serves may be waiting for another.
- */
-function watchCores(pids: readonly number[]): () => number {
-  const before = pids.map((pid) => coreWaitsMs(pid));
-  return () => {
-    const held = pids.map((pid, index) => {
-      const since = Array.from(coreWaitsMs(pid), ([thread, ms]) => ms - (before[index]?.get(thread) ?? 0));
-      return Math.max(0, ...since);
-    });
-    return held.reduce((sum, ms) => sum + ms, 0);
-  };
-}
+/** A request during which a process was ready to run and had no core for longer than this says nothing of Redis. */
+const noCoreMs = 20;
 
 /**
- * How long each request took that asks for things of its own, less what the process and this one, which is its upstream and stands before
- * Redis, had no core meanwhile: other work of the machine is no wait for Redis. Each answer must be a 200 of upstream's,
- * whatever Redis does.
+ * How long each request took that asks for things of its own; each answer must be a 200 of upstream's, whatever Redis does. Those for which
+ * the process or this one (its upstream, and what stands before Redis) had no core are asked again: other work of the machine is no wait for Redis.
  */
 async function serves(sidecar: Sidecar, what: string, count = 40): Promise<readonly number[]> {
   const tookMs: number[] = [];
-  for (let one = 0; one < count; one += 1) {
-    const noCoreMs = watchCores([sidecar.pid, process.pid]);
+  for (let one = 0; tookMs.length < count; one += 1) {
+    // Once so many had none, they are taken as they are.
+    const isLast = one >= 3 * count;
+    const pids = [sidecar.pid, process.pid];
+    const waitedMs = pids.map(coreWaitMs);
     const startMs = performance.now();
     const reply = await sidecar.get(`/forecast?location=${what}${one}`);
-    tookMs.push(performance.now() - startMs - noCoreMs());
+    const ms = performance.now() - startMs;
     expect([reply.status, reply.text]).toEqual([200, 'weather']);
+    const hadCores = pids.every((pid, index) => coreWaitMs(pid) - (waitedMs[index] ?? 0) <= noCoreMs);
+    if (hadCores || isLast) tookMs.push(ms);
   }
   return tookMs;
 }
 
 /**
- * At most the budget more than without a fault, as measured in the same run: the machine may be slow. With `first` calls that
+ * At most the budget more than without a fault, as measured in the same run: the machine may be busy. With `first` calls that
  * may take the budget before the breaker opens, all others take nothing more.
  */
 function expectWithinBudget(tookMs: readonly number[], usualMs: readonly number[], first: number): void {
@@ -58,11 +50,10 @@ function median(list: readonly number[]): number {
 }
 
 /**
- * Milliseconds until what one process fetches the other has from Redis again, less what both and this one had no
- * core: see {@link serves}. Asks now and then only, as who asks all the time is what the others wait for.
+ * Milliseconds until what one process fetches the other has from Redis again. Asks now and then only, as who asks all the time is
+ * what the others wait for.
  */
 async function sharedAfterMs(first: Sidecar, second: Sidecar, what: string): Promise<number> {
-  const noCoreMs = watchCores([first.pid, second.pid, process.pid]);
   const startMs = performance.now();
   for (let round = 0; performance.now() - startMs < 10_000; round += 1) {
     const url = `/forecast?location=${what}-${round}`;
@@ -70,7 +61,7 @@ async function sharedAfterMs(first: Sidecar, second: Sidecar, what: string): Pro
     if ((await second.get(url)).cacheStatus.includes('detail=redis')) break;
     await sleep(20);
   }
-  return performance.now() - startMs - noCoreMs();
+  return performance.now() - startMs;
 }
 
 /** Within which Redis is of use again, and a little for the machine. */

@@ -171,6 +171,17 @@ export function huge(total: number, framing: Framing, onSent?: (bytes: number) =
   };
 }
 
+/** Script: chunked content, the pieces as the chunks and all of it in one write. */
+export function chunks(pieces: readonly Buffer[], onSent?: () => void): OriginScript {
+  return async (_request, peer) => {
+    const head = Buffer.from(
+      'HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n',
+    );
+    await peer.write(Buffer.concat([head, ...pieces.map((piece) => chunk(piece)), Buffer.from(lastChunk)]));
+    onSent?.();
+  };
+}
+
 /** Script: a correct answer, one byte in each write. */
 export function drip(body: string): OriginScript {
   return async (_request, peer) => {

@@ -1,3 +1,4 @@
+import { setImmediate as turnEnd } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 
 import type { UpstreamAnswer, UpstreamBody, UpstreamCall, UpstreamResponse } from '../../src/cache/upstream-ports.ts';
@@ -9,6 +10,7 @@ import { FakeClock } from '../support/clock.ts';
 import {
   afterInterim,
   answer,
+  chunks,
   chunk,
   drip,
   huge,
@@ -294,6 +296,26 @@ describe('the response', () => {
     let received = 0;
     for await (const part of body.chunks()) received += part.length;
     expect(received).toBe(total);
+  });
+});
+
+describe('a chunked body that its reader holds up', () => {
+  // Of a read in whose middle it has to stop the parser gives back what it has not looked at.
+  test.each([1, 17, 500, 4096, 8192])('arrives whole where its chunks have %d bytes', async (size) => {
+    const total = Math.min(size * 3000, 2_000_000);
+    const content = Buffer.from(Uint8Array.from({ length: total }, (_none, at) => (at * 31 + (at >> 12)) & 0xff));
+    const pieces = Array.from({ length: Math.ceil(total / size) }, (_none, at) =>
+      content.subarray(at * size, (at + 1) * size),
+    );
+    const { fetch } = await setUp(chunks(pieces));
+    const { body } = response(await fetch());
+    const got: Buffer[] = [];
+    for await (const part of body.chunks()) {
+      got.push(part);
+      // Whatever may come while nobody reads has come.
+      for (let step = 0; step < 5; step += 1) await turnEnd();
+    }
+    expect(Buffer.concat(got).equals(content)).toBe(true);
   });
 });
 
