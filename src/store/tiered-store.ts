@@ -35,8 +35,6 @@ interface Asked {
   readonly key: string;
   readonly url: string;
   readonly hash: number;
-  /** What {@link TieredStore} had put into memory by then. */
-  readonly puts: number;
 }
 
 /** A stop waits so long for what is still being written to Redis. */
@@ -61,8 +59,6 @@ export class TieredStore implements ResponseStore, StoredView {
   readonly #reads = new ReadsUnderWay<StoreRead | undefined>();
   /** Keys that were read from Redis of late and not taken into memory. */
   readonly #passed: Ghosts;
-  /** How often something was put into memory: what was not there before is still not there while this is the same. */
-  #puts = 0;
 
   constructor(options: TieredStoreOptions) {
     this.#options = options;
@@ -98,7 +94,6 @@ export class TieredStore implements ResponseStore, StoredView {
   /** What memory says, at once. The write to Redis goes on behind the response. */
   put(item: StoredItem): PutOutcome {
     const { memory, redis } = this.#options;
-    this.#puts += 1;
     const outcome = memory.put(item);
     if (outcome === 'purged' || outcome === 'outdated') return outcome;
     const isOffered = redis.mayHold(item);
@@ -123,15 +118,14 @@ export class TieredStore implements ResponseStore, StoredView {
 
   /** Puts into memory what was read from Redis, where it is worth its place; `undefined` where a purge covers it by now. */
   adopt(read: StoreRead): StoreRead | undefined {
-    return this.#adopted(read, this.#reads.hashOf(read.item.key), false);
+    return this.#adopted(read, this.#reads.hashOf(read.item.key));
   }
 
-  /** `hash`: of its key. `isMissing`: memory is known to hold nothing of use under the key. */
-  #adopted(read: StoreRead, hash: number, isMissing: boolean): StoreRead | undefined {
+  /** `hash`: of its key. */
+  #adopted(read: StoreRead, hash: number): StoreRead | undefined {
     const { memory, purgeLog } = this.#options;
     const { key } = read.item;
-    if (!this.#isWorthwhile(read.item, hash, isMissing)) return purgeLog.isValid(read.item) ? read : undefined;
-    this.#puts += 1;
+    if (!this.#isWorthwhile(read.item, hash)) return purgeLog.isValid(read.item) ? read : undefined;
     switch (memory.put(read.item)) {
       case 'stored': {
         const kept = memory.peek(key);
@@ -154,10 +148,10 @@ export class TieredStore implements ResponseStore, StoredView {
    * eviction, more than the read itself, and a place of one that may be in use. What is there in an older form is replaced,
    * and a marker leads to others.
    */
-  #isWorthwhile(item: StoredItem, hash: number, isMissing: boolean): boolean {
+  #isWorthwhile(item: StoredItem, hash: number): boolean {
     const { memory } = this.#options;
     if (item.kind === 'vary' || memory.hasRoomFor(item)) return true;
-    if (!isMissing && memory.holds(item.key) && memory.peek(item.key) !== undefined) return true;
+    if (memory.holds(item.key) && memory.peek(item.key) !== undefined) return true;
     if (this.#passed.take(hash)) return true;
     this.#passed.add(hash);
     return false;
@@ -187,9 +181,8 @@ export class TieredStore implements ResponseStore, StoredView {
     const known = reads.find(hash, key, url);
     if (known !== undefined) return known;
     const { redis, foresee } = this.#options;
-    const puts = this.#puts;
     // That there is a lease was found in this step, before memory was looked into.
-    const read = redis.getAs(key, asked, (open) => this.#come(open, near, { key, url, hash, puts }), true);
+    const read = redis.getAs(key, asked, (open) => this.#come(open, near, { key, url, hash }), true);
     if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
     reads.begin(hash, { key, url, read });
     return read;
@@ -223,14 +216,12 @@ export class TieredStore implements ResponseStore, StoredView {
     }
   }
 
-  #preferred(far: StoreRead | undefined, near: StoreRead | undefined, asked: Asked): StoreRead | undefined {
+  #preferred(far: StoreRead | undefined, near: StoreRead | undefined, { key, hash }: Asked): StoreRead | undefined {
     const { purgeLog, memory } = this.#options;
     // It may have been lost while Redis was asked.
     if (purgeLog.position() === undefined) return undefined;
     const isBetter = far !== undefined && isNewer(far.item, near?.item);
-    // To look the key up once more takes its hash once more: reads of others have come between.
-    const isMissing = near === undefined && asked.puts === this.#puts;
-    return (isBetter ? this.#adopted(far, asked.hash, isMissing) : undefined) ?? memory.peek(asked.key);
+    return (isBetter ? this.#adopted(far, hash) : undefined) ?? memory.peek(key);
   }
 
   async #peekFar(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {

@@ -139,22 +139,6 @@ describe('memory before Redis', () => {
       expect(made.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
     });
 
-    test('replaces what was stored of a response while a newer one was read', async () => {
-      const { made } = await full();
-      const old = response(made);
-      first.clock.advance(MINUTE);
-      const item = await store(first);
-      const read = made.tiered.get(key);
-      expect(made.tiered.put(old)).toBe('stored');
-      // What went for it has left room, which alone would let the newer one in.
-      const small = { tags: [], body: ownBytes('') };
-      for (let n = 0; made.memory.hasRoomFor(item); n += 1)
-        made.memory.put(response(made, { ...small, key: `m|/${n}` }));
-      expect(made.memory.holds(key)).toBe(true);
-      expect(await read).toMatchObject({ item, tier: 'redis' });
-      expect(made.tiered.get(key)).toMatchObject({ item, tier: 'memory' });
-    });
-
     test('serves nothing that was read once and that a purge covers by the time it came', async () => {
       const { made } = await full();
       await store(first);

@@ -79,8 +79,6 @@ function freshnessToday(item: StoredResponse, policy: CachePolicy, keyed: ReadFo
 
 /** The tags of today, as the same array where nothing else was stored: thousands of responses share it. */
 function united(today: readonly string[], stored: readonly string[]): readonly string[] {
-  // Under the rules of today the same stand in the same order: each is compared once.
-  if (today.length === stored.length && today.every((tag, place) => tag === stored[place])) return today;
   const more = stored.filter((tag) => !today.includes(tag));
   return more.length === 0 ? today : [...today, ...more];
 }

@@ -55,9 +55,8 @@ export class Reads {
     }
     const command = this.#spare.pop() ?? new Get(explain, this.#ended);
     command.begin(key, hearer);
-    const held = this.#holding(client);
-    this.#watch(command, held?.sinceMs ?? performance.now());
-    client.sendCommand(command, held);
+    this.#watch(command);
+    client.sendCommand(command, this.#holding(client));
     command.isSending = false;
   }
 
@@ -81,9 +80,9 @@ export class Reads {
     return this.#held;
   }
 
-  #watch(command: Get, nowMs: number): void {
+  #watch(command: Get): void {
     const { timeoutMs } = this.#limits;
-    command.dueMs = nowMs + timeoutMs;
+    command.dueMs = performance.now() + timeoutMs;
     this.#waiting.push(command);
     if (this.#timer === undefined) this.#lookAfter(timeoutMs);
   }
@@ -128,8 +127,6 @@ class HeldReads {
   readonly isPipeline = true;
   readonly destination: { readonly redis: Redis };
   readonly stream: NetStream;
-  /** When the first of them came: one look at the clock for a turn. Monotonic, milliseconds. */
-  readonly sinceMs = performance.now();
   #text = '';
 
   constructor(redis: Redis, stream: NetStream) {
@@ -148,14 +145,6 @@ class HeldReads {
     // What is ASCII, as all keys of ours are, is written at half the cost when that is said.
     this.stream.write(text, Buffer.byteLength(text) === text.length ? 'latin1' : 'utf8');
   }
-}
-
-let front = { bytes: -1, text: '' };
-
-/** What comes before a key of so many bytes. All names of entries are as long: made each time, it is three pieces more of each read. */
-function frontOf(bytes: number): string {
-  if (bytes !== front.bytes) front = { bytes, text: `*2\r\n$3\r\nget\r\n$${bytes}\r\n` };
-  return front.text;
 }
 
 /**
@@ -204,7 +193,7 @@ export class Get extends Command {
   }
 
   override toWritable(): string {
-    return `${frontOf(Buffer.byteLength(this.#key))}${this.#key}\r\n`;
+    return `*2\r\n$3\r\nget\r\n$${Buffer.byteLength(this.#key)}\r\n${this.#key}\r\n`;
   }
 
   /**
