@@ -88,7 +88,7 @@ export const serverSchema = map({
   grace: option(duration({ min: 0, max: hour }), 'After that, requests in flight get this long to end.', '30s'),
   fastLane: option(
     flag(),
-    'Whether a request head that is byte for byte one answered from memory before, or differs from one in its target alone, is answered from memory without parsing it again. Off: each request is parsed, and gets the same answer, slower.',
+    'Whether a request head that is byte for byte one answered from memory before, or differs from one in its target alone, is answered without parsing it again: from memory at once, from Redis and upstream when they have answered. Off: each request is parsed, and gets the same answer, slower.',
     'true',
   ),
   workers: option(
