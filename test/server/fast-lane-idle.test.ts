@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { IdleTimer, IdleWheel } from '../../src/server/fast-lane-idle.ts';
 
 // The timeouts of sockets themselves stay real: none of these is to come to its end.
-beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }));
+beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] }));
 afterEach(() => void vi.useRealTimers());
 
 interface Idle {
@@ -21,6 +21,15 @@ function idle(wheel: IdleWheel, timeoutMs = wheel.keepAliveMs): Idle {
   socket.setTimeout(timeoutMs);
   socket.on('timeout', () => (count += 1));
   return { socket, timer: new IdleTimer(wheel, socket), ends: () => count };
+}
+
+/** Between 0 and 1, alike for the same seed. */
+function numbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 4_294_967_296;
+  };
 }
 
 describe('A connection that was answered on the fast lane', () => {
@@ -113,5 +122,98 @@ describe('A connection that was answered on the fast lane', () => {
     expect(gone.map(({ ends }) => ends())).toEqual(gone.map(() => 0));
     expect(kept.map(({ ends }) => ends())).toEqual(kept.map(() => 1));
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it.each([300, 2_000, 65_000])('is ended in its time of %i ms though each tick comes late', (keepAliveMs) => {
+    let nowMs = 0;
+    const wheel = new IdleWheel(keepAliveMs, () => nowMs);
+    const lateMs = wheel.tickMs / 4;
+    const { timer, ends, socket } = idle(wheel);
+    timer.touch();
+    while (ends() === 0) {
+      nowMs += wheel.tickMs + lateMs;
+      vi.advanceTimersByTime(wheel.tickMs);
+    }
+    expect(nowMs).toBeGreaterThanOrEqual(keepAliveMs);
+    expect(nowMs).toBeLessThanOrEqual(keepAliveMs + 2 * (wheel.tickMs + lateMs));
+    socket.destroy();
+  });
+
+  it.each([1, 2, 3, 4, 5])('is never ended early, whenever ticks come and it is used (seed %i)', (seed) => {
+    const random = numbers(seed);
+    let nowMs = 1e6 * random();
+    const wheel = new IdleWheel(1_000, () => nowMs);
+    const { tickMs } = wheel;
+    const all = Array.from({ length: 30 }, () => ({ ...idle(wheel), activeMs: nowMs, seen: 0 }));
+    for (const { timer } of all) timer.touch();
+    const wrong: number[] = [];
+    const useSome = (): void => {
+      for (const one of all) {
+        if (random() > 0.02) continue;
+        one.activeMs = nowMs;
+        // As behind what the parser was given.
+        if (one.socket.timeout === 0) one.timer.giveBack();
+        else one.socket.setTimeout(wheel.keepAliveMs);
+        one.timer.touch();
+      }
+    };
+    for (let turn = 0; turn < 2_000; turn += 1) {
+      const gapMs = tickMs * (0.3 + 1.6 * random());
+      for (const partMs of [gapMs / 2, gapMs / 2]) {
+        nowMs += partMs;
+        // The second time right before a tick that is late.
+        useSome();
+      }
+      vi.advanceTimersByTime(tickMs);
+      for (const one of all) {
+        const idleMs = nowMs - one.activeMs;
+        if (one.ends() === one.seen) {
+          if (one.socket.timeout === 0 && idleMs > 1_000 + 4 * tickMs) wrong.push(idleMs);
+          continue;
+        }
+        if (idleMs < 1_000) wrong.push(idleMs);
+        one.seen = one.ends();
+        // It would be closed.
+        one.socket.setTimeout(wheel.keepAliveMs);
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(all.filter(({ ends }) => ends() > 0).length).toBeGreaterThan(20);
+    for (const { socket } of all) socket.destroy();
+  });
+
+  it('is not ended while the clock stands still', () => {
+    const wheel = new IdleWheel(1_000, () => 7);
+    const { timer, ends, socket } = idle(wheel);
+    timer.touch();
+    vi.advanceTimersByTime(100_000);
+    expect(ends()).toBe(0);
+    socket.destroy();
+  });
+
+  it('is not taken for idle while the process stood still', () => {
+    let nowMs = 0;
+    const wheel = new IdleWheel(1_000, () => nowMs);
+    const { tickMs } = wheel;
+    const tick = (ms: number): void => {
+      nowMs += ms;
+      vi.advanceTimersByTime(tickMs);
+    };
+    const [before, meanwhile] = [idle(wheel), idle(wheel)];
+    before.timer.touch();
+    tick(tickMs);
+    meanwhile.timer.touch();
+    tick(3_600_000);
+    expect([before.ends(), meanwhile.ends()]).toEqual([0, 0]);
+    const sinceMs = nowMs;
+    while (meanwhile.ends() === 0) {
+      expect(nowMs - sinceMs < 1_000 - 2 * tickMs ? before.ends() : 0).toBe(0);
+      tick(tickMs);
+    }
+    expect(before.ends()).toBe(1);
+    expect(nowMs - sinceMs).toBeGreaterThanOrEqual(1_000);
+    expect(nowMs - sinceMs).toBeLessThanOrEqual(1_000 + 2 * tickMs);
+    before.socket.destroy();
+    meanwhile.socket.destroy();
   });
 });

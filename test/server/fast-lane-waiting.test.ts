@@ -11,7 +11,7 @@ import { MOST_WAIT_MS } from '../../src/server/fast-lane-held.ts';
 import { idleLoad, type ServerLoad } from '../../src/server/load.ts';
 import { ExchangeHandler } from '../../src/server/request-handler.ts';
 import { FakeClock } from '../support/clock.ts';
-import { ParsedRequests, read } from '../support/fast-lane.ts';
+import { ParsedRequests, read, readSlowly } from '../support/fast-lane.ts';
 import { head } from '../support/hostile.ts';
 import { openRaw, type RawConnection } from '../support/raw.ts';
 
@@ -562,14 +562,18 @@ describe('A request that waits on the fast lane', () => {
     }
   });
 
-  it('of many connections for one answer is answered on each', async () => {
+  it('of many connections for a few answers gets that of its own', async () => {
     const rig = await new Rig(true, {}).listen();
     const connections = await Promise.all(Array.from({ length: 40 }, () => rig.open()));
-    const parsed = rig.parsed;
-    for (const one of connections) await rig.begin(one, 'a');
-    const one = asResponse(answer('late'));
-    for (const { answered } of rig.begun) answered.resolve(one);
-    for (const connection of connections) expect((await connection.reply()).text).toBe('late');
+    const { parsed } = rig;
+    for (const [index, connection] of connections.entries()) await rig.begin(connection, keyOf(index));
+    // One answer for all who ask for the same, as where requests are collapsed; in another order than they were asked for.
+    const answers = new Map(connections.map((_, index) => [keyOf(index), asResponse(answer(`of ${keyOf(index)}`))]));
+    for (const { query, answered } of rig.begun.toReversed())
+      answered.resolve(answers.get(query) ?? asResponse(answer('')));
+    for (const [index, connection] of connections.entries()) {
+      expect((await connection.reply()).text).toBe(`of ${keyOf(index)}`);
+    }
     expect([rig.load.requestsInFlight, rig.parsed - parsed, rig.load.connections]).toEqual([0, 0, 40]);
   });
 
@@ -588,6 +592,44 @@ describe('A request that waits on the fast lane', () => {
     expect([fast.records, fast.limits, fast.waits]).toEqual([slow.records, slow.limits, 1]);
     expect(fast.records).toMatchObject([{ outcome: 'aborted', status: 200 }]);
   }, 20_000);
+
+  it('whose client reads slowly but steadily for longer than the keep-alive time gets all of its answer', async () => {
+    const huge = 'x'.repeat(48 * 1024 * 1024);
+    const keepAliveMs = 2 * MOST_WAIT_MS;
+    const rig = await new Rig(true, { timeouts: { keepAliveMs, sendMs: 60_000 } }).listen();
+    const connection = await rig.open();
+    const { socket } = connection;
+    const { parsed } = rig;
+    const begun = await rig.begin(connection, 'a');
+    socket.pause();
+    begun.answered.resolve(asResponse(answer(huge)));
+    const taken = await readSlowly(socket, keepAliveMs + 500);
+    expect(rig.load.requestsInFlight).toBe(1);
+    socket.resume();
+    // The head as well.
+    await expect.poll(() => taken.bytes, { timeout: 5000 }).toBeGreaterThan(huge.length);
+    await expect.poll(() => rig.load.requestsInFlight).toBe(0);
+    expect([rig.parsed - parsed, rig.load.requestsInFlight, rig.limits]).toEqual([0, 0, []]);
+  }, 20_000);
+
+  it('whose answer cannot even be looked at is heard of at once, and answered 500', async () => {
+    const rig = await new Rig(true, {}).listen();
+    const connection = await rig.open();
+    const { parsed } = rig;
+    const begun = await rig.begin(connection, 'a');
+    const broken = answer('x');
+    Object.defineProperty(broken, 'fields', {
+      get: () => {
+        throw new Error('no fields');
+      },
+    });
+    begun.answered.resolve(asResponse(broken));
+    await read();
+    expect([rig.bugs.map(String), rig.parsed - parsed]).toEqual([['Error: no fields'], 0]);
+    rig.beginDrain();
+    expect((await connection.reply()).status).toBe(500);
+    expect([rig.bugs.length, rig.parsed - parsed, rig.load.requestsInFlight]).toEqual([2, 1, 0]);
+  });
 
   it('whose server ends all connections is told as aborted, whatever it comes to', async () => {
     const route = { name: 'r', upstream: 'u' };
@@ -612,6 +654,9 @@ describe('A request that waits on the fast lane', () => {
   });
 });
 
+/** Of many connections: five ask for the same. */
+const keyOf = (index: number): string => `key${index % 8}`;
+
 /** What clients do at random, alike for the same seed. */
 function storm(seed: number): (below: number) => number {
   let state = seed;
@@ -626,31 +671,37 @@ describe('Clients that go at any time', () => {
     const pick = storm(seed);
     const rig = await new Rig(true, {}).listen();
     const asked = rig.count;
-    const visit = async (): Promise<void> => {
+    const visitors = new Map<string, string>();
+    const visit = async (_: unknown, visitor: number): Promise<void> => {
       const connection = await rig.open();
       const { socket } = connection;
       for (let turn = 0; turn < 30 && !socket.destroyed && !socket.writableEnded; turn += 1) {
+        const own = `-v${visitor}t${turn}.`;
         const kinds = [
-          () => connection.send(get('/?sync')),
-          () => connection.send(get('/?now')),
-          () => connection.send(get('/?slow') + get('/?sync')),
-          () => connection.send(get('/?slow').slice(0, pick(40))),
+          () => connection.send(get(`/?sync${own}`)),
+          () => connection.send(get(`/?now${own}`)),
+          () => connection.send(get(`/?slow${own}`) + get(`/?sync${own}`)),
+          () => connection.send(get(`/?slow${own}`).slice(0, pick(40))),
           () => void socket.end(),
           () => void socket.resetAndDestroy(),
           () => void socket.destroy(),
         ];
-        const kind = kinds[pick(40)] ?? (() => connection.send(get('/?slow')));
+        const kind = kinds[pick(40)] ?? (() => connection.send(get(`/?slow${own}`)));
         await kind();
         for (let steps = pick(4); steps > 0; steps -= 1) await new Promise((resolve) => setImmediate(resolve));
       }
+      visitors.set(`v${visitor}`, connection.received.toString('latin1'));
       socket.destroy();
     };
     const answers = setInterval(() => {
-      for (const { answered } of rig.begun.splice(0)) {
+      for (const { query, answered } of rig.begun.splice(0)) {
         const kind = pick(8);
         if (kind === 0) answered.reject(new Error('a bug'));
-        else if (kind > 1) answered.resolve(asResponse(answer('late')));
-        else answered.resolve(asResponse(answer('', { fields: [['date', 'x']], body: rig.stream(part('a', 'b')) })));
+        else if (kind > 1) answered.resolve(asResponse(answer(query)));
+        else {
+          const body = rig.stream(part(query.slice(0, 7), query.slice(7)));
+          answered.resolve(asResponse(answer('', { fields: [['date', 'x']], body })));
+        }
       }
     }, 1);
     onTestFinished(() => clearInterval(answers));
@@ -661,6 +712,14 @@ describe('Clients that go at any time', () => {
     await expect.poll(told).toBe(rig.count - asked);
     expect(rig.load.waits).toBeGreaterThan(100);
     expect(new Set(rig.bugs.map(String))).toEqual(new Set(['Error: a bug']));
+    // Each got answers to what it had asked for itself, in that order.
+    const got = [...visitors].map(([visitor, text]) => ({ visitor, answers: [...text.matchAll(/-(v\d+)t(\d+)\./g)] }));
+    expect(got.flatMap(({ answers: all }) => all).length).toBeGreaterThan(100);
+    for (const { visitor, answers: all } of got) {
+      expect(all.filter(([, of]) => of !== visitor)).toEqual([]);
+      const turns = all.map(([, , turn]) => Number(turn));
+      expect(turns).toEqual(turns.toSorted((a, b) => a - b));
+    }
   });
 });
 

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { FakeClock } from '../support/clock.ts';
-import { ParsedRequests, read, warm, warmHead } from '../support/fast-lane.ts';
+import { ParsedRequests, read, readSlowly, warm, warmHead } from '../support/fast-lane.ts';
 import { head, type Stage, startStage, type StageOptions } from '../support/hostile.ts';
 import { limitHits, outcomes, samples } from '../support/metrics.ts';
 import { huge } from '../support/origin.ts';
@@ -488,6 +488,31 @@ describe('Limits and times', () => {
     expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.keepAlive': 1 });
   });
 
+  it.each([
+    ['empty lines', (): string => '\r\n'],
+    ['a head, byte by byte', (count: number): string => `${known.slice(0, -2)}X: ${'x'.repeat(4000)}`.charAt(count)],
+  ])(
+    'a connection that gets %s behind an answer of the fast lane is idle since the last of them',
+    async (_what, at) => {
+      const { stage, ask, ready } = await scene({ server: 'timeouts: { keepAlive: 600ms }' });
+      const connection = await ready(known);
+      expect((await ask(connection, known)).parsed).toBe(0);
+      const sinceMs = performance.now();
+      let lastMs = sinceMs;
+      for (let count = 0; lastMs - sinceMs < 1300; count += 1) {
+        await connection.send(at(count));
+        lastMs = performance.now();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        expect(connection.socket.readableEnded).toBe(false);
+      }
+      await connection.ended();
+      // The proxy may have read it as late as `send` has come back.
+      expect(performance.now() - lastMs).toBeGreaterThan(590);
+      expect(connection.received.length).toBe(0);
+      expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.keepAlive': 1 });
+    },
+  );
+
   it('a head that does not come to its end behind an answer of the fast lane is told 408', async () => {
     const { stage, ready } = await scene({ server: 'timeouts: { headers: 200ms, keepAlive: 60s }' });
     const connection = await ready(known);
@@ -586,6 +611,31 @@ describe('A large answer of the fast lane', () => {
     expect(parsed.count - before).toBe(1);
     expect(await inFlight(stage)).toBe(0);
     expect(client.taken()).toBe(0);
+  });
+
+  it('comes whole to a client that reads slowly but steadily for longer than the keep-alive time', async () => {
+    const { stage, parsed, ask, ready } = await scene({
+      ...large,
+      script: (request, peer) =>
+        request.target === '/c/known' ? huge(total, 'content-length')(request, peer) : peer.respond(200, {}, 'small'),
+      server: 'timeouts: { send: 60s, keepAlive: 300ms }',
+    });
+    (await readyForLarge(stage, parsed)).socket.destroy();
+    const connection = await ready(other);
+    // The keep-alive time counts from here.
+    expect((await ask(connection, other)).parsed).toBe(0);
+    const before = parsed.count;
+    const { socket } = connection;
+    socket.pause();
+    socket.write(known);
+    const taken = await readSlowly(socket, 900);
+    expect(await inFlight(stage)).toBe(1);
+    socket.resume();
+    // The head as well.
+    await expect.poll(() => taken.bytes, { timeout: 5000 }).toBeGreaterThan(total);
+    expect(parsed.count).toBe(before);
+    await connection.ended();
+    expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.keepAlive': 1 });
   });
 
   it('is cut off where its client takes nothing of it for the send timeout', async () => {

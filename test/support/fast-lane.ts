@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 
 import type { RawConnection, RawReply } from './raw.ts';
 
@@ -35,6 +36,26 @@ function hasRequest(message: unknown): message is { readonly request: IncomingMe
 export async function read(): Promise<void> {
   // Each turn looks at the sockets once; a second one, since the first may be under way.
   for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** What has come on a connection whose client reads as {@link readSlowly}. */
+export interface Taken {
+  bytes: number;
+}
+
+/** Reads a little of what there is 50 times a second for so long, and all that is left from then on. It must not be read otherwise. */
+export async function readSlowly(socket: Socket, forMs: number): Promise<Taken> {
+  const taken = { bytes: 0 };
+  let isSlow = true;
+  socket.on('data', ({ length }: Buffer) => {
+    taken.bytes += length;
+    if (isSlow) socket.pause();
+  });
+  const often = setInterval(() => socket.resume(), 20);
+  await new Promise((resolve) => setTimeout(resolve, forMs));
+  clearInterval(often);
+  isSlow = false;
+  return taken;
 }
 
 /** Sends the head until it is answered on the fast lane, and gives that answer. Fails where it never is. */
