@@ -8,6 +8,7 @@ import { keepAliveReserveMs, toldKeepAliveMs } from './keep-alive.ts';
 import { tellToGoOn } from './interim.ts';
 import type { ServerLoad } from './load.ts';
 import type { ExchangeHandler } from './request-handler.ts';
+import { keepUnsent } from './unsent.ts';
 
 /** What the data listeners need. */
 export interface DataServerOptions {
@@ -27,7 +28,7 @@ export interface BoundListener {
 export interface DataServer {
   /** Binds all of them; rejects with the system's error (and binds none) where an address cannot be had. */
   listen(): Promise<readonly BoundListener[]>;
-  /** From now on every response closes its connection; idle connections are closed. */
+  /** From now on every response closes its connection; idle connections are closed, those with bytes that have not left behind them. */
   beginDrain(): void;
   /** Stops accepting and resolves when the last connection has ended. */
   close(): Promise<void>;
@@ -85,6 +86,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     insecureHTTPParser: false,
     shouldUpgradeCallback: (message) => isUpgrade(message, options.handler),
   });
+  keepUnsent(server);
   // Fields are counted in read-request.ts; the parser's own limit drops what is beyond it without a word.
   server.maxHeadersCount = 0;
   // Requests are counted in request-handler.ts; `node:http` would hold a connection open behind pipelined ones too many.
