@@ -45,7 +45,8 @@ export class Learning {
       this.#learnTail(head, req, request);
       this.#learnHead(head, request, response);
     } else if (isLate && ahead === undefined) {
-      // What answer it gets is not known yet: one that takes time can be waited for the next time.
+      // What answer it gets is not known yet: one that takes time can be waited for the next time. (It is late and has begun ahead
+      // only where the parser has told of something else, and the connection was ended: nothing is learnt of that.)
       this.#learnTail(head, req, request);
     }
   }

@@ -48,7 +48,8 @@ export class Waiting {
     this.#connection = connection;
     this.#writer = writer;
     this.#place = place;
-    // Before those of `node:http`, which end the connection.
+    // Before those of `node:http`: its parser is to get the chunk before it hears of what came behind it. Nothing is known that would
+    // come out otherwise behind them: the response is told as aborted either way. On an error `close` would be enough, for the same reason.
     socket.prependListener('end', () => this.handOver());
     socket.prependListener('error', () => this.handOver());
     // Too late for a response object, which would never hear of it.
@@ -108,7 +109,10 @@ export class Waiting {
     connections.settleOn(this.#connection, held.turn);
   }
 
-  /** Nothing else is owed, or has come between: else it would not wait any more. A connection may have been ended by the proxy itself. */
+  /**
+   * A connection may have been ended by the proxy itself, so that nothing can be written. All else is a second line of defence: what has
+   * another response owed, announces the last one, begins a drain or writes, hands over first, and nothing waits any more.
+   */
   #maySend(): boolean {
     const { running, waiting, ending } = this.#connection;
     if (ending || running !== 1 || waiting.length > 0 || this.#shared.isDraining) return false;

@@ -158,7 +158,7 @@ export class Joined {
     return this.#socket.writable && this.#socket.writableLength === 0;
   }
 
-  /** False: it has to be looked at anew, and nothing was done. */
+  /** False: it has to be looked at anew, nothing was done, and {@link #readTarget} is to be called. */
   #answer(known: KnownHead): boolean {
     const { times, load } = this.#shared;
     times.begin();
@@ -166,7 +166,6 @@ export class Joined {
     const rest = wire.rest?.deref();
     // Nothing may come between a repeat's word and the sending.
     if ((rest === undefined && wire.rest !== undefined) || !this.#mayRepeat(known)) {
-      times.interrupt();
       this.#known.forget(known);
       return false;
     }

@@ -1,4 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { asHandled, type ClientLink } from '../../src/cache/handled.ts';
@@ -367,6 +369,125 @@ function steadyOf(listener: string): ProxyResponse {
   return ofListeners.get(listener) ?? steady('none');
 }
 
+/** What is read on connections of this process while the test lasts: what comes in one turn of the event loop is for the test to say. */
+function readHere(): (connection: RawConnection) => (...chunks: readonly string[]) => void {
+  const sockets: Socket[] = [];
+  const hear = (message: unknown): void => {
+    if (typeof message === 'object' && message !== null && 'socket' in message && message.socket instanceof Socket)
+      sockets.push(message.socket);
+  };
+  subscribe('net.server.socket', hear);
+  onTestFinished(() => void unsubscribe('net.server.socket', hear));
+  return ({ socket: { localPort } }) => {
+    const socket = sockets.find(({ remotePort }) => remotePort === localPort);
+    if (socket === undefined) throw new Error('none');
+    return (...chunks) => {
+      for (const chunk of chunks) socket.emit('data', Buffer.from(chunk, 'latin1'));
+    };
+  };
+}
+
+/** More than the kernel takes for a client that reads nothing and has read little before. */
+const stuckBytes = 6 * 1024 * 1024;
+
+describe('A request behind a crowd of others in one turn of the event loop', () => {
+  type Reads = (...chunks: readonly string[]) => void;
+
+  interface Turn {
+    /** Of the crowd, of another connection that is answered on the fast lane, and of one that is new. */
+    readonly one: Reads;
+    readonly two: Reads;
+    readonly fresh: Reads;
+    readonly clock: FakeClock;
+    /** Lets the answer that takes time come. */
+    readonly come: () => Promise<void>;
+  }
+
+  /** What comes between, which takes 50 ms. */
+  const slow: readonly (readonly [string, (turn: Turn) => void | Promise<void>])[] = [
+    ['a new target', ({ one }) => one(newTarget('/slow'))],
+    ['a new target that is waited for', ({ two }) => two(newTarget('/slow?late'))],
+    [
+      'an answer that was waited for',
+      ({ clock, come }) => {
+        clock.advance(50);
+        return come();
+      },
+    ],
+    ['a request that is too long', ({ two }) => two(head('GET /slow HTTP/1.1', 'Host: a', `X: ${'x'.repeat(5000)}`))],
+    ['one on a connection that is new', ({ fresh }) => fresh(asked.replace('/a', '/slow'))],
+    [
+      'a part of a head',
+      ({ two, clock }) => {
+        clock.advance(50);
+        two('X');
+      },
+    ],
+    ['an answer that may not be given again', ({ two }) => two(asked.replace('/a', '/refused'))],
+    ['an answer that its client does not take', ({ two }) => two(asked.replace('/a', '/stuck'))],
+  ];
+
+  it.each(slow)('is not told with the time of what came before it: %s', async (what, between) => {
+    const connectionOf = readHere();
+    const late = Promise.withResolvers<ProxyResponse>();
+    const looks: number[] = [];
+    const known = answer('known', () => true);
+    const repeat: Repeat = {
+      ...repeatOf(() => true),
+      again: (nowMs) => {
+        looks.push(nowMs);
+        return true;
+      },
+    };
+    let takesMs = 0;
+    const takes = (): boolean => {
+      clock.advance(takesMs);
+      return takesMs === 0;
+    };
+    const answers = new Map([
+      ['/a', { ...known, repeat }],
+      ['/refused', answer('refused', takes)],
+      ['/stuck', answer('x'.repeat(stuckBytes), () => takes() || true)],
+    ]);
+    const { open, parsed, records, clock } = await rig({
+      handle: ({ path, query }) => {
+        if (path === '/slow') clock.advance(takesMs);
+        return query === 'late' ? late.promise : (answers.get(path) ?? steadyOf('one'));
+      },
+    });
+    const [one, two] = [await open(), await open()];
+    const seen = first(parsed);
+    for (const path of ['/refused', '/stuck', '/a']) await warmHead(two, seen, asked.replace('/a', path));
+    await warmHead(one, seen, asked);
+    const fresh = await open();
+    const turn: Turn = {
+      one: connectionOf(one),
+      two: connectionOf(two),
+      fresh: connectionOf(fresh),
+      clock,
+      come: async () => {
+        late.resolve(steadyOf('one'));
+        // Not the next turn of the event loop.
+        for (let step = 0; step < 10; step += 1) await Promise.resolve();
+      },
+    };
+    if (what.includes('was waited')) turn.two(newTarget('/wait?late'));
+    if (what.includes('part')) turn.two('GET /a HTT');
+    two.socket.pause();
+    // So that they are a crowd: the later ones go on from the end of the one before.
+    turn.one(...Array.from({ length: 20 }, () => asked));
+    const sinceMs = clock.nowMs();
+    takesMs = 50;
+    await between(turn);
+    takesMs = 0;
+    expect(clock.nowMs() - sinceMs).toBe(50);
+    const told = records.length;
+    turn.one(asked);
+    expect(records.slice(told).map(({ durationMs }) => durationMs)).toEqual([0]);
+    expect(looks.at(-1)).toBe(clock.nowMs());
+  });
+});
+
 describe('A head', () => {
   it('that comes once is not kept, however many of them come', async () => {
     const response = steady('known');
@@ -407,6 +528,44 @@ describe('A head', () => {
 });
 
 const newTarget = (target: string): string => asked.replace('/a', target);
+
+describe('A request during which another connection’s is handed to the parser', () => {
+  it('is learnt like any other', async () => {
+    let waiting: ClientLink | undefined;
+    const kept = steady('kept');
+    const { open, parsed } = await rig({
+      handle: ({ path }, client) => {
+        if (path === '/wait') {
+          waiting = client;
+          return new Promise(nothing);
+        }
+        // It takes an interim response to what waits on the other one.
+        if (path === '/nest') waiting?.interim(103, [['link', '</a>']]);
+        return kept;
+      },
+    });
+    const connection = await open();
+    await warm(connection, first(parsed), asked);
+    const nest = head('GET /nest HTTP/1.1', 'Host: a', 'X: nest');
+    // Seen twice it is known.
+    for (let round = 0; round < 2; round += 1) {
+      const other = await open();
+      await warm(other, first(parsed), asked);
+      await other.send(newTarget(`/wait?${round}`));
+      await expect.poll(() => waiting).toBeDefined();
+      const { count } = first(parsed);
+      await connection.send(nest);
+      expect((await connection.reply()).text).toBe('kept');
+      expect(first(parsed).count - count).toBe(2);
+      await expect.poll(() => other.received.toString()).toContain('103');
+      waiting = undefined;
+    }
+    const { count } = first(parsed);
+    await connection.send(nest);
+    expect((await connection.reply()).text).toBe('kept');
+    expect(first(parsed).count).toBe(count);
+  });
+});
 
 describe('A new target', () => {
   it('is told once, with all that the parser’s are told with, also with the trace that it belongs to', async () => {

@@ -477,6 +477,20 @@ describe('A request that waits on the fast lane', () => {
     expect(waits).toBe(1);
   });
 
+  it('waits on where an interim response comes for the one before it, which was answered', async () => {
+    const { received, parsed, waits } = await playBoth(async (rig, connection) => {
+      const one = await rig.begin(connection, 'a');
+      one.answered.resolve(asResponse(answer('early')));
+      await expect.poll(() => connection.received.toString()).toContain('early');
+      const two = await rig.begin(connection, 'b');
+      one.client?.interim(103, [['link', '</a>']]);
+      two.answered.resolve(asResponse(answer('late')));
+      await expect.poll(() => connection.received.toString()).toContain('late');
+    });
+    expect(received).not.toContain('103');
+    expect([parsed, waits]).toEqual([0, 2]);
+  });
+
   it('is the parser’s when it has waited for a second, and not much earlier', async () => {
     const rig = await new Rig(true, {}).listen();
     const connection = await rig.open();
