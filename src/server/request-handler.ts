@@ -292,6 +292,8 @@ function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {
   const res = new ServerResponse(req);
   res.assignSocket(req.socket);
   res.shouldKeepAlive = false;
-  res.once('finish', () => socket.end());
+  // Nobody else tells it that there is room again, or reads what the client sends, its end among it.
+  socket.on('drain', () => res.emit('drain')).resume();
+  res.once('finish', () => req.socket.destroySoon());
   return res;
 }

@@ -55,7 +55,8 @@ export class RelayReply {
 
   /** The client takes less than there is for it. */
   get held(): boolean {
-    return this.#res.writableNeedDrain;
+    // On a connection that was let go for an upgrade the response's own word stays what it was.
+    return this.#res.writableNeedDrain && this.#res.socket?.writableNeedDrain !== false;
   }
 
   /** Begins the answer, with what is written next or with {@link flush}. */

@@ -38,7 +38,10 @@ export function switchProtocols(options: SwitchOptions): void {
   const join = upstream.listeners('upgrade');
   upstream.removeAllListeners('upgrade');
   upstream.removeAllListeners('response');
-  upstream.on('response', (answer: IncomingMessage) => exchange.respond(new NodeAnswer(answer)));
+  upstream.on('response', (answer: IncomingMessage) => {
+    readOn(options.res);
+    exchange.respond(new NodeAnswer(answer));
+  });
   upstream.on('upgrade', (answer: IncomingMessage, upstreamSocket: Duplex, head: Buffer) => {
     const fields = switchedFields(answer, options);
     const client = options.res.socket;
@@ -58,6 +61,15 @@ export function switchProtocols(options: SwitchOptions): void {
     for (const listener of join) Reflect.apply(listener, upstream, [answer, upstreamSocket, head]);
     void joined(client, upstreamSocket, options).then(options.onEnd);
   });
+}
+
+/**
+ * `node:http` has let go of the client's connection: nobody tells the response that there is room again, and nobody reads what
+ * the client sends, its end among it. Not before it is clear that there is no switch, behind which those bytes are upstream's.
+ */
+function readOn(res: ServerResponse): void {
+  res.socket?.on('drain', () => res.emit('drain'));
+  res.socket?.resume();
 }
 
 /** `undefined`: a switch that nobody asked for. */
