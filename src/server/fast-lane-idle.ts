@@ -82,10 +82,12 @@ export class IdleWheel {
     this.#interval = undefined;
   }
 
-  /** With the only one that there is. */
+  /**
+   * With the only one that there is. What has passed while there was none makes no difference: it is counted before the tick ends in which
+   * this one was active.
+   */
   #start({ activeTick }: IdleTimer): void {
     this.#due = activeTick;
-    this.#seenMs = this.#clock();
     this.#interval = setInterval(() => this.#pass(), this.tickMs).unref();
   }
 

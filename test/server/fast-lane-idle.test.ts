@@ -187,8 +187,28 @@ describe('A connection that was answered on the fast lane', () => {
     const { timer, ends, socket } = idle(wheel);
     timer.touch();
     vi.advanceTimersByTime(100_000);
-    expect(ends()).toBe(0);
+    // Places are for as many ticks as there can be in a keep-alive time.
+    expect([ends(), wheel.tick]).toEqual([0, 0]);
     socket.destroy();
+  });
+
+  it('is idle from when it was used, also where none was there for long', () => {
+    let nowMs = 0;
+    const wheel = new IdleWheel(1_000, () => nowMs);
+    for (const pauseMs of [0, 50, 3_600_000]) {
+      nowMs += pauseMs;
+      const { timer, ends, socket } = idle(wheel);
+      timer.touch();
+      const sinceMs = nowMs;
+      while (ends() === 0) {
+        nowMs += wheel.tickMs;
+        vi.advanceTimersByTime(wheel.tickMs);
+      }
+      expect(nowMs - sinceMs).toBeGreaterThanOrEqual(1_000);
+      expect(nowMs - sinceMs).toBeLessThanOrEqual(1_000 + 2 * wheel.tickMs);
+      expect(vi.getTimerCount()).toBe(0);
+      socket.destroy();
+    }
   });
 
   it('is not taken for idle while the process stood still', () => {
