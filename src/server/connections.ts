@@ -6,6 +6,8 @@ export interface Turn {
   running: boolean;
   /** Called when it need not wait any more. */
   start: (() => void) | undefined;
+  /** What is to be sent, where {@link Connections.abandon} is to end it. */
+  response: { destroy(): unknown } | undefined;
 }
 
 /** What is known of a connection. */
@@ -20,6 +22,8 @@ export interface Connection {
   runningAlone: number;
   /** Those behind them, in the order in which they came. */
   readonly waiting: Turn[];
+  /** Those that came while a response before theirs was owed, running or not. */
+  behind: Set<Turn> | undefined;
 }
 
 /** What is under way on each client connection; nothing is kept of one that is gone. */
@@ -37,7 +41,8 @@ export class Connections {
   /** As {@link owe}, on what {@link of} gives. */
   oweOn(connection: Connection, alone: boolean): Turn {
     connection.count += 1;
-    const turn: Turn = { alone, running: false, start: undefined };
+    const turn: Turn = { alone, running: false, start: undefined, response: undefined };
+    if (connection.running + connection.waiting.length > 0) (connection.behind ??= new Set()).add(turn);
     if (connection.waiting.length === 0 && mayRun(connection, turn)) run(connection, turn);
     else connection.waiting.push(turn);
     return turn;
@@ -51,6 +56,7 @@ export class Connections {
   /** As {@link settle}, on what {@link of} gives. */
   settleOn(connection: Connection, turn: Turn): void {
     const { waiting } = connection;
+    connection.behind?.delete(turn);
     if (turn.running) {
       connection.running -= 1;
       if (turn.alone) connection.runningAlone -= 1;
@@ -62,6 +68,14 @@ export class Connections {
       run(connection, next);
       next.start?.();
     }
+  }
+
+  /**
+   * The connection has closed, and `node:http` had let go of it: then it tells the response alone that had the connection, and
+   * those behind it would be owed for ever.
+   */
+  abandon(socket: object): void {
+    for (const { response } of this.#known.get(socket)?.behind ?? []) response?.destroy();
   }
 
   /** Requests that came on this connection so far. */
@@ -92,7 +106,14 @@ export class Connections {
   of(socket: object): Connection {
     const known = this.#known.get(socket);
     if (known !== undefined) return known;
-    const connection: Connection = { count: 0, ending: false, running: 0, runningAlone: 0, waiting: [] };
+    const connection: Connection = {
+      count: 0,
+      ending: false,
+      running: 0,
+      runningAlone: 0,
+      waiting: [],
+      behind: new Set(),
+    };
     this.#known.set(socket, connection);
     return connection;
   }

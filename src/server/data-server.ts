@@ -113,11 +113,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     options.handler.limit('server.timeouts.keepAlive');
     socket.destroy();
   });
-  server.on('connect', (req: IncomingMessage, socket: Duplex) => {
-    // With content to come what is given here is not the connection itself, which is parsed on.
-    lane?.leave(req.socket, socket !== req.socket);
-    options.handler.unread(answerClientError({ code: 'CONNECT' }, socket), listener.name, req.method);
-  });
+  refuseConnect(server, listener, options);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // An error answer in front of a response that is still owed would be taken for that response. What is already
     // written of one still leaves.
@@ -132,6 +128,22 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     options.handler.unread(answerClientError(error, socket), listener.name);
   });
   return server;
+}
+
+function refuseConnect(server: Server, listener: ListenerConfig, { handler }: DataServerOptions): void {
+  server.on('connect', (req: IncomingMessage, socket: Duplex) => {
+    // With content to come what is given here is not the connection itself, which is parsed on.
+    handler.lane?.leave(req.socket, socket !== req.socket);
+    // Without a listener an error on a detached socket would end the process.
+    req.socket.on('error', () => req.socket.destroy());
+    if (!handler.owes(req.socket)) {
+      handler.unread(answerClientError({ code: 'CONNECT' }, socket), listener.name, req.method);
+      return;
+    }
+    // As with what is no request: a refusal in front of a response that is still owed would be taken for that response.
+    handler.abandon(req.socket);
+    destroyWhenFlushed(req.socket);
+  });
 }
 
 /** Counts them for this listener and in all, and refuses those past the limit. */

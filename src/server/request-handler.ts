@@ -1,4 +1,4 @@
-import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 import type { ClientLink, ContentWanted, Handled } from '../cache/handled.ts';
@@ -20,7 +20,7 @@ import { Recorder, type Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
 import { Relaying } from './relaying.ts';
 import { Sender } from './sender.ts';
-import { offersUpgrade, type UpgradeAttempt } from './upgrade-attempt.ts';
+import { offersUpgrade, responseOn, type UpgradeAttempt } from './upgrade-attempt.ts';
 
 /** What carries requests from the listeners to the exchange and back. */
 export interface HandlerOptions {
@@ -97,6 +97,12 @@ export class ExchangeHandler {
   /** Nothing that comes on this connection is a request any more. */
   ignore(socket: object): void {
     this.#connections.announceLast(socket);
+  }
+
+  /** Nothing more is processed or sent on this connection, of which `node:http` has let go. */
+  abandon(socket: Duplex): void {
+    this.ignore(socket);
+    socket.once('close', () => this.#connections.abandon(socket));
   }
 
   /** See {@link Relaying.timedOut}. */
@@ -179,6 +185,7 @@ export class ExchangeHandler {
     const connection = connections.of(req.socket);
     if (connection.ending) return undefined;
     const turn = connections.oweOn(connection, isUnsafe(req.method ?? ''));
+    turn.response = res;
     const full = connection.count === config.limits.maxRequestsPerConnection;
     if (full) this.#observer.limit('server.limits.maxRequestsPerConnection');
     // Behind an offer to upgrade that was not taken up `node:http` loses what came in the same packet: what follows may
@@ -285,15 +292,4 @@ export class ExchangeHandler {
     if (handled.kind === 'content') throw new Error('an upgrade has no content');
     return this.#relaying.upgrade(transit, attempt, handled.relay);
   }
-}
-
-/** A response on a connection that `node:http` has already let go for an upgrade. */
-function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {
-  const res = new ServerResponse(req);
-  res.assignSocket(req.socket);
-  res.shouldKeepAlive = false;
-  // Nobody else tells it that there is room again, or reads what the client sends, its end among it.
-  socket.on('drain', () => res.emit('drain')).resume();
-  res.once('finish', () => req.socket.destroySoon());
-  return res;
 }

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 
 /** A connection that a client wants to turn into a WebSocket. */
@@ -17,4 +17,15 @@ export function offersUpgrade(rawHeaders: readonly string[]): boolean {
     if (name?.length === 'upgrade'.length && name.toLowerCase() === 'upgrade') return true;
   }
   return false;
+}
+
+/** A response on a connection that `node:http` has already let go for an upgrade. */
+export function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {
+  const res = new ServerResponse(req);
+  res.assignSocket(req.socket);
+  res.shouldKeepAlive = false;
+  // Nobody else tells it that there is room again, or reads what the client sends, its end among it.
+  socket.on('drain', () => res.emit('drain')).resume();
+  res.once('finish', () => req.socket.destroySoon());
+  return res;
 }
