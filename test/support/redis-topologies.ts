@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { freePort, startRedis, type RedisOptions, type RedisProcess, type RedisTlsFiles } from './redis.ts';
+import {
+  freePort,
+  onFreePorts,
+  startRedis,
+  type RedisOptions,
+  type RedisProcess,
+  type RedisTlsFiles,
+} from './redis.ts';
 
 /** A master, its replicas, and three sentinels that watch them. */
 export interface Sentinels extends AsyncDisposable {
@@ -112,18 +119,20 @@ export async function startCluster(setup: ClusterSetup = {}): Promise<RedisClust
   await using stack = new AsyncDisposableStack();
   const options: RedisOptions = { ...(password === undefined ? {} : { password }), ...(tls ? { tls } : {}) };
   const started = await Promise.all(
-    Array.from({ length: masters * (1 + replicas) }, async () =>
-      startRedis({
-        ...options,
-        config: [
-          'cluster-enabled yes',
-          // By default the port plus 10,000, which may be none.
-          `cluster-port ${await freePort()}`,
-          `cluster-node-timeout ${nodeTimeoutMs}`,
-          'cluster-replica-validity-factor 0',
-          ...(password === undefined ? [] : [`masterauth "${password}"`]),
-        ],
-      }),
+    Array.from({ length: masters * (1 + replicas) }, () =>
+      onFreePorts(async () =>
+        startRedis({
+          ...options,
+          config: [
+            'cluster-enabled yes',
+            // By default the port plus 10,000, which may be none.
+            `cluster-port ${await freePort()}`,
+            `cluster-node-timeout ${nodeTimeoutMs}`,
+            'cluster-replica-validity-factor 0',
+            ...(password === undefined ? [] : [`masterauth "${password}"`]),
+          ],
+        }),
+      ),
     ),
   );
   const nodes = started.map((node) => stack.use(node));

@@ -65,12 +65,28 @@ export interface RedisOptions {
   readonly sentinel?: boolean;
 }
 
+/** Starts a server anew where somebody else took one of its ports between the look at it and the start. */
+export async function onFreePorts(start: () => Promise<RedisProcess>): Promise<RedisProcess> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await start();
+    } catch (error) {
+      if (attempt === 3 || !String(error).includes('Address already in use')) throw error;
+    }
+  }
+}
+
 /** Starts one and waits until it answers. Nothing is kept on disk unless `save` is asked for. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisProcess> {
+  const { port } = options;
+  if (port !== undefined) return startOn(port, options);
+  return onFreePorts(async () => startOn(await freePort(), options));
+}
+
+async function startOn(port: number, options: RedisOptions): Promise<RedisProcess> {
   const program = await systemTool('redis-server');
   const cliProgram = await systemTool('redis-cli');
   const folder = mkdtempSync(join(tmpdir(), 'forecache-redis-'));
-  const port = options.port ?? (await freePort());
   const server = new Server({ program, cliProgram, folder, port, options });
   try {
     await server.start();
