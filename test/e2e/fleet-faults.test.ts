@@ -1,8 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { describe, expect, it } from 'vitest';
 
-import { coreWaitMs } from '../../bench/http/cores.ts';
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
 import { leased, startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin, type Origin } from '../support/origin.ts';
@@ -10,26 +7,14 @@ import { startRedis, type RedisProcess } from '../support/redis.ts';
 
 const budgetMs = 50;
 
-/** A request during which a process was ready to run and had no core for longer than this says nothing of Redis. */
-const noCoreMs = 20;
-
-/**
- * How long each request took that asks for things of its own; each answer must be a 200 of upstream's, whatever Redis does. Those for which
- * the process or this one (its upstream, and what stands before Redis) had no core are asked again: other work of the machine is no wait for Redis.
- */
+/** How long each request took that asks for things of its own; each answer must be a 200 of upstream's, whatever Redis does. */
 async function serves(sidecar: Sidecar, what: string, count = 40): Promise<readonly number[]> {
   const tookMs: number[] = [];
-  for (let one = 0; tookMs.length < count; one += 1) {
-    // Once so many had none, they are taken as they are.
-    const isLast = one >= 3 * count;
-    const pids = [sidecar.pid, process.pid];
-    const waitedMs = pids.map(coreWaitMs);
+  for (let one = 0; one < count; one += 1) {
     const startMs = performance.now();
     const reply = await sidecar.get(`/forecast?location=${what}${one}`);
-    const ms = performance.now() - startMs;
+    tookMs.push(performance.now() - startMs);
     expect([reply.status, reply.text]).toEqual([200, 'weather']);
-    const hadCores = pids.every((pid, index) => coreWaitMs(pid) - (waitedMs[index] ?? 0) <= noCoreMs);
-    if (hadCores || isLast) tookMs.push(ms);
   }
   return tookMs;
 }
@@ -49,17 +34,13 @@ function median(list: readonly number[]): number {
   return list.toSorted((one, two) => one - two)[list.length >> 1] ?? 0;
 }
 
-/**
- * Milliseconds until what one process fetches the other has from Redis again. Asks now and then only, as who asks all the time is
- * what the others wait for.
- */
+/** Milliseconds until what one process fetches the other has from Redis again. */
 async function sharedAfterMs(first: Sidecar, second: Sidecar, what: string): Promise<number> {
   const startMs = performance.now();
   for (let round = 0; performance.now() - startMs < 10_000; round += 1) {
     const url = `/forecast?location=${what}-${round}`;
     await first.get(url);
     if ((await second.get(url)).cacheStatus.includes('detail=redis')) break;
-    await sleep(20);
   }
   return performance.now() - startMs;
 }
