@@ -112,7 +112,7 @@ export class Connections {
       running: 0,
       runningAlone: 0,
       waiting: [],
-      behind: new Set(),
+      behind: undefined,
     };
     this.#known.set(socket, connection);
     return connection;

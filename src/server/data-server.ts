@@ -130,6 +130,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   return server;
 }
 
+/** CONNECT, which no route relays. `node:http` lets go of its connection, whatever is owed on it. */
 function refuseConnect(server: Server, listener: ListenerConfig, { handler }: DataServerOptions): void {
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     // With content to come what is given here is not the connection itself, which is parsed on.
