@@ -9,8 +9,14 @@ import { TextHash } from './text-hash.ts';
 import { hasUrlKey, UrlScopes } from './url-scopes.ts';
 
 interface RouteTally {
+  readonly name: string;
   records: number;
   responses: number;
+  /**
+   * With what each URL begins that was stored under a key of its own ({@link hasUrlKey}) since the route last had nothing; `undefined`: none
+   * was. With hundreds of routes a look-up under the key of each took most of a purge by URL.
+   */
+  stem: string | undefined;
 }
 
 /** Everything that is stored, by key and by each name under which it can be purged. */
@@ -30,7 +36,7 @@ export class MemoryIndex {
   constructor(records: StoredRecords) {
     this.#records = records;
     this.#chains = new HashChains(records.rows, { hash: words.hashLow, next: words.chain });
-    this.#urls = new UrlScopes(records, { find: (key) => this.find(key), routes: () => this.#routes.keys() });
+    this.#urls = new UrlScopes(records, { find: (key) => this.find(key), routesOf: (url) => this.#routesOf(url) });
   }
 
   /** Keys that are held. */
@@ -83,7 +89,8 @@ export class MemoryIndex {
     this.#chains.add(record);
     let tags = 0;
     let indexed = 0;
-    if (!hasUrlKey(item)) {
+    const isKeyed = hasUrlKey(item);
+    if (!isKeyed) {
       rows.set(record, words.url, this.#urls.add(item.url, facts));
       indexed = membershipBytes;
     }
@@ -96,13 +103,7 @@ export class MemoryIndex {
     }
     rows.set(record, words.tags, tags);
     rows.set(record, words.indexed, indexed);
-    const route = this.#routes.get(item.route) ?? { records: 0, responses: 0 };
-    if (route.records === 0) this.#routes.set(item.route, route);
-    route.records += 1;
-    if (isResponse) {
-      route.responses += 1;
-      this.#responses += 1;
-    }
+    this.#tally(item, isKeyed);
     if (this.#records.isVariant(record)) this.#variants += 1;
   }
 
@@ -123,6 +124,27 @@ export class MemoryIndex {
     }
     if (isResponse) this.#responses -= 1;
     if (this.#records.isVariant(record)) this.#variants -= 1;
+  }
+
+  #tally({ kind, route: name, url }: StoredItem, isKeyed: boolean): void {
+    const route = this.#routes.get(name) ?? { name, records: 0, responses: 0, stem: undefined };
+    if (route.records === 0) this.#routes.set(name, route);
+    route.records += 1;
+    if (kind === 'response') {
+      route.responses += 1;
+      this.#responses += 1;
+    }
+    if (isKeyed && (route.stem === undefined || !url.startsWith(route.stem)))
+      route.stem = commonStart(route.stem ?? url, url);
+  }
+
+  /** Of which something may be stored under the key that is made of the URL; never too few. */
+  #routesOf(url: string): readonly string[] {
+    const routes: string[] = [];
+    for (const { name, stem } of this.#routes.values()) {
+      if (stem !== undefined && url.startsWith(stem)) routes.push(name);
+    }
+    return routes;
   }
 
   /** Everything has gone at once: walks under way find no more. */
@@ -246,6 +268,12 @@ function walkOfOne(record: number): RecordWalk {
     },
     end: () => {},
   };
+}
+
+function commonStart(one: string, other: string): string {
+  let length = 0;
+  while (length < one.length && one[length] === other[length]) length += 1;
+  return one.slice(0, length);
 }
 
 function isVariantKey(key: string): boolean {

@@ -14,8 +14,8 @@ export function hasUrlKey({ key, route, url }: Pick<StoredItem, 'key' | 'route' 
 export interface KeyFinder {
   /** The record under the key; 0: there is none. */
   readonly find: (key: string) => number;
-  /** Of what is stored; few. */
-  readonly routes: () => Iterable<string>;
+  /** Of what is stored, those of which a key may be made of the URL; few. */
+  readonly routesOf: (url: string) => readonly string[];
 }
 
 /**
@@ -67,7 +67,7 @@ export class UrlScopes {
   /** First those under the keys of the URL, then the others, newest first. See {@link RecordWalk}. */
   walk(url: string): RecordWalk {
     const named = this.#named.walk(url);
-    const routes = [...this.#keys.routes()];
+    const routes = [...this.#keys.routesOf(url)];
     const next = (): number | undefined => {
       const route = routes.pop();
       return route === undefined ? named.next() : this.#under(route, url);
@@ -86,7 +86,8 @@ export class UrlScopes {
   }
 
   #keyed(url: string): readonly number[] {
-    return Array.from(this.#keys.routes(), (route) => this.#under(route, url)).filter((record) => record !== 0);
+    const routes = this.#keys.routesOf(url);
+    return routes.map((route) => this.#under(route, url)).filter((record) => record !== 0);
   }
 
   /** A key of that form may be a digest's or hold keyed fields: then it is another URL's, and indexed by name. */

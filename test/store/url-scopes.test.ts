@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { createMemoryStore } from '../../src/store/memory-store.ts';
 import { FakeClock } from '../support/clock.ts';
+import { Dice } from '../support/spellings.ts';
 import { storedResponse, varyMarker } from '../support/stored-items.ts';
 
 function begin() {
@@ -46,6 +47,39 @@ test('a key that another route and URL would also have counts for its own URL al
 
   await purgeLog.append({ scopes: ['u:/x|/y'], soft: false });
   expect(store.get('a|/x|/y')).toBeDefined();
+});
+
+test('with 500 routes a URL covers what each of them has stored of it, whatever else came and went, and nothing else', async () => {
+  const { clock, purgeLog, store, put } = begin();
+  const dice = new Dice(26);
+  // Some share all paths, some have a host, some a path of their own, so that what URLs of a route begin with differs in all ways.
+  const urlOf = (route: number): string => {
+    const path = ['/v1/forecast', `/v1/${route % 40}`, `//host${route % 7}/v1`, `/r${route}`][route % 4] ?? '/';
+    return `${path}${dice.pick(['', '/x', '?a=1', '/é'])}`;
+  };
+  const stored = new Map<string, string>();
+  for (let times = 0; times < 6000; times += 1) {
+    const route = dice.roll(500);
+    const url = urlOf(route);
+    const key = `r${route}|${url}${dice.roll(10) === 0 ? ' accept=text/html' : ''}`;
+    if (dice.roll(4) === 0) {
+      if (store.invalidate(key)) stored.delete(key);
+    } else {
+      put(`r${route}`, key, url);
+      stored.set(key, url);
+    }
+    if (times % 20 !== 0) continue;
+    const [purged = ''] = times % 100 === 0 ? [urlOf(dice.roll(500))] : stored.values();
+    const covered = [...stored].filter(([, one]) => one === purged).map(([name]) => name);
+    expect(await store.count([`u:${purged}`])).toBe(covered.length);
+    await purgeLog.append({ scopes: [`u:${purged}`], soft: false });
+    for (const name of covered) stored.delete(name);
+    expect(covered.filter((name) => store.get(name) !== undefined)).toEqual([]);
+    clock.advance(1000);
+  }
+  expect(stored.size).toBeGreaterThan(500);
+  expect([...stored.keys()].filter((key) => store.get(key) === undefined)).toEqual([]);
+  expect(store.sizes()).toMatchObject({ keys: stored.size });
 });
 
 test('what is stored while a purge of its URL is carried out stays', async () => {
