@@ -1,5 +1,6 @@
 import type { Repeat, Repeats, ResponseMeta } from '../cache/ports.ts';
 import type { Wire } from './fast-lane-answer.ts';
+import { copyOf, hashOf, isSameHead, SEED, WordBuffer } from './fast-lane-words.ts';
 
 /** What a head takes beside its bytes, and its answer beside the bytes that are sent for it: growth of RSS, rounded up. */
 const HEAD_BYTES_BESIDE = 600;
@@ -23,7 +24,9 @@ export interface HeadFacts {
  * memory that may be cold.
  */
 export class KnownHead implements HeadFacts {
-  readonly head: Buffer;
+  readonly words: Int32Array;
+  /** Of the head. */
+  readonly bytes: number;
   readonly hash: number;
   readonly repeat: Repeat;
   readonly wire: Wire;
@@ -40,8 +43,9 @@ export class KnownHead implements HeadFacts {
   /** Another with the same hash. */
   next: KnownHead | undefined = undefined;
 
-  constructor(head: Buffer, hash: number, facts: HeadFacts) {
-    this.head = head;
+  constructor({ words, bytes, hash }: Pick<KnownHead, 'words' | 'bytes' | 'hash'>, facts: HeadFacts) {
+    this.words = words;
+    this.bytes = bytes;
     this.hash = hash;
     this.repeat = facts.repeat;
     this.wire = facts.wire;
@@ -101,8 +105,13 @@ export class KnownHeads {
   }
 
   find(head: Buffer): KnownHead | undefined {
-    let known = this.#byHash.get(hashOf(head));
-    while (known !== undefined && !known.head.equals(head)) known = known.next;
+    return this.findIn(wordsOf(head), head.length);
+  }
+
+  /** A head of so many bytes; see `WordBuffer.end`. */
+  findIn(words: Int32Array, bytes: number): KnownHead | undefined {
+    let known = this.#byHash.get(hashOf(words, bytes));
+    while (known !== undefined && !isHead(known, words, bytes)) known = known.next;
     if (known !== undefined) known.isUsed = true;
     return known;
   }
@@ -117,14 +126,14 @@ export class KnownHeads {
   /** Keeps a copy of the head. */
   remember(head: Buffer, facts: HeadFacts): void {
     const { wire } = facts;
-    const hash = hashOf(head);
-    const copy = Buffer.allocUnsafeSlow(head.length);
-    head.copy(copy);
-    const known = new KnownHead(copy, hash, facts);
+    const bytes = head.length;
+    const words = copyOf(wordsOf(head), bytes);
+    const hash = hashOf(words, bytes);
+    const known = new KnownHead({ words, bytes, hash }, facts);
     if (wire.users === 0) this.#bytes += wireBytesOf(known);
     wire.users += 1;
     // Behind the count: it may be the last that has the same answer.
-    const one = this.#instead(hash, head);
+    const one = this.#instead(known);
     if (one !== undefined) this.forget(one);
     known.next = this.#byHash.get(hash);
     this.#byHash.set(hash, known);
@@ -135,14 +144,14 @@ export class KnownHeads {
   }
 
   /** In whose place it comes: its own, or that of the earliest where as many are alike as may be. */
-  #instead(hash: number, head: Buffer): KnownHead | undefined {
+  #instead({ hash, words, bytes }: KnownHead): KnownHead | undefined {
     let one = this.#byHash.get(hash);
     let alike = 1;
-    while (one?.next !== undefined && !one.head.equals(head)) {
+    while (one?.next !== undefined && !isHead(one, words, bytes)) {
       one = one.next;
       alike += 1;
     }
-    return one !== undefined && (alike >= mostAlike || one.head.equals(head)) ? one : undefined;
+    return one !== undefined && (alike >= mostAlike || isHead(one, words, bytes)) ? one : undefined;
   }
 
   forget(known: KnownHead): void {
@@ -205,8 +214,12 @@ export class KnownHeads {
   }
 }
 
-function bytesOf({ head, meta }: KnownHead): number {
-  return head.length + meta.url.length + HEAD_BYTES_BESIDE;
+function isHead(known: KnownHead, words: Int32Array, bytes: number): boolean {
+  return known.bytes === bytes && isSameHead(words, known.words, bytes);
+}
+
+function bytesOf({ bytes, meta }: KnownHead): number {
+  return bytes + meta.url.length + HEAD_BYTES_BESIDE;
 }
 
 /** As when it was made: a few digits come and go later. */
@@ -214,38 +227,14 @@ function wireBytesOf({ wire }: KnownHead): number {
   return wire.madeBytes + WIRE_BYTES_BESIDE;
 }
 
-/** Of what is behind the request line so many bytes are hashed, or some more. */
-const HASHED_OF_REST = 32;
+/** For heads that come as a `Buffer`. */
+let scratch = new WordBuffer(4096);
 
-/** So that nobody can tell which heads share a place, nor which bytes are hashed. */
-const SEED = Math.trunc(Math.random() * 0x7fff_ffff);
-
-/**
- * At most 30 bits, which V8 keeps without allocating. The request line is hashed whole, since heads of one client differ in
- * that, and often at its end alone. A word at a time: a byte at a time takes three times as long.
- */
-function hashOf(head: Buffer): number {
-  const { length } = head;
-  let hash = SEED ^ length;
-  let at = 0;
-  for (let isLine = true; isLine && at + 4 <= length; at += 4) {
-    const word = wordAt(head, at);
-    hash = Math.imul(hash ^ word, 0x9e37_79b1);
-    hash ^= hash >>> 15;
-    isLine = !hasControl(word);
-  }
-  const step = Math.max(1, Math.floor((length - at) / HASHED_OF_REST));
-  for (at += SEED % step; at < length; at += step) hash = Math.imul(hash ^ (head[at] ?? 0), 0x85eb_ca6b);
-  return (hash ^ (hash >>> 13)) & 0x3fff_ffff;
-}
-
-/** Whether one of its four bytes is below 0x20, as those that end a line are. */
-function hasControl(word: number): boolean {
-  return ((word - 0x2020_2020) & ~word & 0x8080_8080) !== 0;
-}
-
-function wordAt(bytes: Buffer, at: number): number {
-  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
+/** Until it is called again. */
+function wordsOf(head: Buffer): Int32Array {
+  if (scratch.bytes.length < head.length + 4) scratch = new WordBuffer(4 * head.length);
+  scratch.put(head);
+  return scratch.words;
 }
 
 /** Sets, a power of two, and places of each: 128 KB, of which only what is used is memory. */
@@ -269,7 +258,7 @@ export class SeenHeads {
 
   /** As {@link again}, of its bytes. */
   bytesAgain(head: Buffer): boolean {
-    return this.#again(hashOf(head));
+    return this.#again(hashOf(wordsOf(head), head.length));
   }
 
   #again(hash: number): boolean {

@@ -9,15 +9,18 @@ import { IdleTimer } from './fast-lane-idle.ts';
 import type { Lane } from './fast-lane-lanes.ts';
 import { isReadOn, Learning } from './fast-lane-learning.ts';
 import { owe, tell } from './fast-lane-owing.ts';
+import { readDirectly } from './fast-lane-reads.ts';
 import type { DataListener, Fed, Shared } from './fast-lane-shared.ts';
 import { type Asked, Waiting } from './fast-lane-waiting.ts';
+import type { WordBuffer } from './fast-lane-words.ts';
 
 /*
  * The fast lane answers a request whose head is, byte for byte, one that `node:http` has parsed before on the same listener,
  * and whose answer may be repeated (`Repeat`), without parsing it again. It reads no HTTP: it compares. A head that differs
  * from such a one in its target alone is answered too, where the exchange has an answer from memory at once.
  *
- * It stands before the `data` listener of `node:http` on a connection. A chunk of bytes is answered here only where all
+ * It stands before the `data` listener of `node:http` on a connection, and where Node can do it reads what comes itself
+ * (`fast-lane-reads.ts`): then a chunk is what one read has brought, as it is where the stream gives it. A chunk of bytes is answered here only where all
  * of this holds, and else goes to that listener as it came, in the order in which it came:
  *
  * 1. The parser is between two messages: it has read nothing of a next one (`#between`).
@@ -87,6 +90,8 @@ export class Joined {
   #between = false;
   /** An answer of the fast lane has not left yet. */
   #isPending = false;
+  /** What comes is none of the fast lane's any more. */
+  #hasLeft = false;
   readonly #learning: Learning;
   readonly #waiting: Waiting;
 
@@ -102,12 +107,37 @@ export class Joined {
     this.#waiting = new Waiting(shared, { socket, connection, writer: lane.writer, place: this });
     socket.on('data', this.#listener);
     socket.off('data', parse);
+    readDirectly(socket, (buffer, length) => this.#readDirectly(buffer, length));
   }
 
   leave(parses: boolean): void {
+    this.#hasLeft = true;
     this.#idle.giveBack();
     if (parses) this.#socket.on('data', this.#parse);
     this.#socket.off('data', this.#listener);
+  }
+
+  /** What is not answered from its head, and cannot be known by its target, comes by the stream, to {@link #read}. */
+  #readDirectly(buffer: WordBuffer, length: number): boolean {
+    const socket = this.#socket;
+    if (!this.#between || length > MAX_HEAD_BYTES || !this.#isFree() || !this.#isStreamIdle()) {
+      return socket.push(copyOf(buffer, length));
+    }
+    buffer.end(length);
+    const known = this.#known.findIn(buffer.words, length);
+    if (known === undefined || !this.#answer(known)) {
+      this.#readTarget(copyOf(buffer, length));
+      return true;
+    }
+    this.#learning.hit();
+    this.#sent();
+    return true;
+  }
+
+  /** What it is given now it would hand on at once, and to this alone. */
+  #isStreamIdle(): boolean {
+    const { readableFlowing, readableLength } = this.#socket;
+    return !this.#hasLeft && readableFlowing === true && readableLength === 0;
   }
 
   #read(chunk: Buffer): void {
@@ -297,6 +327,13 @@ export class Joined {
 function isBetween({ begun, req }: Fed, chunk: Buffer): boolean {
   if (begun !== 1 || req?.complete !== true || !isReadOn(req)) return false;
   return isLetter(chunk[0]) && chunk.indexOf(EMPTY_LINE) === chunk.length - EMPTY_LINE.length;
+}
+
+/** For whoever keeps it, or a part of it. */
+function copyOf({ bytes }: WordBuffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(length);
+  bytes.copy(copy, 0, 0, length);
+  return copy;
 }
 
 const EMPTY_LINE = Buffer.from('\r\n\r\n');
