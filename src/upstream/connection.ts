@@ -1,9 +1,11 @@
+import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 
 import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
 
 import type { UpstreamConfig } from '../core/config.ts';
 import { PendingCall, type CallWire } from './pending-call.ts';
+import { readToEnd } from './read-to-end.ts';
 import { trusted } from './trusted.ts';
 import { UnaskedContinue } from './unasked-continue.ts';
 
@@ -60,14 +62,20 @@ function watched(connect: Connector, wire: Wire): Connector {
       wire.broken = false;
       const [, socket] = result;
       wire.socket = socket ?? undefined;
-      socket?.once('error', () => {
-        wire.broken = true;
-      });
-      // undici reads by this alone.
-      const read = socket?.read.bind(socket);
-      if (socket && read) socket.read = (size?: number): unknown => wire.unasked.passed(read(size));
+      if (socket) watch(socket, wire);
       callback(...result);
     });
+}
+
+function watch(socket: Socket, wire: Wire): void {
+  const onError = (): void => {
+    wire.broken = true;
+  };
+  socket.once('error', onError);
+  readToEnd(socket, onError);
+  // undici reads by this alone.
+  const read = socket.read.bind(socket);
+  socket.read = (size?: number): unknown => wire.unasked.passed(read(size));
 }
 
 /** What hands calls to connections. */

@@ -15,7 +15,14 @@ import {
   type OnUpstreamLimit,
 } from './failure.ts';
 import type { Redactor } from './redact.ts';
-import { fieldLineBytes, fieldLinesOf, framingOf, type NamedFields } from './response-head.ts';
+import {
+  fieldLineBytes,
+  fieldLinesOf,
+  framingOf,
+  isLast,
+  type NamedFields,
+  type ResponseFraming,
+} from './response-head.ts';
 import type { Slots } from './slots.ts';
 import type { Turn } from './turn.ts';
 import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
@@ -86,6 +93,9 @@ export class PendingCall {
   #holdsSlot = false;
   #leaveQueue: (() => unknown) | undefined;
   #queue: BodyQueue | undefined;
+  #framing: ResponseFraming | undefined;
+  /** Of content, as received so far. */
+  #bytes = 0;
   /** Until it is handed on. */
   #response: UpstreamAnswer | undefined;
   /** Of a call whose timer stood still for a while. */
@@ -138,7 +148,7 @@ export class PendingCall {
     const leftMs = deadlines.take(this) ?? this.#leftMs - (clock.monotonicMs() - this.#timerStartedMs);
     this.#leftMs = Math.max(1, leftMs);
     this.#stopTimer?.();
-    this.#control?.pause();
+    if (this.#control !== undefined && !isLast(this.#framing, this.#bytes)) this.#control.pause();
   }
 
   resume(): void {
@@ -189,6 +199,7 @@ export class PendingCall {
     }
     const queue = new BodyQueue(this, config.maxBodyBytes);
     this.#queue = queue;
+    this.#framing = framing;
     const head: ReceivedHead = {
       call: this.#call,
       status,
@@ -224,13 +235,15 @@ export class PendingCall {
   }
 
   onResponseData(_control: ConnectionControl, chunk: Buffer): void {
+    this.#bytes += chunk.length;
     this.#queue?.push(chunk);
   }
 
   onResponseEnd(): void {
     this.#over();
-    // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8).
-    if (this.wire?.broken === true) this.#fail(describe('reset'));
+    // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8). Of other content that
+    // error says nothing: it may come behind all of it.
+    if (this.#framing?.kind === 'close' && this.wire?.broken === true) this.#fail(describe('reset'));
     else this.#queue?.finish();
   }
 

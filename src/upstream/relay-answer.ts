@@ -35,6 +35,8 @@ export interface AnswerSource extends AsyncIterable<Buffer> {
   readonly destroyed: boolean;
   /** What broke it, where nobody has told of that yet. */
   readonly fault: Error | undefined;
+  /** Set by whoever has read its head. */
+  framing: ResponseFraming | undefined;
   destroy(): void;
   pause(): void;
   resume(): void;
@@ -46,6 +48,7 @@ export interface AnswerSource extends AsyncIterable<Buffer> {
 export class NodeAnswer implements AnswerSource {
   /** Its request tells at once. */
   readonly fault = undefined;
+  framing: ResponseFraming | undefined;
   readonly #answer: IncomingMessage;
 
   constructor(answer: IncomingMessage) {

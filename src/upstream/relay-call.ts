@@ -10,6 +10,7 @@ import type { ConnectionControl } from './pending-call.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import type { RelayLine } from './connection.ts';
 import type { RelayLines } from './relay-lines.ts';
+import { isLast, type ResponseFraming } from './response-head.ts';
 
 /** What is sent: path and query, and names and values of the fields by turns. */
 interface BareRequest {
@@ -40,6 +41,7 @@ const CHUNK_BYTES = 256;
 export class RelayCall implements AnswerSource {
   statusCode: number | undefined;
   rawHeaders: readonly (string | Buffer)[] = [];
+  framing: ResponseFraming | undefined;
   /** All of it has come, as its framing says. */
   complete = false;
   /** It has ended, complete or not. */
@@ -56,6 +58,8 @@ export class RelayCall implements AnswerSource {
   #early: Buffer[] = [];
   #earlyBytes = 0;
   #isPaused = false;
+  /** Of content, as received so far. */
+  #bytes = 0;
 
   /** `line`: what it goes on. */
   constructor(exchange: RelayExchange, lines: RelayLines, line: RelayLine, request: BareRequest) {
@@ -85,7 +89,7 @@ export class RelayCall implements AnswerSource {
   pause(): void {
     this.#isPaused = true;
     // Its connection may be another call's by now.
-    if (!this.destroyed) this.#control?.pause();
+    if (!this.destroyed && !isLast(this.framing, this.#bytes)) this.#control?.pause();
   }
 
   resume(): void {
@@ -142,8 +146,11 @@ export class RelayCall implements AnswerSource {
     this.#exchange.respond(this);
   }
 
-  onResponseData(_control: ConnectionControl, chunk: Buffer): void {
+  onResponseData(control: ConnectionControl, chunk: Buffer): void {
     if (this.destroyed) return;
+    this.#bytes += chunk.length;
+    // Paused between two reads, the parser stops behind the next.
+    if (this.#isPaused && isLast(this.framing, this.#bytes)) control.resume();
     if (this.#sink !== undefined) {
       this.#sink.chunk(chunk);
       return;
@@ -157,16 +164,15 @@ export class RelayCall implements AnswerSource {
   onResponseEnd(): void {
     if (this.destroyed) return;
     this.destroyed = true;
-    // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8).
-    if (this.#line.wire.broken) {
-      this.#exchange.broke(this.#line.fault);
-      this.#line.destroy();
-      this.#sink?.cut();
-      return;
-    }
-    this.complete = true;
-    this.#lines.give(this.#line);
-    this.#sink?.end();
+    const isBroken = this.#line.wire.broken;
+    // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8). Of other content that
+    // error says nothing: it may come behind all of it.
+    this.complete = !isBroken || this.framing?.kind !== 'close';
+    if (!this.complete) this.#exchange.broke(this.#line.fault);
+    if (isBroken) this.#line.destroy();
+    else this.#lines.give(this.#line);
+    if (this.complete) this.#sink?.end();
+    else this.#sink?.cut();
   }
 
   onResponseError(_control: unknown, error: unknown): void {

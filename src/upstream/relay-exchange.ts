@@ -185,6 +185,7 @@ export class RelayExchange {
     }
     // An end that only the connection's end tells may be the cut of a reset: node calls that complete, too.
     this.#answer = answer;
+    answer.framing = head.framing;
     this.#isFramed = head.framing.kind !== 'close';
     const onChunk = (): void => this.#timer.touch();
     const passed = passedAnswer(answer, head, { ...this.#rules(), onChunk });

@@ -11,6 +11,14 @@ export type ResponseFraming =
   /** Until the connection closes: a cut cannot be told from an end. */
   | { readonly kind: 'close' };
 
+/**
+ * Whether these are all bytes of content that its framing knows of. The parser must not be stopped behind them: it would not get to
+ * tell that the message is complete, and a connection that ends meanwhile would be taken for the end of an incomplete one.
+ */
+export function isLast(framing: ResponseFraming | undefined, bytes: number): boolean {
+  return framing?.kind === 'length' && bytes >= framing.bytes;
+}
+
 /** What of a response says how its content ends, and how much is taken on trust. */
 export interface FramingInput {
   readonly method: string;
