@@ -31,7 +31,7 @@ export interface UpstreamResponse {
   readonly body: UpstreamBody;
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
-  /** Times that the call was handed to a connection: 2 where a kept one broke before anything came and a new one took over. */
+  /** Times that the call was handed to a connection: 2 where a kept one broke before anything came and a new one took over; one that broke before the call was written to it does not count. */
   readonly attempts: number;
 }
 

@@ -4,7 +4,8 @@ import type { Readable } from 'node:stream';
 import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
 
 import type { UpstreamConfig } from '../core/config.ts';
-import { PendingCall, type CallWire } from './pending-call.ts';
+import type { CallWire } from './call-wire.ts';
+import { PendingCall } from './pending-call.ts';
 import { readToEnd } from './read-to-end.ts';
 import { trusted } from './trusted.ts';
 import { UnaskedContinue } from './unasked-continue.ts';
@@ -20,9 +21,6 @@ class WatchedClient extends Client {
       ...(typeof options.connect === 'function' ? { connect: watched(options.connect, wire) } : {}),
     });
     this.#wire = wire;
-    this.on('connect', () => {
-      wire.served = 0;
-    });
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
@@ -34,7 +32,8 @@ class WatchedClient extends Client {
 /** The socket of a connection, as far as its past and its end are concerned, and what is kept from undici of what it brings. */
 class Wire implements CallWire {
   broken = false;
-  served = 0;
+  /** Requests that were written to it. */
+  #served = 0;
   /** The connection's, the latest. */
   socket: Pick<Readable, 'errored'> | undefined;
   readonly unasked: UnaskedContinue;
@@ -43,10 +42,20 @@ class Wire implements CallWire {
     this.unasked = new UnaskedContinue(maxHeaderBytes);
   }
 
+  /** A connection is being made. */
+  dialled(): void {
+    this.broken = false;
+    this.#served = 0;
+  }
+
   takesReused(): boolean {
     this.unasked.requested();
-    this.served += 1;
-    return this.served > 1;
+    this.#served += 1;
+    return this.#served > 1;
+  }
+
+  get keptBroke(): boolean {
+    return this.broken && this.#served > 0;
   }
 }
 
@@ -57,14 +66,15 @@ type Connector = Extract<NonNullable<Client.Options['connect']>, (...args: never
  * its error to whoever listens first: us.
  */
 function watched(connect: Connector, wire: Wire): Connector {
-  return (options, callback) =>
-    connect(options, (...result) => {
-      wire.broken = false;
+  return (options, callback) => {
+    wire.dialled();
+    return connect(options, (...result) => {
       const [, socket] = result;
       wire.socket = socket ?? undefined;
       if (socket) watch(socket, wire);
       callback(...result);
     });
+  };
 }
 
 function watch(socket: Socket, wire: Wire): void {
@@ -124,9 +134,6 @@ export class RelayLine {
       pipelining: 1,
       allowH2: false,
       connect: watched(connect, wire),
-    });
-    this.#client.on('connect', () => {
-      wire.served = 0;
     });
     this.#client.on('disconnect', () => onIdleEnd(this));
   }

@@ -5,6 +5,7 @@ import type { UpstreamConfig } from '../core/config.ts';
 import type { Places } from '../core/places.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { BodyQueue } from './body-queue.ts';
+import type { CallWire, ConnectionControl } from './call-wire.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
 import {
   describe,
@@ -26,22 +27,6 @@ import {
 import type { Slots } from './slots.ts';
 import type { Turn } from './turn.ts';
 import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
-
-/** What a call needs of its connection; undici's controller has it. */
-export interface ConnectionControl {
-  readonly rawHeaders?: unknown;
-  pause(): void;
-  resume(): void;
-  abort(reason: Error): void;
-}
-
-/** The connection that takes a call, as far as its past and its end are concerned. */
-export interface CallWire {
-  /** Whether it has served another before. Asked once for each request, when that is written. */
-  takesReused(): boolean;
-  /** Whether it ended by an error. */
-  readonly broken: boolean;
-}
 
 /** What is sent: path and query, and names and values of the fields by turns. */
 interface CallRequest {
@@ -86,6 +71,7 @@ export class PendingCall {
   #control: ConnectionControl | undefined;
   #reused = false;
   #firstByte = false;
+  #isRepeated = false;
   #attempts = 0;
   /** Among those that end with its signal. */
   #place: number | undefined;
@@ -250,9 +236,11 @@ export class PendingCall {
   onResponseError(_control: unknown, error: unknown): void {
     const failure = nameFailure(error, this.#phase);
     if (this.#mayRetry(failure.failure)) {
+      // What was never written upstream knows nothing of.
+      if (this.#phase !== 'connecting') this.#attempts += 1;
       this.#phase = 'connecting';
       this.#control = undefined;
-      this.#attempts += 1;
+      this.#isRepeated = true;
       this.#ground.dispatch(this, true);
       return;
     }
@@ -262,10 +250,13 @@ export class PendingCall {
 
   /**
    * A kept connection may be closed by upstream in the moment in which we write to it (RFC 9112 §9.3.1). Safe methods,
-   * of which nothing has come back, are sent once more on a connection that is new. Others are never given a kept one.
+   * of which nothing has come back, are sent once more on a connection that is new. Others are never given a kept one. It may
+   * also break while the request still waits to be written to it: undici fails both then.
    */
   #mayRetry(failure: FailureKind): boolean {
-    return failure === 'reset' && this.#reused && !this.#firstByte && this.#attempts === 1 && !this.#stopped;
+    if (this.#isRepeated || this.#stopped) return false;
+    if (this.#phase === 'connecting') return this.wire?.keptBroke === true;
+    return failure === 'reset' && this.#reused && !this.#firstByte;
   }
 
   #send(): void {

@@ -6,7 +6,7 @@ import { targetWithCredentials } from './credentials.ts';
 import { rawHeadersOf } from './relay-request.ts';
 import { relayedFields } from './request-fields.ts';
 import { BodyQueue } from './body-queue.ts';
-import type { ConnectionControl } from './pending-call.ts';
+import type { ConnectionControl } from './call-wire.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import type { RelayLine } from './connection.ts';
 import type { RelayLines } from './relay-lines.ts';
@@ -73,8 +73,9 @@ export class RelayCall implements AnswerSource {
     return this.destroyed ? undefined : this.#line.fault;
   }
 
-  start(): void {
-    this.#exchange.connecting();
+  /** @param isCounted it is one more attempt */
+  start(isCounted = true): void {
+    this.#exchange.connecting(isCounted);
     this.#exchange.dialled(this);
     this.#line.send(this.#request.path, this.#request.headers, this);
   }
@@ -181,7 +182,9 @@ export class RelayCall implements AnswerSource {
     this.destroyed = true;
     this.#line.destroy();
     if (this.#mayRepeat(error)) {
-      new RelayCall(this.#exchange, this.#lines, this.#lines.fresh(), this.#request).start();
+      const again = new RelayCall(this.#exchange, this.#lines, this.#lines.fresh(), this.#request);
+      // What was never written upstream knows nothing of.
+      again.start(this.#control !== undefined);
       return;
     }
     // First, since it knows why.
@@ -189,9 +192,11 @@ export class RelayCall implements AnswerSource {
     this.#sink?.cut();
   }
 
-  /** A kept connection may be gone when we write to it: of that nothing has come back, and it can safely be sent again. */
+  /** A kept connection may be gone when we write to it, or before: of that nothing has come back, and it can safely be sent again. */
   #mayRepeat(error: unknown): boolean {
-    if (!this.#reused || this.#firstByte || !this.#exchange.open) return false;
+    if (!this.#exchange.open) return false;
+    if (this.#control === undefined) return this.#line.wire.keptBroke;
+    if (!this.#reused || this.#firstByte) return false;
     return nameFailure(error, 'waiting').failure === 'reset';
   }
 }

@@ -105,9 +105,9 @@ export class RelayExchange {
     return this.#requestTimeMs;
   }
 
-  /** A connection is being made. */
-  connecting(): void {
-    this.#attempts += 1;
+  /** A connection is being made; `isCounted`: for one attempt more. */
+  connecting(isCounted = true): void {
+    if (isCounted) this.#attempts += 1;
     this.#requestTimeMs = this.#options.clock.nowMs();
     this.#stage = 'connecting';
     this.#timer.limit(this.#options.config.connectTimeoutMs);

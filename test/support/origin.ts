@@ -61,6 +61,10 @@ export interface Origin extends AsyncDisposable {
   arrived(count: number): Promise<void>;
   /** Cuts all open connections with RST. */
   resetAll(): void;
+  /** Ends all open connections with FIN. */
+  endAll(): void;
+  /** Bytes on all open connections that nobody asked for. */
+  sendAll(data: string): void;
   close(): Promise<void>;
 }
 
@@ -273,6 +277,14 @@ class ScriptedOrigin implements Origin {
 
   resetAll(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  endAll(): void {
+    for (const socket of this.#sockets) socket.end();
+  }
+
+  sendAll(data: string): void {
+    for (const socket of this.#sockets) socket.write(Buffer.from(data, 'latin1'));
   }
 
   async close(): Promise<void> {

@@ -14,6 +14,8 @@ export interface RelayHostOptions {
   readonly config: UpstreamConfig;
   readonly clock?: Clock;
   readonly plan?: Partial<RelayPlan>;
+  /** Each request is relayed when this has resolved. */
+  readonly before?: () => Promise<void>;
 }
 
 /** A server that relays everything to one upstream, path and query as they came. */
@@ -26,7 +28,7 @@ export interface RelayHost extends AsyncDisposable {
   ended(count: number): Promise<void>;
 }
 
-export async function startRelayHost({ config, clock, plan }: RelayHostOptions): Promise<RelayHost> {
+export async function startRelayHost({ config, clock, plan, before }: RelayHostOptions): Promise<RelayHost> {
   const inner = createRelay({ upstreams: new Map([[config.name, config]]), clock: clock ?? systemClock });
   // What the composition root does: the class satisfies the server's port by its form.
   const relay: Relay = inner;
@@ -50,7 +52,9 @@ export async function startRelayHost({ config, clock, plan }: RelayHostOptions):
     ...plan,
   });
   const server: Server = createServer((req, res) => {
-    void relay.web(req, res, planFor(req.url)).then(record);
+    const go = (): void => void relay.web(req, res, planFor(req.url)).then(record);
+    if (before === undefined) go();
+    else void before().then(go);
   });
   server.on('upgrade', (req, socket, head) => {
     void relay.upgrade({ req, socket, head, plan: planFor(req.url) }).then(record);

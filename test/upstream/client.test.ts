@@ -20,6 +20,7 @@ import {
   startOrigin,
   truncated,
   type Framing,
+  type Origin,
   type OriginOptions,
   type OriginScript,
 } from '../support/origin.ts';
@@ -634,6 +635,22 @@ describe('connections', () => {
     await read(response(await fetch()).body);
     expect(failureOf(await fetch())).toBe('reset');
     expect(origin.requests).toHaveLength(3);
+  });
+
+  test.each<[string, (origin: Origin) => void]>([
+    ['are reset', (origin) => origin.resetAll()],
+    ['bring what is no answer', (origin) => origin.sendAll('\0\u{1}\u{2}')],
+    ['bring an answer that nobody asked for', (origin) => origin.sendAll(whole('late'))],
+    ['are ended', (origin) => origin.endAll()],
+  ])('that %s while a request waits for them are replaced, and nothing was sent on them', async (_how, end) => {
+    const { origin, fetch } = await setUp(ok, { maxConnections: 1 });
+    await read(response(await fetch()).body);
+    // Behind the phase of the loop in which bytes come: what is dispatched now waits for them first.
+    await turnEnd();
+    end(origin);
+    const received = response(await fetch());
+    expect([await read(received.body), received.attempts]).toEqual(['{"a":1}', 1]);
+    expect(origin.requests.map((request) => request.connection)).toEqual([1, 2]);
   });
 
   test('that end after the first byte of an answer are not tried again', async () => {

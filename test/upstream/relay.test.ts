@@ -1,3 +1,4 @@
+import { setImmediate as turnEnd } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 
@@ -546,6 +547,22 @@ describe('an upstream that fails', () => {
     expect((await ask(host.port, post)).head.slice(0, 12)).toBe('HTTP/1.1 200');
     // Its own, new connection: never one that may be closing.
     expect(origin.requests.at(-1)?.requestOnConnection).toBe(1);
+  });
+
+  test('by resetting a kept connection for which a request waits is asked on a new one, and once', async () => {
+    let reset = false;
+    const before = async (): Promise<void> => {
+      // Behind the phase of the loop in which bytes come: what is relayed now waits for them first.
+      await turnEnd();
+      if (reset) origin.resetAll();
+      reset = true;
+    };
+    const { origin, host } = await setUp(ok, {}, { before });
+    for (const attempts of [1, 1]) {
+      expect((await ask(host.port, last())).body).toBe('{"a":1}');
+      expect(host.results.at(-1)).toMatchObject({ attempts, failure: undefined });
+    }
+    expect(origin.requests.map((request) => request.connection)).toEqual([1, 2]);
   });
 
   test('by answering before the content is sent gets its answer through', async () => {

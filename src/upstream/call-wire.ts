@@ -1,0 +1,17 @@
+/** What a call needs of its connection; undici's controller has it. */
+export interface ConnectionControl {
+  readonly rawHeaders?: unknown;
+  pause(): void;
+  resume(): void;
+  abort(reason: Error): void;
+}
+
+/** The connection that takes a call, as far as its past and its end are concerned. */
+export interface CallWire {
+  /** Whether it has served another before. Asked once for each request, when that is written. */
+  takesReused(): boolean;
+  /** Whether it ended by an error. */
+  readonly broken: boolean;
+  /** Whether it has served others and ended by an error, and none was made in its place yet. */
+  readonly keptBroke: boolean;
+}
