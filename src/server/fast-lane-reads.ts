@@ -6,7 +6,7 @@ import { WordBuffer } from './fast-lane-words.ts';
 const READ_BYTES = 64 * 1024;
 
 /** Major versions of Node that the tests have passed on with this; on others connections are read by their streams alone. */
-const NODE_MAJORS: ReadonlySet<string | undefined> = new Set(['24', '25', '26']);
+const NODE_MAJORS: ReadonlySet<string | undefined> = new Set(['24', '26']);
 
 /**
  * What came last on a connection that is read directly, until anything else is read: all have one buffer, as each read is told of in the step

@@ -187,7 +187,7 @@ describe('readDirectly', () => {
       expect(String((await chunk)[0])).toBe('by the stream');
     });
 
-    it.each(['23.1.0', '27.0.0', '2', ''])('on Node %j, which no test has run on', async (node) => {
+    it.each(['23.1.0', '25.9.0', '27.0.0', '2', ''])('on Node %j, which no test has run on', async (node) => {
       const { client, accepted } = await pair();
       expect(readDirectly(accepted, () => true, node)).toBe(false);
       const chunk = once(accepted, 'data');
