@@ -28,7 +28,10 @@ export interface BoundListener {
 export interface DataServer {
   /** Binds all of them; rejects with the system's error (and binds none) where an address cannot be had. */
   listen(): Promise<readonly BoundListener[]>;
-  /** From now on every response closes its connection; idle connections are closed, those with bytes that have not left behind them. */
+  /**
+   * From now on every response closes its connection, also one that has begun; idle connections are closed, those with bytes that
+   * have not left behind them.
+   */
   beginDrain(): void;
   /** Stops accepting and resolves when the last connection has ended. */
   close(): Promise<void>;
@@ -39,6 +42,9 @@ export interface DataServer {
 /** Builds the listeners; nothing is bound before {@link DataServer.listen}. */
 export function createDataServer(options: DataServerOptions): DataServer {
   const servers = options.config.listeners.map((listener) => ({ listener, server: buildServer(listener, options) }));
+  const closeIdle = (): void => {
+    for (const { server } of servers) server.closeIdleConnections();
+  };
   return {
     async listen() {
       const bound: BoundListener[] = [];
@@ -51,8 +57,9 @@ export function createDataServer(options: DataServerOptions): DataServer {
       return bound;
     },
     beginDrain() {
-      options.handler.beginDrain();
-      for (const { server } of servers) server.closeIdleConnections();
+      // Not now: `node:http` hears of the same end. And once for all that end in one turn, since each time all are looked at.
+      options.handler.beginDrain(atTurnEnd(closeIdle));
+      closeIdle();
     },
     async close() {
       // Their connections would be taken for idle ones.
@@ -177,6 +184,19 @@ function isUpgrade({ headers, socket }: IncomingMessage, handler: ExchangeHandle
   // Before `node:http` takes its listener off a connection that will not be its own any more.
   handler.lane?.leave(socket, true);
   return true;
+}
+
+/** Calls back at the end of a turn of the loop, once however often it was asked to in it. */
+function atTurnEnd(callback: () => void): () => void {
+  let isDue = false;
+  return () => {
+    if (isDue) return;
+    isDue = true;
+    setImmediate(() => {
+      isDue = false;
+      callback();
+    });
+  };
 }
 
 function destroyWhenFlushed(socket: Duplex): void {

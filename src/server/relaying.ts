@@ -47,7 +47,7 @@ export class Relaying {
     this.#waiting.set(socket, { transit, res, relay });
     const link = new InterimLink(res);
     const onInterim: RelayPlan['onInterim'] = (status, fields) => link.interim(status, fields);
-    const plan = { ...this.#plan(transit, relay), onInterim, onUnsent: () => limitSending(res, sender.limit()) };
+    const plan = { ...this.#plan(transit, relay, res), onInterim, onUnsent: () => limitSending(res, sender.limit()) };
     const result = await this.#options.relay.web(transit.req, res, plan);
     if (this.#waiting.get(socket)?.res === res) this.#waiting.delete(socket);
     recorder.relayed(transit, relay, result);
@@ -78,8 +78,9 @@ export class Relaying {
     return true;
   }
 
-  #plan(transit: Transit, relay: RelayDecision): RelayPlan {
-    const { recorder, maxBodyBytes, onBug } = this.#options;
+  /** @param res absent for a switch of protocols, after which there is no connection to tell of */
+  #plan(transit: Transit, relay: RelayDecision, res?: ServerResponse): RelayPlan {
+    const { recorder, sender, maxBodyBytes, onBug } = this.#options;
     return {
       upstream: relay.route.upstream,
       target: relay.target,
@@ -90,6 +91,8 @@ export class Relaying {
       onHead: (head, attempts) => {
         // The relay calls from its streams, where nobody would catch an error.
         try {
+          // A drain may have begun while upstream was waited for.
+          if (res?.headersSent === false && sender.closes(transit)) res.setHeader('connection', 'close');
           recorder.answered(transit, relay, { status: head.status, attempts });
           // Now and not when the content has ended: what is stored is invalid as of upstream's answer (RFC 9111 §4.4).
           return relay.settled(head);

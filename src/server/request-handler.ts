@@ -55,6 +55,7 @@ export class ExchangeHandler {
   /** `undefined`: each request is parsed. */
   readonly lane: FastLane | undefined;
   #draining = false;
+  #onSettled: () => void = () => {};
 
   constructor(options: HandlerOptions) {
     const { config, relay, clock, onBug } = options;
@@ -84,8 +85,10 @@ export class ExchangeHandler {
     this.#relaying = new Relaying({ relay, recorder, sender, maxBodyBytes, onBug });
   }
 
-  beginDrain(): void {
+  /** `onSettled` hears of each response that ends from here on: it may have told its client that the connection is kept. */
+  beginDrain(onSettled: () => void = () => {}): void {
     this.#draining = true;
+    this.#onSettled = onSettled;
     this.lane?.beginDrain();
   }
 
@@ -200,6 +203,7 @@ export class ExchangeHandler {
       load.requestsInFlight -= 1;
       connections.settleOn(connection, turn);
       this.#sender.ended(transit, res);
+      if (this.#draining) this.#onSettled();
     });
     return { transit, turn };
   }
