@@ -20,4 +20,6 @@ interface RelayUpgrade {
   /** Bytes that came behind the request head. */
   readonly head: Buffer;
   readonly plan: RelayPlan;
+  /** As of {@link RelayPlan}, which cannot name the response: it is the relay's own. */
+  readonly onUnsent: (res: ServerResponse) => void;
 }

@@ -55,8 +55,11 @@ export class Relaying {
 
   /** Resolves when both connections are closed. */
   async upgrade(transit: Transit, { req, socket, head }: UpgradeAttempt, relay: RelayDecision): Promise<void> {
-    const result = await this.#options.relay.upgrade({ req, socket, head, plan: this.#plan(transit, relay) });
-    this.#options.recorder.relayed(transit, relay, result);
+    const { sender, recorder } = this.#options;
+    const onUnsent = (res: ServerResponse): void => limitSending(res, sender.limit());
+    const plan = this.#plan(transit, relay);
+    const result = await this.#options.relay.upgrade({ req, socket, head, plan, onUnsent });
+    recorder.relayed(transit, relay, result);
   }
 
   /**

@@ -24,8 +24,9 @@ export function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse
   const res = new ServerResponse(req);
   res.assignSocket(req.socket);
   res.shouldKeepAlive = false;
-  // Nobody else tells it that there is room again, or reads what the client sends, its end among it.
+  // Nobody else tells it that there is room again or that its time is over, or reads what the client sends, its end among it.
   socket.on('drain', () => res.emit('drain')).resume();
+  socket.on('timeout', () => res.emit('timeout'));
   res.once('finish', () => req.socket.destroySoon());
   return res;
 }

@@ -36,6 +36,8 @@ interface Attempt {
   readonly socket: Duplex;
   readonly head: Buffer;
   readonly plan: RelayPlan;
+  /** As of {@link RelayPlan}, of the response of a refusal. */
+  readonly onUnsent: (res: ServerResponse) => void;
 }
 
 /** Satisfies the server's `Relay` port. Disposing closes idle connections; those in use end with their clients. */
@@ -162,12 +164,15 @@ function relayWeb(link: RelayLink, { req, res, plan }: WebRelay, ground: RelayGr
 
 function relayUpgrade(link: RelayLink, attempt: Attempt, ground: RelayGround): Promise<RelayResult> {
   const { config, redactor } = link;
-  const { req, socket, head, plan } = attempt;
+  const { req, socket, head } = attempt;
   const { clock } = ground;
   const res = new ServerResponse(req);
   res.assignSocket(req.socket);
   res.shouldKeepAlive = false;
   res.once('finish', () => req.socket.destroySoon());
+  // Nobody else tells it any more.
+  req.socket.on('timeout', () => res.emit('timeout'));
+  const plan: RelayPlan = { ...attempt.plan, onUnsent: () => attempt.onUnsent(res) };
   const exchange = new RelayExchange({ req, res, plan, ...ground, config, redactor });
   const fields = fieldLinesOf(req.rawHeaders) ?? [];
   if (!exchange.open) return exchange.result;

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { read } from '../support/fast-lane.ts';
 import { head, startStage, type Stage } from '../support/hostile.ts';
-import { outcomes, samples } from '../support/metrics.ts';
+import { limitHits, outcomes, samples } from '../support/metrics.ts';
 import { huge, type OriginScript } from '../support/origin.ts';
 import type { RawConnection } from '../support/raw.ts';
 
@@ -81,6 +81,22 @@ describe('A WebSocket handshake', () => {
     await expect.poll(() => gauges(stage)).toEqual([0, 0]);
     expect(await outcomes(stage.admin)).toEqual({ error: 1 });
   });
+
+  it.each([
+    ['relayed', '/r/x'],
+    ['of the cache', '/c/x'],
+  ])(
+    'whose client takes nothing of a large response is cut off after the send timeout, as any other: one %s',
+    async (_kind, target) => {
+      const stage = await start(huge(BYTES, 'content-length'), 'grace: 200ms, timeouts: { send: 200ms }');
+      const connection = await open(stage);
+      connection.socket.pause();
+      await connection.send(handshake(target));
+      await expect.poll(() => limitHits(stage.admin)).toEqual({ 'server.timeouts.send': 1 });
+      await expect.poll(() => gauges(stage)).toEqual([0, 0]);
+      expect(await outcomes(stage.admin)).toEqual({ aborted: 1 });
+    },
+  );
 
   it('that no route takes ends its connection, also of a client that does not', async () => {
     const stage = await start(huge(1, 'content-length'));

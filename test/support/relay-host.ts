@@ -56,8 +56,9 @@ export async function startRelayHost({ config, clock, plan, before }: RelayHostO
     if (before === undefined) go();
     else void before().then(go);
   });
+  const onUnsent = (): void => plan?.onUnsent?.();
   server.on('upgrade', (req, socket, head) => {
-    void relay.upgrade({ req, socket, head, plan: planFor(req.url) }).then(record);
+    void relay.upgrade({ req, socket, head, plan: planFor(req.url), onUnsent }).then(record);
   });
   const uncaught: unknown[] = [];
   const onUncaught = (error: unknown): void => void uncaught.push(error);
