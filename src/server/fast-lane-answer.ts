@@ -7,11 +7,8 @@ import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
 import type { HeadFacts } from './fast-lane-heads.ts';
 
-/**
- * Content is not kept twice where head and content are more than this together, and a head that is more by itself is not kept at
- * all. There are as many texts as ready answers (`cache/ready-answers.ts`), so 8 MiB at most.
- */
-const MAX_TEXT_BYTES = 2048;
+/** A head that is longer is not kept. There are as many as ready answers (`cache/ready-answers.ts`), so 8 MiB at most. */
+const MAX_KEPT_HEAD_BYTES = 2048;
 
 // Copied behind its head, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
 const MAX_JOINED_BYTES = 16 * 1024;
@@ -137,9 +134,8 @@ export class AnswerWriter {
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
     for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
     head += this.#ending;
-    const isJoined = head.length + body.bytes.length <= MAX_TEXT_BYTES;
-    const text = new AnswerText(isJoined ? head + body.bytes.toString('latin1') : head, body.bytes, isJoined);
-    if (head.length <= MAX_TEXT_BYTES) response.ready = text;
+    const text = new AnswerText(head, body.bytes);
+    if (head.length <= MAX_KEPT_HEAD_BYTES) response.ready = text;
     return text;
   }
 
@@ -166,25 +162,26 @@ export class AnswerWriter {
 }
 
 /**
- * An answer as text of one character for each byte, for all whom it is given as it is. It goes with its answer, which is made anew
- * when it is asked for in another second, and is the same for all listeners.
+ * The head of an answer as text of one character for each byte, and its content, for all whom they are given as they are. It goes with
+ * its answer, which is made anew when it is asked for in another second, and is the same for all listeners.
  */
 export class AnswerText {
-  readonly text: string;
-  /** Content that is not in the text. */
-  readonly rest: Buffer | undefined;
-  /** Of the content. */
-  readonly length: number;
+  readonly head: string;
+  readonly content: Buffer;
   /** Whom each sending is told, of the listener that was asked for last. */
   repeats: Repeats | undefined;
   listener: string | undefined;
 
-  constructor(text: string, content: Buffer, isJoined: boolean) {
-    this.text = text;
-    this.rest = isJoined ? undefined : content;
-    this.length = content.length;
+  constructor(head: string, content: Buffer) {
+    this.head = head;
+    this.content = content;
     this.repeats = undefined;
     this.listener = undefined;
+  }
+
+  /** Of the content. */
+  get length(): number {
+    return this.content.length;
   }
 }
 

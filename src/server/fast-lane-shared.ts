@@ -10,6 +10,7 @@ import type { Ahead } from './fast-lane-ahead.ts';
 import type { SeenHeads } from './fast-lane-heads.ts';
 import type { IdleWheel } from './fast-lane-idle.ts';
 import type { TurnTimes } from './fast-lane-times.ts';
+import type { Piece } from './fast-lane-piece.ts';
 import type { HeldList } from './fast-lane-held.ts';
 import type { ServerLoad } from './load.ts';
 
@@ -48,6 +49,7 @@ export interface Shared extends FastLaneOptions {
   readonly times: TurnTimes;
   readonly idle: IdleWheel;
   readonly held: HeldList;
+  readonly piece: Piece;
   /** Whether answers that take time are waited for. */
   readonly mayWait: boolean;
   /** On one connection. */

@@ -236,18 +236,11 @@ export class Joined {
 
   /** The exchange has counted it: it must be sent. */
   answerWith(text: AnswerText, response: ProxyResponse, { tail, ahead }: Asked): void {
-    const { clock, load, times } = this.#shared;
+    const { clock, load, piece, times } = this.#shared;
     const { request, startedMs } = ahead;
     times.interrupt();
     const socket = this.#socket;
-    if (text.rest === undefined) {
-      socket.write(text.text, 'latin1');
-    } else {
-      socket.cork();
-      socket.write(text.text, 'latin1');
-      socket.write(text.rest);
-      socket.uncork();
-    }
+    piece.write(socket, text.head, text.content);
     load.fastLane += 1;
     load.newTargets += 1;
     const hasLeft = socket.writableLength === 0 && socket.errored === null;

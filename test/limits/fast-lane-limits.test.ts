@@ -1,8 +1,10 @@
+import { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 
 import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
 import { type AnswerText, AnswerWriter } from '../../src/server/fast-lane-answer.ts';
 import { type HeadFacts, KnownHeads } from '../../src/server/fast-lane-heads.ts';
+import { MAX_PIECE_BYTES, Piece } from '../../src/server/fast-lane-piece.ts';
 import { lanesOf } from '../../src/server/fast-lane-lanes.ts';
 import { KnownTails } from '../../src/server/fast-lane-tails.ts';
 import { ofTail, ParsedRequests, warm, warmHead } from '../support/fast-lane.ts';
@@ -236,26 +238,60 @@ describe('The fast lane', () => {
     expect([40, 41].map((count) => tails.find(tailed(`${count}`)) !== undefined)).toEqual([true, false]);
   });
 
-  it('keeps content in one text with its head up to exactly 2 KiB together, and no text of a head that is longer', () => {
+  it('keeps the head of an answer to a new target up to exactly 2 KiB, and puts a longer one together each time', () => {
     const date = ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'] as const;
-    const textOf = (size: number, field = ''): [AnswerText | undefined, ProxyResponse] => {
-      const given = answer(size);
+    const textOf = (field: string): [AnswerText | undefined, ProxyResponse] => {
+      const given = answer(1000);
       const response = { ...given, fields: [date, ['x', field] as const, ...given.fields] };
       return [writer.textOf(response), response];
     };
-    const beside = (textOf(1000)[0]?.text.length ?? 0) - 1000;
-    const [[small], [large]] = [textOf(2048 - beside), textOf(2049 - beside)];
-    expect([small?.rest, large?.rest?.length]).toEqual([undefined, 2049 - beside]);
-    expect([small?.length, large?.length]).toEqual([2048 - beside, 2049 - beside]);
-    expect([small?.text.length, large?.text.length]).toEqual([2048, beside]);
-    const [[kept, ofKept], [made, ofMade]] = [
-      textOf(1000, 'x'.repeat(2048 - beside)),
-      textOf(1000, 'x'.repeat(2049 - beside)),
-    ];
-    expect([kept?.text.length, made?.text.length]).toEqual([2048, 2049]);
+    const beside = textOf('')[0]?.head.length ?? 0;
+    const [[kept, ofKept], [made, ofMade]] = [textOf('x'.repeat(2048 - beside)), textOf('x'.repeat(2049 - beside))];
+    expect([kept?.head.length, made?.head.length]).toEqual([2048, 2049]);
     expect([writer.textOf(ofKept) === kept, writer.textOf(ofMade) === made]).toEqual([true, false]);
   });
+
+  it.each([
+    [MAX_PIECE_BYTES, 1],
+    [MAX_PIECE_BYTES + 1, 2],
+  ])('writes %i bytes of head and content in so many pieces: %i', async (bytes, pieces) => {
+    const first = 'HTTP/1.1 200 OK\r\n\r\n';
+    const content = Buffer.alloc(bytes - first.length, 'x');
+    const { socket, written } = taking();
+    new Piece().write(socket, first, content);
+    await expect.poll(() => written.length).toBe(pieces);
+    expect(Buffer.concat(written).equals(Buffer.concat([Buffer.from(first), content]))).toBe(true);
+  });
+
+  it('writes in memory that is used again only where all of it has left', () => {
+    const { socket: quick, written } = taking();
+    const piece = new Piece();
+    piece.write(quick, 'one', Buffer.from('1'));
+    piece.write(quick, 'two', Buffer.from('2'));
+    expect(written[0]?.buffer).toBe(written[1]?.buffer);
+    const { socket: slow, written: waiting } = taking(() => undefined);
+    piece.write(slow, 'three', Buffer.from('3'));
+    piece.write(quick, 'four', Buffer.from('4'));
+    expect(String(waiting[0])).toBe('three3');
+    expect(String(written[2])).toBe('four4');
+  });
 });
+
+/** Takes what is written as `taken` says, and keeps it as it came. */
+function taking(taken: (done: () => void) => void = (done) => done()): { socket: Socket; written: Buffer[] } {
+  const written: Buffer[] = [];
+  const keep = (chunk: Buffer): number => written.push(chunk);
+  const socket = new Socket();
+  Reflect.set(socket, '_write', (chunk: Buffer, _encoding: string, done: () => void) => {
+    keep(chunk);
+    taken(done);
+  });
+  Reflect.set(socket, '_writev', (chunks: readonly { readonly chunk: Buffer | string }[], done: () => void) => {
+    for (const { chunk } of chunks) keep(Buffer.from(chunk));
+    taken(done);
+  });
+  return { socket, written };
+}
 
 /** A target of so many bytes. */
 const sized = (length: number): string => `/s?x=${'x'.repeat(length - '/s?x='.length)}`;
