@@ -254,9 +254,9 @@ describe('The fast lane', () => {
   it.each([
     [MAX_PIECE_BYTES, 1],
     [MAX_PIECE_BYTES + 1, 2],
-  ])('writes %i bytes of head and content in so many pieces: %i', async (bytes, pieces) => {
+  ])('writes %i bytes of head and content in so many pieces: %i', async (together, pieces) => {
     const first = 'HTTP/1.1 200 OK\r\n\r\n';
-    const content = Buffer.alloc(bytes - first.length, 'x');
+    const content = Buffer.alloc(together - first.length, 'x');
     const { socket, written } = taking();
     new Piece().write(socket, first, content);
     await expect.poll(() => written.length).toBe(pieces);
