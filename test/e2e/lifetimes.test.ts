@@ -24,22 +24,30 @@ const lifetimes = [
   ['weather-point', '/weather/point?lat=-12.04&lon=-77.03', 600],
 ] as const;
 
+const whole = (ms: number): number => Math.floor(ms / SECOND);
+
 /**
- * An answer that was stored just now and has no age. Where the whole second of the clock turned on the way from upstream it has one
- * (RFC 9111 §4.2.3), which is part of its max-age: then another is asked for.
+ * An answer that was stored just now, its max-age being the lifetime where it has no age. Where a whole second of the clock turned on the
+ * way from upstream it has one (RFC 9111 §4.2.3), of which max-age has a part: then another is asked for, a few times, since on a
+ * machine that is busy enough all have.
  */
 async function youngAnswer({ get, call }: Mission, target: string, lifetime: number): Promise<Reply> {
-  for (let round = 0; round < 20; round += 1) {
+  for (let round = 0; ; round += 1) {
+    const askedMs = Date.now();
     const reply = await get(target);
+    const turns = whole(Date.now()) - whole(askedMs);
     expect([reply.status, reply.cacheStatus]).toEqual([200, 'forecache; fwd=uri-miss; stored']);
     const age = Number(reply.headers.age ?? '0');
     const maxAge = Number(/^max-age=(\d+)$/.exec(reply.headers['cache-control'] ?? '')?.[1]);
     expect(maxAge).toBeGreaterThanOrEqual(lifetime);
     expect(maxAge).toBeLessThanOrEqual(lifetime + age);
     if (age === 0) return reply;
+    if (round === 3) {
+      expect(age).toBeLessThanOrEqual(turns);
+      return reply;
+    }
     expect((await call('/api/purge', { all: true })).status).toBe(200);
   }
-  throw new Error('no answer without an age');
 }
 
 describe('lifetimes of the built program', () => {
@@ -47,7 +55,6 @@ describe('lifetimes of the built program', () => {
     const mission = await startMission();
     for (const [, target, lifetime] of lifetimes) {
       const first = await youngAnswer(mission, target, lifetime);
-      expect(first.headers['cache-control']).toBe(`max-age=${lifetime}`);
       const second = await mission.get(target);
       const [, ttl = ''] = /^forecache; hit; ttl=(\d+); detail=memory$/.exec(second.cacheStatus) ?? [];
       // Some seconds may have passed on a busy machine, never more than the test may take.
