@@ -41,11 +41,9 @@ async function youngAnswer({ get, call }: Mission, target: string, lifetime: num
     const maxAge = Number(/^max-age=(\d+)$/.exec(reply.headers['cache-control'] ?? '')?.[1]);
     expect(maxAge).toBeGreaterThanOrEqual(lifetime);
     expect(maxAge).toBeLessThanOrEqual(lifetime + age);
-    if (age === 0) return reply;
-    if (round === 3) {
-      expect(age).toBeLessThanOrEqual(turns);
-      return reply;
-    }
+    const isLast = round === 3;
+    expect(isLast ? age : 0).toBeLessThanOrEqual(turns);
+    if (age === 0 || isLast) return reply;
     expect((await call('/api/purge', { all: true })).status).toBe(200);
   }
 }
