@@ -38,6 +38,7 @@ export function buildDataServer(config: Config, parts: Parts): DataServer {
   const { exchange, deps, relay, log, load } = parts;
   const handler = new ExchangeHandler({
     config: config.server,
+    tierBytes: config.store.memory.maxBytes,
     handle: (request, client) => exchange.handle(request, client),
     relay,
     observer: deps.observer,

@@ -28,7 +28,7 @@ export class FastLane {
 
   constructor(options: FastLaneOptions) {
     const { listeners, timeouts, limits } = options.config;
-    this.#lanes = lanesOf(listeners, toldKeepAliveMs(timeouts.keepAliveMs));
+    this.#lanes = lanesOf(listeners, toldKeepAliveMs(timeouts.keepAliveMs), options.tierBytes);
     this.#shared = {
       ...options,
       seen: new SeenHeads(),

@@ -17,6 +17,8 @@ import type { ServerLoad } from './load.ts';
 /** What the fast lane needs. */
 export interface FastLaneOptions {
   readonly config: ServerConfig;
+  /** See `HandlerOptions`. */
+  readonly tierBytes?: number;
   /** Must not throw. */
   readonly observer: Pick<Observer, 'request' | 'repeats' | 'limit'>;
   readonly clock: Clock;

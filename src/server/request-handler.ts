@@ -25,6 +25,8 @@ import { offersUpgrade, responseOn, type UpgradeAttempt } from './upgrade-attemp
 /** What carries requests from the listeners to the exchange and back. */
 export interface HandlerOptions {
   readonly config: ServerConfig;
+  /** What the memory tier of this thread may take (`store.memory.maxBytes`): what is kept beside it is in proportion. Unlimited if absent. */
+  readonly tierBytes?: number;
   /** `client`: where the request can be sent interim responses. */
   readonly handle: (request: ProxyRequest, client?: ClientLink) => MaybePromise<Handled>;
   readonly relay: Relay;
@@ -76,12 +78,7 @@ export class ExchangeHandler {
     const parts = { ...options, observer: this.#observer, connections: this.#connections };
     this.lane = config.fastLane ? new FastLane(parts) : undefined;
     const { maxBodyBytes, maxContentBytes } = config.limits;
-    this.#contents = new ContentReader({
-      recorder,
-      sender,
-      maxContentBytes,
-      onLimit: (option) => this.limit(option),
-    });
+    this.#contents = new ContentReader({ recorder, sender, maxContentBytes, onLimit: (option) => this.limit(option) });
     this.#relaying = new Relaying({ relay, recorder, sender, maxBodyBytes, onBug });
   }
 

@@ -90,6 +90,26 @@ describe('The fast lane', () => {
     expect(largest).toBeGreaterThan(most - each);
   });
 
+  it.each([
+    { tierMib: 0.0625, mostMib: 2 },
+    { tierMib: 16, mostMib: 2 },
+    { tierMib: 24, mostMib: 3 },
+    { tierMib: 256, mostMib: 32 },
+    { tierMib: 1024, mostMib: 32 },
+  ])(
+    'keeps known heads of all listeners within an eighth of the memory tier, and within 2 and 32 MiB in any case: $tierMib MiB',
+    ({ tierMib, mostMib }) => {
+      const each = 16_000;
+      const lanes = [...lanesOf([listener('a'), listener('b')], 5000, tierMib * 2 ** 20).values()];
+      const most = (mostMib * 2 ** 20) / lanes.length;
+      for (const { known } of lanes) {
+        for (let index = 0; index < (2 * most) / each; index += 1) known.remember(bytes(index), facts(each));
+        expect(known.bytes).toBeLessThanOrEqual(most);
+        expect(known.bytes).toBeGreaterThan(most - each - 4000);
+      }
+    },
+  );
+
   it('holds an answer of several heads once, until the last of them goes', () => {
     const heads = new KnownHeads(1_000_000);
     const shared = repeat();
