@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { coreWaitMs } from '../../bench/http/cores.ts';
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
 import { leased, startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin, type Origin } from '../support/origin.ts';
@@ -7,23 +8,35 @@ import { startRedis, type RedisProcess } from '../support/redis.ts';
 
 const budgetMs = 50;
 
-/** How long each request took that asks for things of its own; each answer must be a 200 of upstream's, whatever Redis does. */
-async function serves(sidecar: Sidecar, what: string, count = 40): Promise<readonly number[]> {
-  const tookMs: number[] = [];
+/** How long requests took, in their order. */
+interface Took {
+  readonly ms: readonly number[];
+  /** Less what the process and this one, which is its upstream and stands before Redis, were ready to run meanwhile and had no core. */
+  readonly withCoreMs: readonly number[];
+}
+
+/** Asks for things of its own; each answer must be a 200 of upstream's, whatever Redis does. */
+async function serves(sidecar: Sidecar, what: string, count = 40): Promise<Took> {
+  const waitedMs = (): number => coreWaitMs(sidecar.pid) + coreWaitMs(process.pid);
+  const ms: number[] = [];
+  const withCoreMs: number[] = [];
   for (let one = 0; one < count; one += 1) {
-    const startMs = performance.now();
+    const before = { waitedMs: waitedMs(), startMs: performance.now() };
     const reply = await sidecar.get(`/forecast?location=${what}${one}`);
-    tookMs.push(performance.now() - startMs);
+    const tookMs = performance.now() - before.startMs;
+    ms.push(tookMs);
+    withCoreMs.push(tookMs - (waitedMs() - before.waitedMs));
     expect([reply.status, reply.text]).toEqual([200, 'weather']);
   }
-  return tookMs;
+  return { ms, withCoreMs };
 }
 
 /**
  * At most the budget more than without a fault, as measured in the same run: the machine may be busy. With `first` calls that
- * may take the budget before the breaker opens, all others take nothing more.
+ * may take the budget before the breaker opens, all others take nothing more. A core that other work of the machine has is no wait for
+ * Redis, and comes when it likes: it is taken off beside the fault, but not without, where that would make the bound tighter.
  */
-function expectWithinBudget(tookMs: readonly number[], usualMs: readonly number[], first: number): void {
+function expectWithinBudget({ withCoreMs: tookMs }: Took, { ms: usualMs }: Took, first: number): void {
   expect(Math.max(...tookMs)).toBeLessThan(2 * Math.max(...usualMs) + budgetMs + 50);
   const slow = tookMs.filter((ms) => ms > 2 * median(usualMs) + budgetMs / 2);
   const usuallySlow = usualMs.filter((ms) => ms > 2 * median(usualMs) + budgetMs / 2);
@@ -116,10 +129,10 @@ describe('whatever Redis does, agents get their answers', () => {
     async (_, breaks, mends) => {
       await using stack = new AsyncDisposableStack();
       const at = await place(stack);
-      const usualMs = await serves(at.first, 'usual');
+      const usual = await serves(at.first, 'usual');
       await breaks(at);
-      expectWithinBudget(await serves(at.first, 'early'), usualMs, 6);
-      expectWithinBudget(await serves(at.second, 'late'), usualMs, 6);
+      expectWithinBudget(await serves(at.first, 'early'), usual, 6);
+      expectWithinBudget(await serves(at.second, 'late'), usual, 6);
       await mends(at);
       expect(await sharedAfterMs(at.first, at.second, 'after')).toBeLessThan(returnMs);
     },
@@ -130,16 +143,16 @@ describe('whatever Redis does, agents get their answers', () => {
     async (_, breaks, mends) => {
       await using stack = new AsyncDisposableStack();
       const at = await place(stack);
-      const usualMs = await serves(at.first, 'usual');
+      const usual = await serves(at.first, 'usual');
       await breaks(at);
       // While the lease still holds: five failures open the breaker, and what is under way then ends.
-      expectWithinBudget(await serves(at.first, 'early'), usualMs, 6);
+      expectWithinBudget(await serves(at.first, 'early'), usual, 6);
       for (const sidecar of [at.first, at.second]) {
         await expect.poll(async () => sidecar.metrics()).toMatch(/^forecache_lease_held 0$/m);
       }
       const bypassed = await at.second.get('/forecast?location=bypassed');
       expect([bypassed.status, bypassed.cacheStatus]).toEqual([200, 'forecache; fwd=bypass; detail=lease']);
-      expectWithinBudget(await serves(at.second, 'late'), usualMs, 0);
+      expectWithinBudget(await serves(at.second, 'late'), usual, 0);
       await mends(at);
       expect(await sharedAfterMs(at.first, at.second, 'after')).toBeLessThan(returnMs);
     },
@@ -155,13 +168,13 @@ describe('whatever Redis does, agents get their answers', () => {
     const first = await startSidecar(options);
     const reply = await first.get('/forecast?location=berlin');
     expect([reply.status, reply.cacheStatus]).toEqual([200, 'forecache; fwd=bypass; detail=lease']);
-    const downMs = await serves(first, 'down');
+    const down = await serves(first, 'down');
     expect((await first.call('/api/purge', { all: true })).status).toBe(503);
     link.refuse(false);
     const second = await startSidecar(options);
     expect(await sharedAfterMs(first, second, 'after')).toBeLessThan(returnMs);
     expect((await first.call('/api/purge', { all: true })).status).toBe(200);
-    expectWithinBudget(downMs, await serves(first, 'usual'), 0);
+    expectWithinBudget(down, await serves(first, 'usual'), 0);
   });
 
   it('nothing that was purged comes back from an old dump', async () => {
