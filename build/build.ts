@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { rolldown, type OutputChunk } from 'rolldown';
 import { compileAhead } from './compile-ahead.ts';
 import { inventory, licences, packagesOf } from './packages.ts';
+import { undiciForCalls } from './undici.ts';
 
 /**
  * Makes `dist` (docs/decisions/0016-one-bundle.md): the program and the packages that it uses, in few CommonJS files that are
@@ -46,6 +47,7 @@ async function bundle(): Promise<readonly OutputChunk[]> {
     input: entries,
     platform: 'node',
     plugins: [
+      undiciForCalls(),
       { name: 'ascii', renderChunk: (code) => ascii(code) },
       {
         name: 'imports',

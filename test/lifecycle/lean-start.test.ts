@@ -185,6 +185,21 @@ describe('the build', () => {
     expect(bytes).toBeLessThan(15_000_000);
   });
 
+  it('holds of undici what calls take, and reads node:tls with the first upstream that has TLS', async () => {
+    const folder = join(await builtMain(), '..');
+    const program = await started(join(folder, 'main.js'));
+    await ask(program.proxy, '/plain');
+    const [, connection = ''] = /for CommonJS (\S+\/connection-\S+\.js) was accepted/.exec(program.output()) ?? [];
+    const text = readFileSync(connection, 'utf8');
+    expect(text.includes('undici/lib/dispatcher/pool.js')).toBe(true);
+    // As texts: a failed match would print all of the file.
+    const held = [
+      ...text.matchAll(/undici\/lib\/(?:web\/websocket|mock|interceptor|cache)\/[\w-]+|require\("node:http2"\)/g),
+    ];
+    expect(held.map(String)).toEqual([]);
+    expect([...text.matchAll(/^(?:let|const|var) .*require\("(?:node:)?tls"\)/gm)].map(String)).toEqual([]);
+  });
+
   it('names the packages in it, with their licences', async () => {
     const folder = join(await builtMain(), '..');
     const inventory = readFileSync(join(folder, 'forecache.cdx.json'), 'utf8');
