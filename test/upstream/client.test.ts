@@ -22,6 +22,7 @@ import {
   type Framing,
   type Origin,
   type OriginOptions,
+  type OriginPeer,
   type OriginScript,
 } from '../support/origin.ts';
 import { upstreamConfig } from '../support/upstream-config.ts';
@@ -317,6 +318,34 @@ describe('a chunked body that its reader holds up', () => {
       for (let step = 0; step < 5; step += 1) await turnEnd();
     }
     expect(Buffer.concat(got).equals(content)).toBe(true);
+  });
+});
+
+describe('answers that come in one turn of the loop', () => {
+  test('are handed on together and in their order, whole: each step of those who wait is done for all before the next of any', async () => {
+    const names = ['a', 'b', 'c', 'd'];
+    let peers: OriginPeer[] = [];
+    const { fetch } = await setUp((_request, peer) => {
+      peers.push(peer);
+      if (peers.length < names.length) return;
+      // In one go, so that all of it has come when the loop looks for what has.
+      for (const one of peers) void one.respond(200, {}, 'whole');
+      peers = [];
+    });
+    const steps = async (): Promise<readonly string[]> => {
+      const noted: string[] = [];
+      const called = names.map(async (name) => {
+        const received = response(await fetch());
+        const gathered = received.body.gathered?.(100);
+        noted.push(`${name} ${gathered instanceof Promise ? 'in part' : Buffer.concat(gathered ?? []).toString()}`);
+        await Promise.resolve();
+        noted.push(`${name} done`);
+      });
+      await Promise.all(called);
+      return noted;
+    };
+    // A busy kernel may bring some of it later; handed on one by one they are never noted like this.
+    await expect.poll(steps).toEqual([...names.map((name) => `${name} whole`), ...names.map((name) => `${name} done`)]);
   });
 });
 
