@@ -24,6 +24,8 @@ export function readToEnd(socket: Socket, onError?: () => void): void {
   socket.destroy = (error?: Error) => {
     if (error === undefined || !isOfReading(error) || socket.readableLength === 0) return destroy(error);
     held = error;
+    // `node:http` lets go of a connection whose answer has come whole: told to nobody, an error would end the process.
+    socket.on('error', () => undefined);
     onError?.();
     return socket;
   };

@@ -11,6 +11,7 @@ import { withoutTagFields } from '../core/upstream-tags.ts';
 import { codingsOf, decodeStream } from './decode.ts';
 import { describe, pastLimit, type NamedFailure } from './failure.ts';
 import { locationOnProxy } from '../core/location.ts';
+import { readToEnd } from './read-to-end.ts';
 import { isText, type Redactor } from './redact.ts';
 import { viaMember } from './request-fields.ts';
 import { fieldLineBytes, fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
@@ -53,6 +54,7 @@ export class NodeAnswer implements AnswerSource {
 
   constructor(answer: IncomingMessage) {
     this.#answer = answer;
+    readToEnd(answer.socket);
   }
 
   get statusCode(): number | undefined {

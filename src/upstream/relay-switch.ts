@@ -40,6 +40,9 @@ export function switchProtocols(options: SwitchOptions): void {
   upstream.removeAllListeners('response');
   upstream.on('response', (answer: IncomingMessage) => {
     readOn(options.res);
+    // http-proxy-3 ends the client's connection there, also where all of the answer has come and is still on its way to the client.
+    upstream.removeAllListeners('error');
+    upstream.on('error', (error) => exchange.broke(error));
     exchange.respond(new NodeAnswer(answer));
   });
   upstream.on('upgrade', (answer: IncomingMessage, upstreamSocket: Duplex, head: Buffer) => {

@@ -11,7 +11,6 @@ import { fieldValue } from '../core/fields.ts';
 import { isUnsafe } from '../core/methods.ts';
 import { targetWithCredentials } from './credentials.ts';
 import { nameFailure, type OnUpstreamLimit } from './failure.ts';
-import { readToEnd } from './read-to-end.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { NodeAnswer } from './relay-answer.ts';
 import { bareRequest, RelayCall } from './relay-call.ts';
@@ -144,7 +143,6 @@ function relayWeb(link: RelayLink, { req, res, plan }: WebRelay, ground: RelayGr
           exchange.fail({ failure: 'malformed' });
         });
         proxyReq.on('information', ({ statusCode, rawHeaders }) => exchange.interim(statusCode, rawHeaders));
-        if (proxyReq.socket !== null) readToEnd(proxyReq.socket);
         exchange.connected(proxyReq);
       },
       answered: (answer) => exchange.respond(new NodeAnswer(answer)),
