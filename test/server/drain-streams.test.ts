@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { ParsedRequests, warm } from '../support/fast-lane.ts';
 import { head, startStage, type Stage } from '../support/hostile.ts';
 import { samples } from '../support/metrics.ts';
 import { chunk, lastChunk, type OriginScript } from '../support/origin.ts';
@@ -39,15 +40,22 @@ async function drain(stage: Stage): Promise<{ readonly stopped: PromiseLike<void
 }
 
 describe('A drain', () => {
-  it.each(['/r/x', '/h/x'])(
-    'closes the connection of an answer that was being streamed as soon as that has ended (%s)',
-    async (target) => {
+  it.each([
+    ['/r/x', false],
+    ['/h/x', false],
+    ['/r/x', true],
+    ['/h/x', true],
+  ])(
+    'closes the connection of an answer that was being streamed as soon as that has ended (%s, behind one of the fast lane: %s)',
+    async (target, isWarm) => {
       const { stage, release } = await scene((gate) => async (_request, peer) => {
         await peer.write(`${streamHead}${chunk('one').toString()}`);
         await gate;
         await peer.write(`${chunk('two').toString()}${lastChunk}`);
       });
       const connection = await open(stage);
+      using parsed = new ParsedRequests(stage.url);
+      if (isWarm) await warm(connection, parsed, plain('/c/idle'));
       await connection.send(plain(target));
       await expect.poll(() => connection.received.toString()).toContain('one');
       const { stopped } = await drain(stage);
