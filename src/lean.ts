@@ -3,12 +3,12 @@ import { setFlagsFromString } from 'node:v8';
 
 /**
  * What V8 does for speed and a start gains nothing by: loading files and reading YAML is run once. The compilers and their
- * code take 12 MiB of a process that is idle afterwards. V8 looks these up each time that it decides. Compiled functions are
- * taken only under the flags that they were made with: the build makes them under these as well, in a directory that Node
- * finds by the flags.
+ * code take 12 MiB of a process that is idle afterwards, and one more what Sparkplug makes of all that runs some times. V8 looks
+ * these up each time that it decides. Compiled functions are taken only under the flags that they were made with: the build makes
+ * them under these as well, in a directory that Node finds by the flags.
  */
-const startFlags = ['--no-opt', '--no-maglev'] as const;
-const usualFlags = ['--opt', '--maglev'] as const;
+const startFlags = ['--no-opt', '--no-maglev', '--no-sparkplug'] as const;
+const usualFlags = ['--opt', '--maglev', '--sparkplug'] as const;
 
 /**
  * What keeps a process small that serves (docs/decisions/0018-what-the-process-takes.md): a young generation that stays at
