@@ -54,10 +54,15 @@ interface Asking {
   readonly handle: (request: ProxyRequest, client?: ClientLink) => MaybePromise<Handled>;
 }
 
-/** Asks for what the head gets, whose tail is known. `undefined`: its target is for the parser to refuse. */
-export function askAhead({ config, clock, handle }: Asking, head: Buffer, tail: Tail): Ahead | undefined {
+/** Asks for what the head gets, before whose known tail its target ends there. `undefined`: that is for the parser to refuse. */
+export function askAhead(
+  { config, clock, handle }: Asking,
+  head: Buffer,
+  tail: Tail,
+  targetEnd: number,
+): Ahead | undefined {
   const startedMs = clock.monotonicMs();
-  const target = head.toString('latin1', TARGET_AT, head.length - tail.bytes.length);
+  const target = head.toString('latin1', TARGET_AT, targetEnd);
   const request = withTarget(tail.head, target, config.limits);
   if (request === undefined) return undefined;
   const client = new LateLink();

@@ -51,9 +51,9 @@ export class Learning {
     }
   }
 
-  /** Of an answer that was given for its tail. */
+  /** Of an answer that was given for its tail, where it {@link isLookedAt}. */
   fromTail(head: Buffer, request: ProxyRequest, response: ProxyResponse): void {
-    if (this.isLookedAt()) this.#learnHead(head, request, response);
+    this.#learnHead(head, request, response);
   }
 
   /** Whether what is not known is looked at: it takes time. */

@@ -58,11 +58,11 @@ export class Tail {
 export class KnownTails {
   readonly #places: (Tail | undefined)[] = [];
 
-  /** The tail of the head, where it is known. */
-  find(head: Buffer): Tail | undefined {
+  /** The tail of the head, which is the first so many of the bytes, where it is known. */
+  find(bytes: Buffer, length = bytes.length): Tail | undefined {
     if (this.#places.length === 0) return undefined;
-    const from = targetEnd(head);
-    return from === undefined ? undefined : this.#find(head, from);
+    const from = targetEnd(bytes, length);
+    return from === undefined ? undefined : this.#find(bytes, length, from);
   }
 
   /**
@@ -70,23 +70,22 @@ export class KnownTails {
    * there is none, the next one finds one.
    */
   remember(head: Buffer, target: string, facts: Pick<Tail, 'head' | 'traceId'>): void {
-    const from = targetEnd(head);
+    const from = targetEnd(head, head.length);
     // Told once more, whatever the parser was given: it is this target that the tail is behind.
     if (from === undefined || head.toString('latin1', TARGET_AT, from) !== target) return;
     if (!head.subarray(from, from + VERSION.length).equals(VERSION)) return;
     if (head.length - from > MAX_TAIL_BYTES || facts.head.request.fields.length > MAX_TAIL_FIELDS) return;
     if (this.#places.length === 0) for (let count = 0; count < SETS * WAYS; count += 1) this.#places.push(undefined);
-    if (this.#find(head, from) !== undefined) return;
-    const place = this.#choose(placeOf(head, from));
+    if (this.#find(head, head.length, from) !== undefined) return;
+    const place = this.#choose(placeOf(head, head.length, from));
     if (place === undefined) return;
     const copy = Buffer.allocUnsafeSlow(head.length - from);
     head.copy(copy, 0, from);
     this.#places[place] = new Tail(copy, facts.head, facts.traceId);
   }
 
-  #find(head: Buffer, from: number): Tail | undefined {
-    const first = placeOf(head, from);
-    const { length } = head;
+  #find(head: Buffer, length: number, from: number): Tail | undefined {
+    const first = placeOf(head, length, from);
     for (let place = first; place < first + WAYS; place += 1) {
       const tail = this.#places[place];
       if (tail === undefined) return undefined;
@@ -114,19 +113,17 @@ export const TARGET_AT = 'GET '.length;
 const VERSION = Buffer.from(' HTTP/1.1\r\n');
 
 /** Where the space behind its target is; `undefined`: it is no GET of a path. */
-function targetEnd(head: Buffer): number | undefined {
+function targetEnd(head: Buffer, length: number): number | undefined {
   // `GET /`
   if (head[0] !== 0x47 || head[1] !== 0x45 || head[2] !== 0x54 || head[3] !== 0x20 || head[4] !== 0x2f)
     return undefined;
-  const { length } = head;
   let at = TARGET_AT + 1;
   while (at < length && head[at] !== 0x20) at += 1;
   return at < length ? at : undefined;
 }
 
 /** The first place of its set. */
-function placeOf(head: Buffer, from: number): number {
-  const { length } = head;
+function placeOf(head: Buffer, length: number, from: number): number {
   const step = Math.max(1, Math.floor((length - from) / HASHED));
   let hash = SEED ^ (length - from);
   for (let at = from + (SEED % step); at < length; at += step) hash = Math.imul(hash ^ (head[at] ?? 0), 0x85eb_ca6b);

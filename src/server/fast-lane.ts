@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 
-import type { ProxyResponse } from '../cache/ports.ts';
+import type { Handled } from '../cache/handled.ts';
+import type { MaybePromise, ProxyResponse } from '../cache/ports.ts';
 import type { Connection } from './connections.ts';
 import { type Ahead, askAhead, letGo } from './fast-lane-ahead.ts';
 import { type AnswerText, repeatsOf, type Told } from './fast-lane-answer.ts';
@@ -121,12 +122,12 @@ export class Joined {
   #readDirectly(buffer: WordBuffer, length: number): boolean {
     const socket = this.#socket;
     if (!this.#between || length > MAX_HEAD_BYTES || !this.#isFree() || !this.#isStreamIdle()) {
-      return socket.push(copyOf(buffer, length));
+      return socket.push(ownOf(buffer.bytes, length));
     }
     buffer.end(length);
     const known = this.#known.findIn(buffer.words, length);
     if (known === undefined || !this.#answer(known)) {
-      this.#readTarget(copyOf(buffer, length));
+      this.#readTarget(buffer.bytes, length);
       return true;
     }
     this.#learning.hit();
@@ -148,34 +149,34 @@ export class Joined {
     }
     const known = this.#known.find(chunk);
     if (known === undefined || !this.#answer(known)) {
-      this.#readTarget(chunk);
+      this.#readTarget(chunk, chunk.length);
       return;
     }
     this.#learning.hit();
     this.#sent();
   }
 
-  /** The chunk came where a known head would have been answered. */
-  #readTarget(chunk: Buffer): void {
+  /** The chunk, which is the first so many of the bytes, came where a known head would have been answered. */
+  #readTarget(bytes: Buffer, length: number): void {
     this.#shared.times.interrupt();
-    const tail = this.#lane.tails.find(chunk);
-    const ahead = tail && askAhead(this.#shared, chunk, tail);
+    const tail = this.#lane.tails.find(bytes, length);
+    const ahead = tail && askAhead(this.#shared, bytes, tail, length - tail.bytes.length);
     if (tail === undefined || ahead === undefined) {
-      this.#learn(chunk, this.feed(chunk, undefined));
+      this.#feedAndLearn(ownOf(bytes, length), undefined);
       return;
     }
     const { handled, request } = ahead;
     if (handled instanceof Promise && this.#shared.mayWait) {
       this.#idle.touch();
-      this.#waiting.begin(chunk, tail, ahead);
+      this.#waiting.begin(ownOf(bytes, length), tail, ahead);
       return;
     }
-    const response = handled instanceof Promise || handled.kind !== 'response' ? undefined : handled.response;
+    const response = responseNow(handled);
     const text = response?.repeat && this.#lane.writer.textOf(response);
-    if (response === undefined || text === undefined) this.#learn(chunk, this.feed(chunk, ahead));
+    if (response === undefined || text === undefined) this.#feedAndLearn(ownOf(bytes, length), ahead);
     else {
       this.answerWith(text, response, { tail, ahead });
-      this.#learning.fromTail(chunk, request, response);
+      if (this.#learning.isLookedAt()) this.#learning.fromTail(ownOf(bytes, length), request, response);
     }
   }
 
@@ -311,7 +312,8 @@ export class Joined {
   }
 
   /** The chunk came where a known head would have been answered. */
-  #learn(chunk: Buffer, fed: Fed): void {
+  #feedAndLearn(chunk: Buffer, ahead: Ahead | undefined): void {
+    const fed = this.feed(chunk, ahead);
     if (this.#learning.isLookedAt() && this.#between) this.#learning.fromParsed(chunk, fed);
   }
 }
@@ -322,11 +324,18 @@ function isBetween({ begun, req }: Fed, chunk: Buffer): boolean {
   return isLetter(chunk[0]) && chunk.indexOf(EMPTY_LINE) === chunk.length - EMPTY_LINE.length;
 }
 
-/** For whoever keeps it, or a part of it. */
-function copyOf({ bytes }: WordBuffer, length: number): Buffer {
-  const copy = Buffer.allocUnsafeSlow(length);
-  bytes.copy(copy, 0, 0, length);
-  return copy;
+/** What is to be sent, where that is known in this step. */
+function responseNow(handled: MaybePromise<Handled>): ProxyResponse | undefined {
+  return handled instanceof Promise || handled.kind !== 'response' ? undefined : handled.response;
+}
+
+/** The first so many of the bytes, for whoever keeps them, or a part of them: the buffer that connections are read into is no one's. */
+function ownOf(bytes: Buffer, length: number): Buffer {
+  // A chunk of the stream is its reader's own.
+  if (bytes.length === length) return bytes;
+  const own = Buffer.allocUnsafeSlow(length);
+  bytes.copy(own, 0, 0, length);
+  return own;
 }
 
 const EMPTY_LINE = Buffer.from('\r\n\r\n');
