@@ -5,10 +5,16 @@
 
 const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
 
-/** Of what is behind the request line so many words are hashed, or some more. */
-const HASHED_OF_REST = 12;
+/**
+ * Of what is behind the request line so many words are hashed, or some more. Of 573 bytes with a field of 36 that tells clients apart
+ * some of 20 clients shared a hash in a fifth of all processes with 12, in none with 32; it takes 25 ns more.
+ */
+const HASHED_OF_REST = 32;
 
-/** So that nobody can tell which heads share a place, nor which of their words are hashed. */
+/**
+ * So that no heads share a place in every process, nor are the same words hashed. Who sets out to can make some that do, whatever it
+ * is: known heads are driven out then, which costs time alone, as what is found is compared.
+ */
 export const SEED = Math.trunc(Math.random() * 0x7fff_ffff);
 
 /** Bytes and the same as words, in the same memory. */

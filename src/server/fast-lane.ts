@@ -5,6 +5,7 @@ import type { MaybePromise, ProxyResponse } from '../cache/ports.ts';
 import type { Connection } from './connections.ts';
 import { type Ahead, askAhead, letGo } from './fast-lane-ahead.ts';
 import { type AnswerText, repeatsOf, type Told } from './fast-lane-answer.ts';
+import { copyOf, heldOf, ownOf } from './fast-lane-copies.ts';
 import type { KnownHead, KnownHeads } from './fast-lane-heads.ts';
 import { IdleTimer } from './fast-lane-idle.ts';
 import type { Lane } from './fast-lane-lanes.ts';
@@ -122,12 +123,14 @@ export class Joined {
   #readDirectly(buffer: WordBuffer, length: number): boolean {
     const socket = this.#socket;
     if (!this.#between || length > MAX_HEAD_BYTES || !this.#isFree() || !this.#isStreamIdle()) {
-      return socket.push(ownOf(buffer.bytes, length));
+      return socket.push(copyOf(buffer.bytes, length));
     }
     buffer.end(length);
     const known = this.#known.findIn(buffer.words, length);
     if (known === undefined || !this.#answer(known)) {
       this.#readTarget(buffer.bytes, length);
+      // A stream that is paused in the middle of reading reads on until it holds enough, and so hears of a client that goes.
+      if (socket.isPaused()) socket.read(0);
       return true;
     }
     this.#learning.hit();
@@ -135,7 +138,7 @@ export class Joined {
     return true;
   }
 
-  /** What it is given now it would hand on at once, and to this alone. */
+  /** What it is given now it would hand on at once, to this and to nobody else whom it concerns. */
   #isStreamIdle(): boolean {
     const { readableFlowing, readableLength } = this.#socket;
     return !this.#hasLeft && readableFlowing === true && readableLength === 0;
@@ -168,7 +171,7 @@ export class Joined {
     const { handled, request } = ahead;
     if (handled instanceof Promise && this.#shared.mayWait) {
       this.#idle.touch();
-      this.#waiting.begin(ownOf(bytes, length), tail, ahead);
+      this.#waiting.begin(heldOf(bytes, length), tail, ahead);
       return;
     }
     const response = responseNow(handled);
@@ -327,15 +330,6 @@ function isBetween({ begun, req }: Fed, chunk: Buffer): boolean {
 /** What is to be sent, where that is known in this step. */
 function responseNow(handled: MaybePromise<Handled>): ProxyResponse | undefined {
   return handled instanceof Promise || handled.kind !== 'response' ? undefined : handled.response;
-}
-
-/** The first so many of the bytes, for whoever keeps them, or a part of them: the buffer that connections are read into is no one's. */
-function ownOf(bytes: Buffer, length: number): Buffer {
-  // A chunk of the stream is its reader's own.
-  if (bytes.length === length) return bytes;
-  const own = Buffer.allocUnsafeSlow(length);
-  bytes.copy(own, 0, 0, length);
-  return own;
 }
 
 const EMPTY_LINE = Buffer.from('\r\n\r\n');

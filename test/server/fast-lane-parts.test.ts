@@ -199,10 +199,10 @@ describe('Known heads', () => {
 
   it('are known four at a time where they are alike in all that is hashed, the latest ones', () => {
     const heads = new KnownHeads(10_000_000);
-    // More of them than bytes are hashed behind the request line: nine of ten places are not.
+    // More of them than words are hashed behind the request line: nine of ten places are not.
     const alike = Array.from({ length: 400 }, (_none, index) => {
-      const one = Buffer.from(`GET /a HTTP/1.1\r\nX: ${'x'.repeat(400)}\r\n\r\n`);
-      one[20 + index] = 0x79;
+      const one = Buffer.from(`GET /a HTTP/1.1\r\nX: ${'x'.repeat(4000)}\r\n\r\n`);
+      one[20 + 10 * index] = 0x79;
       return one;
     });
     for (const one of alike) heads.remember(one, known());
