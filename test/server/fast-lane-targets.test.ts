@@ -566,7 +566,7 @@ describe('Limits', () => {
     const total = 48 * 1024 * 1024;
     const { stage, parsed, ready } = await scene({
       routes: spelt.replace('/c/*, upstream: api, ttl: 10m', '/c/*, upstream: api, ttl: 10m, maxStoredBytes: 64MiB'),
-      server: 'timeouts: { send: 150ms }',
+      server: 'timeouts: { send: 500ms }',
       script: (request, peer) =>
         request.target.startsWith('/c/')
           ? huge(total, 'content-length')(request, peer)

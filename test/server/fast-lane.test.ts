@@ -639,7 +639,7 @@ describe('A large answer of the fast lane', () => {
   });
 
   it('is cut off where its client takes nothing of it for the send timeout', async () => {
-    const { stage, parsed } = await scene({ ...large, server: 'timeouts: { send: 150ms }' });
+    const { stage, parsed } = await scene({ ...large, server: 'timeouts: { send: 500ms }' });
     const client = await readyForLarge(stage, parsed);
     const before = parsed.count;
     client.socket.pause();
@@ -654,7 +654,7 @@ describe('A large answer of the fast lane', () => {
   });
 
   it('is cut off once, with all that is owed behind it', async () => {
-    const { stage, parsed } = await scene({ ...large, server: 'timeouts: { send: 150ms }' });
+    const { stage, parsed } = await scene({ ...large, server: 'timeouts: { send: 500ms }' });
     const client = await readyForLarge(stage, parsed);
     client.socket.pause();
     client.socket.write(known);
@@ -669,7 +669,7 @@ describe('A large answer of the fast lane', () => {
       ...large,
       script: (request, peer) =>
         request.target === '/c/slow' ? peer.closed() : huge(total, 'content-length')(request, peer),
-      server: 'timeouts: { send: 150ms }',
+      server: 'timeouts: { send: 500ms }',
     });
     const client = await readyForLarge(stage, parsed);
     client.socket.pause();
