@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -34,6 +34,8 @@ rmSync(join(dist, 'compiled'), { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 const chunks = await bundle();
 const packages = packagesOf(chunks.flatMap((chunk) => chunk.moduleIds));
+// `npm exec` links to it, and makes it one that can be run only when it makes the link: not after the next build.
+chmodSync(join(dist, 'main.js'), 0o755);
 // CommonJS: `import … from 'node:http'` would run the getters of all that it exports, and so load fetch and WebSocket.
 writeFileSync(join(dist, 'package.json'), '{ "type": "commonjs" }\n');
 writeFileSync(join(dist, 'third-party-licences.txt'), licences(packages));

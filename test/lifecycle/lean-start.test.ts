@@ -200,6 +200,11 @@ describe('the build', () => {
     expect([...text.matchAll(/^(?:let|const|var) .*require\("(?:node:)?tls"\)/gm)].map(String)).toEqual([]);
   });
 
+  it('makes a program that can be run, also where it was linked to before', async () => {
+    const { mode } = statSync(await builtMain());
+    expect((mode & 0o777).toString(8)).toBe('755');
+  });
+
   it('names the packages in it, with their licences', async () => {
     const folder = join(await builtMain(), '..');
     const inventory = readFileSync(join(folder, 'forecache.cdx.json'), 'utf8');
