@@ -1,6 +1,6 @@
 import type { Repeat, Repeats, ResponseMeta } from '../cache/ports.ts';
 import type { Wire } from './fast-lane-answer.ts';
-import { copyOf, hashOf, isSameHead, SEED, WordBuffer } from './fast-lane-words.ts';
+import { hashOf, isSameHead, keptOf, SEED, WordBuffer } from './fast-lane-words.ts';
 
 /** What a head takes beside its bytes, and its answer beside the bytes that are sent for it: growth of RSS, rounded up. */
 const HEAD_BYTES_BESIDE = 600;
@@ -127,7 +127,7 @@ export class KnownHeads {
   remember(head: Buffer, facts: HeadFacts): void {
     const { wire } = facts;
     const bytes = head.length;
-    const words = copyOf(wordsOf(head), bytes);
+    const words = keptOf(wordsOf(head), bytes);
     const hash = hashOf(words, bytes);
     const known = new KnownHead({ words, bytes, hash }, facts);
     if (wire.users === 0) this.#bytes += wireBytesOf(known);
@@ -232,7 +232,7 @@ let scratch = new WordBuffer(4096);
 
 /** Until it is called again. */
 function wordsOf(head: Buffer): Int32Array {
-  if (scratch.bytes.length < head.length + 4) scratch = new WordBuffer(4 * head.length);
+  if (scratch.bytes.length < head.length) scratch = new WordBuffer(4 * head.length);
   scratch.put(head);
   return scratch.words;
 }

@@ -41,8 +41,8 @@ export class WordBuffer {
   }
 }
 
-/** Memory of its own. */
-export function copyOf(words: Int32Array, length: number): Int32Array {
+/** In memory of their own. */
+export function keptOf(words: Int32Array, length: number): Int32Array {
   return words.slice(0, Math.ceil(length / WORD_BYTES));
 }
 

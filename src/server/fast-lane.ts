@@ -138,7 +138,7 @@ export class Joined {
     return true;
   }
 
-  /** What it is given now it would hand on at once, to this and to nobody else whom it concerns. */
+  /** The stream holds nothing and is not paused: what it was given now it would hand to {@link #read} at once. */
   #isStreamIdle(): boolean {
     const { readableFlowing, readableLength } = this.#socket;
     return !this.#hasLeft && readableFlowing === true && readableLength === 0;
