@@ -7,38 +7,46 @@ const ways = 4;
  * of four. A false memory (one in some hundred million) only lets a response into the main queue.
  */
 export class Ghosts {
-  readonly #prints: Uint32Array;
+  readonly #size: number;
+  /**
+   * Made when there is something to remember: the MiB that it is for a large tier has to be made again when everything is purged, and
+   * that waits for it.
+   */
+  #prints: Uint32Array | undefined;
   readonly #hash = new TextHash();
 
   /** One for each 4 KiB of the tier, from `least` (a power of 2, at least 4) to 262,144. */
   constructor(maxBytes: number, least = 1024) {
     const wanted = Math.min(Math.max(maxBytes / 4096, least), 262_144);
-    this.#prints = new Uint32Array(2 ** Math.ceil(Math.log2(wanted)));
+    this.#size = 2 ** Math.ceil(Math.log2(wanted));
   }
 
   /** The key, or 32 bits of its hash where those are known. */
   add(key: string | number): void {
     const print = this.#printOf(key);
     const first = this.#setOf(print);
+    this.#prints ??= new Uint32Array(this.#size);
     this.#prints.copyWithin(first + 1, first, first + ways - 1);
     this.#prints[first] = print;
   }
 
   /** Whether the key is remembered; if so it is forgotten. */
   take(key: string | number): boolean {
+    const prints = this.#prints;
+    if (prints === undefined) return false;
     const print = this.#printOf(key);
     const first = this.#setOf(print);
     for (let index = first; index < first + ways; index += 1) {
-      if (this.#prints[index] !== print) continue;
-      this.#prints.copyWithin(index, index + 1, first + ways);
-      this.#prints[first + ways - 1] = 0;
+      if (prints[index] !== print) continue;
+      prints.copyWithin(index, index + 1, first + ways);
+      prints[first + ways - 1] = 0;
       return true;
     }
     return false;
   }
 
   #setOf(print: number): number {
-    return (print & (this.#prints.length / ways - 1)) * ways;
+    return (print & (this.#size / ways - 1)) * ways;
   }
 
   /** Never 0, which marks a free place. */

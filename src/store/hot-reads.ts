@@ -26,8 +26,8 @@ export type PlaceOf = (hot: HotRead) => StoredPlace;
  */
 export class HotRead implements StoreRead {
   readonly tier = 'memory';
-  /** Kept: what a look-up of its key gives. */
-  isHot = false;
+  /** Where it is kept, so that a look-up of its key gives it, the era of who keeps it ({@link HotReads.keeps}); else 0. */
+  era = 0;
   readonly retainUntilMs: number;
   /** Of the purge log when it was last found valid. */
   checkedVersion: number;
@@ -88,6 +88,8 @@ export class HotReads {
   #oldest: HotRead | undefined;
   #bytes = 0;
   #turn = 0;
+  /** Of what was added since all was let go of last. */
+  #era = 1;
 
   /** `wasUsed`: whether the record was since this was last asked, by whatever way. */
   constructor(maxBytes: number, wasUsed: (record: number) => boolean) {
@@ -104,6 +106,11 @@ export class HotReads {
     if (this.#bytes < this.maxBytes * (1 - fullPart)) return true;
     this.#turn = (this.#turn + 1) % oneOf;
     return this.#turn === 0;
+  }
+
+  /** Whether a look-up of its key gives it. */
+  keeps(hot: HotRead): boolean {
+    return hot.era === this.#era;
   }
 
   get(key: string): HotRead | undefined {
@@ -123,7 +130,7 @@ export class HotReads {
         gone.push(oldest);
       }
     }
-    hot.isHot = true;
+    hot.era = this.#era;
     this.#byKey.set(hot.key, hot);
     this.#bytes += hot.bytes;
     this.#link(hot);
@@ -137,8 +144,9 @@ export class HotReads {
     this.#forget(hot);
   }
 
+  /** Lets go of all without a look at any: there may be 20,000, each a line of memory that is cold, and a purge of everything waits. */
   clear(): void {
-    for (const hot of this.#byKey.values()) hot.isHot = false;
+    this.#era += 1;
     this.#byKey.clear();
     this.#newest = undefined;
     this.#oldest = undefined;
@@ -146,7 +154,7 @@ export class HotReads {
   }
 
   #forget(hot: HotRead): void {
-    hot.isHot = false;
+    hot.era = 0;
     this.#byKey.delete(hot.key);
     this.#bytes -= hot.bytes;
   }

@@ -29,11 +29,14 @@ export interface Page {
 export class Pages {
   /** Bytes of a shared page. */
   readonly pageBytes: number;
-  readonly #pages: (Page | undefined)[] = [undefined];
-  readonly #freeNumbers: number[] = [];
+  #pages: (Page | undefined)[] = [undefined];
+  #freeNumbers: number[] = [];
   /** Shared pages by how much of them is live, the one that is being filled aside. */
-  readonly #byDegree: readonly Set<Page>[] = Array.from({ length: degrees + 1 }, () => new Set<Page>());
-  #empty: Buffer[] = [];
+  #byDegree = setsByDegree();
+  readonly #empty: Buffer[] = [];
+  /** Those that {@link clear} has emptied all at once, and how many are left: to take each in hand there would be a walk through all. */
+  readonly #cleared: Iterator<Page>[] = [];
+  #clearedPages = 0;
   #current: Page | undefined;
   #shared = 0;
   /** Bytes of items in shared pages. */
@@ -53,7 +56,7 @@ export class Pages {
 
   /** Empty pages that are kept. */
   get emptyPages(): number {
-    return this.#empty.length;
+    return this.#empty.length + this.#clearedPages;
   }
 
   /** Shared pages with items. */
@@ -65,7 +68,7 @@ export class Pages {
   needs(length: number): number {
     if (!this.#isShared(length)) return length;
     if (this.#current !== undefined && this.#current.used + length <= this.pageBytes) return 0;
-    return this.#empty.length > 0 ? 0 : this.pageBytes;
+    return this.emptyPages > 0 ? 0 : this.pageBytes;
   }
 
   /** A page with room for that length from {@link offset} on. `exact`: a page of its own in any case. */
@@ -138,22 +141,28 @@ export class Pages {
 
   /** Gives the memory of an empty page back to the system, at once: it is detached, which nobody can notice. */
   trim(): void {
-    const page = this.#empty.pop();
+    const page = this.#takeEmpty();
     if (page === undefined) return;
     this.#bytes -= page.byteLength;
     // What `buffer` is of a Buffer made here is an ArrayBuffer; the type allows for shared memory.
     if (page.buffer instanceof ArrayBuffer) page.buffer.transfer(0);
   }
 
-  /** Empties all pages without a look at what is in them. */
+  /**
+   * Empties all pages without a look at any of them, so that it takes no longer where there are many: a shared one counts until it is
+   * taken for what comes next or given back, one item's own no more from now on.
+   */
   clear(): void {
-    for (const page of this.#pages) {
-      if (page?.isShared === true) this.#empty.push(page.bytes);
-      else this.#bytes -= page?.live ?? 0;
+    if (this.#current !== undefined) this.#empty.push(this.#current.bytes);
+    for (const pages of this.#byDegree) {
+      if (pages.size === 0) continue;
+      this.#cleared.push(pages.values());
+      this.#clearedPages += pages.size;
     }
-    this.#pages.length = 1;
-    this.#freeNumbers.length = 0;
-    for (const pages of this.#byDegree) pages.clear();
+    this.#bytes = this.emptyPages * this.pageBytes;
+    this.#pages = [undefined];
+    this.#freeNumbers = [];
+    this.#byDegree = setsByDegree();
     this.#current = undefined;
     this.#shared = 0;
     this.#sharedLive = 0;
@@ -166,7 +175,7 @@ export class Pages {
   #open(): Page {
     const full = this.#current;
     if (full !== undefined) this.#byDegree[degreeOf(full, this.pageBytes)]?.add(full);
-    let bytes = this.#empty.pop();
+    let bytes = this.#takeEmpty();
     if (bytes === undefined) {
       bytes = Buffer.allocUnsafeSlow(this.pageBytes);
       this.#bytes += this.pageBytes;
@@ -174,6 +183,20 @@ export class Pages {
     this.#shared += 1;
     this.#current = this.#add({ bytes, isShared: true, used: 0, live: 0 });
     return this.#current;
+  }
+
+  #takeEmpty(): Buffer | undefined {
+    const page = this.#empty.pop();
+    if (page !== undefined) return page;
+    for (let pages = this.#cleared.at(-1); pages !== undefined; pages = this.#cleared.at(-1)) {
+      const next = pages.next();
+      if (next.done !== true) {
+        this.#clearedPages -= 1;
+        return next.value.bytes;
+      }
+      this.#cleared.pop();
+    }
+    return undefined;
   }
 
   #add(page: Omit<Page, 'number'>): Page {
@@ -193,6 +216,10 @@ export class Pages {
 export function pageBytesOf(maxBytes: number): number {
   const wanted = 2 ** Math.floor(Math.log2(Math.max(1, maxBytes / pagesAtLeast)));
   return Math.min(Math.max(wanted, leastPage), largestPage);
+}
+
+function setsByDegree(): readonly Set<Page>[] {
+  return Array.from({ length: degrees + 1 }, () => new Set<Page>());
 }
 
 function degreeOf(page: Page, pageBytes: number): number {

@@ -71,7 +71,7 @@ export class RecordJudge {
     if (hot.retainUntilMs <= nowMs) return false;
     if (hot.checkedVersion === this.#log.version) return true;
     // A soft purge makes it one that is kept no longer.
-    if (!this.isValid(hot.record, hot.item) || !hot.isHot) return false;
+    if (!this.isValid(hot.record, hot.item) || !this.#table.hot.keeps(hot)) return false;
     hot.checkedVersion = this.#log.version;
     return true;
   }

@@ -387,6 +387,39 @@ describe('background removal', () => {
     expect(store.sizes()).toEqual(nothing);
   });
 
+  test('behind a purge of everything a flood finds nothing of before, and never takes more than it may', async () => {
+    const maxBytes = 2_000_000;
+    const { store, response, purge, clock } = setUp({ maxBytes });
+    const bodies = { small: ownBytes('x'.repeat(1000)), own: Buffer.alloc(20_000) };
+    const keys = Array.from({ length: 3000 }, (_none, index) => `r|/${index}`);
+    const fill = () => {
+      for (const [index, key] of keys.entries()) {
+        store.put(response({ key, body: index % 50 === 0 ? bodies.own : bodies.small, tags: [`t:${index}`] }));
+        store.get(key);
+        if (store.stats().bytes > maxBytes) return false;
+      }
+      return true;
+    };
+    expect(fill()).toBe(true);
+    const { responses, bytes } = store.stats();
+    for (const passedMs of [0, 1, 2]) {
+      const before = keys.map((key) => store.get(key)).filter((read) => read !== undefined);
+      expect(before.length).toBe(responses);
+      expect(await store.count(['all'])).toBe(responses);
+      await purge('all');
+      expect(await store.count(['all'])).toBe(0);
+      expect(keys.filter((key) => store.get(key) !== undefined || store.peek(key) !== undefined)).toEqual([]);
+      clock.advance(passedMs);
+      // As much as before has room again, and what was handed out is as it was.
+      expect(fill()).toBe(true);
+      expect(store.stats()).toMatchObject({ responses, bytes });
+      expect(before.every(({ item }) => item.kind === 'response' && item.body.byteLength >= 1000)).toBe(true);
+    }
+    await purge('all');
+    clock.advance(100);
+    expect(store.sizes()).toEqual(nothing);
+  });
+
   test.each([1, 3, 8, 9, 20])(
     '%i purges of prefixes that share a walk remove what they cover and nothing else',
     async (purges) => {
