@@ -1,3 +1,4 @@
+import type { Pieces } from './discarded.ts';
 import type { Rows } from './rows.ts';
 
 const headsShift = 12;
@@ -29,7 +30,7 @@ export class HashChains {
   /** Words of a row: its hash, and the next row of its chain. */
   readonly #hashWord: number;
   readonly #nextWord: number;
-  readonly #heads: Uint32Array[] = [new Uint32Array(1 << headsShift)];
+  readonly #heads: Uint32Array<ArrayBuffer>[] = [new Uint32Array(1 << headsShift)];
   #slots = leastSlots;
   /** The highest power of two that is not above the slots. */
   #power = 1;
@@ -43,6 +44,11 @@ export class HashChains {
 
   get bytes(): number {
     return this.#size === 0 ? 0 : this.#slots * 4;
+  }
+
+  /** Its memory, for when it is used no more. */
+  get pieces(): Pieces {
+    return this.#heads;
   }
 
   /** The first row of the chain in which those of this hash are; 0: none. */

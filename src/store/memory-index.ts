@@ -1,5 +1,6 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { StoredItem } from '../core/stored-response.ts';
+import type { Pieces } from './discarded.ts';
 import { HashChains, slotBytes } from './hash-chains.ts';
 import type { Looks, RecordWalk } from './scope-index.ts';
 import { membershipBytes, ScopeIndex, type ScopeTotals } from './scope-index.ts';
@@ -147,9 +148,12 @@ export class MemoryIndex {
     return routes;
   }
 
-  /** Everything has gone at once: walks under way find no more. */
-  close(): void {
+  /** Everything has gone at once: walks under way find no more. Answers the memory of the tables, the records' own rows included. */
+  close(): readonly Pieces[] {
     this.#closed = true;
+    // Who has a read in hand may keep it for long, and with it what its hits are counted in.
+    const records = this.#records.rows.clear();
+    return [records, this.#chains.pieces, ...this.#urls.discard(), ...this.#tags.discard()];
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Observer, StoredSummary, StoreStats } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
+import { Discarded } from './discarded.ts';
 import type { Standing } from './eviction-order.ts';
 import { EvictionOrder } from './eviction-order.ts';
 import { ExpiryWheel } from './expiry-wheel.ts';
@@ -59,6 +60,7 @@ export class MemoryTable {
   readonly #pages: Pages;
   readonly #growth: Growth;
   readonly #hot: HotReads;
+  readonly #discarded = new Discarded();
   #records: StoredRecords;
   #index: MemoryIndex;
   #order: EvictionOrder;
@@ -107,9 +109,9 @@ export class MemoryTable {
     return this.#hot;
   }
 
-  /** All that is taken of memory: pages in full, tables, unpacked reads. */
+  /** All that is taken of memory: pages in full, tables, also those that are not given back yet, unpacked reads. */
   get bytes(): number {
-    return this.#pages.bytes + this.#index.bytes + this.#hot.bytes;
+    return this.#pages.bytes + this.#index.bytes + this.#discarded.bytes + this.#hot.bytes;
   }
 
   /** Whether the item could be put without anything having to go for it. */
@@ -160,13 +162,14 @@ export class MemoryTable {
     this.#dropped[reason] += 1;
   }
 
-  /** Lets go of everything at once; nothing is walked through. Its pages stay for {@link tidySteps} or what comes next. */
+  /**
+   * Lets go of everything at once; nothing is walked through. Its pages and tables stay for {@link tidySteps} or what comes next, and
+   * count until then.
+   */
   dropAll(): void {
-    this.#index.close();
+    this.#discarded.add(this.#index.bytes, this.#index.close());
     this.#hot.clear();
     this.#pages.clear();
-    // Who has a read in hand may keep it for long, and with it what its hits are counted in.
-    this.#records.rows.clear();
     this.#records = new StoredRecords(this.#pages);
     this.#index = new MemoryIndex(this.#records);
     this.#order = new EvictionOrder(this.#records, this.#options.maxBytes, this.#growth);
@@ -216,17 +219,19 @@ export class MemoryTable {
 
   /** There is memory to be given back. */
   get isUntidy(): boolean {
-    return isUntidy(this.#pages, this.#index.size);
+    return this.#discarded.isThere || isUntidy(this.#pages, this.#index.size);
   }
 
   /** Gives back what memory is not needed, in short steps. */
   *tidySteps(): Generator<void, void, void> {
+    yield* this.#discarded.steps();
     while (this.isUntidy) yield* tidyOnce(this.#pages, this.#records);
   }
 
   /** Gives all of it back now: the tier is closed. */
   trimAll(): void {
     while (this.#pages.emptyPages > 0) this.#pages.trim();
+    while (this.#discarded.isThere) this.#discarded.giveBack();
   }
 
   stats(): StoreStats {
@@ -261,9 +266,11 @@ export class MemoryTable {
   #makeRoom(needs: () => number): boolean {
     const { maxBytes } = this.#options;
     for (;;) {
-      if (this.#isGranted(this.#keptBytes() + needs())) return true;
+      if (this.#isGranted(this.#keptBytes() + this.#discarded.bytes + needs())) return true;
       const page = this.#pages.holes > holesForRoom ? this.#pages.sparsest(shareForRoom) : undefined;
-      if (page !== undefined && this.#pages.sharedPages > 2) {
+      if (this.#discarded.isThere) {
+        this.#discarded.giveBack();
+      } else if (page !== undefined && this.#pages.sharedPages > 2) {
         this.#moveOut(page);
       } else if (this.#pages.emptyPages > 1 || (this.#pages.emptyPages === 1 && this.#index.size === 0)) {
         this.#pages.trim();
@@ -300,12 +307,12 @@ export class MemoryTable {
   }
 
   /**
-   * What is taken, with the room that reads may come to take: a read that had to evict for its own would empty a tier that is
+   * What is taken, but for what is given back where room is needed, with the room that reads may come to take: a read that had to evict for its own would empty a tier that is
    * only read, since what is small beside a page gives no room by going.
    */
   #keptBytes(): number {
     const reads = Math.min(this.#hot.maxBytes, this.#growth.grantedBytes * hotPart);
-    return this.bytes + this.#spareBytes() + Math.max(0, reads - this.#hot.bytes);
+    return this.bytes - this.#discarded.bytes + this.#spareBytes() + Math.max(0, reads - this.#hot.bytes);
   }
 
   /** Emptying a page needs another to move its items to. */

@@ -1,3 +1,5 @@
+import type { Pieces } from './discarded.ts';
+
 /**
  * 1,024 rows: few enough that one response which stays for long holds little that others have left. With 256 they are so small that the
  * allocator puts them between bodies that come and go, and keeps what it has left there: up to 190 bytes more a response.
@@ -104,8 +106,9 @@ export class Rows {
     if (chunk.size === 0 && (number !== this.#open || this.#next === chunkRows)) this.#keepOrGiveBack(number);
   }
 
-  /** Lets go of all rows: each reads as zeros from now on. */
-  clear(): void {
+  /** Lets go of all rows: each reads as zeros from now on. Their memory is for the caller to give back, or for V8 to find. */
+  clear(): Pieces {
+    const pieces = this.#words;
     this.#words = [];
     this.#doubles = [];
     this.#chunks = [];
@@ -116,6 +119,7 @@ export class Rows {
     this.#spare = -1;
     this.#written = 0;
     this.#size = 0;
+    return pieces;
   }
 
   get(row: number, word: number): number {

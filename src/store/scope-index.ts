@@ -1,3 +1,4 @@
+import type { Pieces } from './discarded.ts';
 import { HashChains, slotBytes } from './hash-chains.ts';
 import { Rows } from './rows.ts';
 import { TextHash } from './text-hash.ts';
@@ -80,6 +81,11 @@ export class ScopeIndex {
 
   get bytes(): number {
     return this.#names.bytes + this.#members.bytes + this.#chains.bytes;
+  }
+
+  /** Lets go of everything; it is used no more. Answers its memory. */
+  discard(): readonly Pieces[] {
+    return [this.#names.clear(), this.#members.clear(), this.#chains.pieces];
   }
 
   /** Bytes that so many memberships more would take at most. */

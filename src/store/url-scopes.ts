@@ -1,4 +1,5 @@
 import type { StoredItem } from '../core/stored-response.ts';
+import type { Pieces } from './discarded.ts';
 import type { Looks, MemberFacts, RecordWalk, ScopeTotals } from './scope-index.ts';
 import { ScopeIndex } from './scope-index.ts';
 import type { StoredRecords } from './stored-records.ts';
@@ -40,6 +41,11 @@ export class UrlScopes {
 
   get bytes(): number {
     return this.#named.bytes;
+  }
+
+  /** See {@link ScopeIndex.discard}. */
+  discard(): readonly Pieces[] {
+    return this.#named.discard();
   }
 
   /** See {@link ScopeIndex.needs}. */

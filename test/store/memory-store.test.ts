@@ -420,6 +420,30 @@ describe('background removal', () => {
     expect(store.sizes()).toEqual(nothing);
   });
 
+  test('behind a purge of everything tables count until they are given back, and make room before anything goes', async () => {
+    const { store, response, purge, clock } = setUp({ maxBytes: 4_000_000 });
+    const putAll = (count: number, body: Buffer) => {
+      for (let index = 0; index < count; index += 1) {
+        store.put(response({ key: `r|/${index}`, body, tags: [`t:${index}`], fields: [] }));
+      }
+    };
+    // So small that half of it is tables.
+    putAll(6000, Buffer.alloc(0));
+    const { bytes } = store.stats();
+    await purge('all');
+    expect(store.stats().bytes).toBe(bytes);
+    clock.advance(100);
+    expect(store.stats().bytes).toBe(0);
+    putAll(2500, ownBytes('x'.repeat(1000)));
+    const { responses, evictedCapacity } = store.stats();
+    expect([responses, evictedCapacity]).toEqual([2500, 0]);
+    await purge('all');
+    putAll(6000, Buffer.alloc(0));
+    await purge('all');
+    putAll(2500, ownBytes('x'.repeat(1000)));
+    expect(store.stats()).toMatchObject({ responses: 2500, evictedCapacity: 0 });
+  });
+
   test.each([1, 3, 8, 9, 20])(
     '%i purges of prefixes that share a walk remove what they cover and nothing else',
     async (purges) => {
