@@ -13,6 +13,11 @@ FROM node:26.10.0-bookworm-slim
 ENV NODE_ENV=production
 # Each thread of V8's has an arena of its own in glibc's allocator otherwise, and keeps what it had at its most: 7 MiB in a flood of misses.
 ENV MALLOC_ARENA_MAX=1
+# A page of the memory tier (1 MiB) is mapped by itself, so that what is given back goes to the system. Once something larger was freed glibc
+# would put all pages into its heap, where they stay resident: 285 MiB behind a purge of 100,000 responses instead of 135. It chooses neither
+# threshold any more where one is set; the second is what it would make of the first.
+ENV MALLOC_MMAP_THRESHOLD_=1048576
+ENV MALLOC_TRIM_THRESHOLD_=2097152
 # Agents come from other containers; operators do not, unless the admin listener is given an address and a token.
 ENV FORECACHE_LISTEN=0.0.0.0:8080
 ENV FORECACHE_ADMIN_LISTEN=127.0.0.1:9090

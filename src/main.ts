@@ -47,8 +47,15 @@ async function onNewerNode(): Promise<void> {
   // The channel tells the child when this process is gone, however it went.
   const child = spawn(node, [import.meta.filename, ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-    // One arena in glibc's allocator keeps a flood 7 MiB smaller (docs/decisions/0018): it can be said to a new process alone.
-    env: { MALLOC_ARENA_MAX: '1', ...process.env, FORECACHE_PARENT: 'ipc' },
+    // As in the image: one arena in glibc's allocator keeps a flood 7 MiB smaller, and pages of the memory tier that are given back go to
+    // the system (docs/decisions/0018). It can be said to a new process alone.
+    env: {
+      MALLOC_ARENA_MAX: '1',
+      MALLOC_MMAP_THRESHOLD_: '1048576',
+      MALLOC_TRIM_THRESHOLD_: '2097152',
+      ...process.env,
+      FORECACHE_PARENT: 'ipc',
+    },
   });
   let serves = false;
   child.on('message', () => (serves = true));

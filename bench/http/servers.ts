@@ -149,7 +149,12 @@ export function forecacheServe(origin: string): {
 } {
   const listen = { FORECACHE_LISTEN: '127.0.0.1:0', FORECACHE_ADMIN_LISTEN: '127.0.0.1:0' };
   // What the image sets.
-  const image = { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' };
+  const image = {
+    NODE_ENV: 'production',
+    MALLOC_ARENA_MAX: '1',
+    MALLOC_MMAP_THRESHOLD_: '1048576',
+    MALLOC_TRIM_THRESHOLD_: '2097152',
+  };
   return {
     args: ['serve', '--config', besideThisFile('forecache.yaml')],
     env: { ...listen, ...image, WEATHER_ORIGIN: origin },

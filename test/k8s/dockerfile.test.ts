@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parseDockerfile, type DockerStage } from '../support/dockerfile.ts';
 
@@ -50,6 +51,13 @@ describe('the Dockerfile', () => {
     const command: unknown = JSON.parse(health.slice(health.indexOf('CMD') + 3));
     expect(command).toEqual(['node', '/app/dist/healthcheck.js']);
     expect(read('src/healthcheck.ts')).toContain('FORECACHE_ADMIN_LISTEN');
+  });
+
+  it('has an environment in which pages of the memory tier that are given back are resident no more', async () => {
+    const env = Object.fromEntries(all(image, 'ENV').map((text) => text.split('=')));
+    const trial = fileURLToPath(new URL('test/support/given-back.ts', root));
+    const { stdout } = await promisify(execFile)(process.execPath, [trial], { env, timeout: 30_000 });
+    expect(Number(/"part":([\d.]+)/.exec(stdout)?.[1])).toBeGreaterThan(0.9);
   });
 
   it('is given by .dockerignore just what it copies', () => {
