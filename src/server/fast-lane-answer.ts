@@ -6,105 +6,13 @@ import type { RequestRecord } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { traceIdOf } from '../core/trace.ts';
 import type { HeadFacts } from './fast-lane-heads.ts';
+import { Wire } from './fast-lane-wire.ts';
 
 /** A head that is longer is not kept. There are as many as ready answers (`cache/ready-answers.ts`), so 8 MiB at most. */
 const MAX_KEPT_HEAD_BYTES = 2048;
 
 // Copied behind its head, a small body saves a second piece in each write. Past some 16 KB the copies cost more than the pieces.
 const MAX_JOINED_BYTES = 16 * 1024;
-
-interface WireParts {
-  readonly writer: AnswerWriter;
-  readonly first: Buffer;
-  readonly rest: Buffer | undefined;
-  readonly length: number;
-  readonly ageAt: number;
-  readonly ageDigits: number;
-  readonly ttlAt: number;
-  readonly ttlDigits: number;
-}
-
-/**
- * An answer as it goes over the wire to a client that is kept. Made once: as seconds pass its Age and `ttl` alone are written
- * anew, in their place, as long as they have as many digits.
- */
-export class Wire {
-  readonly writer: AnswerWriter;
-  /** The head, and the content behind it where that is small. */
-  first: Buffer;
-  /** Content that is not copied: held weakly, so that a body which the store has dropped goes with it. `undefined`: there is no more. */
-  readonly rest: WeakRef<Buffer> | undefined;
-  /** Of the content. */
-  readonly length: number;
-  /** To be set where its bytes go on being sent behind this step. */
-  isLent = false;
-  /** That `first` had at first. */
-  readonly madeBytes: number;
-  /** Known heads that are answered with it. */
-  users = 0;
-  // See `Said`: nothing is said yet.
-  #sinceMs = 0;
-  #untilMs = 0;
-  #lastMs = 0;
-  #ageAt: number;
-  #ageDigits: number;
-  #ttlAt: number;
-  #ttlDigits: number;
-
-  constructor({ writer, first, rest, length, ageAt, ageDigits, ttlAt, ttlDigits }: WireParts) {
-    this.writer = writer;
-    this.first = first;
-    this.madeBytes = first.length;
-    this.rest = rest && new WeakRef(rest);
-    this.length = length;
-    this.#ageAt = ageAt;
-    this.#ageDigits = ageDigits;
-    this.#ttlAt = ttlAt;
-    this.#ttlDigits = ttlDigits;
-  }
-
-  /** Makes it say what the answer says at that time. False: there is no such answer. */
-  turnTo(nowMs: number, repeat: Repeat): boolean {
-    if (nowMs >= this.#sinceMs && nowMs < this.#untilMs && nowMs <= this.#lastMs) return true;
-    const said = repeat.at(nowMs);
-    if (said === undefined) return false;
-    this.#say(String(said.ageSeconds), String(said.ttlSeconds));
-    this.#sinceMs = said.sinceMs;
-    this.#untilMs = said.untilMs;
-    this.#lastMs = said.lastMs;
-    return true;
-  }
-
-  #say(age: string, ttl: string): void {
-    if (this.isLent || age.length !== this.#ageDigits || ttl.length !== this.#ttlDigits)
-      this.#space(age.length, ttl.length);
-    writeAscii(this.first, age, this.#ageAt);
-    writeAscii(this.first, ttl, this.#ttlAt);
-  }
-
-  /** Makes room for so many digits, in bytes of its own. */
-  #space(ageDigits: number, ttlDigits: number): void {
-    const old = this.first;
-    const middle = old.subarray(this.#ageAt + this.#ageDigits, this.#ttlAt);
-    const end = old.subarray(this.#ttlAt + this.#ttlDigits);
-    const ttlAt = this.#ageAt + ageDigits + middle.length;
-    // Not from the pool of small buffers: what lives for long would hold what lives for an instant.
-    const next = Buffer.allocUnsafeSlow(ttlAt + ttlDigits + end.length);
-    old.copy(next, 0, 0, this.#ageAt);
-    middle.copy(next, this.#ageAt + ageDigits);
-    end.copy(next, ttlAt + ttlDigits);
-    this.first = next;
-    this.isLent = false;
-    this.#ageDigits = ageDigits;
-    this.#ttlAt = ttlAt;
-    this.#ttlDigits = ttlDigits;
-  }
-}
-
-/** A call of `Buffer.write` costs more than the few digits. */
-function writeAscii(bytes: Buffer, text: string, at: number): void {
-  for (let index = 0; index < text.length; index += 1) bytes[at + index] = text.charCodeAt(index);
-}
 
 /** The bytes that `node:http` sends for answers. */
 export class AnswerWriter {

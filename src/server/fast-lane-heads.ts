@@ -1,6 +1,9 @@
 import type { Repeat, Repeats, ResponseMeta } from '../cache/ports.ts';
-import type { Wire } from './fast-lane-answer.ts';
-import { hashOf, isSameHead, keptOf, SEED, WordBuffer } from './fast-lane-words.ts';
+import type { Wire } from './fast-lane-wire.ts';
+import { HeadBytes } from './fast-lane-head-bytes.ts';
+import { HeadRows, type Sought } from './fast-lane-rows.ts';
+import { type Block, type Resident, Slab } from './fast-lane-slab.ts';
+import { hashOf, SEED, WordBuffer } from './fast-lane-words.ts';
 
 /** What a head takes beside its bytes, and its answer beside the bytes that are sent for it: growth of RSS, rounded up. */
 const HEAD_BYTES_BESIDE = 600;
@@ -20,19 +23,15 @@ export interface HeadFacts {
 }
 
 /**
- * What a request head, byte for byte, is answered with: all that an answer needs is here or one step away, as each step is a line of
- * memory that may be cold.
+ * What a request head, byte for byte, is answered with. What each hit needs comes first: each line of memory that it reads may be
+ * cold.
  */
-export class KnownHead implements HeadFacts {
-  readonly words: Int32Array;
-  /** Of the head. */
-  readonly bytes: number;
-  readonly hash: number;
+export class KnownHead implements HeadFacts, Resident {
+  /** 0: it is forgotten. */
+  row = 0;
   readonly repeat: Repeat;
   readonly wire: Wire;
   readonly repeats: Repeats | undefined;
-  /** Since it was last considered. */
-  isUsed = false;
   readonly method: string;
   readonly traceId: string | undefined;
   readonly listener: string;
@@ -40,13 +39,9 @@ export class KnownHead implements HeadFacts {
   readonly meta: ResponseMeta;
   newer: KnownHead | undefined = undefined;
   older: KnownHead | undefined = undefined;
-  /** Another with the same hash. */
-  next: KnownHead | undefined = undefined;
+  readonly #heads: HeadBytes;
 
-  constructor({ words, bytes, hash }: Pick<KnownHead, 'words' | 'bytes' | 'hash'>, facts: HeadFacts) {
-    this.words = words;
-    this.bytes = bytes;
-    this.hash = hash;
+  constructor(facts: HeadFacts, heads: HeadBytes) {
     this.repeat = facts.repeat;
     this.wire = facts.wire;
     this.repeats = facts.repeats;
@@ -55,11 +50,17 @@ export class KnownHead implements HeadFacts {
     this.listener = facts.listener;
     this.status = facts.status;
     this.meta = facts.meta;
+    this.#heads = heads;
   }
 
   /** Of the content of its answer. */
   get length(): number {
     return this.wire.length;
+  }
+
+  /** See `Resident`. */
+  leave(block: Block): void {
+    this.#heads.move(this, block);
   }
 }
 
@@ -83,8 +84,10 @@ const mostRounds = 32;
  */
 export class KnownHeads {
   readonly #maxBytes: number;
-  // By hash: the latest of those with the same one.
-  readonly #byHash = new Map<number, KnownHead>();
+  readonly #slab = new Slab();
+  readonly #rows = new HeadRows(this.#slab);
+  readonly #bytesOfHeads = new HeadBytes(this.#slab, this.#rows);
+  readonly #byRow: (KnownHead | undefined)[] = [undefined];
   #newest: KnownHead | undefined;
   #oldest: KnownHead | undefined;
   #bytes = 0;
@@ -110,10 +113,17 @@ export class KnownHeads {
 
   /** A head of so many bytes; see `WordBuffer.end`. */
   findIn(words: Int32Array, bytes: number): KnownHead | undefined {
-    let known = this.#byHash.get(hashOf(words, bytes));
-    while (known !== undefined && !isHead(known, words, bytes)) known = known.next;
-    if (known !== undefined) known.isUsed = true;
-    return known;
+    const row = this.#rows.find(words, bytes, hashOf(words, bytes));
+    return row === 0 ? undefined : this.#byRow[row];
+  }
+
+  /** Makes its answer say what is right at that time. False: there is no such answer. */
+  turnTo(known: KnownHead, nowMs: number): boolean {
+    const { row, wire } = known;
+    if (this.#rows.holds(row, wire.turns, nowMs)) return true;
+    if (!wire.turnTo(nowMs, known.repeat)) return false;
+    this.#rows.say(row, wire);
+    return true;
   }
 
   /** Whether the next one is to be kept: another would have to go for it, or is there room? */
@@ -126,70 +136,55 @@ export class KnownHeads {
   /** Keeps a copy of the head. */
   remember(head: Buffer, facts: HeadFacts): void {
     const { wire } = facts;
-    const bytes = head.length;
-    const words = keptOf(wordsOf(head), bytes);
-    const hash = hashOf(words, bytes);
-    const known = new KnownHead({ words, bytes, hash }, facts);
+    const words = wordsOf(head);
+    const sought = { words, bytes: head.length, hash: hashOf(words, head.length) };
+    const known = new KnownHead(facts, this.#bytesOfHeads);
     if (wire.users === 0) this.#bytes += wireBytesOf(known);
     wire.users += 1;
     // Behind the count: it may be the last that has the same answer.
-    const one = this.#instead(known);
+    const one = this.#instead(sought);
     if (one !== undefined) this.forget(one);
-    known.next = this.#byHash.get(hash);
-    this.#byHash.set(hash, known);
+    this.#bytesOfHeads.add(known, sought);
+    this.#byRow[known.row] = known;
+    // Behind its head, with which it is read.
+    wire.settle(this.#slab);
     this.#link(known);
     this.#size += 1;
-    this.#bytes += bytesOf(known);
+    this.#bytes += bytesOf(known, sought.bytes);
     this.#shrink();
   }
 
   /** In whose place it comes: its own, or that of the earliest where as many are alike as may be. */
-  #instead({ hash, words, bytes }: KnownHead): KnownHead | undefined {
-    let one = this.#byHash.get(hash);
-    let alike = 1;
-    while (one?.next !== undefined && !isHead(one, words, bytes)) {
-      one = one.next;
-      alike += 1;
-    }
-    return one !== undefined && (alike >= mostAlike || isHead(one, words, bytes)) ? one : undefined;
+  #instead(sought: Sought): KnownHead | undefined {
+    const { last, count, isSame } = this.#rows.alike(sought, mostAlike);
+    return isSame || count >= mostAlike ? this.#byRow[last] : undefined;
   }
 
   forget(known: KnownHead): void {
-    if (!this.#unchain(known)) return;
+    // It was forgotten before.
+    if (known.row === 0) return;
+    const bytes = this.#rows.bytesOf(known.row);
     this.#unlink(known);
     this.#size -= 1;
-    this.#bytes -= bytesOf(known);
-    const { wire, repeat } = known;
+    this.#bytes -= bytesOf(known, bytes);
+    const { row, wire, repeat } = known;
+    this.#byRow[row] = undefined;
     wire.users -= 1;
-    if (wire.users > 0) return;
-    this.#bytes -= wireBytesOf(known);
-    // Who holds the answer need not hold its bytes. What another listener has made of it since is that one's.
-    if (repeat.madeOf === wire) repeat.madeOf = undefined;
-  }
-
-  /** False: it was forgotten before. */
-  #unchain(known: KnownHead): boolean {
-    const { hash, next } = known;
-    const first = this.#byHash.get(hash);
-    if (first === known) {
-      if (next === undefined) this.#byHash.delete(hash);
-      else this.#byHash.set(hash, next);
-      return true;
+    if (wire.users === 0) {
+      this.#bytes -= wireBytesOf(known);
+      // Who holds the answer need not hold its bytes. What another listener has made of it since is that one's.
+      if (repeat.madeOf === wire) repeat.madeOf = undefined;
+      wire.giveBack();
     }
-    let before = first;
-    while (before !== undefined && before.next !== known) before = before.next;
-    if (before === undefined) return false;
-    before.next = next;
-    return true;
+    this.#bytesOfHeads.remove(known);
   }
 
   #shrink(): void {
     let rounds = 0;
     while (this.#bytes > this.#maxBytes && this.#oldest !== undefined) {
       const oldest = this.#oldest;
-      if (oldest.isUsed && rounds < mostRounds) {
+      if (rounds < mostRounds && this.#rows.takeUse(oldest.row)) {
         rounds += 1;
-        oldest.isUsed = false;
         this.#unlink(oldest);
         this.#link(oldest);
       } else {
@@ -214,11 +209,7 @@ export class KnownHeads {
   }
 }
 
-function isHead(known: KnownHead, words: Int32Array, bytes: number): boolean {
-  return known.bytes === bytes && isSameHead(words, known.words, bytes);
-}
-
-function bytesOf({ bytes, meta }: KnownHead): number {
+function bytesOf({ meta }: KnownHead, bytes: number): number {
   return bytes + meta.url.length + HEAD_BYTES_BESIDE;
 }
 

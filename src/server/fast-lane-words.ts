@@ -41,15 +41,10 @@ export class WordBuffer {
   }
 }
 
-/** In memory of their own. */
-export function keptOf(words: Int32Array, length: number): Int32Array {
-  return words.slice(0, Math.ceil(length / WORD_BYTES));
-}
-
-/** Whether a head of so many bytes is the one that was kept. */
-export function isSameHead(words: Int32Array, kept: Int32Array, length: number): boolean {
+/** Whether a head of so many bytes is the one that is kept in the words from that one on. */
+export function isSameHead(words: Int32Array, length: number, kept: Int32Array, from: number): boolean {
   const count = Math.ceil(length / WORD_BYTES);
-  for (let at = 0; at < count; at += 1) if (words[at] !== kept[at]) return false;
+  for (let at = 0; at < count; at += 1) if (words[at] !== kept[from + at]) return false;
   return true;
 }
 

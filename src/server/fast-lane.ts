@@ -227,11 +227,11 @@ export class Joined {
   }
 
   /** Whether its bytes say what its request gets now. If so they have been counted, and must be sent. */
-  #mayRepeat({ wire, repeat }: KnownHead): boolean {
+  #mayRepeat(known: KnownHead): boolean {
     const { times, onBug } = this.#shared;
     try {
       const { nowMs } = times;
-      return wire.turnTo(nowMs, repeat) && repeat.again(nowMs);
+      return this.#known.turnTo(known, nowMs) && known.repeat.again(nowMs);
     } catch (error) {
       onBug(error);
       return false;

@@ -151,9 +151,7 @@ export class MemoryIndex {
   /** Everything has gone at once: walks under way find no more. Answers the memory of the tables, the records' own rows included. */
   close(): readonly Pieces[] {
     this.#closed = true;
-    // Who has a read in hand may keep it for long, and with it what its hits are counted in.
-    const records = this.#records.rows.clear();
-    return [records, this.#chains.pieces, ...this.#urls.discard(), ...this.#tags.discard()];
+    return [this.#records.clear(), this.#chains.pieces, ...this.#urls.discard(), ...this.#tags.discard()];
   }
 
   /**

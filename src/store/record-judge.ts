@@ -5,6 +5,7 @@ import type { MemoryTable } from './memory-table.ts';
 import type { TrackedPurgeLog } from './purge-follower.ts';
 import type { PurgeableItem } from './purge-table.ts';
 import type { RecordPlace } from './record-place.ts';
+import type { StoredRecords } from './stored-records.ts';
 import { words } from './stored-records.ts';
 
 /** Says of what is stored whether it may be served, by its retention and the purge log. */
@@ -51,8 +52,7 @@ export class RecordJudge {
     // Others' purges may drop it.
     this.#log.catchUp?.();
     const { records } = this.#table;
-    // A row that is free reads as zeros, and no two records have one serial.
-    if (place.retainUntilMs <= nowMs || records.rows.get(place.record, words.serial) !== place.serial) return false;
+    if (place.retainUntilMs <= nowMs || !isStored(records, place)) return false;
     const { version } = this.#log;
     if (place.checkedVersion === version) return true;
     if (!this.isValid(place.record) || records.staleSinceMs(place.record) !== place.staleSinceMs) return false;
@@ -60,10 +60,9 @@ export class RecordJudge {
     return true;
   }
 
-  countUse(record: number, isHit: boolean): void {
-    const { records } = this.#table;
-    records.use(record);
-    if (isHit) records.rows.set(record, words.hits, records.rows.get(record, words.hits) + 1);
+  /** It must be there. */
+  countUse({ record, serial }: RecordPlace, isHit: boolean): void {
+    this.#table.records.useAgain(record, serial, isHit);
   }
 
   /** Of a read that is kept: whether a look-up of its key gives it still. */
@@ -100,4 +99,9 @@ export class RecordJudge {
     records.rows.setDouble(record, words.checkedVersion, this.#log.version);
     return true;
   }
+}
+
+function isStored(records: StoredRecords, { record, serial }: RecordPlace): boolean {
+  // A row that is free reads as zeros, and no two records have one serial.
+  return records.isCounted(serial) || records.rows.get(record, words.serial) === serial;
 }

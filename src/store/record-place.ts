@@ -26,7 +26,7 @@ export class RecordPlace implements StoredPlace {
 
   again(nowMs: number, isHit: boolean): boolean {
     if (!this.#judge.isThere(this, nowMs)) return false;
-    this.#judge.countUse(this.record, isHit);
+    this.#judge.countUse(this, isHit);
     return true;
   }
 

@@ -16,11 +16,11 @@ export class RecordTally implements HitTally {
   }
 
   get hits(): number {
-    return this.#isStored() ? this.#records.rows.get(this.#record, words.hits) : this.#lastHits;
+    return this.#isStored() ? this.#records.hits(this.#record) : this.#lastHits;
   }
 
   set hits(hits: number) {
-    if (this.#isStored()) this.#records.rows.set(this.#record, words.hits, hits);
+    if (this.#isStored()) this.#records.setHits(this.#record, hits);
     this.#lastHits = hits;
   }
 

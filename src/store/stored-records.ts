@@ -1,5 +1,6 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { StoredItem } from '../core/stored-response.ts';
+import type { Pieces } from './discarded.ts';
 import { slotBytes } from './hash-chains.ts';
 import type { Origin } from './origins.ts';
 import { Origins } from './origins.ts';
@@ -10,6 +11,7 @@ import type { PurgeableItem } from './purge-table.ts';
 import { Rows } from './rows.ts';
 import type { TextHash } from './text-hash.ts';
 import { hasKey, keyAt, lengthAt, rowOf, unpackItem, unpackScopes, urlBeginsWith } from './unpack-item.ts';
+import { UseCounts } from './use-counts.ts';
 
 /** Where a record stands in the eviction order; `out`: in no queue, that is, not stored. */
 export const queues = { out: 0, small: 1, main: 2 } as const;
@@ -83,6 +85,8 @@ export class StoredRecords {
   readonly rows = new Rows(rowWords, true);
   readonly pages: Pages;
   readonly #origins = new Origins();
+  /** Uses that are not in the rows yet; `undefined`: there are none. What reads them settles first. */
+  #uses: UseCounts | undefined = undefined;
 
   constructor(pages: Pages) {
     this.pages = pages;
@@ -114,12 +118,22 @@ export class StoredRecords {
 
   remove(record: number): void {
     const { rows, pages } = this;
+    this.#uses?.remove(rows.get(record, words.serial));
     const page = this.#pageOf(record);
     pages.release(page, page.isShared ? rows.get(record, words.length) : page.live);
     const body = pages.get(rows.get(record, words.bodyPage));
     if (body !== undefined) pages.release(body, body.live);
     this.#origins.release(this.#originOf(record));
     rows.release(record);
+  }
+
+  /**
+   * All of them go at once. Who has a read in hand may keep this for long, and with it what its hits are counted in: it reads as not stored.
+   * Answers the rows' memory.
+   */
+  clear(): Pieces {
+    this.#uses = undefined;
+    return this.rows.clear();
   }
 
   /** What it takes of the tier's bytes. */
@@ -181,12 +195,14 @@ export class StoredRecords {
   }
 
   setRead(record: number, isRead: boolean): void {
+    this.#settle(record);
     this.#put(record, read, isRead);
     this.#put(record, readUsed, false);
   }
 
   /** Whether it was used since this was last asked, or since it was unpacked. */
   takeReadUse(record: number): boolean {
+    this.#settle(record);
     const isUsed = this.#has(record, readUsed);
     this.#put(record, readUsed, false);
     return isUsed;
@@ -203,19 +219,47 @@ export class StoredRecords {
 
   /** Uses since it was last considered for eviction, up to 3 (S3-FIFO). */
   frequency(record: number): number {
+    this.#settle(record);
     return (this.rows.get(record, words.state) >>> frequencyShift) & mostUses;
   }
 
   setFrequency(record: number, uses: number): void {
+    this.#settle(record);
     const others = this.rows.get(record, words.state) & ~(mostUses << frequencyShift);
     this.rows.set(record, words.state, others | (uses << frequencyShift));
   }
 
   /** Counts a use. */
   use(record: number): void {
-    const state = this.rows.get(record, words.state);
-    const used = (state & mostUsed) === mostUsed ? state : state + (1 << frequencyShift);
-    if ((used | readUsed) !== state) this.rows.set(record, words.state, used | readUsed);
+    this.#addUses(record, 1);
+  }
+
+  /** Times served since stored. */
+  hits(record: number): number {
+    this.#settle(record);
+    return this.rows.get(record, words.hits);
+  }
+
+  setHits(record: number, hits: number): void {
+    this.#settle(record);
+    this.rows.set(record, words.hits, hits);
+  }
+
+  /** Whether it is known, without a look at its row, that the record of that serial is stored. */
+  isCounted(serial: number): boolean {
+    return this.#uses?.has(serial) === true;
+  }
+
+  /** Counts a use of what is answered with over and over. */
+  useAgain(record: number, serial: number, isHit: boolean): void {
+    if (this.#uses?.count(serial, isHit) === true) return;
+    this.use(record);
+    if (isHit) this.rows.set(record, words.hits, this.rows.get(record, words.hits) + 1);
+    this.#uses ??= new UseCounts((one, uses, hits) => {
+      this.#addUses(one, uses);
+      if (hits > 0) this.rows.set(one, words.hits, this.rows.get(one, words.hits) + hits);
+    });
+    this.#uses.enter(serial, record);
   }
 
   staleSinceMs(record: number): number | undefined {
@@ -249,6 +293,18 @@ export class StoredRecords {
       offset += length;
       yield;
     }
+  }
+
+  #addUses(record: number, uses: number): void {
+    const state = this.rows.get(record, words.state);
+    const frequency = Math.min(mostUses, ((state & mostUsed) >>> frequencyShift) + uses);
+    const used = (state & ~mostUsed) | (frequency << frequencyShift) | readUsed;
+    if (used !== state) this.rows.set(record, words.state, used);
+  }
+
+  /** Has its row say what was counted of it. */
+  #settle(record: number): void {
+    this.#uses?.settle(this.rows.get(record, words.serial));
   }
 
   #pageOf(record: number): Page {

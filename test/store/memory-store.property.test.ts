@@ -27,7 +27,7 @@ const put = fc.record({
   bodyBytes: fc.nat(3000),
 });
 const use = fc.record({
-  do: fc.constantFrom('get' as const, 'peek' as const, 'invalidate' as const),
+  do: fc.constantFrom('get' as const, 'peek' as const, 'again' as const, 'invalidate' as const),
   url,
   variant,
 });

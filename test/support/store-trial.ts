@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 
+import type { StoredPlace } from '../../src/cache/ports.ts';
 import type { StoredItem } from '../../src/core/stored-response.ts';
 import type { LocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
@@ -18,7 +19,7 @@ export const trialVariants: readonly number[] = [0, 1, 2];
 export type TrialStep =
   | { readonly do: 'begin'; readonly slot: number }
   | PutStep
-  | { readonly do: 'get' | 'peek' | 'invalidate'; readonly url: number; readonly variant: number }
+  | { readonly do: 'get' | 'peek' | 'again' | 'invalidate'; readonly url: number; readonly variant: number }
   | { readonly do: 'purge'; readonly scopes: readonly string[]; readonly soft: boolean }
   | { readonly do: 'advance'; readonly ms: number };
 
@@ -40,6 +41,13 @@ export interface TrialOptions {
   readonly maxScopes: number;
   /** Nothing is evicted or forgotten, so that a miss must have its reason too. */
   readonly exact: boolean;
+}
+
+/** What a read has led to, for whoever answers with it over and over. */
+interface Placed {
+  readonly place: StoredPlace;
+  readonly item: StoredItem | undefined;
+  readonly staleSinceMs: number | undefined;
 }
 
 interface Purged {
@@ -64,6 +72,7 @@ export class StoreTrial {
   readonly #log: LocalPurgeLog;
   readonly #store: MemoryStore;
   readonly #items = new Map<string, StoredItem>();
+  readonly #placed = new Map<string, Placed>();
   readonly #purges: Purged[] = [];
   readonly #begun: Pick<ItemTraits, 'position' | 'nowMs'>[];
 
@@ -88,6 +97,9 @@ export class StoreTrial {
       case 'get':
       case 'peek':
         this.#read(trialKey(step.url, step.variant), step.do);
+        break;
+      case 'again':
+        this.#again(trialKey(step.url, step.variant));
         break;
       case 'invalidate':
         this.#invalidate(trialKey(step.url, step.variant));
@@ -174,6 +186,20 @@ export class StoreTrial {
     const right =
       staleTimes.length === 0 ? read.staleSinceMs === undefined : staleTimes.includes(read.staleSinceMs ?? 0);
     this.#check(right, `${key} is stale since ${read.staleSinceMs}, of ${staleTimes.join()}`);
+    const { place, staleSinceMs } = read;
+    if (how === 'get' && place !== undefined) this.#placed.set(key, { place, item, staleSinceMs });
+  }
+
+  /** What a read has led to may be used again as long as it is what a read would give. */
+  #again(key: string): void {
+    const placed = this.#placed.get(key);
+    if (placed === undefined) return;
+    const { place, item, staleSinceMs } = placed;
+    const isThere = item !== undefined && this.#items.get(key) === item && this.#readable(item);
+    const isSame = isThere && (staleSinceMs !== undefined || this.#covering(item, true).length === 0);
+    const isUsed = place.again(this.#clock.nowMs(), true);
+    this.#check(!isUsed || isSame, `${key} is used again though it is not what there is`);
+    this.#check(isUsed || !isSame || !this.#options.exact, `${key} is there and not used again`);
   }
 
   #invalidate(key: string): void {

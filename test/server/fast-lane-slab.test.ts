@@ -1,0 +1,233 @@
+import { describe, expect, it } from 'vitest';
+
+import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
+import { AnswerWriter } from '../../src/server/fast-lane-answer.ts';
+import { type HeadFacts, type KnownHead, KnownHeads } from '../../src/server/fast-lane-heads.ts';
+import { BLOCK_BYTES, type Block, type Resident, Slab } from '../../src/server/fast-lane-slab.ts';
+import { Dice } from '../support/spellings.ts';
+
+const writer = new AnswerWriter({ keepAliveMs: 5000 });
+
+/** An answer that is as old as the clock says, for a second at a time. */
+function factsOf(size: number, letter: string): HeadFacts & { readonly textAt: (nowMs: number) => string } {
+  const fields = (age: number): ProxyResponse['fields'] => [
+    ['date', 'x'],
+    ['age', String(age)],
+    ['content-length', String(size)],
+    ['cache-status', `forecache; hit; ttl=${1_000_000 - age}`],
+  ];
+  const body = Buffer.alloc(size, letter);
+  const meta = {
+    outcome: 'hit',
+    route: 'a',
+    upstream: 'api',
+    tier: 'memory',
+    fwd: undefined,
+    problem: undefined,
+    url: '/',
+  } as const;
+  const repeat: Repeat = {
+    ageLine: 1,
+    ttlFrom: 'forecache; hit; ttl='.length,
+    madeOf: undefined,
+    at: (nowMs) => {
+      const ageSeconds = Math.floor(nowMs / 1000);
+      const sinceMs = ageSeconds * 1000;
+      return {
+        ageSeconds,
+        ttlSeconds: 1_000_000 - ageSeconds,
+        sinceMs,
+        untilMs: sinceMs + 1000,
+        lastMs: sinceMs + 999,
+      };
+    },
+    again: () => true,
+  };
+  const response: ProxyResponse = { status: 200, fields: fields(0), body: { kind: 'bytes', bytes: body }, meta };
+  const wire = writer.wireOf(response, repeat);
+  const textAt = (nowMs: number): string => {
+    const lines = fields(Math.floor(nowMs / 1000)).map(([name, value]) => `${name}: ${value}\r\n`);
+    const end = 'Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n';
+    return `HTTP/1.1 200 OK\r\n${lines.join('')}${end}${size <= 16_384 ? letter.repeat(size) : ''}`;
+  };
+  return {
+    repeat,
+    wire,
+    method: 'GET',
+    traceId: undefined,
+    listener: 'a',
+    status: 200,
+    meta,
+    repeats: undefined,
+    textAt,
+  };
+}
+
+const headOf = (index: number): Buffer => Buffer.from(`GET /${'p'.repeat(index % 50)}${index} HTTP/1.1\r\n\r\n`);
+
+describe('Heads and answers in blocks', () => {
+  it('are those that were kept, whatever comes, goes, is moved and has digits more or less', () => {
+    const trial = new Trial();
+    for (let step = 0; step < 30_000; step += 1) trial.step();
+    for (const { bytes, text } of trial.lent) {
+      if (bytes.toString('latin1') !== text) trial.wrong.push(text.slice(0, 200));
+    }
+    expect(trial.lent.length).toBeGreaterThan(100);
+    expect(trial.wrong).toEqual([]);
+  });
+
+  it('keep no more that is dead than an eighth of what is in use, or a block', () => {
+    const dice = new Dice(11);
+    const slab = new Slab();
+    const live: Piece[] = [];
+    let used = 0;
+    let most = 0;
+    for (let step = 0; step < 50_000; step += 1) {
+      const bytes = 1 + dice.roll(3000);
+      if (dice.roll(200) < 101) {
+        live.push(new Piece(slab, bytes));
+        used += Math.ceil(bytes / 8) * 8;
+      } else {
+        const [gone] = live.splice(dice.roll(live.length || 1), 1);
+        gone?.end();
+        used -= gone === undefined ? 0 : Math.ceil(gone.bytes / 8) * 8;
+      }
+      expect(slab.dead).toBeLessThanOrEqual(Math.max(BLOCK_BYTES, used / 8));
+      // And a block that is being filled, and what did not fit behind the last one of each.
+      most = Math.max(most, slab.bytes - Math.max(BLOCK_BYTES, used / 8) - used * 1.02 - BLOCK_BYTES);
+    }
+    expect(most).toBeLessThanOrEqual(0);
+    for (const piece of live) piece.end();
+    expect(slab.bytes).toBeLessThanOrEqual(2 * BLOCK_BYTES);
+    expect(slab.dead).toBeLessThanOrEqual(BLOCK_BYTES);
+  });
+
+  it('are of up to an eighth of a block', () => {
+    const slab = new Slab();
+    const resident = { leave: () => undefined };
+    expect(slab.take(BLOCK_BYTES / 8, resident)).toBeDefined();
+    expect(slab.take(BLOCK_BYTES / 8 + 1, resident)).toBeUndefined();
+  });
+
+  it('say what is right of one answer to several heads, also where the clock is set back', () => {
+    const heads = new KnownHeads(1_000_000);
+    const facts = factsOf(10, 'x');
+    for (const index of [1, 2]) heads.remember(headOf(index), facts);
+    for (const [index, nowMs] of [
+      [1, 5000],
+      [2, 9500],
+      [1, 5000],
+      [2, 9500],
+      [2, 10_000],
+      [1, 9500],
+      [2, 9500],
+    ] as const) {
+      const known = heads.find(headOf(index));
+      if (known === undefined) throw new Error('it is not known');
+      expect(heads.turnTo(known, nowMs)).toBe(true);
+      expect([index, known.wire.first.toString()]).toEqual([index, facts.textAt(nowMs)]);
+    }
+  });
+
+  it('say nothing of what another said in whose place one of them came', () => {
+    const heads = new KnownHeads(1_000_000);
+    const [gone, facts] = [factsOf(10, 'x'), factsOf(10, 'y')];
+    const turn = (index: number, nowMs: number) => {
+      const known = heads.find(headOf(index));
+      if (known === undefined) throw new Error('it is not known');
+      expect(heads.turnTo(known, nowMs)).toBe(true);
+      return known;
+    };
+    heads.remember(headOf(1), gone);
+    heads.remember(headOf(2), facts);
+    turn(2, 5000);
+    heads.forget(turn(1, 9500));
+    heads.remember(headOf(3), facts);
+    expect(turn(3, 9500).wire.first.toString()).toBe(facts.textAt(9500));
+  });
+
+  it('are found by their bytes among thousands, and no others', () => {
+    const heads = new KnownHeads(50_000_000);
+    const wires = new Map<number, HeadFacts['wire']>();
+    for (let index = 0; index < 5000; index += 1) {
+      const facts = factsOf(1, 'x');
+      wires.set(index, facts.wire);
+      heads.remember(headOf(index), facts);
+    }
+    for (let index = 0; index < 5000; index += 3) {
+      const known = heads.find(headOf(index));
+      if (known !== undefined) heads.forget(known);
+      wires.delete(index);
+    }
+    const found = Array.from({ length: 6000 }, (_none, index) => heads.find(headOf(index))?.wire === wires.get(index));
+    expect(found.filter(Boolean)).toHaveLength(6000);
+    expect(heads.size).toBe(wires.size);
+  });
+});
+
+class Piece implements Resident {
+  readonly bytes: number;
+  readonly #slab: Slab;
+  #block: Block | undefined;
+
+  constructor(slab: Slab, bytes: number) {
+    this.#slab = slab;
+    this.bytes = bytes;
+    this.#block = slab.take(bytes, this);
+  }
+
+  leave(block: Block): void {
+    if (this.#block !== block) return;
+    this.#block = this.#slab.take(this.bytes, this);
+    this.#slab.giveBack(block, this.bytes);
+  }
+
+  end(): void {
+    const block = this.#block;
+    this.#block = undefined;
+    if (block !== undefined) this.#slab.giveBack(block, this.bytes);
+  }
+}
+
+/** Random use of known heads, beside what they were given. */
+class Trial {
+  readonly wrong: unknown[] = [];
+  /** Bytes that are under way to a client, which nobody may write to. */
+  readonly lent: { readonly bytes: Buffer; readonly text: string }[] = [];
+  readonly #dice = new Dice(7);
+  readonly #heads = new KnownHeads(2_000_000);
+  readonly #given = new Map<number, ReturnType<typeof factsOf>>();
+  #nowMs = 0;
+
+  step(): void {
+    const dice = this.#dice;
+    const index = dice.roll(3000);
+    const known = this.#heads.find(headOf(index));
+    if (known === undefined) this.#remember(index);
+    else if (dice.roll(10) === 0) this.#heads.forget(known);
+    else this.#use(index, known);
+  }
+
+  #remember(index: number): void {
+    const dice = this.#dice;
+    const shared = this.#given.get(index - 1);
+    const isShared = shared !== undefined && dice.chance(4) && shared.wire.users > 0;
+    const size = dice.roll(20) === 0 ? 20_000 : dice.roll(2000);
+    const facts = isShared ? shared : factsOf(size, String.fromCharCode(97 + dice.roll(26)));
+    this.#given.set(index, facts);
+    this.#heads.remember(headOf(index), facts);
+  }
+
+  #use(index: number, known: KnownHead): void {
+    const dice = this.#dice;
+    if (dice.roll(20) === 0) this.#nowMs = dice.chance(4) ? dice.roll(2_000_000) : this.#nowMs + dice.roll(1500);
+    const facts = this.#given.get(index);
+    const isTurned = this.#heads.turnTo(known, this.#nowMs);
+    const { wire } = known;
+    const text = wire.first.toString('latin1');
+    if (!isTurned || wire !== facts?.wire || text !== facts.textAt(this.#nowMs)) this.wrong.push([index, this.#nowMs]);
+    if (dice.roll(10) !== 0) return;
+    wire.isLent = true;
+    this.lent.push({ bytes: wire.first, text });
+  }
+}
