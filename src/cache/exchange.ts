@@ -1,22 +1,27 @@
 import { classifyRequest } from '../core/classify-request.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
-import { deriveKey, isCutKey } from '../core/key.ts';
+import { isCutKey } from '../core/key.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { decideAbsent, decideReuse, leaseLostProblem } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch } from '../core/route-table.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { variantKeyOf } from './store-fill.ts';
-import { asHandled, type ClientLink, type Handled } from './handled.ts';
+import { asHandled, asHandledLate, type ClientLink, type Handled } from './handled.ts';
 import { fitsQuery, withoutRule } from './by-query.ts';
 import { isLeased, isUncovered } from './judge.ts';
+import { isMeantForUs } from './own-hosts.ts';
 import { ownRequestOf } from './own-request.ts';
 import { noRoute, onlyIfCached, ownProblem, refusal } from './own-answers.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
+import { type Come, LateLook } from './late-look.ts';
+import { Later } from './later.ts';
+import { type Awaiting, isSettled, type LookedUp, type Looking } from './looked-up.ts';
+import { keyedFor, Prepared } from './prepared.ts';
 import { relayed } from './relay-decision.ts';
 import type { RelayFollowDeps } from './relay-store.ts';
 import { type Found, ReadyAnswers } from './ready-answers.ts';
 import { type Ask, respondStored } from './respond.ts';
-import { isKept, variantOf, type VariantPromise } from './variant.ts';
+import { isKept, variantOf } from './variant.ts';
 import { type KeyableRequest, wantContent } from './want-content.ts';
 
 /** What the exchange needs from outside. */
@@ -29,35 +34,12 @@ export interface ExchangeDeps extends FetcherDeps, RelayFollowDeps {
   readonly graphql: GraphqlReader | undefined;
 }
 
-/** What a look-up came to. */
-interface LookedUp {
-  /** The key that was looked under, with its variant part. */
-  readonly key: string;
-  readonly read: StoreRead | undefined;
-  /** Milliseconds that were waited for it; absent where it was not. */
-  readonly waitedMs?: number | undefined;
-  /** Where the request is looked up by its own query: as a rule for queries keys it, under which nothing was found. */
-  readonly ruled?: Ask | undefined;
-  /** Where another request's variant is looked for. */
-  readonly promise?: VariantPromise | undefined;
-  /** That led to the variant which is looked for; absent where a look at another one came between. */
-  readonly marker?: StoreRead | undefined;
-}
-
-/** What goes with a look-up from one look at the store to the next. */
-type Looking = Pick<LookedUp, 'waitedMs' | 'ruled' | 'promise' | 'marker'>;
-
-/** A look-up that takes time. */
-interface Awaiting extends Omit<Looking, 'waitedMs'> {
-  readonly read: Promise<StoreRead | undefined>;
-  readonly sinceMs: number;
-}
-
 /** One request to one outcome: match, classify, key, look up, decide, act. A fresh memory hit makes no promise. */
 export class Exchange {
   readonly #deps: ExchangeDeps;
   readonly #fetcher: Fetcher;
   readonly #ready: ReadyAnswers;
+  readonly #comeTo: Come = (ask, read, sinceMs) => this.#come(ask, ask.keyed.key, read, { sinceMs });
 
   constructor(deps: ExchangeDeps, fetcher: Fetcher) {
     this.#deps = deps;
@@ -67,8 +49,11 @@ export class Exchange {
 
   /** `client`: may be sent interim responses until the answer is there. */
   handle(request: ProxyRequest, client?: ClientLink): MaybePromise<Handled> {
+    const prepared = Prepared.of(request.memo, this);
+    if (prepared !== undefined) return this.#again(prepared, request, client);
     const match = matchRoute(this.#deps.table, request);
-    if (match === undefined || !this.#meantForUs(match, request)) return asHandled(refusal(request, noRoute()));
+    if (match === undefined || !isMeantForUs(this.#deps.ownHosts, match, request))
+      return asHandled(refusal(request, noRoute()));
     const { route } = match;
     const classified = classifyRequest(route, request);
     switch (classified.kind) {
@@ -96,21 +81,35 @@ export class Exchange {
 
   #answer(match: RouteMatch, request: KeyableRequest, head: boolean, client?: ClientLink): MaybePromise<Handled> {
     const { route } = match;
-    const derived = deriveKey(match, request, this.#deps.sha256);
+    const derived = keyedFor({ owner: this, sha256: this.#deps.sha256 }, match, request);
     if (!derived.ok) return asHandled(refusal(request, derived.error, match));
     const known = this.#ready.known(request, derived.value.values, head, this.#deps.clock.nowMs());
     if (known !== undefined) return asHandled(known);
     const keyed = this.#deps.search?.keyed(derived.value) ?? derived.value;
     if (isCutKey(keyed.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
     const ask: Ask = { route, keyed, requestFields: request.fields, special: request.special, head, client };
-    const response = this.#lookUp(ask);
-    return response instanceof Promise ? response.then(asHandled) : asHandled(response);
+    return this.#lookedUp(ask);
   }
 
-  /** An absolute-form target names a host that some route answers for, or the proxy itself; nothing else is ours. */
-  #meantForUs(match: RouteMatch, request: ProxyRequest): boolean {
-    if (!request.absolute || match.route.host !== undefined) return true;
-    return isLoopbackName(request.host) || this.#deps.ownHosts.has(request.host);
+  /** The very same request was keyed before. What {@link handle} does before that depends on its head alone. */
+  #again({ route, keyed: plain }: Prepared, request: ProxyRequest, client?: ClientLink): MaybePromise<Handled> {
+    const { search } = this.#deps;
+    const keyed = search === undefined ? plain : search.keyed(plain);
+    if (keyed !== plain && isCutKey(keyed.key, route.maxKeyBytes)) this.#deps.observer.limit('routes.maxKeyBytes');
+    const { fields, special } = request;
+    return this.#lookedUp({ route, keyed, requestFields: fields, special, head: false, client });
+  }
+
+  #lookedUp(ask: Ask): MaybePromise<Handled> {
+    const { store, purgeLog, clock } = this.#deps;
+    const { key } = ask.keyed;
+    const late = ask.client?.late;
+    if (late === undefined || store.getLater === undefined || !isLeased(purgeLog))
+      return asHandledLate(this.#lookUp(ask));
+    const read = store.getLater(key, ask);
+    if (!(read instanceof Later)) return asHandledLate(this.#found(ask, { key, read }));
+    read.hear(new LateLook(ask, clock.monotonicMs(), { late, come: this.#comeTo }));
+    return late.begin();
   }
 
   #lookUp(ask: Ask): MaybePromise<ProxyResponse> {
@@ -119,13 +118,13 @@ export class Exchange {
     const { key } = ask.keyed;
     const read = store.get(key, ask);
     return read instanceof Promise
-      ? this.#late(ask, key, { read, sinceMs: clock.monotonicMs() })
+      ? this.#late(ask, key, read, { sinceMs: clock.monotonicMs() })
       : this.#found(ask, { key, read });
   }
 
   /** Without `async`, which would be two promises more for each answer that is waited for. */
-  #late(ask: Ask, key: string, awaiting: Awaiting): Promise<ProxyResponse> {
-    return awaiting.read.then((late) => this.#come(ask, key, late, awaiting));
+  #late(ask: Ask, key: string, read: Promise<StoreRead | undefined>, awaiting: Awaiting): Promise<ProxyResponse> {
+    return read.then((late) => this.#come(ask, key, late, awaiting));
   }
 
   /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
@@ -161,7 +160,7 @@ export class Exchange {
     const { store, clock } = this.#deps;
     const read = store.get(key, waitedMs === undefined ? ask : { ...ask, waitedMs });
     return read instanceof Promise
-      ? this.#late(ask, key, { read, sinceMs: clock.monotonicMs() - (waitedMs ?? 0), ruled, promise })
+      ? this.#late(ask, key, read, { sinceMs: clock.monotonicMs() - (waitedMs ?? 0), ruled, promise })
       : this.#found(ask, { key, read, waitedMs, ruled, promise, marker });
   }
 
@@ -281,14 +280,4 @@ export class Exchange {
         return onlyIfCached(ask);
     }
   }
-}
-
-/** At once, under its own key or that of the variant which a marker of that key leads to. */
-function isSettled(ask: Ask, { key, waitedMs, ruled, marker }: LookedUp): boolean {
-  if (waitedMs !== undefined || ruled !== undefined) return false;
-  return marker !== undefined || key === ask.keyed.key;
-}
-
-function isLoopbackName(host: string): boolean {
-  return host === 'localhost' || host === '[::1]' || host.startsWith('127.');
 }

@@ -1,6 +1,7 @@
 import type { FieldLines } from '../core/fields.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { Route } from '../core/route.ts';
+import type { LateHearer } from './later.ts';
 import type { MaybePromise, ProxyResponse } from './ports.ts';
 
 /** What the exchange made of a request: an answer, or word that the server is to relay it, or to bring its content. */
@@ -12,6 +13,10 @@ export type Handled =
 /** An answer, as what the exchange made of a request. */
 export function asHandled(response: ProxyResponse): Handled {
   return { kind: 'response', response };
+}
+
+export function asHandledLate(response: MaybePromise<ProxyResponse>): MaybePromise<Handled> {
+  return response instanceof Promise ? response.then(asHandled) : asHandled(response);
 }
 
 /** The content of the request enters its key: the server collects it and goes on with `resume`. */
@@ -72,4 +77,12 @@ export interface RelayTap {
 export interface ClientLink {
   /** Passes on an interim response (RFC 9110 §15.2). Does nothing where the client cannot take one. Never throws. */
   interim(status: number, fields: FieldLines): void;
+  /** There where an answer that takes time may be told to the client itself. */
+  readonly late?: LateAnswer | undefined;
+}
+
+/** Is told of an answer in the place of a promise of it, which each answer from Redis would pay for. */
+export interface LateAnswer extends LateHearer<Handled> {
+  /** Will be told. Gives what the exchange has to give back then. */
+  begin(): Promise<Handled>;
 }

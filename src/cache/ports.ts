@@ -7,6 +7,7 @@ import type { StoreIf } from '../core/route.ts';
 import type { Position, StoredItem } from '../core/stored-response.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
 import type { FleetEvent, Invalidity, ReadFor } from './fleet-ports.ts';
+import type { Later } from './later.ts';
 
 /** Time, so that tests can hold it still. */
 export interface Clock {
@@ -28,6 +29,8 @@ export interface ResponseStore {
    * A soft-purged response is returned; see {@link StoreRead.staleSinceMs}.
    */
   get(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined>;
+  /** As {@link get}, for whoever can be told: where it takes time no promise is made. Absent where nothing is saved by it. */
+  getLater?(key: string, asked?: ReadFor): StoreRead | undefined | Later<StoreRead | undefined>;
   /** As {@link get}, but is no use: for `explain` and warming. */
   peek(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined>;
   /** Stores unless a purge after `item.position` covers it, or it alone is larger than the tier. Replaces what is there. */

@@ -74,6 +74,7 @@ class Keyed implements KeyedRequest {
   #tags: readonly string[] | undefined;
   #canonical: CanonicalRequest | undefined;
   #search: KeyedSearch | undefined;
+  place: object | undefined = undefined;
 
   constructor(parts: KeyParts) {
     this.#parts = parts;

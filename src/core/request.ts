@@ -20,6 +20,14 @@ export interface ProxyRequest {
   readonly special?: number | undefined;
   /** True where the request has content (a Content-Length above 0 or a Transfer-Encoding). */
   readonly hasContent: boolean;
+  /** There where the very same request has come before; absent or `undefined`: nobody knows. */
+  readonly memo?: RequestMemo | undefined;
+}
+
+/** Goes with all requests that are the same in everything, so that what was made of one of them is not made again. */
+export interface RequestMemo {
+  /** The exchange's, and nobody else looks at it. As it is kept, it holds no fields of a request. */
+  made: object | undefined;
 }
 
 /** The request that goes upstream on a cached route: made from normalised values alone, before credentials are put on. */
@@ -58,6 +66,8 @@ export interface KeyedRequest {
   readonly search?: KeyedSearch | undefined;
   /** Each parameter before and after, for `explain`: worked out when asked for. Secret values are already masked. */
   readonly steps: () => readonly KeyStep[];
+  /** The shared tier's: what it has made of the key, so that it goes with it. Nobody else looks at it. Absent: it cannot be kept here. */
+  place?: object | undefined;
 }
 
 /** Of two requests with the same plan, path and values the keys are equal. No secret is in it. */

@@ -1,14 +1,16 @@
 import type { ServerResponse } from 'node:http';
 
-import type { ClientLink, Handled } from '../cache/handled.ts';
+import type { ClientLink, Handled, LateAnswer } from '../cache/handled.ts';
+import type { LateHearer } from '../cache/later.ts';
 import type { Clock, MaybePromise } from '../cache/ports.ts';
 import type { ServerConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { type Tail, TARGET_AT } from './fast-lane-tails.ts';
+import type { Tail } from './fast-lane-tails.ts';
+import { TARGET_AT } from './fast-lane-targets.ts';
 import type { Waiter } from './fast-lane-held.ts';
 import { InterimLink } from './interim.ts';
-import { withTarget } from './read-request.ts';
+import { withRead, withTarget } from './read-request.ts';
 
 /** A request that the exchange was given before the parser is, which is to tell of it in the same step. */
 export interface Ahead {
@@ -26,10 +28,48 @@ export interface Ahead {
  * The client of a request of which there is no response object yet. What takes time enough to bring an interim response finds it
  * there.
  */
-export class LateLink implements ClientLink {
-  #link: InterimLink | undefined;
+export class LateLink implements ClientLink, LateAnswer {
+  readonly late: LateAnswer | undefined;
+  #link: InterimLink | undefined = undefined;
   /** Who has not told the parser of the request yet. */
-  holder: Pick<Waiter, 'handOver'> | undefined;
+  holder: Pick<Waiter, 'handOver'> | undefined = undefined;
+  /** The answer will be told here, and has not been. */
+  isPending = false;
+  #hearer: LateHearer<Handled> | undefined = undefined;
+  #failure: { readonly error: unknown } | undefined = undefined;
+
+  /** `mayWait`: its answer may be told here. */
+  constructor(mayWait: boolean) {
+    this.late = mayWait ? this : undefined;
+  }
+
+  begin(): Promise<Handled> {
+    this.isPending = true;
+    return TOLD_LATER;
+  }
+
+  /** In the place of who heard before. To be called in the step in which the answer began to be waited for, or before it is there. */
+  hear(hearer: LateHearer<Handled>): void {
+    this.#hearer = hearer;
+  }
+
+  came(handled: Handled): void {
+    this.isPending = false;
+    this.#hearer?.came(handled);
+  }
+
+  failed(error: unknown): void {
+    this.#failure = { error };
+    this.#hearer?.failed(error);
+  }
+
+  /** What is pending, for whoever takes it over. */
+  promise(): Promise<Handled> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    return new Promise((resolve, reject) => {
+      this.hear({ came: resolve, failed: reject });
+    });
+  }
 
   bind(res: ServerResponse): void {
     this.#link = new InterimLink(res);
@@ -42,6 +82,9 @@ export class LateLink implements ClientLink {
   }
 }
 
+/** Never settled: whoever waits for such an answer hears of it by its link. */
+const TOLD_LATER = new Promise<Handled>(() => {});
+
 /** Lets go of what nobody will send. Never throws. */
 export function letGo(handled: MaybePromise<Handled>, onBug: (error: unknown) => void): void {
   if (handled instanceof Promise) handled.then((late) => letGo(late, onBug), onBug);
@@ -52,20 +95,22 @@ interface Asking {
   readonly config: ServerConfig;
   readonly clock: Clock;
   readonly handle: (request: ProxyRequest, client?: ClientLink) => MaybePromise<Handled>;
+  readonly mayWait: boolean;
 }
 
 /** Asks for what the head gets, before whose known tail its target ends there. `undefined`: that is for the parser to refuse. */
 export function askAhead(
-  { config, clock, handle }: Asking,
+  { config, clock, handle, mayWait }: Asking,
   head: Buffer,
   tail: Tail,
   targetEnd: number,
 ): Ahead | undefined {
   const startedMs = clock.monotonicMs();
-  const target = head.toString('latin1', TARGET_AT, targetEnd);
-  const request = withTarget(tail.head, target, config.limits);
+  const known = tail.targets.find(tail.number, head, targetEnd);
+  const target = known?.target ?? head.toString('latin1', TARGET_AT, targetEnd);
+  const request = known ? withRead(tail.head, known, known) : withTarget(tail.head, target, config.limits);
   if (request === undefined) return undefined;
-  const client = new LateLink();
+  const client = new LateLink(mayWait);
   return { target, client, startedMs, request, handled: handledOr(handle, request, client), isTaken: false };
 }
 

@@ -1,4 +1,5 @@
 import type { Handled } from '../cache/handled.ts';
+import type { LateHearer } from '../cache/later.ts';
 import type { Observer, ResponseMeta } from '../cache/ports.ts';
 import type { Turn } from './connections.ts';
 import { type Ahead, letGo } from './fast-lane-ahead.ts';
@@ -35,7 +36,7 @@ interface HeldParts {
 }
 
 /** A request of which the parser has not been told, and whose answer takes time. */
-export class Held {
+export class Held implements LateHearer<Handled> {
   readonly chunk: Buffer;
   readonly tail: Tail;
   readonly ahead: Ahead;
@@ -46,11 +47,13 @@ export class Held {
   newer: Held | undefined = undefined;
   isListed = false;
   readonly #waiter: Waiter;
+  readonly #telling: Telling;
   /** `over`: it is none of the fast lane's any more. */
   #state: 'waits' | 'over' | 'gone' = 'waits';
 
-  constructor(waiter: Waiter, { chunk, tail, ahead, turn }: HeldParts) {
+  constructor(waiter: Waiter, telling: Telling, { chunk, tail, ahead, turn }: HeldParts) {
     this.#waiter = waiter;
+    this.#telling = telling;
     this.chunk = chunk;
     this.tail = tail;
     this.ahead = ahead;
@@ -72,18 +75,20 @@ export class Held {
   }
 
   /** To be called once, when the connection knows of it. */
-  wait(telling: Telling): void {
-    const { handled } = this.ahead;
-    if (handled instanceof Promise) {
+  wait(): void {
+    const { handled, client } = this.ahead;
+    if (client.isPending) client.hear(this);
+    else if (handled instanceof Promise) {
       handled.then(
-        (late) => this.#came(late, telling),
-        (error: unknown) => this.#failed(error, telling),
+        (late) => this.came(late),
+        (error: unknown) => this.failed(error),
       );
     }
   }
 
   /** Never throws: nobody hears what is thrown where a promise ends. */
-  #came(late: Handled, telling: Telling): void {
+  came(late: Handled): void {
+    const telling = this.#telling;
     try {
       if (this.#state === 'waits') this.#waiter.came(this, late);
       else if (this.#state === 'gone') this.#tellGone(late, telling);
@@ -92,7 +97,9 @@ export class Held {
     }
   }
 
-  #failed(error: unknown, telling: Telling): void {
+  /** Never throws either. */
+  failed(error: unknown): void {
+    const telling = this.#telling;
     try {
       // Who takes it over hears of the error.
       if (this.#state === 'waits') this.#waiter.handOver();

@@ -1,3 +1,4 @@
+import { KnownTargets, TARGET_AT } from './fast-lane-targets.ts';
 import type { HeadBesideTarget } from './read-request.ts';
 
 /*
@@ -36,18 +37,25 @@ const HASHED = 32;
 /** So that nobody can tell which tails share a place. */
 const SEED = Math.trunc(Math.random() * 0x7fff_ffff);
 
+type TailParts = Pick<Tail, 'bytes' | 'head' | 'traceId' | 'targets' | 'number'>;
+
 /** What is known of requests by their tail. */
 export class Tail {
   readonly bytes: Buffer;
   readonly head: HeadBesideTarget;
   readonly traceId: string | undefined;
+  /** Those of all tails of the listener: what is known of a target is known behind one tail, by its number. */
+  readonly targets: KnownTargets;
+  readonly number: number;
   /** Since a place was looked for. */
   isUsed = true;
 
-  constructor(bytes: Buffer, head: HeadBesideTarget, traceId: string | undefined) {
+  constructor({ bytes, head, traceId, targets, number }: TailParts) {
     this.bytes = bytes;
     this.head = head;
     this.traceId = traceId;
+    this.targets = targets;
+    this.number = number;
   }
 }
 
@@ -57,6 +65,8 @@ export class Tail {
  */
 export class KnownTails {
   readonly #places: (Tail | undefined)[] = [];
+  readonly #targets = new KnownTargets();
+  #numbered = 0;
 
   /** The tail of the head, which is the first so many of the bytes, where it is known. */
   find(bytes: Buffer, length = bytes.length): Tail | undefined {
@@ -81,7 +91,10 @@ export class KnownTails {
     if (place === undefined) return;
     const copy = Buffer.allocUnsafeSlow(head.length - from);
     head.copy(copy, 0, from);
-    this.#places[place] = new Tail(copy, facts.head, facts.traceId);
+    // Never given again, so that nothing is taken for another tail's once that has gone.
+    this.#numbered += 1;
+    const number = this.#numbered;
+    this.#places[place] = new Tail({ bytes: copy, ...facts, targets: this.#targets, number });
   }
 
   #find(head: Buffer, length: number, from: number): Tail | undefined {
@@ -108,8 +121,6 @@ export class KnownTails {
   }
 }
 
-/** Where the target of a head begins. */
-export const TARGET_AT = 'GET '.length;
 const VERSION = Buffer.from(' HTTP/1.1\r\n');
 
 /** Where the space behind its target is; `undefined`: it is no GET of a path. */

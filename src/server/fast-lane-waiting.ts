@@ -59,12 +59,12 @@ export class Waiting {
   /** Its answer takes time. The connection owes it from now on, as if the parser had told of it. */
   begin(chunk: Buffer, tail: Tail, ahead: Ahead): void {
     const { connections, load, held: list } = this.#shared;
-    const held = new Held(this, { chunk, tail, ahead, turn: connections.oweOn(this.#connection, false) });
+    const held = new Held(this, this.#shared, { chunk, tail, ahead, turn: connections.oweOn(this.#connection, false) });
     load.requestsInFlight += 1;
     ahead.client.holder = this;
     this.#held = held;
     list.add(held);
-    held.wait(this.#shared);
+    held.wait();
   }
 
   /** Gives the parser what waits here. It is where it was when that came. */
@@ -73,6 +73,8 @@ export class Waiting {
     if (held === undefined) return;
     held.end();
     this.#release(held);
+    const { ahead } = held;
+    if (ahead.client.isPending) ahead.handled = ahead.client.promise();
     this.#place.feed(held.chunk, held.ahead);
   }
 
@@ -88,6 +90,10 @@ export class Waiting {
     held.end();
     this.#release(held);
     this.#shared.load.waits += 1;
+    const { tail, ahead } = held;
+    // What is in memory is known by other means, and what was fetched is there by now.
+    if (ahead.request.memo === undefined && response.meta.tier === 'redis')
+      tail.targets.remember(tail.number, ahead.target, ahead.request);
     this.#place.answerWith(text, response, held);
   }
 

@@ -4,7 +4,7 @@ import type { ServerLimits } from '../core/config.ts';
 import { fieldLineValues } from '../core/fields.ts';
 import { refusedMethod } from '../core/methods.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
-import type { ProxyRequest } from '../core/request.ts';
+import type { ProxyRequest, RequestMemo } from '../core/request.ts';
 import { special } from '../core/special-fields.ts';
 import { parseHost, parseTarget } from '../core/target.ts';
 import type { FieldList, FieldLists } from './field-lists.ts';
@@ -65,6 +65,7 @@ export function readRequest(message: IncomingMessage, listener: string, context:
     fields: list.fields,
     special: list.special,
     hasContent: list.hasContent,
+    memo: undefined,
   });
 }
 
@@ -91,10 +92,18 @@ export function withTarget(head: HeadBesideTarget, rawTarget: string, limits: Se
   if (length > limits.maxTargetBytes || head.bytes + length > limits.maxHeaderBytes) return undefined;
   const target = parseTarget(rawTarget);
   if (!target.ok || target.value.authority !== undefined) return undefined;
-  const { path, query } = target.value;
-  const { method, host, absolute, listener, fields, special: found, hasContent } = head.request;
+  return withRead(head, target.value, undefined);
+}
+
+/** The same for a target that {@link withTarget} has read before, behind the same head. */
+export function withRead(
+  { request }: HeadBesideTarget,
+  { path, query }: Pick<ProxyRequest, 'path' | 'query'>,
+  memo: RequestMemo | undefined,
+): ProxyRequest {
+  const { method, host, absolute, listener, fields, special: found, hasContent } = request;
   // No spread: these are the objects of all requests, and shall be of one shape.
-  return { method, path, query, host, absolute, listener, fields, special: found, hasContent };
+  return { method, path, query, host, absolute, listener, fields, special: found, hasContent, memo };
 }
 
 /**

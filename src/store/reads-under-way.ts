@@ -5,7 +5,7 @@ export interface ReadUnderWay<T> {
   readonly key: string;
   /** On whose behalf: what its rules say counts for purges. */
   readonly url: string;
-  readonly read: Promise<T>;
+  readonly read: T;
 }
 
 interface Entry<T> extends ReadUnderWay<T> {
@@ -29,7 +29,7 @@ export class ReadsUnderWay<T> {
     return this.#hash.take(key).low;
   }
 
-  find(hash: number, key: string, url: string): Promise<T> | undefined {
+  find(hash: number, key: string, url: string): T | undefined {
     let entry = this.#chains[hash & (chains - 1)];
     while (entry !== undefined && (entry.key !== key || entry.url !== url)) entry = entry.next;
     return entry?.read;

@@ -9,10 +9,12 @@ import type {
   StoredView,
   StoreRead,
 } from '../cache/ports.ts';
+import { Later, promiseOf } from '../cache/later.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 import { Ghosts } from './ghosts.ts';
 import type { MemoryStore } from './memory-store.ts';
+import { type Finish, LateRead, LateTurn } from './late-read.ts';
 import { ReadsUnderWay } from './reads-under-way.ts';
 import type { RedisStore } from './redis/redis-store.ts';
 
@@ -21,20 +23,13 @@ export interface TieredStoreOptions {
     MemoryStore,
     'get' | 'holds' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'drop' | 'hasRoomFor' | 'stats'
   >;
-  readonly redis: Pick<RedisStore, 'getAs' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
+  readonly redis: Pick<RedisStore, 'getFor' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
   /** Hears that Redis is being looked into for what may be fetched next, with what memory has of it. */
   readonly foresee?: (claim: FillClaim) => void;
   /** Hears what went wrong in a write behind an answer; without a listener it is forgotten. */
   readonly onBug?: (error: unknown) => void;
-}
-
-/** What is looked up, with the hash of it that {@link ReadsUnderWay} gives. */
-interface Asked {
-  readonly key: string;
-  readonly url: string;
-  readonly hash: number;
 }
 
 /** A stop waits so long for what is still being written to Redis. */
@@ -56,16 +51,24 @@ export class TieredStore implements ResponseStore, StoredView {
   readonly tier = 'memory';
   readonly #options: TieredStoreOptions;
   /** Reads of Redis under way: who asks for the same meanwhile waits with the first. */
-  readonly #reads = new ReadsUnderWay<StoreRead | undefined>();
+  readonly #reads = new ReadsUnderWay<LateRead>();
+  readonly #ways: { readonly finish: Finish; readonly turn: LateTurn };
   /** Keys that were read from Redis of late and not taken into memory. */
   readonly #passed: Ghosts;
 
   constructor(options: TieredStoreOptions) {
     this.#options = options;
     this.#passed = new Ghosts(options.memory.stats().maxBytes, leastPassed);
+    const turn = new LateTurn((error) => options.onBug?.(error));
+    this.#ways = { finish: (open, late) => this.#come(open, late), turn };
   }
 
   get(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined> {
+    const read = this.getLater(key, asked);
+    return read instanceof Later ? promiseOf(read) : read;
+  }
+
+  getLater(key: string, asked?: ReadFor): StoreRead | undefined | Later<StoreRead | undefined> {
     const near = this.#near('get', key);
     if (near === 'unleased') return undefined;
     if (near !== undefined && this.#isFresh(near)) return near;
@@ -174,49 +177,42 @@ export class TieredStore implements ResponseStore, StoredView {
   }
 
   /** What a read that began before a purge brings is judged after it, here and by whoever uses it. */
-  #together(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {
+  #together(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): LateRead {
     const reads = this.#reads;
     const url = asked?.keyed.url ?? '';
     const hash = reads.hashOf(key);
     const known = reads.find(hash, key, url);
     if (known !== undefined) return known;
     const { redis, foresee } = this.#options;
+    const read = new LateRead({ key, url, hash }, near, this.#ways);
     // That there is a lease was found in this step, before memory was looked into.
-    const read = redis.getAs(key, asked, (open) => this.#come(open, near, { key, url, hash }), true);
+    redis.getFor({ key, asked, isLeased: true }, read);
     if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
     reads.begin(hash, { key, url, read });
     return read;
   }
 
   /** Nobody waits with the read any more, whatever becomes of it. */
-  #come(
-    open: () => MaybePromise<StoreRead | undefined>,
-    near: StoreRead | undefined,
-    asked: Asked,
-  ): MaybePromise<StoreRead | undefined> {
+  #come(open: () => MaybePromise<StoreRead | undefined>, late: LateRead): MaybePromise<StoreRead | undefined> {
     let isLater = false;
     try {
       const far = open();
       isLater = far instanceof Promise;
-      return far instanceof Promise ? this.#comeLater(far, near, asked) : this.#preferred(far, near, asked);
+      return far instanceof Promise ? this.#comeLater(far, late) : this.#preferred(far, late);
     } finally {
-      if (!isLater) this.#reads.end(asked.hash, asked);
+      if (!isLater) this.#reads.end(late.hash, late);
     }
   }
 
-  async #comeLater(
-    far: Promise<StoreRead | undefined>,
-    near: StoreRead | undefined,
-    asked: Asked,
-  ): Promise<StoreRead | undefined> {
+  async #comeLater(far: Promise<StoreRead | undefined>, late: LateRead): Promise<StoreRead | undefined> {
     try {
-      return this.#preferred(await far, near, asked);
+      return this.#preferred(await far, late);
     } finally {
-      this.#reads.end(asked.hash, asked);
+      this.#reads.end(late.hash, late);
     }
   }
 
-  #preferred(far: StoreRead | undefined, near: StoreRead | undefined, { key, hash }: Asked): StoreRead | undefined {
+  #preferred(far: StoreRead | undefined, { key, hash, near }: LateRead): StoreRead | undefined {
     const { purgeLog, memory } = this.#options;
     // It may have been lost while Redis was asked.
     if (purgeLog.position() === undefined) return undefined;

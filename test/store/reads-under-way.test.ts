@@ -5,7 +5,7 @@ import { Dice } from '../support/spellings.ts';
 
 describe('reads under way', () => {
   test('are found by key and URL until they have ended', () => {
-    const reads = new ReadsUnderWay<string>();
+    const reads = new ReadsUnderWay<Promise<string>>();
     const hash = reads.hashOf('key');
     const read = Promise.resolve('read');
     const other = Promise.resolve('other');
@@ -21,7 +21,7 @@ describe('reads under way', () => {
   });
 
   test('of one chain are told apart, whichever of them ends', () => {
-    const reads = new ReadsUnderWay<number>();
+    const reads = new ReadsUnderWay<Promise<number>>();
     const names = ['a', 'b', 'c', 'd'];
     for (const gone of names) {
       const begun = names.map((key, index) => ({ key, url: '', read: Promise.resolve(index) }));
@@ -35,7 +35,7 @@ describe('reads under way', () => {
 
   test('are as a map of them is, however they come and go', () => {
     const dice = new Dice(20_261_126);
-    const reads = new ReadsUnderWay<number>();
+    const reads = new ReadsUnderWay<Promise<number>>();
     const model = new Map<string, Promise<number>>();
     for (let step = 0; step < 20_000; step += 1) {
       const key = `key ${dice.roll(5000)}`;

@@ -17,6 +17,7 @@ import { connectionOf, nodeOf, waitForReplicas } from './client-replicas.ts';
 import { redisKeys } from './keys.ts';
 import type { ControlLink, RedisFailure, RedisLinks, RedisScript } from './link.ts';
 import { redisFailure } from './redis-errors.ts';
+import { settleStringMethods } from './string-methods.ts';
 
 export interface ConnectOptions {
   /** Hears why there is no connection, once per trouble. The message holds no credential. */
@@ -31,6 +32,7 @@ export interface ConnectOptions {
  */
 export function connectRedis(config: RedisConfig, { onError, name = 'forecache' }: ConnectOptions): RedisLinks {
   guardLibrary();
+  settleStringMethods();
   const keep = (settings: LinkSettings, label: string): Keeper =>
     new Keeper(
       (onUsable) => makeClient(config, settings, onUsable),

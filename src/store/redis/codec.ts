@@ -2,18 +2,20 @@ import { crc32 } from 'node:zlib';
 
 import type { FleetEvent } from '../../cache/fleet-ports.ts';
 import type { MaybePromise } from '../../cache/ports.ts';
-import type { Position, StoredItem } from '../../core/stored-response.ts';
+import type { Position, StoredItem, StoredResponse } from '../../core/stored-response.ts';
 import { decompressed } from './compress.ts';
+import { bodyBytesSaid, packedMeta, unpackedMeta } from './packed-meta.ts';
 import { bareMarker, isPrintable, metaText, parseMeta, responseOf, type ValueMeta } from './value-meta.ts';
 
 /**
  * A value in Redis: a header of 28 bytes (`FC`, version, flags, epoch 8, seq 6, request time 6, length of the meta 4, all
- * big-endian), the meta as JSON, the body, and a CRC-32 of all of it. Scripts compare headers and read nothing else. Times are
+ * big-endian), the meta as JSON (version 1) or as `packed-meta.ts` has it (version 2, of responses alone), the body, and a CRC-32 of all of it. Scripts compare headers and read nothing else. Times are
  * on the clock of Redis, so that processes whose clocks differ agree.
  */
 export const headBytes = 28;
 const crcBytes = 4;
-const formatVersion = 1;
+const jsonVersion = 1;
+const packedVersion = 2;
 const flagCompressed = 1;
 const flagMarker = 2;
 const maxTimeMs = 2 ** 48 - 1;
@@ -52,7 +54,7 @@ export function encodeHead(
   if (!/^[0-9a-f]{16}$/.test(epoch)) throw new RangeError('an epoch has 16 hex digits');
   const head = Buffer.alloc(headBytes);
   head.write('FC', 'latin1');
-  head[2] = formatVersion;
+  head[2] = jsonVersion;
   head[3] = (item.kind === 'vary' ? flagMarker : 0) + (extra?.isCompressed === true ? flagCompressed : 0);
   head.write(epoch, 4, 'hex');
   head.writeUIntBE(seq, 12, 6);
@@ -72,8 +74,11 @@ export function encodeItem(item: StoredItem, body: StoredBody, skewMs: number): 
   const served = item.kind === 'response' ? item.body.byteLength : 0;
   // Times in the meta count from the request's; a marker's from 0, on the clock of Redis too.
   const originMs = item.kind === 'response' ? Math.round(item.requestTimeMs) : -Math.round(skewMs);
-  const meta = Buffer.from(metaText(item, { n: body.bytes.byteLength, b: served }, originMs));
+  const lengths = { n: body.bytes.byteLength, b: served };
+  const packed = item.kind === 'response' ? packedMeta(item, lengths, originMs) : undefined;
+  const meta = packed ?? Buffer.from(metaText(item, lengths, originMs));
   const head = encodeHead(item, skewMs, { metaBytes: meta.byteLength, isCompressed: body.isCompressed });
+  if (packed !== undefined) head[2] = packedVersion;
   const value = Buffer.allocUnsafe(headBytes + meta.byteLength + body.bytes.byteLength + crcBytes);
   head.copy(value);
   meta.copy(value, headBytes);
@@ -89,6 +94,29 @@ export function encodeItem(item: StoredItem, body: StoredBody, skewMs: number): 
  * only where a large body has to be decompressed.
  */
 export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<Decoded> {
+  return value[2] === packedVersion ? decodePacked(value, options) : decodeJson(value, options);
+}
+
+function decodePacked(value: Buffer, { key, skewMs, maxBodyBytes }: DecodeOptions): MaybePromise<Decoded> {
+  const refusal = headRefusal(value);
+  if (refusal !== undefined) return unusable(refusal);
+  const metaEnd = headBytes + value.readUInt32BE(24);
+  const crcAt = value.byteLength - crcBytes;
+  if (metaEnd > crcAt) return unusable('truncated');
+  if (crc32(value.subarray(0, crcAt)) !== value.readUInt32BE(crcAt)) {
+    return unusable(metaEnd + bodyBytesSaid(value, headBytes, metaEnd) > crcAt ? 'truncated' : 'checksum');
+  }
+  const flags = value[3] ?? 0;
+  if ((flags & flagMarker) !== 0) return unusable('foreign');
+  const requestTimeMs = value.readUIntBE(18, 6) - Math.round(skewMs);
+  const body = value.subarray(metaEnd, crcAt);
+  const meta = unpackedMeta(value, [headBytes, metaEnd], { key, body, position: positionOf(value), requestTimeMs });
+  if (meta === 'collision') return unusable(meta);
+  if (meta === undefined || meta.n !== body.byteLength) return unusable('foreign');
+  return withBody(meta.item, meta, { isCompressed: (flags & flagCompressed) !== 0, maxBodyBytes });
+}
+
+function decodeJson(value: Buffer, options: DecodeOptions): MaybePromise<Decoded> {
   const framed = unframe(value);
   if (typeof framed === 'string') return unusable(framed);
   const { meta, flags, printable, stored } = framed;
@@ -103,11 +131,27 @@ export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<
   // Decompressing is the dearest part: what is no response is not decompressed.
   const item = responseOf(meta, { position, requestTimeMs: originMs, printable }, stored);
   if (item === undefined) return unusable('foreign');
-  if (meta.b > options.maxBodyBytes) return unusable('coding');
-  if ((flags & flagCompressed) === 0) return meta.n === meta.b ? { kind: 'item', item } : unusable('coding');
+  return withBody(item, meta, {
+    isCompressed: (flags & flagCompressed) !== 0,
+    maxBodyBytes: options.maxBodyBytes,
+  });
+}
+
+interface BodyRules extends Pick<DecodeOptions, 'maxBodyBytes'> {
+  readonly isCompressed: boolean;
+}
+
+/** `item`: with its body as it is stored, of `n` bytes. */
+function withBody(
+  item: StoredResponse,
+  { n, b }: { readonly n: number; readonly b: number },
+  { isCompressed, maxBodyBytes }: BodyRules,
+): MaybePromise<Decoded> {
+  if (b > maxBodyBytes) return unusable('coding');
+  if (!isCompressed) return n === b ? { kind: 'item', item } : unusable('coding');
   const whole = (body: Buffer | undefined): Decoded =>
     body === undefined ? unusable('coding') : { kind: 'item', item: { ...item, body } };
-  const body = decompressed(stored, meta.b);
+  const body = decompressed(item.body, b);
   return body instanceof Promise ? body.then(whole) : whole(body);
 }
 
@@ -152,7 +196,7 @@ function unframe(value: Buffer): Framed | UnusableReason {
 function headRefusal(value: Buffer): UnusableReason | undefined {
   // A value cut to one byte, or none, is cut.
   if ((value[0] ?? 0x46) !== 0x46 || (value[1] ?? 0x43) !== 0x43) return 'foreign';
-  if (value.byteLength > 2 && value[2] !== formatVersion) return 'version';
+  if (value.byteLength > 2 && value[2] !== jsonVersion && value[2] !== packedVersion) return 'version';
   if (value.byteLength < headBytes + crcBytes) return 'truncated';
   return (value[3] ?? 0) > (flagCompressed | flagMarker) ? 'version' : undefined;
 }

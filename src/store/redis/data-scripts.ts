@@ -9,7 +9,7 @@ const readHead = `local function u48(s, i)
   for j = i, i + 5 do n = n * 256 + string.byte(s, j) end
   return n
 end
-local function isOurs(s) return #s >= 24 and string.sub(s, 1, 3) == 'FC\\1' end
+local function isOurs(s) return #s >= 24 and (string.sub(s, 1, 3) == 'FC\\1' or string.sub(s, 1, 3) == 'FC\\2') end
 local function isMarker(s) return string.byte(s, 4) >= 2 end
 local function epochOf(s) return string.sub(s, 5, 12) end
 local function seqOf(s) return u48(s, 13) end

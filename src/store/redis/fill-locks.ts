@@ -60,7 +60,7 @@ export function createFillLocks(options: FillLockOptions): ForeseeingLocks {
     },
     foresee(claim) {
       try {
-        const entry = options.store.entryOf(claim.key, claim.asked.route.name);
+        const entry = options.store.entryFor(claim.key, claim.asked);
         // Before all else: where Redis is near, as it nearly always is, nothing more is to be done for a hit.
         if (entry === undefined || !gate.isFar(entry) || foreseen.has(entry)) return;
         const asking = askingOf(options, claim);
@@ -91,7 +91,7 @@ interface Asking {
 }
 
 function askingOf({ store, skewMs }: FillLockOptions, claim: FillClaim): Asking | undefined {
-  const entry = store.entryOf(claim.key, claim.asked.route.name);
+  const entry = store.entryFor(claim.key, claim.asked);
   if (entry === undefined) return undefined;
   const known = claim.known === undefined ? Buffer.alloc(0) : encodeHead(claim.known, skewMs());
   return { claim, entry, known, waitedMs: claim.waitedMs ?? claim.asked.waitedMs ?? 0, again: true };

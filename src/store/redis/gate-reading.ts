@@ -11,7 +11,7 @@ export interface GateCall<T> {
   /** A key that the call is about: it tells the node. */
   readonly key: string;
   /** `undefined`: it is told to the hearer. */
-  readonly send: (link: RedisLink, hearer: ReplyHearer<T>) => Promise<T> | undefined;
+  send(link: RedisLink, hearer: ReplyHearer<T>): Promise<T> | undefined;
 }
 
 export interface GateRead<T> extends GateCall<T> {
@@ -56,11 +56,12 @@ export interface ReadSteps {
   bug(error: unknown): void;
 }
 
-/** Who waits for a read. */
-interface Reader<T, R> {
-  readonly finish: (answer: Answered<T> | undefined) => MaybePromise<R>;
-  readonly resolve: (result: MaybePromise<R>) => void;
-  readonly reject: (error: unknown) => void;
+/** Who waits for a read. Of the last two one is called, once. */
+export interface Reader<T, R> {
+  /** `undefined`: there is no answer. */
+  finish(answer: Answered<T> | undefined): MaybePromise<R>;
+  resolve(result: MaybePromise<R>): void;
+  reject(error: unknown): void;
 }
 
 /** A read that waits for its answer: one object in the place of a closure for each step. */
@@ -99,13 +100,16 @@ export class Reading<T, R> implements Waiting, ReplyHearer<T> {
 
   /** `undefined`: its budget is over. What is thrown where nobody awaits it would end the process. */
   #finish(heard: Answered<T> | Failed | undefined): void {
-    const { finish, resolve, reject } = this.#reader;
+    const reader = this.#reader;
     const answer = this.#judged(heard);
+    let result: MaybePromise<R>;
     try {
-      resolve(finish(answer));
+      result = reader.finish(answer);
     } catch (error) {
-      reject(error);
+      reader.reject(error);
+      return;
     }
+    reader.resolve(result);
   }
 
   /** Whoever waits is told in any case, once: others may wait with it. */

@@ -8,6 +8,7 @@ import {
   type Failed,
   type GateCall,
   type GateRead,
+  type Reader,
   Reading,
   type ReadSteps,
   type RedisOperation,
@@ -84,24 +85,31 @@ export class RedisGate implements Disposable {
 
   /** As {@link read}, but gives what `finish` makes of that, in the step in which it is known: one promise less to wait for. */
   readAs<T, R>(call: GateRead<T>, finish: (answer: Answered<T> | undefined) => MaybePromise<R>): Promise<R> {
+    return new Promise((resolve, reject) => {
+      this.readFor(call, { finish, resolve, reject });
+    });
+  }
+
+  /** As {@link readAs}, but tells the reader, and not in this step. */
+  readFor<T, R>(call: GateRead<T>, reader: Reader<T, R>): void {
     const node = this.#nodes.of(call.key);
     const refusal = this.#refusal(node, call.isLeased);
     if (refusal !== undefined) {
       this.tell(call.operation, refusal);
-      return unanswered.then(finish);
+      finishUnanswered(reader);
+      return;
     }
     const startMs = this.#options.clock.monotonicMs();
     const budgetMs = this.#budgetMs(node, call.waitedMs ?? 0, startMs);
     if (budgetMs <= 0) {
       this.tell(call.operation, 'over-budget');
-      return unanswered.then(finish);
+      finishUnanswered(reader);
+      return;
     }
-    // One promise, and no race: each promise more is paid for by every answer from Redis.
-    return new Promise((resolve, reject) => {
-      const reading = new Reading(this.#steps, { call, node, startMs, budgetMs }, { finish, resolve, reject });
-      this.#budgets.begin(reading, budgetMs);
-      this.#send(call, reading);
-    });
+    // No promise, and no race: each promise is paid for by every answer from Redis.
+    const reading = new Reading(this.#steps, { call, node, startMs, budgetMs }, reader);
+    this.#budgets.begin(reading, budgetMs);
+    this.#send(call, reading);
   }
 
   /** Its reader has gone on without it. */
@@ -279,6 +287,15 @@ interface Heard {
 }
 
 const unanswered: Promise<undefined> = Promise.resolve(undefined);
+
+function finishUnanswered<T, R>(reader: Reader<T, R>): void {
+  unanswered
+    .then(() => reader.finish(undefined))
+    .then(
+      (result) => reader.resolve(result),
+      (error: unknown) => reader.reject(error),
+    );
+}
 
 /** Failures for which other calls would wait in vain. The others are quick answers: a full or demoted Redis still reads. */
 function isUnwell(failure: RedisFailureKind): boolean {

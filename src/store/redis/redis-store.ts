@@ -18,9 +18,9 @@ import { type Decoded, decodeItem, encodeItem, maxExpansion } from './codec.ts';
 import { putScript } from './data-scripts.ts';
 import type { FingerprintOf } from './fingerprint.ts';
 import type { RedisGate } from './gate.ts';
-import type { Answered, GateRead } from './gate-reading.ts';
+import { type EntryAsked, EntryRead, nothing, type Open, type OpenReader, Place } from './entry-read.ts';
+import type { Answered } from './gate-reading.ts';
 import { type RedisKeys, routeOf } from './keys.ts';
-import { readOf } from './link.ts';
 import { mayBePacked, packBody } from './pack-body.ts';
 import { PendingWrites, type Progress } from './pending-writes.ts';
 
@@ -40,11 +40,7 @@ export interface RedisStoreOptions {
   readonly random?: () => number;
 }
 
-/** What was read, opened and judged; a promise where a large body has to be decompressed. */
-type Open = () => MaybePromise<StoreRead | undefined>;
-
 const opened = (open: Open): MaybePromise<StoreRead | undefined> => open();
-const nothing: Open = () => undefined;
 const nowhere = Promise.resolve();
 
 /** Values live a little longer than they are of use, by chance, so that what was stored at once does not expire at once. */
@@ -69,31 +65,30 @@ export class RedisStore implements ResponseStore, StoredView {
   }
 
   get(key: string, asked?: ReadFor): Promise<StoreRead | undefined> {
-    return this.getAs(key, asked, opened);
+    return new Promise((resolve, reject) => {
+      this.getFor({ key, asked, isLeased: undefined }, { finish: opened, resolve, reject });
+    });
   }
 
   /**
-   * As {@link get}, but gives what `finish` makes of it in the step in which the answer is there: each promise more is paid for by
-   * every answer from Redis. `finish` calls what it is given once. `isLeased`: whether the lease is held, where that is known in this step.
+   * As {@link get}, but tells the reader, and not in this step; what its `finish` makes of an answer is made in the step in which that is
+   * there. Each promise is paid for by every answer from Redis.
    */
-  getAs<R>(
-    key: string,
-    asked: ReadFor | undefined,
-    finish: (open: Open) => MaybePromise<R>,
-    isLeased?: boolean,
-  ): Promise<R> {
-    const entry = this.entryOf(key, asked?.route.name);
-    if (entry === undefined) return nowhere.then(() => finish(nothing));
-    const read: GateRead<Buffer | null> = {
-      operation: 'get',
-      key: entry,
-      waitedMs: asked?.waitedMs ?? 0,
-      isLeased,
-      send: (link, hearer) => readOf(link, entry, hearer),
-    };
-    return this.#options.gate.readAs(read, (answer) =>
-      finish(answer === undefined ? nothing : () => this.#answered(answer, key, asked)),
-    );
+  getFor<R>({ key, asked, isLeased }: EntryAsked, reader: OpenReader<R>): void {
+    const entry = this.entryFor(key, asked);
+    if (entry === undefined) {
+      nowhere
+        .then(() => reader.finish(nothing))
+        .then(
+          (result) => reader.resolve(result),
+          (error: unknown) => reader.reject(error),
+        );
+      return;
+    }
+    const opening = (answer: Answered<Buffer | null>): MaybePromise<StoreRead | undefined> =>
+      this.#answered(answer, key, asked);
+    const read = new EntryRead(entry, { waitedMs: asked?.waitedMs ?? 0, isLeased }, { reader, opening });
+    this.#options.gate.readFor(read, read);
   }
 
   /** Redis counts uses itself, of whatever kind. */
@@ -164,6 +159,17 @@ export class RedisStore implements ResponseStore, StoredView {
     if (last.key === key && last.fingerprint === fingerprint) return last.entry;
     const entry = keys.entry(fingerprint, key);
     this.#last = { key, fingerprint, entry };
+    return entry;
+  }
+
+  /** As {@link entryOf}, made once for a request that is met again. */
+  entryFor(key: string, asked: ReadFor | undefined): string | undefined {
+    const keyed = asked?.keyed;
+    if (keyed?.key !== key) return this.entryOf(key, asked?.route.name);
+    const { place } = keyed;
+    if (place instanceof Place && place.store === this) return place.entry;
+    const entry = this.entryOf(key, asked?.route.name);
+    if (entry !== undefined && 'place' in keyed) keyed.place = new Place(this, entry);
     return entry;
   }
 

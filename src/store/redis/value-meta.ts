@@ -49,12 +49,11 @@ const maxTimeMs = 2 ** 48 - 1;
 
 export function metaText(item: StoredItem, lengths: BodyLengths, requestTimeMs: number): string {
   const { key: k, route: r, upstream: p, url: u, tags: t } = item;
-  const since = (timeMs: number): number => Math.round(Math.min(timeMs, maxTimeMs) - requestTimeMs);
   if (item.kind === 'vary') {
     const { names: v, languages: g } = item;
-    return JSON.stringify({ k, r, p, u, t, ...lengths, v, g, d: [since(item.retainUntilMs)] });
+    return JSON.stringify({ k, r, p, u, t, ...lengths, v, g, d: [since(item.retainUntilMs, requestTimeMs)] });
   }
-  const { freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs, mustRevalidate, alwaysValidate } = item.freshness;
+  const { mustRevalidate, alwaysValidate } = item.freshness;
   return JSON.stringify({
     k,
     r,
@@ -64,13 +63,23 @@ export function metaText(item: StoredItem, lengths: BodyLengths, requestTimeMs: 
     ...lengths,
     s: item.status,
     f: item.fields,
-    d: [item.responseTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs].map(since),
+    d: sinceTimes(item, requestTimeMs),
     a: item.initialAgeMs,
     m: (mustRevalidate ? 1 : 0) + (alwaysValidate ? 2 : 0),
     o: item.freshness.source,
     e: item.etag,
     l: item.lastModified,
   });
+}
+
+/** Of its response, freshUntil, swrUntil, sieUntil, retainUntil. */
+export function sinceTimes({ responseTimeMs, freshness }: StoredResponse, requestTimeMs: number): readonly number[] {
+  const { freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs } = freshness;
+  return [responseTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs].map((one) => since(one, requestTimeMs));
+}
+
+function since(timeMs: number, requestTimeMs: number): number {
+  return Math.round(Math.min(timeMs, maxTimeMs) - requestTimeMs);
 }
 
 /**
@@ -220,7 +229,7 @@ function isTimes(value: unknown, count: number): value is readonly number[] {
 }
 
 /** By code unit, what a field name holds here: a token in lower case (RFC 9110 §5.6.2). */
-const isNameUnit = unitsOf(/[!#$%&'*+.^_`|~0-9a-z-]/);
+export const isNameUnit = unitsOf(/[!#$%&'*+.^_`|~0-9a-z-]/);
 /** And a value (RFC 9110 §5.5). Anything else would be refused, or split the answer, when it is written to a client. */
 const isValueUnit = unitsOf(/[\t\x20-\x7e\x80-\xff]/);
 

@@ -118,10 +118,10 @@ describe('a value in Redis', () => {
   test('has the position and the request time on Redis’ clock where scripts look for them', () => {
     const value = encode(some, 1500.4);
     expect(value.subarray(0, 28).toString('hex')).toBe(
-      `46430100${position.epoch}${(7).toString(16).padStart(12, '0')}` +
+      `46430200${position.epoch}${(7).toString(16).padStart(12, '0')}` +
         `${(some.requestTimeMs + 1500).toString(16).padStart(12, '0')}${value.readUInt32BE(24).toString(16).padStart(8, '0')}`,
     );
-    expect(encodeHead(some, 1500.4).subarray(0, 24)).toEqual(value.subarray(0, 24));
+    expect(encodeHead(some, 1500.4).subarray(3, 24)).toEqual(value.subarray(3, 24));
   });
 
   test('costs less than 700 bytes beside the body of a plausible forecast', () => {
@@ -281,7 +281,7 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
   test.each([
     ['nothing', Buffer.alloc(0), 'truncated'],
     ['another’s text', Buffer.from('{"temperature":21}'), 'foreign'],
-    ['a later version', forged(encode(some), (copy) => copy.writeUInt8(2, 2)), 'version'],
+    ['a later version', forged(encode(some), (copy) => copy.writeUInt8(3, 2)), 'version'],
     ['flags of a later version', forged(encode(some), (copy) => copy.writeUInt8(4, 3)), 'version'],
     ['compressed bytes that are none', forged(encode(some), (copy) => copy.writeUInt8(1, 3)), 'coding'],
   ] as const)('%s says why', (_, value, reason) => {

@@ -1,0 +1,32 @@
+import type { StoreRead } from './ports.ts';
+import type { Ask } from './respond.ts';
+import type { VariantPromise } from './variant.ts';
+
+/** What a look-up came to. */
+export interface LookedUp {
+  /** The key that was looked under, with its variant part. */
+  readonly key: string;
+  readonly read: StoreRead | undefined;
+  /** Milliseconds that were waited for it; absent where it was not. */
+  readonly waitedMs?: number | undefined;
+  /** Where the request is looked up by its own query: as a rule for queries keys it, under which nothing was found. */
+  readonly ruled?: Ask | undefined;
+  /** Where another request's variant is looked for. */
+  readonly promise?: VariantPromise | undefined;
+  /** That led to the variant which is looked for; absent where a look at another one came between. */
+  readonly marker?: StoreRead | undefined;
+}
+
+/** What goes with a look-up from one look at the store to the next. */
+export type Looking = Pick<LookedUp, 'waitedMs' | 'ruled' | 'promise' | 'marker'>;
+
+/** A look-up that takes time. */
+export interface Awaiting extends Omit<Looking, 'waitedMs'> {
+  readonly sinceMs: number;
+}
+
+/** At once, under its own key or that of the variant which a marker of that key leads to. */
+export function isSettled(ask: Ask, { key, waitedMs, ruled, marker }: LookedUp): boolean {
+  if (waitedMs !== undefined || ruled !== undefined) return false;
+  return marker !== undefined || key === ask.keyed.key;
+}

@@ -1,0 +1,140 @@
+import type { ProxyRequest, RequestMemo } from '../core/request.ts';
+
+/** Where the target of a head begins. */
+export const TARGET_AT = 'GET '.length;
+
+/** Of a listener: so many places in sets of so many. Powers of two. */
+const PLACES = 8192;
+const WAYS = 4;
+
+/** All that is known of the targets of a listener, by a reckoning that is above what was measured (`docs/performance.md`). */
+export const MAX_KNOWN_TARGET_BYTES = 4 * 1024 * 1024;
+
+/** Longer ones are read each time. */
+export const MAX_KNOWN_TARGET = 512;
+
+/** Where there is no room, one in so many takes another's place: of more targets than there is room for most would come and go unused. */
+const TRIES = 8;
+
+/** So that nobody can tell which targets share a place. */
+const SEED = Math.trunc(Math.random() * 0x7fff_ffff);
+
+/** A target behind one tail, as it was read, with what the exchange has made of that request. */
+class KnownTarget implements RequestMemo {
+  readonly tail: number;
+  readonly target: string;
+  readonly path: string;
+  readonly query: string | undefined;
+  made: object | undefined = undefined;
+  /** Since room was looked for. */
+  isUsed = true;
+
+  constructor(tail: number, target: string, { path, query }: Pick<ProxyRequest, 'path' | 'query'>) {
+    this.tail = tail;
+    this.target = target;
+    this.path = path;
+    this.query = query;
+  }
+}
+
+/** What one takes: its target, what is made of that (a key, a URL, a call upstream, tags), and the objects for these. */
+function bytesOf(target: string): number {
+  return 1024 + 8 * target.length;
+}
+
+/**
+ * Targets whose answers come from Redis, so that those are not read, matched and keyed anew each time, which was a fifth of such an
+ * answer. Told by all bytes of a target and by its tail, so by the whole head, on which route and key depend and on nothing else.
+ * Forgetting costs the work and nothing else.
+ */
+export class KnownTargets {
+  readonly #places: (KnownTarget | undefined)[] = [];
+  /** Of what is in each place, side by side: one look at memory tells of a whole set. */
+  #hashes = new Int32Array(0);
+  #bytes = 0;
+  #tried = 0;
+  #hand = 0;
+
+  /** By the reckoning of {@link MAX_KNOWN_TARGET_BYTES}. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** `end`: where the target in the head ends. */
+  find(tail: number, head: Buffer, end: number): KnownTarget | undefined {
+    if (this.#places.length === 0 || end - TARGET_AT > MAX_KNOWN_TARGET) return undefined;
+    let hash = SEED ^ tail;
+    for (let at = TARGET_AT; at < end; at += 1) hash = Math.imul(hash ^ (head[at] ?? 0), FACTOR);
+    const first = setOf(hash);
+    for (let place = first; place < first + WAYS; place += 1) {
+      if (this.#hashes[place] !== hash) continue;
+      const known = this.#places[place];
+      if (known === undefined || !isOf(known, tail, head, end)) continue;
+      known.isUsed = true;
+      return known;
+    }
+    return undefined;
+  }
+
+  /** `read`: as the target was read. It is not known yet. */
+  remember(tail: number, target: string, read: Pick<ProxyRequest, 'path' | 'query'>): void {
+    if (target.length > MAX_KNOWN_TARGET) return;
+    if (this.#places.length === 0) {
+      for (let count = 0; count < PLACES; count += 1) this.#places.push(undefined);
+      this.#hashes = new Int32Array(PLACES);
+    }
+    let hash = SEED ^ tail;
+    for (let at = 0; at < target.length; at += 1) hash = Math.imul(hash ^ target.charCodeAt(at), FACTOR);
+    const place = this.#choose(setOf(hash), hash, bytesOf(target));
+    if (place === undefined) return;
+    this.#drop(place);
+    this.#makeRoom(bytesOf(target));
+    this.#places[place] = new KnownTarget(tail, target, read);
+    this.#hashes[place] = hash;
+    this.#bytes += bytesOf(target);
+  }
+
+  /** One that is free, or now and then another's. `undefined`: it finds no room. */
+  #choose(first: number, hash: number, bytes: number): number | undefined {
+    let free: number | undefined = undefined;
+    for (let place = first; place < first + WAYS; place += 1) {
+      if (this.#places[place] === undefined) free ??= place;
+      // It may have been asked for twice at once.
+      else if (this.#hashes[place] === hash) return undefined;
+    }
+    if (free !== undefined && this.#bytes + bytes <= MAX_KNOWN_TARGET_BYTES) return free;
+    this.#tried = (this.#tried + 1) % (WAYS * TRIES);
+    return this.#tried % TRIES === 0 ? first + this.#tried / TRIES : undefined;
+  }
+
+  /** Whoever was not asked for since the hand came by last goes first. */
+  #makeRoom(bytes: number): void {
+    while (this.#bytes + bytes > MAX_KNOWN_TARGET_BYTES) {
+      const known = this.#places[this.#hand];
+      if (known?.isUsed === true) known.isUsed = false;
+      else this.#drop(this.#hand);
+      this.#hand = (this.#hand + 1) % PLACES;
+    }
+  }
+
+  #drop(place: number): void {
+    const known = this.#places[place];
+    if (known === undefined) return;
+    this.#bytes -= bytesOf(known.target);
+    this.#places[place] = undefined;
+  }
+}
+
+/** By its units, as a text of the bytes would have to be made to be compared. */
+function isOf({ tail: of, target }: KnownTarget, tail: number, head: Buffer, end: number): boolean {
+  if (of !== tail || target.length !== end - TARGET_AT) return false;
+  for (let at = 0; at < target.length; at += 1) if (target.charCodeAt(at) !== head[TARGET_AT + at]) return false;
+  return true;
+}
+
+const FACTOR = 0x85eb_ca6b;
+
+/** The first place of its set. Of the upper bits, which all units have a part in. */
+function setOf(hash: number): number {
+  return (Math.imul(hash ^ (hash >>> 15), FACTOR) >>> 16) & (PLACES - WAYS);
+}

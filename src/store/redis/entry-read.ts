@@ -1,0 +1,75 @@
+import type { ReadFor } from '../../cache/fleet-ports.ts';
+import type { MaybePromise, StoreRead } from '../../cache/ports.ts';
+import type { Answered, GateRead, Reader } from './gate-reading.ts';
+import { readOf, type RedisLink, type ReplyHearer } from './link.ts';
+
+/** Where the value of a key is, as one store says. */
+export class Place {
+  readonly store: object;
+  readonly entry: string;
+
+  constructor(store: object, entry: string) {
+    this.store = store;
+    this.entry = entry;
+  }
+}
+
+/** Of what is not there. */
+export const nothing: Open = () => undefined;
+
+/** What was read, opened and judged; a promise where a large body has to be decompressed. */
+export type Open = () => MaybePromise<StoreRead | undefined>;
+
+/** What is looked up for whom. `isLeased`: whether the lease is held, where that is known in this step. */
+export interface EntryAsked {
+  readonly key: string;
+  readonly asked: ReadFor | undefined;
+  readonly isLeased: boolean | undefined;
+}
+
+/** Who waits for an entry: as a {@link Reader}, but is given what it has to call once to have it opened. */
+export interface OpenReader<R> {
+  finish(open: Open): MaybePromise<R>;
+  resolve(result: MaybePromise<R>): void;
+  reject(error: unknown): void;
+}
+
+type Opening = (answer: Answered<Buffer | null>) => MaybePromise<StoreRead | undefined>;
+
+/** A look at one entry: one object in the place of a closure for each step. */
+export class EntryRead<R> implements GateRead<Buffer | null>, Reader<Buffer | null, R> {
+  readonly operation = 'get';
+  readonly key: string;
+  readonly waitedMs: number;
+  readonly isLeased: boolean | undefined;
+  readonly #reader: OpenReader<R>;
+  readonly #opening: Opening;
+
+  constructor(
+    entry: string,
+    { waitedMs, isLeased }: { readonly waitedMs: number; readonly isLeased: boolean | undefined },
+    { reader, opening }: { readonly reader: OpenReader<R>; readonly opening: Opening },
+  ) {
+    this.key = entry;
+    this.waitedMs = waitedMs;
+    this.isLeased = isLeased;
+    this.#reader = reader;
+    this.#opening = opening;
+  }
+
+  send(link: RedisLink, hearer: ReplyHearer<Buffer | null>): Promise<Buffer | null> | undefined {
+    return readOf(link, this.key, hearer);
+  }
+
+  finish(answer: Answered<Buffer | null> | undefined): MaybePromise<R> {
+    return this.#reader.finish(answer === undefined ? nothing : () => this.#opening(answer));
+  }
+
+  resolve(result: MaybePromise<R>): void {
+    this.#reader.resolve(result);
+  }
+
+  reject(error: unknown): void {
+    this.#reader.reject(error);
+  }
+}
