@@ -29,7 +29,10 @@ export interface ResponseStore {
    * A soft-purged response is returned; see {@link StoreRead.staleSinceMs}.
    */
   get(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined>;
-  /** As {@link get}, for whoever can be told: where it takes time no promise is made. Absent where nothing is saved by it. */
+  /**
+   * As {@link get}, for whoever can be told: where it takes time no promise is made. Only in a step in which the lease was found to be
+   * held, which is not looked at again. Absent where nothing is saved by it.
+   */
   getLater?(key: string, asked?: ReadFor): StoreRead | undefined | Later<StoreRead | undefined>;
   /** As {@link get}, but is no use: for `explain` and warming. */
   peek(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined>;

@@ -64,19 +64,19 @@ export class TieredStore implements ResponseStore, StoredView {
   }
 
   get(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined> {
+    if (this.#options.purgeLog.position() === undefined) return undefined;
     const read = this.getLater(key, asked);
     return read instanceof Later ? promiseOf(read) : read;
   }
 
   getLater(key: string, asked?: ReadFor): StoreRead | undefined | Later<StoreRead | undefined> {
-    const near = this.#near('get', key);
-    if (near === 'unleased') return undefined;
+    const near = this.#held('get', key);
     if (near !== undefined && this.#isFresh(near)) return near;
     return this.#together(key, asked, near);
   }
 
   peek(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined> {
-    const near = this.#near('peek', key);
+    const near = this.#near(key);
     if (near === 'unleased') return undefined;
     if (near !== undefined && this.#isFresh(near)) return near;
     return this.#peekFar(key, asked, near);
@@ -169,9 +169,12 @@ export class TieredStore implements ResponseStore, StoredView {
     cancel();
   }
 
-  #near(how: 'get' | 'peek', key: string): StoreRead | undefined | 'unleased' {
-    const { memory, purgeLog } = this.#options;
-    if (purgeLog.position() === undefined) return 'unleased';
+  #near(key: string): StoreRead | undefined | 'unleased' {
+    return this.#options.purgeLog.position() === undefined ? 'unleased' : this.#held('peek', key);
+  }
+
+  #held(how: 'get' | 'peek', key: string): StoreRead | undefined {
+    const { memory } = this.#options;
     // What is in Redis alone is not looked for among unpacked reads, whose table V8 makes a text of its own of each key for.
     return memory.holds(key) ? memory[how](key) : undefined;
   }
@@ -185,7 +188,7 @@ export class TieredStore implements ResponseStore, StoredView {
     if (known !== undefined) return known;
     const { redis, foresee } = this.#options;
     const read = new LateRead({ key, url, hash }, near, this.#ways);
-    // That there is a lease was found in this step, before memory was looked into.
+    // That there is a lease was found in this step, by whoever asks.
     redis.getFor({ key, asked, isLeased: true }, read);
     if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
     reads.begin(hash, { key, url, read });

@@ -201,16 +201,54 @@ function fieldsIn(text: string, { from, first, count, textAt }: FieldTexts): Fie
   const fields: FieldLine[] = [];
   let at = from;
   for (let index = first; index < first + 2 * count; index += 2) {
-    const nameEnd = at + lengthOf(index);
-    const end = nameEnd + lengthOf(index + 1);
-    if (nameEnd === at) return undefined;
-    for (let unit = textAt + at; unit < textAt + nameEnd; unit += 1) {
-      if (isNameUnit[copy[unit] ?? 0] !== 1) return undefined;
-    }
-    fields.push([text.slice(at, nameEnd), text.slice(nameEnd, end)]);
+    const nameLength = lengthOf(index);
+    const end = at + nameLength + lengthOf(index + 1);
+    const line = keptLine(textAt + at, textAt + end, nameLength) ?? lineOf(text.slice(at, end), textAt + at, nameLength);
+    if (line === undefined) return undefined;
+    fields.push(line);
     at = end;
   }
   return fields;
+}
+
+/** A line that was met before. */
+interface KeptLine {
+  /** Name and value. */
+  readonly text: string;
+  readonly line: FieldLine;
+}
+
+/** Most lines are those of many responses: their texts are made, looked through and hashed once. */
+const keptLines: (KeptLine | undefined)[] = Array.from({ length: 256 }, () => undefined);
+
+/** Longer ones are not kept, so that all of them take some 100 KB. */
+const maxKeptLine = 128;
+
+/** Of bytes by which lines differ: at both ends, and among the seconds of a Date. */
+function placeOf(from: number, end: number, nameLength: number): number {
+  const ends = (copy[from] ?? 0) + (copy[end - 1] ?? 0) * 3 + (copy[end - 5] ?? 0) * 5 + (copy[end - 6] ?? 0) * 37;
+  return (ends + nameLength * 11 + (end - from) * 101) & (keptLines.length - 1);
+}
+
+function keptLine(from: number, end: number, nameLength: number): FieldLine | undefined {
+  const kept = keptLines[placeOf(from, end, nameLength)];
+  if (kept === undefined) return undefined;
+  const { text, line } = kept;
+  if (text.length !== end - from || line[0].length !== nameLength) return undefined;
+  for (let at = 0; at < text.length; at += 1) if (text.charCodeAt(at) !== copy[from + at]) return undefined;
+  return line;
+}
+
+/** `from`: where in the meta it is. */
+function lineOf(slice: string, from: number, nameLength: number): FieldLine | undefined {
+  if (nameLength === 0) return undefined;
+  for (let unit = from; unit < from + nameLength; unit += 1) if (isNameUnit[copy[unit] ?? 0] !== 1) return undefined;
+  if (slice.length > maxKeptLine) return [slice.slice(0, nameLength), slice.slice(nameLength)];
+  // Not a part of the text of a whole meta, which would live as long as the line does.
+  const text = Buffer.from(slice, 'latin1').toString('latin1');
+  const line: FieldLine = [text.slice(0, nameLength), text.slice(nameLength)];
+  keptLines[placeOf(from, from + text.length, nameLength)] = { text, line };
+  return line;
 }
 
 const highBits = 0x8080_8080 | 0;
