@@ -81,12 +81,14 @@ class Rig {
   cancelled = 0;
   /** Requests that were begun. */
   count = 0;
+  readonly #byLink: boolean;
   readonly #server: DataServer;
   readonly #handler: ExchangeHandler;
   #origin = '';
   #parsed: ParsedRequests | undefined;
 
-  constructor(fastLane: boolean, { timeouts = {}, mostRequests = 0 }: RigOptions) {
+  constructor(fastLane: boolean, { timeouts = {}, mostRequests = 0, byLink = false }: RigOptions) {
+    this.#byLink = byLink;
     const ignored = { upstreamCall: nothing, brokenBody: nothing, storage: nothing, purge: nothing, warm: nothing };
     const options = config(fastLane, timeouts, mostRequests);
     this.#handler = new ExchangeHandler({
@@ -185,13 +187,21 @@ class Rig {
     if (query.startsWith('now')) return Promise.resolve(asResponse(answer(query)));
     const answered = Promise.withResolvers<Handled>();
     this.begun.push({ query, client, answered });
-    return answered.promise;
+    const late = this.#byLink ? client?.late : undefined;
+    if (late === undefined) return answered.promise;
+    answered.promise.then(
+      (handled) => late.came(handled),
+      (error: unknown) => late.failed(error),
+    );
+    return late.begin();
   }
 }
 
 interface RigOptions {
   readonly timeouts?: Partial<ServerConfig['timeouts']>;
   readonly mostRequests?: number;
+  /** Answers that take time are told to the client's link, where it takes them, and not promised. */
+  readonly byLink?: boolean;
 }
 
 /** What became of it. */
@@ -231,10 +241,11 @@ async function play(fastLane: boolean, scene: Scene, options: RigOptions = {}): 
   };
 }
 
-/** Plays it with and without the fast lane: nobody can tell which it was, but by what the parser was told of. */
+/** Plays it with and without the fast lane, and with one that is told by its link: nobody can tell which it was, but by what the parser was told of. */
 async function playBoth(scene: Scene, options?: RigOptions): Promise<Played> {
   const [{ parsed, waits, ...fast }, slow] = [await play(true, scene, options), await play(false, scene, options)];
   expect({ ...fast, parsed: slow.parsed, waits: 0 }).toEqual(slow);
+  expect(await play(true, scene, { ...options, byLink: true })).toEqual({ ...fast, parsed, waits });
   return { ...fast, parsed, waits };
 }
 

@@ -203,7 +203,8 @@ function fieldsIn(text: string, { from, first, count, textAt }: FieldTexts): Fie
   for (let index = first; index < first + 2 * count; index += 2) {
     const nameLength = lengthOf(index);
     const end = at + nameLength + lengthOf(index + 1);
-    const line = keptLine(textAt + at, textAt + end, nameLength) ?? lineOf(text.slice(at, end), textAt + at, nameLength);
+    const line =
+      keptLine(textAt + at, textAt + end, nameLength) ?? lineOf(text.slice(at, end), textAt + at, nameLength);
     if (line === undefined) return undefined;
     fields.push(line);
     at = end;

@@ -13,6 +13,7 @@ import {
   type UnusableReason,
 } from '../../../src/store/redis/codec.ts';
 import { compressed, maxDeflatedBytes, maxSyncBytes } from '../../../src/store/redis/compress.ts';
+import { maxPackedBytes } from '../../../src/store/redis/packed-meta.ts';
 import { seededRandom } from '../../coherence/random.ts';
 import { ownBytes, storedResponse, varyMarker } from '../../support/stored-items.ts';
 
@@ -320,6 +321,147 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
         const value = valueOf({ ...plain, n: bomb.length, b: said }, bomb, 1);
         expect(await decodeItem(value, { ...reading, key: 'k' })).toEqual(unusable('coding'));
       }
+    }
+  });
+});
+
+function metaBytesOf(value: Buffer): number {
+  return value.readUInt32BE(24);
+}
+
+describe('a response in version 2', () => {
+  const ascii = fc.stringMatching(/^[\x20-\x7e]{0,40}$/);
+  const inAscii = fc
+    .record({
+      key: ascii,
+      url: ascii,
+      route: ascii,
+      upstream: ascii,
+      tags: fc.array(ascii, { maxLength: 5 }),
+      fields: fc.array(fc.tuple(fc.stringMatching(/^[a-z0-9-]{1,20}$/), ascii), { maxLength: 8 }),
+      etag: fc.option(ascii, { nil: undefined }),
+      lastModified: fc.option(ascii, { nil: undefined }),
+      initialAgeMs: fc.double({ min: 0, max: 1e9, noNaN: true }),
+      status: fc.integer({ min: 200, max: 999 }),
+    })
+    .map((drawn): StoredItem => ({ ...some, ...drawn }));
+
+  test('gives back whatever is of printable ASCII', () => {
+    fc.assert(
+      fc.property(inAscii, (item) => {
+        const value = encode(item);
+        expect(value[2]).toBe(2);
+        expect(decodeItem(value, { ...reading, key: item.key })).toEqual({ kind: 'item', item });
+      }),
+      { seed: 32, numRuns: 300 },
+    );
+  });
+
+  test.each([
+    ['a text beyond ASCII', { fields: [['a', 'ü']] }],
+    ['a tab in a value', { fields: [['a', 'b\tc']] }],
+    ['a control character in a tag', { tags: ['a\nb'] }],
+    ['more than a meta may have', { fields: [['a', 'b'.repeat(8192)]] }],
+  ] as const)('is written as version 1 where it has %s, and read so', (_, traits) => {
+    const item: StoredItem = { ...some, ...traits };
+    const value = encode(item);
+    expect(value[2]).toBe(1);
+    expect(decodeItem(value, { ...reading, key: item.key })).toEqual({ kind: 'item', item });
+  });
+
+  test('has at most as many bytes of meta as one may have', () => {
+    const least = metaBytesOf(encode({ ...some, fields: [['a', '']] }));
+    const fits = encode({ ...some, fields: [['a', 'b'.repeat(maxPackedBytes - least)]] });
+    expect([fits[2], metaBytesOf(fits)]).toEqual([2, maxPackedBytes]);
+    expect(decodeItem(fits, { ...reading, key: some.key })).toMatchObject({ kind: 'item' });
+    expect(encode({ ...some, fields: [['a', 'b'.repeat(maxPackedBytes - least + 1)]] })[2]).toBe(1);
+  });
+
+  test('of a version before, as JSON, is read', () => {
+    const { key: k, route: r, upstream: p, url: u, tags: t, status: s, fields: f, initialAgeMs: a, body } = some;
+    const { freshness, requestTimeMs } = some;
+    const { freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs, source: o } = freshness;
+    const times = [some.responseTimeMs, freshUntilMs, swrUntilMs, sieUntilMs, retainUntilMs];
+    const d = times.map((time) => time - requestTimeMs);
+    const lengths = { n: body.length, b: body.length };
+    const value = valueOf({ k, r, p, u, t, ...lengths, s, f, d, a, m: 0, o }, body);
+    expect(value[2]).toBe(1);
+    expect(decodeItem(value, { ...reading, key: some.key })).toEqual({ kind: 'item', item: some });
+  });
+
+  const meta = headBytes;
+  const value = encode({ ...some, etag: '"1"' });
+  const nameAt = value.indexOf('content-type');
+  const dateAt = value.indexOf('Mon, 23');
+
+  test.each([
+    ['a field name that would split the answer', (copy) => copy.write('\r\n', nameAt)],
+    ['a field name in capitals', (copy) => copy.write('C', nameAt)],
+    ['a field name with a colon', (copy) => copy.write(':', nameAt)],
+    ['a field value that would split the answer', (copy) => copy.write('\r\n', dateAt)],
+    ['a field value with a NUL', (copy) => copy.write('\0', dateAt)],
+    ['a field value with a DEL', (copy) => copy.write('\x7f', dateAt)],
+    ['a byte that is not ASCII', (copy) => copy.writeUInt8(0xff, dateAt)],
+    ['another byte that is not ASCII', (copy) => copy.writeUInt8(0x80, dateAt)],
+    ['a control character at its very end', (copy) => copy.write('\x1f', meta + copy.readUInt32BE(24) - 1)],
+    ['an age that is no number', (copy) => copy.writeDoubleLE(Number.NaN, meta)],
+    ['an age below 0', (copy) => copy.writeDoubleLE(-1, meta)],
+    ['a time that is no number', (copy) => copy.writeDoubleLE(Infinity, meta + 8)],
+    ['a time with a fraction', (copy) => copy.writeDoubleLE(0.5, meta + 40)],
+    ['a body longer than it says', (copy) => copy.writeUInt32LE(1, meta + 48)],
+    ['a status below 200', (copy) => copy.writeUInt16LE(199, meta + 56)],
+    ['a status above 999', (copy) => copy.writeUInt16LE(1000, meta + 56)],
+    ['more tags than it has', (copy) => copy.writeUInt16LE(0xffff, meta + 60)],
+    ['fewer fields than it has', (copy) => copy.writeUInt16LE(1, meta + 62)],
+    ['a text longer than it is', (copy) => copy.writeUInt16LE(1000, meta + 66)],
+    ['a text shorter than it is', (copy) => copy.writeUInt16LE(0, meta + 66)],
+    ['the flag of a marker', (copy) => copy.writeUInt8(2, 3)],
+    ['less than every meta has', (copy) => copy.writeUInt32BE(79, 24)],
+  ] as const satisfies readonly (readonly [string, (copy: Buffer) => number])[])('with %s is foreign', (_, change) => {
+    expect(decodeItem(forged(value, change), { ...reading, key: some.key })).toEqual(unusable('foreign'));
+  });
+
+  test('with a field that has no name is foreign', () => {
+    const copy = encode({ ...some, tags: [], fields: [['a', 'b']] });
+    const nameless = forged(copy, (bytes) => {
+      bytes.writeUInt16LE(0, meta + 80);
+      bytes.writeUInt16LE(2, meta + 82);
+    });
+    expect(decodeItem(nameless, { ...reading, key: some.key })).toEqual(unusable('foreign'));
+  });
+
+  test('whatever a foreign writer makes of its meta, gives no text that an answer cannot have', () => {
+    const random = seededRandom(32);
+    const end = meta + value.readUInt32BE(24);
+    let items = 0;
+    for (let round = 0; round < 20_000; round += 1) {
+      const decoded = decodeItem(
+        forged(value, (copy) => {
+          for (let count = random.whole(1, 3); count > 0; count -= 1) {
+            copy[random.whole(meta, end - 1)] = random.whole(0, 255);
+          }
+        }),
+        { ...reading, key: some.key },
+      );
+      if (decoded instanceof Promise || decoded.kind !== 'item') continue;
+      const { item } = decoded;
+      if (item.kind !== 'response') throw new Error('no response');
+      items += 1;
+      for (const [name, said] of item.fields) expect(`${name}\n${said}`).toMatch(/^[!#$%&'*+.^_`|~0-9a-z-]+\n[ -~]*$/);
+      expect([item.url, item.route, item.upstream, item.etag ?? '', ...item.tags].join('')).toMatch(/^[ -~]*$/);
+      expect(item.body).toEqual(some.body);
+    }
+    expect(items).toBeGreaterThan(1000);
+  });
+
+  test('has lines of its own, however many others have been read', () => {
+    const lines = Array.from(
+      { length: 3000 },
+      (_, index) => [`x-${index % 7}`, `${'v'.repeat(index % 150)}${index}`] as const,
+    );
+    for (const line of [...lines, ...lines.toReversed(), ...lines]) {
+      const item: StoredItem = { ...some, fields: [line, ['date', 'x']] };
+      expect(decodeItem(encode(item), { ...reading, key: some.key })).toMatchObject({ item: { fields: item.fields } });
     }
   });
 });

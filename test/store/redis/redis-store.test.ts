@@ -315,6 +315,23 @@ describe('invariants of the shared tier', () => {
     expect((await made.redis.get(item.key))?.item).toEqual(fresh);
   });
 
+  test.each([1, 2])(
+    'invariant 8: what is stored in version %i of the format is not replaced by what is older',
+    async (version) => {
+      const made = process();
+      const before = response(made, { body: ownBytes('before') });
+      const after = response(made, { body: ownBytes('after'), nowMs: made.clock.nowMs() + 60 });
+      made.clock.advance(60);
+      await made.redis.put(after);
+      const value = await readRaw(entryOf(made, after));
+      expect(value[2]).toBe(2);
+      // Scripts read of a value what both versions have in the same place.
+      value[2] = version;
+      await writeRaw(entryOf(made, after), value);
+      expect(await made.redis.put(before)).toBe('outdated');
+    },
+  );
+
   test('invariant 8: a write from before a purge does not replace one from after it', async () => {
     const held = heldLink();
     const slow = process({ link: held.link });

@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+
+import { KnownTargets, MAX_KNOWN_TARGET, MAX_KNOWN_TARGET_BYTES } from '../../src/server/fast-lane-targets.ts';
+import { Dice } from '../support/spellings.ts';
+
+const tail = ' HTTP/1.1\r\n\r\n';
+
+function find(known: KnownTargets, number: number, target: string) {
+  return known.find(number, Buffer.from(`GET ${target}${tail}`, 'latin1'), 'GET '.length + target.length);
+}
+
+function remember(known: KnownTargets, number: number, target: string): void {
+  const [path = '', query] = target.split('?');
+  known.remember(number, target, { path, query });
+}
+
+describe('known targets', () => {
+  it('are found by all of their bytes and their tail', () => {
+    const known = new KnownTargets();
+    expect(find(known, 1, '/a?b=1')).toBeUndefined();
+    remember(known, 1, '/a?b=1');
+    expect(find(known, 1, '/a?b=1')).toMatchObject({ target: '/a?b=1', path: '/a', query: 'b=1', made: undefined });
+    expect(find(known, 1, '/a?b=1')).toBe(find(known, 1, '/a?b=1'));
+    const others = ['/a?b=', '/a?b=2', '/A?b=1', '/a?b=1&', '/a%3Fb=1', '/'];
+    expect(others.filter((other) => find(known, 1, other) !== undefined)).toEqual([]);
+    expect(find(known, 2, '/a?b=1')).toBeUndefined();
+  });
+
+  it('are what was remembered, or not known, however they come', () => {
+    const dice = new Dice(20_261_126);
+    const known = new KnownTargets();
+    const wrong: string[] = [];
+    let hits = 0;
+    for (let step = 0; step < 20_000; step += 1) {
+      const number = dice.roll(3);
+      const target = `/t/${dice.roll(1000)}?x=${'y'.repeat(dice.roll(3))}`;
+      const found = find(known, number, target);
+      if (found === undefined) remember(known, number, target);
+      else hits += 1;
+      if (found !== undefined && (found.tail !== number || found.target !== target)) wrong.push(target);
+    }
+    expect(wrong).toEqual([]);
+    expect(hits).toBeGreaterThan(1000);
+  });
+
+  it(`are kept up to ${MAX_KNOWN_TARGET} characters`, () => {
+    const known = new KnownTargets();
+    const most = `/${'a'.repeat(MAX_KNOWN_TARGET - 1)}`;
+    remember(known, 1, most);
+    remember(known, 1, `${most}a`);
+    expect(find(known, 1, most)).toBeDefined();
+    expect(find(known, 1, `${most}a`)).toBeUndefined();
+  });
+
+  it('take no more than they may, whatever comes, and make room for what is asked for', () => {
+    const known = new KnownTargets();
+    const kept = Array.from({ length: 50 }, (_, index) => `/kept/${index}`);
+    for (const target of kept) remember(known, 1, target);
+    const long = 'x'.repeat(MAX_KNOWN_TARGET - 20);
+    let most = 0;
+    for (let count = 0; count < 30_000; count += 1) {
+      remember(known, 1, `/flood/${count}?${long}`.slice(0, MAX_KNOWN_TARGET));
+      for (const target of kept.slice(count % 50, (count % 50) + 2)) find(known, 1, target);
+      most = Math.max(most, known.bytes);
+    }
+    expect(most).toBeLessThanOrEqual(MAX_KNOWN_TARGET_BYTES);
+    expect(most).toBeGreaterThan(0.9 * MAX_KNOWN_TARGET_BYTES);
+    expect(kept.filter((target) => find(known, 1, target) !== undefined).length).toBeGreaterThan(25);
+    // What is left is asked for as before, and what is new gets in now and then.
+    const late = Array.from({ length: 400 }, (_, index) => `/late/${index}`);
+    for (const target of late) remember(known, 1, target);
+    expect(late.some((target) => find(known, 1, target) !== undefined)).toBe(true);
+  });
+
+  it('are of as many sets as serve 2,000 in turn', () => {
+    const known = new KnownTargets();
+    const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=city${index}&size=1024&days=7`);
+    for (const target of targets) remember(known, 1, target);
+    const found = targets.filter((target) => find(known, 1, target) !== undefined);
+    expect(found.length).toBeGreaterThan(1950);
+  });
+});

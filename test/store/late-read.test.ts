@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest';
+
+import { promiseOf } from '../../src/cache/later.ts';
+import type { StoreRead } from '../../src/cache/ports.ts';
+import { LateRead, LateTurn } from '../../src/store/late-read.ts';
+import { storedResponse } from '../support/stored-items.ts';
+
+const position = { epoch: '0123456789abcdef', seq: 7 };
+
+function readOf(key: string): StoreRead {
+  const item = storedResponse({ key, position, nowMs: 0 });
+  return { item, staleSinceMs: undefined, tier: 'redis', tally: { hits: 0 } };
+}
+
+function rig() {
+  const bugs: unknown[] = [];
+  const turn = new LateTurn((error) => bugs.push(error));
+  const lateOf = (key: string): LateRead =>
+    new LateRead({ key, url: '/', hash: 1 }, undefined, { finish: (open) => open(), turn });
+  return { bugs, lateOf };
+}
+
+describe('what has come from Redis', () => {
+  test('is told behind the step in which it came, in its order, to all who wait for it', async () => {
+    const { bugs, lateOf } = rig();
+    const told: string[] = [];
+    const [one, other] = [lateOf('one'), lateOf('other')];
+    const hear = (late: LateRead, name: string): void =>
+      late.hear({ came: (read) => void told.push(`${name}: ${read?.item.key}`), failed: () => told.push('failed') });
+    hear(one, 'a');
+    hear(other, 'b');
+    hear(one, 'c');
+    hear(one, 'd');
+    other.resolve(readOf('other'));
+    one.resolve(readOf('one'));
+    expect(told).toEqual([]);
+    await Promise.resolve();
+    expect(told).toEqual(['b: other', 'a: one', 'c: one', 'd: one']);
+    expect(bugs).toEqual([]);
+  });
+
+  test('is told to the others too where one throws, which is heard of', async () => {
+    const { bugs, lateOf } = rig();
+    const told: string[] = [];
+    const [one, other] = [lateOf('one'), lateOf('other')];
+    const error = new Error('a bug');
+    one.hear({
+      came: () => {
+        throw error;
+      },
+      failed: () => {},
+    });
+    one.hear({ came: () => void told.push('second'), failed: () => {} });
+    other.hear({ came: () => void told.push('other'), failed: () => {} });
+    one.resolve(undefined);
+    other.resolve(undefined);
+    await Promise.resolve();
+    expect(told).toEqual(['second', 'other']);
+    expect(bugs).toEqual([error]);
+  });
+
+  test('while others are told waits for a turn of its own', async () => {
+    const { lateOf } = rig();
+    const told: string[] = [];
+    const [one, other] = [lateOf('one'), lateOf('other')];
+    one.hear({
+      came: () => {
+        other.resolve(undefined);
+        told.push('one');
+      },
+      failed: () => {},
+    });
+    other.hear({ came: () => void told.push('other'), failed: () => {} });
+    one.resolve(undefined);
+    await promiseOf(other);
+    expect(told).toEqual(['one', 'other']);
+  });
+
+  test('is an error where that came of it, at once or later', async () => {
+    const { lateOf } = rig();
+    const [one, other, third] = [lateOf('one'), lateOf('other'), lateOf('third')];
+    const promised = [promiseOf(one), promiseOf(other), promiseOf(third)];
+    one.reject(new Error('first'));
+    other.resolve(Promise.reject(new Error('second')));
+    third.resolve(Promise.resolve(readOf('third')));
+    const results = await Promise.allSettled(promised);
+    expect(results).toMatchObject([
+      { status: 'rejected', reason: { message: 'first' } },
+      { status: 'rejected', reason: { message: 'second' } },
+      { status: 'fulfilled', value: { item: { key: 'third' } } },
+    ]);
+  });
+});
