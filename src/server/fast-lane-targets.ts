@@ -7,8 +7,8 @@ export const TARGET_AT = 'GET '.length;
 const PLACES = 8192;
 const WAYS = 4;
 
-/** All that is known of the targets of a listener, by a reckoning that is above what was measured (`docs/performance.md`). */
-export const MAX_KNOWN_TARGET_BYTES = 4 * 1024 * 1024;
+/** All that is known of the targets of a listener, as {@link bytesOf} reckons it: some 2,300 of 50 characters. */
+export const MAX_KNOWN_TARGET_BYTES = 5 * 1024 * 1024;
 
 /** Longer ones are read each time. */
 export const MAX_KNOWN_TARGET = 512;
@@ -37,9 +37,12 @@ class KnownTarget implements RequestMemo {
   }
 }
 
-/** What one takes: its target, what is made of that (a key, a URL, a call upstream, tags), and the objects for these. */
+/**
+ * What one takes: its target, what is made of that (a key, a URL, tags), and the objects for these. Measured on the heap, three parameters
+ * and two tags: 2,046 for 43 characters, 2,434 for 243, 3,326 for 443.
+ */
 function bytesOf(target: string): number {
-  return 1024 + 8 * target.length;
+  return 2048 + 4 * target.length;
 }
 
 /**
