@@ -46,7 +46,7 @@ function bytesOf(target: string): number {
 }
 
 /**
- * Targets whose answers come from Redis, so that those are not read, matched and keyed anew each time, which was a fifth of such an
+ * Targets whose answers come from Redis, so that those are not read, matched and keyed anew each time, which was a seventh of such an
  * answer. Told by all bytes of a target and by its tail, so by the whole head, on which route and key depend and on nothing else.
  * Forgetting costs the work and nothing else.
  */
