@@ -84,9 +84,9 @@ const mostRounds = 32;
  */
 export class KnownHeads {
   readonly #maxBytes: number;
-  readonly #slab = new Slab();
-  readonly #rows = new HeadRows(this.#slab);
-  readonly #bytesOfHeads = new HeadBytes(this.#slab, this.#rows);
+  readonly #slab: Slab;
+  readonly #rows: HeadRows;
+  readonly #bytesOfHeads: HeadBytes;
   readonly #byRow: (KnownHead | undefined)[] = [undefined];
   #newest: KnownHead | undefined;
   #oldest: KnownHead | undefined;
@@ -94,9 +94,12 @@ export class KnownHeads {
   #size = 0;
   #turn = 0;
 
-  /** `maxBytes`: of heads and answers. */
-  constructor(maxBytes: number) {
+  /** `maxBytes`: of heads and answers. `slab`: where they are kept, and nothing else. */
+  constructor(maxBytes: number, slab: Slab = new Slab()) {
     this.#maxBytes = maxBytes;
+    this.#slab = slab;
+    this.#rows = new HeadRows(slab);
+    this.#bytesOfHeads = new HeadBytes(slab, this.#rows);
   }
 
   get size(): number {
@@ -177,6 +180,9 @@ export class KnownHeads {
       wire.giveBack();
     }
     this.#bytesOfHeads.remove(known);
+    // Its block holds it until that is let go. It must not hold those beside it, which hold others when they are forgotten in their turn.
+    known.newer = undefined;
+    known.older = undefined;
   }
 
   #shrink(): void {

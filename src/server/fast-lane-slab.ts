@@ -112,17 +112,24 @@ export class Slab {
     // Whoever moves gives back where it was.
     if (this.#isMoving) return;
     this.#isMoving = true;
-    while (this.#dead > Math.max(BLOCK_BYTES, this.#live * MOST_DEAD_PART)) {
-      const block = this.#sparsest();
-      if (block === undefined) break;
-      // No other block gets what is in this one.
-      if (this.#open === block) this.#open = undefined;
-      for (const resident of block.residents) resident.leave(block);
-      this.#letGoIfEmpty(block, undefined);
-      // Never: all that is used of it is a resident's.
-      if (block.live > 0) break;
+    try {
+      while (this.#dead > Math.max(BLOCK_BYTES, this.#live * MOST_DEAD_PART) && this.#emptySparsest());
+    } finally {
+      // Also where there is no memory for another block: else nothing would be moved any more.
+      this.#isMoving = false;
     }
-    this.#isMoving = false;
+  }
+
+  /** False: there was none. */
+  #emptySparsest(): boolean {
+    const block = this.#sparsest();
+    if (block === undefined) return false;
+    // No other block gets what is in this one.
+    if (this.#open === block) this.#open = undefined;
+    for (const resident of block.residents) resident.leave(block);
+    this.#letGoIfEmpty(block, undefined);
+    // Not empty: never, as all that is used of it is a resident's.
+    return block.live === 0;
   }
 
   #sparsest(): Block | undefined {

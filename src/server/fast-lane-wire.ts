@@ -69,8 +69,10 @@ export class Wire implements Resident {
     if (nowMs >= this.sinceMs && nowMs < this.untilMs && nowMs <= this.lastMs) return true;
     const said = repeat.at(nowMs);
     if (said === undefined) return false;
-    this.#say(String(said.ageSeconds), String(said.ttlSeconds));
+    // Before its bytes are touched: where that fails half way, nobody takes what they say for what was said before.
     this.turns += 1;
+    this.untilMs = 0;
+    this.#say(String(said.ageSeconds), String(said.ttlSeconds));
     this.sinceMs = said.sinceMs;
     this.untilMs = said.untilMs;
     this.lastMs = said.lastMs;
@@ -89,6 +91,8 @@ export class Wire implements Resident {
     const block = this.#block;
     const bytes = this.first.length;
     this.#block = undefined;
+    // Blocks that it was in hold it until they are let go. It must not hold another that is let go already, all 256 KiB of it.
+    this.first = NONE;
     if (block !== undefined) this.#slab?.giveBack(block, bytes);
     this.#slab = undefined;
   }
@@ -146,6 +150,8 @@ export class Wire implements Resident {
     this.#use(room);
   }
 }
+
+const NONE = Buffer.alloc(0);
 
 /** A call of `Buffer.write` costs more than the few digits. */
 function writeAscii(bytes: Buffer, text: string, at: number): void {

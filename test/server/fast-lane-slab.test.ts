@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
 import { AnswerWriter } from '../../src/server/fast-lane-answer.ts';
 import { type HeadFacts, type KnownHead, KnownHeads } from '../../src/server/fast-lane-heads.ts';
+import { HeadRows } from '../../src/server/fast-lane-rows.ts';
 import { BLOCK_BYTES, type Block, type Resident, Slab } from '../../src/server/fast-lane-slab.ts';
 import { Dice } from '../support/spellings.ts';
 
@@ -164,6 +165,130 @@ describe('Heads and answers in blocks', () => {
     expect(heads.size).toBe(wires.size);
   });
 });
+
+describe('Known heads', () => {
+  it('and their answers are in as few blocks as they need, each answer behind its head, however many came and went', () => {
+    const slab = new Slab();
+    const heads = new KnownHeads(1_000_000, slab);
+    let wrong = 0;
+    let most = 0;
+    for (let index = 0; index < 20_000; index += 1) {
+      const facts = factsOf(1000, 'x');
+      heads.remember(headOf(index), facts);
+      const { buffer, byteOffset } = facts.wire.first;
+      if (buffer.byteLength !== BLOCK_BYTES) wrong += 1;
+      // The first of a block may be apart from its head.
+      const isHere = Buffer.from(buffer, 0, byteOffset).subarray(-64).includes(headOf(index).subarray(-30));
+      if (byteOffset > 0 && !isHere) wrong += 1;
+      most = Math.max(most, slab.bytes);
+    }
+    expect(wrong).toBe(0);
+    // Each is counted with 1,500 bytes more than it has there.
+    expect(most).toBeLessThanOrEqual(500_000 + 3 * BLOCK_BYTES);
+  });
+
+  it('hold nothing that others have when they are forgotten', () => {
+    const heads = new KnownHeads(1_000_000);
+    const all = [1, 2, 3].map((index) => {
+      heads.remember(headOf(index), factsOf(10, 'x'));
+      return heads.find(headOf(index));
+    });
+    for (const known of all) if (known !== undefined) heads.forget(known);
+    expect(all.map((known) => [known?.newer, known?.older, known?.wire.first.length])).toEqual(
+      all.map(() => [undefined, undefined, 0]),
+    );
+  });
+
+  it('that share an answer keep its bytes until the last of them is forgotten', () => {
+    const slab = new Slab();
+    const heads = new KnownHeads(1_000_000, slab);
+    const facts = factsOf(10, 'x');
+    for (const index of [1, 2]) heads.remember(headOf(index), facts);
+    const { first } = facts.wire;
+    for (const index of [1, 2]) {
+      expect(facts.wire.first).toBe(first);
+      const known = heads.find(headOf(index));
+      if (known !== undefined) heads.forget(known);
+    }
+    expect(slab.dead).toBe(slab.get(0)?.used);
+  });
+
+  it('whose answer was lent once have it written in its place again from the next time on', () => {
+    const heads = new KnownHeads(1_000_000);
+    heads.remember(headOf(1), factsOf(10, 'x'));
+    const known = heads.find(headOf(1));
+    if (known === undefined) throw new Error('it is not known');
+    heads.turnTo(known, 1000);
+    const { first } = known.wire;
+    known.wire.isLent = true;
+    heads.turnTo(known, 2000);
+    const { first: second } = known.wire;
+    expect(second).not.toBe(first);
+    heads.turnTo(known, 3000);
+    expect(known.wire.first).toBe(second);
+  });
+});
+
+describe('Rows of heads', () => {
+  it('tell heads of one hash apart by their bytes and lengths', () => {
+    const { add, find } = rowsOf();
+    const texts = ['a', 'a\0', 'a\0\0', 'ab', 'abcd', 'abcde'];
+    const all = texts.map((text) => add(text, 1));
+    expect(texts.map((text) => find(text, 1))).toEqual(all);
+    expect(['b', 'abc', 'abcd\0'].map((text) => find(text, 1))).toEqual([0, 0, 0]);
+    expect(texts.map((text) => find(text, 2))).toEqual(texts.map(() => 0));
+  });
+
+  it('say for how long they hold, to the end of each bound, however many there come to be', () => {
+    const { rows, add } = rowsOf();
+    const all = Array.from({ length: 1000 }, (_none, index) => {
+      const row = add(`head ${index}`, index & 7);
+      rows.say(row, { turns: index, sinceMs: 1000, untilMs: 2000, lastMs: index % 2 === 0 ? 1500 : 3000 });
+      return row;
+    });
+    const told = (nowMs: number) => all.map((row, index) => rows.holds(row, index, nowMs));
+    const each = (isEven: boolean, isOdd: boolean) => all.map((_none, index) => (index % 2 === 0 ? isEven : isOdd));
+    expect(told(999.9)).toEqual(each(false, false));
+    expect(told(1000)).toEqual(each(true, true));
+    expect(told(1500)).toEqual(each(true, true));
+    expect(told(1500.1)).toEqual(each(false, true));
+    expect(told(1999.9)).toEqual(each(false, true));
+    expect(told(2000)).toEqual(each(false, false));
+    expect(all.map((row, index) => rows.holds(row, index + 1, 1000))).toEqual(each(false, false));
+  });
+
+  it('begin unused, where another was used', () => {
+    const { rows, add, find } = rowsOf();
+    const gone = add('gone', 1);
+    find('gone', 1);
+    rows.remove(gone);
+    const row = add('next', 1);
+    expect(row).toBe(gone);
+    expect(rows.takeUse(row)).toBe(false);
+    find('next', 1);
+    expect([rows.takeUse(row), rows.takeUse(row)]).toEqual([true, false]);
+  });
+});
+
+function rowsOf() {
+  const slab = new Slab();
+  const rows = new HeadRows(slab);
+  const add = (text: string, hash: number): number => {
+    const words = wordsOf(text);
+    const block = slab.take(4 * words.length, { leave: () => undefined });
+    if (block === undefined) throw new Error('no room');
+    block.words.set(words, slab.at / 4);
+    return rows.add(text.length, hash, block.number, slab.at / 4);
+  };
+  return { rows, add, find: (text: string, hash: number) => rows.find(wordsOf(text), text.length, hash) };
+}
+
+/** With zeros to the end of the last word. */
+function wordsOf(text: string): Int32Array {
+  const bytes = Buffer.alloc(Math.ceil(text.length / 4) * 4);
+  bytes.write(text, 'latin1');
+  return new Int32Array(new Uint8Array(bytes).buffer);
+}
 
 class Piece implements Resident {
   readonly bytes: number;
