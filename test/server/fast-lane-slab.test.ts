@@ -103,6 +103,34 @@ describe('Heads and answers in blocks', () => {
     expect(slab.dead).toBeLessThanOrEqual(BLOCK_BYTES);
   });
 
+  it('keep an eighth of much that is in use dead before any of it is moved, and no more', () => {
+    const dice = new Dice(5);
+    const slab = new Slab();
+    const live = Array.from({ length: 16_000 }, () => new Piece(slab, 1000));
+    let most = 0;
+    let isPast = false;
+    while (live.length > 4000) {
+      const at = dice.roll(live.length);
+      const [gone, last] = [live[at], live.pop()];
+      if (last !== undefined && at < live.length) live[at] = last;
+      gone?.end();
+      most = Math.max(most, slab.dead);
+      isPast ||= slab.dead > Math.max(BLOCK_BYTES, (live.length * 1000) / 8);
+    }
+    expect(isPast).toBe(false);
+    expect(most).toBeGreaterThan(6 * BLOCK_BYTES);
+  });
+
+  it('go with the last that is used of their block, whose number the next one has', () => {
+    const slab = new Slab();
+    for (let round = 0; round < 5; round += 1) {
+      const all = Array.from({ length: 40 }, () => new Piece(slab, BLOCK_BYTES / 16));
+      for (const piece of all) piece.end();
+      expect(slab.bytes).toBe(BLOCK_BYTES);
+      expect([3, 4, 5].map((number) => slab.get(number))).toEqual([undefined, undefined, undefined]);
+    }
+  });
+
   it('are of up to an eighth of a block', () => {
     const slab = new Slab();
     const resident = { leave: () => undefined };
@@ -203,12 +231,26 @@ describe('Known heads', () => {
     const slab = new Slab();
     const heads = new KnownHeads(1_000_000, slab);
     const facts = factsOf(10, 'x');
-    for (const index of [1, 2]) heads.remember(headOf(index), facts);
+    heads.remember(headOf(1), facts);
     const { first } = facts.wire;
+    heads.remember(headOf(2), facts);
     for (const index of [1, 2]) {
       expect(facts.wire.first).toBe(first);
       const known = heads.find(headOf(index));
       if (known !== undefined) heads.forget(known);
+    }
+    expect(slab.dead).toBe(slab.get(0)?.used);
+  });
+
+  it('give back all that their answers ever had, whatever digits these had', () => {
+    const slab = new Slab();
+    const heads = new KnownHeads(1_000_000, slab);
+    for (const size of [0, 1, 2, 3, 4, 5, 6, 7]) heads.remember(headOf(size), factsOf(size, 'x'));
+    for (const size of [0, 1, 2, 3, 4, 5, 6, 7]) {
+      const known = heads.find(headOf(size));
+      if (known === undefined) throw new Error('it is not known');
+      for (const nowMs of [0, 5000, 50_000, 500_000, 0]) heads.turnTo(known, nowMs);
+      heads.forget(known);
     }
     expect(slab.dead).toBe(slab.get(0)?.used);
   });
