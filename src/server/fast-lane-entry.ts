@@ -12,6 +12,7 @@ import { type Lane, lanesOf } from './fast-lane-lanes.ts';
 import { TurnTimes } from './fast-lane-times.ts';
 import { isPlain, LOOK_EVERY } from './fast-lane-learning.ts';
 import type { DataListener, FastLaneOptions, Shared } from './fast-lane-shared.ts';
+import { Lending } from './fast-lane-lending.ts';
 import { Piece } from './fast-lane-piece.ts';
 import { HeldList, mayWait } from './fast-lane-held.ts';
 import { Joined } from './fast-lane.ts';
@@ -36,6 +37,7 @@ export class FastLane {
       idle: new IdleWheel(timeouts.keepAliveMs),
       held: new HeldList(),
       piece: new Piece(),
+      lending: new Lending(),
       mayWait: mayWait(timeouts.keepAliveMs),
       mostRequests: limits.maxRequestsPerConnection === 0 ? Infinity : limits.maxRequestsPerConnection,
       fed: undefined,

@@ -49,7 +49,7 @@ export class HeadBytes {
 
   #take(keeper: Keeper, bytes: number): Block {
     const block = this.#slab.take(bytes, keeper);
-    // Heads have 4 KiB at most (`fast-lane.ts`), but those of tests, which have less than a block's eighth.
+    // Never: heads have 4 KiB at most (`fast-lane.ts`).
     if (block === undefined) throw new RangeError('a head that is too long to be kept');
     return block;
   }

@@ -139,6 +139,8 @@ export class KnownHeads {
   /** Keeps a copy of the head. */
   remember(head: Buffer, facts: HeadFacts): void {
     const { wire } = facts;
+    // It was let go of with the last of its heads: who has it still must have another one made.
+    if (wire.first.length === 0) return;
     const words = wordsOf(head);
     const sought = { words, bytes: head.length, hash: hashOf(words, head.length) };
     const known = new KnownHead(facts, this.#bytesOfHeads);
@@ -157,7 +159,7 @@ export class KnownHeads {
     this.#shrink();
   }
 
-  /** In whose place it comes: its own, or that of the earliest where as many are alike as may be. */
+  /** In whose place it comes: its own, or that of one of them where as many are alike as may be, mostly of the earliest. */
   #instead(sought: Sought): KnownHead | undefined {
     const { last, count, isSame } = this.#rows.alike(sought, mostAlike);
     return isSame || count >= mostAlike ? this.#byRow[last] : undefined;

@@ -75,7 +75,7 @@ export class HeadRows {
     return 0;
   }
 
-  /** Rows of other heads, or that one, with its hash, the latest first; up to that head's own, and to so many. */
+  /** Rows of other heads, or that one, with its hash, mostly the latest first (not behind a growth); up to that head's own, and to so many. */
   alike(
     { words, bytes, hash }: Sought,
     most: number,

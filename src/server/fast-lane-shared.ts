@@ -12,6 +12,7 @@ import type { IdleWheel } from './fast-lane-idle.ts';
 import type { TurnTimes } from './fast-lane-times.ts';
 import type { Piece } from './fast-lane-piece.ts';
 import type { HeldList } from './fast-lane-held.ts';
+import type { Lending } from './fast-lane-lending.ts';
 import type { ServerLoad } from './load.ts';
 
 /** What the fast lane needs. */
@@ -52,6 +53,7 @@ export interface Shared extends FastLaneOptions {
   readonly idle: IdleWheel;
   readonly held: HeldList;
   readonly piece: Piece;
+  readonly lending: Lending;
   /** Whether answers that take time are waited for. */
   readonly mayWait: boolean;
   /** On one connection. */

@@ -91,7 +91,7 @@ export class Wire implements Resident {
     const block = this.#block;
     const bytes = this.first.length;
     this.#block = undefined;
-    // Blocks that it was in hold it until they are let go. It must not hold another that is let go already, all 256 KiB of it.
+    // Blocks that it was in hold it until they are let go. It must not hold another that is let go already, all of it.
     this.first = NONE;
     if (block !== undefined) this.#slab?.giveBack(block, bytes);
     this.#slab = undefined;

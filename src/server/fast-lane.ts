@@ -194,7 +194,7 @@ export class Joined {
 
   /** False: it has to be looked at anew, nothing was done, and {@link #readTarget} is to be called. */
   #answer(known: KnownHead): boolean {
-    const { times, load } = this.#shared;
+    const { times, load, lending } = this.#shared;
     times.begin();
     const { wire } = known;
     const rest = wire.rest?.deref();
@@ -204,11 +204,12 @@ export class Joined {
       return false;
     }
     const socket = this.#socket;
+    const first = lending.bytesOf(wire);
     if (rest === undefined) {
-      socket.write(wire.first);
+      socket.write(first);
     } else {
       socket.cork();
-      socket.write(wire.first);
+      socket.write(first);
       socket.write(rest);
       socket.uncork();
     }
@@ -219,8 +220,7 @@ export class Joined {
       if (repeats === undefined) tell(this.#shared, known, times.end());
       else repeats.repeated(wire.length, times.end());
     } else {
-      wire.isLent = true;
-      this.#owe(known, times.startedMs);
+      this.#owe(known, times.startedMs, lending.lend(wire, first));
       times.interrupt();
     }
     return true;
@@ -268,10 +268,11 @@ export class Joined {
     else this.#idle.touch();
   }
 
-  #owe(told: Told, startedMs: number): void {
+  #owe(told: Told, startedMs: number, giveBack?: () => void): void {
     this.#isPending = true;
     const onSent = (): void => {
       this.#isPending = false;
+      giveBack?.();
     };
     owe(this.#shared, { socket: this.#socket, told, startedMs, onSent });
   }

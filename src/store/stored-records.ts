@@ -128,8 +128,8 @@ export class StoredRecords {
   }
 
   /**
-   * All of them go at once. Who has a read in hand may keep this for long, and with it what its hits are counted in: it reads as not stored.
-   * Answers the rows' memory.
+   * All of them go at once, and the rows' memory is answered. Who has a read in hand may keep this for long, to count its hits: each of
+   * them reads as not stored from now on.
    */
   clear(): Pieces {
     this.#uses = undefined;

@@ -55,8 +55,6 @@ export class UseCounts {
     }
     places[at + SERIAL] = serial;
     places[at + RECORD] = record;
-    places[at + USES] = 0;
-    places[at + HITS] = 0;
   }
 
   /** Hands on what was counted of it since this was last asked. */

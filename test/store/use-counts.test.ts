@@ -45,6 +45,7 @@ const questions: readonly ((records: StoredRecords, record: number) => unknown)[
 const steps: readonly ((records: Records, record: number, dice: number, isLazy: boolean) => void)[] = [
   ({ records }, record, dice) => records.setFrequency(record, dice % 4),
   ({ records }, record, dice) => records.setRead(record, dice % 2 === 0),
+  ({ records }, record, dice) => records.setHits(record, dice),
   ...Array.from({ length: 6 }, () => ({ records }: Records, record: number, dice: number, isLazy: boolean): void => {
     const isHit = dice % 3 === 0;
     if (isLazy) {
@@ -96,8 +97,15 @@ describe('Uses of records that are answered with over and over', () => {
     const all = Array.from({ length: 8193 }, (_none, index) => add(index));
     const serials = all.map((record) => records.rows.get(record, words.serial));
     for (const [index, record] of all.entries()) records.useAgain(record, serials[index] ?? 0, true);
-    // One of so many that have another's place gets it.
     expect(serials.map((serial) => records.isCounted(serial)).filter((isCounted) => !isCounted)).toHaveLength(1);
+    // One of eight that ask for another's place gets it; the first has asked.
+    const [last, lastSerial] = [all.at(-1) ?? 0, serials.at(-1) ?? 0];
+    const isCounted = Array.from({ length: 7 }, () => {
+      records.useAgain(last, lastSerial, true);
+      return records.isCounted(lastSerial);
+    });
+    expect(isCounted).toEqual([false, false, false, false, false, false, true]);
+    expect([records.hits(last), records.hits(all[0] ?? 0)]).toEqual([8, 1]);
     records.clear();
     expect(serials.some((serial) => records.isCounted(serial))).toBe(false);
   });
