@@ -44,6 +44,22 @@ export function keyedFor(
     return deriveKey(match, request, sha256);
   const keyed = deriveKey(match, { path, query, host, fields: [] }, sha256);
   // That one is cut is counted each time.
-  if (keyed.ok && !isCutKey(keyed.value.key, route.maxKeyBytes)) memo.made = new Prepared(owner, route, keyed.value);
+  if (!keyed.ok || isCutKey(keyed.value.key, route.maxKeyBytes)) return keyed;
+  if (textOf(keyed.value) <= MAX_MADE_TEXT + 2 * (path.length + (query?.length ?? 0)))
+    memo.made = new Prepared(owner, route, keyed.value);
   return keyed;
+}
+
+/**
+ * Whoever keeps memos reckons what hangs on one by the length of its target (`server/fast-lane-targets.ts`). Defaults, tags and escapes can
+ * make ten times as much of it: that is made each time.
+ */
+export const MAX_MADE_TEXT = 1536;
+
+/** Characters of all that is made of the key: what goes upstream is about as long as the URL. */
+function textOf({ key, url, tags }: KeyedRequest): number {
+  let length = key.length + 2 * url.length;
+  // A text takes 16 bytes and its place in the list beside its characters.
+  for (const tag of tags) length += tag.length + 24;
+  return length;
 }

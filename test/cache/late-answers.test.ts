@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Handled, LateAnswer } from '../../src/cache/handled.ts';
 import { type LateHearer, Later } from '../../src/cache/later.ts';
 import type { ResponseStore, StoreRead } from '../../src/cache/ports.ts';
+import { MAX_MADE_TEXT } from '../../src/cache/prepared.ts';
 import type { MemoryStore } from '../../src/store/memory-store.ts';
 import { ExchangeRig, lateStore, type RigOptions } from '../support/exchange-rig.ts';
 import { honourRoute, requestOf, routeOf } from '../support/policy.ts';
@@ -180,6 +181,15 @@ async function textOf(rig: ExchangeRig, request: ReturnType<typeof requestOf>): 
   return handled.response.body.bytes.toString();
 }
 
+/** Whether what is made of a request with a tag so long is kept. */
+async function isKept(length: number): Promise<boolean> {
+  const rig = rigOf({ routes: [routeOf({}, { tags: ['x'.repeat(length)] })] });
+  rig.memory.put(rig.stored());
+  const request = requestOf({ memo: { made: undefined } });
+  await rig.exchange.handle(request);
+  return request.memo?.made !== undefined;
+}
+
 describe('a request with a memo', () => {
   test('gets what it gets without one, each time, until that is purged', async () => {
     const rig = rigOf();
@@ -225,6 +235,12 @@ describe('a request with a memo', () => {
     }
   });
 
+  test('keeps what is made of it up to the text that its bound reckons with, and no longer one', async () => {
+    // Key, URL twice, both tags of the house with 24 for each, and 24 for the one of the route, less twice the path.
+    const rest = 18 + 2 * 9 + (14 + 24) + (16 + 24) + 24 - 2 * 9;
+    expect(await Promise.all([isKept(MAX_MADE_TEXT - rest), isKept(MAX_MADE_TEXT - rest + 1)])).toEqual([true, false]);
+  });
+
   test('is keyed by what upstream has taught since', async () => {
     const rig = rigOf({ routes: [honourRoute({}, { noVarySearch: true, unknownQuery: 'keep' })] });
     const memo = { made: undefined };
@@ -244,5 +260,26 @@ describe('a request with a memo', () => {
     // By the rule that was learnt another query gets the same, and so does the memo's.
     expect(await textOf(rig, requestOf({ query: 'a=1&utm=3' }))).toBe('first');
     expect(rig.calls).toHaveLength(1);
+  });
+
+  test('finds what another one has brought by a rule of upstream since', async () => {
+    const rig = rigOf({ routes: [honourRoute({}, { noVarySearch: true, unknownQuery: 'keep' })] });
+    const memo = { made: undefined };
+    const asked = rig.exchange.handle(requestOf({ query: 'a=1&utm=2', memo }));
+    await rig.settle();
+    rig.call(0).fail();
+    await asked;
+    expect(memo.made).toBeDefined();
+    const taught = textOf(rig, requestOf({ query: 'a=1&utm=3' }));
+    await rig.settle();
+    rig.call(1).answer(200, 'kept', [
+      ['cache-control', 'max-age=60'],
+      ['no-vary-search', 'params=("utm")'],
+    ]);
+    expect(await taught).toBe('kept');
+    const again = textOf(rig, requestOf({ query: 'a=1&utm=2', memo }));
+    await rig.settle();
+    expect(rig.calls).toHaveLength(2);
+    expect(await again).toBe('kept');
   });
 });

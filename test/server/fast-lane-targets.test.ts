@@ -495,6 +495,61 @@ routes:${spelt}`;
     expect(wrong).toEqual([]);
   });
 
+  it(
+    'is known by its whole head from then on: behind another tail it is another request',
+    { timeout: 30_000 },
+    async () => {
+      await using stack = new AsyncDisposableStack();
+      const redis = stack.use(await startRedis());
+      const origin = stack.use(
+        await startOrigin((request, peer) =>
+          peer.respond(200, {}, `${request.target} ${request.field('x-tenant') ?? '-'}`),
+        ),
+      );
+      const yaml = (keepAlive: string): string => `
+server: { listen: 127.0.0.1:0, timeouts: { keepAlive: ${keepAlive} } }
+admin: { listen: 127.0.0.1:0 }
+log: { level: silent }
+store: { redis: { url: "${redis.url}" } }
+upstreams: { api: { origin: "${origin.url}", timeout: 5s } }
+routes:${spelt}
+  - { name: other, match: /c/*, host: other.test, upstream: api, forward: /other, ttl: 10m }`;
+      const start = async (keepAlive: string) => stack.use(await startTestProxy({ yaml: yaml(keepAlive) }));
+      const [filling, asking, brief] = [await start('10s'), await start('10s'), await start('1s')];
+      await expect.poll(async () => (await filling.get('/c/a')).cacheStatus, { timeout: 10_000 }).toContain('hit');
+      const parsed = stack.use(new ParsedRequests(asking.origin));
+      const connection = stack.use(await openRaw(asking.origin));
+      const heads = (target: string): readonly string[] => [
+        plain(target),
+        head(`GET ${target} HTTP/1.1`, 'Host: other.test'),
+        plain(target, 'X-Tenant: 1'),
+        plain(target, 'Authorization: Bearer secret'),
+      ];
+      for (const one of heads('/c/b').slice(0, 3)) await warm(connection, parsed, one);
+      const asked = async (piece: string): Promise<string> => {
+        await connection.send(piece);
+        return (await connection.reply()).text;
+      };
+      await connection.send(plain('/c/a'));
+      expect((await connection.reply()).field('cache-status')).toContain('detail=redis');
+      const onTargets = async (): Promise<number> =>
+        (await samples(asking.admin)).get('forecache_fast_lane_targets_total') ?? Number.NaN;
+      const before = await onTargets();
+      for (let round = 0; round < 3; round += 1) {
+        const texts: string[] = [];
+        for (const one of heads('/c/a')) texts.push(await asked(one));
+        expect(texts).toEqual(['/c/a -', '/other -', '/c/a -', '/c/a -']);
+      }
+      expect(await onTargets()).toBeGreaterThan(before);
+      // Where nobody may wait on the fast lane the parser is given it, and what takes time is promised.
+      const short = stack.use(await openRaw(brief.origin));
+      const parsedThere = stack.use(new ParsedRequests(brief.origin));
+      await warm(short, parsedThere, plain('/c/b'));
+      await short.send(plain('/c/a'));
+      expect((await short.reply()).text).toBe('/c/a -');
+    },
+  );
+
   it('is told as aborted, once, where its client goes meanwhile', async () => {
     const gate = Promise.withResolvers<void>();
     const { stage, ready } = await scene({

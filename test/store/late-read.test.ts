@@ -76,6 +76,19 @@ describe('what has come from Redis', () => {
     expect(told).toEqual(['one', 'other']);
   });
 
+  test('is told in each of many turns', async () => {
+    const { lateOf } = rig();
+    const told: string[] = [];
+    const keys = Array.from({ length: 10 }, (_, turn) => `turn ${turn}`);
+    for (const key of keys) {
+      const late = lateOf(key);
+      late.hear({ came: () => void told.push(key), failed: () => {} });
+      late.resolve(undefined);
+      await Promise.resolve();
+    }
+    expect(told).toEqual(keys);
+  });
+
   test('is an error where that came of it, at once or later', async () => {
     const { lateOf } = rig();
     const [one, other, third] = [lateOf('one'), lateOf('other'), lateOf('third')];

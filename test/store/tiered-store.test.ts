@@ -211,6 +211,19 @@ describe('memory before Redis', () => {
     expect(asked(second)).toBe(1);
   });
 
+  test('asks Redis once for all who wait for a large body, and anew once they have been told', async () => {
+    const item = await store(first, { body: ownBytes(randomBytes(150_000).toString('hex')) });
+    const small = process({ clock: first.clock, purgeLog: first.purgeLog, memoryBytes: 64 * 1024 });
+    const reads = [Promise.resolve(small.tiered.get(key))];
+    // What was read is being decompressed in a thread.
+    await vi.waitUntil(() => asked(small) === 1, { interval: 0 });
+    reads.push(Promise.resolve(small.tiered.get(key)));
+    for (const read of await Promise.all(reads)) expect(read?.item).toEqual(item);
+    expect(asked(small)).toBe(1);
+    expect((await small.tiered.get(key))?.item).toEqual(item);
+    expect(asked(small)).toBe(2);
+  });
+
   test('asks Redis for each URL by itself, and anew where a look at it failed', async () => {
     const { tiered } = second;
     await store(first, { url: '/a' });

@@ -343,6 +343,9 @@ describe('a response in version 2', () => {
       lastModified: fc.option(ascii, { nil: undefined }),
       initialAgeMs: fc.double({ min: 0, max: 1e9, noNaN: true }),
       status: fc.integer({ min: 200, max: 999 }),
+      freshness: fc
+        .record({ mustRevalidate: fc.boolean(), alwaysValidate: fc.boolean() })
+        .map((marks) => ({ ...some.freshness, ...marks })),
     })
     .map((drawn): StoredItem => ({ ...some, ...drawn }));
 
@@ -419,6 +422,12 @@ describe('a response in version 2', () => {
     ['less than every meta has', (copy) => copy.writeUInt32BE(79, 24)],
   ] as const satisfies readonly (readonly [string, (copy: Buffer) => number])[])('with %s is foreign', (_, change) => {
     expect(decodeItem(forged(value, change), { ...reading, key: some.key })).toEqual(unusable('foreign'));
+  });
+
+  test('that is too short for any meta, with a bad checksum, is told as that', () => {
+    const short = Buffer.from(value.subarray(0, headBytes + 4));
+    short.writeUInt32BE(0, 24);
+    expect(decodeItem(short, { ...reading, key: some.key })).toEqual(unusable('checksum'));
   });
 
   test('with a field that has no name is foreign', () => {
