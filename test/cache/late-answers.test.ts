@@ -5,7 +5,7 @@ import { type LateHearer, Later } from '../../src/cache/later.ts';
 import type { ResponseStore, StoreRead } from '../../src/cache/ports.ts';
 import { MAX_MADE_TEXT } from '../../src/cache/prepared.ts';
 import type { MemoryStore } from '../../src/store/memory-store.ts';
-import { ExchangeRig, lateStore, type RigOptions } from '../support/exchange-rig.ts';
+import { ExchangeRig, lateStore, type RigOptions, ScriptedLocks } from '../support/exchange-rig.ts';
 import { honourRoute, requestOf, routeOf } from '../support/policy.ts';
 
 /** A look-up that the test ends. */
@@ -105,6 +105,18 @@ describe('an answer that is told to the link of its client', () => {
     rig.call(0).answer(200, 'fetched');
     expect(await link.seen()).toMatchObject({ text: 'fetched', cacheStatus: 'forecache; fwd=uri-miss; stored' });
     expect(link.told).toBe(1);
+  });
+
+  test('that was waited for in vain leaves what is left of the budget to the claim of the fetch', async () => {
+    const locks = new ScriptedLocks();
+    locks.answers = [locks.ours];
+    const { rig, link, look } = begin({ locks });
+    rig.clock.advance(30);
+    look.came(undefined);
+    await rig.pass(3);
+    rig.call(0).answer(200, 'fetched');
+    await link.seen();
+    expect(locks.claims.map(({ waitedMs }) => waitedMs)).toEqual([30]);
   });
 
   test('is not what was stored, where the lease ended while it was waited for', async () => {

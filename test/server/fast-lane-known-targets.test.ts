@@ -73,6 +73,16 @@ describe('known targets', () => {
     expect(late.some((target) => find(known, 1, target) !== undefined)).toBe(true);
   });
 
+  it('take 2,048 bytes and four for each character, and give them back when they go', () => {
+    const dice = new Dice(32);
+    const known = new KnownTargets();
+    const targets = Array.from({ length: 40_000 }, (_, index) => `/${index}/${'x'.repeat(dice.roll(60))}`);
+    for (const target of targets) remember(known, 1, target);
+    let bytes = 0;
+    for (const target of targets) if (find(known, 1, target) !== undefined) bytes += 2048 + 4 * target.length;
+    expect(known.bytes).toBe(bytes);
+  });
+
   it('are of as many sets as serve 2,000 in turn', () => {
     const known = new KnownTargets();
     const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=city${index}&size=1024&days=7`);

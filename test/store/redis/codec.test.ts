@@ -463,6 +463,19 @@ describe('a response in version 2', () => {
     expect(items).toBeGreaterThan(1000);
   });
 
+  test('has a line of its own where one that was read before is the beginning of it', () => {
+    const random = seededRandom(33);
+    const letters = (most: number): string =>
+      Array.from({ length: random.whole(1, most) }, () => String.fromCodePoint(random.whole(0x61, 0x7a))).join('');
+    for (let round = 0; round < 5000; round += 1) {
+      const [first, more] = [letters(10), letters(10)];
+      for (const line of [['a', first] as const, ['a', first + more] as const]) {
+        const item: StoredItem = { ...some, tags: [], fields: [line] };
+        expect(decodeItem(encode(item), { ...reading, key: some.key })).toMatchObject({ item: { fields: [line] } });
+      }
+    }
+  });
+
   test('has lines of its own, however many others have been read', () => {
     const lines = Array.from(
       { length: 3000 },

@@ -249,6 +249,14 @@ describe('a read', () => {
     expect(bugs).toEqual([new Error('late')]);
   });
 
+  test('that is not sent tells whoever asks of what is thrown for want of an answer', async () => {
+    const { gate, breakIt } = setUp();
+    await breakIt();
+    const call = { operation: 'get', key: 'a:1', send: hang } as const;
+    await expect(gate.readAs(call, failing)).rejects.toThrow('late');
+    await expect(gate.readAs({ ...call, key: 'b:1', waitedMs: 1000 }, failing)).rejects.toThrow('late');
+  });
+
   test('without a lease is not sent', async () => {
     const { gate, state, results } = setUp();
     state.leased = false;

@@ -213,6 +213,21 @@ describe('a response in Redis', () => {
     expect(await redis.cli('keys', `${keyPrefix}:*`)).toBe('');
   });
 
+  test('is where its request has found it before, for its own key and store alone', async () => {
+    const [made, other] = [process(), process({ keyPrefix: `${keyPrefix}-other` })];
+    const item = response(made);
+    const variant = response(made, { key: `${item.key} accept-language=de` });
+    await Promise.all([made.redis.put(item), made.redis.put(variant)]);
+    const keyed = { key: item.key, url: item.url, tags: [], place: undefined };
+    const asked = { route: routeOf({}, { name: 'weather-forecast' }), keyed };
+    for (let round = 0; round < 2; round += 1) {
+      expect((await made.redis.get(item.key, asked))?.item.key).toBe(item.key);
+      expect((await made.redis.get(variant.key, asked))?.item.key).toBe(variant.key);
+      expect(await other.redis.get(item.key, asked)).toBeUndefined();
+    }
+    expect(keyed.place).toBeDefined();
+  });
+
   test('of another recipe is not shared', async () => {
     const recipe = { name: 'a' };
     const made = process({ fingerprintOf: () => recipe.name });
@@ -223,6 +238,18 @@ describe('a response in Redis', () => {
     recipe.name = 'a';
     expect(await made.redis.get(item.key)).toBeDefined();
   });
+});
+
+test('what is thrown where a look has no answer is told to whoever asks', async () => {
+  const unknown = process({ fingerprintOf: () => undefined });
+  const bug = new Error('a bug');
+  const told = new Promise((resolve, reject) => {
+    unknown.redis.getFor(
+      { key: 'r|/', asked: undefined, isLeased: undefined },
+      { finish: () => Promise.reject(bug), resolve, reject },
+    );
+  });
+  await expect(told).rejects.toBe(bug);
 });
 
 describe('by today’s rules', () => {
