@@ -2,7 +2,7 @@ import { copyOf } from './fast-lane-copies.ts';
 import type { Wire } from './fast-lane-wire.ts';
 
 /** So many answers under way hold 4 MiB of blocks at most. */
-export const MOST_LENT = 64;
+const MOST_LENT = 64;
 
 /**
  * Answers whose bytes the kernel has not taken at once: a client reads too slowly. As long as one is under way its whole block is kept

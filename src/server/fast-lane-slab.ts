@@ -5,7 +5,7 @@
 export const BLOCK_BYTES = 64 * 1024;
 
 /** What is larger has memory of its own: this much may stay unused at the end of a block. */
-export const MOST_TAKEN = BLOCK_BYTES / 4;
+const MOST_TAKEN = BLOCK_BYTES / 4;
 
 /** Heads are read as words of four bytes; copies go by eight. */
 const ALIGN = 8;

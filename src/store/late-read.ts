@@ -77,9 +77,13 @@ export class LateRead extends Later<Read> implements Sought {
 
   /** Tells all who wait, once it is its turn. `onBug` hears of those that throw: the others are told all the same. */
   tell(onBug: (error: unknown) => void): void {
-    const first = this.#hearer;
+    const [first, others] = [this.#hearer, this.#others];
+    // Its budget may hold it for a while still.
+    this.#hearer = undefined;
+    this.#others = undefined;
     if (first !== undefined) this.#tellOne(first, onBug);
-    if (this.#others !== undefined) for (const other of this.#others) this.#tellOne(other, onBug);
+    if (others !== undefined) for (const other of others) this.#tellOne(other, onBug);
+    this.#read = undefined;
   }
 
   #tellOne(hearer: LateHearer<Read>, onBug: (error: unknown) => void): void {
@@ -113,9 +117,12 @@ export class LateTurn implements Turn {
   #tellAll(): void {
     const due = this.#due;
     this.#due = this.#spare;
-    for (const late of due) late.tell(this.#onBug);
-    // It keeps nothing alive until it is used again.
-    due.length = 0;
-    this.#spare = due;
+    try {
+      for (const late of due) late.tell(this.#onBug);
+    } finally {
+      // It keeps nothing alive until it is used again.
+      due.length = 0;
+      this.#spare = due;
+    }
   }
 }

@@ -220,7 +220,9 @@ export class TieredStore implements ResponseStore, StoredView {
     // It may have been lost while Redis was asked.
     if (purgeLog.position() === undefined) return undefined;
     const isBetter = far !== undefined && isNewer(far.item, near?.item);
-    return (isBetter ? this.#adopted(far, hash) : undefined) ?? memory.peek(key);
+    if (isBetter) return this.#adopted(far, hash) ?? memory.peek(key);
+    // What memory had may have been evicted while Redis was asked.
+    return memory.peek(key) ?? (far !== undefined && purgeLog.isValid(far.item) ? far : undefined);
   }
 
   async #peekFar(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): Promise<StoreRead | undefined> {

@@ -269,6 +269,18 @@ describe('what is stale in memory', () => {
     expect(second.memory.stats().responses).toBe(1);
   });
 
+  test('and evicted while Redis is asked is taken from there, unless it is purged meanwhile', async () => {
+    const item = await store(second);
+    first.clock.advance(staleMs);
+    const evicted = second.tiered.get(key);
+    second.memory.invalidate(key);
+    expect(await evicted).toMatchObject({ item, tier: 'redis' });
+    second.memory.put(item);
+    const purged = second.tiered.get(key);
+    await first.purgeLog.append({ scopes: ['all'], soft: false });
+    expect(await purged).toBeUndefined();
+  });
+
   test('is kept where Redis has nothing, or does not answer', async () => {
     const item = await store(second);
     await redis.cli('del', second.redis.entryOf(key) ?? '');
