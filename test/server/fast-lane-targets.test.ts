@@ -458,7 +458,7 @@ describe('What the memory cannot answer at once', () => {
 server: { listen: 127.0.0.1:0 }
 admin: { listen: 127.0.0.1:0 }
 log: { level: silent }
-store: { redis: { url: "${redis.url}" } }
+store: { redis: { url: "${redis.url}", timeout: 5s } }
 upstreams: { api: { origin: "${origin.url}", timeout: 5s } }
 routes:${spelt}`;
     const [filling, asking] = [stack.use(await startTestProxy({ yaml })), stack.use(await startTestProxy({ yaml }))];
@@ -510,7 +510,7 @@ routes:${spelt}`;
 server: { listen: 127.0.0.1:0, timeouts: { keepAlive: ${keepAlive} } }
 admin: { listen: 127.0.0.1:0 }
 log: { level: silent }
-store: { redis: { url: "${redis.url}" } }
+store: { redis: { url: "${redis.url}", timeout: 5s } }
 upstreams: { api: { origin: "${origin.url}", timeout: 5s } }
 routes:${spelt}
   - { name: other, match: /c/*, host: other.test, upstream: api, forward: /other, ttl: 10m }`;
