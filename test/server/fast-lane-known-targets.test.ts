@@ -73,6 +73,20 @@ describe('known targets', () => {
     expect(late.some((target) => find(known, 1, target) !== undefined)).toBe(true);
   });
 
+  it('are kept once, however often they come at once, and one of eight where there is no room', () => {
+    const known = new KnownTargets();
+    remember(known, 1, '/twice');
+    const { bytes } = known;
+    remember(known, 1, '/twice');
+    expect(known.bytes).toBe(bytes);
+    for (let count = 0; known.bytes + 2200 < MAX_KNOWN_TARGET_BYTES; count += 1) remember(known, 1, `/full/${count}`);
+    const isKept = Array.from({ length: 80 }, (_none, count) => {
+      remember(known, 1, `/late/${count}?${'x'.repeat(100)}`);
+      return find(known, 1, `/late/${count}?${'x'.repeat(100)}`) !== undefined;
+    });
+    expect(isKept.filter(Boolean)).toHaveLength(10);
+  });
+
   it('take 2,048 bytes and four for each character, and give them back when they go', () => {
     const dice = new Dice(32);
     const known = new KnownTargets();

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
+import { KnownTargets } from '../../src/server/fast-lane-targets.ts';
 import { FakeClock } from '../support/clock.ts';
 import { ParsedRequests, read, warm } from '../support/fast-lane.ts';
 import { head, type Stage, startStage, type StageOptions } from '../support/hostile.ts';
@@ -473,8 +474,13 @@ routes:${spelt}`;
     await expect
       .poll(async () => (await filling.get(fresh('shared'))).cacheStatus, { timeout: 10_000 })
       .toContain('hit');
+    const remembered = vi.spyOn(KnownTargets.prototype, 'remember');
+    stack.defer(() => remembered.mockRestore());
+    // What upstream is asked for is not.
+    expect([(await asked('missed')).parsed, remembered.mock.calls.length]).toEqual([0, 0]);
     const calls = origin.requests.length;
     const late = await asked('shared');
+    expect(remembered.mock.calls.map(([, target]) => target)).toEqual([expect.stringContaining('q=shared')]);
     expect([late.parsed, late.text]).toEqual([0, '/s?q=shared']);
     expect(late.field('cache-status')).toContain('detail=redis');
     const before = await outcomes(asking.admin);
