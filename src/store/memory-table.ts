@@ -307,8 +307,8 @@ export class MemoryTable {
   }
 
   /**
-   * What is taken, but for what is given back where room is needed, with the room that reads may come to take: a read that had to evict for its own would empty a tier that is
-   * only read, since what is small beside a page gives no room by going.
+   * What is taken, but for what is given back where room is needed, with the room that reads may come to take: a read that had to evict
+   * for its own would empty a tier that is only read, since what is small beside a page gives no room by going.
    */
   #keptBytes(): number {
     const reads = Math.min(this.#hot.maxBytes, this.#growth.grantedBytes * hotPart);

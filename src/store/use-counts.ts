@@ -28,7 +28,7 @@ export class UseCounts {
     this.#settle = settle;
   }
 
-  /** Whether the record of that serial is counted here, and so stored. */
+  /** Whether the record of that serial, which is never 0, is counted here, and so stored. */
   has(serial: number): boolean {
     return this.#places[placeOf(serial)] === serial;
   }

@@ -7,7 +7,7 @@ import { type HeadFacts, KnownHeads } from '../../src/server/fast-lane-heads.ts'
 import { MAX_PIECE_BYTES, Piece } from '../../src/server/fast-lane-piece.ts';
 import { lanesOf } from '../../src/server/fast-lane-lanes.ts';
 import { KnownTails } from '../../src/server/fast-lane-tails.ts';
-import { ofTail, ParsedRequests, warm, warmHead } from '../support/fast-lane.ts';
+import { metaOfHit, ofTail, ParsedRequests, warm, warmHead } from '../support/fast-lane.ts';
 import { head, startStage } from '../support/hostile.ts';
 import { limitHits } from '../support/metrics.ts';
 
@@ -26,15 +26,7 @@ function answer(bytes: number): ProxyResponse {
       ['cache-status', 'forecache; hit; ttl=5'],
     ],
     body: { kind: 'bytes', bytes: Buffer.alloc(bytes, 'x') },
-    meta: {
-      outcome: 'hit',
-      route: 'a',
-      upstream: 'api',
-      tier: 'memory',
-      fwd: undefined,
-      problem: undefined,
-      url: '/',
-    },
+    meta: metaOfHit,
   };
 }
 

@@ -8,7 +8,7 @@ import { KnownHeads } from '../../src/server/fast-lane-heads.ts';
 import { WordBuffer } from '../../src/server/fast-lane-words.ts';
 import { AnswerWriter } from '../../src/server/fast-lane-answer.ts';
 import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
-import { ParsedRequests, warm, warmHead } from '../support/fast-lane.ts';
+import { metaOfHit, ParsedRequests, warm, warmHead } from '../support/fast-lane.ts';
 import { head, startStage, told } from '../support/hostile.ts';
 import { openRaw } from '../support/raw.ts';
 import { startStreamUpstream } from '../support/stream-upstream.ts';
@@ -23,7 +23,7 @@ const given = (): ProxyResponse => ({
     ['cache-status', 'forecache; hit; ttl=5'],
   ],
   body: { kind: 'bytes', bytes: Buffer.from('x') },
-  meta: { outcome: 'hit', route: 'a', upstream: 'api', tier: 'memory', fwd: undefined, problem: undefined, url: '/' },
+  meta: metaOfHit,
 });
 const repeat = (): Repeat => ({
   ageLine: 0,

@@ -8,24 +8,21 @@ import { AnswerWriter, isRepeatable, repeatsOf } from '../../src/server/fast-lan
 import { type HeadFacts, KnownHeads, SeenHeads } from '../../src/server/fast-lane-heads.ts';
 import { KnownTails } from '../../src/server/fast-lane-tails.ts';
 import { keepAliveReserveMs, toldKeepAliveMs } from '../../src/server/keep-alive.ts';
-import { ofTail as tailOf } from '../support/fast-lane.ts';
+import { metaOfHit, ofTail as tailOf } from '../support/fast-lane.ts';
 import { head } from '../support/hostile.ts';
 import { openRaw } from '../support/raw.ts';
 
-const meta: ProxyResponse['meta'] = {
-  outcome: 'hit',
-  route: 'a',
-  upstream: 'api',
-  tier: 'memory',
-  fwd: undefined,
-  problem: undefined,
-  url: '/',
-};
 const date = ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'] as const;
 
 function response(parts: Partial<ProxyResponse> = {}): ProxyResponse {
   const bytes = Buffer.from('{"a":1}');
-  return { status: 200, fields: [date, ['content-length', '7']], body: { kind: 'bytes', bytes }, meta, ...parts };
+  return {
+    status: 200,
+    fields: [date, ['content-length', '7']],
+    body: { kind: 'bytes', bytes },
+    meta: metaOfHit,
+    ...parts,
+  };
 }
 
 function sized(size: number): ProxyResponse {
@@ -147,7 +144,7 @@ function known(): HeadFacts {
   const repeat = repeatOf(1, 1);
   const wire = new AnswerWriter({ keepAliveMs: 5000 }).wireOf(labelled(response()), repeat);
   const asked = { method: 'GET', traceId: undefined, listener: 'default' };
-  return { repeat, wire, ...asked, status: 200, meta, repeats: undefined };
+  return { repeat, wire, ...asked, status: 200, meta: metaOfHit, repeats: undefined };
 }
 
 describe('Known heads', () => {

@@ -6,6 +6,7 @@ import { type HeadFacts, type KnownHead, KnownHeads } from '../../src/server/fas
 import { HeadRows } from '../../src/server/fast-lane-rows.ts';
 import { Lending } from '../../src/server/fast-lane-lending.ts';
 import { BLOCK_BYTES, type Block, type Resident, Slab } from '../../src/server/fast-lane-slab.ts';
+import { metaOfHit } from '../support/fast-lane.ts';
 import { Dice } from '../support/spellings.ts';
 
 const writer = new AnswerWriter({ keepAliveMs: 5000 });
@@ -19,15 +20,7 @@ function factsOf(size: number, letter: string): HeadFacts & { readonly textAt: (
     ['cache-status', `forecache; hit; ttl=${1_000_000 - age}`],
   ];
   const body = Buffer.alloc(size, letter);
-  const meta = {
-    outcome: 'hit',
-    route: 'a',
-    upstream: 'api',
-    tier: 'memory',
-    fwd: undefined,
-    problem: undefined,
-    url: '/',
-  } as const;
+  const meta = metaOfHit;
   const repeat: Repeat = {
     ageLine: 1,
     ttlFrom: 'forecache; hit; ttl='.length,

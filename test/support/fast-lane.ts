@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
+import type { ResponseMeta } from '../../src/cache/ports.ts';
 import type { RawConnection, RawReply } from './raw.ts';
 
 const channel = 'http.server.request.start';
@@ -102,4 +103,15 @@ export const ofTail = {
     bytes: 10,
   },
   traceId: undefined,
+};
+
+/** Of an answer from memory. */
+export const metaOfHit: ResponseMeta = {
+  outcome: 'hit',
+  route: 'a',
+  upstream: 'api',
+  tier: 'memory',
+  fwd: undefined,
+  problem: undefined,
+  url: '/',
 };
