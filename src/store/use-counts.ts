@@ -16,7 +16,7 @@ export type Settle = (record: number, uses: number, hits: number) => void;
 
 /**
  * Uses of the records that are answered with over and over, side by side, until somebody asks for them: the rows of a few hundred among a
- * million lie in as many chunks, and each is five lines and three pages of memory that are cold by the time that they are needed
+ * million lie in as many chunks, and each is several lines and pages of memory that are cold by the time that they are needed
  * again. A record that is counted here is stored: who removes it says so.
  */
 export class UseCounts {
