@@ -53,6 +53,8 @@ export interface StoreRead {
   readonly tally: HitTally;
   /** Of memory: where it is stored, for whoever has made something of it and keeps nothing else of it. */
   readonly place?: StoredPlace | undefined;
+  /** Of memory: more are asked for than are kept unpacked, and this one was not of late, so that what is made of it would go unused. */
+  readonly once?: boolean | undefined;
 }
 
 /** Where a stored item is, for as long as it is there. Small: it keeps nothing of the item alive. */

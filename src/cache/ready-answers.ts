@@ -66,6 +66,7 @@ export class ReadyAnswers {
 
   /** The answer that is there and still right; `undefined`: it has to be decided on. */
   find(ask: Ask, { read, marker, isSettled }: Found, nowMs: number): ProxyResponse | undefined {
+    if (read.once === true) return undefined;
     const ready = this.#young.get(read) ?? this.#recall(read);
     if (ready?.isFor(ask, marker, isSettled) !== true) return undefined;
     if (ready.isForKey) this.#known.remember(ask.keyed.values, ask.head, ready);
@@ -74,6 +75,7 @@ export class ReadyAnswers {
 
   /** To be called where it was decided that the response is fresh for the request. `undefined`: its answer is a special one. */
   make(ask: Ask, found: Found, nowMs: number): ProxyResponse | undefined {
+    if (found.read.once === true) return undefined;
     if (found.read.tier !== 'memory' || !isPlain(ask, found.item, isCodedContent(found.item))) return undefined;
     // Whole keys have one URL each. That one is cut is counted each time.
     if (isCutKey(ask.keyed.key, ask.route.maxKeyBytes)) return undefined;

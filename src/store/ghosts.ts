@@ -2,6 +2,9 @@ import { TextHash } from './text-hash.ts';
 
 const ways = 4;
 
+/** A tier remembers one key for so many of its bytes. */
+export const bytesForGhost = 4096;
+
 /**
  * Remembers which keys left the small queue of late: four bytes for each, of fixed number, oldest forgotten first within sets
  * of four. A false memory (one in some hundred million) only lets a response into the main queue.
@@ -17,7 +20,7 @@ export class Ghosts {
 
   /** One for each 4 KiB of the tier, from `least` (a power of 2, at least 4) to 262,144. */
   constructor(maxBytes: number, least = 1024) {
-    const wanted = Math.min(Math.max(maxBytes / 4096, least), 262_144);
+    const wanted = Math.min(Math.max(maxBytes / bytesForGhost, least), 262_144);
     this.#size = 2 ** Math.ceil(Math.log2(wanted));
   }
 

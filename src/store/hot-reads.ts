@@ -1,18 +1,21 @@
 import type { HitTally, StoredPlace, StoreRead } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
+import { bytesForGhost, Ghosts } from './ghosts.ts';
 
 /**
- * Once it is full, one of so many is let in: where more are asked for in turn than there is room for, all would else come and
- * go unused, at three times the cost of unpacking for once. What is asked for often comes in soon all the same.
+ * Once it is full, what is let in is what was read of late: one read is remembered for so many bytes that are kept, which are some eight of them.
+ * Where more are asked for in turn than there is room for, all would else come and go unused, each of them garbage that has grown old, at
+ * three times the cost of unpacking for once. What is asked for often comes in with its second read all the same.
  */
-const oneOf = 8;
+const bytesForEach = 16_384;
+const leastRemembered = 64;
 
 /** Full is what has less room than this part. */
 const fullPart = 1 / 32;
 
 type HotReadOptions = Pick<
   HotRead,
-  'item' | 'staleSinceMs' | 'tally' | 'record' | 'serial' | 'bytes' | 'retainUntilMs' | 'checkedVersion'
+  'item' | 'staleSinceMs' | 'tally' | 'record' | 'serial' | 'retainUntilMs' | 'checkedVersion'
 > & {
   readonly placeOf: PlaceOf;
 };
@@ -37,23 +40,16 @@ export class HotRead implements StoreRead {
   readonly record: number;
   /** Of its record: rows are used again. */
   readonly serial: number;
-  readonly bytes: number;
+  /** What it takes, where it is kept. */
+  bytes = 0;
+  /** See {@link StoreRead.once}. */
+  once = false;
   newer: HotRead | undefined = undefined;
   older: HotRead | undefined = undefined;
   readonly #placeOf: PlaceOf;
   #place: StoredPlace | undefined;
 
-  constructor({
-    item,
-    staleSinceMs,
-    tally,
-    record,
-    serial,
-    bytes,
-    retainUntilMs,
-    checkedVersion,
-    placeOf,
-  }: HotReadOptions) {
+  constructor({ item, staleSinceMs, tally, record, serial, retainUntilMs, checkedVersion, placeOf }: HotReadOptions) {
     this.retainUntilMs = retainUntilMs;
     this.checkedVersion = checkedVersion;
     this.item = item;
@@ -61,7 +57,6 @@ export class HotRead implements StoreRead {
     this.tally = tally;
     this.record = record;
     this.serial = serial;
-    this.bytes = bytes;
     this.#placeOf = placeOf;
   }
 
@@ -83,11 +78,13 @@ export class HotRead implements StoreRead {
 export class HotReads {
   readonly maxBytes: number;
   readonly #wasUsed: (record: number) => boolean;
-  readonly #byKey = new Map<string, HotRead>();
+  /** By record: of a key V8 would put the text into its table of strings. */
+  readonly #byRecord = new Map<number, HotRead>();
+  /** What was read of late and not let in. */
+  readonly #passed: Ghosts;
   #newest: HotRead | undefined;
   #oldest: HotRead | undefined;
   #bytes = 0;
-  #turn = 0;
   /** Of what was added since all was let go of last. */
   #era = 1;
 
@@ -95,17 +92,23 @@ export class HotReads {
   constructor(maxBytes: number, wasUsed: (record: number) => boolean) {
     this.maxBytes = maxBytes;
     this.#wasUsed = wasUsed;
+    this.#passed = new Ghosts((maxBytes / bytesForEach) * bytesForGhost, leastRemembered);
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether the next one is let in. */
-  isOpen(): boolean {
-    if (this.#bytes < this.maxBytes * (1 - fullPart)) return true;
-    this.#turn = (this.#turn + 1) % oneOf;
-    return this.#turn === 0;
+  /** By how much what is kept grows with a read of so many bytes: the rest is what others give up. */
+  grownBy(bytes: number): number {
+    return Math.min(bytes, this.maxBytes - this.#bytes);
+  }
+
+  /** Whether the read is let in. `hash`: 32 bits of its key's. */
+  isOpen(hash: number): boolean {
+    if (this.#bytes < this.maxBytes * (1 - fullPart) || this.#passed.take(hash)) return true;
+    this.#passed.add(hash);
+    return false;
   }
 
   /** Whether a look-up of its key gives it. */
@@ -113,11 +116,11 @@ export class HotReads {
     return hot.era === this.#era;
   }
 
-  get(key: string): HotRead | undefined {
-    return this.#byKey.get(key);
+  get(record: number): HotRead | undefined {
+    return this.#byRecord.get(record);
   }
 
-  /** Its key must be free, its bytes no more than all. Answers those that went for it. */
+  /** Its record must not be there, its bytes no more than all. Answers those that went for it. */
   add(hot: HotRead): readonly HotRead[] {
     const gone: HotRead[] = [];
     while (this.#bytes + hot.bytes > this.maxBytes && this.#oldest !== undefined) {
@@ -131,14 +134,14 @@ export class HotReads {
       }
     }
     hot.era = this.#era;
-    this.#byKey.set(hot.key, hot);
+    this.#byRecord.set(hot.record, hot);
     this.#bytes += hot.bytes;
     this.#link(hot);
     return gone;
   }
 
-  remove(key: string): void {
-    const hot = this.#byKey.get(key);
+  remove(record: number): void {
+    const hot = this.#byRecord.get(record);
     if (hot === undefined) return;
     this.#unlink(hot);
     this.#forget(hot);
@@ -147,7 +150,7 @@ export class HotReads {
   /** Lets go of all without a look at any: there may be 20,000, each a line of memory that is cold, and a purge of everything waits. */
   clear(): void {
     this.#era += 1;
-    this.#byKey.clear();
+    this.#byRecord.clear();
     this.#newest = undefined;
     this.#oldest = undefined;
     this.#bytes = 0;
@@ -155,7 +158,7 @@ export class HotReads {
 
   #forget(hot: HotRead): void {
     hot.era = 0;
-    this.#byKey.delete(hot.key);
+    this.#byRecord.delete(hot.record);
     this.#bytes -= hot.bytes;
   }
 

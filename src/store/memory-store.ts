@@ -20,6 +20,7 @@ import { LookThroughs } from './look-throughs.ts';
 import { MemoryTable } from './memory-table.ts';
 import type { PurgeEvent, PurgeFollower, TrackedPurgeLog } from './purge-follower.ts';
 import { RecordJudge } from './record-judge.ts';
+import type { HotRead } from './hot-reads.ts';
 import { Reaper } from './reaper.ts';
 import { quickCount, ScopeCount } from './scope-count.ts';
 import { runInSlices } from './slices.ts';
@@ -84,15 +85,14 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   get(key: string): StoreRead | undefined {
     this.#log.catchUp?.();
-    // Before the reads that are in use: V8 would put the text of each key that is not there into its table of strings.
-    if (!this.holds(key)) return undefined;
-    const hot = this.#table.hot.get(key);
+    const record = this.#table.index.find(key);
+    if (record === 0) return undefined;
+    const hot = this.#readOf(record);
     if (hot !== undefined && this.#judge.isGood(hot)) {
-      this.#table.records.use(hot.record);
+      this.#table.records.use(record);
       return hot;
     }
-    const record = this.#judge.usable(key);
-    if (record === 0) return undefined;
+    if (!this.#judge.isUsable(record)) return undefined;
     this.#table.records.use(record);
     return this.#table.enter(record);
   }
@@ -104,10 +104,17 @@ export class MemoryStore implements ResponseStore, StoreInspector, StoredView, P
 
   peek(key: string): StoreRead | undefined {
     this.#log.catchUp?.();
-    const hot = this.#table.hot.get(key);
+    const record = this.#table.index.find(key);
+    if (record === 0) return undefined;
+    const hot = this.#readOf(record);
     if (hot !== undefined && this.#judge.isGood(hot)) return hot;
-    const record = this.#judge.usable(key);
-    return record === 0 ? undefined : this.#table.unpacked(record);
+    return this.#judge.isUsable(record) ? this.#table.unpacked(record) : undefined;
+  }
+
+  /** What is kept unpacked of the record. */
+  #readOf(record: number): HotRead | undefined {
+    const { records, hot } = this.#table;
+    return records.isRead(record) ? hot.get(record) : undefined;
   }
 
   /** What a purge covers is there until it is looked through. */

@@ -179,8 +179,10 @@ export class MemoryTable {
   /** The read of a record, unpacked; kept among those in use where there is room. */
   enter(record: number): HotRead {
     const records = this.#records;
-    const isWanted = this.#hot.isOpen();
+    const isWanted = this.#hot.isOpen(records.rows.get(record, words.hashLow));
     const hot = this.unpacked(record, isWanted ? 'for good' : 'for once');
+    if (!isWanted) hot.once = true;
+    else hot.bytes = sizeOfRead(hot.item);
     if (!isWanted || !this.#hasRoomFor(hot)) return hot;
     for (const gone of this.#hot.add(hot)) records.setRead(gone.record, false);
     records.setRead(record, true);
@@ -196,7 +198,6 @@ export class MemoryTable {
       staleSinceMs: records.staleSinceMs(record),
       tally: new RecordTally(records, record),
       record,
-      bytes: sizeOfRead(item),
       retainUntilMs: records.rows.double(record, words.retainUntilMs),
       checkedVersion: records.rows.double(record, words.checkedVersion),
       serial: records.rows.get(record, words.serial),
@@ -208,7 +209,7 @@ export class MemoryTable {
   forgetRead(record: number): void {
     if (!this.#records.isRead(record)) return;
     this.#records.setRead(record, false);
-    this.#hot.remove(this.#records.key(record));
+    this.#hot.remove(record);
   }
 
   /** What an operator is shown of a record. */
@@ -327,8 +328,7 @@ export class MemoryTable {
 
   /** Nothing that is stored goes for a read. */
   #hasRoomFor({ bytes }: HotRead): boolean {
-    if (bytes > this.#hot.maxBytes) return false;
-    return this.#isGranted(this.bytes + Math.min(bytes, this.#hot.maxBytes - this.#hot.bytes));
+    return bytes <= this.#hot.maxBytes && this.#isGranted(this.bytes + this.#hot.grownBy(bytes));
   }
 
   #keepRouteLimit(route: string): void {

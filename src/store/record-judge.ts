@@ -25,11 +25,15 @@ export class RecordJudge {
   /** The record under the key, dropped where it may not be served any more; 0: there is none. */
   usable(key: string): number {
     const record = this.#table.index.find(key);
-    if (record === 0) return 0;
+    return record !== 0 && this.isUsable(record) ? record : 0;
+  }
+
+  /** Whether it may be served; dropped where it may not be any more. */
+  isUsable(record: number): boolean {
     if (this.isExpired(record)) this.#table.drop(record, 'retention');
-    else if (this.isValid(record)) return record;
+    else if (this.isValid(record)) return true;
     else this.#table.drop(record, 'purge');
-    return 0;
+    return false;
   }
 
   /** As {@link usable}, without a drop: for walks through the indexes. */

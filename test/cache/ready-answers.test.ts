@@ -64,6 +64,31 @@ describe('a fresh answer from memory', () => {
     { params: new Map([param('days', { type: 'integer', min: 1, max: 16 }, { default: '7' })]), unknownQuery: 'drop' },
   );
 
+  it('is made anew for what is read once, says the same, and is not to be repeated', () => {
+    const rig = newRig();
+    rig.memory.put(rig.stored('/forecast'));
+    const kept = answered(rig);
+    const get = rig.memory.get.bind(rig.memory);
+    vi.spyOn(rig.memory, 'get').mockImplementation((key) => {
+      const read = get(key);
+      return (
+        read && { item: read.item, staleSinceMs: read.staleSinceMs, tier: read.tier, tally: read.tally, once: true }
+      );
+    });
+    const [first, second] = [answered(rig, '/forecast', ['cache-control: max-age=9999']), answered(rig, '/forecast?')];
+    expect(first).not.toBe(second);
+    for (const once of [first, second]) {
+      expect([once.status, once.fields, once.body, once.meta]).toEqual([
+        kept.status,
+        kept.fields,
+        kept.body,
+        kept.meta,
+      ]);
+      expect(once.repeat).toBeUndefined();
+    }
+    expect(hitsOf(rig)).toEqual([3]);
+  });
+
   it('is one object for all spellings of its request, until a second has passed', () => {
     const rig = newRig({ routes: [spelt] });
     const freshness = freshnessWith({ freshUntilMs: rig.clock.nowMs() + HOUR - 1 });

@@ -8,29 +8,44 @@ import { storedResponse } from '../support/stored-items.ts';
 
 const made = { position: { epoch: 'e', seq: 1 }, nowMs: 1_764_000_000_000 };
 
-function readOf(key: string, bytes: number): HotRead {
-  return new HotRead({
+function readOf(key: string, bytes: number, record: number): HotRead {
+  const hot = new HotRead({
     item: storedResponse({ ...made, key }),
     staleSinceMs: undefined,
     tally: { hits: 0 },
-    record: 1,
-    bytes,
+    record,
     retainUntilMs: 0,
     checkedVersion: 0,
     serial: 1,
     placeOf: () => ({ again: () => true, holds: () => true }),
   });
+  hot.bytes = bytes;
+  return hot;
+}
+
+/** How many reads are let in when they come again, while as much is kept unpacked as may be. */
+function rememberedBeside(maxBytes: number): number {
+  const hot = new HotReads(maxBytes, () => false);
+  hot.add(readOf('a', maxBytes, 1));
+  const hashes = Array.from({ length: 40_000 }, (_none, number) => number + 1);
+  expect(hashes.filter((hash) => hot.isOpen(hash))).toEqual([]);
+  // Newest first: each that is let in is forgotten, and makes no room.
+  return hashes.toReversed().filter((hash) => hot.isOpen(hash)).length;
 }
 
 describe('what is kept beside what is stored', () => {
   it('holds unpacked responses of exactly its bytes, one byte more lets the first go', () => {
     const exact = new HotReads(100, () => false);
-    expect([...exact.add(readOf('a', 50)), ...exact.add(readOf('b', 50))]).toEqual([]);
+    expect([...exact.add(readOf('a', 50, 1)), ...exact.add(readOf('b', 50, 2))]).toEqual([]);
     expect(exact.bytes).toBe(100);
     const more = new HotReads(100, () => false);
-    more.add(readOf('a', 50));
-    expect(more.add(readOf('b', 51)).map(({ key }) => key)).toEqual(['a']);
+    more.add(readOf('a', 50, 1));
+    expect(more.add(readOf('b', 51, 2)).map(({ key }) => key)).toEqual(['a']);
     expect(more.bytes).toBe(51);
+  });
+
+  it('remembers what was read of late and is not kept unpacked, one read for 16 KiB that are kept, 64 at least', () => {
+    expect([16, 64 * 16_384, 2 ** 25].map(rememberedBeside)).toEqual([64, 64, 2048]);
   });
 
   it('remembers exactly four keys of a set of four, a fifth makes it forget the first', () => {

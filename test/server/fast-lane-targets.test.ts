@@ -126,6 +126,29 @@ describe('A head that differs from a known one in its target alone', () => {
     },
   );
 
+  it('is answered so, and counted, where more is asked for than memory keeps unpacked', async () => {
+    const { stage, ask, ready, parsed } = await scene({
+      clock: new FakeClock(),
+      more: 'store: { memory: { maxBytes: 1MiB } }',
+      script: (_request, peer) => peer.respond(200, {}, Buffer.alloc(1000, 'é', 'latin1')),
+    });
+    const connection = await ready();
+    const bodies = new Set<string>();
+    for (let stored = 0; stored < 200; stored += 1) await ask(connection, plain(fresh(`many${stored}`)));
+    const [before, all, counted] = [await outcomes(stage.admin), parsed.count, await targets(stage)];
+    for (let stored = 0; stored < 200; stored += 1) {
+      const fast = await ask(connection, plain(fresh(`many${stored}`)));
+      bodies.add(fast.head + fast.text);
+    }
+    expect(parsed.count).toBe(all);
+    expect(bodies.size).toBe(1);
+    expect(await outcomes(stage.admin)).toEqual({ ...before, hit: (before['hit'] ?? 0) + 200 });
+    expect(await targets(stage)).toBe(counted + 200);
+    using first = await stage.open();
+    const slow = await ask(first, plain(fresh('many199')));
+    expect([...bodies]).toEqual([slow.head + slow.text]);
+  });
+
   it('is counted once: as a request, as a hit, with its bytes, and as one with a new target', async () => {
     const { stage, ask, ready, parsed } = await scene();
     const connection = await ready();

@@ -126,7 +126,7 @@ describe('the memory tier looks things up without waiting', () => {
     const [read, cold] = [store.get('r|/hot'), store.get('r|/cold')];
     for (let other = 0; other < 2000; other += 1) {
       store.put(response({ key: `r|/${other}` }));
-      store.get(`r|/${other}`);
+      for (let time = 0; time < 2; time += 1) store.get(`r|/${other}`);
       expect(read?.place?.again(clock.nowMs(), true)).toBe(true);
     }
     expect(store.peek('r|/hot')).toBe(read);
@@ -139,11 +139,29 @@ describe('the memory tier looks things up without waiting', () => {
     const read = store.get('r|/placed');
     for (let other = 0; other < 400; other += 1) {
       store.put(response({ key: `r|/${other}` }));
-      store.get(`r|/${other}`);
+      for (let time = 0; time < 2; time += 1) store.get(`r|/${other}`);
     }
     expect(store.peek('r|/placed')).not.toBe(read);
     expect(read?.place?.again(clock.nowMs(), true)).toBe(true);
     expect(read?.tally.hits).toBe(1);
+  });
+
+  test('what is read once while more are read than are kept drives nothing out, and what is read again does', () => {
+    const { store, response } = setUp({ maxBytes: 2_000_000 });
+    const read = (number: number) => store.get(`r|/${number}`);
+    for (let number = 0; number < 400; number += 1) store.put(response({ key: `r|/${number}` }));
+    const first = Array.from({ length: 200 }, (_none, number) => read(number));
+    const kept = first.flatMap((made, number) => (store.peek(`r|/${number}`) === made ? [number] : []));
+    expect(kept.length).toBeGreaterThan(20);
+    expect(kept.length).toBeLessThan(150);
+    // Each of them says so, once.
+    expect(first.flatMap((made, number) => (made?.once === true ? [] : [number]))).toEqual(kept);
+    for (let number = 200; number < 400; number += 1) expect(read(number)?.once).toBe(true);
+    expect(kept.filter((number) => store.peek(`r|/${number}`) !== first[number])).toEqual([]);
+    const again = read(399);
+    expect([again?.once, store.peek('r|/399') === again, read(399) === again]).toEqual([false, true, true]);
+    for (let number = 200; number < 399; number += 1) for (let time = 0; time < 2; time += 1) read(number);
+    expect(kept.filter((number) => store.peek(`r|/${number}`) === first[number])).toEqual([]);
   });
 
   test('to say so again is a use for eviction', () => {
@@ -164,7 +182,7 @@ describe('the memory tier looks things up without waiting', () => {
     // So many are read that the first is not kept unpacked.
     for (let other = 0; other < 400; other += 1) {
       store.put(response({ key: `r|/${other}` }));
-      store.get(`r|/${other}`);
+      for (let time = 0; time < 2; time += 1) store.get(`r|/${other}`);
     }
     expect(store.peek(item.key)).not.toBe(read);
     if (read !== undefined) read.tally.hits += 3;
