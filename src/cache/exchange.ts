@@ -2,16 +2,16 @@ import { classifyRequest } from '../core/classify-request.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
 import { isCutKey } from '../core/key.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { decideAbsent, decideReuse, leaseLostProblem } from '../core/reuse-policy.ts';
+import { decideAbsent, decideReuse } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch } from '../core/route-table.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
-import { variantKeyOf } from './store-fill.ts';
 import { asHandled, asHandledLate, type ClientLink, type Handled } from './handled.ts';
+import { farAnswer, keepFarAnswer } from './far-answers.ts';
 import { fitsQuery, withoutRule } from './by-query.ts';
 import { isLeased, isUncovered } from './judge.ts';
 import { isMeantForUs } from './own-hosts.ts';
 import { ownRequestOf } from './own-request.ts';
-import { noRoute, onlyIfCached, ownProblem, refusal } from './own-answers.ts';
+import { noRoute, onlyIfCached, refusal } from './own-answers.ts';
 import type { MaybePromise, ProxyResponse, PurgeLog, ResponseStore, StoreRead } from './ports.ts';
 import { type Come, LateLook } from './late-look.ts';
 import { Later } from './later.ts';
@@ -21,6 +21,7 @@ import { relayed } from './relay-decision.ts';
 import type { RelayFollowDeps } from './relay-store.ts';
 import { type Found, ReadyAnswers } from './ready-answers.ts';
 import { type Ask, respondStored } from './respond.ts';
+import { answerUnleased } from './unleased.ts';
 import { isKept, variantOf } from './variant.ts';
 import { type KeyableRequest, wantContent } from './want-content.ts';
 
@@ -114,7 +115,7 @@ export class Exchange {
 
   #lookUp(ask: Ask): MaybePromise<ProxyResponse> {
     const { store, purgeLog, clock } = this.#deps;
-    if (!isLeased(purgeLog)) return this.#unleased(ask);
+    if (!isLeased(purgeLog)) return answerUnleased(this.#deps, this.#fetcher, ask);
     const { key } = ask.keyed;
     const read = store.get(key, ask);
     return read instanceof Promise
@@ -130,7 +131,7 @@ export class Exchange {
   /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
   #come(ask: Ask, key: string, late: StoreRead | undefined, awaiting: Awaiting): MaybePromise<ProxyResponse> {
     const { purgeLog, clock, observer, search } = this.#deps;
-    if (!isLeased(purgeLog)) return this.#unleased(ask);
+    if (!isLeased(purgeLog)) return answerUnleased(this.#deps, this.#fetcher, ask);
     const { sinceMs, ruled, promise, marker } = awaiting;
     const waitedMs = clock.monotonicMs() - sinceMs;
     if (late === undefined || isUncovered(purgeLog, ask, late.item)) {
@@ -175,35 +176,6 @@ export class Exchange {
     return this.#lookUnder(plain, plain.keyed.key, { waitedMs, ruled: ask });
   }
 
-  /** Nothing may be served from store: nobody knows here what has been purged since (invariant 3). */
-  #unleased(ask: Ask): MaybePromise<ProxyResponse> {
-    this.#deps.observer.fleet({ kind: 'refused', reason: 'lease' });
-    const decision = decideAbsent(ask.route.policy, ask.requestFields);
-    if (decision.kind === 'refuse') return onlyIfCached(ask);
-    switch (ask.route.onLeaseLost) {
-      case 'error':
-        return ownProblem(ask, leaseLostProblem(), 'lease');
-      case 'bypass':
-      case 'serve-if-upstream-fails':
-        return this.#fetcher.fetch({
-          ask,
-          key: this.#unleasedKey(ask),
-          fwd: 'bypass',
-          found: undefined,
-          validate: false,
-          own: ownRequestOf(ask, false),
-          unleased: true,
-        });
-    }
-  }
-
-  /** What is known of how upstream varies is no stored response: those who want one variant may wait for one call. */
-  #unleasedKey(ask: Ask): string {
-    const { unleased, sha256 } = this.#deps;
-    const marker = unleased?.peekUnleased(ask.keyed.key)?.item;
-    return marker?.kind === 'vary' ? variantKeyOf(sha256, ask, marker) : ask.keyed.key;
-  }
-
   #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string, waitedMs = 0): MaybePromise<ProxyResponse> {
     const decision = decideAbsent(ask.route.policy, ask.requestFields, fwd);
     switch (decision.kind) {
@@ -229,7 +201,7 @@ export class Exchange {
     if (item.kind !== 'response') return this.#absent(ask, 'vary-miss', key, waitedMs);
     const nowMs = this.#deps.clock.nowMs();
     const found: Found = { read, item, marker: looked.marker, isSettled: isSettled(ask, looked) };
-    const ready = this.#ready.find(ask, found, nowMs);
+    const ready = tier === 'memory' ? this.#ready.find(ask, found, nowMs) : farAnswer(ask, read, item, nowMs);
     if (ready !== undefined) {
       tally.hits += 1;
       return ready;
@@ -240,6 +212,7 @@ export class Exchange {
     switch (decision.kind) {
       case 'reuse':
         tally.hits += 1;
+        keepFarAnswer(ask, read, item, nowMs);
         return (
           this.#ready.make(ask, found, nowMs) ??
           respondStored(this.#deps, ask, {

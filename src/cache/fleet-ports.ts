@@ -10,7 +10,7 @@ import type { PurgeReceipt, StoreRead } from './ports.ts';
  */
 export interface ReadFor {
   readonly route: Route;
-  readonly keyed: Pick<KeyedRequest, 'key' | 'url' | 'tags' | 'zone' | 'place'>;
+  readonly keyed: Pick<KeyedRequest, 'key' | 'url' | 'tags' | 'zone' | 'place' | 'memo'>;
   /** Milliseconds that the request has waited for the shared tier before; they count against its budget (invariant 18). */
   readonly waitedMs?: number;
 }

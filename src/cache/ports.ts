@@ -55,6 +55,16 @@ export interface StoreRead {
   readonly place?: StoredPlace | undefined;
   /** Of memory: more are asked for than are kept unpacked, and this one was not of late, so that what is made of it would go unused. */
   readonly once?: boolean | undefined;
+  /** Of the shared tier: what all reads have that say the same of the same request, but for the bytes of the content. */
+  readonly same?: SameReads | undefined;
+}
+
+/** Reads of one response that differ in nothing but the bytes of its content; those have one length. */
+export interface SameReads {
+  /** The exchange's: what it has made of such a read, so that it goes with it. Nobody else looks at it. */
+  made: object | undefined;
+  /** As `RequestMemo.grow`, of what is made. */
+  grow(bytes: number): boolean;
 }
 
 /** Where a stored item is, for as long as it is there. Small: it keeps nothing of the item alive. */
@@ -281,6 +291,17 @@ export interface ProxyResponse {
   text?: string | undefined;
   /** The server's: what it has made of it to send it again, so that it goes with it. Nobody else looks at it. */
   ready?: object | undefined;
+  /** There where the next answers may differ from it in the bytes of the content alone. */
+  readonly head?: SameHead | undefined;
+}
+
+/**
+ * Answers that differ in nothing but the bytes of their content, and in Age and `ttl` as seconds pass: what they say now. Of those that
+ * say anything else there is another one, or none.
+ */
+export interface SameHead extends Pick<Repeat, 'ageLine' | 'ttlFrom'>, Pick<Said, 'ageSeconds' | 'ttlSeconds'> {
+  /** The server's: the head of them all, as it is sent. Nobody else looks at it. */
+  ready: object | undefined;
 }
 
 /**

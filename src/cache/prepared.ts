@@ -45,8 +45,10 @@ export function keyedFor(
   const keyed = deriveKey(match, { path, query, host, fields: [] }, sha256);
   // That one is cut is counted each time.
   if (!keyed.ok || isCutKey(keyed.value.key, route.maxKeyBytes)) return keyed;
-  if (textOf(keyed.value) <= MAX_MADE_TEXT + 2 * (path.length + (query?.length ?? 0)))
+  if (textOf(keyed.value) <= MAX_MADE_TEXT + 2 * (path.length + (query?.length ?? 0))) {
+    keyed.value.memo = memo;
     memo.made = new Prepared(owner, route, keyed.value);
+  }
   return keyed;
 }
 

@@ -1,13 +1,12 @@
-import { clientDirectives, noDirectives } from '../core/client-directives.ts';
-import { contentCodings, decideCoding } from '../core/content-coding.ts';
-import { type FieldLines, fieldValue } from '../core/fields.ts';
+import type { FieldLines } from '../core/fields.ts';
 import { standingOf } from '../core/freshness.ts';
 import { isCutKey } from '../core/key.ts';
 import type { SearchRule } from '../core/no-vary-search.ts';
 import type { KeyValues, ProxyRequest } from '../core/request.ts';
-import { special, specialOf } from '../core/special-fields.ts';
+import { specialOf } from '../core/special-fields.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { KnownHits } from './known-hits.ts';
+import { isCodedContent, isPlain, NARROWING } from './plain-requests.ts';
 import type { ProxyResponse, Repeat, StoreRead } from './ports.ts';
 import { type Ask, type Asked, respondWhole } from './respond.ts';
 import { isIn, type RepeatDeps, saidOf, staleFrom, StoredRepeat } from './stored-repeat.ts';
@@ -203,25 +202,4 @@ class ReadyAnswer {
  */
 function ownText(text: string, stored: string): string {
   return text === stored ? stored : Buffer.from(text).toString();
-}
-
-/** Whether the request gets the whole stored response as it is: no condition, no part, no other coding, no directive that counts. */
-function isPlain({ route, requestFields, special: known }: Ask, { fields }: StoredResponse, isCoded: boolean): boolean {
-  const has = known ?? specialOf(requestFields);
-  if ((has & SPECIAL) === 0) return true;
-  if ((has & PARTIAL) !== 0) return false;
-  if ((has & special.cacheControl) !== 0 && clientDirectives(route.policy, requestFields) !== noDirectives)
-    return false;
-  return !isCoded || decideCoding(fields, requestFields).kind !== 'take-off';
-}
-
-const PARTIAL = special.ifNoneMatch | special.ifModifiedSince | special.range;
-/** Which codings a request takes counts where content has one. */
-const NARROWING = PARTIAL | special.cacheControl;
-// Without Accept-Encoding a client takes any coding.
-const SPECIAL = NARROWING | special.acceptEncoding;
-
-/** Whether there is a coding to take off of content. */
-function isCodedContent({ fields, body }: StoredResponse): boolean {
-  return body.length > 0 && contentCodings(fieldValue(fields, 'content-encoding')).length > 0;
 }

@@ -51,8 +51,8 @@ export class StoredRepeat implements Repeat {
     this.#times = { freshness, initialAgeMs, responseTimeMs };
     this.#staleSinceMs = staleSinceMs;
     this.#lifetime = lifetimeOf(standingOf(item, staleSinceMs, nowMs));
-    this.ageLine = fields.findIndex(([name]) => name === 'age');
-    this.ttlFrom = (fields.at(-1)?.[1].indexOf(TTL) ?? -1) + TTL.length;
+    this.ageLine = ageLineIn(fields);
+    this.ttlFrom = ttlFromIn(fields);
   }
 
   at(nowMs: number): Said | undefined {
@@ -80,7 +80,18 @@ export class StoredRepeat implements Repeat {
 /** What stands before the digits in the member that this proxy adds (`core/cache-status.ts`). */
 const TTL = '; ttl=';
 
-function lifetimeOf({ ageMs, ttlMs }: Standing): number {
+/** See {@link Repeat.ageLine}. */
+export function ageLineIn(fields: FieldLines): number {
+  return fields.findIndex(([name]) => name === 'age');
+}
+
+/** See {@link Repeat.ttlFrom}. */
+export function ttlFromIn(fields: FieldLines): number {
+  return (fields.at(-1)?.[1].indexOf(TTL) ?? -1) + TTL.length;
+}
+
+/** Whole seconds. */
+export function lifetimeOf({ ageMs, ttlMs }: Standing): number {
   return Math.floor((ageMs + ttlMs) / 1000);
 }
 

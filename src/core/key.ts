@@ -15,7 +15,15 @@ import { keySteps } from './key-steps.ts';
 import { ok, type Result } from './problem.ts';
 import { decodePathText, encodeQueryValue } from './query.ts';
 import { pathOf, searchTags, searchThatCounts, type SearchRule } from './no-vary-search.ts';
-import type { CanonicalRequest, KeyedRequest, KeyedSearch, KeyStep, KeyValues, ProxyRequest } from './request.ts';
+import type {
+  CanonicalRequest,
+  KeyedRequest,
+  KeyedSearch,
+  KeyStep,
+  KeyValues,
+  RequestMemo,
+  ProxyRequest,
+} from './request.ts';
 import type { RoutePlan } from './route-plan.ts';
 import type { RouteMatch } from './route-table.ts';
 import { expandTags } from './tags.ts';
@@ -75,6 +83,7 @@ class Keyed implements KeyedRequest {
   #canonical: CanonicalRequest | undefined;
   #search: KeyedSearch | undefined;
   place: object | undefined = undefined;
+  memo: RequestMemo | undefined = undefined;
 
   constructor(parts: KeyParts) {
     this.#parts = parts;

@@ -28,6 +28,8 @@ export interface ProxyRequest {
 export interface RequestMemo {
   /** The exchange's, and nobody else looks at it. As it is kept, it holds no fields of a request. */
   made: object | undefined;
+  /** Counts what hangs on it beside its key: so many bytes more, or fewer. False: there is no room for more, and it may not be kept. */
+  grow(bytes: number): boolean;
 }
 
 /** The request that goes upstream on a cached route: made from normalised values alone, before credentials are put on. */
@@ -68,6 +70,8 @@ export interface KeyedRequest {
   readonly steps: () => readonly KeyStep[];
   /** The shared tier's: what it has made of the key, so that it goes with it. Nobody else looks at it. Absent: it cannot be kept here. */
   place?: object | undefined;
+  /** There where it is kept for when the very same request comes again: then what is made of its answers may go with it. */
+  memo?: RequestMemo | undefined;
 }
 
 /** Of two requests with the same plan, path and values the keys are equal. No secret is in it. */

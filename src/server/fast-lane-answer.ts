@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 
-import type { Observer, ProxyResponse, Repeat, Repeats, ResponseMeta } from '../cache/ports.ts';
+import type { Observer, ProxyResponse, Repeat, Repeats, ResponseMeta, SameHead } from '../cache/ports.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { RequestRecord } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -33,21 +33,35 @@ export class AnswerWriter {
     return wire;
   }
 
-  /** Made once for each answer, unless it is large. `undefined`: an answer to a GET that is not to be sent so. */
+  /**
+   * Made once for each answer, and for all that differ in their content, Age and `ttl` alone, unless it is large. `undefined`: an answer
+   * to a GET that is not to be sent so.
+   */
   textOf(response: ProxyResponse): AnswerText | undefined {
-    const { ready, body } = response;
-    if (ready instanceof AnswerText) return ready;
+    const { body, head: same } = response;
+    if (same !== undefined) return this.#sameText(response, same);
+    if (response.ready instanceof AnswerText) return response.ready;
     if (body.kind !== 'bytes' || !isRepeatable('GET', response)) return undefined;
-    const { status, fields } = response;
-    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
-    for (const [name, value] of fields) head += `${name}: ${value}\r\n`;
-    head += this.#ending;
-    const text = new AnswerText(head, body.bytes);
+    const { head } = this.#headOf(response, NO_LINES);
+    const text = new AnswerText(head, body.bytes.length);
     if (head.length <= MAX_KEPT_HEAD_BYTES) response.ready = text;
     return text;
   }
 
-  #make({ status, fields, body }: ProxyResponse, { ageLine, ttlFrom }: Repeat): Wire {
+  #sameText(response: ProxyResponse, same: SameHead): AnswerText | undefined {
+    const { ready } = same;
+    if (ready instanceof SameText) {
+      ready.say(same);
+      return ready;
+    }
+    const { body } = response;
+    if (body.kind !== 'bytes' || !isRepeatable('GET', response)) return undefined;
+    const text = new SameText(this.#headOf(response, same), body.bytes.length);
+    if (text.head.length <= MAX_KEPT_HEAD_BYTES) same.ready = text;
+    return text;
+  }
+
+  #headOf({ status, fields }: ProxyResponse, { ageLine, ttlFrom }: Pick<Repeat, 'ageLine' | 'ttlFrom'>): HeadText {
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
     let ageAt = 0;
     let ttlAt = 0;
@@ -59,7 +73,12 @@ export class AnswerWriter {
     const ageDigits = digitsAt(head, ageAt);
     const ttlDigits = digitsAt(head, ttlAt);
     head += this.#ending;
-    const content = body.kind === 'bytes' ? body.bytes : NONE;
+    return { head, ageAt, ageDigits, ttlAt, ttlDigits };
+  }
+
+  #make(response: ProxyResponse, repeat: Repeat): Wire {
+    const { head, ageAt, ageDigits, ttlAt, ttlDigits } = this.#headOf(response, repeat);
+    const content = contentOf(response);
     const isJoined = content.length <= MAX_JOINED_BYTES;
     const first = Buffer.allocUnsafeSlow(head.length + (isJoined ? content.length : 0));
     first.write(head, 0, 'latin1');
@@ -69,31 +88,76 @@ export class AnswerWriter {
   }
 }
 
+/** A head as it is sent, a character for each byte, and where in it the digits of Age and `ttl` are. */
+interface HeadText {
+  readonly head: string;
+  readonly ageAt: number;
+  readonly ageDigits: number;
+  readonly ttlAt: number;
+  readonly ttlDigits: number;
+}
+
 /**
- * The head of an answer as text of one character for each byte, and its content, for all whom they are given as they are. It goes with
+ * The head of an answer as text of one character for each byte, for all whom it is given as it is. It goes with
  * its answer, which is made anew when it is asked for in another second, and is the same for all listeners.
  */
 export class AnswerText {
-  readonly head: string;
-  readonly content: Buffer;
+  head: string;
+  /** Of the content. */
+  readonly length: number;
   /** Whom each sending is told, of the listener that was asked for last. */
   repeats: Repeats | undefined;
   listener: string | undefined;
 
-  constructor(head: string, content: Buffer) {
+  constructor(head: string, length: number) {
     this.head = head;
-    this.content = content;
+    this.length = length;
     this.repeats = undefined;
     this.listener = undefined;
   }
+}
 
-  /** Of the content. */
-  get length(): number {
-    return this.content.length;
+/** Of all answers of one {@link SameHead}: it says what that says whenever it is asked for, and has to be used in that step. */
+class SameText extends AnswerText {
+  readonly #ageAt: number;
+  #ageDigits: number;
+  #ttlAt: number;
+  #ttlDigits: number;
+  #ageSeconds: number;
+  #ttlSeconds: number;
+
+  constructor({ head, ageAt, ageDigits, ttlAt, ttlDigits }: HeadText, length: number) {
+    super(head, length);
+    this.#ageAt = ageAt;
+    this.#ageDigits = ageDigits;
+    this.#ttlAt = ttlAt;
+    this.#ttlDigits = ttlDigits;
+    this.#ageSeconds = Number(head.slice(ageAt, ageAt + ageDigits));
+    this.#ttlSeconds = Number(head.slice(ttlAt, ttlAt + ttlDigits));
+  }
+
+  say({ ageSeconds, ttlSeconds }: SameHead): void {
+    if (ageSeconds === this.#ageSeconds && ttlSeconds === this.#ttlSeconds) return;
+    const age = String(ageSeconds);
+    const ttl = String(ttlSeconds);
+    const { head } = this;
+    const between = head.slice(this.#ageAt + this.#ageDigits, this.#ttlAt);
+    this.head = head.slice(0, this.#ageAt) + age + between + ttl + head.slice(this.#ttlAt + this.#ttlDigits);
+    this.#ttlAt += age.length - this.#ageDigits;
+    this.#ageDigits = age.length;
+    this.#ttlDigits = ttl.length;
+    this.#ageSeconds = ageSeconds;
+    this.#ttlSeconds = ttlSeconds;
   }
 }
 
+/** What is sent behind the head of an answer that has a text. */
+export function contentOf({ body }: ProxyResponse): Buffer {
+  return body.kind === 'bytes' ? body.bytes : NONE;
+}
+
 const NONE = Buffer.alloc(0);
+const NO_LINES = { ageLine: -1, ttlFrom: 0 };
 
 function digitsAt(text: string, at: number): number {
   let end = at;

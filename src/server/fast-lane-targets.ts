@@ -7,8 +7,11 @@ export const TARGET_AT = 'GET '.length;
 const PLACES = 8192;
 const WAYS = 4;
 
-/** All that is known of the targets of a listener, as {@link bytesOf} reckons it: some 2,300 of 50 characters. */
-export const MAX_KNOWN_TARGET_BYTES = 5 * 1024 * 1024;
+/**
+ * All that is known of the targets of a listener, as {@link bytesOf} and those reckon it who keep something with them: some 2,000 of 50
+ * characters with what their answers have in common.
+ */
+export const MAX_KNOWN_TARGET_BYTES = 10 * 1024 * 1024;
 
 /** Longer ones are read each time. */
 export const MAX_KNOWN_TARGET = 512;
@@ -19,6 +22,11 @@ const TRIES = 8;
 /** So that nobody can tell which targets share a place. */
 const SEED = Math.trunc(Math.random() * 0x7fff_ffff);
 
+/** Where there is so much room, or not. */
+interface Room {
+  take(bytes: number): boolean;
+}
+
 /** A target behind one tail, as it was read, with what the exchange has made of that request. */
 class KnownTarget implements RequestMemo {
   readonly tail: number;
@@ -28,12 +36,24 @@ class KnownTarget implements RequestMemo {
   made: object | undefined = undefined;
   /** Since room was looked for. */
   isUsed = true;
+  /** With what was made of its answers. */
+  bytes: number;
+  /** `undefined`: it is not kept any more. */
+  room: Room | undefined;
 
-  constructor(tail: number, target: string, { path, query }: Pick<ProxyRequest, 'path' | 'query'>) {
+  constructor(tail: number, target: string, { path, query }: Pick<ProxyRequest, 'path' | 'query'>, room: Room) {
     this.tail = tail;
     this.target = target;
     this.path = path;
     this.query = query;
+    this.bytes = bytesOf(target);
+    this.room = room;
+  }
+
+  grow(bytes: number): boolean {
+    if (this.room?.take(bytes) !== true) return false;
+    this.bytes += bytes;
+    return true;
   }
 }
 
@@ -57,6 +77,7 @@ export class KnownTargets {
   #bytes = 0;
   #tried = 0;
   #hand = 0;
+  readonly #room: Room = { take: (bytes) => this.#take(bytes) };
 
   /** By the reckoning of {@link MAX_KNOWN_TARGET_BYTES}. */
   get bytes(): number {
@@ -92,7 +113,7 @@ export class KnownTargets {
     if (place === undefined) return;
     this.#drop(place);
     this.#makeRoom(bytesOf(target));
-    this.#places[place] = new KnownTarget(tail, target, read);
+    this.#places[place] = new KnownTarget(tail, target, read, this.#room);
     this.#hashes[place] = hash;
     this.#bytes += bytesOf(target);
   }
@@ -120,10 +141,18 @@ export class KnownTargets {
     }
   }
 
+  /** What is made of answers goes without where there is no room, and drives out no target. */
+  #take(bytes: number): boolean {
+    if (this.#bytes + bytes > MAX_KNOWN_TARGET_BYTES) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
   #drop(place: number): void {
     const known = this.#places[place];
     if (known === undefined) return;
-    this.#bytes -= bytesOf(known.target);
+    this.#bytes -= known.bytes;
+    known.room = undefined;
     this.#places[place] = undefined;
   }
 }

@@ -4,7 +4,7 @@ import type { Handled } from '../cache/handled.ts';
 import type { MaybePromise, ProxyResponse } from '../cache/ports.ts';
 import type { Connection } from './connections.ts';
 import { type Ahead, askAhead, letGo } from './fast-lane-ahead.ts';
-import { type AnswerText, repeatsOf, type Told } from './fast-lane-answer.ts';
+import { type AnswerText, contentOf, repeatsOf, type Told } from './fast-lane-answer.ts';
 import { copyOf, heldOf, ownOf } from './fast-lane-copies.ts';
 import type { KnownHead, KnownHeads } from './fast-lane-heads.ts';
 import { IdleTimer } from './fast-lane-idle.ts';
@@ -244,7 +244,7 @@ export class Joined {
     const { request, startedMs } = ahead;
     times.interrupt();
     const socket = this.#socket;
-    piece.write(socket, text.head, text.content);
+    piece.write(socket, text.head, contentOf(response));
     load.fastLane += 1;
     load.newTargets += 1;
     const hasLeft = socket.writableLength === 0 && socket.errored === null;

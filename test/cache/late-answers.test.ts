@@ -197,7 +197,7 @@ async function textOf(rig: ExchangeRig, request: ReturnType<typeof requestOf>): 
 async function isKept(length: number): Promise<boolean> {
   const rig = rigOf({ routes: [routeOf({}, { tags: ['x'.repeat(length)] })] });
   rig.memory.put(rig.stored());
-  const request = requestOf({ memo: { made: undefined } });
+  const request = requestOf({ memo: { made: undefined, grow: () => true } });
   await rig.exchange.handle(request);
   return request.memo?.made !== undefined;
 }
@@ -206,7 +206,7 @@ describe('a request with a memo', () => {
   test('gets what it gets without one, each time, until that is purged', async () => {
     const rig = rigOf();
     rig.memory.put(rig.stored());
-    const request = requestOf({ memo: { made: undefined } });
+    const request = requestOf({ memo: { made: undefined, grow: () => true } });
     expect(await textOf(rig, request)).toBe('stored');
     expect(request.memo?.made).toBeDefined();
     expect(await textOf(rig, request)).toBe('stored');
@@ -221,7 +221,7 @@ describe('a request with a memo', () => {
 
   test('that another exchange has left is keyed by the rules of this one', async () => {
     const [one, other] = [rigOf(), rigOf({ routes: [routeOf({}, { name: 'other' })] })];
-    const request = requestOf({ memo: { made: undefined } });
+    const request = requestOf({ memo: { made: undefined, grow: () => true } });
     one.memory.put(one.stored());
     expect(await textOf(one, request)).toBe('stored');
     const asked = other.exchange.handle(request);
@@ -238,7 +238,7 @@ describe('a request with a memo', () => {
       [rigOf({ routes: [routeOf({}, { maxKeyBytes: 128 })] }), { query: `location=${'x'.repeat(300)}` }],
     ] as const;
     for (const [rig, traits] of keyless) {
-      const request = requestOf({ ...traits, memo: { made: undefined } });
+      const request = requestOf({ ...traits, memo: { made: undefined, grow: () => true } });
       void rig.exchange.handle(request);
       await rig.settle();
       expect(rig.calls).toHaveLength(1);
@@ -255,7 +255,7 @@ describe('a request with a memo', () => {
 
   test('is keyed by what upstream has taught since', async () => {
     const rig = rigOf({ routes: [honourRoute({}, { noVarySearch: true, unknownQuery: 'keep' })] });
-    const memo = { made: undefined };
+    const memo = { made: undefined, grow: () => true };
     const ask = async (answer?: string): Promise<string> => {
       const asked = textOf(rig, requestOf({ query: 'a=1&utm=2', memo }));
       await rig.settle();
@@ -276,7 +276,7 @@ describe('a request with a memo', () => {
 
   test('finds what another one has brought by a rule of upstream since', async () => {
     const rig = rigOf({ routes: [honourRoute({}, { noVarySearch: true, unknownQuery: 'keep' })] });
-    const memo = { made: undefined };
+    const memo = { made: undefined, grow: () => true };
     const asked = rig.exchange.handle(requestOf({ query: 'a=1&utm=2', memo }));
     await rig.settle();
     rig.call(0).fail();

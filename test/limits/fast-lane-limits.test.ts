@@ -263,6 +263,35 @@ describe('The fast lane', () => {
     expect([writer.textOf(ofKept) === kept, writer.textOf(ofMade) === made]).toEqual([true, false]);
   });
 
+  it('keeps the head that answers from Redis have in common up to 2 KiB, with the Age and ttl of each second', () => {
+    const date = ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'] as const;
+    const textOf = (length: number) => {
+      const given = answer(1000);
+      const fields = [date, ['x', 'x'.repeat(length)] as const, ...given.fields];
+      const same = { ready: undefined as object | undefined, ageLine: 2, ttlFrom: 20, ageSeconds: 1, ttlSeconds: 5 };
+      const response = { ...given, fields, head: same };
+      return { text: writer.textOf(response), response, same };
+    };
+    const beside = textOf(0).text?.head.length ?? 0;
+    const [most, more] = [textOf(2048 - beside), textOf(2049 - beside)];
+    expect([most.text?.head.length, more.text?.head.length]).toEqual([2048, 2049]);
+    expect([most.same.ready, more.same.ready]).toEqual([most.text, undefined]);
+    const first = most.text?.head ?? '';
+    for (const [ageSeconds, ttlSeconds] of [
+      [2, 4],
+      [1, 5],
+      [10, 3],
+      [99, 100_000],
+      [3, 0],
+    ] as const) {
+      Object.assign(most.same, { ageSeconds, ttlSeconds });
+      expect(writer.textOf(most.response)).toBe(most.text);
+      expect(most.text?.head).toBe(
+        first.replace('age: 1\r', `age: ${ageSeconds}\r`).replace('ttl=5\r', `ttl=${ttlSeconds}\r`),
+      );
+    }
+  });
+
   it.each([
     [MAX_PIECE_BYTES, 1],
     [MAX_PIECE_BYTES + 1, 2],

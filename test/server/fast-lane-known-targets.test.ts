@@ -97,6 +97,47 @@ describe('known targets', () => {
     expect(known.bytes).toBe(bytes);
   });
 
+  it('have what is made of their answers counted with them, to the last byte that there is room for', () => {
+    expect(MAX_KNOWN_TARGET_BYTES).toBe(10 * 1024 * 1024);
+    const known = new KnownTargets();
+    remember(known, 1, '/a');
+    remember(known, 1, '/b');
+    const [a, b] = [find(known, 1, '/a'), find(known, 1, '/b')];
+    const left = MAX_KNOWN_TARGET_BYTES - known.bytes;
+    expect(a?.grow(left - 1000)).toBe(true);
+    expect(b?.grow(1001)).toBe(false);
+    expect(known.bytes).toBe(MAX_KNOWN_TARGET_BYTES - 1000);
+    expect(b?.grow(1000)).toBe(true);
+    expect(known.bytes).toBe(MAX_KNOWN_TARGET_BYTES);
+    expect(b?.grow(1)).toBe(false);
+    // Given back by whoever has let go of it.
+    expect(a?.grow(-2000)).toBe(true);
+    expect(b?.grow(2001)).toBe(false);
+    expect(b?.grow(2000)).toBe(true);
+    expect(known.bytes).toBe(MAX_KNOWN_TARGET_BYTES);
+  });
+
+  it('give all of it back when they go, and take nothing from then on', () => {
+    const known = new KnownTargets();
+    remember(known, 1, '/gone');
+    const gone = find(known, 1, '/gone');
+    expect(gone?.grow(MAX_KNOWN_TARGET_BYTES - known.bytes - 5000)).toBe(true);
+    for (let count = 0; find(known, 1, '/gone') !== undefined; count += 1) {
+      for (let more = 0; more < 1000; more += 1) remember(known, 1, `/flood/${count}/${more}`);
+      if (count > 100) throw new Error('it does not go');
+    }
+    const { bytes } = known;
+    expect(bytes).toBeLessThanOrEqual(MAX_KNOWN_TARGET_BYTES);
+    expect(gone?.grow(1)).toBe(false);
+    expect(gone?.grow(-1_000_000)).toBe(false);
+    expect(known.bytes).toBe(bytes);
+    const targets: string[] = [];
+    for (let count = 0; count < 101; count += 1)
+      for (let more = 0; more < 1000; more += 1) targets.push(`/flood/${count}/${more}`);
+    const kept = targets.filter((target) => find(known, 1, target) !== undefined);
+    expect(kept.reduce((sum, target) => sum + 2048 + 4 * target.length, 0)).toBe(bytes);
+  });
+
   it('are of as many sets as serve 2,000 in turn', () => {
     const known = new KnownTargets();
     const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=city${index}&size=1024&days=7`);

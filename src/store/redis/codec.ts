@@ -4,7 +4,7 @@ import type { FleetEvent } from '../../cache/fleet-ports.ts';
 import type { MaybePromise } from '../../cache/ports.ts';
 import type { Position, StoredItem, StoredResponse } from '../../core/stored-response.ts';
 import { decompressed } from './compress.ts';
-import { bodyBytesSaid, packedMeta, unpackedMeta } from './packed-meta.ts';
+import { bodyBytesSaid, bodyLengths, packedMeta, unpackedMeta } from './packed-meta.ts';
 import { bareMarker, isPrintable, metaText, parseMeta, responseOf, type ValueMeta } from './value-meta.ts';
 
 /**
@@ -113,7 +113,29 @@ function decodePacked(value: Buffer, { key, skewMs, maxBodyBytes }: DecodeOption
   const meta = unpackedMeta(value, [headBytes, metaEnd], { key, body, position: positionOf(value), requestTimeMs });
   if (meta === 'collision') return unusable(meta);
   if (meta === undefined || meta.n !== body.byteLength) return unusable('foreign');
-  return withBody(meta.item, meta, { isCompressed: (flags & flagCompressed) !== 0, maxBodyBytes });
+  const { n, b } = meta;
+  return withBody(meta.item, { n, b, isCompressed: (flags & flagCompressed) !== 0 }, maxBodyBytes);
+}
+
+/** Where the parts of a value are whose meta is packed, and how its body is stored. */
+export interface ValueFrame extends BodyForm {
+  /** Where its body begins. */
+  readonly metaEnd: number;
+}
+
+/** Of a value that {@link decodeItem} has read. `undefined`: its meta is JSON. */
+export function frameOf(value: Buffer): ValueFrame | undefined {
+  if (value[2] !== packedVersion) return undefined;
+  const metaEnd = headBytes + value.readUInt32BE(24);
+  const [n, b] = bodyLengths(value, headBytes);
+  return { metaEnd, n, b, isCompressed: ((value[3] ?? 0) & flagCompressed) !== 0 };
+}
+
+/** The body as it is stored, of a value with that head and meta; `undefined` where it is not whole. */
+export function wholeBody(value: Buffer, { metaEnd, n }: ValueFrame): Buffer | undefined {
+  const crcAt = metaEnd + n;
+  if (value.byteLength !== crcAt + crcBytes) return undefined;
+  return crc32(value.subarray(0, crcAt)) === value.readUInt32BE(crcAt) ? value.subarray(metaEnd, crcAt) : undefined;
 }
 
 function decodeJson(value: Buffer, options: DecodeOptions): MaybePromise<Decoded> {
@@ -131,21 +153,22 @@ function decodeJson(value: Buffer, options: DecodeOptions): MaybePromise<Decoded
   // Decompressing is the dearest part: what is no response is not decompressed.
   const item = responseOf(meta, { position, requestTimeMs: originMs, printable }, stored);
   if (item === undefined) return unusable('foreign');
-  return withBody(item, meta, {
-    isCompressed: (flags & flagCompressed) !== 0,
-    maxBodyBytes: options.maxBodyBytes,
-  });
+  const { n, b } = meta;
+  return withBody(item, { n, b, isCompressed: (flags & flagCompressed) !== 0 }, options.maxBodyBytes);
 }
 
-interface BodyRules extends Pick<DecodeOptions, 'maxBodyBytes'> {
+interface BodyForm {
+  /** Bytes as it is stored, and as it is served. */
+  readonly n: number;
+  readonly b: number;
   readonly isCompressed: boolean;
 }
 
 /** `item`: with its body as it is stored, of `n` bytes. */
-function withBody(
+export function withBody(
   item: StoredResponse,
-  { n, b }: { readonly n: number; readonly b: number },
-  { isCompressed, maxBodyBytes }: BodyRules,
+  { n, b, isCompressed }: BodyForm,
+  maxBodyBytes: number,
 ): MaybePromise<Decoded> {
   if (b > maxBodyBytes) return unusable('coding');
   if (!isCompressed) return n === b ? { kind: 'item', item } : unusable('coding');

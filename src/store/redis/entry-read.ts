@@ -1,12 +1,14 @@
 import type { ReadFor } from '../../cache/fleet-ports.ts';
 import type { MaybePromise, StoreRead } from '../../cache/ports.ts';
 import type { Answered, GateRead, Reader } from './gate-reading.ts';
+import type { LastValue } from './last-value.ts';
 import { readOf, type RedisLink, type ReplyHearer } from './link.ts';
 
-/** Where the value of a key is, as one store says. */
+/** Where the value of a key is, as one store says, and what it was when it was read last. */
 export class Place {
   readonly store: object;
   readonly entry: string;
+  last: LastValue | undefined = undefined;
 
   constructor(store: object, entry: string) {
     this.store = store;
@@ -34,27 +36,34 @@ export interface OpenReader<R> {
   reject(error: unknown): void;
 }
 
-type Opening = (answer: Answered<Buffer | null>) => MaybePromise<StoreRead | undefined>;
+/** What an answer comes to. */
+export type Opening = (answer: Answered<Buffer | null>, sought: EntryAsked) => MaybePromise<StoreRead | undefined>;
 
 /** A look at one entry: one object in the place of a closure for each step. */
 export class EntryRead<R> implements GateRead<Buffer | null>, Reader<Buffer | null, R> {
   readonly operation = 'get';
   readonly key: string;
-  readonly waitedMs: number;
-  readonly isLeased: boolean | undefined;
+  readonly #sought: EntryAsked;
   readonly #reader: OpenReader<R>;
   readonly #opening: Opening;
 
   constructor(
     entry: string,
-    { waitedMs, isLeased }: { readonly waitedMs: number; readonly isLeased: boolean | undefined },
+    sought: EntryAsked,
     { reader, opening }: { readonly reader: OpenReader<R>; readonly opening: Opening },
   ) {
     this.key = entry;
-    this.waitedMs = waitedMs;
-    this.isLeased = isLeased;
+    this.#sought = sought;
     this.#reader = reader;
     this.#opening = opening;
+  }
+
+  get waitedMs(): number {
+    return this.#sought.asked?.waitedMs ?? 0;
+  }
+
+  get isLeased(): boolean | undefined {
+    return this.#sought.isLeased;
   }
 
   send(link: RedisLink, hearer: ReplyHearer<Buffer | null>): Promise<Buffer | null> | undefined {
@@ -62,7 +71,7 @@ export class EntryRead<R> implements GateRead<Buffer | null>, Reader<Buffer | nu
   }
 
   finish(answer: Answered<Buffer | null> | undefined): MaybePromise<R> {
-    return this.#reader.finish(answer === undefined ? nothing : () => this.#opening(answer));
+    return this.#reader.finish(answer === undefined ? nothing : () => this.#opening(answer, this.#sought));
   }
 
   resolve(result: MaybePromise<R>): void {

@@ -99,6 +99,11 @@ export function bodyBytesSaid(value: Buffer, begin: number, end: number): number
   return end - begin < tagsAt ? 0 : value.readUInt32LE(begin + countsAt);
 }
 
+/** Bytes of the body as it is stored, and as it is served, of a meta that was read. */
+export function bodyLengths(value: Buffer, begin: number): readonly [stored: number, served: number] {
+  return [value.readUInt32LE(begin + countsAt), value.readUInt32LE(begin + countsAt + 4)];
+}
+
 /** `undefined` for what is not written so; `collision`: it is another key's. Never throws. */
 export function unpackedMeta(
   value: Buffer,
@@ -223,7 +228,7 @@ interface KeptLine {
 const keptLines: (KeptLine | undefined)[] = Array.from({ length: 256 }, () => undefined);
 
 /** Longer ones are not kept, so that all of them take some 100 KB. */
-const maxKeptLine = 128;
+export const maxKeptLine = 128;
 
 /** Of bytes by which lines differ: at both ends, and among the seconds of a Date. */
 function placeOf(from: number, end: number, nameLength: number): number {

@@ -1,4 +1,4 @@
-import type { Invalidity, PositionJudge, ReadFor } from '../../cache/fleet-ports.ts';
+import type { PositionJudge, ReadFor } from '../../cache/fleet-ports.ts';
 import type {
   Clock,
   InspectedRead,
@@ -13,16 +13,16 @@ import type {
 import type { RedisConfig } from '../../core/config.ts';
 import type { StoredItem } from '../../core/stored-response.ts';
 import { baseKeyOf } from '../../core/vary.ts';
-import { asAsked } from './as-asked.ts';
-import { type Decoded, decodeItem, encodeItem, maxExpansion } from './codec.ts';
+import { encodeItem } from './codec.ts';
 import { putScript } from './data-scripts.ts';
 import type { FingerprintOf } from './fingerprint.ts';
 import type { RedisGate } from './gate.ts';
-import { type EntryAsked, EntryRead, nothing, type Open, type OpenReader, Place } from './entry-read.ts';
+import { type EntryAsked, EntryRead, nothing, type Open, type Opening, type OpenReader, Place } from './entry-read.ts';
 import type { Answered } from './gate-reading.ts';
 import { type RedisKeys, routeOf } from './keys.ts';
 import { mayBePacked, packBody } from './pack-body.ts';
 import { PendingWrites, type Progress } from './pending-writes.ts';
+import { retainUntilMsOf, ValueReader } from './value-reader.ts';
 
 export interface RedisStoreOptions {
   readonly gate: RedisGate;
@@ -57,11 +57,14 @@ const metaBytes = 2048;
 export class RedisStore implements ResponseStore, StoredView {
   readonly tier = 'redis';
   readonly #options: RedisStoreOptions;
+  readonly #values: ValueReader;
   readonly #pending = new PendingWrites();
+  readonly #opening: Opening = (answer, sought) => this.#answered(answer, sought);
   #last = { key: '', fingerprint: '', entry: '' };
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
+    this.#values = new ValueReader(this, options);
   }
 
   get(key: string, asked?: ReadFor): Promise<StoreRead | undefined> {
@@ -74,8 +77,8 @@ export class RedisStore implements ResponseStore, StoredView {
    * As {@link get}, but tells the reader, and not in this step; what its `finish` makes of an answer is made in the step in which that is
    * there. Each promise is paid for by every answer from Redis.
    */
-  getFor<R>({ key, asked, isLeased }: EntryAsked, reader: OpenReader<R>): void {
-    const entry = this.entryFor(key, asked);
+  getFor<R>(sought: EntryAsked, reader: OpenReader<R>): void {
+    const entry = this.entryFor(sought.key, sought.asked);
     if (entry === undefined) {
       nowhere
         .then(() => reader.finish(nothing))
@@ -85,9 +88,7 @@ export class RedisStore implements ResponseStore, StoredView {
         );
       return;
     }
-    const opening = (answer: Answered<Buffer | null>): MaybePromise<StoreRead | undefined> =>
-      this.#answered(answer, key, asked);
-    const read = new EntryRead(entry, { waitedMs: asked?.waitedMs ?? 0, isLeased }, { reader, opening });
+    const read = new EntryRead(entry, sought, { reader, opening: this.#opening });
     this.#options.gate.readFor(read, read);
   }
 
@@ -102,10 +103,8 @@ export class RedisStore implements ResponseStore, StoredView {
     if (entry === undefined) return undefined;
     const { gate } = this.#options;
     const value = await gate.look({ operation: 'get', key: entry, send: (link) => link.get(entry) });
-    const decoded = value === null || value === undefined ? undefined : await this.#decode(value, key);
-    const item = decoded?.kind === 'item' ? this.#keptFor(decoded.item, asked) : undefined;
-    if (item === undefined) return undefined;
-    return { ...this.#read(item), invalid: this.#invalidity(item, asked), isLeftAlone: gate.isLeftAlone(entry) };
+    const read = value === null || value === undefined ? undefined : await this.#values.inspect(value, key, asked);
+    return read === undefined ? undefined : { ...read, isLeftAlone: gate.isLeftAlone(entry) };
   }
 
   async put(item: StoredItem): Promise<PutOutcome> {
@@ -185,57 +184,20 @@ export class RedisStore implements ResponseStore, StoredView {
 
   /** What a value holds, if it may be served on behalf of `asked`. Never rejects; a promise only for large bodies. */
   open(value: Buffer, key: string, asked: ReadFor | undefined): MaybePromise<StoreRead | undefined> {
-    const decoded = this.#decode(value, key);
-    return decoded instanceof Promise
-      ? decoded.then((whole) => this.#judged(whole, asked))
-      : this.#judged(decoded, asked);
+    return this.#values.open(value, key, asked);
   }
 
   #answered(
     { value, durationMs }: Answered<Buffer | null>,
-    key: string,
-    asked: ReadFor | undefined,
+    { key, asked }: EntryAsked,
   ): MaybePromise<StoreRead | undefined> {
     const result = value === null ? 'miss' : 'hit';
     this.#options.gate.tell('get', result, { durationMs, bytes: value?.byteLength ?? 0 });
-    return value === null ? undefined : this.open(value, key, asked);
-  }
-
-  #judged(decoded: Decoded, asked: ReadFor | undefined): StoreRead | undefined {
-    const { observer } = this.#options;
-    if (decoded.kind === 'unusable') {
-      observer.fleet(decoded);
-      return undefined;
-    }
-    const item = this.#keptFor(decoded.item, asked);
-    if (item === undefined) return undefined;
-    const reason = this.#invalidity(item, asked);
-    if (reason === undefined) return this.#read(item);
-    observer.fleet({ kind: 'refused', reason });
-    return undefined;
-  }
-
-  #decode(value: Buffer, key: string): MaybePromise<Decoded> {
-    const { config, skewMs } = this.#options;
-    return decodeItem(value, { key, skewMs: skewMs(), maxBodyBytes: config.maxObjectBytes * maxExpansion });
-  }
-
-  #read(item: StoredItem): StoreRead {
-    return { item, staleSinceMs: this.#options.purgeLog.softPurgedAtMs(item), tier: 'redis', tally: { hits: 0 } };
-  }
-
-  /** By the rules of today; `undefined` where they, or the time, would not have it kept. */
-  #keptFor(stored: StoredItem, asked: ReadFor | undefined): StoredItem | undefined {
-    const item = asked === undefined ? stored : asAsked(stored, asked);
-    return item !== undefined && retainUntilMsOf(item) > this.#options.clock.nowMs() ? item : undefined;
-  }
-
-  #invalidity(item: StoredItem, asked: ReadFor | undefined): Invalidity | undefined {
-    const { purgeLog, judge } = this.#options;
-    if (!purgeLog.isValid(item)) return judge?.invalidity(item) ?? 'purged';
-    if (asked === undefined || asked.keyed.url === item.url) return undefined;
-    const here = { ...item, url: asked.keyed.url };
-    return purgeLog.isValid(here) ? undefined : (judge?.invalidity(here) ?? 'purged');
+    if (value === null) return undefined;
+    const place = asked === undefined ? undefined : this.#values.keptPlace(key, asked);
+    return place === undefined || asked === undefined
+      ? this.open(value, key, asked)
+      : this.#values.openKept(value, place, asked);
   }
 
   /** A write that is still being prepared would bring back what is dropped here. */
@@ -307,8 +269,4 @@ export class RedisStore implements ResponseStore, StoredView {
 /** See {@link RedisStore}. */
 export function createRedisStore(options: RedisStoreOptions): RedisStore {
   return new RedisStore(options);
-}
-
-function retainUntilMsOf(item: StoredItem): number {
-  return item.kind === 'response' ? item.freshness.retainUntilMs : item.retainUntilMs;
 }
