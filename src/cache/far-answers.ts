@@ -24,10 +24,9 @@ export function farAnswer(ask: Ask, read: StoreRead, item: StoredResponse, nowMs
 }
 
 /** Keeps what answers to such requests have in common, where it was decided that the response is fresh for this one. */
-export function keepFarAnswer(ask: Ask, { same, staleSinceMs }: StoreRead, item: StoredResponse, nowMs: number): void {
-  if (same === undefined || same.made !== undefined || staleSinceMs !== undefined || ask.head) return;
+export function keepFarAnswer(ask: Ask, { same }: StoreRead, item: StoredResponse, nowMs: number): void {
+  if (same === undefined || same.made !== undefined || ask.head) return;
   const isCoded = isCodedContent(item);
-  if (!isPlain(ask, item, isCoded)) return;
   const composed = composedOf(ask, item, nowMs);
   const isKept = composed.body.kind === 'bytes' && same.grow(bytesOf(composed.fields));
   same.made = isKept ? new FarAnswer(ask, isCoded, { item, composed, nowMs }) : REFUSED;

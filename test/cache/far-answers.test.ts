@@ -142,11 +142,15 @@ describe('an answer from the shared tier that was given before', () => {
           ...(isCoded ? ['content-encoding: gzip'] : []),
         ];
         const status = dice.pick([200, 200, 200, 404, 204]);
-        const item = on.rig.stored('/forecast', { body, fields: fieldsOf(...lines), status, etag: '"a"' });
+        // Of no whole milliseconds, so that age and what is left do not always add up to the same.
+        const responseTimeMs = on.rig.clock.nowMs() + dice.roll(10) * 0.1;
+        const plain = on.rig.stored('/forecast', { body, fields: fieldsOf(...lines), status, etag: '"a"' });
+        const freshness = { ...plain.freshness, freshUntilMs: responseTimeMs + 3_600_000 };
+        const item = { ...plain, responseTimeMs, initialAgeMs: dice.chance(2) ? 0 : dice.roll(30) * 0.7, freshness };
         const same = new Same();
         const known = knownRequest();
         for (let step = 0; step < 20; step += 1) {
-          on.rig.clock.advance(dice.pick([0, 0, 0, 300, 1000, 1000, 20_000, 700_000]));
+          on.rig.clock.advance(dice.pick([0, 0, 0, 300, 1000, 1000, 20_000, 700_000, -300, -1000]));
           const fields = fieldsOf(...dice.pick(asks));
           const method = dice.chance(8) ? 'HEAD' : 'GET';
           const staleSinceMs = dice.chance(8) ? on.rig.clock.nowMs() : undefined;

@@ -40,6 +40,7 @@ export class LastValue implements SameReads {
   readonly #memo: RequestMemo;
   readonly #skewMs: number;
   #bytes = 0;
+  #isDropped = false;
 
   private constructor(value: Buffer, frame: ValueFrame, { item, asked, memo, skewMs }: LastOptions) {
     this.#head = value.toString('latin1', 0, frame.metaEnd);
@@ -61,15 +62,16 @@ export class LastValue implements SameReads {
   }
 
   grow(bytes: number): boolean {
-    if (!this.#memo.grow(bytes)) return false;
+    // Nobody would give it back.
+    if (this.#isDropped || !this.#memo.grow(bytes)) return false;
     this.#bytes += bytes;
     return true;
   }
 
   /** To be called once, when another takes its place. */
   drop(): void {
+    this.#isDropped = true;
     this.#memo.grow(-this.#bytes);
-    this.#bytes = 0;
   }
 
   /** The item of the value, where it is the same but for its body. `undefined`: the value has to be read. */
