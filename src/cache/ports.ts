@@ -53,7 +53,7 @@ export interface StoreRead {
   readonly tally: HitTally;
   /** Of memory: where it is stored, for whoever has made something of it and keeps nothing else of it. */
   readonly place?: StoredPlace | undefined;
-  /** Of memory: more are asked for than are kept unpacked, and this one was not of late, so that what is made of it would go unused. */
+  /** Of memory: it is not kept unpacked, so that the next one of its key is another, and nobody will ask for what is made of this one. */
   readonly once?: boolean | undefined;
   /** Of the shared tier: what all reads have that say the same of the same request, but for the bytes of the content. */
   readonly same?: SameReads | undefined;

@@ -74,12 +74,12 @@ export class ReadyAnswers {
 
   /** To be called where it was decided that the response is fresh for the request. `undefined`: its answer is a special one. */
   make(ask: Ask, found: Found, nowMs: number): ProxyResponse | undefined {
-    if (found.read.once === true) return undefined;
     if (found.read.tier !== 'memory' || !isPlain(ask, found.item, isCodedContent(found.item))) return undefined;
     // Whole keys have one URL each. That one is cut is counted each time.
     if (isCutKey(ask.keyed.key, ask.route.maxKeyBytes)) return undefined;
     const ready = new ReadyAnswer(this.#deps, ask, found);
-    this.#remember(found.read, ready);
+    // A read that is given once more is another one: all that this leads to is what the answer itself says, that it may be repeated.
+    if (found.read.once !== true) this.#remember(found.read, ready);
     return ready.at(nowMs);
   }
 

@@ -50,7 +50,7 @@ import type { WordBuffer } from './fast-lane-words.ts';
  * that request always goes there.
  *
  * A new target is asked for before the parser is given the chunk. What the exchange does not answer with what can be sent as it is
- * (a relay, an answer without content, one that ends the connection) goes on as ever: the parser gets the chunk in the same step, and its
+ * (a relay, a refusal, an answer for this request alone) goes on as ever: the parser gets the chunk in the same step, and its
  * request takes over what has begun (`Ahead`), so that nothing is begun or counted twice.
  *
  * An answer that takes time (a miss, a hit from Redis) is waited for, with the chunk in hand. The parser gets each chunk whole or not
@@ -175,7 +175,7 @@ export class Joined {
       return;
     }
     const response = responseNow(handled);
-    const text = response && this.#lane.writer.textOf(response);
+    const text = response?.repeat && this.#lane.writer.textOf(response);
     if (response === undefined || text === undefined) this.#feedAndLearn(ownOf(bytes, length), ahead);
     else {
       this.answerWith(text, response, { tail, ahead });

@@ -3,7 +3,7 @@ import type { StoredItem } from '../core/stored-response.ts';
 import { bytesForGhost, Ghosts } from './ghosts.ts';
 
 /**
- * Once it is full, what is let in is what was read of late: one read is remembered for so many bytes that are kept, which are some eight of them.
+ * Once it is full, what is let in is what was read of late: for each 16 KiB that may be kept, which are about eight reads, one that was not let in is remembered.
  * Where more are asked for in turn than there is room for, all would else come and go unused, each of them garbage that has grown old, at
  * three times the cost of unpacking for once. What is asked for often comes in with its second read all the same.
  */
@@ -58,10 +58,6 @@ export class HotRead implements StoreRead {
     this.record = record;
     this.serial = serial;
     this.#placeOf = placeOf;
-  }
-
-  get key(): string {
-    return this.item.key;
   }
 
   /** Made with the first request for it: most reads are answered with once. */

@@ -181,9 +181,9 @@ export class MemoryTable {
     const records = this.#records;
     const isWanted = this.#hot.isOpen(records.rows.get(record, words.hashLow));
     const hot = this.unpacked(record, isWanted ? 'for good' : 'for once');
-    if (!isWanted) hot.once = true;
-    else hot.bytes = sizeOfRead(hot.item);
-    if (!isWanted || !this.#hasRoomFor(hot)) return hot;
+    if (isWanted) hot.bytes = sizeOfRead(hot.item);
+    hot.once = !isWanted || !this.#hasRoomFor(hot);
+    if (hot.once) return hot;
     for (const gone of this.#hot.add(hot)) records.setRead(gone.record, false);
     records.setRead(record, true);
     return hot;

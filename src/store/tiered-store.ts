@@ -174,9 +174,7 @@ export class TieredStore implements ResponseStore, StoredView {
   }
 
   #held(how: 'get' | 'peek', key: string): StoreRead | undefined {
-    const { memory } = this.#options;
-    // What is in Redis alone is not looked for among unpacked reads, whose table V8 makes a text of its own of each key for.
-    return memory.holds(key) ? memory[how](key) : undefined;
+    return this.#options.memory[how](key);
   }
 
   /** What a read that began before a purge brings is judged after it, here and by whoever uses it. */

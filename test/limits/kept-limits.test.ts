@@ -40,8 +40,18 @@ describe('what is kept beside what is stored', () => {
     expect(exact.bytes).toBe(100);
     const more = new HotReads(100, () => false);
     more.add(readOf('a', 50, 1));
-    expect(more.add(readOf('b', 51, 2)).map(({ key }) => key)).toEqual(['a']);
+    expect(more.add(readOf('b', 51, 2)).map(({ item }) => item.key)).toEqual(['a']);
     expect(more.bytes).toBe(51);
+  });
+
+  it('finds nothing that has gone, by whatever way', () => {
+    const hot = new HotReads(100, () => false);
+    for (const record of [1, 2]) hot.add(readOf('a', 50, record));
+    hot.add(readOf('a', 50, 3));
+    hot.remove(2);
+    expect([1, 2, 3, 4].map((record) => hot.get(record)?.record)).toEqual([undefined, undefined, 3, undefined]);
+    hot.clear();
+    expect([hot.get(3), hot.bytes]).toEqual([undefined, 0]);
   });
 
   it('remembers what was read of late and is not kept unpacked, one read for 16 KiB that are kept, 64 at least', () => {

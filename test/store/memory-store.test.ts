@@ -164,6 +164,18 @@ describe('the memory tier looks things up without waiting', () => {
     expect(kept.filter((number) => store.peek(`r|/${number}`) === first[number])).toEqual([]);
   });
 
+  test('to be read once is a use for eviction, whether it is kept unpacked or not', () => {
+    const { store, response } = setUp({ maxBytes: 2_000_000 });
+    for (let number = 0; number < 900; number += 1) store.put(response({ key: `r|/${number}` }));
+    for (let round = 0; round < 3; round += 1) {
+      // So many that no read of the key is remembered from one round to the next.
+      for (let other = 400; other < 900; other += 1) store.get(`r|/${other}`);
+      expect(store.get('r|/200')?.once).toBe(true);
+    }
+    for (let flood = 0; flood < 20_000; flood += 1) store.put(response({ key: `r|/flood/${flood}` }));
+    expect([100, 200, 300].map((number) => store.peek(`r|/${number}`) !== undefined)).toEqual([false, true, false]);
+  });
+
   test('to say so again is a use for eviction', () => {
     const { store, response, clock } = setUp({ maxBytes: 400_000 });
     store.put(response({ key: 'r|/hot' }));
