@@ -126,7 +126,7 @@ describe('A head that differs from a known one in its target alone', () => {
     },
   );
 
-  it('is answered so, and counted, where more is asked for than memory keeps unpacked', async () => {
+  it('is answered so, and counted, where more is asked for than memory keeps unpacked, on new connections too', async () => {
     const { stage, ask, ready, parsed } = await scene({
       clock: new FakeClock(),
       more: 'store: { memory: { maxBytes: 1MiB } }',
@@ -147,6 +147,10 @@ describe('A head that differs from a known one in its target alone', () => {
     using first = await stage.open();
     const slow = await ask(first, plain(fresh('many199')));
     expect([...bodies]).toEqual([slow.head + slow.text]);
+    // On a new connection as soon as on any other.
+    let slowly = 0;
+    for (let stored = 0; stored < 100; stored += 1) slowly += (await ask(first, plain(fresh(`many${stored}`)))).parsed;
+    expect(slowly).toBeLessThan(5);
   });
 
   it('is counted once: as a request, as a hit, with its bytes, and as one with a new target', async () => {
