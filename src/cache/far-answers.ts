@@ -25,8 +25,11 @@ export function farAnswer(ask: Ask, read: StoreRead, item: StoredResponse, nowMs
 
 /** Keeps what answers to such requests have in common, where it was decided that the response is fresh for this one. */
 export function keepFarAnswer(ask: Ask, { same }: StoreRead, item: StoredResponse, nowMs: number): void {
-  if (same === undefined || same.made !== undefined || ask.head) return;
+  // What another waits with is its own to keep something of: a request that is not known may hold all of its fields.
+  if (same === undefined || same.made !== undefined || ask.keyed.memo !== same.memo) return;
   const isCoded = isCodedContent(item);
+  // Of a known request all fields are known: it never gets the whole.
+  if (!isPlain(ask, item, isCoded)) return;
   const composed = composedOf(ask, item, nowMs);
   const isKept = composed.body.kind === 'bytes' && same.grow(bytesOf(composed.fields));
   same.made = isKept ? new FarAnswer(ask, isCoded, { item, composed, nowMs }) : REFUSED;

@@ -4,6 +4,7 @@ import type { FieldLines } from '../core/fields.ts';
 import type { Fwd, RequestRecord, Tier } from '../core/outcome.ts';
 import type { PurgeSelector } from '../core/config.ts';
 import type { StoreIf } from '../core/route.ts';
+import type { RequestMemo } from '../core/request.ts';
 import type { Position, StoredItem } from '../core/stored-response.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
 import type { FleetEvent, Invalidity, ReadFor } from './fleet-ports.ts';
@@ -61,6 +62,8 @@ export interface StoreRead {
 
 /** Reads of one response that differ in nothing but the bytes of its content; those have one length. */
 export interface SameReads {
+  /** Of the request that they are the same for. Others may be given its reads, who wait with it. */
+  readonly memo: RequestMemo;
   /** The exchange's: what it has made of such a read, so that it goes with it. Nobody else looks at it. */
   made: object | undefined;
   /** As `RequestMemo.grow`, of what is made. */

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 import type { ProxyResponse, SameReads, StoreRead } from '../../src/cache/ports.ts';
-import type { ProxyRequest } from '../../src/core/request.ts';
+import type { ProxyRequest, RequestMemo } from '../../src/core/request.ts';
 import type { Route } from '../../src/core/route.ts';
 import type { StoredResponse } from '../../src/core/stored-response.ts';
 import { AnswerWriter, contentOf } from '../../src/server/fast-lane-answer.ts';
@@ -23,6 +23,12 @@ class Same implements SameReads {
   made: object | undefined = undefined;
   bytes = 0;
   hasRoom = true;
+  readonly memo: RequestMemo;
+
+  constructor({ memo }: ProxyRequest) {
+    if (memo === undefined) throw new Error('it is not known');
+    this.memo = memo;
+  }
 
   grow(bytes: number): boolean {
     if (this.hasRoom) this.bytes += bytes;
@@ -83,8 +89,8 @@ function knownRequest(): ProxyRequest {
 
 /** Answers as often as it takes for what they have in common to be kept. */
 async function kept({ rig, answer }: ReturnType<typeof stage>, traits: Partial<StoredResponse> = {}) {
-  const same = new Same();
   const request = knownRequest();
+  const same = new Same(request);
   const item = rig.stored('/forecast', traits);
   for (let times = 0; times < 2; times += 1) await answer(request, { item, same });
   return { same, request, item };
@@ -147,8 +153,8 @@ describe('an answer from the shared tier that was given before', () => {
         const plain = on.rig.stored('/forecast', { body, fields: fieldsOf(...lines), status, etag: '"a"' });
         const freshness = { ...plain.freshness, freshUntilMs: responseTimeMs + 3_600_000 };
         const item = { ...plain, responseTimeMs, initialAgeMs: dice.chance(2) ? 0 : dice.roll(30) * 0.7, freshness };
-        const same = new Same();
         const known = knownRequest();
+        const same = new Same(known);
         for (let step = 0; step < 20; step += 1) {
           on.rig.clock.advance(dice.pick([0, 0, 0, 300, 1000, 1000, 20_000, 700_000, -300, -1000]));
           const fields = fieldsOf(...dice.pick(asks));
@@ -215,6 +221,26 @@ describe('an answer from the shared tier that was given before', () => {
     expect(early.fields).toEqual(fresh.fields);
   });
 
+  test('is kept of the request whose reads they are alone, and of none that gets but a part', async () => {
+    const on = stage(routeOf());
+    const owner = knownRequest();
+    const item = on.rig.stored('/forecast');
+    const same = new Same(owner);
+    const strangers = [requestOf({ fields: fieldsOf('x-api-key: secret') }), knownRequest()];
+    for (const stranger of strangers) {
+      for (let times = 0; times < 2; times += 1) await on.answer(stranger, { item, same });
+      expect([same.made, same.bytes]).toEqual([undefined, 0]);
+    }
+    await on.answer(owner, { item, same });
+    expect(same.made).toBeDefined();
+    for (const line of ['range: bytes=0-3', 'if-none-match: "x"']) {
+      const request = { ...knownRequest(), fields: fieldsOf(line) };
+      const part = new Same(request);
+      for (let times = 0; times < 2; times += 1) await on.answer(request, { item, same: part });
+      expect([part.made, part.bytes]).toEqual([undefined, 0]);
+    }
+  });
+
   test('takes 448 bytes and the lines of its head, once, and is made each time where there is no room', async () => {
     const on = stage(routeOf());
     const { same, request, item } = await kept(on);
@@ -222,7 +248,7 @@ describe('an answer from the shared tier that was given before', () => {
     if (answer === 'fetched') throw new Error('fetched');
     const lines = answer.fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
     expect(same.bytes).toBe(448 + lines.length);
-    const full = new Same();
+    const full = new Same(request);
     full.hasRoom = false;
     for (let times = 0; times < 3; times += 1) {
       const refused = await on.answer(request, { item, same: full });

@@ -37,7 +37,7 @@ export class LastValue implements SameReads {
   readonly #head: string;
   readonly #frame: ValueFrame;
   readonly #item: StoredResponse;
-  readonly #memo: RequestMemo;
+  readonly memo: RequestMemo;
   readonly #skewMs: number;
   #bytes = 0;
   #isDropped = false;
@@ -46,7 +46,7 @@ export class LastValue implements SameReads {
     this.#head = value.toString('latin1', 0, frame.metaEnd);
     this.#frame = frame;
     this.#item = withSharedTexts(item, asked);
-    this.#memo = memo;
+    this.memo = memo;
     this.#skewMs = skewMs;
   }
 
@@ -63,7 +63,7 @@ export class LastValue implements SameReads {
 
   grow(bytes: number): boolean {
     // Nobody would give it back.
-    if (this.#isDropped || !this.#memo.grow(bytes)) return false;
+    if (this.#isDropped || !this.memo.grow(bytes)) return false;
     this.#bytes += bytes;
     return true;
   }
@@ -71,7 +71,7 @@ export class LastValue implements SameReads {
   /** To be called once, when another takes its place. */
   drop(): void {
     this.#isDropped = true;
-    this.#memo.grow(-this.#bytes);
+    this.memo.grow(-this.#bytes);
   }
 
   /** The item of the value, where it is the same but for its body. `undefined`: the value has to be read. */
@@ -91,10 +91,13 @@ function bytesOf({ metaEnd }: ValueFrame, { item, asked }: LastOptions): number 
     longest = Math.max(longest, length);
     bytes += lineBytes + length;
   }
-  // It is a piece of the text of the whole meta then.
-  if (longest > maxKeptLine) bytes += metaEnd;
-  if (item.tags !== asked.keyed.tags) for (const tag of item.tags) bytes += tagBytes + tag.length;
-  return bytes;
+  let hasPieces = longest > maxKeptLine || item.url !== asked.keyed.url;
+  if (item.tags !== asked.keyed.tags) {
+    hasPieces = true;
+    for (const tag of item.tags) bytes += tagBytes + tag.length;
+  }
+  // Of the text of the whole meta, which V8 keeps for them.
+  return hasPieces ? bytes + metaEnd : bytes;
 }
 
 /** The item without its body, with the texts that are there in any case in the place of pieces of the one that it was read from. */

@@ -35,6 +35,8 @@ class Memo implements RequestMemo {
 let clock: FakeClock;
 let made: Member;
 let value: Buffer | null;
+/** Of its head and meta. */
+const metaBytes = (): number => 28 + (value?.readUInt32BE(24) ?? 0);
 let skewMs: number;
 let isLeased: boolean;
 
@@ -288,10 +290,13 @@ describe('a value that is read again', () => {
     const date = ['date', 'Mon, 23 Nov 2026 12:00:00 GMT'] as const;
     expect(await taken({ fields: [date] })).toBe(512 + 152 + 33);
     expect(await taken({ fields: [date, ['x', 'y']] })).toBe(512 + 2 * 152 + 35);
-    expect(await taken({ fields: [date], tags: [...ruleTags, 'more'] })).toBe(512 + 152 + 33 + 3 * 64 + 22 + 16 + 4);
+    const tagged = await taken({ fields: [date], tags: [...ruleTags, 'more'] });
+    expect(tagged - metaBytes()).toBe(512 + 152 + 33 + 3 * 64 + 22 + 16 + 4);
+    const elsewhere = await taken({ fields: [date], url: '/another' });
+    expect(elsewhere - metaBytes()).toBe(512 + 152 + 33);
     const short = await taken({ fields: [['x', 'y'.repeat(127)]] });
     expect(short).toBe(512 + 152 + 128);
     const long = await taken({ fields: [['x', 'y'.repeat(128)]] });
-    expect(long - (28 + (value?.readUInt32BE(24) ?? 0))).toBe(512 + 152 + 129);
+    expect(long - metaBytes()).toBe(512 + 152 + 129);
   });
 });
