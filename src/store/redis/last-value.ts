@@ -29,7 +29,7 @@ interface LastOptions {
 
 /**
  * What a value came to for one request, but for its body: where Redis gives the very same head and meta again, all that was read from them,
- * and made of them by the rules of today, is the same. To read and to judge them anew was a fifth of what a hit from Redis took.
+ * and made of them by the rules of today, is the same.
  */
 export class LastValue implements SameReads {
   made: object | undefined = undefined;
