@@ -40,7 +40,8 @@ export const learnScenarios: readonly LearnScenario[] = [
   {
     rule: 'taughtTag',
     what: 'one URL is purged, and a sidecar that knows of no rule for queries reads another one of the same resource',
-    attempts: 1,
+    // On a busy machine the other's look at Redis may take longer than it waits, and it fetches.
+    attempts: 3,
     async play(rig) {
       const [one, other] = rig.sidecars;
       await rig.hold(one, tracked);

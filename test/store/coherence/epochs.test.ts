@@ -185,6 +185,8 @@ describe('a fail-over', () => {
       await expect.poll(() => replicationOf(replica, third), { timeout: 5000 }).toBe('up, online');
       const right = await joinFleet(replica, { rules, config });
       expect(right.position().epoch).not.toBe(held.position.epoch);
+      // It is new, and may be slower to read what it is sent than a purge waits for it.
+      await inStep({ master: replica, replica: third });
       expect((await right.purge('t:berlin')).complete).toBe(true);
       // Without the rule it would go on serving what was purged.
       expect(left.log.position() === undefined).toBe(replicaCheck);
