@@ -59,6 +59,11 @@ export class Growth {
     return this.#grantedBytes;
   }
 
+  /** There was no room when it was looked for last: it stays at what is granted for the time being. */
+  get isHeldBack(): boolean {
+    return this.#looksToSkip > 0;
+  }
+
   /** Bytes that may be taken by who has some and would like to have so many. */
   grant(wantedBytes: number, takenBytes: number): number {
     if (wantedBytes > this.#grantedBytes && this.#grantedBytes < this.#maxBytes && this.#process !== undefined) {

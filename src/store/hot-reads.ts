@@ -1,6 +1,7 @@
 import type { HitTally, StoredPlace, StoreRead } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import { bytesForGhost, Ghosts } from './ghosts.ts';
+import type { Growth } from './growth.ts';
 
 /**
  * Once it is full, what is let in is what was read of late: for each 16 KiB that may be kept, which are about eight reads, one that was not let in is remembered.
@@ -9,6 +10,15 @@ import { bytesForGhost, Ghosts } from './ghosts.ts';
  */
 const bytesForEach = 16_384;
 const leastRemembered = 64;
+
+/** Unpacked reads take at most this part of the tier, and at most so many bytes: each costs V8 some forty objects. */
+const part = 1 / 16;
+const mostOfAll = 2 ** 25;
+
+/** What unpacked reads take at most in a tier of so many bytes. */
+export function mostReadBytes(tierBytes: number): number {
+  return Math.min(tierBytes * part, mostOfAll);
+}
 
 /** Full is what has less room than this part. */
 const fullPart = 1 / 32;
@@ -95,14 +105,27 @@ export class HotReads {
     return this.#bytes;
   }
 
-  /** By how much what is kept grows with a read of so many bytes: the rest is what others give up. */
-  grownBy(bytes: number): number {
-    return Math.min(bytes, this.maxBytes - this.#bytes);
+  /** Of what the tier may take, kept free so that reads find it. */
+  spareBytes({ grantedBytes }: Pick<Growth, 'grantedBytes'>): number {
+    return Math.max(0, mostReadBytes(grantedBytes) - this.#bytes);
   }
 
-  /** Whether the read is let in. `hash`: 32 bits of its key's. */
-  isOpen(hash: number): boolean {
-    if (this.#bytes < this.maxBytes * (1 - fullPart) || this.#passed.take(hash)) return true;
+  /**
+   * What may be kept now. In a tier that may not grow that is the room which is kept free for it, or what it has taken before: with no
+   * other bound than the room that is left, what was in use once would stay, and nothing come in.
+   */
+  mostBytes({ grantedBytes, isHeldBack }: Pick<Growth, 'grantedBytes' | 'isHeldBack'>): number {
+    return isHeldBack ? Math.max(this.#bytes, mostReadBytes(grantedBytes)) : this.maxBytes;
+  }
+
+  /** By how much what is kept grows with a read of so many bytes: the rest is what others give up. */
+  grownBy(bytes: number, mostBytes = this.maxBytes): number {
+    return Math.min(bytes, mostBytes - this.#bytes);
+  }
+
+  /** Whether the read is let in. `hash`: 32 bits of its key's. `mostBytes`: of all, no less than there are, where they may not be {@link maxBytes}. */
+  isOpen(hash: number, mostBytes = this.maxBytes): boolean {
+    if (this.#bytes < mostBytes * (1 - fullPart) || this.#passed.take(hash)) return true;
     this.#passed.add(hash);
     return false;
   }
@@ -117,9 +140,9 @@ export class HotReads {
   }
 
   /** Its record must not be there, its bytes no more than all. Answers those that went for it. */
-  add(hot: HotRead): readonly HotRead[] {
+  add(hot: HotRead, mostBytes = this.maxBytes): readonly HotRead[] {
     const gone: HotRead[] = [];
-    while (this.#bytes + hot.bytes > this.maxBytes && this.#oldest !== undefined) {
+    while (this.#bytes + hot.bytes > mostBytes && this.#oldest !== undefined) {
       const oldest = this.#oldest;
       this.#unlink(oldest);
       if (this.#wasUsed(oldest.record)) {

@@ -6,7 +6,7 @@ import { EvictionOrder } from './eviction-order.ts';
 import { ExpiryWheel } from './expiry-wheel.ts';
 import type { ProcessMemory } from './growth.ts';
 import { Growth } from './growth.ts';
-import { HotRead, HotReads, type PlaceOf } from './hot-reads.ts';
+import { HotRead, HotReads, mostReadBytes, type PlaceOf } from './hot-reads.ts';
 import { leastNeeded, mostInline, sizeOfPacked, sizeOfRead } from './item-size.ts';
 import { MemoryIndex } from './memory-index.ts';
 import type { PackedItem } from './packed-item.ts';
@@ -27,10 +27,6 @@ export interface MemoryTableOptions {
   readonly routeLimits: ReadonlyMap<string, number>;
   readonly observer?: Pick<Observer, 'limit'>;
 }
-
-/** Unpacked reads take at most this part of the tier, and at most so many bytes: each costs V8 some forty objects. */
-const hotPart = 1 / 16;
-const mostHotBytes = 2 ** 25;
 
 /**
  * A put that needs room empties a page of which at most this much is live: each byte gained then costs three that are
@@ -81,7 +77,7 @@ export class MemoryTable {
     this.#pages = new Pages(options.maxBytes);
     this.#growth = new Growth(options.maxBytes, options.processMemory);
     const wasUsed = (record: number): boolean => this.#records.takeReadUse(record);
-    this.#hot = new HotReads(Math.min(options.maxBytes * hotPart, mostHotBytes), wasUsed);
+    this.#hot = new HotReads(mostReadBytes(options.maxBytes), wasUsed);
     this.#records = new StoredRecords(this.#pages);
     this.#index = new MemoryIndex(this.#records);
     this.#order = new EvictionOrder(this.#records, options.maxBytes, this.#growth);
@@ -179,12 +175,13 @@ export class MemoryTable {
   /** The read of a record, unpacked; kept among those in use where there is room. */
   enter(record: number): HotRead {
     const records = this.#records;
-    const isWanted = this.#hot.isOpen(records.rows.get(record, words.hashLow));
+    const mostBytes = this.#hot.mostBytes(this.#growth);
+    const isWanted = this.#hot.isOpen(records.rows.get(record, words.hashLow), mostBytes);
     const hot = this.unpacked(record, isWanted ? 'for good' : 'for once');
     if (isWanted) hot.bytes = sizeOfRead(hot.item);
-    hot.once = !isWanted || !this.#hasRoomFor(hot);
+    hot.once = !isWanted || !this.#hasRoomFor(hot, mostBytes);
     if (hot.once) return hot;
-    for (const gone of this.#hot.add(hot)) records.setRead(gone.record, false);
+    for (const gone of this.#hot.add(hot, mostBytes)) records.setRead(gone.record, false);
     records.setRead(record, true);
     return hot;
   }
@@ -312,8 +309,7 @@ export class MemoryTable {
    * for its own would empty a tier that is only read, since what is small beside a page gives no room by going.
    */
   #keptBytes(): number {
-    const reads = Math.min(this.#hot.maxBytes, this.#growth.grantedBytes * hotPart);
-    return this.bytes - this.#discarded.bytes + this.#spareBytes() + Math.max(0, reads - this.#hot.bytes);
+    return this.bytes - this.#discarded.bytes + this.#spareBytes() + this.#hot.spareBytes(this.#growth);
   }
 
   /** Emptying a page needs another to move its items to. */
@@ -327,8 +323,8 @@ export class MemoryTable {
   }
 
   /** Nothing that is stored goes for a read. */
-  #hasRoomFor({ bytes }: HotRead): boolean {
-    return bytes <= this.#hot.maxBytes && this.#isGranted(this.bytes + this.#hot.grownBy(bytes));
+  #hasRoomFor({ bytes }: HotRead, mostBytes: number): boolean {
+    return bytes <= mostBytes && this.#isGranted(this.bytes + this.#hot.grownBy(bytes, mostBytes));
   }
 
   #keepRouteLimit(route: string): void {

@@ -44,6 +44,21 @@ describe('what is kept beside what is stored', () => {
     expect(more.bytes).toBe(51);
   });
 
+  it('holds what is kept free for it where the tier may not grow, or what it has; one byte more lets the first go', () => {
+    const hot = new HotReads(1000, () => false);
+    const [heldBack, free] = [true, false].map((isHeldBack) => ({ grantedBytes: 1600, isHeldBack }));
+    const most = (growth = heldBack) => (growth === undefined ? 0 : hot.mostBytes(growth));
+    expect([most(), most(free), hot.spareBytes({ grantedBytes: 1600 })]).toEqual([100, 1000, 100]);
+    expect([...hot.add(readOf('a', 50, 1), most()), ...hot.add(readOf('b', 50, 2), most())]).toEqual([]);
+    expect([hot.spareBytes({ grantedBytes: 1600 }), hot.grownBy(1, most())]).toEqual([0, 0]);
+    expect(hot.add(readOf('c', 1, 3), most()).map(({ item }) => item.key)).toEqual(['a']);
+    // It was free to grow, and is not any more.
+    hot.add(readOf('d', 200, 4));
+    expect([hot.bytes, most(), hot.grownBy(50, most())]).toEqual([251, 251, 0]);
+    // Full: what comes is let in when it comes again.
+    expect([hot.isOpen(7, most()), hot.isOpen(7, most()), hot.isOpen(8)]).toEqual([false, true, true]);
+  });
+
   it('finds nothing that has gone, by whatever way', () => {
     const hot = new HotReads(100, () => false);
     for (const record of [1, 2]) hot.add(readOf('a', 50, record));

@@ -29,6 +29,20 @@ function setUp({ maxBytes, mostBytes }: { readonly maxBytes: number; readonly mo
   return { process, growth, grow };
 }
 
+/** A tier of 64 MiB in a process whose rest leaves it nothing, so that it gets its least. */
+function heldBack({ stored }: { readonly stored: number }) {
+  const clock = new FakeClock();
+  const purgeLog = createLocalPurgeLog({ clock, instanceId: 'test-instance' });
+  const maxBytes = 64 * mebibyte;
+  const processMemory = { residentBytes: () => 2 ** 40, mostBytes: 2 * maxBytes };
+  const store = createMemoryStore({ maxBytes, processMemory, routeLimits: new Map(), purgeLog, clock });
+  const put = (key: string) =>
+    store.put(
+      storedResponse({ key, position: purgeLog.position(), nowMs: clock.nowMs(), body: ownBytes('x'.repeat(4096)) }),
+    );
+  return { store, put, keys: Array.from({ length: stored }, (_, number) => `stored${number}`) };
+}
+
 describe('a memory tier grows into what the process leaves it', () => {
   test('without a process there is all of it at once', () => {
     const growth = new Growth(256 * mebibyte, undefined);
@@ -97,15 +111,7 @@ describe('a memory tier grows into what the process leaves it', () => {
   });
 
   test('a flood leaves a tier that may not grow what it has, and a hot set its hits', () => {
-    const clock = new FakeClock();
-    const purgeLog = createLocalPurgeLog({ clock, instanceId: 'test-instance' });
-    const maxBytes = 64 * mebibyte;
-    const processMemory = { residentBytes: () => 2 ** 40, mostBytes: 2 * maxBytes };
-    const store = createMemoryStore({ maxBytes, processMemory, routeLimits: new Map(), purgeLog, clock });
-    const put = (key: string) =>
-      store.put(
-        storedResponse({ key, position: purgeLog.position(), nowMs: clock.nowMs(), body: ownBytes('x'.repeat(4096)) }),
-      );
+    const { store, put } = heldBack({ stored: 0 });
     const hot = Array.from({ length: 100 }, (_, number) => `hot${number}`);
     for (const key of hot) put(key);
     let [asked, hits] = [0, 0];
@@ -121,6 +127,25 @@ describe('a memory tier grows into what the process leaves it', () => {
     expect(store.stats().bytes).toBeGreaterThan(13 * mebibyte);
     expect(store.stats().responses).toBeGreaterThan(2000);
     expect(hits / asked).toBeGreaterThan(0.95);
+    store[Symbol.dispose]();
+  });
+
+  test('what is in use now is unpacked where what was before is, in a tier that may not grow too', () => {
+    const { store, put, keys } = heldBack({ stored: 6000 });
+    const read = (set: readonly string[], times: number): number => {
+      for (let time = 0; time < times; time += 1) for (const key of set) store.get(key);
+      return set.filter((key) => store.get(key)?.once === false).length;
+    };
+    keys.forEach(put);
+    const stored = keys.filter((key) => store.peek(key) !== undefined);
+    const [before, now] = [stored.slice(-1000, -500), stored.slice(-40)];
+    expect([before.length, now.length]).toEqual([500, 40]);
+    const kept = read(before, 4);
+    expect(kept).toBeGreaterThan(100);
+    expect(read(now, 4)).toBeGreaterThan(35);
+    // Nothing that is stored went for it.
+    expect(stored.every((key) => store.peek(key) !== undefined)).toBe(true);
+    expect(store.stats().bytes).toBeLessThanOrEqual(16 * mebibyte);
     store[Symbol.dispose]();
   });
 });
