@@ -15,10 +15,12 @@ import { type Server, startNginx, startOrigin } from './http/servers.ts';
 /**
  * Requirement 13: one worker against two, in alternating rounds: `node bench/workers.ts`.
  *
- * The load takes its share of the cores, so two things are told. Cores: one worker and its load on one core, against two
- * workers and theirs on two, a worker and a half of the load pinned to each; that is what a second core brings. CPU: the
- * server's CPU time for each request; what two workers take more than one is what they cost each other, and what it costs the
- * kernel that half of the connections lead from one core to the other, where those of one worker and its load lead nowhere. So
+ * The load takes its share of the cores, so three things are told. Cores: one worker and its load on one core, against two
+ * workers and theirs on two, a worker and a half of the load pinned to each; that is what a second core brings to a machine that
+ * makes its load itself. CPU: the server's CPU time for each request; what two workers take more than one is what they cost each
+ * other, and what it costs the kernel that half of the connections lead from one core to the other, where those of one worker and
+ * its load lead nowhere. Capacity: how many requests a second of the server's own CPU time answers, of two cores beside one, with
+ * the load on both cores in either case, so that as many connections lead from one to the other: what the workers cost each other.
  * nginx is measured in the same way in the same rounds: what it loses is the machine's.
  */
 const connections = 128;
@@ -30,8 +32,18 @@ interface Measured {
 
 interface Contender {
   readonly server: Server;
+  readonly workers: number;
+  /** That the load is on. */
   readonly cores: readonly number[];
   readonly measured: Measured[];
+}
+
+/** Of one program. */
+interface Contest {
+  readonly one: Contender;
+  /** The same server, asked from both cores. */
+  readonly spread: Contender;
+  readonly two: Contender;
 }
 
 function yamlOf(origin: string, workers: number): string {
@@ -79,58 +91,72 @@ async function runWorkers({ rounds, seconds, cores, say }: BenchOptions): Promis
   const wrk = await systemTool('wrk');
   const origin = await startOrigin(cores.load);
   stack.defer(() => origin.stop());
-  const contend = async (server: Server, on: readonly number[]): Promise<Contender> => {
-    stack.defer(() => server.stop());
-    await warm(server, hotPaths(1024));
-    const contender = { server, cores: on, measured: [] };
-    // Compilers and every worker's memory.
-    await measure(contender, wrk, 4);
-    return contender;
+  const contend = async (startOn: (on: readonly number[]) => Promise<Server>): Promise<Contest> => {
+    const [single, pair] = [await startOn(one), await startOn(both)];
+    const contest: Contest = {
+      one: { server: single, workers: 1, cores: one, measured: [] },
+      spread: { server: single, workers: 1, cores: both, measured: [] },
+      two: { server: pair, workers: 2, cores: both, measured: [] },
+    };
+    for (const contender of [contest.one, contest.two]) {
+      stack.defer(() => contender.server.stop());
+      await warm(contender.server, hotPaths(1024));
+      // Compilers and every worker's memory.
+      await measure(contender, wrk, 4);
+    }
+    return contest;
   };
-  const single = await contend(await startWorkers(folder, origin.origin, one), one);
-  const two = await contend(await startWorkers(folder, origin.origin, both), both);
-  const singleNginx = await contend(await startNginx(origin.origin, one), one);
-  const twoNginx = await contend(await startNginx(origin.origin, both), both);
-  const all = [single, two, singleNginx, twoNginx];
+  const ours = await contend((on) => startWorkers(folder, origin.origin, on));
+  const nginx = await contend((on) => startNginx(origin.origin, on));
+  const all = [ours, nginx].flatMap(({ one: single, spread, two }) => [single, spread, two]);
   for (let round = 0; round < rounds; round += 1) {
     for (const contender of all) contender.measured.push(await measure(contender, wrk, seconds));
-    const told = all.map(({ server, measured, cores: { length } }) => {
-      const { perSecond = 0, cpuUs = 0 } = measured.at(-1) ?? {};
-      return `${server.name} on ${length} ${Math.round(perSecond)}/s ${cpuUs.toFixed(1)} µs`;
-    });
-    say(`round ${round + 1} of ${rounds}: ${told.join(', ')}`);
+    say(`round ${round + 1} of ${rounds}: ${all.map(lastOf).join(', ')}`);
   }
-  return figures(beside(two, single), beside(twoNginx, singleNginx));
+  return [...figures(ours, ''), ...figures(nginx, 'the same of nginx, ')];
 }
 
-interface Pairs {
-  readonly perSecond: readonly Round[];
-  readonly cpuUs: readonly Round[];
+function lastOf({ server, workers, cores, measured }: Contender): string {
+  const { perSecond = 0, cpuUs = 0 } = measured.at(-1) ?? {};
+  const load = cores.length === workers ? '' : ` asked from ${cores.length} cores`;
+  return `${server.name} on ${workers}${load} ${Math.round(perSecond)}/s ${cpuUs.toFixed(1)} µs`;
 }
 
-function beside(ours: Contender, rival: Contender): Pairs {
-  const pairs = (of: (measured: Measured) => number): readonly Round[] =>
-    ours.measured.flatMap((one, round) => {
-      const other = rival.measured[round];
-      return other === undefined ? [] : [{ ours: of(one), rival: of(other) }];
-    });
-  return { perSecond: pairs(({ perSecond }) => perSecond), cpuUs: pairs(({ cpuUs }) => cpuUs) };
+type Of = (measured: Measured, contender: Contender) => number;
+
+const perSecond: Of = (measured) => measured.perSecond;
+const cpuUs: Of = (measured) => measured.cpuUs;
+/** Requests that a second of all its cores' time answers. */
+const capacity: Of = (measured, { workers }) => (workers * 1e6) / measured.cpuUs;
+
+function beside(ours: Contender, rival: Contender, of: Of): readonly Round[] {
+  return ours.measured.flatMap((one, round) => {
+    const other = rival.measured[round];
+    return other === undefined ? [] : [{ ours: of(one, ours), rival: of(other, rival) }];
+  });
 }
 
-function figures(ours: Pairs, nginx: Pairs): readonly Figure[] {
+/** `prefix`: of what has no limit. */
+function figures({ one, spread, two }: Contest, prefix: string): readonly Figure[] {
   const common = { bar: 'workers', requirement: 13, rival: 'one on one' } as const;
+  const limit = prefix === '' ? ({ limit: 1.7, bound: 'least' } as const) : {};
   return [
     {
       ...common,
-      what: 'hits a second, two workers and the load on two cores',
+      what: `${prefix}hits a second, two workers and the load on two cores`,
       unit: '/s',
-      rounds: ours.perSecond,
-      limit: 1.7,
-      bound: 'least',
+      rounds: beside(two, one, perSecond),
+      ...limit,
     },
-    { ...common, what: 'CPU a hit, two workers', unit: 'µs', rounds: ours.cpuUs },
-    { ...common, what: 'the same of nginx, hits a second', unit: '/s', rounds: nginx.perSecond },
-    { ...common, what: 'the same of nginx, CPU a hit', unit: 'µs', rounds: nginx.cpuUs },
+    {
+      ...common,
+      rival: 'one, its load on both',
+      what: `${prefix}hits that a second of CPU answers, two workers, all their cores`,
+      unit: '/s',
+      rounds: beside(two, spread, capacity),
+      ...limit,
+    },
+    { ...common, what: `${prefix}CPU a hit, two workers`, unit: 'µs', rounds: beside(two, one, cpuUs) },
   ];
 }
 
