@@ -114,7 +114,7 @@ class FarAnswer implements SameHead {
 
   /** False: there is no answer of this kind then. */
   #say(item: StoredResponse, nowMs: number): boolean {
-    const staleFromMs = staleFrom(item, undefined);
+    const staleFromMs = staleFrom(item);
     if (!isIn(item, staleFromMs, nowMs)) return false;
     const standing = standingOf(item, undefined, nowMs);
     // See `StoredRepeat.at`: of another lifetime `max-age` may tell.

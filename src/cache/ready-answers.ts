@@ -153,12 +153,13 @@ class ReadyAnswer {
 
   #compose(nowMs: number): ProxyResponse | undefined {
     const { item, read } = this.#found;
-    const staleFromMs = staleFrom(item, read.staleSinceMs);
+    if (read.staleSinceMs !== undefined) return undefined;
+    const staleFromMs = staleFrom(item);
     if (!isIn(item, staleFromMs, nowMs)) return undefined;
-    const standing = standingOf(item, read.staleSinceMs, nowMs);
+    const standing = standingOf(item, undefined, nowMs);
     const whole = respondWhole(this.#asked, {
       item,
-      staleSinceMs: read.staleSinceMs,
+      staleSinceMs: undefined,
       nowMs,
       status: { hit: true, ttl: standing.ttlSeconds, detail: 'memory' },
       outcome: 'hit',
@@ -188,7 +189,6 @@ class ReadyAnswer {
       marker: marker?.place,
       isTeachable: this.#isTeachable,
       item,
-      staleSinceMs: read.staleSinceMs,
       fields,
       nowMs,
     });

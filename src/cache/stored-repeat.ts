@@ -16,8 +16,8 @@ interface StoredRepeatOptions {
   readonly marker: StoredPlace | undefined;
   /** Upstream may yet say how to key the request. */
   readonly isTeachable: boolean;
+  /** No soft purge covers it. */
   readonly item: StoredResponse;
-  readonly staleSinceMs: number | undefined;
   /** Of an answer that was composed of it at `nowMs`. */
   readonly fields: FieldLines;
   readonly nowMs: number;
@@ -36,29 +36,24 @@ export class StoredRepeat implements Repeat {
   readonly #marker: StoredPlace | undefined;
   readonly #isTeachable: boolean;
   readonly #times: Times;
-  readonly #staleSinceMs: number | undefined;
   readonly #lifetime: number;
 
-  constructor(
-    deps: RepeatDeps,
-    { place, marker, isTeachable, item, staleSinceMs, fields, nowMs }: StoredRepeatOptions,
-  ) {
+  constructor(deps: RepeatDeps, { place, marker, isTeachable, item, fields, nowMs }: StoredRepeatOptions) {
     const { freshness, initialAgeMs, responseTimeMs } = item;
     this.#deps = deps;
     this.#place = place;
     this.#marker = marker;
     this.#isTeachable = isTeachable;
     this.#times = { freshness, initialAgeMs, responseTimeMs };
-    this.#staleSinceMs = staleSinceMs;
-    this.#lifetime = lifetimeOf(standingOf(item, staleSinceMs, nowMs));
+    this.#lifetime = lifetimeOf(standingOf(item, undefined, nowMs));
     this.ageLine = ageLineIn(fields);
     this.ttlFrom = ttlFromIn(fields);
   }
 
   at(nowMs: number): Said | undefined {
-    const staleFromMs = staleFrom(this.#times, this.#staleSinceMs);
+    const staleFromMs = staleFrom(this.#times);
     if (!isIn(this.#times, staleFromMs, nowMs)) return undefined;
-    const standing = standingOf(this.#times, this.#staleSinceMs, nowMs);
+    const standing = standingOf(this.#times, undefined, nowMs);
     // Age and `ttl` are all that changes as long as the lifetime (`max-age`) does not: it is their sum, and may differ by a
     // second where the times are no whole milliseconds.
     return lifetimeOf(standing) === this.#lifetime ? saidOf(standing, staleFromMs, nowMs) : undefined;
@@ -95,10 +90,9 @@ export function lifetimeOf({ ageMs, ttlMs }: Standing): number {
   return Math.floor((ageMs + ttlMs) / 1000);
 }
 
-/** From when on no fresh answer can be made of it. Milliseconds, wall clock. */
-export function staleFrom({ freshness }: Times, staleSinceMs: number | undefined): number {
-  const { freshUntilMs, retainUntilMs } = freshness;
-  return Math.min(freshUntilMs, staleSinceMs ?? freshUntilMs, retainUntilMs);
+/** From when on no fresh answer can be made of it, where no soft purge covers it. Milliseconds, wall clock. */
+export function staleFrom({ freshness }: Times): number {
+  return Math.min(freshness.freshUntilMs, freshness.retainUntilMs);
 }
 
 /** A wall clock that was set back holds ages still for as long as it may be, which is no second that comes to an end. */

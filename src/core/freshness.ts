@@ -144,10 +144,11 @@ export function standingOf(
   nowMs: number,
 ): Standing {
   const { freshUntilMs, swrUntilMs, sieUntilMs } = stored.freshness;
-  const staleFromMs = Math.min(freshUntilMs, staleSinceMs ?? freshUntilMs);
-  const earlierMs = freshUntilMs - staleFromMs;
   // A wall clock that was set back must not make a response younger than it came, nor give it more than its lifetime.
   const atMs = Math.max(nowMs, stored.responseTimeMs);
+  // Nor undo a soft purge, which by it is yet to come, as it may be by that of another process.
+  const staleFromMs = staleSinceMs === undefined ? freshUntilMs : Math.min(freshUntilMs, staleSinceMs, nowMs);
+  const earlierMs = freshUntilMs - staleFromMs;
   const ageMs = stored.initialAgeMs + atMs - stored.responseTimeMs;
   const ttlMs = staleFromMs - atMs;
   return {

@@ -420,6 +420,13 @@ describe('the standing of a stored response', () => {
     expect(purged).toMatchObject({ ttlSeconds: -30, swrUntilMs: T0 + 2 * MINUTE, sieUntilMs: T0 + HOUR + MINUTE });
   });
 
+  it('is stale by a soft purge at once, though by a clock that was set back that is yet to come', () => {
+    const freshness = freshnessWith({ swrUntilMs: T0 + HOUR + MINUTE, sieUntilMs: T0 + 2 * HOUR });
+    const purged = standingOf(storedOf({ freshness }), T0 + 30 * MINUTE, T0 + 10 * MINUTE);
+    expect(purged).toMatchObject({ ttlMs: 0, swrUntilMs: T0 + 11 * MINUTE, sieUntilMs: T0 + 70 * MINUTE });
+    expect(standingOf(storedOf({ freshness }), T0 + MINUTE, T0 - MINUTE)).toMatchObject({ ageMs: 0, ttlMs: -MINUTE });
+  });
+
   it('does not become fresher by a soft purge that came after it was stale', () => {
     const late = standingOf(storedOf(), T0 + 2 * HOUR, T0 + 3 * HOUR);
     expect(late).toEqual(standingOf(storedOf(), undefined, T0 + 3 * HOUR));

@@ -493,7 +493,9 @@ export function momentOf(facts: Facts): Moment {
   // Choice: a clock that was set back takes nothing off an age.
   const now = Math.max(one.nowMs, one.responseTimeMs);
   const residentTime = now - one.responseTimeMs;
-  const staleFromMs = Math.min(times.freshUntilMs, one.staleSinceMs ?? Infinity);
+  // Choice: nor does it undo a soft purge.
+  const purgedMs = one.staleSinceMs === undefined ? Infinity : Math.min(one.staleSinceMs, one.nowMs);
+  const staleFromMs = Math.min(times.freshUntilMs, purgedMs);
   return {
     facts,
     times,
