@@ -284,7 +284,7 @@ export class Fetcher {
   }
 
   #nowMs(): number {
-    return this.#deps.clock.nowMs();
+    return this.#deps.clock.monotonicMs();
   }
 }
 

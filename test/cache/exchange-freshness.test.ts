@@ -35,6 +35,10 @@ describe('a response on a ruled route', () => {
     await origin.close();
   });
 
+  async function metrics(): Promise<string> {
+    return (await fetch(`${proxy.admin}/metrics`)).text();
+  }
+
   async function servesFrom(script: OriginScript, target: string): Promise<void> {
     origin.script(script);
     await proxy.get(target);
@@ -94,6 +98,22 @@ describe('a response on a ruled route', () => {
     // The only client has its answer and has closed its connection.
     gate.resolve();
     await expect.poll(async () => (await proxy.get('/swr')).text).toBe('{"v":2}');
+  });
+
+  it('is refreshed again a second after that failed, though the clock be set back meanwhile', async () => {
+    await proxy.get('/swr');
+    clock.advance(HOUR + 9 * MINUTE);
+    await servesFrom(answer(500, {}, 'no'), '/swr');
+    await origin.arrived(2);
+    await expect.poll(metrics).toMatch(/^forecache_upstream_calls_total\{.*result="5xx".*\} 1$/m);
+    origin.script(answer(200, fields, '{"v":2}'));
+    clock.setWall(-8 * MINUTE);
+    // It is not tried with each request.
+    for (let time = 0; time < 5; time += 1) expect((await proxy.get('/swr')).text).toBe('{"v":1}');
+    expect(origin.requests.length).toBe(2);
+    clock.advance(1000);
+    await expect.poll(async () => (await proxy.get('/swr')).text).toBe('{"v":2}');
+    expect(origin.requests.length).toBe(3);
   });
 
   it('is not served stale beyond the window', async () => {

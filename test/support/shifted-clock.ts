@@ -7,10 +7,11 @@ import { systemClock } from '../../src/system-clock.ts';
  */
 export class ShiftedClock implements Clock {
   #offsetMs = 0;
+  #wallMs = 0;
   readonly #pending = new Set<{ dueMs: number; cancel: () => void; readonly callback: () => void }>();
 
   nowMs(): number {
-    return systemClock.nowMs() + this.#offsetMs;
+    return systemClock.nowMs() + this.#offsetMs + this.#wallMs;
   }
 
   monotonicMs(): number {
@@ -29,6 +30,11 @@ export class ShiftedClock implements Clock {
       this.#pending.delete(entry);
       entry.cancel();
     };
+  }
+
+  /** Sets the wall clock on, or back where it is below 0; no time passes. */
+  setWall(byMs: number): void {
+    this.#wallMs += byMs;
   }
 
   /** Lets time pass. */
