@@ -213,7 +213,9 @@ export function factsOf(
   response: ProxyResponse,
   repeat: Repeat,
 ): HeadFacts {
-  const { status, meta } = response;
+  const { status } = response;
+  // The text of a stored URL is a piece of that of all its response's fields and tags, which V8 would keep whole for as long as this.
+  const meta = { ...response.meta, url: Buffer.from(response.meta.url).toString() };
   const wire = writer.wireOf(response, repeat);
   const told = { method, traceId: traceIdOf(fields), listener, status, meta };
   const like = recordOf({ ...told, length: wire.length }, meta.outcome, 0);
