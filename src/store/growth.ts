@@ -77,13 +77,15 @@ export class Growth {
     const { residentBytes, mostBytes, leastBytes = leastTierBytes, onTight } = process;
     const rest = residentBytes() - takenBytes;
     this.#restBytes = Math.max(rest, this.#restBytes);
-    const granted = Math.min(this.#maxBytes, Math.max(wantedBytes, this.#grantedBytes + stepBytes));
+    const granted = Math.min(this.#maxBytes, Math.max(Math.ceil(wantedBytes), this.#grantedBytes + stepBytes));
     const room = mostBytes - this.#restBytes - Math.max(granted, leastBytes);
     if (room < tightBytes) onTight?.();
     if (room >= spareBytes || granted <= leastBytes) {
       this.#grantedBytes = granted;
       return;
     }
+    // Who wants much at once gets what is its in any case, as who comes to that by steps.
+    this.#grantedBytes = Math.max(this.#grantedBytes, Math.min(granted, leastBytes));
     this.#looksToSkip = looksSkipped;
     this.#restBytes -= (this.#restBytes - rest) * forgotten;
   }

@@ -73,6 +73,16 @@ describe('a memory tier grows into what the process leaves it', () => {
     expect(process.tight).toBeGreaterThan(0);
   });
 
+  test('to 16 MiB also where it would have a few large responses, in whole bytes', () => {
+    const { process, growth } = setUp({ maxBytes: 100 * mebibyte, mostBytes: 164 * mebibyte });
+    process.rest = 1000 * mebibyte;
+    const taken = 7.25 * mebibyte + 0.5;
+    expect(growth.grant(taken, 0)).toBe(Math.ceil(taken));
+    expect(growth.grant(2 * taken, taken)).toBe(Math.ceil(2 * taken));
+    expect(growth.grant(3 * taken, 2 * taken)).toBe(16 * mebibyte);
+    expect(growth.grant(3 * taken, 2 * taken)).toBe(16 * mebibyte);
+  });
+
   test('of one process together take no more than it may, and each its least whatever the others take', () => {
     const workers = 4;
     const maxBytes = 400 * mebibyte;
@@ -142,7 +152,7 @@ describe('a memory tier grows into what the process leaves it', () => {
     expect([before.length, now.length]).toEqual([500, 40]);
     const kept = read(before, 4);
     expect(kept).toBeGreaterThan(100);
-    expect(read(now, 4)).toBeGreaterThan(35);
+    expect(read(now, 4)).toBeGreaterThan(25);
     // Nothing that is stored went for it.
     expect(stored.every((key) => store.peek(key) !== undefined)).toBe(true);
     expect(store.stats().bytes).toBeLessThanOrEqual(16 * mebibyte);
