@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
+import { runRedisCommand } from './redis-command.ts';
 import { systemTool } from './system-tools.ts';
 
 const execute = promisify(execFile);
@@ -32,7 +33,7 @@ export interface RedisProcess extends AsyncDisposable {
   thaw(): void;
   /** Starts it again on its port, after ending it where it runs: with its dump if it has one, unless `empty`. */
   restart(options?: { readonly empty?: boolean }): Promise<void>;
-  /** One command by redis-cli; what it prints, trimmed. */
+  /** One command, as words of redis-cli; what that prints, trimmed. */
   cli(...words: readonly string[]): Promise<string>;
   /** A single value from one section of INFO. */
   info(section: string, field: string): Promise<string>;
@@ -181,6 +182,9 @@ class Server implements RedisProcess {
 
   async cli(...words: readonly string[]): Promise<string> {
     const { tls } = this.#setup.options;
+    // What is asked of redis-cli itself, such as another database or JSON.
+    const isOption = words[0]?.startsWith('-') === true;
+    if (!isOption) return runRedisCommand({ port: this.port, password: this.password, tls }, words);
     const secure = tls
       ? ['--tls', '--cacert', tls.caFile, ...(tls.clients ? ['--cert', tls.certFile, '--key', tls.keyFile] : [])]
       : [];
