@@ -1,3 +1,5 @@
+import { flushCompileCache } from 'node:module';
+
 import { createApp } from '../../src/app.ts';
 import type { Clock } from '../../src/cache/ports.ts';
 import { formatIssue } from '../../src/config/issue.ts';
@@ -41,6 +43,8 @@ async function main({ configFile, skewMs, rules }: SidecarOrders): Promise<void>
   if (listener === undefined) throw new Error('no listener');
   const ready: SidecarReady = { proxyPort: listener.port, adminPort: app.admin.port };
   process.send?.(ready);
+  // Nothing else would leave what was compiled to the next one: most are killed.
+  flushCompileCache();
   process.on('SIGTERM', () => void app.stop().then(() => process.exit(0)));
 }
 
