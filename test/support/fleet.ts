@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 
 import type { ProxyProcess } from '../../src/demo/proxy-process.ts';
@@ -39,15 +40,56 @@ const everythingRoute = `
 
 /** The built program, several times, on one Redis. All are gone at the end of the test. */
 export async function startFleet(options: FleetOptions): Promise<readonly Sidecar[]> {
-  const indexes = Array.from({ length: options.count }, (_, index) => index);
-  return Promise.all(indexes.map((index) => startSidecar(options, index)));
+  return startAll(options, endWithTest);
+}
+
+/** As {@link startFleet}, for all tests of a file: all are gone when it is disposed of. */
+export async function openFleet(
+  options: FleetOptions,
+): Promise<{ readonly fleet: readonly Sidecar[] } & AsyncDisposable> {
+  const programs: AsyncDisposable[] = [];
+  const end = () => endAll(programs);
+  try {
+    const fleet = await startAll(options, (program) => void programs.push(program));
+    return { fleet, [Symbol.asyncDispose]: end };
+  } catch (error) {
+    await end();
+    throw error;
+  }
 }
 
 /** One more process of such a fleet. */
 export async function startSidecar(options: FleetOptions, index = 0): Promise<Sidecar> {
+  return startOne(options, index, endWithTest);
+}
+
+/** Of the test that runs. */
+const running: AsyncDisposable[] = [];
+
+/** All that the test has started end at the same time: each takes a while. */
+function endWithTest(program: AsyncDisposable): void {
+  running.push(program);
+  onTestFinished(() => endAll(running));
+}
+
+async function endAll(programs: AsyncDisposable[]): Promise<void> {
+  await Promise.all(programs.splice(0).map((program) => program[Symbol.asyncDispose]()));
+}
+
+type Keep = (program: AsyncDisposable) => void;
+
+/** Resolves or rejects when all have come up or failed, so that none is left that nobody ends. */
+async function startAll(options: FleetOptions, keep: Keep): Promise<readonly Sidecar[]> {
+  const indexes = Array.from({ length: options.count }, (_, index) => index);
+  const starts = indexes.map((index) => startOne(options, index, keep));
+  await Promise.allSettled(starts);
+  return Promise.all(starts);
+}
+
+async function startOne(options: FleetOptions, index: number, keep: Keep): Promise<Sidecar> {
   const redis = typeof options.redis === 'string' ? options.redis : options.redis(index);
   const program = await startProgram({ config: { text: yamlOf(options, redis) }, env: options.env ?? {} });
-  onTestFinished(async () => program[Symbol.asyncDispose]());
+  keep(program);
   const { proxy, admin } = program;
   return {
     pid: program.pid,
@@ -85,5 +127,6 @@ export async function leased(sidecar: Sidecar, patienceMs = 10_000): Promise<voi
   const until = Date.now() + patienceMs;
   while (!/^forecache_lease_held 1$/m.test(await sidecar.metrics())) {
     if (Date.now() > until) throw new Error('no lease');
+    await sleep(10);
   }
 }
