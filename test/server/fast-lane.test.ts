@@ -665,10 +665,14 @@ describe('A large answer of the fast lane', () => {
   });
 
   it('keeps its send timeout where a request that is not answered yet comes behind it', async () => {
+    const gate = Promise.withResolvers<void>();
     const { stage, parsed } = await scene({
       ...large,
-      script: (request, peer) =>
-        request.target === '/c/slow' ? peer.closed() : huge(total, 'content-length')(request, peer),
+      script: async (request, peer) => {
+        if (request.target !== '/c/slow') return huge(total, 'content-length')(request, peer);
+        await gate.promise;
+        await peer.respond(200, {}, 'late');
+      },
       server: 'timeouts: { send: 500ms }',
     });
     const client = await readyForLarge(stage, parsed);
@@ -677,6 +681,8 @@ describe('A large answer of the fast lane', () => {
     await read();
     client.socket.write(plain('/c/slow'));
     await expect.poll(() => limitHits(stage.admin)).toEqual({ 'server.timeouts.send': 1 });
+    // It ends when upstream has answered it, or upstream's timeout is over.
+    gate.resolve();
     await expect.poll(() => outcomes(stage.admin)).toMatchObject({ aborted: 2 });
   });
 
