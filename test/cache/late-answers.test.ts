@@ -4,9 +4,22 @@ import type { Handled, LateAnswer } from '../../src/cache/handled.ts';
 import { type LateHearer, Later } from '../../src/cache/later.ts';
 import type { ResponseStore, StoreRead } from '../../src/cache/ports.ts';
 import { MAX_MADE_TEXT } from '../../src/cache/prepared.ts';
+import type { ParamKind } from '../../src/core/params.ts';
+import type { Route } from '../../src/core/route.ts';
 import type { MemoryStore } from '../../src/store/memory-store.ts';
 import { ExchangeRig, lateStore, type RigOptions, ScriptedLocks } from '../support/exchange-rig.ts';
+import { param } from '../support/operations.ts';
 import { honourRoute, requestOf, routeOf } from '../support/policy.ts';
+
+/** Bytes that what is made of a target takes beside those of any, and whether it is kept. */
+function grown(route: Route, target: string, hasRoom = true): readonly [number, boolean] {
+  const rig = rigOf({ routes: [route] });
+  let bytes = 0;
+  const memo = { made: undefined, grow: (more: number) => hasRoom && (bytes += more) >= 0 };
+  const [path = '', query] = target.split('?');
+  void rig.exchange.handle(requestOf({ path, query, memo }));
+  return [bytes, memo.made !== undefined];
+}
 
 /** A look-up that the test ends. */
 class Look extends Later<StoreRead | undefined> {
@@ -251,6 +264,21 @@ describe('a request with a memo', () => {
     // Key, URL twice, both tags of the house with 24 for each, and 24 for the one of the route, less twice the path.
     const rest = 18 + 2 * 9 + (14 + 24) + (16 + 24) + 24 - 2 * 9;
     expect(await Promise.all([isKept(MAX_MADE_TEXT - rest), isKept(MAX_MADE_TEXT - rest + 1)])).toEqual([true, false]);
+  });
+
+  test('takes room for its parameters and the groups of its path where these are many, and is not kept where there is none', () => {
+    const text: ParamKind = { type: 'text', fold: false };
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const few = routeOf({}, { match: '/w/:a', pathParams: new Map([param('a', text)]) });
+    const many = routeOf(
+      {},
+      { match: `/w/:${names.join('/:')}`, pathParams: new Map(names.map((name) => param(name, text))) },
+    );
+    const params = routeOf({}, { params: new Map(names.map((name) => param(name, text))) });
+    expect(grown(few, '/w/1')).toEqual([0, true]);
+    expect(grown(many, '/w/1/2/3/4/5/6')).toEqual([6 * 170 - 400, true]);
+    expect(grown(many, '/w/1/2/3/4/5/6', false)).toEqual([0, false]);
+    expect(grown(params, '/forecast?a=1&b=2&c=3&d=4&e=5&f=6')).toEqual([6 * 110 - 400, true]);
   });
 
   test('is keyed by what upstream has taught since', async () => {
