@@ -8,7 +8,7 @@ import { graphqlReaderFor } from './graphql-reader.ts';
 import { createLog } from './log/log.ts';
 import { rehearseLater } from './rehearse-later.ts';
 import type { BoundListener } from './server/data-server.ts';
-import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from './serving.ts';
+import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown, tellNotes } from './serving.ts';
 import { sharedBoundsFor } from './process-memory.ts';
 import type { ProcessMemory } from './store/growth.ts';
 import { allRules, type CoherenceRules } from './store/coherence/rules.ts';
@@ -71,6 +71,7 @@ export async function createApp(
   listeners = await server.listen();
   parts.schedule.start();
   parts.warmer.start();
+  tellNotes(log, config);
   state = 'ready';
   log.info({ version, admin: `${adminAddress.host}:${adminAddress.port}` }, 'ready');
   const owned = stack.move();

@@ -4,6 +4,7 @@ import type { Explainer } from './cache/explain.ts';
 import { redisSecrets } from './config/compile-redis.ts';
 import type { Config } from './core/config.ts';
 import { describe } from './log/describe.ts';
+import type { Log } from './log/log.ts';
 import type { Parts } from './parts.ts';
 import { type BoundListener, createDataServer, type DataServer } from './server/data-server.ts';
 import { ExchangeHandler } from './server/request-handler.ts';
@@ -47,6 +48,11 @@ export function buildDataServer(config: Config, parts: Parts): DataServer {
     onBug: (error) => log.error({ error: describe(error) }, 'a request failed inside the proxy'),
   });
   return createDataServer({ config: config.server, handler, load });
+}
+
+/** Says at the start what `check` says, to those who never ran it. */
+export function tellNotes(log: Log, { notes }: Pick<Config, 'notes'>): void {
+  for (const { line, path, message } of notes) log.warn({ line, path, note: message }, 'hardly meant');
 }
 
 /** The reverse of the start, with the deadlines of the config; the admin listener outlives it for the last scrape. */

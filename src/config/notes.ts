@@ -3,6 +3,7 @@ import type { Route } from '../core/route.ts';
 import { noteCaching } from './caching-notes.ts';
 import type { Compilation } from './compilation.ts';
 import { pathOfListener } from './compile-server.ts';
+import { noteCredentials } from './credential-notes.ts';
 import type { IssueList } from './issue.ts';
 import { accountVariables, addressVariables } from './redis-location.ts';
 import { longestPurgeRetentionMs } from './schema-redis.ts';
@@ -92,17 +93,6 @@ function notePurgeRetention(
   if (longest === undefined || purgeRetentionMs >= Math.min(longest.forMs, longestPurgeRetentionMs)) return;
   const message = `purges are kept for ${formatDuration(purgeRetentionMs)}, but route ${longest.name} keeps responses for ${formatDuration(longest.forMs)}: what was stored before the oldest purge that is kept is not served`;
   notes.add(['store', 'redis', 'purgeRetention'], message);
-}
-
-function noteCredentials(notes: IssueList, { input }: Compilation, name: string): void {
-  const credentials = input.upstreams[name]?.credentials;
-  for (const kind of ['query', 'headers'] as const) {
-    for (const [key, value] of Object.entries(credentials?.[kind] ?? {})) {
-      if (!/(?:^|\s)\$[A-Za-z_][A-Za-z0-9_]*$/.test(value)) continue;
-      const message = 'looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';
-      notes.add(['upstreams', name, 'credentials', kind, key], message);
-    }
-  }
 }
 
 /** Options that a relayed request never comes to. */

@@ -32,15 +32,3 @@ export function fieldsWithCredentials(fields: FieldLines, credentials: Credentia
   }
   return kept;
 }
-
-/** Every secret value that could turn up in an answer. */
-export function secretValues(credentials: Credentials): readonly string[] {
-  const values = [...credentials.query.values()];
-  for (const value of credentials.headers.values()) {
-    values.push(value);
-    // `Bearer TOKEN`: an upstream that complains about the token quotes it without the scheme.
-    const scheme = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ +(\S+)$/.exec(value)?.[1];
-    if (scheme !== undefined) values.push(scheme);
-  }
-  return [...new Set(values)];
-}

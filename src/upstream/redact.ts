@@ -1,6 +1,6 @@
 import type { Credentials } from '../core/config.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
-import { secretValues } from './credentials.ts';
+import { maskedValues } from '../core/secret-values.ts';
 
 /** Takes an upstream's credential values out of what it answers; real upstreams echo them in fields, redirects and error bodies. */
 export interface Redactor {
@@ -17,12 +17,9 @@ export interface Redactor {
   stream(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer>;
 }
 
-/** Shorter values occur by chance: a "credential" of three letters would tear holes into every body. */
-const minSecretLength = 4;
-
 /** Finds the credentials' values raw and in the encodings in which upstreams echo them. */
 export function createRedactor(credentials: Credentials): Redactor {
-  const needles = spellings(secretValues(credentials).filter((value) => value.length >= minSecretLength));
+  const needles = spellings(maskedValues(credentials));
   const bytes = needles.map((needle) => Buffer.from(needle, 'utf8'));
   const text = (value: string): string => {
     let clean = value;

@@ -7,7 +7,7 @@ import { createLog } from '../log/log.ts';
 import { buildParts, type Parts, type ThreadHooks } from '../parts.ts';
 import { sharedTierFor } from '../tiers.ts';
 import type { BoundListener } from '../server/data-server.ts';
-import { FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from '../serving.ts';
+import { FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown, tellNotes } from '../serving.ts';
 import { allRules } from '../store/coherence/rules.ts';
 import type { SharedBounds } from '../process-memory.ts';
 import { version } from '../version.ts';
@@ -85,6 +85,7 @@ export async function startWorkers(options: CoordinatorOptions): Promise<Coordin
   const listeners = await pool.start();
   parts.schedule.start();
   parts.warmer.start();
+  tellNotes(log, config);
   state = 'ready';
   log.info({ version, admin: `${address.host}:${address.port}`, workers: count }, 'ready');
   const owned = stack.move();

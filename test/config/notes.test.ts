@@ -85,10 +85,34 @@ describe('what is allowed but hardly meant', () => {
     expect(notesOf(file('ttl: 1h, expireAt: { every: 7h }'))[0]).toMatch(/^3:79: /);
   });
 
+  test.each<readonly [kind: 'query' | 'headers', value: string, begins: string | undefined]>([
+    ['query', '', undefined],
+    ['query', 'k3y', 'has fewer than 4 characters, so it is not looked for in answers'],
+    ['query', 'k3y1', 'has fewer than 8 characters: answers in which it stands by chance are changed too'],
+    ['query', 'k3y-123', 'has fewer than 8 characters: answers'],
+    ['query', 'k3y-1234', undefined],
+    ['query', '1234567', 'has fewer than 8 characters: answers'],
+    ['query', '12345678', 'is a number: answers'],
+    ['query', '1234567890123456', 'is a number: answers'],
+    ['query', '12345678901234567', undefined],
+    ['query', 'production', 'is a word: answers'],
+    ['query', 'ANTICIPATIVELYX', 'is a word: answers'],
+    ['query', 'anticipativelyxx', undefined],
+    ['headers', 'Bearer k3y', 'has fewer than 4 characters'],
+    ['headers', 'Bearer 12345678', 'is a number: answers'],
+    ['headers', 'Bearer k3y-1234', undefined],
+  ])('is a credential of %s that answers may hold by chance, which is not shown: %s', (kind, value, begins) => {
+    const notes = notesOf(file('ttl: 1h', `, credentials: { ${kind}: { x: "\${K}" } }`), { K: value });
+    const place = `1:${kind === 'query' ? 78 : 80}: upstreams.api.credentials.${kind}.x: `;
+    const told = notes.map((note) => note.slice(0, begins === undefined ? undefined : place.length + begins.length));
+    expect(told).toEqual(begins === undefined ? [] : [`${place}${begins}`]);
+    expect(notes.filter((note) => value !== '' && note.includes(value))).toEqual([]);
+  });
+
   test('is a variable without braces as a credential, whose value is not shown', () => {
     const credentials =
       ', credentials: { query: { a: $API_KEY, b: "${API_KEY}", c: "pa$$word" }, headers: { authorization: Bearer $TOKEN } }';
-    const notes = notesOf(file('ttl: 1h', credentials), { API_KEY: 'k' });
+    const notes = notesOf(file('ttl: 1h', credentials), { API_KEY: 'k3y-0123456789' });
     const message = 'looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';
     expect(notes).toEqual([
       `1:78: upstreams.api.credentials.query.a: ${message}`,

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 
 import { routeOf } from '../support/policy.ts';
 import { keyOf, tableOf } from '../support/routes.ts';
-import { fieldsWithCredentials, secretValues, targetWithCredentials } from '../../src/upstream/credentials.ts';
+import { secretValues } from '../../src/core/secret-values.ts';
+import { fieldsWithCredentials, targetWithCredentials } from '../../src/upstream/credentials.ts';
 
 const credentials = {
   query: new Map([['apikey', 'a b&c']]),
