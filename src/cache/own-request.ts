@@ -12,7 +12,7 @@ export interface OwnRequest {
   readonly conditions: FieldLines;
 }
 
-/** Of a HEAD: there is no part of what is not sent (RFC 9110 §14.2). */
+/** Not of a HEAD: there is no part of what is not sent (RFC 9110 §14.2). */
 const OF_RANGES: ReadonlySet<string> = new Set(['range', 'if-range']);
 
 /**
@@ -24,7 +24,9 @@ const OF_RANGES: ReadonlySet<string> = new Set(['range', 'if-range']);
 export function ownRequestOf(ask: Ask, isStored: boolean): OwnRequest | undefined {
   const { route, keyed, requestFields, head } = ask;
   if (route.policy.upstreamCacheControl !== 'honour' || keyed.canonical.method !== 'GET') return undefined;
-  const conditions = head || !isStored ? clientConditions(requestFields) : [];
-  if (head) return { method: 'HEAD', conditions: conditions.filter(([name]) => !OF_RANGES.has(name)) };
+  const asked = head || !isStored ? clientConditions(requestFields) : [];
+  // A part may hold one half of a credential, in which nobody would find it.
+  const conditions = head || route.asksPlain ? asked.filter(([name]) => !OF_RANGES.has(name)) : asked;
+  if (head) return { method: 'HEAD', conditions };
   return conditions.length === 0 ? undefined : { method: 'GET', conditions };
 }

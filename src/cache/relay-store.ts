@@ -1,6 +1,7 @@
 import { fieldLineValues, fieldValue, type FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
+import { plainFields } from '../core/plain-fields.ts';
 import { deriveKey, withQuery } from '../core/key.ts';
 import { decidePostStorage, type StorageDecision } from '../core/storage-policy.ts';
 import type { Position, StoredResponse } from '../core/stored-response.ts';
@@ -155,7 +156,8 @@ function tellsMore(
   vary: readonly string[],
 ): boolean {
   const asGet = [...keyed.canonical.fields, ...forwardedFields(route, requestFields)];
-  const asSent = endToEnd(requestFields);
+  const kept = endToEnd(requestFields);
+  const asSent = route.asksPlain ? plainFields(kept) : kept;
   const differs = (name: string): boolean => fieldValue(asGet, name) !== fieldValue(asSent, name);
   return asSent.some(([name]) => !plain.has(name) && differs(name)) || vary.some(differs);
 }

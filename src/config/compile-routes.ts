@@ -1,5 +1,6 @@
 import type { UpstreamConfig } from '../core/config.ts';
 import { foldWithheld } from '../core/query.ts';
+import { maskedValues } from '../core/secret-values.ts';
 import { buildRouteTable, type RouteTable } from '../core/route-table.ts';
 import type { ContentRules, Route } from '../core/route.ts';
 import { type Compilation, cleanItems } from './compilation.ts';
@@ -103,6 +104,7 @@ function compileRoute(compilation: Compilation, path: Path, given: GivenRoute): 
     headers: lowered(input.headers ?? []),
     forwardHeaders: lowered(forwardedBy(input)),
     forwardsAuthorization: forwardsAuthorization(given),
+    asksPlain: asksPlain(given),
     tags: input.tags ?? [],
     tagsFrom: [...new Set(input.tagsFrom)],
     maxUpstreamTags: input.maxUpstreamTags,
@@ -138,6 +140,11 @@ function forwardedBy(input: RouteInput): readonly string[] {
 function forwardsAuthorization({ input, upstream }: GivenRoute): boolean {
   const isOurs = upstream?.credentials.headers.has('authorization') || upstream?.fields.has('authorization');
   return isOurs !== true && lowered(forwardedBy(input)).some((name) => name === '*' || name === 'authorization');
+}
+
+function asksPlain({ input, upstream }: GivenRoute): boolean {
+  const isOpen = !input.cache || input.upstreamCacheControl === 'honour';
+  return isOpen && upstream !== undefined && maskedValues(upstream.credentials).length > 0;
 }
 
 /** Content that the listener refuses first would never be keyed: the default gives way to it, what was written down does not. */

@@ -1,5 +1,6 @@
 import type { FieldLines } from './fields.ts';
 import { endToEnd } from './hop-by-hop.ts';
+import { plainFields } from './plain-fields.ts';
 import type { Route } from './route.ts';
 
 /**
@@ -38,7 +39,11 @@ const noFields: FieldLines = [];
  * Empty on ruled routes, whose every forwarded field is keyed.
  */
 export function forwardedFields(route: Route, fields: FieldLines): FieldLines {
-  if (route.forwardHeaders.length === 0) return noFields;
+  if (route.asksPlain) return plainFields(chosenFields(route, fields));
+  return route.forwardHeaders.length === 0 ? noFields : chosenFields(route, fields);
+}
+
+function chosenFields(route: Route, fields: FieldLines): FieldLines {
   const all = route.forwardHeaders.includes('*');
   return endToEnd(fields).filter(([name]) => {
     if (NEVER.has(name) || name.startsWith('x-forwarded-')) return false;

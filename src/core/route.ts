@@ -128,6 +128,11 @@ export interface Route {
    * put one on: the answer would then be to somebody else than the client.
    */
   readonly forwardsAuthorization: boolean;
+  /**
+   * True where a client's Range and Accept-Encoding would go upstream (`honour`, `cache: off`) but for credentials that are looked for
+   * in the answers: those are asked for whole and without coding.
+   */
+  readonly asksPlain: boolean;
   /** Tag templates; `route:NAME` and `upstream:NAME` are added to what they give. */
   readonly tags: readonly string[];
   /** Fields of upstream's answers whose members become tags; they are not passed on. */

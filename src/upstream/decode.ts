@@ -35,6 +35,14 @@ export function codingsOf(fields: FieldLines): readonly Coding[] | undefined {
 
 const none: readonly Coding[] = [];
 
+/** They stand in Content-Encoding by mistake, and the content is as it would be without them. */
+const noCodings: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'iso-8859-1', 'us-ascii', 'none', 'binary', '8bit']);
+
+/** Whether content with these fields is in a coding, known or not: nothing can be found in it as it stands. */
+export function isCoded(fields: FieldLines): boolean {
+  return contentCodings(fieldValue(fields, 'content-encoding')).some((name) => !noCodings.has(name));
+}
+
 /** Takes codings off, the last applied first; bounded at each layer, so that neither result nor way there can explode. */
 export function decodeStream(
   chunks: AsyncIterable<Buffer>,

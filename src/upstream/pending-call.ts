@@ -16,6 +16,7 @@ import {
   type OnUpstreamLimit,
 } from './failure.ts';
 import type { Redactor } from './redact.ts';
+import { isUnsearchable, unsearchable } from './unsearchable.ts';
 import {
   fieldLineBytes,
   fieldLinesOf,
@@ -181,6 +182,10 @@ export class PendingCall {
     }
     if (framing.kind === 'length' && framing.bytes > config.maxBodyBytes) {
       this.#stop(pastLimit('maxBodyBytes'));
+      return;
+    }
+    if (isUnsearchable(this.#ground.redactor, { status, fields, framing })) {
+      this.#stop(unsearchable);
       return;
     }
     const queue = new BodyQueue(this, config.maxBodyBytes);

@@ -1,6 +1,7 @@
 import type { Credentials } from '../core/config.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
-import { maskedValues } from '../core/secret-values.ts';
+import { chanceOf, maskedValues } from '../core/secret-values.ts';
+import { isCoded } from './decode.ts';
 
 /** Takes an upstream's credential values out of what it answers; real upstreams echo them in fields, redirects and error bodies. */
 export interface Redactor {
@@ -10,17 +11,25 @@ export interface Redactor {
   text(value: string): string;
   /** As {@link text}, for all field lines. */
   fields(fields: FieldLines): FieldLines;
+  /** Whether content with these fields is searched: text for every value, other types for those alone that nothing holds by chance. */
+  searches(fields: FieldLines): boolean;
   /**
    * A body, also where a value is spread over chunks. Each value becomes as many `*` as it is long, so that lengths and
    * framing stay true. Holds back only bytes that may be a value's beginning; the given chunks are not changed.
+   *
+   * @param fields which say of what type it is; without any it is text
    */
-  stream(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer>;
+  stream(chunks: AsyncIterable<Buffer>, fields?: FieldLines): AsyncIterable<Buffer>;
 }
 
 /** Finds the credentials' values raw and in the encodings in which upstreams echo them. */
 export function createRedactor(credentials: Credentials): Redactor {
-  const needles = spellings(maskedValues(credentials));
-  const bytes = needles.map((needle) => Buffer.from(needle, 'utf8'));
+  const values = maskedValues(credentials);
+  const needles = spellings(values);
+  const ofText = asBytes(needles);
+  // What no other content holds by chance: images and archives must come through whole.
+  const ofAll = asBytes(spellings(values.filter((value) => chanceOf(value) === undefined)));
+  const bytesFor = (fields: FieldLines): readonly Buffer[] => (isText(fields) ? ofText : ofAll);
   const text = (value: string): string => {
     let clean = value;
     for (const needle of needles) clean = clean.replaceAll(needle, '***');
@@ -31,20 +40,28 @@ export function createRedactor(credentials: Credentials): Redactor {
     text,
     fields: (fields) =>
       needles.length === 0 ? fields : fields.map(([name, value]): readonly [string, string] => [name, text(value)]),
-    stream: (chunks) => (bytes.length === 0 ? chunks : maskedStream(chunks, bytes)),
+    searches: (fields) => bytesFor(fields).length > 0,
+    stream: (chunks, fields = []) => {
+      const bytes = bytesFor(fields);
+      return bytes.length === 0 ? chunks : maskedStream(chunks, bytes);
+    },
   };
 }
 
 /** Whether a body of these fields is text that a value could be read from: neither binary nor in a content coding. */
 export function isText(fields: FieldLines): boolean {
-  const coding = fieldValue(fields, 'content-encoding')?.trim().toLowerCase();
-  if (coding !== undefined && coding !== '' && coding !== 'identity') return false;
+  if (isCoded(fields)) return false;
   const type = fieldValue(fields, 'content-type')?.split(';')[0]?.trim().toLowerCase();
   if (type === undefined || type === '') return true;
-  return (
-    type.startsWith('text/') ||
-    /[/+](?:json|xml|yaml|x-yaml|javascript|x-javascript|x-www-form-urlencoded|graphql-response|x-ndjson)$/.test(type)
-  );
+  return type.startsWith('text/') || textTypes.test(type);
+}
+
+/** Sequences and lines of JSON have a dozen names and no registered suffix but `-seq` (RFC 7464, RFC 8091). */
+const textTypes =
+  /[/+](?:x-)?(?:json(?:5|l|lines|-lines|-seq)?|ndjson|xml|yaml|javascript|ecmascript|www-form-urlencoded|graphql(?:-response)?|csv|sql|toml)$/;
+
+function asBytes(needles: readonly string[]): readonly Buffer[] {
+  return needles.map((needle) => Buffer.from(needle, 'utf8'));
 }
 
 function spellings(values: readonly string[]): readonly string[] {

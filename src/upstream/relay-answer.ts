@@ -8,11 +8,13 @@ import { endToEnd } from '../core/hop-by-hop.ts';
 import type { Route } from '../core/route.ts';
 import { decodedFields } from '../core/response-fields.ts';
 import { withoutTagFields } from '../core/upstream-tags.ts';
-import { codingsOf, decodeStream } from './decode.ts';
+import { codingsOf, decodeStream, type Coding } from './decode.ts';
 import { describe, pastLimit, type NamedFailure } from './failure.ts';
 import { locationOnProxy } from '../core/location.ts';
 import { readToEnd } from './read-to-end.ts';
-import { isText, type Redactor } from './redact.ts';
+import { confirmedFields } from './confirmed-fields.ts';
+import type { Redactor } from './redact.ts';
+import { isUnsearchable, unsearchable } from './unsearchable.ts';
 import { viaMember } from './request-fields.ts';
 import { fieldLineBytes, fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
 
@@ -106,6 +108,8 @@ export class NodeAnswer implements AnswerSource {
 /** What decides how an answer is passed on. */
 export interface AnswerRules {
   readonly method: string;
+  /** As the client sent it. */
+  readonly ifNoneMatch: string | undefined;
   readonly config: UpstreamConfig;
   readonly redactor: Redactor;
   readonly plan: { readonly route: Route; readonly cacheStatus: string };
@@ -136,6 +140,7 @@ export function readAnswerHead(
   if (fields === undefined || framing === undefined || status < 200) return describe('malformed');
   if (fieldLineBytes(fields) > rules.config.maxHeaderBytes) return pastLimit('maxHeaderBytes');
   if (framing.kind === 'length' && framing.bytes > maxAnswerBytes(rules)) return pastLimit('maxBodyBytes');
+  if (isUnsearchable(rules.redactor, { status, fields, framing })) return unsearchable;
   return { kind: 'head', status, fields, framing };
 }
 
@@ -152,7 +157,10 @@ export interface PassedAnswer {
   readonly maxBytes: number;
 }
 
-/** Errors and redirects of an upstream with credentials are decoded where needed, since they like to quote them. */
+/**
+ * Whatever an upstream with credentials answers is decoded where needed, since it may quote them. An error in some coding is bounded
+ * on every route, as nobody needs one without an end.
+ */
 export function passedAnswer(
   answer: AsyncIterable<Buffer>,
   head: AnswerHead,
@@ -160,19 +168,34 @@ export function passedAnswer(
 ): PassedAnswer {
   const { config, redactor } = rules;
   const { status } = head;
-  const codings = redactor.active && status >= 300 && status !== 304 ? (codingsOf(head.fields) ?? []) : [];
-  const fields = codings.length > 0 ? decodedFields(head.fields) : head.fields;
-  const received = redactor.fields(endToEnd(fields));
-  const isRedacted = redactor.active && isText(fields);
+  const codings = redactor.active && status !== 304 ? (codingsOf(head.fields) ?? []) : [];
+  const received = redactor.fields(endToEnd(fieldsHere(head, codings, rules)));
+  const isRedacted = redactor.searches(received);
   const maxBytes = maxAnswerBytes(rules);
   let chunks: AsyncIterable<Buffer> | undefined;
   if (codings.length > 0 || isRedacted) {
     const limited = within(maxBytes, answer, rules.onChunk);
-    const decoded = codings.length > 0 ? decodeStream(limited, codings, config.maxBodyBytes) : limited;
-    chunks = isRedacted ? redactor.stream(decoded) : decoded;
+    const decoded =
+      codings.length > 0 ? decodeStream(limited, codings, status < 300 ? maxBytes : config.maxBodyBytes) : limited;
+    chunks = isRedacted ? redactor.stream(decoded, received) : decoded;
   }
   return { fields: sentFields(status, received, rules), received, chunks, maxBytes };
 }
+
+/** As they hold for what is passed on. */
+function fieldsHere(
+  { status, fields }: AnswerHead,
+  codings: readonly Coding[],
+  { redactor, ifNoneMatch }: Pick<AnswerRules, 'redactor' | 'ifNoneMatch'>,
+): FieldLines {
+  if (!redactor.active) return fields;
+  if (codings.length > 0) return decodedFields(fields);
+  // Who is told of ranges would ask for the whole many times over: see `plainFields`.
+  const whole = withoutFields(fields, ofRanges);
+  return status === 304 ? confirmedFields(whole, ifNoneMatch) : whole;
+}
+
+const ofRanges: ReadonlySet<string> = new Set(['accept-ranges']);
 
 function sentFields(status: number, received: FieldLines, { config, plan }: AnswerRules): FieldLines {
   const clean = locationOnProxy(withoutTagFields(plan.route, received), config, plan.route);

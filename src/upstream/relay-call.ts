@@ -7,6 +7,7 @@ import { rawHeadersOf } from './relay-request.ts';
 import { relayedFields } from './request-fields.ts';
 import { BodyQueue } from './body-queue.ts';
 import type { ConnectionControl } from './call-wire.ts';
+import type { Redactor } from './redact.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import type { RelayLine } from './connection.ts';
 import type { RelayLines } from './relay-lines.ts';
@@ -22,11 +23,16 @@ interface BareRequest {
 interface RequestGround {
   readonly config: UpstreamConfig;
   readonly host: string;
+  readonly redactor: Pick<Redactor, 'active'>;
 }
 
 /** @param fields the client's, as they came */
-export function bareRequest({ config, host }: RequestGround, target: string, fields: FieldLines): BareRequest {
-  const headers = rawHeadersOf([['host', host], ...relayedFields(fields, config)]);
+export function bareRequest(
+  { config, host, redactor }: RequestGround,
+  target: string,
+  fields: FieldLines,
+): BareRequest {
+  const headers = rawHeadersOf([['host', host], ...relayedFields(fields, config, redactor.active)]);
   return { path: targetWithCredentials(target, config.credentials), headers };
 }
 

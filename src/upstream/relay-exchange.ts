@@ -265,7 +265,7 @@ export class RelayExchange {
 
   #rules(): AnswerRules {
     const { req, config, redactor, plan } = this.#options;
-    return { method: req.method ?? '', config, redactor, plan };
+    return { method: req.method ?? '', ifNoneMatch: req.headers['if-none-match'], config, redactor, plan };
   }
 
   #sending(upstream: ClientRequest): void {

@@ -235,7 +235,11 @@ interface RequestParts {
 
 function relayRequest(link: RelayLink, parts: RequestParts): RelayRequest | BareRelayRequest {
   const { req, plan, onChunk, extra, attempt } = parts;
-  const fields: FieldLines = [['host', link.host], ...relayedFields(parts.fields, link.config), ...parts.extra];
+  const fields: FieldLines = [
+    ['host', link.host],
+    ...relayedFields(parts.fields, link.config, link.redactor.active),
+    ...parts.extra,
+  ];
   const url = targetWithCredentials(plan.target, link.config.credentials);
   if (extra.length === 0) return new BareRelayRequest({ req, url, fields, attempt });
   return new RelayRequest({ req, url, fields, maxBodyBytes: plan.maxBodyBytes, onChunk, attempt });

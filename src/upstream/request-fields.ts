@@ -2,6 +2,7 @@ import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLine, FieldLines } from '../core/fields.ts';
 import { hasField } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
+import { plainFields } from '../core/plain-fields.ts';
 import { fieldsWithCredentials } from './credentials.ts';
 
 /** Our member of `Via` in both directions (RFC 9110 §7.6.3). */
@@ -26,9 +27,13 @@ export function requestFields(fields: FieldLines, upstream: UpstreamConfig, vers
   return fieldsWithCredentials(lines, upstream.credentials);
 }
 
-/** As {@link requestFields} for a client's request that is relayed: nothing is added but what must be. */
-export function relayedFields(fields: FieldLines, upstream: UpstreamConfig): FieldLines {
-  const kept = withStatic(fields, upstream).filter(([name]) => !tellsOfClient(name));
+/**
+ * As {@link requestFields} for a client's request that is relayed: nothing is added but what must be.
+ *
+ * @param searched credentials are looked for in the answer, so that it has to be plain and whole
+ */
+export function relayedFields(fields: FieldLines, upstream: UpstreamConfig, searched: boolean): FieldLines {
+  const kept = withStatic(searched ? plainFields(fields) : fields, upstream).filter(([name]) => !tellsOfClient(name));
   return fieldsWithCredentials(kept, upstream.credentials);
 }
 

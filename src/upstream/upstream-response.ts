@@ -9,12 +9,12 @@ import type { UpstreamConfig } from '../core/config.ts';
 import type { FailureKind } from '../core/failure.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
-import { weakEtag } from '../core/response-fields.ts';
 import type { BodyQueue } from './body-queue.ts';
 import { decodedFields } from '../core/response-fields.ts';
 import { codingsOf, decodeStream, type Coding } from './decode.ts';
 import type { OnUpstreamLimit } from './failure.ts';
-import { isText, type Redactor } from './redact.ts';
+import { confirmedFields } from './confirmed-fields.ts';
+import type { Redactor } from './redact.ts';
 import type { ResponseFraming } from './response-head.ts';
 
 /** A response's head as it came, and how it came. */
@@ -49,9 +49,10 @@ export function upstreamResponse(
   const codings = codingsToTakeOff(head, redactor);
   const endFields = endToEnd(head.fields);
   const decoded = codings.length > 0;
-  const fields = redactor.fields(validatorsAsStored(decoded ? decodedFields(endFields) : endFields, head));
-  const redacted = redactor.active && isText(fields);
-  const body = new ReceivedBody({ head, ground, queue, passing, codings, redacted });
+  const ours = decoded ? decodedFields(endFields) : confirmedHere(endFields, head, redactor);
+  const fields = redactor.fields(ours);
+  const redacted = redactor.searches(fields);
+  const body = new ReceivedBody({ head, ground, queue, passing, codings, redacted, fields });
   return { kind: 'response', status, fields, body, requestTimeMs, responseTimeMs, attempts };
 }
 
@@ -62,6 +63,8 @@ interface BodyParts {
   readonly passing: { streamed(): void };
   readonly codings: readonly Coding[];
   readonly redacted: boolean;
+  /** As they hold for the delivered body. */
+  readonly fields: FieldLines;
 }
 
 class ReceivedBody implements UpstreamBody {
@@ -78,10 +81,10 @@ class ReceivedBody implements UpstreamBody {
   }
 
   chunks(): AsyncIterable<Buffer> {
-    const { ground, queue, codings, redacted } = this.#parts;
+    const { ground, queue, codings, redacted, fields } = this.#parts;
     let chain: AsyncIterable<Buffer> = queue.read();
     if (codings.length > 0) chain = decodeStream(chain, codings, ground.config.maxBodyBytes);
-    if (redacted) chain = ground.redactor.stream(chain);
+    if (redacted) chain = ground.redactor.stream(chain, fields);
     return releasing(chain, queue, ground);
   }
 
@@ -100,26 +103,18 @@ class ReceivedBody implements UpstreamBody {
 }
 
 /**
- * Which codings are taken off. Also where untouched bytes were asked for, but an error or redirect of an upstream with
- * credentials may quote them. A part of a coded representation (206) cannot be decoded.
+ * Which codings are taken off. Also where untouched bytes were asked for, but an upstream with credentials may quote them
+ * (docs/decisions/0035-what-answers-say-of-credentials.md). A part of a coded representation (206) cannot be decoded.
  */
 function codingsToTakeOff(head: ReceivedHead, redactor: Redactor): readonly Coding[] {
-  const wanted = head.call.decode || (redactor.active && head.status >= 300);
-  if (!wanted || head.status === 206 || head.status === 304) return [];
+  if ((!head.call.decode && !redactor.active) || head.status === 206 || head.status === 304) return [];
   return codingsOf(head.fields) ?? [];
 }
 
-/**
- * A 304 confirms the coded representation by its strong validator; what we hold is its decoded form under the weak one
- * that we asked with. Answering with the strong one would mark our bytes as upstream's (RFC 9110 §8.8.3). Where bytes are
- * left alone a strong tag confirms nothing that is weak (RFC 9111 §4.3.4), and the client gets what upstream said.
- */
-function validatorsAsStored(fields: FieldLines, head: ReceivedHead): FieldLines {
-  if (head.status !== 304 || !head.call.decode) return fields;
-  const asked = fieldValue(head.call.fields, 'if-none-match') ?? '';
-  return fields.map(([name, value]): readonly [string, string] =>
-    name === 'etag' && asked.includes(weakEtag(value)) ? [name, weakEtag(value)] : [name, value],
-  );
+/** Where bytes are left alone a strong tag confirms nothing that is weak (RFC 9111 §4.3.4): the client gets what upstream said. */
+function confirmedHere(fields: FieldLines, head: ReceivedHead, redactor: Redactor): FieldLines {
+  if (head.status !== 304 || (!head.call.decode && !redactor.active)) return fields;
+  return confirmedFields(fields, fieldValue(head.call.fields, 'if-none-match'));
 }
 
 function lengthOf(framing: ResponseFraming, decoded: boolean): number | undefined {

@@ -299,6 +299,21 @@ describe('a range on an honour route', () => {
     expect((await Promise.all(gets)).map(({ text }) => text)).toEqual(['v1', 'v1']);
   });
 
+  it('stays here where credentials are looked for in answers: a part may hold one half of one', async () => {
+    const rig = rigOf(honourRoute({}, { asksPlain: true }));
+    const asked = rig.get('/forecast', 'range: bytes=1-1', 'if-range: "1"', 'if-none-match: "2"');
+    await rig.settle();
+    expect(conditionsOf(rig, 0)).toEqual(['if-none-match: "2"']);
+    rig.call(0).answer(206, '1', fieldsOf('content-range: bytes 1-1/2'));
+    expect((await asked).status).toBe(502);
+    const again = rig.get('/forecast', 'range: bytes=1-1');
+    await rig.settle();
+    expect(conditionsOf(rig, 1)).toEqual([]);
+    rig.call(1).answer(200, 'v1', fieldsOf('cache-control: max-age=60'));
+    const seen = await again;
+    expect([seen.status, seen.text]).toEqual([206, '1']);
+  });
+
   it('is told that there is no such part', async () => {
     const rig = rigOf();
     const asked = rig.get('/forecast', 'range: bytes=9-');

@@ -233,6 +233,13 @@ describe('the answer to a POST (RFC 9110 §9.3.3)', () => {
     expect(await french).toMatchObject({ text: 'fr', fwd: 'vary-miss' });
   });
 
+  it('is stored for any coding where none of the client’s is asked for', async () => {
+    const rig = rigOf({}, { forwardHeaders: ['accept-encoding'], asksPlain: true });
+    const sent = await send(rig, { fields: fieldsOf('Accept-Encoding: br') });
+    await finish(rig, sent.answer(200, ...explicit, 'Vary: Accept-Encoding'));
+    expect(await rig.get('/forecast', 'Accept-Encoding: gzip')).toMatchObject({ text: 'posted', outcome: 'hit' });
+  });
+
   it('is not stored where it varies by a field that GETs of the route do not send', async () => {
     const rig = rigOf();
     const sent = await send(rig, { fields: fieldsOf('Accept-Language: de') });

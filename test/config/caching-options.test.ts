@@ -98,6 +98,17 @@ describe('how far an honour route goes', () => {
   });
 });
 
+test.each([
+  [honour, 'k3y-1', true],
+  ['cache: off', 'k3y-1', true],
+  ['ttl: 1h', 'k3y-1', false],
+  ['ttl: 1h\nupstreamCacheControl: cap', 'k3y-1', false],
+  [honour, 'k3y', false],
+  [honour, '""', false],
+])('a route with %s and the credential %s asks for the plain whole: %s', (options, value, expected) => {
+  expect(routeOf(options, `, credentials: { query: { k: ${value} } }`).asksPlain).toBe(expected);
+});
+
 describe('what an honour route forwards', () => {
   test('may be cookies, which have to be named, and authorization, by name or with all', () => {
     expect(routeOf(`${honour}\nforwardHeaders: ["*", Cookie]`)).toMatchObject({

@@ -55,6 +55,19 @@ describe('request fields that an honour route sends upstream unkeyed', () => {
     ]);
   });
 
+  it('ask for no coding where credentials are looked for in answers, whatever is forwarded', () => {
+    const lines = fieldsOf('Accept: a', 'Accept-Encoding: br', 'Accept-Encoding: gzip', 'A-IM: gzip');
+    for (const [named, more] of [
+      [['*'], ['accept: a']],
+      [['accept', 'accept-encoding'], ['accept: a']],
+      [[], []],
+    ] as const) {
+      const route = { ...forwarding(...named), asksPlain: true };
+      const sent = forwardedFields(route, lines).map((line) => line.join(': '));
+      expect(sent).toEqual([...more, 'accept-encoding: identity']);
+    }
+  });
+
   it('lack what Connection nominates, quoted commas and all (RFC 9110 §7.6.1)', () => {
     expect(forwarded('Connection: X-Any , close', 'X-Any: b', 'Accept: a')).toEqual(['accept']);
     expect(forwarded('Connection: "x-any, y"', 'X-Any: b')).toEqual(['x-any']);

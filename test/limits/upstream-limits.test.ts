@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { get, startStage } from '../support/hostile.ts';
@@ -49,6 +50,11 @@ function beat(): Promise<false> {
   return new Promise((resolve) => {
     setTimeout(() => resolve(false), 20);
   });
+}
+
+/** As many bytes in gzip as the path ends with. */
+function coded(target: string): Buffer {
+  return gzipSync(Buffer.alloc(Number(/(\d+)\?/.exec(target)?.[1] ?? '0'), 'x'));
 }
 
 interface Row {
@@ -190,6 +196,31 @@ describe('What upstream may send and take', () => {
       expect(replies.map((reply) => [reply.status, reply.body.length])).toEqual([[200, total]]);
     }
     expect(await limitHits(stage.admin)).toEqual({});
+  });
+
+  it('of an upstream with credentials a coded one too, piece by piece, but an error in a coding may not', async () => {
+    const most = 64 * 1024;
+    const script: OriginScript = (request, peer) =>
+      peer.respond(
+        request.target.startsWith('/r/error') ? 400 : 200,
+        { 'Content-Encoding': 'gzip' },
+        coded(request.target),
+      );
+    const upstream = 'maxBodyBytes: 64KiB, credentials: { query: { k: k3y-12345678 } }';
+    await using stage = await startStage({ upstream, routes, script });
+    for (const [target, status, bytes] of [
+      [`/r/${16 * most}`, 200, 16 * most],
+      [`/r/error/${most}`, 400, most],
+    ] as const) {
+      const { replies } = await stage.converse(get(target));
+      expect(replies.map((reply) => [reply.status, reply.body.length])).toEqual([[status, bytes]]);
+    }
+    expect(await limitHits(stage.admin)).toEqual({});
+    for (const target of [`/r/error/${most + 1}`, `/h/${most + 1}`]) {
+      const { replies } = await stage.converse(get(target));
+      expect(replies.filter(({ status }) => status < 500)).toEqual([]);
+    }
+    expect(await upstreamHits(stage.admin)).toEqual({ 'upstreams.maxBodyBytes': 2 });
   });
 
   it.each(['s', 'h', 'r'])(

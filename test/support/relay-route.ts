@@ -37,6 +37,7 @@ export const cacheOffRoute: Route = {
   headers: [],
   forwardHeaders: [],
   forwardsAuthorization: false,
+  asksPlain: false,
   tags: [],
   tagsFrom: [],
   maxUpstreamTags: 64,

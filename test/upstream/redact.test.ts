@@ -73,7 +73,53 @@ describe('in bodies', () => {
   });
 });
 
+describe('in content that is no text', () => {
+  const binary = [['content-type', 'image/png']] as const;
+  const clean = (redactor: ReturnType<typeof redactorOf>, text: string) =>
+    collected(redactor.stream(stream([text.slice(0, 5), text.slice(5)]), binary));
+
+  test('a value that nothing holds by chance is found in every spelling', async () => {
+    const redactor = redactorOf('a/b+c&d1');
+    expect(redactor.searches(binary)).toBe(true);
+    expect(await clean(redactor, '\0a/b+c&d1\0?k=a%2Fb%2Bc%26d1')).toBe('\0********\0?k=**************');
+  });
+
+  test.each([
+    ['seven characters', 'k3y-123'],
+    ['a number', '12345678'],
+    ['the largest number', '1234567890123456'],
+    ['a word', 'Password'],
+    ['a long word', 'ANTICIPATIVELYX'],
+  ])('a value that may be there by chance is left: %s', async (_name, value) => {
+    const redactor = redactorOf(value);
+    expect([redactor.active, redactor.searches(binary), redactor.searches([])]).toEqual([true, false, true]);
+    expect(await clean(redactor, `\0${value}\0`)).toBe(`\0${value}\0`);
+    expect(await collected(redactor.stream(stream([value])))).toBe('*'.repeat(value.length));
+  });
+
+  test.each([
+    ['eight characters', 'k3y-1234'],
+    ['more digits than a number has', '12345678901234567'],
+    ['more letters than a word has', 'anticipativelyxx'],
+    ['letters of both cases', 'passWord'],
+  ])('a value just past that is masked: %s', async (_name, value) => {
+    expect(await clean(redactorOf(value), `\0${value}\0`)).toBe(`\0${'*'.repeat(value.length)}\0`);
+  });
+});
+
 test.each([
+  ['application/x-ndjson', undefined, true],
+  ['application/ndjson', undefined, true],
+  ['application/jsonl; charset=utf-8', undefined, true],
+  ['application/x-jsonlines', undefined, true],
+  ['application/json-seq', undefined, true],
+  ['application/geo+json-seq', undefined, true],
+  ['application/vnd.x+ndjson', undefined, true],
+  ['application/csv', undefined, true],
+  ['image/svg+xml', undefined, true],
+  ['application/jsonp-archive', undefined, false],
+  ['application/json', 'UTF-8', true],
+  ['application/json', 'utf-8, br', false],
   ['application/json; charset=utf-8', undefined, true],
   ['application/problem+json', undefined, true],
   ['text/html', 'identity', true],

@@ -49,6 +49,8 @@ function recipeOf(route: Route): unknown {
     // What is one key and what is another; and `as` makes the content that goes upstream. Its size is a limit.
     content: route.content && [route.content.methods.toSorted(), route.content.as],
     noVarySearch: unless(route.noVarySearch, false),
+    // Whole and without coding, with no credential in it; before, neither was sure.
+    asksPlain: unless(route.asksPlain, false),
     // A body that the check of today would refuse must not be served.
     storeIf: policy.storeIf,
   };

@@ -80,6 +80,8 @@ describe('what makes another response makes another fingerprint', () => {
     ['storeFields', { policy: { storeFields: 'all' } }],
     ['tagsFrom', { route: { tagsFrom: ['surrogate-key'] } }],
     ['content', { route: { content: { methods: ['QUERY'], as: 'json', maxBytes: 1 } } }],
+    // What was stored before may be in a coding, with a credential in it.
+    ['asksPlain', { route: { asksPlain: true } }],
     ['noVarySearch', { route: { noVarySearch: true } }],
     ['storeIf', { policy: { storeIf: { json: true, exists: [], absent: [] } } }],
     ['the upstream’s origin', { upstream: { origin: 'https://api2.weather.example' } }],
