@@ -4,9 +4,8 @@ import { scopesOfUrl } from './cache/locate.ts';
 import { usesLocation } from './cache/template.ts';
 import { planJob } from './cache/warm-plan.ts';
 import { warmTarget } from './cache/warm-target.ts';
-import type { ConfigChecks } from './config/compilation.ts';
+import type { ConfigChecks, WarmRequests } from './config/compilation.ts';
 import { quoted } from './config/units.ts';
-import type { WarmJob } from './core/config.ts';
 import type { RouteTable } from './core/route-table.ts';
 import { checkCron } from './cron.ts';
 import { sha256 } from './sha256.ts';
@@ -61,7 +60,7 @@ function checkCertFiles(certFile: string, keyFile: string): ReturnType<NonNullab
 /** Locations that are tried for each job: a list of thousands would take a start too long. */
 const sampledLocations = 20;
 
-function checkWarmJob(table: RouteTable, job: WarmJob, locations: readonly string[]): string | undefined {
+function checkWarmJob(table: RouteTable, job: WarmRequests, locations: readonly string[]): string | undefined {
   const sample = usesLocation(job.with.values()) ? locations.slice(0, sampledLocations) : [undefined];
   for (const location of sample) {
     const tried = location === undefined ? [] : [location];

@@ -18,7 +18,7 @@ const maxRequests = 1000;
 /** One request for each location where the job uses one, else a single one. Empty where its route is not configured, which is refused at start. */
 export function planJob(
   table: RouteTable,
-  job: WarmJob,
+  job: Pick<WarmJob, 'route' | 'with' | 'zone'>,
   locations: readonly string[],
   nowMs: number,
 ): readonly PlannedWarm[] {

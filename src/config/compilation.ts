@@ -7,6 +7,9 @@ import { type Path, type SourceNode, nodeAt } from './source.ts';
 import { didYouMean } from './suggest.ts';
 import { quoted } from './units.ts';
 
+/** What a warming job asks for, whenever it does. */
+export type WarmRequests = Pick<WarmJob, 'route' | 'with' | 'zone'>;
+
 /** Checks that need what this folder may not import; each answers a sentence, or `undefined` for "valid". */
 export interface ConfigChecks {
   /** Of an RFC 9535 query. */
@@ -21,7 +24,7 @@ export interface ConfigChecks {
     keyFile: string,
   ) => { readonly of: 'certFile' | 'keyFile'; readonly message: string } | undefined;
   /** Of what a job requests, {location} standing for each of `locations`. */
-  readonly checkWarmJob?: (table: RouteTable, job: WarmJob, locations: readonly string[]) => string | undefined;
+  readonly checkWarmJob?: (table: RouteTable, job: WarmRequests, locations: readonly string[]) => string | undefined;
   /** Of a URL to be purged. */
   readonly checkPurgeUrl?: (table: RouteTable, url: string) => string | undefined;
 }
@@ -30,6 +33,7 @@ export interface ConfigChecks {
 export interface Compilation {
   readonly root: SourceNode;
   readonly issues: IssueList;
+  /** A value that was refused cannot be read: see `unlessRefused`. */
   readonly input: ConfigInput;
   readonly env: Environment;
   readonly checks: ConfigChecks;
@@ -37,11 +41,10 @@ export interface Compilation {
   readonly file: string;
 }
 
-/** The list positions at a path whose values have no issue, in order. */
-export function cleanItems(compilation: Compilation, path: Path): readonly number[] {
+/** The positions of the list at a path, whatever is in them, in order. */
+export function placesAt(compilation: Compilation, path: Path): readonly number[] {
   const node = nodeAt(compilation.root, path);
-  if (node?.kind !== 'list') return [];
-  return [...node.items.keys()].filter((index) => compilation.issues.isClean([...path, index]));
+  return node?.kind === 'list' ? [...node.items.keys()] : [];
 }
 
 /** The keys of the map at a path, sound or not, in order. */

@@ -1,5 +1,6 @@
 import type { CachePolicy } from '../core/route.ts';
 import type { Compilation } from './compilation.ts';
+import { isGiven } from './refused.ts';
 import type { RouteInput } from './schema-routes.ts';
 import type { Path } from './source.ts';
 
@@ -19,7 +20,7 @@ export function checkOfHonour(compilation: Compilation, path: Path, input: Route
     return;
   }
   for (const [option, elsewhere] of ofHonour) {
-    if (input[option] === undefined) continue;
+    if (!isGiven(() => input[option])) continue;
     const message = `only works with upstreamCacheControl: honour, ${elsewhere}`;
     compilation.issues.add([...path, option], message, 'key');
   }

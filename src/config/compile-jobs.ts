@@ -1,8 +1,9 @@
 import type { PurgeConfig, PurgeSelector, ScheduledPurge, WarmConfig, WarmJob } from '../core/config.ts';
 import type { Route } from '../core/route.ts';
 import type { RouteTable } from '../core/route-table.ts';
-import { type Compilation, cleanItems, unknownName } from './compilation.ts';
+import { type Compilation, placesAt, unknownName } from './compilation.ts';
 import type { CompiledRoutes } from './compile-routes.ts';
+import { isGiven, unlessRefused } from './refused.ts';
 import { routeNames } from './route-words.ts';
 import type { JobInput, ScheduledPurgeInput } from './schema-jobs.ts';
 import { type Path, nodeAt, textAt } from './source.ts';
@@ -11,37 +12,30 @@ import { quoted } from './units.ts';
 
 const placeholder = /\{([^{}]*)\}/g;
 
-/** What is to be warmed; jobs with issues are left out. */
-export function compileWarm(compilation: Compilation, { byPlace, table }: CompiledRoutes): WarmConfig {
-  const input = compilation.input.warm;
+/** What is to be warmed; jobs of which something was refused are left out. */
+export function compileWarm(compilation: Compilation, { byPlace, table }: CompiledRoutes): WarmConfig | undefined {
+  const { input } = compilation;
   const jobs: WarmJob[] = [];
-  for (const index of cleanItems(compilation, ['warm', 'jobs'])) {
-    const job = input?.jobs?.[index];
-    if (job) jobs.push(compileJob(compilation, ['warm', 'jobs', index], { job, routes: byPlace, before: jobs }));
-    checkRequests(compilation, ['warm', 'jobs', index], { job: jobs.at(-1), table });
+  const names = new Set<string>();
+  for (const index of placesAt(compilation, ['warm', 'jobs'])) {
+    const path = ['warm', 'jobs', index];
+    const job = unlessRefused(() => input.warm.jobs?.[index]);
+    if (!job) continue;
+    checkName(compilation, path, { job, names });
+    checkJob(compilation, path, { job, routes: byPlace });
+    unlessRefused(() => checkRequests(compilation, path, { job, table }));
+    unlessRefused(() => jobs.push(compileJob(job, jobs)));
   }
   checkRouteNames(compilation, ['warm', 'jobs']);
-  return {
-    locations: input?.locations ?? [],
+  return unlessRefused(() => ({
+    locations: input.warm.locations ?? [],
     jobs,
-    concurrency: input?.concurrency ?? 4,
-    reuseAbove: input?.reuseAbove ?? 0.5,
-  };
+    concurrency: input.warm.concurrency,
+    reuseAbove: input.warm.reuseAbove,
+  }));
 }
 
-function compileJob(
-  compilation: Compilation,
-  path: Path,
-  given: { readonly job: JobInput; readonly routes: ReadonlyMap<number, Route>; readonly before: readonly WarmJob[] },
-): WarmJob {
-  const { job, routes, before } = given;
-  const route = [...routes.values()].find((known) => known.name === job.route);
-  if (route) checkParameters(compilation, path, { job, route });
-  for (const [name, template] of Object.entries(job.with))
-    checkPlaceholders(compilation, [...path, 'with', name], template);
-  if (job.name !== undefined && before.some((other) => other.name === job.name)) {
-    compilation.issues.add([...path, 'name'], `${quoted(job.name)} is the name of another job already`);
-  }
+function compileJob(job: JobInput, before: readonly WarmJob[]): WarmJob {
   return {
     name: job.name ?? freeName(job.route, before),
     route: job.route,
@@ -52,21 +46,46 @@ function compileJob(
   };
 }
 
-/** What only a whole request shows: values that the rules refuse, groups of the path that are missing. */
-function checkRequests(
+function checkName(
+  { issues }: Compilation,
+  path: Path,
+  { job, names }: { readonly job: JobInput; readonly names: Set<string> },
+): void {
+  const name = unlessRefused(() => job.name);
+  if (name === undefined) return;
+  if (names.has(name)) issues.add([...path, 'name'], `${quoted(name)} is the name of another job already`);
+  names.add(name);
+}
+
+function checkJob(
   compilation: Compilation,
   path: Path,
-  given: { readonly job: WarmJob | undefined; readonly table: RouteTable | undefined },
+  { job, routes }: { readonly job: JobInput; readonly routes: ReadonlyMap<number, Route> },
 ): void {
-  const { job, table } = given;
-  // Another issue of the job says more.
-  if (!job || !table || !compilation.issues.isClean(path) || !compilation.issues.isClean(['warm', 'locations'])) return;
-  const locations = compilation.input.warm?.locations ?? [];
-  const problem = compilation.checks.checkWarmJob?.(table, job, locations);
+  const name = unlessRefused(() => job.route);
+  const route = [...routes.values()].find((known) => known.name === name);
+  if (route) unlessRefused(() => checkParameters(compilation, path, { job, route }));
+  const templates = unlessRefused(() => job.with) ?? {};
+  for (const parameter of Object.keys(templates)) {
+    unlessRefused(() => checkPlaceholders(compilation, [...path, 'with', parameter], templates[parameter] ?? ''));
+  }
+}
+
+/** What only a whole request shows: values that the rules refuse, groups of the path that are missing. */
+function checkRequests(
+  { checks, input, issues }: Compilation,
+  path: Path,
+  { job, table }: { readonly job: JobInput; readonly table: RouteTable | undefined },
+): void {
+  // Another issue of what is asked for says more.
+  const isSound = ['route', 'with', 'zone'].every((option) => issues.isClean([...path, option]));
+  if (!table || !isSound || !issues.isClean(['warm', 'locations'])) return;
+  const requests = { route: job.route, with: new Map(Object.entries(job.with)), zone: job.zone };
+  const problem = checks.checkWarmJob?.(table, requests, input.warm.locations ?? []);
   if (problem === undefined) return;
-  const name = [...job.with.keys()].find((one) => problem.includes(JSON.stringify(one)));
+  const name = Object.keys(job.with).find((one) => problem.includes(JSON.stringify(one)));
   const place = name === undefined ? ['with'] : ['with', name];
-  compilation.issues.add([...path, ...place], `makes no request of route ${job.route}: ${problem}`);
+  issues.add([...path, ...place], `makes no request of route ${job.route}: ${problem}`);
 }
 
 function freeName(route: string, before: readonly WarmJob[]): string {
@@ -119,26 +138,29 @@ function checkParameters(
 function checkPlaceholders(compilation: Compilation, path: Path, template: string): void {
   for (const [, name = ''] of template.matchAll(placeholder)) {
     if (name === 'location') {
-      const none = compilation.issues.isClean(['warm', 'locations']) && compilation.input.warm?.locations === undefined;
-      if (none) compilation.issues.add(path, '{location} stands for each of warm.locations, but there are none');
+      const isNone = !isGiven(() => compilation.input.warm.locations);
+      if (isNone) compilation.issues.add(path, '{location} stands for each of warm.locations, but there are none');
     } else if (!/^today(?:[+-]\d{1,4}d)?$/.test(name)) {
       compilation.issues.add(path, `{${name}} is no placeholder; valid: {location}, {today}, {today+7d}, {today-1d}`);
     }
   }
 }
 
-/** Purges by the clock; those with issues are left out. */
+/** Purges by the clock; those of which something was refused are left out. */
 export function compilePurge(compilation: Compilation, table: RouteTable | undefined): PurgeConfig {
+  const { checks, input, issues } = compilation;
   const schedule: ScheduledPurge[] = [];
-  for (const index of cleanItems(compilation, ['purge', 'schedule'])) {
+  for (const index of placesAt(compilation, ['purge', 'schedule'])) {
     const path = ['purge', 'schedule', index];
-    const input = compilation.input.purge?.schedule?.[index];
-    const selector = input && selectorOf(compilation, path, input);
-    if (!input || !selector) continue;
-    const problem = compilation.checks.checkCron?.(input.cron);
-    if (problem !== undefined) compilation.issues.add([...path, 'cron'], problem);
-    if (selector.by === 'url') checkPurgeUrl(compilation, [...path, 'url'], { url: selector.url, table });
-    schedule.push({ cron: input.cron, zone: input.zone, selector, soft: input.soft });
+    const given = unlessRefused(() => input.purge.schedule?.[index]);
+    if (!given) continue;
+    const problem = unlessRefused(() => checks.checkCron?.(given.cron));
+    if (problem !== undefined) issues.add([...path, 'cron'], problem);
+    const selector = selectorOf(compilation, path, given);
+    unlessRefused(() => checkPurgeUrl(compilation, [...path, 'url'], { url: given.url, table }));
+    unlessRefused(() => {
+      if (selector) schedule.push({ cron: given.cron, zone: given.zone, selector, soft: given.soft });
+    });
   }
   checkRouteNames(compilation, ['purge', 'schedule']);
   return { schedule };
@@ -147,41 +169,46 @@ export function compilePurge(compilation: Compilation, table: RouteTable | undef
 function checkPurgeUrl(
   compilation: Compilation,
   path: Path,
-  given: { readonly url: string; readonly table: RouteTable | undefined },
+  given: { readonly url: string | undefined; readonly table: RouteTable | undefined },
 ): void {
-  if (!given.table || !compilation.issues.isClean(path)) return;
+  if (!given.table || given.url === undefined || !compilation.issues.isClean(path)) return;
   const problem = compilation.checks.checkPurgeUrl?.(given.table, given.url);
   if (problem !== undefined) compilation.issues.add(path, problem);
 }
 
+const selectors = ['route', 'tag', 'tags', 'prefix', 'url', 'key', 'all'] as const;
+
 function selectorOf(compilation: Compilation, path: Path, input: ScheduledPurgeInput): PurgeSelector | undefined {
-  const found: (readonly [string, PurgeSelector])[] = [];
-  if (input.route !== undefined) found.push(['route', { by: 'route', route: input.route }]);
-  if (input.tag !== undefined) found.push(['tag', { by: 'tags', tags: [input.tag] }]);
-  if (input.tags !== undefined) found.push(['tags', { by: 'tags', tags: input.tags }]);
-  if (input.prefix !== undefined) found.push(['prefix', { by: 'prefix', prefix: input.prefix }]);
-  if (input.url !== undefined) found.push(['url', { by: 'url', url: input.url }]);
-  if (input.key !== undefined) found.push(['key', { by: 'key', key: input.key }]);
-  if (input.all !== undefined) found.push(['all', { by: 'all' }]);
-  const [first, second] = found;
-  if (!first || second) {
-    const names = found.map(([name]) => name).join(' and ');
-    const message = `needs exactly one of route, tag, tags, prefix, url, key, all; given ${names === '' ? 'none' : names}`;
-    compilation.issues.add(path, message);
-    return undefined;
-  }
-  checkSelector(compilation, path, input);
-  return first[1];
+  const given = selectors.filter((name) => isGiven(() => input[name]));
+  for (const name of given) unlessRefused(() => checkSelector(compilation, [...path, name], { name, input }));
+  const [first, second] = given;
+  if (first !== undefined && second === undefined) return unlessRefused(() => selectorBy(first, input));
+  const names = given.length === 0 ? 'none' : given.join(' and ');
+  compilation.issues.add(path, `needs exactly one of ${selectors.join(', ')}; given ${names}`);
+  return undefined;
 }
 
-function checkSelector(compilation: Compilation, path: Path, input: ScheduledPurgeInput): void {
-  if (input.all === false) compilation.issues.add([...path, 'all'], 'can only be true');
-  const { url, prefix } = input;
-  if (url !== undefined && !/^(?:\/|https?:\/\/)/i.test(url)) {
-    compilation.issues.add([...path, 'url'], `must begin with /, given ${quoted(url)}`);
-  }
-  if (prefix !== undefined && !prefix.startsWith('/')) {
-    const message = `must begin with / (with //host/ for routes that name a host), given ${quoted(prefix)}`;
-    compilation.issues.add([...path, 'prefix'], message);
+function selectorBy(name: (typeof selectors)[number], input: ScheduledPurgeInput): PurgeSelector | undefined {
+  const { route, tag, tags = [], prefix, url, key } = input;
+  if (name === 'all') return { by: 'all' };
+  if (name === 'tags' || name === 'tag') return { by: 'tags', tags: tag === undefined ? tags : [tag] };
+  if (route !== undefined) return { by: 'route', route };
+  if (prefix !== undefined) return { by: 'prefix', prefix };
+  if (url !== undefined) return { by: 'url', url };
+  return key === undefined ? undefined : { by: 'key', key };
+}
+
+function checkSelector(
+  { issues }: Compilation,
+  path: Path,
+  { name, input }: { readonly name: (typeof selectors)[number]; readonly input: ScheduledPurgeInput },
+): void {
+  const { [name]: value } = input;
+  if (name === 'all' && value === false) issues.add(path, 'can only be true');
+  if (typeof value !== 'string') return;
+  if (name === 'url' && !/^(?:\/|https?:\/\/)/i.test(value))
+    issues.add(path, `must begin with /, given ${quoted(value)}`);
+  if (name === 'prefix' && !value.startsWith('/')) {
+    issues.add(path, `must begin with / (with //host/ for routes that name a host), given ${quoted(value)}`);
   }
 }

@@ -1,7 +1,8 @@
 import { dirname, resolve } from 'node:path';
 import type { RedisConfig, RedisTls, RedisTopology } from '../core/config.ts';
 import type { Compilation } from './compilation.ts';
-import { findRedis, type FoundRedis } from './redis-location.ts';
+import { type FoundRedis, type LocatedRedis, locateRedis } from './redis-location.ts';
+import { isGiven, unlessRefused } from './refused.ts';
 
 export type RedisInput = NonNullable<Compilation['input']['store']['redis']>;
 
@@ -9,14 +10,17 @@ const minute = 60_000;
 
 /** `undefined` where the file has no such section, where nothing says where Redis is, or where there are issues. */
 export function compileRedis(compilation: Compilation): RedisConfig | undefined {
-  const { issues, input } = compilation;
-  const section = input.store.redis;
-  if (section === undefined || !issues.isClean(['store'])) return undefined;
+  const section = unlessRefused(() => compilation.input.store.redis);
+  if (section === undefined) return undefined;
   checkBounds(compilation, section);
-  const found = findRedis(compilation, section);
-  const tls = compileTls(compilation, section, found?.tls);
-  if (!found) return undefined;
-  checkTopology(compilation, section, found);
+  const located = locateRedis(compilation, section);
+  const tls = unlessRefused(() => compileTls(compilation, section, located));
+  checkTopology(compilation, section, located);
+  const { found } = located;
+  return found && unlessRefused(() => redisOf(section, found, tls));
+}
+
+function redisOf(section: RedisInput, found: FoundRedis, tls: RedisTls | undefined): RedisConfig {
   return {
     topology: topologyOf(section, found),
     username: found.username,
@@ -58,33 +62,40 @@ export function redisSecrets(config: RedisConfig | undefined): readonly string[]
 
 function checkBounds({ issues }: Compilation, section: RedisInput): void {
   const at = ['store', 'redis'];
-  if (section.coherence === 'strict' && (section.lease ?? 0) > minute) {
+  unlessRefused(() => {
+    if (section.coherence !== 'strict' || (section.lease ?? 0) <= minute) return;
     issues.add([...at, 'lease'], 'is at most 60s with coherence: strict, since a purge may have to wait for so long');
-  }
-  if (section.breaker.maxPause < section.breaker.pause) {
+  });
+  unlessRefused(() => {
+    if (section.breaker.maxPause >= section.breaker.pause) return;
     issues.add([...at, 'breaker', 'maxPause'], 'is below pause, which is the first of the pauses');
-  }
-  if (section.maxPendingBytes < section.maxObjectBytes) {
+  });
+  unlessRefused(() => {
+    if (section.maxPendingBytes >= section.maxObjectBytes) return;
     issues.add([...at, 'maxPendingBytes'], 'is below maxObjectBytes: the largest values would never be written');
-  }
+  });
 }
 
-function checkTopology({ issues }: Compilation, section: RedisInput, found: FoundRedis): void {
-  const at = ['store', 'redis'];
-  if (found.at === 'cluster' && found.database !== 0) {
-    issues.add([...at, 'database'], 'a Redis Cluster has database 0 alone');
-  }
-  if (found.at === 'sentinels') {
-    if (section.name === undefined) {
-      issues.add([...at, 'sentinels'], 'needs `name` beside it: the name by which the Sentinels know the master');
+/** Of what the file gives, whichever of it says where Redis is. */
+function checkTopology({ issues }: Compilation, section: RedisInput, { at }: LocatedRedis): void {
+  const place = ['store', 'redis'];
+  unlessRefused(() => {
+    if (!at.includes('cluster') || (section.database ?? 0) === 0) return;
+    issues.add([...place, 'database'], 'a Redis Cluster has database 0 alone');
+  });
+  if (at.includes('sentinels')) {
+    if (!isGiven(() => section.name)) {
+      issues.add([...place, 'sentinels'], 'needs `name` beside it: the name by which the Sentinels know the master');
     }
-    if (section.sentinelUsername !== undefined && section.sentinelPassword === '') {
-      issues.add([...at, 'sentinelUsername'], 'needs a sentinelPassword');
+    if (isGiven(() => section.sentinelUsername) && !isGiven(() => section.sentinelPassword)) {
+      issues.add([...place, 'sentinelUsername'], 'needs a sentinelPassword');
     }
     return;
   }
+  if (at.length === 0) return;
   for (const option of ['name', 'sentinelUsername', 'sentinelPassword'] as const) {
-    if ((section[option] ?? '') !== '') issues.add([...at, option], 'is for sentinels, of which there are none', 'key');
+    if (!isGiven(() => section[option])) continue;
+    issues.add([...place, option], 'is for sentinels, of which there are none', 'key');
   }
 }
 
@@ -105,27 +116,35 @@ function topologyOf(section: RedisInput, found: FoundRedis): RedisTopology {
   }
 }
 
-/** `byUrl`: whether a URL asks for TLS; `undefined` where there is no URL. */
-function compileTls(compilation: Compilation, section: RedisInput, byUrl: boolean | undefined): RedisTls | undefined {
+function compileTls(compilation: Compilation, section: RedisInput, located: LocatedRedis): RedisTls | undefined {
   const { issues } = compilation;
-  const { enabled, serverName } = section.tls;
+  const { tls } = section;
   const at = ['store', 'redis', 'tls'];
-  if (enabled === false && byUrl === true) issues.add([...at, 'enabled'], 'is false, but the URL is rediss://');
-  const files = compileTlsFiles(compilation, section);
-  if (enabled ?? byUrl ?? false) return { ...files, serverName };
-  const named = Object.entries({ ...files, serverName }).find(([, value]) => value !== undefined);
-  if (named) issues.add([...at, named[0]], 'does nothing without `enabled: true` or a rediss:// URL', 'key');
+  const files = compileTlsFiles(compilation, tls);
+  unlessRefused(() => {
+    if (tls.enabled !== false || located.byUrl !== true) return;
+    issues.add([...at, 'enabled'], 'is false, but the URL is rediss://');
+  });
+  const isOn = tls.enabled ?? located.byUrl ?? false;
+  if (isOn === 'unknown') return undefined;
+  if (isOn) return { ...files, serverName: tls.serverName };
+  for (const option of ['caFile', 'certFile', 'keyFile', 'serverName'] as const) {
+    if (!isGiven(() => tls[option])) continue;
+    issues.add([...at, option], 'does nothing without `enabled: true` or a rediss:// URL', 'key');
+  }
   return undefined;
 }
 
-function compileTlsFiles(compilation: Compilation, section: RedisInput): Omit<RedisTls, 'serverName'> {
+function compileTlsFiles(compilation: Compilation, tls: RedisInput['tls']): Omit<RedisTls, 'serverName'> {
   const { issues, checks } = compilation;
   const at = ['store', 'redis', 'tls'];
-  const fileOf = (path: string | undefined): string | undefined =>
-    path === undefined ? undefined : resolve(dirname(compilation.file), path);
-  const [caFile, certFile, keyFile] = [section.tls.caFile, section.tls.certFile, section.tls.keyFile].map(fileOf);
-  if ((certFile === undefined) !== (keyFile === undefined)) {
-    const [has, lacks] = certFile === undefined ? ['keyFile', 'certFile'] : ['certFile', 'keyFile'];
+  const fileOf = (option: 'caFile' | 'certFile' | 'keyFile'): string | undefined => {
+    const path = unlessRefused(() => tls[option]);
+    return path === undefined ? undefined : resolve(dirname(compilation.file), path);
+  };
+  const [caFile, certFile, keyFile] = [fileOf('caFile'), fileOf('certFile'), fileOf('keyFile')];
+  if (isGiven(() => tls.certFile) !== isGiven(() => tls.keyFile)) {
+    const [has, lacks] = isGiven(() => tls.keyFile) ? ['keyFile', 'certFile'] : ['certFile', 'keyFile'];
     issues.add([...at, has], `needs ${lacks} beside it`);
   }
   const problem = caFile === undefined ? undefined : checks.checkCaFile?.(caFile);

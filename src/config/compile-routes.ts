@@ -1,15 +1,18 @@
-import type { UpstreamConfig } from '../core/config.ts';
 import { foldWithheld } from '../core/query.ts';
 import { maskedValues } from '../core/secret-values.ts';
 import { buildRouteTable, type RouteTable } from '../core/route-table.ts';
-import type { ContentRules, Route } from '../core/route.ts';
-import { type Compilation, cleanItems } from './compilation.ts';
-import { compileParams } from './compile-params.ts';
+import type { Route } from '../core/route.ts';
+import { type Compilation, placesAt } from './compilation.ts';
+import { compileContent } from './compile-content.ts';
+import { aliasesOf, compileParams } from './compile-params.ts';
 import { compilePolicy, type GivenRoute } from './compile-policy.ts';
-import { checkRouteWords, placesOf } from './route-words.ts';
+import { readable, unlessRefused } from './refused.ts';
+import { outlineOf } from './route-outline.ts';
+import { checkRouteWords } from './route-words.ts';
 import type { RouteInput } from './schema-routes.ts';
-import { isWritten, type Path, textAt } from './source.ts';
-import { formatSize, quoted } from './units.ts';
+import type { UpstreamInput } from './schema-upstreams.ts';
+import { type Path, textAt } from './source.ts';
+import { quoted } from './units.ts';
 
 const defaultForwardHeaders = ['accept', 'accept-language', 'accept-encoding', 'user-agent'];
 
@@ -22,18 +25,15 @@ export interface CompiledRoutes {
 }
 
 /** The routes that are sound, and all of them as requests find them. */
-export function compileRoutes(
-  compilation: Compilation,
-  upstreams: ReadonlyMap<string, UpstreamConfig>,
-): CompiledRoutes {
+export function compileRoutes(compilation: Compilation): CompiledRoutes {
   const routes = new Map<number, Route>();
-  for (const index of cleanItems(compilation, ['routes'])) {
-    const input = compilation.input.routes[index];
-    if (!input) continue;
-    routes.set(index, compileRoute(compilation, ['routes', index], { input, upstream: upstreams.get(input.upstream) }));
+  for (const index of placesAt(compilation, ['routes'])) {
+    const input = unlessRefused(() => compilation.input.routes[index]);
+    const route = input && compileRoute(compilation, ['routes', index], input);
+    if (route) routes.set(index, route);
   }
   checkRouteNames(compilation);
-  for (const index of placesOf(compilation)) {
+  for (const index of placesAt(compilation, ['routes'])) {
     checkRouteWords(compilation, index);
     if (!compilation.issues.isClean(['routes', index])) routes.delete(index);
   }
@@ -43,7 +43,7 @@ export function compileRoutes(
 
 function checkRouteNames(compilation: Compilation): void {
   const first = new Map<string, number>();
-  for (const index of placesOf(compilation)) {
+  for (const index of placesAt(compilation, ['routes'])) {
     const name = textAt(compilation.root, ['routes', index, 'name']);
     if (name === undefined) continue;
     const other = first.get(name);
@@ -55,9 +55,14 @@ function checkRouteNames(compilation: Compilation): void {
 
 /** What only the table of all routes can see: patterns that are none, and routes that could match the same path. */
 function tableOf(compilation: Compilation, routes: ReadonlyMap<number, Route>): RouteTable | undefined {
-  const table = buildRouteTable([...routes.values()]);
+  const places = new Map<string, number>();
+  const all = placesAt(compilation, ['routes']).flatMap((index) => {
+    const route = routes.get(index) ?? compileOutline(compilation, index);
+    if (route) places.set(route.name, index);
+    return route ? [route] : [];
+  });
+  const table = buildRouteTable(all);
   if (table.ok) return table.value;
-  const places = new Map([...routes].map(([index, route]) => [route.name, index]));
   for (const issue of table.error) {
     const index = places.get(issue.route);
     if (index === undefined) compilation.issues.add(['routes'], issue.message);
@@ -77,47 +82,67 @@ function withoutOption(message: string): string {
   return message.replace(aboutOption, '');
 }
 
-function compileRoute(compilation: Compilation, path: Path, given: GivenRoute): Route {
-  const { input, upstream } = given;
-  const params = compileParams(compilation, [...path, 'query'], input.query);
-  const pathParams = compileParams(compilation, [...path, 'pathParams'], input.pathParams);
-  const secret = [...(input.secret ?? []), ...(upstream?.credentials.query.keys() ?? [])].map((name) =>
-    name.toLowerCase(),
-  );
-  const rawQuery = isUnruled(input) && secret.length === 0;
-  const route: Route = {
-    name: input.name,
-    match: input.match,
-    host: input.host,
-    listener: input.listener,
-    upstream: input.upstream,
-    forward: input.forward,
-    cache: input.cache ? 'on' : 'off',
-    onLeaseLost: input.onLeaseLost,
-    policy: compilePolicy(compilation, path, given),
-    params,
-    pathParams,
-    unknownQuery: input.unknownQuery,
-    rawQuery,
-    ignore: [...new Set(input.ignore)],
-    secret: [...new Set(secret)],
-    headers: lowered(input.headers ?? []),
-    forwardHeaders: lowered(forwardedBy(input)),
-    forwardsAuthorization: forwardsAuthorization(given),
-    asksPlain: asksPlain(given),
-    tags: input.tags ?? [],
-    tagsFrom: [...new Set(input.tagsFrom)],
-    maxUpstreamTags: input.maxUpstreamTags,
-    content: compileContent(compilation, [...path, 'content'], input),
-    noVarySearch: rawQuery && input.noVarySearch !== false,
-    showKey: input.showKey,
-    maxKeyBytes: input.maxKeyBytes,
-    maxKeys: input.maxKeys,
-  };
-  checkParameterNames(compilation, path, route);
+/** Of a route with issues what says which paths it matches: others may be in conflict with it all the same. */
+function compileOutline(compilation: Compilation, index: number): Route | undefined {
+  const outline = unlessRefused(() => outlineOf(compilation, index));
+  // Its own issues are told already.
+  const apart = { ...compilation, issues: compilation.issues.another() };
+  return outline && compileRoute(apart, ['routes', index], outline);
+}
+
+function compileRoute(compilation: Compilation, path: Path, input: RouteInput): Route | undefined {
+  const given = { input, upstream: unlessRefused(() => upstreamOf(compilation, input)) };
+  const params = unlessRefused(() => compileParams(compilation, [...path, 'query'], input.query));
+  const pathParams = unlessRefused(() => compileParams(compilation, [...path, 'pathParams'], input.pathParams));
+  const policy = compilePolicy(compilation, path, given);
+  const content = unlessRefused(() => compileContent(compilation, [...path, 'content'], input));
+  checkParameterNames(compilation, path, given);
   checkUpstreamFields(compilation, path, given);
-  checkNoVarySearch(compilation, [...path, 'noVarySearch'], { given, rawQuery });
-  return route;
+  unlessRefused(() => checkNoVarySearch(compilation, [...path, 'noVarySearch'], given));
+  if (!params || !pathParams || !policy) return undefined;
+  return unlessRefused(() => {
+    const secret = [...(input.secret ?? []), ...credentialNames(given)].map((name) => name.toLowerCase());
+    const rawQuery = isUnruled(input) && secret.length === 0;
+    return {
+      name: input.name,
+      match: input.match,
+      host: input.host,
+      listener: input.listener,
+      upstream: input.upstream,
+      forward: input.forward,
+      cache: input.cache ? 'on' : 'off',
+      onLeaseLost: input.onLeaseLost,
+      policy,
+      params,
+      pathParams,
+      unknownQuery: input.unknownQuery,
+      rawQuery,
+      ignore: [...new Set(input.ignore)],
+      secret: [...new Set(secret)],
+      headers: lowered(input.headers ?? []),
+      forwardHeaders: lowered(forwardedBy(input)),
+      forwardsAuthorization: forwardsAuthorization(given),
+      asksPlain: asksPlain(given),
+      tags: input.tags ?? [],
+      tagsFrom: [...new Set(input.tagsFrom)],
+      maxUpstreamTags: input.maxUpstreamTags,
+      content,
+      noVarySearch: rawQuery && input.noVarySearch !== false,
+      showKey: input.showKey,
+      maxKeyBytes: input.maxKeyBytes,
+      maxKeys: input.maxKeys,
+    };
+  });
+}
+
+/** `undefined` where there is none of that name, which is an issue of its own. */
+function upstreamOf({ input: { upstreams } }: Compilation, { upstream }: RouteInput): UpstreamInput | undefined {
+  return Object.hasOwn(upstreams, upstream) ? upstreams[upstream] : undefined;
+}
+
+/** The names of the upstream's credentials in the query. */
+function credentialNames({ upstream }: GivenRoute): readonly string[] {
+  return Object.keys(upstream?.credentials.query ?? {});
 }
 
 /** By its own words; credentials of the upstream in the query are the other thing that can keep it from being keyed raw. */
@@ -138,72 +163,70 @@ function forwardedBy(input: RouteInput): readonly string[] {
 
 /** By name or by `*`, unless the upstream's own settings put one on. */
 function forwardsAuthorization({ input, upstream }: GivenRoute): boolean {
-  const isOurs = upstream?.credentials.headers.has('authorization') || upstream?.fields.has('authorization');
-  return isOurs !== true && lowered(forwardedBy(input)).some((name) => name === '*' || name === 'authorization');
+  const isOurs = [...namesIn(() => upstream?.credentials.headers), ...namesIn(() => upstream?.fields)];
+  return (
+    !isOurs.includes('authorization') &&
+    lowered(forwardedBy(input)).some((name) => name === '*' || name === 'authorization')
+  );
 }
 
 function asksPlain({ input, upstream }: GivenRoute): boolean {
   const isOpen = !input.cache || input.upstreamCacheControl === 'honour';
-  return isOpen && upstream !== undefined && maskedValues(upstream.credentials).length > 0;
+  if (!isOpen || upstream === undefined) return false;
+  const { query, headers } = upstream.credentials;
+  const credentials = { query: new Map(Object.entries(query)), headers: new Map(Object.entries(headers)) };
+  return maskedValues(credentials).length > 0;
 }
 
-/** Content that the listener refuses first would never be keyed: the default gives way to it, what was written down does not. */
-function compileContent(compilation: Compilation, path: Path, input: RouteInput): ContentRules | undefined {
-  if (input.content === undefined) return undefined;
-  const { methods, as, maxBytes } = input.content;
-  const place = [...path, 'maxBytes'];
-  const limits = compilation.issues.isClean(['server']) ? compilation.input.server.limits : undefined;
-  for (const option of ['maxBodyBytes', 'maxContentBytes'] as const) {
-    const most = limits?.[option] ?? Infinity;
-    if (maxBytes <= most || !isWritten(compilation.root, place)) continue;
-    const message = `is larger than the listener takes (server.limits.${option} is ${formatSize(most)})`;
-    compilation.issues.add(place, message);
-  }
-  const most = Math.min(limits?.maxBodyBytes ?? Infinity, limits?.maxContentBytes ?? Infinity);
-  return { methods: [...new Set(methods)], as, maxBytes: Math.min(maxBytes, most) };
+/** The names of a map of fields, lower-cased; none where it was refused. */
+function namesIn(read: () => object | undefined): readonly string[] {
+  return lowered(Object.keys(unlessRefused(read) ?? {}));
 }
 
-function checkNoVarySearch(
-  compilation: Compilation,
-  path: Path,
-  { given: { input }, rawQuery }: { readonly given: GivenRoute; readonly rawQuery: boolean },
-): void {
-  if (input.noVarySearch !== true || rawQuery) return;
-  const message = isUnruled(input)
-    ? `does not work with the credentials of ${input.upstream} in the query: what clients send by these names is dropped, so the query is not keyed as it comes`
-    : 'only works with upstreamCacheControl: honour and without a rule for the query: rules say already what counts';
+function checkNoVarySearch(compilation: Compilation, path: Path, given: GivenRoute): void {
+  const { input } = given;
+  if (input.noVarySearch !== true) return;
+  const isRuled = !isUnruled(input);
+  if (!isRuled && credentialNames(given).length === 0) return;
+  const message = isRuled
+    ? 'only works with upstreamCacheControl: honour and without a rule for the query: rules say already what counts'
+    : `does not work with the credentials of ${input.upstream} in the query: what clients send by these names is dropped, so the query is not keyed as it comes`;
   compilation.issues.add(path, message);
 }
 
 /** A name has one meaning: a rule, ignored, or secret. */
-function checkParameterNames(compilation: Compilation, path: Path, route: Route): void {
-  const ignored = new Set(route.ignore);
-  const secret = new Set(route.secret.map(foldWithheld));
-  for (const rule of route.params.values()) {
-    for (const name of [rule.name, ...rule.aliases]) {
-      const place = [...path, 'query', rule.name];
-      if (ignored.has(name)) compilation.issues.add(place, `${quoted(name)} is ignored by this route too`, 'key');
-      if (!secret.has(foldWithheld(name))) continue;
-      const message = `${quoted(name)} is secret here (by the route, or by the credentials of ${route.upstream}): what clients send is dropped, so a rule has no effect`;
-      compilation.issues.add(place, message, 'key');
+function checkParameterNames({ issues }: Compilation, path: Path, given: GivenRoute): void {
+  const { input } = given;
+  const listed = (option: 'ignore' | 'secret'): readonly string[] =>
+    readable(unlessRefused(() => input[option]) ?? []).map(([, name]) => name);
+  const ignored = new Set(listed('ignore'));
+  const withheld = [...listed('secret'), ...(unlessRefused(() => credentialNames(given)) ?? [])];
+  const secret = new Set(withheld.map((name) => foldWithheld(name.toLowerCase())));
+  const rules = unlessRefused(() => input.query) ?? {};
+  for (const name of Object.keys(rules)) {
+    const place = [...path, 'query', name];
+    for (const one of [name, ...(unlessRefused(() => aliasesOf(rules[name])) ?? [])]) {
+      if (ignored.has(one)) issues.add(place, `${quoted(one)} is ignored by this route too`, 'key');
+      if (!secret.has(foldWithheld(one))) continue;
+      const message = `${quoted(one)} is secret here (by the route, or by the credentials of ${input.upstream}): what clients send is dropped, so a rule has no effect`;
+      issues.add(place, message, 'key');
     }
   }
 }
 
 /** A field that the upstream's own settings put on: what a client sends never gets there, so it must not be keyed. */
-function checkUpstreamFields(compilation: Compilation, path: Path, { input, upstream }: GivenRoute): void {
+function checkUpstreamFields({ issues }: Compilation, path: Path, { input, upstream }: GivenRoute): void {
   if (!upstream) return;
+  const [credentials, fields] = [namesIn(() => upstream.credentials.headers), namesIn(() => upstream.fields)];
   for (const option of ['headers', 'forwardHeaders'] as const) {
     // Only what is written down: the fields that are forwarded by default may be set by the upstream.
-    for (const [index, written] of (input[option] ?? []).entries()) {
+    for (const [index, written] of readable(unlessRefused(() => input[option]) ?? [])) {
       const name = written.toLowerCase();
       const place = [...path, option, index];
-      if (upstream.credentials.headers.has(name)) {
-        const message = `${name} is put on by the credentials of ${upstream.name}; what clients send is dropped`;
-        compilation.issues.add(place, message);
-      } else if (upstream.fields.has(name)) {
-        const message = `${name} is set by the fields of ${upstream.name}; what clients send never gets there`;
-        compilation.issues.add(place, message);
+      if (credentials.includes(name)) {
+        issues.add(place, `${name} is put on by the credentials of ${input.upstream}; what clients send is dropped`);
+      } else if (fields.includes(name)) {
+        issues.add(place, `${name} is set by the fields of ${input.upstream}; what clients send never gets there`);
       }
     }
   }

@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type {
   AdminConfig,
-  Credentials,
+  ListenAddress,
   ListenerConfig,
   LogConfig,
   ServerConfig,
@@ -10,48 +10,53 @@ import type {
 } from '../core/config.ts';
 import { type Compilation, keysAt } from './compilation.ts';
 import { compileRedis } from './compile-redis.ts';
+import { unlessRefused } from './refused.ts';
 import type { UpstreamInput } from './schema-upstreams.ts';
 import type { Path } from './source.ts';
 import { fieldValueProblem, isLoopback } from './words.ts';
 
-/** `undefined` where the section has issues. */
+/** `undefined` where something that it needs was refused. */
 export function compileServer(compilation: Compilation): ServerConfig | undefined {
-  const { issues, input } = compilation;
-  if (!issues.isClean(['server']) || !issues.isClean(['admin', 'listen'])) return undefined;
-  const server = input.server;
-  const listeners: ListenerConfig[] = [{ name: 'default', ...server.listen }];
-  for (const [name, listener] of Object.entries(server.listeners)) listeners.push({ name, ...listener.listen });
-  checkAddresses(compilation, listeners);
-  return {
-    listeners,
-    limits: server.limits,
-    timeouts: {
-      headersMs: server.timeouts.headers,
-      requestMs: server.timeouts.request,
-      keepAliveMs: server.timeouts.keepAlive,
-      sendMs: server.timeouts.send,
-    },
-    drainDelayMs: server.drainDelay,
-    graceMs: server.grace,
-    fastLane: server.fastLane,
-    workers: server.workers,
-  };
+  checkAddresses(compilation);
+  return unlessRefused(() => {
+    const { server } = compilation.input;
+    const listeners: ListenerConfig[] = [{ name: 'default', ...server.listen }];
+    for (const [name, listener] of Object.entries(server.listeners)) listeners.push({ name, ...listener.listen });
+    return {
+      listeners,
+      limits: server.limits,
+      timeouts: {
+        headersMs: server.timeouts.headers,
+        requestMs: server.timeouts.request,
+        keepAliveMs: server.timeouts.keepAlive,
+        sendMs: server.timeouts.send,
+      },
+      drainDelayMs: server.drainDelay,
+      graceMs: server.grace,
+      fastLane: server.fastLane,
+      workers: server.workers,
+    };
+  });
 }
 
-function checkAddresses(compilation: Compilation, listeners: readonly ListenerConfig[]): void {
-  const admin = { name: 'admin', ...compilation.input.admin.listen };
-  const taken = new Map<string, string>();
-  for (const listener of [...listeners, admin]) {
-    const path = pathOfListener(listener.name);
-    if (listener.name === 'default' && keysAt(compilation, ['server', 'listeners']).includes('default')) {
-      compilation.issues.add(['server', 'listeners', 'default'], 'the name default belongs to server.listen', 'key');
-    }
-    if (listener.port === 0) continue;
-    const address = `${listener.host}:${listener.port}`;
-    const other = taken.get(address);
-    if (other !== undefined) compilation.issues.add(path, `${address} is already taken by ${other}`);
-    else taken.set(address, path.join('.'));
+function checkAddresses(compilation: Compilation): void {
+  const { input, issues } = compilation;
+  const names = keysAt(compilation, ['server', 'listeners']);
+  if (names.includes('default')) {
+    issues.add(['server', 'listeners', 'default'], 'the name default belongs to server.listen', 'key');
   }
+  const taken = new Map<string, string>();
+  const check = (path: Path, read: () => ListenAddress | undefined): void => {
+    const listen = unlessRefused(read);
+    if (listen === undefined || listen.port === 0) return;
+    const address = `${listen.host}:${listen.port}`;
+    const other = taken.get(address);
+    if (other !== undefined) issues.add(path, `${address} is already taken by ${other}`);
+    else taken.set(address, path.join('.'));
+  };
+  check(pathOfListener('default'), () => input.server.listen);
+  for (const name of names) check(['server', 'listeners', name, 'listen'], () => input.server.listeners[name]?.listen);
+  check(pathOfListener('admin'), () => input.admin.listen);
 }
 
 /** Where the file says a listener's address; `admin` is that of operators. */
@@ -60,45 +65,61 @@ export function pathOfListener(name: string): readonly string[] {
   return name === 'admin' ? ['admin', 'listen'] : ['server', 'listeners', name, 'listen'];
 }
 
-/** `undefined` where the section has issues. */
+/** `undefined` where something that it needs was refused. */
 export function compileAdmin(compilation: Compilation): AdminConfig | undefined {
   const { issues, input } = compilation;
-  if (!issues.isClean(['admin'])) return undefined;
-  const { listen, token, maxBodyBytes } = input.admin;
-  if (token !== '' && !/^[A-Za-z0-9._~+/-]+=*$/.test(token)) {
-    issues.add(['admin', 'token'], 'a bearer token is letters, digits and -._~+/, with = at its end alone (RFC 6750)');
-  }
-  if (token === '' && !isLoopback(listen.host)) {
+  const place = ['admin', 'token'];
+  unlessRefused(() => {
+    const { token } = input.admin;
+    if (token === '' || /^[A-Za-z0-9._~+/-]+=*$/.test(token)) return;
+    issues.add(place, 'a bearer token is letters, digits and -._~+/, with = at its end alone (RFC 6750)');
+  });
+  unlessRefused(() => {
+    const { listen, token } = input.admin;
+    if (token !== '' || isLoopback(listen.host)) return;
     const message = `a token is needed where the admin listener is not on loopback (it listens on ${listen.host}); set it, or listen on 127.0.0.1`;
-    issues.add(['admin', 'token'], message);
-  }
-  return { ...listen, token: token === '' ? undefined : token, maxBodyBytes };
+    issues.add(place, message);
+  });
+  return unlessRefused(() => {
+    const { listen, token, maxBodyBytes } = input.admin;
+    return { ...listen, token: token === '' ? undefined : token, maxBodyBytes };
+  });
 }
 
-/** `undefined` where the section has issues. */
-export function compileLog({ issues, input }: Compilation): LogConfig | undefined {
-  return issues.isClean(['log']) ? input.log : undefined;
+/** `undefined` where something that it needs was refused. */
+export function compileLog({ input }: Compilation): LogConfig | undefined {
+  return unlessRefused(() => ({ level: input.log.level, requests: input.log.requests }));
 }
 
-/** `undefined` where the section has issues. */
+/** `undefined` where something that it needs was refused. */
 export function compileStore(compilation: Compilation): StoreConfig | undefined {
-  const { issues, input } = compilation;
+  const { input } = compilation;
   const redis = compileRedis(compilation);
-  return issues.isClean(['store']) ? { memory: input.store.memory, redis } : undefined;
+  return unlessRefused(() => ({ memory: { maxBytes: input.store.memory.maxBytes }, redis }));
 }
 
-/** The upstreams that are sound, by name. */
+/** The upstreams of which nothing was refused, by name. */
 export function compileUpstreams(compilation: Compilation): ReadonlyMap<string, UpstreamConfig> {
   const upstreams = new Map<string, UpstreamConfig>();
   for (const name of keysAt(compilation, ['upstreams'])) {
-    const input = compilation.issues.isClean(['upstreams', name]) ? compilation.input.upstreams[name] : undefined;
-    if (input) upstreams.set(name, compileUpstream(compilation, name, input));
+    const input = unlessRefused(() => compilation.input.upstreams[name]);
+    const upstream = input && compileUpstream(compilation, name, input);
+    if (upstream) upstreams.set(name, upstream);
   }
   return upstreams;
 }
 
-function compileUpstream(compilation: Compilation, name: string, input: UpstreamInput): UpstreamConfig {
-  return {
+function compileUpstream(compilation: Compilation, name: string, input: UpstreamInput): UpstreamConfig | undefined {
+  const at = ['upstreams', name];
+  const query = unlessRefused(() => input.credentials.query);
+  const headers = unlessRefused(() =>
+    compileFields(compilation, [...at, 'credentials', 'headers'], input.credentials.headers),
+  );
+  const fields = unlessRefused(() => compileFields(compilation, [...at, 'fields'], input.fields));
+  if (headers) unlessRefused(() => checkFields(compilation, [...at, 'fields'], { fields: input.fields, headers }));
+  const caFile = unlessRefused(() => compileCaFile(compilation, name, input));
+  if (!query || !headers || !fields) return undefined;
+  return unlessRefused(() => ({
     name,
     origin: input.origin,
     connectTimeoutMs: input.connectTimeout,
@@ -110,10 +131,10 @@ function compileUpstream(compilation: Compilation, name: string, input: Upstream
     maxBodyBytes: input.maxBodyBytes,
     acceptEncoding: input.acceptEncoding,
     framing: input.framing,
-    credentials: compileCredentials(compilation, name, input),
-    fields: compileFields(compilation, ['upstreams', name, 'fields'], input.fields),
-    caFile: compileCaFile(compilation, name, input),
-  };
+    credentials: { query: new Map(Object.entries(query)), headers },
+    fields,
+    caFile,
+  }));
 }
 
 function compileCaFile(compilation: Compilation, name: string, input: UpstreamInput): string | undefined {
@@ -124,31 +145,30 @@ function compileCaFile(compilation: Compilation, name: string, input: UpstreamIn
   return file;
 }
 
-function compileCredentials(compilation: Compilation, name: string, input: UpstreamInput): Credentials {
-  const { query, headers } = input.credentials;
-  const lines = compileFields(compilation, ['upstreams', name, 'credentials', 'headers'], headers);
-  for (const field of Object.keys(input.fields)) {
-    if (!lines.has(field.toLowerCase())) continue;
-    compilation.issues.add(
-      ['upstreams', name, 'fields', field],
-      'is among the credentials of this upstream too',
-      'key',
-    );
+/** No field is both a secret and none. */
+function checkFields(
+  { issues }: Compilation,
+  path: Path,
+  given: { readonly fields: UpstreamInput['fields']; readonly headers: ReadonlyMap<string, string> },
+): void {
+  for (const field of Object.keys(given.fields)) {
+    if (!given.headers.has(field.toLowerCase())) continue;
+    issues.add([...path, field], 'is among the credentials of this upstream too', 'key');
   }
-  return { query: new Map(Object.entries(query)), headers: lines };
 }
 
-/** Field lines by lower-cased name. */
+/** Field lines by lower-cased name; a value that was refused stands there as empty, since its name is one all the same. */
 function compileFields(
   compilation: Compilation,
   path: Path,
   values: Readonly<Record<string, string>>,
 ): ReadonlyMap<string, string> {
   const lines = new Map<string, string>();
-  for (const [key, value] of Object.entries(values)) {
+  for (const key of Object.keys(values)) {
     const name = key.toLowerCase();
     if (lines.has(name))
       compilation.issues.add([...path, key], `${name} is given twice (field names have no case)`, 'key');
+    const value = unlessRefused(() => values[key]) ?? '';
     const problem = fieldValueProblem(value);
     if (problem !== undefined) compilation.issues.add([...path, key], problem);
     lines.set(name, value);

@@ -37,13 +37,12 @@ export function compileConfig(
   const log = compileLog(compilation);
   const store = compileStore(compilation);
   const upstreams = compileUpstreams(compilation);
-  const { byPlace, table } = compileRoutes(compilation, upstreams);
+  const { byPlace, table } = compileRoutes(compilation);
   const warm = compileWarm(compilation, { byPlace, table });
   const purge = compilePurge(compilation, table);
-  if (issues.size > 0 || !server || !admin || !log || !store) return refused(issues.sorted());
+  checkWorkers(compilation);
+  if (issues.size > 0 || !server || !admin || !log || !store || !warm) return refused(issues.sorted());
   const routes = [...byPlace.values()];
-  checkWorkers(compilation, { server, store, upstreams, routes });
-  if (issues.size > 0) return refused(issues.sorted());
   const notes = findNotes(compilation, { server, admin, redis: store.redis, routes: byPlace });
   return ok(deepFreeze({ file: context.file, server, admin, log, store, upstreams, routes, warm, purge, notes }));
 }

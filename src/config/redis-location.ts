@@ -2,6 +2,7 @@ import type { RedisNode } from '../core/config.ts';
 import type { Compilation } from './compilation.ts';
 import type { Environment } from './env.ts';
 import { hostProblem, maxDatabase, parseRedisUrl } from './redis-address.ts';
+import { isGiven, readable, unlessRefused } from './refused.ts';
 import { quoted } from './units.ts';
 
 /** Where Redis is, and as whom to ask. */
@@ -37,36 +38,76 @@ export const addressVariables = ['REDIS_URL', 'REDIS_HOST'] as const;
 /** Those that say more of it. */
 export const accountVariables = ['REDIS_PORT', 'REDIS_DB', 'REDIS_USERNAME', 'REDIS_PASSWORD'] as const;
 
-/** `undefined` where nothing says it, or what does has issues. */
-export function findRedis(compilation: Compilation, section: Section): FoundRedis | undefined {
-  const { issues, env } = compilation;
-  const given = (['url', 'sentinels', 'cluster'] as const).filter((option) => (section[option] ?? '') !== '');
-  const [first, second] = given;
-  if (first !== undefined && second !== undefined) {
-    issues.add(
-      [...at, second],
-      `is beside ${first}; exactly one of url, sentinels and cluster says where Redis is`,
-      'key',
-    );
-    return undefined;
-  }
-  if (section.sentinels) {
-    return { at: 'sentinels', nodes: section.sentinels, ...account(compilation, section, {}) };
-  }
-  if (section.cluster) return { at: 'cluster', nodes: section.cluster, ...account(compilation, section, {}) };
-  const fromEnvironment = env['REDIS_URL'] ?? '';
-  if (section.url !== '' || fromEnvironment !== '') return serverOf(compilation, section, fromEnvironment);
-  return (env['REDIS_HOST'] ?? '') === '' ? undefined : hostOf(compilation, section);
+/** What the file and the environment say of where Redis is. */
+export interface LocatedRedis {
+  /** The options that say it, right or wrong; `url` also for an environment that does. Empty: this proxy keeps to memory. */
+  readonly at: readonly ('url' | 'sentinels' | 'cluster')[];
+  /** `undefined` where nothing says it, or what does has issues. */
+  readonly found: FoundRedis | undefined;
+  /** Whether the URL asks for TLS; `undefined` where there is none. */
+  readonly byUrl: boolean | 'unknown' | undefined;
 }
 
-function serverOf(compilation: Compilation, section: Section, fromEnvironment: string): FoundRedis | undefined {
+/** The options that say where Redis is, right or wrong. */
+function givenIn(section: Section): readonly ('url' | 'sentinels' | 'cluster')[] {
+  return (['url', 'sentinels', 'cluster'] as const).filter((option) => isGiven(() => section[option]));
+}
+
+/** Whether anything says where Redis is, right or wrong: else the proxy keeps to memory. */
+export function saysWhereRedisIs({ env }: Compilation, section: Section): boolean {
+  return givenIn(section).length > 0 || addressVariables.some((one) => (env[one] ?? '') !== '');
+}
+
+/** Where Redis is. All that the file says of it is checked, also where it says too much. */
+export function locateRedis(compilation: Compilation, section: Section): LocatedRedis {
+  const { issues, env } = compilation;
+  const given = givenIn(section);
+  const [first, ...others] = given;
+  for (const other of others) {
+    const message = `is beside ${first ?? ''}; exactly one of url, sentinels and cluster says where Redis is`;
+    issues.add([...at, other], message, 'key');
+  }
+  if (first !== undefined) {
+    const found = given.map((option) => unlessRefused(() => foundAt(compilation, section, option)));
+    const byUrl = first === 'url' ? (unlessRefused(() => asksForTls(section.url)) ?? 'unknown') : undefined;
+    return { at: given, found: others.length === 0 ? found[0] : undefined, byUrl };
+  }
+  if (!saysWhereRedisIs(compilation, section)) return { at: [], found: undefined, byUrl: undefined };
+  const url = env['REDIS_URL'] ?? '';
+  const found = unlessRefused(() =>
+    url === '' ? hostOf(compilation, section) : serverOf(compilation, section, { url, from: 'environment' }),
+  );
+  return { at: ['url'], found, byUrl: url === '' ? undefined : asksForTls(url) };
+}
+
+function asksForTls(url: string): boolean | 'unknown' {
+  const parsed = parseRedisUrl(url);
+  return parsed.ok ? parsed.value.tls : 'unknown';
+}
+
+function foundAt(
+  compilation: Compilation,
+  section: Section,
+  option: 'url' | 'sentinels' | 'cluster',
+): FoundRedis | undefined {
+  if (option === 'url') return serverOf(compilation, section, { url: section.url, from: 'file' });
+  const said = account(compilation, section, {});
+  const nodes = section[option];
+  return nodes && { at: option, nodes: readable(nodes).map(([, node]) => node), ...said };
+}
+
+function serverOf(
+  compilation: Compilation,
+  section: Section,
+  given: { readonly url: string; readonly from: 'file' | 'environment' },
+): FoundRedis | undefined {
   const { issues } = compilation;
-  const parsed = parseRedisUrl(section.url === '' ? fromEnvironment : section.url);
+  const parsed = parseRedisUrl(given.url);
   if (parsed.ok) {
     const { host, port } = parsed.value;
     return { at: 'server', host, port, ...account(compilation, section, parsed.value) };
   }
-  if (section.url === '') issues.add(at, `the environment's REDIS_URL ${parsed.error}`, 'key');
+  if (given.from === 'environment') issues.add(at, `the environment's REDIS_URL ${parsed.error}`, 'key');
   else issues.add([...at, 'url'], parsed.error);
   return undefined;
 }
@@ -115,7 +156,7 @@ function account(compilation: Compilation, section: Section, said: Said): Accoun
 
 function refuseTwice({ issues }: Compilation, section: Section, said: Said): void {
   for (const option of ['username', 'password', 'database'] as const) {
-    if ((section[option] ?? '') === '' || said[option] === undefined) continue;
+    if (said[option] === undefined || !isGiven(() => section[option])) continue;
     issues.add([...at, option], 'is in the URL too; one of them is enough', 'key');
   }
 }

@@ -1,18 +1,12 @@
 import { parsePattern } from '../core/route-pattern.ts';
-import { type Compilation, keysAt, unknownName } from './compilation.ts';
+import { type Compilation, keysAt, placesAt, unknownName } from './compilation.ts';
 import { type Path, nodeAt, textAt } from './source.ts';
 import { didYouMean } from './suggest.ts';
 import { quoted } from './units.ts';
 
-/** The positions of the file's routes, sound or not. */
-export function placesOf(compilation: Compilation): readonly number[] {
-  const node = nodeAt(compilation.root, ['routes']);
-  return node?.kind === 'list' ? [...node.items.keys()] : [];
-}
-
 /** Every name that a route of the file has, sound or not. */
 export function routeNames(compilation: Compilation): readonly string[] {
-  const names = placesOf(compilation).map((index) => textAt(compilation.root, ['routes', index, 'name']));
+  const names = placesAt(compilation, ['routes']).map((index) => textAt(compilation.root, ['routes', index, 'name']));
   return [...new Set(names.filter((name) => name !== undefined))];
 }
 

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { didYouMean } from './suggest.ts';
+import { didYouMean, nearest } from './suggest.ts';
 import { given } from './schema-scalars.ts';
 import { quoted } from './units.ts';
 
@@ -27,13 +27,36 @@ export function choice<const T extends readonly string[]>(valid: T) {
 
 const emptyList = 'is empty; it needs at least one value';
 
+/** Says so too where one of the members is refused: Valibot would not count them then. */
+function counted<S extends v.GenericSchema>(
+  schema: S,
+  kind: 'list' | 'map',
+  tooMany: (count: number) => string | undefined,
+): S {
+  return {
+    ...schema,
+    '~run': (dataset: v.UnknownDataset, config: v.Config<v.BaseIssue<unknown>>) => {
+      const parsed = schema['~run'](dataset, config);
+      const { typed, value } = parsed;
+      if (typed || typeof value !== 'object' || value === null) return parsed;
+      if (Array.isArray(value) !== (kind === 'list')) return parsed;
+      const message = tooMany(Object.keys(value).length);
+      // oxlint-disable-next-line no-underscore-dangle -- exported by Valibot for schemas of one's own
+      if (message !== undefined) v._addIssue(v.never(), 'length', parsed, config, { message });
+      return parsed;
+    },
+  };
+}
+
 /** A list of 1 to `max` values. `needed`: it cannot be left out. */
 export function listOf<T extends v.GenericSchema>(item: T, max: number, needed: 'needed' | 'optional' = 'optional') {
-  return v.pipe(
+  const tooMany = (count: number | string): string => `has at most ${max} values, given ${count}`;
+  const list = v.pipe(
     v.array(item, (issue) => `expected a list, given ${given(issue.input)}`),
     v.minLength(1, needed === 'needed' ? emptyList : `${emptyList}, or the option is left out`),
-    v.maxLength(max, (issue) => `has at most ${max} values, given ${issue.received}`),
+    v.maxLength(max, (issue) => tooMany(issue.received)),
   );
+  return counted(list, 'list', (count) => (count > max ? tooMany(count) : undefined));
 }
 
 /** A list, or one value of it alone. */
@@ -44,12 +67,14 @@ export function oneOrMany<T extends v.GenericSchema>(item: T, max: number) {
     '~run': (dataset, config) =>
       many['~run'](typeof dataset.value === 'string' ? { value: [dataset.value] } : dataset, config),
   };
-  return v.pipe(
+  const tooMany = `has at most ${max} values`;
+  const list = v.pipe(
     lenient,
     v.minLength(1, `${emptyList}, or the option is left out`),
-    v.maxLength(max, `has at most ${max} values`),
+    v.maxLength(max, tooMany),
     v.metadata({ type: ['array', 'string'] }),
   );
+  return counted(list, 'list', (count) => (count > max ? tooMany : undefined));
 }
 
 /** A map of names to values. */
@@ -65,11 +90,18 @@ export function recordOf<V extends v.GenericSchema>(
     }),
   );
   const record = v.record(name, value, (issue) => `expected a map, given ${given(issue.input)}`);
-  return v.pipe(
+  const tooMany = `has at most ${options.max} entries`;
+  const entries = v.pipe(
     refusingLists(record),
     v.minEntries(options.min ?? 0, 'is empty'),
-    v.maxEntries(options.max, `has at most ${options.max} entries`),
+    v.maxEntries(options.max, tooMany),
   );
+  return counted(entries, 'map', (count) => (count > options.max ? tooMany : undefined));
+}
+
+/** What an issue with an unknown key expects: the key that was probably meant, or none. */
+function meantBy(key: string, known: readonly string[]): string {
+  return nearest(key, known) ?? 'never';
 }
 
 /** A map with the given keys and no others; every key that is not among them is an issue of its own. */
@@ -92,7 +124,7 @@ export function map<const E extends v.ObjectEntries>(entries: E): v.StrictObject
         const message = laterOptions[key] ?? `unknown key${didYouMean(key, known)}`;
         const path: [v.ObjectPathItem] = [{ type: 'object', origin: 'key', input: whole, key, value }];
         // oxlint-disable-next-line no-underscore-dangle -- exported by Valibot for schemas of one's own
-        v._addIssue(v.never(), 'key', parsed, config, { input: key, expected: 'never', message, path });
+        v._addIssue(v.never(), 'key', parsed, config, { input: key, expected: meantBy(key, known), message, path });
       }
       return parsed;
     },

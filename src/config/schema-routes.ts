@@ -126,4 +126,9 @@ const route = map({ ...matching, ...caching, ...keying });
 /** The routes, in any order. */
 export const routesSchema = v.pipe(listOf(route, 2000, 'needed'));
 
+/** A route with everything left out that can be. */
+export function plainRoute(): RouteInput {
+  return v.parse(route, { name: 'plain', match: '/', upstream: 'none', ttl: '1s' });
+}
+
 export type RouteInput = v.InferOutput<typeof route>;

@@ -1,7 +1,18 @@
-import type { Config } from './config.ts';
+import type { Config, RedisConfig, ServerLimits, UpstreamConfig } from './config.ts';
+import type { Route } from './route.ts';
 
 /** What the workers of one process have to share, since the sum over them is what was configured. */
-type Shared = Pick<Config, 'server' | 'store' | 'upstreams' | 'routes'>;
+export interface Shared {
+  readonly server: { readonly limits: Pick<ServerLimits, 'maxConnections' | 'maxContentBytes'> };
+  readonly store: {
+    readonly memory: { readonly maxBytes: number };
+    readonly redis?: Pick<RedisConfig, 'maxPendingBytes' | 'maxObjectBytes'> | undefined;
+  };
+  readonly upstreams: ReadonlyMap<string, Pick<UpstreamConfig, 'name' | 'maxConnections'>>;
+  readonly routes: readonly (Pick<Route, 'name' | 'maxKeys'> & {
+    readonly content?: { readonly maxBytes: number } | undefined;
+  })[];
+}
 
 /** A limit that can be divided among so many workers. */
 export interface WorkerBound {
@@ -36,7 +47,7 @@ export function fewestSharedBy({ server, store, upstreams, routes }: Shared): Wo
 }
 
 /** How many workers serve. `cores`: what the machine has for this process; with `workers: 0` no more than can share. */
-export function workersOf(config: Shared, cores: number): number {
+export function workersOf(config: Pick<Config, 'server' | 'store' | 'upstreams' | 'routes'>, cores: number): number {
   const asked = config.server.workers;
   return asked === 0 ? Math.max(1, Math.min(cores, fewestSharedBy(config).workers)) : asked;
 }

@@ -69,14 +69,19 @@ other:
       '5:39: server.timeouts.keepAlive: is at most 1h, given "99h"',
       '6:8: admin.token: a token is needed where the admin listener is not on loopback (it listens on 0.0.0.0); set it, or listen on 127.0.0.1',
       '7:30: store.memory.maxBytes: expected a size such as 512, 64KiB, 256MiB or 2GiB, given "256MB" (units are KiB, MiB and GiB, without a space)',
+      '7:66: store.redis.sentinels: is beside url; exactly one of url, sentinels and cluster says where Redis is',
       '7:77: store.redis.sentinels: is empty; it needs at least one value, or the option is left out',
+      '7:77: store.redis.sentinels: needs `name` beside it: the name by which the Sentinels know the master',
       '9:22: upstreams.weather.origin: expected http://host[:port] or https://host[:port], given one with user information; put secrets into credentials',
       '9:52: upstreams.weather.timeout: expected a duration such as 500ms, 30s, 10m, 1h or 7d, given "10 s"',
       '9:84: upstreams.weather.credentials.headers.Host: host frames the message or belongs to one connection; the proxy sets it itself',
+      '9:102: upstreams.weather.credentials.headers.x-key: begins or ends with a space',
       '9:114: upstreams.weather.quota: quotas are not available in this version; remove the option',
       '10:22: upstreams.events.origin: environment variable NOPE is not set (${NOPE:-default} gives a default)',
       '14:15: routes[0].upstream: there is no upstream "wether"; did you mean weather?',
       '17:21: routes[0].query.days.type: expected one of text, integer, decimal, date, datetime, boolean, enum, set, list, point, given "integr"; did you mean integer?',
+      '18:32: routes[0].query.n.min: min 5 is above max 1',
+      '18:52: routes[0].query.n.default: the default must be an integer from 5 to 1, given "x"',
       '18:55: routes[0].query.n.folds: unknown key; valid: type, min, max, required, default, secret, alias',
       '19:12: routes[0].tags[0]: {cty} is no parameter or group; did you mean city?',
       '20:11: routes[1].name: "a" is the name of routes[0] already',
@@ -125,6 +130,7 @@ other:
       '2:10: routes[0].name: is required',
       '2:10: routes[0].match: is required',
       '2:10: routes[0].upstream: is required',
+      '2:10: routes[0].ttl: is required, unless upstreamCacheControl is honour or cache is off',
     ]);
   });
 });
@@ -233,6 +239,7 @@ describe('routes', () => {
         '8:10: routes[0].ttl: is at most 365d, given "999d"',
         '9:18: routes[0].maxKeyBytes: is at least 128B, given "64"',
         '10:14: routes[0].maxKeys: is at least 1, given 0',
+        '11:21: routes[0].maxStoredBytes: is larger than the whole memory tier (store.memory.maxBytes is 256MiB)',
         '12:23: routes[0].statusTtl["404"]: expected a duration such as 500ms, 30s, 10m, 1h or 7d, given "1x"',
       ],
     ],
@@ -400,7 +407,7 @@ describe('secrets', () => {
       more: 'admin: { token: "hunter2 !" }\nstore: { redis: { url: "http://:hunter2@x" } }\n',
     }).replace('http://127.0.0.1:9', '${ORIGIN}');
     const issues = issuesOf(text, env);
-    expect(issues).toHaveLength(5);
+    expect(issues).toHaveLength(7);
     expect(issues.join('\n')).not.toContain('nter2');
   });
 });
@@ -412,6 +419,9 @@ describe('listeners', () => {
   listeners: { default: { listen: 127.0.0.1:0 }, b: { listen: 127.0.0.1:9090 }, "a b": { listen: x } }
 `;
     expect(issuesOf(file({ more }))).toEqual([
+      '1:1: admin.listen: 127.0.0.1:9090 is already taken by server.listen',
+      '11:16: server.listeners.default: the name default belongs to server.listen',
+      '11:63: server.listeners.b.listen: 127.0.0.1:9090 is already taken by server.listen',
       '11:81: server.listeners["a b"]: a name is 1 to 64 letters, digits, dots, hyphens and underscores, the first a letter or digit; given "a b"',
       '11:98: server.listeners["a b"].listen: expected host:port such as 127.0.0.1:8080, [::1]:8080 or 0.0.0.0:8080 (all interfaces), given "x"',
     ]);
@@ -534,6 +544,27 @@ describe('variables', () => {
       '20:13: upstreams.weather.origin: environment variable WEATHER_ORIGIN',
       '23:13: upstreams.events.origin: environment variable EVENTS_ORIGIN',
       '26:25: upstreams.events.credentials.query.apikey: environment variable EVENTS_API_KEY',
+    ]);
+  });
+});
+
+describe('a misspelt option', () => {
+  test('is not told of as left out', () => {
+    expect(issuesOf(file({ route: 'tll: 1h', more: 'admin: { listen: "0.0.0.0:9", tokn: x }\n' }))).toEqual([
+      '8:5: routes[0].tll: unknown key; did you mean ttl?',
+      '9:31: admin.tokn: unknown key; did you mean token?',
+    ]);
+  });
+});
+
+describe('a long list', () => {
+  test('is so with a bad member too', () => {
+    const tags = [...Array.from({ length: 50 }, (_, at) => `t${at}`), '""'].join(', ');
+    expect(
+      issuesOf(file({ route: `ttl: 1h\ntags: [${tags}]` })).map((issue) => issue.replace(/^\d+:\d+: /, '')),
+    ).toEqual([
+      'routes[0].tags: has at most 50 values, given 51',
+      'routes[0].tags[50]: expected a tag, given empty text',
     ]);
   });
 });
