@@ -38,6 +38,8 @@ export interface RelayResult {
   readonly problem: string | undefined;
   /** What upstream did wrong, also when its answer had begun and the client's connection was cut; `undefined` when it did nothing wrong. */
   readonly failure: FailureKind | undefined;
+  /** Why, as in the record of the call: nothing secret or untrusted. */
+  readonly reason: string | undefined;
   /** The client went before its answer was complete. */
   readonly aborted: boolean;
   /** Times that the call was handed to a connection: 0 where the relay refused the request, 2 where a kept connection broke before anything came and a new one took over; one that broke before the call was written to it does not count. */

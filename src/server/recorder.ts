@@ -117,18 +117,18 @@ export class Recorder {
     answer: { readonly status: number; readonly attempts: number },
   ): void {
     transit.answered = true;
-    this.#call(transit, relay, { ...answer, failure: undefined });
+    this.#call(transit, relay, { ...answer, failure: undefined, reason: undefined });
   }
 
   relayed(transit: Transit, relay: RelayDecision, result: RelayResult): void {
-    const { attempts, failure } = result;
+    const { attempts, failure, reason } = result;
     if (transit.answered) {
       // What ends a switched connection is no end of an answer.
       if (failure !== undefined && result.status !== 101) {
         this.#observer.brokenBody({ upstream: relay.route.upstream, failure });
       }
     } else if (attempts > 0) {
-      this.#call(transit, relay, { status: undefined, failure: failure ?? 'aborted', attempts });
+      this.#call(transit, relay, { status: undefined, failure: failure ?? 'aborted', reason, attempts });
     }
     const { refusal } = transit;
     const problem = refusal?.code ?? result.problem;
@@ -148,7 +148,7 @@ export class Recorder {
   #call(
     transit: Transit,
     relay: RelayDecision,
-    result: Pick<UpstreamCallRecord, 'status' | 'failure' | 'attempts'>,
+    result: Pick<UpstreamCallRecord, 'status' | 'failure' | 'reason' | 'attempts'>,
   ): void {
     this.#observer.upstreamCall({
       upstream: relay.route.upstream,
@@ -157,7 +157,6 @@ export class Recorder {
       ...result,
       durationMs: this.#clock.monotonicMs() - transit.startedMs,
       url: relay.url,
-      reason: undefined,
     });
   }
 }

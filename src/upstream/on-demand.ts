@@ -47,6 +47,7 @@ const gone: RelayResult = {
   bytesSent: 0,
   problem: undefined,
   failure: undefined,
+  reason: undefined,
   aborted: true,
   attempts: 0,
 };

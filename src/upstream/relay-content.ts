@@ -11,7 +11,7 @@ interface Passing {
   readonly whole: boolean;
   touch(): void;
   finish(): void;
-  fail(failure: Pick<NamedFailure, 'failure' | 'limit'>): void;
+  fail(failure: NamedFailure): void;
 }
 
 /** The client's side. */
@@ -83,7 +83,7 @@ async function carry(answer: AnswerSource, chunks: AsyncIterable<Buffer>, { to, 
   } catch (error) {
     if (!(error instanceof UpstreamBodyError)) to.fail(describe('truncated'));
     else if (error.failure === 'too-large') to.fail(pastLimit('maxBodyBytes'));
-    else to.fail(error);
+    else to.fail({ failure: error.failure, detail: error.message });
   } finally {
     tap?.end(to.whole);
   }

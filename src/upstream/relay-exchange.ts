@@ -1,7 +1,6 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Clock } from '../cache/ports.ts';
-import type { FailureKind } from '../core/failure.ts';
 import type { RelayFollowUp, RelayTap } from '../cache/handled.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
@@ -57,7 +56,7 @@ export class RelayExchange {
   #answer: AnswerSource | undefined;
   /** The end of its content is told by its framing, and not by that of the connection alone. */
   #isFramed = false;
-  #failure: FailureKind | undefined;
+  #failure: NamedFailure | undefined;
   /** All of the answer was passed on. */
   #isWhole = false;
   #attempts = 0;
@@ -81,7 +80,8 @@ export class RelayExchange {
         status: reply.status,
         bytesSent: reply.bytesSent,
         problem: reply.problem,
-        failure: this.#failure,
+        failure: this.#failure?.failure,
+        reason: this.#failure?.detail,
         aborted: reply.aborted,
         attempts: this.#attempts,
       });
@@ -216,10 +216,11 @@ export class RelayExchange {
   }
 
   /** Ends the exchange for a fault of upstream: with a problem where nothing was sent, else by cutting the connection. */
-  fail({ failure, limit }: Pick<NamedFailure, 'failure' | 'limit'>): void {
+  fail(named: NamedFailure): void {
+    const { failure, limit } = named;
     if (this.#stage === 'over') return;
     if (limit !== undefined) this.#options.onLimit(`upstreams.${limit}`);
-    this.#failure ??= failure;
+    this.#failure ??= named;
     if (this.open) this.refuse(failureProblem(failure));
     else this.#tear();
     this.#upstream?.destroy();

@@ -3,12 +3,11 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import type { Clock } from '../cache/ports.ts';
-import type { FailureKind } from '../core/failure.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
-import { describe, nameFailure } from './failure.ts';
+import { describe, nameFailure, type NamedFailure } from './failure.ts';
 import type { Redactor } from './redact.ts';
 import { NodeAnswer } from './relay-answer.ts';
 import type { RelayExchange } from './relay-exchange.ts';
@@ -95,9 +94,9 @@ async function joined(
   { clock, config, exchange }: SwitchOptions,
 ): Promise<RelayResult> {
   const bytesBefore = client.bytesWritten;
-  let failure: FailureKind | undefined;
+  let failure: NamedFailure | undefined;
   upstream.on('error', (error) => {
-    failure ??= nameFailure(error, 'waiting').failure;
+    failure ??= nameFailure(error, 'waiting');
   });
   // One side has said goodbye and the other does not answer: it gets as long as a stalled body.
   const stop: (() => void)[] = [];
@@ -124,7 +123,8 @@ async function joined(
     status: 101,
     bytesSent: client.bytesWritten - bytesBefore,
     problem: undefined,
-    failure,
+    failure: failure?.failure,
+    reason: failure?.detail,
     aborted: false,
     attempts: exchange.attempts,
   };

@@ -10,7 +10,7 @@ import type { FieldLine, FieldLines } from '../core/fields.ts';
 import { fieldValue } from '../core/fields.ts';
 import { isUnsafe } from '../core/methods.ts';
 import { targetWithCredentials } from './credentials.ts';
-import { nameFailure, type OnUpstreamLimit } from './failure.ts';
+import { describe, nameFailure, type OnUpstreamLimit } from './failure.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { NodeAnswer } from './relay-answer.ts';
 import { bareRequest, RelayCall } from './relay-call.ts';
@@ -140,7 +140,7 @@ function relayWeb(link: RelayLink, { req, res, plan }: WebRelay, ground: RelayGr
         // A switch that nobody asked for: node would drop the connection without a word.
         proxyReq.on('upgrade', (_answer, switched) => {
           switched.destroy();
-          exchange.fail({ failure: 'malformed' });
+          exchange.fail(describe('malformed'));
         });
         proxyReq.on('information', ({ statusCode, rawHeaders }) => exchange.interim(statusCode, rawHeaders));
         exchange.connected(proxyReq);

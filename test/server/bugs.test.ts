@@ -193,6 +193,7 @@ describe('An observer that throws', () => {
           bytesSent: 2,
           problem: undefined,
           failure: undefined,
+          reason: undefined,
           aborted: false,
           attempts: 1,
         };

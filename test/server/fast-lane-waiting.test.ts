@@ -103,6 +103,7 @@ class Rig {
               attempts: 0,
               aborted: false,
               failure: undefined,
+              reason: undefined,
               problem: undefined,
             };
             res.on('close', () => resolve({ ...done, aborted: !res.writableFinished }));

@@ -24,6 +24,7 @@ const done: RelayResult = {
   bytesSent: 5,
   problem: undefined,
   failure: undefined,
+  reason: undefined,
   aborted: false,
   attempts: 1,
 };
@@ -81,9 +82,8 @@ describe('A relayed request', () => {
 
   it('is one call: when its head comes, or when it fails before', () => {
     expect(told({}, 200).calls).toMatchObject([{ status: 200, failure: undefined, attempts: 1 }]);
-    expect(told({ status: 504, failure: 'timeout', attempts: 2 }).calls).toMatchObject([
-      { status: undefined, failure: 'timeout', attempts: 2 },
-    ]);
+    const late = { failure: 'timeout', reason: 'it took too long', attempts: 2 } as const;
+    expect(told({ status: 504, ...late }).calls).toMatchObject([{ status: undefined, ...late }]);
     expect(told({ status: 0, aborted: true }).calls).toMatchObject([{ failure: 'aborted' }]);
   });
 

@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 
 import type { UpstreamConfig } from '../../src/core/config.ts';
+import { describe as wordsFor } from '../../src/upstream/failure.ts';
 import { FakeClock } from '../support/clock.ts';
 import {
   afterInterim,
@@ -492,6 +493,7 @@ describe('an upstream that fails', () => {
         await host.ended(1);
         expect(client.received).not.toContain(lastChunk);
         expect(host.results).toMatchObject([{ status: 200, bytesSent: 5, problem: undefined, failure: kind }]);
+        expect(host.results[0]?.reason).toContain(wordsFor(kind).detail);
       },
     );
   });
@@ -505,6 +507,7 @@ describe('an upstream that fails', () => {
     const { head, body } = await ask(host.port, last());
     expect([head.slice(0, 12), problemCode(body)]).toEqual(['HTTP/1.1 502', 'upstream-unreachable']);
     expect(host.results[0]).toMatchObject({ status: 502, problem: 'upstream-unreachable', failure: 'connect' });
+    expect(host.results[0]?.reason).toBe('the connection was refused or there is no way to the host (ECONNREFUSED)');
   });
 
   test('to answer in time is a 504', async () => {
