@@ -3,12 +3,13 @@ import { asNumber, asRecord, isRecord, textOr, type JsonRecord } from './json.ts
 import type { Rendering } from './report.ts';
 import { printableLine, table } from './terminal.ts';
 
-/** The answer of `GET /api/metrics/cache`: a line for each route that was asked, and the whole below. */
+/** The answer of `GET /api/metrics/cache`: a line for each route that was asked or that asked upstream, as warming does, and the whole below. */
 export function renderStats(body: unknown): Rendering {
   const answer = asRecord(body);
-  const routes = Object.entries(asRecord(answer['routes'])).filter(
-    ([, numbers]) => asNumber(asRecord(numbers)['requests']) > 0,
-  );
+  const routes = Object.entries(asRecord(answer['routes'])).filter(([, numbers]) => {
+    const { requests, upstream_calls: calls } = asRecord(numbers);
+    return asNumber(requests) + asNumber(calls) > 0;
+  });
   const rows = routes.map(([name, numbers]) => row(name, asRecord(numbers)));
   const numeric = new Set(columns.keys().map((index) => index + 1));
   const counts = table([['ROUTE', ...columns.map(([title]) => title)], ...rows, row('all', answer)], numeric);

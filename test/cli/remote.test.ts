@@ -211,6 +211,13 @@ warming        1 runs: 2 fetched, 3 reused, 0 failed
     });
   });
 
+  test('shows a route that was warmed alone', async () => {
+    const routes = { warmed: { requests: 0, upstream_calls: 5, upstream_calls_avoided: -5 }, idle: { requests: 0 } };
+    const { run } = await ask(['stats'], { status: 200, json: { ...report, routes } });
+    expect(run.stdout).toMatch(/^warmed +0 .* 5 +-5$/m);
+    expect(run.stdout).not.toContain('idle');
+  });
+
   test('--reset sets the counters to zero', async () => {
     const { run, admin } = await ask(['stats', '--reset'], { status: 200, json: report });
     expect(admin.seen).toMatchObject([{ method: 'POST', url: '/api/metrics/cache/reset', body: undefined }]);
