@@ -12,7 +12,7 @@ export const programNotes = `
 Examples:
   forecache check --config config/forecache.yaml
   forecache serve --config config/forecache.yaml
-  forecache explain --config config/forecache.yaml '/weather/forecast?location=Berlin'
+  forecache explain --config config/forecache.yaml '/geocoding/v1/search?name=Berlin'
   forecache purge --tag location:lima --dry-run
   forecache stats
 
@@ -22,7 +22,7 @@ Environment:
 
 Exit codes:
    0  done
-   1  the proxy refused it, or a part of it failed
+   1  the proxy refused it, or a part of it failed; 'serve' cannot start, or not stop in order
   64  wrong use of the command line, or issues in the configuration
   69  nobody answers at the admin address, or not in time
   75  it may work later: not every sidecar has applied the purge, or the proxy is starting or busy
@@ -36,7 +36,8 @@ A second signal ends it at once; SIGHUP is never a second one.
 Example:
   forecache serve --config config/forecache.yaml
 
-Exit codes: 0 after an ordinary stop, 64 with issues in the configuration.
+Exit codes: 0 after an ordinary stop, 1 where it cannot start (an address is in use) or not stop in
+order (its log or stdout is on a full disk), 64 with issues in the configuration.
 `;
 
 export const checkNotes = `
@@ -61,8 +62,8 @@ Its content is taken for complete and good.
 ${remote}
 
 Examples:
-  forecache explain --config config/forecache.yaml '/weather/forecast?location=New%20York&days=07'
-  forecache explain '/events/search?location=lima'
+  forecache explain -c config/forecache.yaml '/weather/v1/forecast?latitude=52.52&longitude=13.41'
+  forecache explain '/events/discovery/v2/events?city=lima'
   forecache explain http://127.0.0.1:8081/v1/tides
   forecache explain -H 'Accept-Language: de' -H 'Cache-Control: no-cache' /honour/news --json
   forecache explain -m POST -H 'Content-Type: application/json' -d '{"query":"{a}"}' /graphql
@@ -81,7 +82,7 @@ ${remote}
 Examples:
   forecache purge --tag location:lima --dry-run
   forecache purge --tag location:lima --tag location:cusco
-  forecache purge --url '/weather/forecast?location=Lima' --soft
+  forecache purge --url '/geocoding/v1/search?name=Lima' --soft
   forecache purge --prefix /events/ --admin http://10.0.0.7:9090
   forecache purge --all --json
 
@@ -96,9 +97,9 @@ ${remote}
 
 Examples:
   forecache warm --location lima --location 'new york'
-  forecache warm --route weather-forecast --with location=lima --with days=3
-  forecache warm --route weather-historical --with location=lima --with 'date={today-1d}'
-  forecache warm --route weather-forecast --with location=lima --with location=cusco
+  forecache warm --route weather-forecast --with latitude=-12.05 --with longitude=-77.04
+  forecache warm --route event-search --with city=lima --with 'startDateTime={today}T00:00:00Z'
+  forecache warm --route weather-geocoding --with name=lima --with name=cusco
 
 Exit codes: 0 all are stored, 1 refused or some failed, 64 usage, 69 unreachable, 75 later.
 `;

@@ -37,7 +37,7 @@ export type OfflineExplanation =
 /** Exit codes, where there is one after sysexits.h. */
 export const exitCode = {
   ok: 0,
-  /** The proxy refused it, or a part of it failed. */
+  /** The proxy refused it, or a part of it failed; it cannot start, or not stop in order. */
   failed: 1,
   /** EX_USAGE: the command line or the config. */
   usage: 64,
