@@ -95,7 +95,7 @@ export const caching = {
   ),
   staleIfError: option(
     ruleDuration(0),
-    'How long past its freshness an answer is still given when upstream fails (no connection, timeout, malformed, 5xx, 429).',
+    'How long past its freshness an answer is still given when upstream fails (no connection, timeout, malformed, 5xx, 429). Behind a timeout it is given at once for up to 30 s.',
     '0',
   ),
   softTimeout: option(

@@ -77,7 +77,10 @@ function rulesWith<const Q extends v.ObjectEntries, const L extends v.ObjectEntr
     }),
     date: map({ type: kind('date', 'A day, `2026-11-23`.'), ...all }),
     datetime: map({
-      type: kind('datetime', 'An instant, `2026-11-23T12:00:00Z` or with an offset.'),
+      type: kind(
+        'datetime',
+        'An instant, `2026-11-23T12:00:00Z` or with an offset, which is keyed in UTC; a time without a zone is taken too and stays without, so it is another value.',
+      ),
       floor: option(
         duration({ min: 1000, max: 7 * 86_400_000 }),
         'Instants are rounded down to a multiple of this, so that "now" does not make every key new.',

@@ -50,7 +50,11 @@ function compileKind(kind: ParamKind): Normaliser {
     case 'date':
       return (text) => orRefuse(canonicalDate(text.trim()), 'must be a date, YYYY-MM-DD');
     case 'datetime':
-      return (text) => orRefuse(canonicalDateTime(text.trim(), kind), 'must be a date and time, YYYY-MM-DDThh:mm');
+      return (text) =>
+        orRefuse(
+          canonicalDateTime(text.trim(), kind),
+          'must be a date and time, YYYY-MM-DDThh:mm, with or without a zone (Z, +02:00)',
+        );
     case 'boolean':
       return compileBoolean(kind.words ?? ['true', 'false']);
     case 'enum':
