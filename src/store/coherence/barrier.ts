@@ -44,22 +44,39 @@ export interface BarrierStart {
 
 export function openBarrier({ reply, startedMs, nowMs, state, leaseMs, graceMs }: BarrierStart): Barrier {
   // Those that are configured otherwise may have longer leases.
-  const longestMs = Math.max(leaseMs, ...reply.members.map((member) => member.leftMs));
-  // In an earlier epoch they may have been longer still.
-  const foreignMs = Math.max(longestMs, reply.longestMs, state.longestMs) + graceMs;
-  const epochSeenMs = reply.epoch === state.epoch ? state.epochSeenMs : nowMs;
-  // A process that has just started first saw an old epoch a moment ago: the clock of Redis may say that it is old.
-  const isOld = reply.ageMs >= foreignMs + slackMs;
+  const membersMs = Math.max(leaseMs, ...reply.members.map((member) => member.leftMs));
+  // In an earlier epoch they may have been longer still. Such as were granted in this one count too: who has them may have
+  // been there before it, when Redis lost what it knew of him.
+  const longestMs = Math.max(membersMs, reply.longestMs, state.longestMs);
   return {
     epoch: reply.epoch,
     seq: reply.seq,
     startedMs,
-    leasesEndMs: nowMs + longestMs + marginMs,
-    notBeforeMs: isOld ? startedMs : epochSeenMs + foreignMs + marginMs,
+    leasesEndMs: nowMs + membersMs + marginMs,
+    notBeforeMs: foreignLeasesEndMs({ reply, startedMs, nowMs, state }, longestMs + graceMs),
     waiting: new Set(reply.members.map((member) => member.id)),
     applied: new Map(),
     unheard: false,
   };
+}
+
+/**
+ * When no lease of an earlier epoch is left: once the epoch is older than the longest of them, by either of two clocks.
+ *
+ * By that of this process it is as old as it has been seen here, which is a moment where the process has just started. By
+ * that of Redis it is `ageMs` old. That is the clock which the beginning was noted by: another server, a restart, a copy
+ * that was restored have another replication history, and with it a new epoch that begins when it is found. Set back, it
+ * makes the epoch look younger, and the wait longer; that it is set forward is what the slack is for (assumption 2). What
+ * is left then is counted here, from when the reply had come, which is after Redis had read its clock.
+ */
+function foreignLeasesEndMs(
+  { reply, startedMs, nowMs, state }: Pick<BarrierStart, 'reply' | 'startedMs' | 'nowMs' | 'state'>,
+  foreignMs: number,
+): number {
+  const leftMs = foreignMs + slackMs - reply.ageMs;
+  if (leftMs <= 0) return startedMs;
+  const epochSeenMs = reply.epoch === state.epoch ? state.epochSeenMs : nowMs;
+  return Math.min(epochSeenMs + foreignMs, nowMs + leftMs) + marginMs;
 }
 
 export function acknowledged(barrier: Barrier, { epoch, acks }: AcksReply, nowMs: number): Barrier {
@@ -91,9 +108,10 @@ export type Verdict =
 /** `patienceMs`: how long the caller waits from the start; `undefined`: for as long as it takes. */
 export function judge(barrier: Barrier, nowMs: number, patienceMs: number | undefined, rules: CoherenceRules): Verdict {
   if (!rules.barrier) return { kind: 'complete' };
-  const endMs = Math.max(barrier.leasesEndMs, barrier.notBeforeMs);
-  const isOver = nowMs >= (barrier.waiting.size === 0 ? barrier.notBeforeMs : endMs);
-  const isImpatient = patienceMs !== undefined && nowMs - barrier.startedMs >= patienceMs;
+  const { startedMs, waiting, leasesEndMs, notBeforeMs } = barrier;
+  const endMs = waiting.size === 0 ? notBeforeMs : Math.max(leasesEndMs, notBeforeMs);
+  const isOver = nowMs >= endMs;
+  const isImpatient = patienceMs !== undefined && nowMs - startedMs >= patienceMs;
   if (!isOver && !isImpatient) return { kind: 'wait' };
   if (barrier.unheard) return { kind: 'refused' };
   return isOver ? { kind: 'complete' } : { kind: 'partial', leftMs: endMs - nowMs };

@@ -108,6 +108,33 @@ describe('a barrier', () => {
     expect(verdictAt(old, 120)).toEqual({ kind: 'complete' });
   });
 
+  test('counts what Redis has counted of the age of an epoch that was not seen to begin', () => {
+    const all = acks({ ann: 7, bob: 7 });
+    // Seen 10 ms before the purge was asked for; a lease of 300 s may be left, and the epoch is 200 s old.
+    const lately = acknowledged(opened({ longestMs: 300_000, ageMs: 200_000 }, 90), all, 120);
+    const endMs = 110 + 100_000 + slackMs + marginMs;
+    expect(verdictAt(lately, endMs - 1)).toEqual({ kind: 'wait' });
+    expect(verdictAt(lately, endMs)).toEqual({ kind: 'complete' });
+    // Who has seen it for longer than Redis can vouch for takes his own word.
+    const longAgo = acknowledged(opened({ longestMs: 300_000, ageMs: 200_000 }, -200_000), all, 120);
+    expect(verdictAt(longAgo, 100_000 + marginMs - 1)).toEqual({ kind: 'wait' });
+    expect(verdictAt(longAgo, 100_000 + marginMs)).toEqual({ kind: 'complete' });
+  });
+
+  test('counts the time of a lost master by the clock of Redis too', () => {
+    const all = acks({ ann: 7, bob: 7 });
+    const more = { longestMs: 300_000, ageMs: 200_000 };
+    const barrier = acknowledged(opened(more, 90, { graceMs: 3000 }), all, 120);
+    const endMs = 110 + 103_000 + slackMs + marginMs;
+    expect(verdictAt(barrier, endMs - 1)).toEqual({ kind: 'wait' });
+    expect(verdictAt(barrier, endMs)).toEqual({ kind: 'complete' });
+  });
+
+  test('takes an epoch that Redis says is younger than this process knows for no reason to wait longer', () => {
+    const barrier = acknowledged(opened({ ageMs: 0 }, 0), acks({ ann: 7, bob: 7 }), 120);
+    expect(verdictAt(barrier, leaseMs + marginMs)).toEqual({ kind: 'complete' });
+  });
+
   test('is refused where the last question was not answered, and only then', () => {
     const unheard = unanswered(opened());
     expect(verdictAt(unheard, 200)).toEqual({ kind: 'wait' });
@@ -121,6 +148,14 @@ describe('a barrier', () => {
     const barrier = opened();
     expect(verdictAt(barrier, 599, 500)).toEqual({ kind: 'wait' });
     expect(verdictAt(barrier, 600, 500)).toEqual({ kind: 'partial', leftMs: 110 + leaseMs + marginMs - 600 });
+  });
+
+  test('once all have acknowledged leaves of the wait what is left of leases of earlier epochs', () => {
+    const opening = opened({ longestMs: 9000, members: [{ id: 'ann', leftMs: 9000 }] }, -5000);
+    expect(verdictAt(opening, 600, 500)).toEqual({ kind: 'partial', leftMs: 110 + 9000 + marginMs - 600 });
+    const heard = acknowledged(opening, acks({ ann: 7 }), 120);
+    expect(verdictAt(heard, 600, 500)).toEqual({ kind: 'partial', leftMs: 4000 + marginMs - 600 });
+    expect(verdictAt(heard, 4000 + marginMs, 500)).toEqual({ kind: 'complete' });
   });
 
   test('is no barrier without its rule', () => {
