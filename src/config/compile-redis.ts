@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import type { RedisConfig, RedisTls, RedisTopology } from '../core/config.ts';
+import { longestStrictLeaseMs, type RedisConfig, type RedisTls, type RedisTopology } from '../core/config.ts';
 import type { Compilation } from './compilation.ts';
 import { type FoundRedis, type LocatedRedis, locateRedis } from './redis-location.ts';
 import { isGiven, unlessRefused } from './refused.ts';
@@ -63,7 +63,7 @@ export function redisSecrets(config: RedisConfig | undefined): readonly string[]
 function checkBounds({ issues }: Compilation, section: RedisInput): void {
   const at = ['store', 'redis'];
   unlessRefused(() => {
-    if (section.coherence !== 'strict' || (section.lease ?? 0) <= minute) return;
+    if (section.coherence !== 'strict' || (section.lease ?? 0) <= longestStrictLeaseMs) return;
     issues.add([...at, 'lease'], 'is at most 60s with coherence: strict, since a purge may have to wait for so long');
   });
   unlessRefused(() => {

@@ -100,6 +100,9 @@ export interface StoreConfig {
   readonly redis: RedisConfig | undefined;
 }
 
+/** The longest lease that may be configured with `coherence: strict`, since a purge may have to wait for so long. */
+export const longestStrictLeaseMs = 60_000;
+
 /** The shared tier and the fleet's coherence. */
 export interface RedisConfig {
   readonly topology: RedisTopology;

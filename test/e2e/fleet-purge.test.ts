@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { startFaultProxy } from '../support/fault-proxy.ts';
-import { leased, openFleet, startFleet, type Sidecar } from '../support/fleet.ts';
+import { leased, openFleet, startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
+import { runProgram } from '../support/launch.ts';
 import { startOrigin, type Origin } from '../support/origin.ts';
 import { startRedis } from '../support/redis.ts';
 
@@ -160,6 +161,32 @@ describe('a purge that has returned', () => {
       line.resume();
       await leased(second);
       expect([...(await oldOf(second)), ...(await oldOf(first))]).toEqual([]);
+    },
+  );
+
+  it(
+    'with strict after a trial of available is answered within its lease: 503, when it holds, and why',
+    { timeout: 60_000 },
+    async () => {
+      await using redis = await startRedis();
+      await using origin = await originOfVersions();
+      const startOne = (more: string): Promise<Sidecar> =>
+        startSidecar({ count: 1, redis: `{ url: "${redis.url}", ${more} }`, origin: origin.url, routes });
+      for (const coherence of ['strict', 'available']) {
+        const { process } = await startOne(`coherence: ${coherence}`);
+        expect(await process.stop()).toMatchObject({ code: 0 });
+      }
+      const only = await startOne('coherence: strict');
+      await warmed([only]);
+      const startMs = performance.now();
+      const cli = await runProgram(['purge', '--all', '--timeout', '10', '--admin', only.admin]);
+      expect(performance.now() - startMs).toBeLessThan(9_000);
+      expect(cli).toMatchObject({ code: 75, stdout: '' });
+      expect(cli.stderr).toMatch(/a lease of 300 s may be left.*\nRepeat it in (2[4-9]\d|30[0-3]) s\.\n/);
+      // It is applied all the same, and the log says once why it is not called complete.
+      expect(await purgedOn(only)).toEqual(urls);
+      expect((await only.call('/api/purge', { all: true })).status).toBe(503);
+      expect(only.process.output().match(/holds everywhere in \d+ s at the latest/g)).toHaveLength(1);
     },
   );
 

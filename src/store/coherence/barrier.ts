@@ -1,3 +1,4 @@
+import { longestStrictLeaseMs, type RedisConfig } from '../../core/config.ts';
 import type { LogState } from './protocol.ts';
 import type { AcksReply, PurgeReply } from './replies.ts';
 import type { CoherenceRules } from './rules.ts';
@@ -23,6 +24,10 @@ export interface Barrier {
   readonly leasesEndMs: number;
   /** From then on no lease of an earlier epoch is left: who holds one is not among the members of this one. */
   readonly notBeforeMs: number;
+  /** From then on no lease of this process's own length is left that was granted before it, in whatever epoch. */
+  readonly ownEndMs: number;
+  /** The longest lease that any process may have. */
+  readonly longestMs: number;
   readonly waiting: ReadonlySet<string>;
   /** Id → milliseconds from the start. */
   readonly applied: ReadonlyMap<string, number>;
@@ -54,6 +59,8 @@ export function openBarrier({ reply, startedMs, nowMs, state, leaseMs, graceMs }
     startedMs,
     leasesEndMs: nowMs + membersMs + marginMs,
     notBeforeMs: foreignLeasesEndMs({ reply, startedMs, nowMs, state }, longestMs + graceMs),
+    ownEndMs: nowMs + leaseMs + graceMs + marginMs,
+    longestMs,
     waiting: new Set(reply.members.map((member) => member.id)),
     applied: new Map(),
     unheard: false,
@@ -104,6 +111,20 @@ export type Verdict =
   /** Not yet: it will hold when all leases have ended. */
   | { readonly kind: 'partial'; readonly leftMs: number }
   | { readonly kind: 'refused' };
+
+/**
+ * How long a purge may take from its start; `undefined`: for as long as it must. With `available` it answers 202 then. With
+ * `strict` it waits for any lease that `strict` allows, this process's or another's. A longer one is of `available`, for
+ * minutes, and few callers would still be there: then it takes a lease of this process's own at most, and is refused. That
+ * is as long as a fleet whose leases are all of that length can make it wait, so what can be guaranteed by then is.
+ */
+export function patienceOf(
+  { longestMs, ownEndMs, startedMs }: Barrier,
+  { coherence, purgeWaitMs }: Pick<RedisConfig, 'coherence' | 'purgeWaitMs'>,
+): number | undefined {
+  if (coherence === 'available') return purgeWaitMs;
+  return longestMs > longestStrictLeaseMs ? ownEndMs - startedMs : undefined;
+}
 
 /** `patienceMs`: how long the caller waits from the start; `undefined`: for as long as it takes. */
 export function judge(barrier: Barrier, nowMs: number, patienceMs: number | undefined, rules: CoherenceRules): Verdict {

@@ -1,6 +1,6 @@
 import type { Clock, Observer, PurgeReceipt } from '../../cache/ports.ts';
 import type { RedisConfig } from '../../core/config.ts';
-import { ok, type Result } from '../../core/problem.ts';
+import { ok, type Problem, refused, type Result } from '../../core/problem.ts';
 import { type ControlLink, RedisFailure } from '../redis/link.ts';
 import { AcksReader, type ScriptBase } from './acks-reader.ts';
 import {
@@ -8,6 +8,7 @@ import {
   type Barrier,
   judge,
   openBarrier,
+  patienceOf,
   slackMs,
   staleReplicaMs,
   unanswered,
@@ -15,6 +16,7 @@ import {
 } from './barrier.ts';
 import type { FleetPurges } from './fleet-purges.ts';
 import type { LogFollower } from './log-follower.ts';
+import { notGuaranteed } from './not-guaranteed.ts';
 import { ReplicaCheck } from './replica-check.ts';
 import { type EntryContent, entryFields, type PurgeReply, readPurgeReply } from './replies.ts';
 import type { CoherenceRules } from './rules.ts';
@@ -33,6 +35,8 @@ export interface PurgePublisherParts {
   readonly rules: CoherenceRules;
   readonly purges: FleetPurges;
   readonly follower: Pick<LogFollower, 'state' | 'kick' | 'skew'>;
+  /** A sentence for the operator. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** A sidecar that hears the bell has acknowledged after a millisecond or two. */
@@ -44,6 +48,8 @@ export class PurgePublisher {
   readonly #parts: PurgePublisherParts;
   readonly #acks: AcksReader;
   readonly #replicas: ReplicaCheck;
+  /** What was said of long leases, and of which epoch. */
+  readonly #said = { epoch: '', of: new Set<'waits' | 'refuses'>() };
 
   constructor(parts: PurgePublisherParts) {
     this.#parts = parts;
@@ -74,7 +80,9 @@ export class PurgePublisher {
     if (verdict.kind === 'refused') {
       throw new RedisFailure('timeout', 'Redis stopped answering while the purge waited for its acknowledgements');
     }
-    return ok(this.#receipt(barrier, ownMs, verdict));
+    const receipt = this.#receipt(barrier, ownMs, verdict);
+    if (verdict.kind !== 'partial' || config.coherence === 'available') return ok(receipt);
+    return refused(this.#beyondPatience(barrier, verdict.leftMs));
   }
 
   async #append(what: EntryContent): Promise<PurgeReply> {
@@ -97,11 +105,13 @@ export class PurgePublisher {
     opened: Barrier,
   ): Promise<{ readonly barrier: Barrier; readonly verdict: Exclude<Verdict, { readonly kind: 'wait' }> }> {
     const { clock, config, rules } = this.#parts;
-    const patienceMs = config.coherence === 'available' ? config.purgeWaitMs : undefined;
+    const patienceMs = patienceOf(opened, config);
     let barrier = opened;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
-      const verdict = judge(barrier, clock.monotonicMs(), patienceMs, rules);
+      const nowMs = clock.monotonicMs();
+      const verdict = judge(barrier, nowMs, patienceMs, rules);
       if (verdict.kind !== 'wait') return { barrier, verdict };
+      if (nowMs >= barrier.ownEndMs) this.#sayThatItWaits(barrier);
       await this.#pause(pauseMs);
       barrier = await this.#ask(barrier);
     }
@@ -132,11 +142,39 @@ export class PurgePublisher {
     return { ...receipt, complete: false, completeBy };
   }
 
+  /** What `strict` answers where `available` answers 202: the contract has that for those who chose it alone. */
+  #beyondPatience({ epoch, longestMs }: Barrier, leftMs: number): Problem {
+    const lease = `a lease of ${inSeconds(longestMs)}`;
+    const seconds = Math.ceil(leftMs / 1000);
+    const why = `in ${seconds} s at the latest: until then ${lease} may be left in the fleet, longer than coherence: strict waits for`;
+    this.#sayOnce(epoch, 'refuses', `a purge was answered 503, and holds everywhere ${why}`);
+    return notGuaranteed(`It is in the log, and holds ${why}.`, seconds);
+  }
+
+  #sayThatItWaits({ epoch, longestMs }: Barrier): void {
+    const text = `a purge waits for a lease of ${inSeconds(longestMs)} that may be left in the fleet: longer than the one that is configured here`;
+    this.#sayOnce(epoch, 'waits', text);
+  }
+
+  /** Once in an epoch: each purge would say the same. */
+  #sayOnce(epoch: string, what: 'waits' | 'refuses', text: string): void {
+    const said = this.#said;
+    if (said.epoch !== epoch) said.of.clear();
+    said.epoch = epoch;
+    if (said.of.has(what)) return;
+    said.of.add(what);
+    this.#parts.onWarning?.(text);
+  }
+
   #pause(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#parts.clock.after(ms, resolve);
     return promise;
   }
+}
+
+function inSeconds(ms: number): string {
+  return `${Math.ceil(ms / 100) / 10} s`;
 }
 
 function round(ms: number): number {

@@ -1,7 +1,7 @@
 import type { CoherenceStatus, Invalidity } from '../../cache/fleet-ports.ts';
 import type { Clock, Observer, PurgeReceipt, PurgeRequest } from '../../cache/ports.ts';
-import type { RedisConfig } from '../../core/config.ts';
-import { type Problem, refused, type Result } from '../../core/problem.ts';
+import { longestStrictLeaseMs, type RedisConfig } from '../../core/config.ts';
+import { refused, type Result } from '../../core/problem.ts';
 import type { Position } from '../../core/stored-response.ts';
 import type { PurgeEvent, PurgeFollower } from '../purge-follower.ts';
 import type { PurgeableItem } from '../purge-table.ts';
@@ -10,6 +10,7 @@ import { type ControlLink, type RedisBell, RedisFailure } from '../redis/link.ts
 import { isScope } from '../scope-rows.ts';
 import { FleetPurges } from './fleet-purges.ts';
 import { LogFollower } from './log-follower.ts';
+import { notGuaranteed } from './not-guaranteed.ts';
 import { PurgePublisher } from './purge-publisher.ts';
 import type { EntryContent } from './replies.ts';
 import { allRules, type CoherenceRules } from './rules.ts';
@@ -69,7 +70,8 @@ class RedisPurgeLog implements SharedPurgeLog {
     this.#purges = purges;
     const ground = { link, base, config, clock, observer, instanceId, rules, purges };
     this.#follower = new LogFollower(ground);
-    this.#publisher = new PurgePublisher({ ...ground, bell: keys.bell, replicas, follower: this.#follower });
+    const { onWarning } = options;
+    this.#publisher = new PurgePublisher({ ...ground, bell: keys.bell, replicas, follower: this.#follower, onWarning });
     this.#warn();
   }
 
@@ -187,7 +189,7 @@ class RedisPurgeLog implements SharedPurgeLog {
       return await this.#publisher.publish(what);
     } catch (error) {
       if (!(error instanceof RedisFailure)) throw error;
-      return refused(unsure(`${error.message}.`));
+      return refused(notGuaranteed(`${error.message}.`));
     }
   }
 
@@ -196,19 +198,8 @@ class RedisPurgeLog implements SharedPurgeLog {
     if (rules !== undefined && Object.values(rules).includes(false)) {
       onWarning?.('rules of coherence are taken away: purged responses may be served');
     }
-    if (config.coherence === 'strict' && config.leaseMs > 60_000) {
+    if (config.coherence === 'strict' && config.leaseMs > longestStrictLeaseMs) {
       onWarning?.('with coherence: strict and this lease a purge may take more than a minute while a proxy is cut off');
     }
   }
-}
-
-/** What a purge answers that cannot be guaranteed. */
-function unsure(why: string): Problem {
-  return {
-    status: 503,
-    code: 'purge-not-guaranteed',
-    title: 'The purge cannot be guaranteed',
-    detail: `It may not hold at every proxy of the fleet; it is safe to repeat. ${why}`,
-    retryAfter: 1,
-  };
 }

@@ -5,6 +5,7 @@ import {
   judge,
   marginMs,
   openBarrier,
+  patienceOf,
   slackMs,
   unanswered,
 } from '../../../src/store/coherence/barrier.ts';
@@ -160,5 +161,47 @@ describe('a barrier', () => {
 
   test('is no barrier without its rule', () => {
     expect(judge(opened(), 110, undefined, { ...allRules, barrier: false })).toEqual({ kind: 'complete' });
+  });
+});
+
+describe('the patience of a purge', () => {
+  const strict = { coherence: 'strict', purgeWaitMs: 500 } as const;
+  const longest = 60_000;
+
+  test('is purgeWait with available, whatever leases there are', () => {
+    expect(patienceOf(opened(), { ...strict, coherence: 'available' })).toBe(500);
+    expect(patienceOf(opened({ longestMs: 300_000 }), { ...strict, coherence: 'available' })).toBe(500);
+  });
+
+  test('has no end with strict while all leases are such as strict allows', () => {
+    expect(patienceOf(opened(), strict)).toBeUndefined();
+    expect(patienceOf(opened({ longestMs: longest }, 0, { longestMs: longest }), strict)).toBeUndefined();
+  });
+
+  test('ends with strict after its own lease where one may be left that is longer than strict allows', () => {
+    const redisKnows = opened({ longestMs: longest + 1 }, 0);
+    const itselfKnows = opened({}, 0, { longestMs: longest + 1 });
+    const somebodyHas = opened({ members: [{ id: 'ann', leftMs: longest + 1 }] });
+    for (const barrier of [redisKnows, itselfKnows, somebodyHas]) {
+      const patienceMs = patienceOf(barrier, strict);
+      const ownEndMs = 110 + leaseMs + marginMs;
+      expect(verdictAt(barrier, ownEndMs - 1, patienceMs)).toEqual({ kind: 'wait' });
+      expect(verdictAt(barrier, ownEndMs, patienceMs)).toMatchObject({ kind: 'partial' });
+    }
+  });
+
+  test('is enough for whatever a fleet of its own leases can make it wait', () => {
+    // Somebody had a longer lease in this epoch once; what counts now are the others', of an epoch that is old, or new.
+    const old = opened({ longestMs: 300_000, ageMs: 302_000 });
+    expect(verdictAt(old, 110 + leaseMs + marginMs, patienceOf(old, strict))).toEqual({ kind: 'complete' });
+    const young = openBarrier({
+      reply: { ...head, epoch: 'e2', members: [], longestMs: leaseMs, ageMs: 0 },
+      startedMs: 100,
+      nowMs: 110,
+      state: { epoch: 'e1', epochSeenMs: 0, longestMs: leaseMs },
+      leaseMs,
+      graceMs: 3000,
+    });
+    expect(young.ownEndMs).toBe(young.notBeforeMs);
   });
 });

@@ -209,6 +209,96 @@ describe('leases of different length', () => {
   });
 });
 
+describe('with coherence: strict after a trial of available', () => {
+  const longMs = 300_000;
+
+  /** The epoch began before, with leases such as strict allows. */
+  async function tried(): Promise<void> {
+    const [before, trial] = [await joinFleet(redis), await joinFleet(redis, { config: { leaseMs: longMs } })];
+    await before.log.leave();
+    await trial.log.leave();
+  }
+
+  test('a purge in the same young epoch is refused after a lease of its own, and says when it will hold', async () => {
+    await tried();
+    const ann = await joinFleet(redis);
+    const held = itemAt(ann.position());
+    const { ms, value } = await timed(ann.log.append({ scopes: ['t:berlin'], soft: false }));
+    expect(ms).toBeGreaterThan(leaseMs - 20);
+    expect(ms).toBeLessThan(leaseMs + 1000);
+    const problem = refusal(value);
+    expect(problem).toMatchObject({ status: 503, code: 'purge-not-guaranteed' });
+    expect(problem.retryAfter).toBeGreaterThan(longMs / 1000 - 60);
+    expect(problem.retryAfter).toBeLessThanOrEqual(longMs / 1000 + 3);
+    expect(problem.detail).toContain('a lease of 300 s');
+    // It is in the log all the same.
+    expect(ann.log.isValid(held)).toBe(false);
+    expect(await redis.cli('xlen', keys.log)).toBe('1');
+    expect(ann.told('acknowledged')).toHaveLength(1);
+  });
+
+  test('why purges are refused is said once in an epoch', async () => {
+    await tried();
+    const ann = await joinFleet(redis);
+    for (const scope of ['t:1', 't:2', 't:3']) refusal(await ann.log.append({ scopes: [scope], soft: false }));
+    expect(ann.warnings).toHaveLength(1);
+    expect(ann.warnings[0]).toMatch(/answered 503, .* a lease of 300 s/);
+  });
+
+  test('a call that was told to come back after the wait is answered at once', async () => {
+    await tried();
+    const clock = new ShiftedClock();
+    const ann = await joinFleet(redis, { clock });
+    const { retryAfter = 0 } = refusal(await ann.log.append({ scopes: ['t:x'], soft: false }));
+    clock.advance(retryAfter * 1000);
+    await expect.poll(() => ann.log.position(), { timeout: 3000 }).toBeDefined();
+    const { ms, value } = await timed(ann.purge('t:x'));
+    expect(value).toMatchObject({ complete: true, missing: [] });
+    expect(ms).toBeLessThan(leaseMs);
+  });
+
+  test('a purge is no longer refused once Redis says that the epoch is older than such a lease', async () => {
+    await tried();
+    await redis.cli('hset', keys.control, 'born', String(Date.now() - longMs - 2000));
+    const ann = await joinFleet(redis);
+    const { ms, value } = await timed(ann.purge('t:x'));
+    expect(value).toMatchObject({ complete: true, missing: [] });
+    expect(ms).toBeLessThan(leaseMs);
+    expect(ann.warnings).toEqual([]);
+  });
+
+  test('a proxy that is cut off with such a lease makes a purge refused, even where the epoch is old', async () => {
+    const ann = await joinFleet(redis);
+    const { proxy, ...bob } = await joinBehindProxy({ config: { leaseMs: longMs } });
+    await redis.cli('hset', keys.control, 'born', String(Date.now() - longMs - 2000));
+    expect(await ann.purge('t:x')).toMatchObject({ complete: true, missing: [] });
+    const held = itemAt(bob.position());
+    proxy.pause('both');
+    const problem = refusal(await ann.log.append({ scopes: ['t:berlin'], soft: false }));
+    expect(problem.retryAfter).toBeGreaterThan(longMs / 1000 - 60);
+    // It would serve what was purged.
+    expect(bob.log.position()).toBeDefined();
+    expect(bob.log.isValid(held)).toBe(true);
+  });
+
+  test('a longer lease that strict allows is waited for, and that is said', async () => {
+    const { proxy, ...bob } = await joinBehindProxy({ config: { leaseMs: 1500 } });
+    const ann = await joinFleet(redis);
+    proxy.pause('both');
+    expect(await ann.purge('t:x')).toMatchObject({ complete: true, missing: [bob.id] });
+    expect(ann.warnings).toHaveLength(1);
+    expect(ann.warnings[0]).toMatch(/waits for a lease of 1\.5 s/);
+  });
+
+  test('nothing is said where a purge waits for a lease of its own length', async () => {
+    const ann = await joinFleet(redis);
+    const { proxy, ...bob } = await joinBehindProxy();
+    proxy.pause('both');
+    expect(await ann.purge('t:x')).toMatchObject({ complete: true, missing: [bob.id] });
+    expect(ann.warnings).toEqual([]);
+  });
+});
+
 describe('with coherence: available', () => {
   const config = { coherence: 'available', leaseMs: 60_000, purgeWaitMs: 100 } as const;
 
