@@ -19,12 +19,7 @@ export function outlineOf({ input, issues }: Compilation, index: number): RouteI
   const given = input.routes[index];
   if (!given || !['match', 'host', 'listener'].every(isClean)) return undefined;
   const sound = Object.entries(options).filter(([option, others]) => [option, ...others].every(isClean));
-  const names = new Set(sound.map(([option]) => option));
-  const kept = Object.fromEntries(
-    Object.keys(options)
-      .filter((option) => names.has(option))
-      .map((option) => [option, Reflect.get(given, option)]),
-  );
+  const kept = Object.fromEntries(sound.map(([option]) => [option, Reflect.get(given, option)]));
   // Another route may have its name.
   const name = isClean('name') ? given.name : `routes[${index}]`;
   return { ...plainRoute(), ...kept, name };
