@@ -52,10 +52,11 @@ function beat(): Promise<false> {
   });
 }
 
-/** As many bytes in gzip as the path ends with. */
-function coded(target: string): Buffer {
-  return gzipSync(Buffer.alloc(Number(/(\d+)\?/.exec(target)?.[1] ?? '0'), 'x'));
-}
+/** Answers with as many bytes as the path ends with, in gzip. */
+const inGzip: OriginScript = ({ target }, peer) => {
+  const content = Buffer.alloc(Number(/(\d+)\?/.exec(target)?.[1] ?? '0'), 'x');
+  return peer.respond(target.startsWith('/r/error') ? 400 : 200, { 'Content-Encoding': 'gzip' }, gzipSync(content));
+};
 
 interface Row {
   readonly title: string;
@@ -200,14 +201,8 @@ describe('What upstream may send and take', () => {
 
   it('of an upstream with credentials a coded one too, piece by piece, but an error in a coding may not', async () => {
     const most = 64 * 1024;
-    const script: OriginScript = (request, peer) =>
-      peer.respond(
-        request.target.startsWith('/r/error') ? 400 : 200,
-        { 'Content-Encoding': 'gzip' },
-        coded(request.target),
-      );
     const upstream = 'maxBodyBytes: 64KiB, credentials: { query: { k: k3y-12345678 } }';
-    await using stage = await startStage({ upstream, routes, script });
+    await using stage = await startStage({ upstream, routes, script: inGzip });
     for (const [target, status, bytes] of [
       [`/r/${16 * most}`, 200, 16 * most],
       [`/r/error/${most}`, 400, most],
