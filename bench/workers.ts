@@ -154,7 +154,6 @@ function figures({ one, spread, two }: Contest, prefix: string): readonly Figure
       what: `${prefix}hits that a second of CPU answers, two workers, all their cores`,
       unit: '/s',
       rounds: beside(two, spread, capacity),
-      ...limit,
     },
     { ...common, what: `${prefix}CPU a hit, two workers`, unit: 'µs', rounds: beside(two, one, cpuUs) },
   ];
