@@ -92,14 +92,18 @@ async function runWorkers({ rounds, seconds, cores, say }: BenchOptions): Promis
   const origin = await startOrigin(cores.load);
   stack.defer(() => origin.stop());
   const contend = async (startOn: (on: readonly number[]) => Promise<Server>): Promise<Contest> => {
-    const [single, pair] = [await startOn(one), await startOn(both)];
+    const started = async (on: readonly number[]): Promise<Server> => {
+      const server = await startOn(on);
+      stack.defer(() => server.stop());
+      return server;
+    };
+    const [single, pair] = [await started(one), await started(both)];
     const contest: Contest = {
       one: { server: single, workers: 1, cores: one, measured: [] },
       spread: { server: single, workers: 1, cores: both, measured: [] },
       two: { server: pair, workers: 2, cores: both, measured: [] },
     };
     for (const contender of [contest.one, contest.two]) {
-      stack.defer(() => contender.server.stop());
       await warm(contender.server, hotPaths(1024));
       // Compilers and every worker's memory.
       await measure(contender, wrk, 4);

@@ -203,12 +203,13 @@ function checkParameterNames({ issues }: Compilation, path: Path, given: GivenRo
   const withheld = [...listed('secret'), ...(unlessRefused(() => credentialNames(given)) ?? [])];
   const secret = new Set(withheld.map((name) => foldWithheld(name.toLowerCase())));
   const rules = unlessRefused(() => input.query) ?? {};
+  const upstream = unlessRefused(() => input.upstream) ?? 'its upstream';
   for (const name of Object.keys(rules)) {
     const place = [...path, 'query', name];
     for (const one of [name, ...(unlessRefused(() => aliasesOf(rules[name])) ?? [])]) {
       if (ignored.has(one)) issues.add(place, `${quoted(one)} is ignored by this route too`, 'key');
       if (!secret.has(foldWithheld(one))) continue;
-      const message = `${quoted(one)} is secret here (by the route, or by the credentials of ${input.upstream}): what clients send is dropped, so a rule has no effect`;
+      const message = `${quoted(one)} is secret here (by the route, or by the credentials of ${upstream}): what clients send is dropped, so a rule has no effect`;
       issues.add(place, message, 'key');
     }
   }

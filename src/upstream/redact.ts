@@ -40,7 +40,7 @@ export function createRedactor(credentials: Credentials): Redactor {
     text,
     fields: (fields) =>
       needles.length === 0 ? fields : fields.map(([name, value]): readonly [string, string] => [name, text(value)]),
-    searches: (fields) => bytesFor(fields).length > 0,
+    searches: (fields) => needles.length > 0 && bytesFor(fields).length > 0,
     stream: (chunks, fields = []) => {
       const bytes = bytesFor(fields);
       return bytes.length === 0 ? chunks : maskedStream(chunks, bytes);

@@ -188,6 +188,7 @@ const sections: Readonly<Record<string, Section>> = {
       { 'routes/0/match': '/two/:y' },
       { 'routes/0/match': 'x' },
       { 'routes/0/upstream': 'apo' },
+      { 'routes/0/upstream': [] },
       { 'routes/0/listener': 'none' },
       { 'routes/0/host': 'a:80' },
       { 'routes/0/forward': '/x/{y' },
@@ -237,7 +238,6 @@ const sections: Readonly<Record<string, Section>> = {
       ['routes/0/match', 'routes/0/listener'],
       ['routes/0/noVarySearch', 'routes/0/query'],
       ['routes/0/query/apikey', 'routes/0/upstream'],
-      ['routes/0/secret', 'routes/0/upstream'],
       ['routes/0/headers', 'routes/0/upstream'],
       ['routes/0/maxStoredBytes', 'store/memory'],
     ],
@@ -397,6 +397,7 @@ function apart(issue: string): string {
   return issue
     .replace(/(needs exactly one of .*); given .*/, '$1')
     .replace(/(is already taken by|that of route) .*/, '$1')
+    .replace(/(by the credentials of) .*?\)/, '$1)')
     .replace(/; valid: .*/, '');
 }
 

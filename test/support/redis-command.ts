@@ -43,6 +43,7 @@ function optionsOf({ port, password, tls }: RedisAddress) {
     // Nothing is sent but the command.
     enableReadyCheck: false,
     disableClientInfo: true,
+    protocol: 2 as const,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   };

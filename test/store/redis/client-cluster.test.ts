@@ -39,13 +39,14 @@ describe('a cluster', () => {
   it('is found by names, and told of when its nodes can be used', async () => {
     const nodes = cluster.nodes.map(({ port }) => ({ host: 'localhost', port }));
     const links = openLinks({ ...configOf(cluster), topology: { kind: 'cluster', nodes } });
-    const atOnce = Promise.withResolvers<unknown>();
+    const usable: number[] = [];
     links.control.onReady(() => {
-      const replies = Promise.all(keys.map((key) => links.control.run(set, [key], ['v'])));
-      // Nodes that take longer to connect to are told of once more.
-      replies.then(atOnce.resolve, () => {});
+      const replies = Promise.allSettled(keys.map((key) => links.control.run(set, [key], ['v'])));
+      void replies.then((all) => usable.push(all.filter(({ status }) => status === 'fulfilled').length));
     });
-    expect(await atOnce.promise).toEqual(keys.map(() => 'OK'));
+    // Nodes that take longer to connect to are told of once more, and each time there are some.
+    await expect.poll(() => usable).toContain(keys.length);
+    expect(Math.min(...usable)).toBeGreaterThan(0);
   });
 
   it('says that it refuses the password as long as it does', async () => {
