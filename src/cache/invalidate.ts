@@ -61,7 +61,7 @@ export function invalidationBy(deps: InvalidateDeps, relayed: Relayed, head: Rel
 
 /**
  * Purges it. Resolves when it holds, and where that cannot be had when this process at least is rid of it: of all that the
- * purge would cover in its memory, and in the shared tier of the keys that are known.
+ * purge would cover in its memory, and in the shared tier of the keys that are known. False: it may not hold everywhere yet.
  */
 export async function invalidate(
   deps: InvalidateDeps,
@@ -70,6 +70,8 @@ export async function invalidate(
 ): Promise<boolean> {
   const receipt = await deps.purgeLog.append({ scopes, soft: false });
   if (receipt.ok) return true;
+  // It holds here, and a drop now would be of what was fetched since.
+  if (receipt.error.holdsLater === true) return false;
   deps.onInvalidationRefused?.(route, receipt.error);
   deps.store.drop?.(scopes);
   for (const key of keys) await deps.store.invalidate(key);

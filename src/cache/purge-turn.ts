@@ -93,11 +93,13 @@ export class PurgeTurns {
       if (this.#stopped) return undefined;
       const { selector, soft } = entry;
       const answer = await purger.purge({ selector, soft, dryRun: false, source: 'schedule' });
-      if (!answer.ok && answer.error.status >= 500) {
+      // Done a second time it would take what was fetched since.
+      const isDone = answer.ok || answer.error.holdsLater === true;
+      if (!answer.ok && !isDone && answer.error.status >= 500) {
         const { retryAfter } = answer.error;
         return { afterMs: retryAfter === undefined ? tryAgainMs : retryAfter * 1000, problem: answer.error };
       }
-      if (!answer.ok) onRefused(entry, answer.error);
+      if (!answer.ok && !isDone) onRefused(entry, answer.error);
       holdMs = Math.min(Math.max(nextMs - nowMs(), shortestHoldMs), longestHoldMs);
       return undefined;
     } finally {

@@ -8,6 +8,8 @@ export interface Problem {
   readonly detail: string;
   /** Seconds, for 429 and 503. */
   readonly retryAfter?: number;
+  /** What was asked for has been done all the same, and holds when `retryAfter` is over: it need not be repeated. Not told to clients but by words. */
+  readonly holdsLater?: true;
   /** Further members (`parameter`, `allow`, `limit`…). */
   readonly extra?: Readonly<Record<string, string | number | readonly string[]>>;
 }

@@ -1,7 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import type { RelayedHead } from '../../src/cache/handled.ts';
-import { type InvalidateDeps, invalidationBy, MAX_INVALIDATED_GROUPS } from '../../src/cache/invalidate.ts';
+import { invalidate, type InvalidateDeps, invalidationBy, MAX_INVALIDATED_GROUPS } from '../../src/cache/invalidate.ts';
+import { refused } from '../../src/core/problem.ts';
 import type { ProxyRequest } from '../../src/core/request.ts';
 import { MAX_NAMING_LINES } from '../../src/cache/named-places.ts';
 import { matchRoute } from '../../src/core/route-table.ts';
@@ -108,6 +109,26 @@ describe('an unsafe method that succeeds (RFC 9111 §4.4)', () => {
     for (const path of ['/ruled/a', '/cap/a', '/off/a']) {
       expect(scopesBy({ request: { path }, fields: ['Location: /h/b'] })).toEqual([]);
     }
+  });
+});
+
+describe('a purge for an unsafe method that is refused', () => {
+  const invalidation = { scopes: ['u:/h/a'], keys: ['h|/h/a'] };
+
+  it.each([
+    ['that may not hold is made up for here, and told of', {}, 1],
+    ['that is in the log and holds later leaves what was fetched since', { holdsLater: true }, 0],
+  ] as const)('%s', async (_what, more, times) => {
+    using set = new StoreSetUp(routes);
+    const { table, store, purgeLog } = set;
+    vi.spyOn(purgeLog, 'append').mockResolvedValue(
+      refused({ status: 503, code: 'c', title: 't', detail: 'd', ...more }),
+    );
+    const onInvalidationRefused = vi.fn<NonNullable<InvalidateDeps['onInvalidationRefused']>>();
+    const calls = [vi.spyOn(store, 'drop'), vi.spyOn(store, 'invalidate'), onInvalidationRefused];
+    const deps: InvalidateDeps = { table, store, purgeLog, upstreams: origins, sha256, onInvalidationRefused };
+    expect(await invalidate(deps, 'h', invalidation)).toBe(false);
+    for (const call of calls) expect(call).toHaveBeenCalledTimes(times);
   });
 });
 

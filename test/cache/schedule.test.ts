@@ -207,6 +207,15 @@ describe('a scheduled purge that cannot be done', () => {
     expect(at.problems).toEqual([]);
   });
 
+  test('is not repeated where it is in the log and holds later', async () => {
+    const later = { ...unsure, retryAfter: 300, holdsLater: true } as const;
+    const at = setUp([entry('0 13 * * *')], { answer: () => Promise.resolve(refused(later)) });
+    at.running.start();
+    await pass([at], 3 * hourMs);
+    expect(at.times()).toEqual(['2026-11-23T13:00:00.000Z']);
+    expect(at.problems).toEqual([]);
+  });
+
   test('is given up, and told of once, when the next instant is due', async () => {
     const at = setUp([entry('0,1 13 * * *')], { answer: () => Promise.resolve(refused(unsure)) });
     at.running.start();

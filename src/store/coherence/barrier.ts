@@ -26,7 +26,7 @@ export interface Barrier {
   readonly notBeforeMs: number;
   /** From then on no lease of this process's own length is left that was granted before it, in whatever epoch. */
   readonly ownEndMs: number;
-  /** The longest lease that any process may have. */
+  /** The longest lease that any process may have had when the reply came. */
   readonly longestMs: number;
   readonly waiting: ReadonlySet<string>;
   /** Id → milliseconds from the start. */
@@ -53,14 +53,15 @@ export function openBarrier({ reply, startedMs, nowMs, state, leaseMs, graceMs }
   // In an earlier epoch they may have been longer still. Such as were granted in this one count too: who has them may have
   // been there before it, when Redis lost what it knew of him.
   const longestMs = Math.max(membersMs, reply.longestMs, state.longestMs);
+  const notBeforeMs = foreignLeasesEndMs({ reply, startedMs, nowMs, state }, longestMs + graceMs);
   return {
     epoch: reply.epoch,
     seq: reply.seq,
     startedMs,
     leasesEndMs: nowMs + membersMs + marginMs,
-    notBeforeMs: foreignLeasesEndMs({ reply, startedMs, nowMs, state }, longestMs + graceMs),
+    notBeforeMs,
     ownEndMs: nowMs + leaseMs + graceMs + marginMs,
-    longestMs,
+    longestMs: notBeforeMs > nowMs ? longestMs : membersMs,
     waiting: new Set(reply.members.map((member) => member.id)),
     applied: new Map(),
     unheard: false,

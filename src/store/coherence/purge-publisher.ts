@@ -148,7 +148,7 @@ export class PurgePublisher {
     const seconds = Math.ceil(leftMs / 1000);
     const why = `in ${seconds} s at the latest: until then ${lease} may be left in the fleet, longer than coherence: strict waits for`;
     this.#sayOnce(epoch, 'refuses', `a purge was answered 503, and holds everywhere ${why}`);
-    return notGuaranteed(`It is in the log, and holds ${why}.`, seconds);
+    return { ...notGuaranteed(`It is in the log, and holds ${why}.`, seconds), holdsLater: true };
   }
 
   #sayThatItWaits({ epoch, longestMs }: Barrier): void {

@@ -190,6 +190,14 @@ describe('the patience of a purge', () => {
     }
   });
 
+  test('has no end with strict where a longer lease can be left of nobody any more', () => {
+    const slower = { members: [{ id: 'ann', leftMs: 9000 }] };
+    const old = opened({ ...slower, longestMs: 300_000, ageMs: 400_000 });
+    expect(old.longestMs).toBe(9000);
+    expect(patienceOf(old, strict)).toBeUndefined();
+    expect(patienceOf(opened({ ...slower, longestMs: 300_000 }, 0), strict)).toBeDefined();
+  });
+
   test('is enough for whatever a fleet of its own leases can make it wait', () => {
     // Somebody had a longer lease in this epoch once; what counts now are the others', of an epoch that is old, or new.
     const old = opened({ longestMs: 300_000, ageMs: 302_000 });
