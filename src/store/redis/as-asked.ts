@@ -13,6 +13,19 @@ export function asAsked(item: StoredItem, { route, keyed }: ReadFor): StoredItem
   const tags = united(keyed.tags, item.tags);
   if (item.kind === 'vary') return { ...item, tags };
   if (!isStorable(route, item)) return undefined;
+  return responseWith(item, tags, item.body, freshnessToday(item, route.policy, keyed));
+}
+
+/**
+ * The response with other parts. Written out: what is made by spreading lives in a shape of its own for each way to it, and all are to be of that
+ * which `responseOf` gives them.
+ */
+export function responseWith(
+  item: StoredResponse,
+  tags: readonly string[],
+  body: Buffer,
+  freshness: Freshness,
+): StoredResponse {
   return {
     kind: 'response',
     key: item.key,
@@ -23,11 +36,11 @@ export function asAsked(item: StoredItem, { route, keyed }: ReadFor): StoredItem
     position: item.position,
     status: item.status,
     fields: item.fields,
-    body: item.body,
+    body,
     requestTimeMs: item.requestTimeMs,
     responseTimeMs: item.responseTimeMs,
     initialAgeMs: item.initialAgeMs,
-    freshness: freshnessToday(item, route.policy, keyed),
+    freshness,
     etag: item.etag,
     lastModified: item.lastModified,
   };

@@ -3,6 +3,7 @@ import type { MaybePromise, SameReads } from '../../cache/ports.ts';
 import { fieldLineValues } from '../../core/fields.ts';
 import type { RequestMemo } from '../../core/request.ts';
 import type { StoredResponse } from '../../core/stored-response.ts';
+import { responseWith } from './as-asked.ts';
 import { maxKeptLine } from './packed-meta.ts';
 import { type Decoded, frameOf, type ValueFrame, withBody, wholeBody } from './codec.ts';
 
@@ -79,7 +80,9 @@ export class LastValue implements SameReads {
     const { metaEnd } = this.#frame;
     if (skewMs !== this.#skewMs || value.toString('latin1', 0, metaEnd) !== this.#head) return undefined;
     const body = wholeBody(value, this.#frame);
-    return body === undefined ? undefined : withBody(withThatBody(this.#item, body), this.#frame, maxBodyBytes);
+    if (body === undefined) return undefined;
+    const item = responseWith(this.#item, this.#item.tags, body, this.#item.freshness);
+    return withBody(item, this.#frame, maxBodyBytes);
   }
 }
 
@@ -117,26 +120,4 @@ function withSharedTexts(item: StoredResponse, { route, keyed }: ReadFor): Store
 function ofLine({ fields }: StoredResponse, name: string, value: string | undefined): string | undefined {
   const [line] = fieldLineValues(fields, name);
   return line === value ? line : value;
-}
-
-/** The same names in the same order as in `responseOf`, so that all are of one shape. */
-function withThatBody(item: StoredResponse, body: Buffer): StoredResponse {
-  return {
-    kind: 'response',
-    key: item.key,
-    route: item.route,
-    upstream: item.upstream,
-    url: item.url,
-    tags: item.tags,
-    position: item.position,
-    status: item.status,
-    fields: item.fields,
-    body,
-    requestTimeMs: item.requestTimeMs,
-    responseTimeMs: item.responseTimeMs,
-    initialAgeMs: item.initialAgeMs,
-    freshness: item.freshness,
-    etag: item.etag,
-    lastModified: item.lastModified,
-  };
 }

@@ -128,7 +128,7 @@ export function responseOf(
 ): StoredResponse | undefined {
   if (!isResponseMeta(meta, printable)) return undefined;
   const [sent = 0, fresh = 0, swr = 0, sie = 0, retain = 0] = meta.d;
-  // Written out, here and in `asAsked`: what is made by spreading lives in a shape of its own for each way to it.
+  // Written out, here and in `responseWith`: what is made by spreading lives in a shape of its own for each way to it.
   return {
     kind: 'response',
     key: meta.k,
