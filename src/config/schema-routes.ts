@@ -27,7 +27,7 @@ const matching = {
   ),
   match: required(
     pathText('a URLPattern path such as /weather/:city or /live/*'),
-    'Path on the proxy, in URLPattern syntax, compared byte for byte. The most specific route wins, whatever the order of the file.',
+    'Path on the proxy, in URLPattern syntax (the expression of a group has no captures of its own), compared byte for byte. The most specific route wins, whatever the order of the file.',
   ),
   host: option(
     scalar({ what: 'a host', parse: parseRouteHost, json: { type: 'string', 'x-type': 'a host name or address' } }),

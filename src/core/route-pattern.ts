@@ -50,8 +50,25 @@ export function parsePattern(pattern: string): Result<readonly PatternPart[], st
     return refused('is not a URLPattern pathname');
   }
   const parts = readParts(pattern);
+  const entangled = parts.map(entangledIssue).find((found) => found !== undefined);
+  if (entangled !== undefined) return refused(entangled);
   const issue = pathIssue(samplePath(parts));
   return issue === undefined ? ok(parts) : refused(`can match no request: ${issue}`);
+}
+
+/**
+ * Why the expression of a group cannot stand by itself. The standard lets captures with a name through where they are not the first thing
+ * in it, and references; but captures are counted here, one for each part, and each group is also looked at without the others.
+ */
+function entangledIssue(part: PatternPart): string | undefined {
+  if (part.kind !== 'group' || part.matcher !== 'regexp') return undefined;
+  try {
+    // The empty alternative matches whatever the other one is.
+    const captures = new RegExp(`${part.source}|`, 'v').exec('')?.length ?? 0;
+    return captures === 1 ? undefined : `has a capture within the group (${part.source}): write (?:…) for it`;
+  } catch {
+    return `has a group that refers to another (${part.source})`;
+  }
 }
 
 /** The parse of the URLPattern standard, "parse a pattern string". */

@@ -136,6 +136,11 @@ describe('a pattern', () => {
     ['/%zz', 'can match no request'],
     ['/(?<n>a)', 'is not a URLPattern pathname'],
     ['/(a(b))', 'is not a URLPattern pathname'],
+    ['/:day((?<y>[0-9]{4})-[0-9]{2})/:city', 'has a capture within the group ((?<y>[0-9]{4})-[0-9]{2}): write (?:…)'],
+    ['/:a((?:x(?<n>y))+)', 'has a capture within the group'],
+    ['/{x:a((?<n>y))}?', 'has a capture within the group'],
+    [String.raw`/:a([0-9])/:b(\1)`, String.raw`has a group that refers to another (\1)`],
+    [String.raw`/:a([0-9])/:b((?:x|\1)+)`, 'has a group that refers to another'],
   ] as const)('%j is refused: it %s', ([pattern, why]) => {
     const result = parsePattern(pattern);
     expect(result.ok ? undefined : result.error).toContain(why);
