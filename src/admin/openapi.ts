@@ -51,7 +51,10 @@ const later: Part = {
 };
 
 const purgeAnswers: Part = {
-  200: json('Complete: nothing is served from now on whose fetch began before the call.', 'PurgeAnswer'),
+  200: json(
+    'Complete: nothing that it covers is served from now on whose fetch began before the call (soft: as if it were fresh). Of a dryRun: counted, nothing changes.',
+    'PurgeAnswer',
+  ),
   202: json(
     'Not complete before completeBy, unless the missing acknowledge; only where the configuration prefers availability.',
     'PurgeAnswer',

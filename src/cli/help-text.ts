@@ -75,8 +75,8 @@ configuration, 69 unreachable, 75 later.
 
 export const purgeNotes = `
 Exactly one of --key, --url, --route, --prefix, --tag and --all. When it ends with 0, no sidecar
-serves anything whose fetch began before the purge. The count is of what the asked process held in
-memory.
+serves anything that it covers and whose fetch began before it (with --soft: as if it were fresh;
+with --dry-run nothing changes). The count is of what the asked process held in memory.
 ${remote}
 
 Examples:

@@ -37,6 +37,7 @@ export function passContent(answer: AnswerSource, passed: PassedAnswer, ways: Wa
 function flow(answer: AnswerSource, maxBytes: number, { to, reply, tap }: Ways): void {
   let bytes = 0;
   let heard = tap;
+  let isHeldUp = false;
   const over = (): void => {
     heard?.end(to.whole);
     heard = undefined;
@@ -51,9 +52,12 @@ function flow(answer: AnswerSource, maxBytes: number, { to, reply, tap }: Ways):
         return;
       }
       tap?.chunk(chunk);
-      if (reply.write(chunk)) return;
+      // What came before anybody asked is told all at once, and one wait is enough for it.
+      if (reply.write(chunk) || isHeldUp) return;
+      isHeldUp = true;
       answer.pause();
       reply.whenTaken(() => {
+        isHeldUp = false;
         to.touch();
         answer.resume();
       });
