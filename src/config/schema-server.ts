@@ -41,6 +41,11 @@ const limits = map({
     'Requests after which a kept-alive connection is closed; 0: no limit.',
     '0',
   ),
+  maxPipelined: option(
+    numeric({ min: 1, max: 1000, whole: true }),
+    'Requests of one connection that run at once where a client does not wait for answers; further ones wait.',
+    '8',
+  ),
 });
 
 const timeouts = map({

@@ -68,6 +68,8 @@ export interface ServerLimits {
   readonly maxContentBytes: number;
   readonly maxConnections: number;
   readonly maxRequestsPerConnection: number;
+  /** Of one connection that run at once. */
+  readonly maxPipelined: number;
 }
 
 export interface ServerTimeouts {

@@ -24,15 +24,31 @@ export interface Connection {
   readonly waiting: Turn[];
   /** Those that came while a response before theirs was owed, running or not. */
   behind: Set<Turn> | undefined;
+  /** Nothing is read of it for now. */
+  held: Readable | undefined;
 }
+
+interface Readable {
+  pause(): unknown;
+  resume(): unknown;
+}
+
+/** Requests of a connection that wait; with so many no more is read of it. What has been read by then, 64 KiB at most, is looked at. */
+const MAX_WAITING = 64;
 
 /** What is under way on each client connection; nothing is kept of one that is gone. */
 export class Connections {
   readonly #known = new WeakMap<object, Connection>();
+  readonly #mostAtOnce: number;
+
+  /** @param mostAtOnce requests of one connection that run, 1 or more */
+  constructor(mostAtOnce: number) {
+    this.#mostAtOnce = mostAtOnce;
+  }
 
   /**
    * A request came whose response is owed until {@link settle}. Pipelined requests run side by side only where all of
-   * them are safe (RFC 9112 §9.3.2); the others wait for the responses before theirs.
+   * them are safe (RFC 9112 §9.3.2), and so many at once; the others wait for the responses before theirs.
    */
   owe(socket: object, alone: boolean): Turn {
     return this.oweOn(this.of(socket), alone);
@@ -43,9 +59,24 @@ export class Connections {
     connection.count += 1;
     const turn: Turn = { alone, running: false, start: undefined, response: undefined };
     if (connection.running + connection.waiting.length > 0) (connection.behind ??= new Set()).add(turn);
-    if (connection.waiting.length === 0 && mayRun(connection, turn)) run(connection, turn);
+    if (connection.waiting.length === 0 && this.#mayRun(connection, turn)) run(connection, turn);
     else connection.waiting.push(turn);
     return turn;
+  }
+
+  /** As many run as may. */
+  isFull({ running }: Connection): boolean {
+    return running >= this.#mostAtOnce;
+  }
+
+  /** A request waits: where many do, nothing more is read until fewer do, since each takes a hundred times the memory of its bytes. */
+  holdBack(connection: Connection, socket: Readable): void {
+    if (connection.waiting.length < MAX_WAITING || connection.held !== undefined) return;
+    connection.held = socket;
+    // Not now: `node:http` has its connection read on behind each request of the packet that it is at.
+    process.nextTick(() => {
+      if (connection.held !== undefined) socket.pause();
+    });
   }
 
   /** The response has ended, or never will be; starts what waited for it. */
@@ -63,11 +94,15 @@ export class Connections {
     } else {
       waiting.splice(waiting.indexOf(turn), 1);
     }
-    for (let [next] = waiting; next !== undefined && mayRun(connection, next); [next] = waiting) {
+    for (let [next] = waiting; next !== undefined && this.#mayRun(connection, next); [next] = waiting) {
       waiting.shift();
       run(connection, next);
       next.start?.();
     }
+    const { held } = connection;
+    if (held === undefined || waiting.length >= MAX_WAITING) return;
+    connection.held = undefined;
+    held.resume();
   }
 
   /**
@@ -113,14 +148,16 @@ export class Connections {
       runningAlone: 0,
       waiting: [],
       behind: undefined,
+      held: undefined,
     };
     this.#known.set(socket, connection);
     return connection;
   }
-}
 
-function mayRun({ running, runningAlone }: Connection, { alone }: Turn): boolean {
-  return running === 0 || (!alone && runningAlone === 0);
+  #mayRun(connection: Connection, { alone }: Turn): boolean {
+    if (connection.running === 0) return true;
+    return !alone && connection.runningAlone === 0 && !this.isFull(connection);
+  }
 }
 
 function run(connection: Connection, turn: Turn): void {

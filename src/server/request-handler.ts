@@ -9,7 +9,7 @@ import type { Problem, Result } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import type { Unread } from './client-error.ts';
 import type { ServerLoad } from './load.ts';
-import { Connections, type Turn } from './connections.ts';
+import { type Connection, Connections, type Turn } from './connections.ts';
 import { FastLane } from './fast-lane-entry.ts';
 import { guardObserver } from './guarded-observer.ts';
 import { FieldLists } from './field-lists.ts';
@@ -52,7 +52,7 @@ export class ExchangeHandler {
   readonly #sender: Sender;
   readonly #relaying: Relaying;
   readonly #contents: ContentReader;
-  readonly #connections = new Connections();
+  readonly #connections: Connections;
   readonly #upgraded = new Set<Duplex>();
   /** `undefined`: each request is parsed. */
   readonly lane: FastLane | undefined;
@@ -63,6 +63,7 @@ export class ExchangeHandler {
     const { config, relay, clock, onBug } = options;
     this.#options = options;
     this.#observer = guardObserver(options.observer, onBug);
+    this.#connections = new Connections(config.limits.maxPipelined);
     const recorder = new Recorder({ observer: this.#observer, clock });
     const sender = new Sender({
       config,
@@ -186,6 +187,7 @@ export class ExchangeHandler {
     if (connection.ending) return undefined;
     const turn = connections.oweOn(connection, isUnsafe(req.method ?? ''));
     turn.response = res;
+    if (!turn.running) this.#queued(connection, req.socket);
     const full = connection.count === config.limits.maxRequestsPerConnection;
     if (full) this.#observer.limit('server.limits.maxRequestsPerConnection');
     // Behind an offer to upgrade that was not taken up `node:http` loses what came in the same packet: what follows may
@@ -203,6 +205,13 @@ export class ExchangeHandler {
       if (this.#draining) this.#onSettled();
     });
     return { transit, turn };
+  }
+
+  /** It waits for those before it on its connection. */
+  #queued(connection: Connection, socket: Duplex): void {
+    const connections = this.#connections;
+    if (connections.isFull(connection)) this.#observer.limit('server.limits.maxPipelined');
+    connections.holdBack(connection, socket);
   }
 
   #read(req: IncomingMessage, listener: string): Result<ProxyRequest> {

@@ -65,8 +65,8 @@ interface RelayLink {
 /**
  * Relays with http-proxy-3, which makes the connection, streams content up and carries what follows a switch of
  * protocols. Everything that a client gets to see, and every timeout, is ours: left alone it hangs on truncated
- * answers and passes on `Connection`-nominated fields. Connections are as many as the clients', so `maxConnections`
- * does not count here; the server's own limit does. Throws at once where a `caFile` cannot be read.
+ * answers and passes on `Connection`-nominated fields. There is a connection for each request that runs, so
+ * `maxConnections` does not count here; the server's own limits do. Throws at once where a `caFile` cannot be read.
  */
 export function createRelay(options: RelayOptions): UpstreamRelay {
   const { clock, onLimit = () => {} } = options;

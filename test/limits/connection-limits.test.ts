@@ -1,8 +1,10 @@
+import { setTimeout } from 'node:timers/promises';
+
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { get, head, startStage, type Stage } from '../support/hostile.ts';
-import { limitHits, outcomes, upstreamCalls } from '../support/metrics.ts';
-import { silent } from '../support/origin.ts';
+import { limitHits, outcomes, samples, upstreamCalls } from '../support/metrics.ts';
+import { answer, gated, silent } from '../support/origin.ts';
 import type { RawConnection } from '../support/raw.ts';
 
 function kept(target: string): string {
@@ -66,6 +68,54 @@ describe('How many', () => {
     expect(rest.length).toBe(0);
     expect(stage.asked()).toEqual(['/c/1', '/c/2', '/c/3']);
     expect(await limitHits(stage.admin)).toEqual({ 'server.limits.maxRequestsPerConnection': 1 });
+    await stage.sound();
+  });
+
+  it('exactly maxPipelined requests of a connection run at once, one more waits for the first to end', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      server: 'limits: { maxPipelined: 3 }',
+      script: gated(gate.promise, answer(200, {}, 'late')),
+    });
+    using connection = await stage.open();
+    await connection.send(['/c/1', '/h/2', '/r/3'].map(kept).join(''));
+    await stage.origin.arrived(3);
+    expect(await limitHits(stage.admin)).toEqual({});
+
+    await connection.send(kept('/r/4'));
+    await expect.poll(() => limitHits(stage.admin)).toEqual({ 'server.limits.maxPipelined': 1 });
+    // What another connection asks for comes upstream all the same, and shows that what was to come has come.
+    const other = stage.get('/r/other');
+    await stage.origin.arrived(4);
+    expect(stage.asked().toSorted()).toEqual(['/c/1', '/h/2', '/r/3', '/r/other']);
+
+    gate.resolve();
+    expect((await other).text).toBe('late');
+    for (let count = 0; count < 4; count += 1) expect((await connection.reply()).text).toBe('late');
+    expect(stage.asked().at(-1)).toBe('/r/4');
+    await stage.sound();
+  });
+
+  it('of a connection with 64 that wait nothing more is read, and all of it later', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({ script: gated(gate.promise, answer(200, {}, 'late')) });
+    using connection = await stage.open();
+    const inFlight = async (): Promise<number> => {
+      // The call of the scrape is none of the data listener.
+      return (await samples(stage.admin)).get('forecache_requests_in_flight') ?? 0;
+    };
+    await connection.send(kept('/c/x').repeat(8 + 64));
+    await expect.poll(inFlight).toBe(8 + 64);
+    // What had been read by then is looked at, and what is sent from then on is not read.
+    const sent = connection.send(kept('/c/x').repeat(5000));
+    await setTimeout(200);
+    const held = await inFlight();
+    expect(held).toBeLessThan(8 + 64 + (64 * 1024) / kept('/c/x').length);
+
+    gate.resolve();
+    await sent;
+    for (let count = 0; count < 8 + 64 + 5000; count += 1) expect((await connection.reply()).text).toBe('late');
+    expect(await inFlight()).toBe(0);
     await stage.sound();
   });
 });

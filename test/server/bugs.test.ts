@@ -73,6 +73,7 @@ async function bench({ handle, relay = noRelay, observer }: BenchOptions): Promi
         maxTargetBytes: 9999,
         maxHeaderBytes: 16_384,
         maxRequestsPerConnection: 0,
+        maxPipelined: 8,
         maxBodyBytes: 10,
         maxContentBytes: 10,
         maxConnections: 10,

@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import { describe, expect, it } from 'vitest';
 
 import { Connections, type Turn } from '../../src/server/connections.ts';
@@ -8,7 +10,7 @@ function connection(...alone: readonly boolean[]): {
   readonly owes: () => boolean;
   readonly end: (place: number) => void;
 } {
-  const connections = new Connections();
+  const connections = new Connections(3);
   const socket = {};
   const begun: number[] = [];
   const turns: Turn[] = alone.map((one, place) => {
@@ -59,6 +61,16 @@ describe('Requests of one connection', () => {
     expect(begun).toEqual([0, 1]);
   });
 
+  it('run as many at once as may, and the next when one of them has ended', () => {
+    const { begun, end } = connection(false, false, false, false, false);
+    expect(begun).toEqual([0, 1, 2]);
+    end(1);
+    expect(begun).toEqual([0, 1, 2, 3]);
+    end(4);
+    end(0);
+    expect(begun).toEqual([0, 1, 2, 3]);
+  });
+
   it('are owed until each has ended, those that never began too', () => {
     const { owes, end, begun } = connection(true, true);
     end(1);
@@ -69,8 +81,27 @@ describe('Requests of one connection', () => {
 });
 
 describe('Connections', () => {
+  it('are not read while 64 requests of them wait, and read again when fewer do', async () => {
+    const connections = new Connections(1);
+    const log: string[] = [];
+    const socket = { pause: () => log.push('pause'), resume: () => log.push('resume') };
+    const turns = Array.from({ length: 1 + 65 }, () => {
+      const turn = connections.owe(socket, false);
+      if (!turn.running) connections.holdBack(connections.of(socket), socket);
+      return turn;
+    });
+    expect(log).toEqual([]);
+    await nextTurn();
+    expect(log).toEqual(['pause']);
+    const [first, second, third] = turns;
+    for (const turn of [first, second]) if (turn !== undefined) connections.settle(socket, turn);
+    expect(log).toEqual(['pause', 'resume']);
+    if (third !== undefined) connections.settle(socket, third);
+    expect(log).toEqual(['pause', 'resume']);
+  });
+
   it('count the requests of each, and know which is ending', () => {
-    const connections = new Connections();
+    const connections = new Connections(3);
     const [one, other] = [{}, {}];
     connections.settle(one, connections.owe(one, false));
     connections.owe(one, false);

@@ -31,6 +31,7 @@ const config: ServerConfig = {
     maxTargetBytes: 9999,
     maxHeaderBytes: 16_384,
     maxRequestsPerConnection: 0,
+    maxPipelined: 8,
     maxBodyBytes: 10,
     maxContentBytes: 10,
     maxConnections: 10,

@@ -78,6 +78,21 @@ describe('Pipelined requests', () => {
     expect(stage.asked()).toEqual(['/r/1']);
   });
 
+  it('are not asked upstream for a client that goes, but for the few that run', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({ script: gated(gate.promise, counting()) });
+    using connection = await stage.open();
+    const targets = Array.from({ length: 500 }, (_, index) => plain(`/${index % 2 === 0 ? 'c' : 'r'}/${index}`));
+    await connection.send(targets.join(''));
+    await stage.origin.arrived(8);
+    connection.socket.resetAndDestroy();
+    gate.resolve();
+    await expect.poll(async () => (await samples(stage.admin)).get('forecache_requests_in_flight')).toBe(0);
+    // Of what is not read any more it is only heard when something is written to it.
+    expect(stage.asked().length).toBeLessThanOrEqual(3 * 8);
+    await stage.sound();
+  });
+
   it.each([
     ['a relayed one', post('/r/2', 'ab')],
     ['one that is answered from store', plain('/c/known')],

@@ -21,6 +21,7 @@ export function configWith(counts: {
         maxContentBytes: 1,
         maxConnections: 1,
         maxRequestsPerConnection: 1,
+        maxPipelined: 1,
       },
       timeouts: { headersMs: 1, requestMs: 1, keepAliveMs: 1, sendMs: 1 },
       drainDelayMs: 0,
