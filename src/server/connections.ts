@@ -64,19 +64,19 @@ export class Connections {
     return turn;
   }
 
-  /** As many run as may. */
-  isFull({ running }: Connection): boolean {
-    return running >= this.#mostAtOnce;
-  }
-
-  /** A request waits: where many do, nothing more is read until fewer do, since each takes a hundred times the memory of its bytes. */
-  holdBack(connection: Connection, socket: Readable): void {
-    if (connection.waiting.length < MAX_WAITING || connection.held !== undefined) return;
-    connection.held = socket;
-    // Not now: `node:http` has its connection read on behind each request of the packet that it is at.
-    process.nextTick(() => {
-      if (connection.held !== undefined) socket.pause();
-    });
+  /**
+   * A request waits; true where as many run as may. Where many wait nothing more is read until fewer do, since each takes a hundred times
+   * the memory of its bytes.
+   */
+  queued(connection: Connection, socket: Readable): boolean {
+    if (connection.waiting.length >= MAX_WAITING && connection.held === undefined) {
+      connection.held = socket;
+      // Not now: `node:http` has its connection read on behind each request of the packet that it is at.
+      process.nextTick(() => {
+        if (connection.held !== undefined) socket.pause();
+      });
+    }
+    return this.#isFull(connection);
   }
 
   /** The response has ended, or never will be; starts what waited for it. */
@@ -156,7 +156,11 @@ export class Connections {
 
   #mayRun(connection: Connection, { alone }: Turn): boolean {
     if (connection.running === 0) return true;
-    return !alone && connection.runningAlone === 0 && !this.isFull(connection);
+    return !alone && connection.runningAlone === 0 && !this.#isFull(connection);
+  }
+
+  #isFull({ running }: Connection): boolean {
+    return running >= this.#mostAtOnce;
   }
 }
 

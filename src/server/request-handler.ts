@@ -9,7 +9,8 @@ import type { Problem, Result } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import type { Unread } from './client-error.ts';
 import type { ServerLoad } from './load.ts';
-import { type Connection, Connections, type Turn } from './connections.ts';
+import { Connections, type Turn } from './connections.ts';
+import { cutInTurn } from './cut-in-turn.ts';
 import { FastLane } from './fast-lane-entry.ts';
 import { guardObserver } from './guarded-observer.ts';
 import { FieldLists } from './field-lists.ts';
@@ -187,7 +188,7 @@ export class ExchangeHandler {
     if (connection.ending) return undefined;
     const turn = connections.oweOn(connection, isUnsafe(req.method ?? ''));
     turn.response = res;
-    if (!turn.running) this.#queued(connection, req.socket);
+    if (!turn.running && connections.queued(connection, req.socket)) this.limit('server.limits.maxPipelined');
     const full = connection.count === config.limits.maxRequestsPerConnection;
     if (full) this.#observer.limit('server.limits.maxRequestsPerConnection');
     // Behind an offer to upgrade that was not taken up `node:http` loses what came in the same packet: what follows may
@@ -202,16 +203,10 @@ export class ExchangeHandler {
       load.requestsInFlight -= 1;
       connections.settleOn(connection, turn);
       this.#sender.ended(transit, res);
+      if (!res.writableFinished && !req.socket.destroyed) cutInTurn(res, connection);
       if (this.#draining) this.#onSettled();
     });
     return { transit, turn };
-  }
-
-  /** It waits for those before it on its connection. */
-  #queued(connection: Connection, socket: Duplex): void {
-    const connections = this.#connections;
-    if (connections.isFull(connection)) this.#observer.limit('server.limits.maxPipelined');
-    connections.holdBack(connection, socket);
   }
 
   #read(req: IncomingMessage, listener: string): Result<ProxyRequest> {

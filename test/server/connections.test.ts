@@ -87,7 +87,7 @@ describe('Connections', () => {
     const socket = { pause: () => log.push('pause'), resume: () => log.push('resume') };
     const turns = Array.from({ length: 1 + 65 }, () => {
       const turn = connections.owe(socket, false);
-      if (!turn.running) connections.holdBack(connections.of(socket), socket);
+      if (!turn.running) expect(connections.queued(connections.of(socket), socket)).toBe(true);
       return turn;
     });
     expect(log).toEqual([]);

@@ -66,6 +66,29 @@ describe('Pipelined requests', () => {
     await stage.sound();
   });
 
+  it.each([
+    ['relayed', '/r/broken', 'fin'],
+    ['relayed', '/r/broken', 'rst'],
+    ['passed on as it comes', '/h/broken', 'rst'],
+  ] as const)('behind which upstream breaks off before their turn are the last: %s, %s', async (_, target, end) => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      script: (request, peer) =>
+        request.target === target
+          ? truncated('content-length', end)(request, peer)
+          : gated(gate.promise, answer(200, {}, 'whole'))(request, peer),
+    });
+    using connection = await stage.open();
+    await connection.send(plain('/r/first') + plain(target) + plain('/r/behind'));
+    await stage.origin.arrived(3);
+    await expect.poll(async () => (await outcomes(stage.admin))['error'] ?? 0).toBe(1);
+    gate.resolve();
+    expect((await connection.reply()).text).toBe('whole');
+    await connection.ended();
+    expect(connection.received.length).toBe(0);
+    await stage.sound();
+  });
+
   it('of a client that goes are dropped while they wait', async () => {
     const gate = Promise.withResolvers<void>();
     await using stage = await startStage({ script: gated(gate.promise, counting()) });
