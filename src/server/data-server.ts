@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { ListenerConfig, ServerConfig } from '../core/config.ts';
 import { answerClientError, refuseConnection } from './client-error.ts';
 import { keepAliveReserveMs, toldKeepAliveMs } from './keep-alive.ts';
-import { tellToGoOn } from './interim.ts';
+import { expectsToGoOn } from './interim.ts';
 import type { ServerLoad } from './load.ts';
 import type { ExchangeHandler } from './request-handler.ts';
 import { keepUnsent } from './unsent.ts';
@@ -105,7 +105,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   };
   server.on('request', serve);
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
-    tellToGoOn(res);
+    expectsToGoOn(res);
     serve(req, res);
   });
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) =>

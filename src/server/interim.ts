@@ -28,11 +28,21 @@ export class InterimLink implements ClientLink {
   }
 }
 
+/** Whose clients wait to be told to go on. */
+const expectant = new WeakSet<ServerResponse>();
+
+/** Its client sends the content when it is told to. */
+export function expectsToGoOn(res: ServerResponse): void {
+  expectant.add(res);
+}
+
 /**
- * Tells a client that waits to send its content to go on (RFC 9110 §10.1.1). Behind responses that are still owed
- * `node:http` would put the final head in front of it, and it would be read as content.
+ * Tells a client that waits for it to send its content (RFC 9110 §10.1.1); to be called when that is to be read, since one that is refused
+ * by its head need not send any. Behind responses that are still owed `node:http` would put the final head in front of
+ * it, and it would be read as content.
  */
 export function tellToGoOn(res: ServerResponse): void {
+  if (!expectant.delete(res)) return;
   if (res.socket !== null) {
     res.writeContinue();
     return;

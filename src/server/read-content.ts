@@ -6,6 +6,7 @@ import { problemReply } from '../cache/problem-reply.ts';
 import { contentTooLarge } from '../core/content-key.ts';
 import type { Problem } from '../core/problem.ts';
 import { ContentBudget, tooMuchContent } from './content-budget.ts';
+import { tellToGoOn } from './interim.ts';
 import type { Recorder, Transit } from './recorder.ts';
 import { requestTimeout } from './request-timeout.ts';
 import type { Sender } from './sender.ts';
@@ -90,6 +91,7 @@ export class ContentReader {
     const length = declared === undefined ? undefined : Number(declared);
     // Before anything of it is read; of a length that is no number the parser has said so.
     if (length !== undefined && length > maxBytes) return 'too-large';
+    tellToGoOn(res);
     const { promise, resolve } = Promise.withResolvers<Buffer | Broken>();
     const share = this.#budget.share();
     // No more memory is taken than what came accounts for: a client may declare much, and send one byte of it.

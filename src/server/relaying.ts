@@ -5,7 +5,7 @@ import { problemReply } from '../cache/problem-reply.ts';
 import type { RelayPlan } from '../cache/relay-types.ts';
 import { appendCacheStatus, withProblem } from '../core/cache-status.ts';
 import { withoutFields } from '../core/fields.ts';
-import { InterimLink } from './interim.ts';
+import { InterimLink, tellToGoOn } from './interim.ts';
 import type { Recorder, Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
 import { requestTimeout } from './request-timeout.ts';
@@ -45,6 +45,8 @@ export class Relaying {
     const { socket } = transit.req;
     if (sender.closes(transit)) res.setHeader('connection', 'close');
     this.#waiting.set(socket, { transit, res, relay });
+    // Content that is declared larger is refused without it.
+    if (!(Number(transit.req.headers['content-length']) > this.#options.maxBodyBytes)) tellToGoOn(res);
     const link = new InterimLink(res);
     const onInterim: RelayPlan['onInterim'] = (status, fields) => link.interim(status, fields);
     const plan = { ...this.#plan(transit, relay, res), onInterim, onUnsent: () => limitSending(res, sender.limit()) };
