@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 
+import { HeldBytes } from './held-bytes.ts';
+
 /** One request as it came over the wire, byte for byte up to its content. */
 export interface OriginRequest {
   readonly method: string;
@@ -367,14 +369,14 @@ function createPeer(socket: Socket): OriginPeer {
 /** Pulls bytes off a socket; keeps what is not asked for yet. */
 class WireReader {
   readonly #socket: Socket;
-  #buffer = Buffer.alloc(0);
+  readonly #held = new HeldBytes();
   #ended = false;
   #wake: (() => void) | undefined;
 
   constructor(socket: Socket) {
     this.#socket = socket;
     socket.on('data', (data: Buffer) => {
-      this.#buffer = Buffer.concat([this.#buffer, data]);
+      this.#held.add(data);
       this.#wake?.();
     });
     const end = (): void => {
@@ -388,30 +390,24 @@ class WireReader {
   /** Bytes up to and with the mark; `undefined` when the connection ended first. */
   async until(mark: string): Promise<Buffer | undefined> {
     for (;;) {
-      const at = this.#buffer.indexOf(mark);
-      if (at !== -1) return this.#take(at + mark.length);
+      const at = this.#held.all.indexOf(mark);
+      if (at !== -1) return this.#held.take(at + mark.length);
       if (!(await this.#more())) return undefined;
     }
   }
 
   async exactly(count: number): Promise<Buffer | undefined> {
-    while (this.#buffer.length < count) if (!(await this.#more())) return undefined;
-    return this.#take(count);
-  }
-
-  #take(count: number): Buffer {
-    const taken = this.#buffer.subarray(0, count);
-    this.#buffer = this.#buffer.subarray(count);
-    return taken;
+    while (this.#held.all.length < count) if (!(await this.#more())) return undefined;
+    return this.#held.take(count);
   }
 
   async #more(): Promise<boolean> {
     if (this.#ended || this.#socket.destroyed) return false;
-    const before = this.#buffer.length;
+    const before = this.#held.all.length;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
-    return this.#buffer.length > before || !this.#ended;
+    return this.#held.all.length > before || !this.#ended;
   }
 }
 

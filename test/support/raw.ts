@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
+import { HeldBytes } from './held-bytes.ts';
+
 /** One response as it came over the wire. */
 export interface RawReply {
   readonly status: number;
@@ -95,14 +97,14 @@ export async function openRaw(origin: string): Promise<RawConnection> {
 
 class Connection implements RawConnection {
   readonly socket: Socket;
-  #chunks: Buffer[] = [];
+  readonly #held = new HeldBytes();
   #end: RawEnd | undefined;
   readonly #listeners = new Set<() => void>();
 
   constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (data: Buffer) => {
-      this.#chunks.push(data);
+      this.#held.add(data);
       this.#notify();
     });
     socket.on('end', () => this.#finish('fin'));
@@ -112,9 +114,7 @@ class Connection implements RawConnection {
   }
 
   get received(): Buffer {
-    // Joined when looked at: a large answer joined with each packet would take quadratic time.
-    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
-    return this.#chunks[0] ?? Buffer.alloc(0);
+    return this.#held.all;
   }
 
   async send(data: string | Buffer): Promise<void> {
@@ -133,7 +133,7 @@ class Connection implements RawConnection {
     for (;;) {
       const parsed = parseReply(this.received, { method, atEnd: this.#end === 'fin' });
       if (parsed !== undefined) {
-        this.#chunks = [this.received.subarray(parsed.length)];
+        this.#held.take(parsed.length);
         if (parsed.reply.status >= 200) return parsed.reply;
         continue;
       }
