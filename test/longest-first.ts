@@ -4,7 +4,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * Files that take long and are small, the longest first. Where nothing is known of earlier runs, as in a fresh clone, files are
  * started by their size, and these would come last: one after another, with nothing left to run beside them.
  */
-const longest = [
+export const longest = [
   'coherence/short-run',
   'server/fast-lane-by-stream',
   'coherence/mutations',
@@ -29,7 +29,10 @@ const longest = [
   'store/purge-log.contract',
 ];
 
-/** Starts those first, and leaves the order of the others as it is. */
+/**
+ * Starts those first, then what has a process of its own, then what shares one: a process is kept only for a file that comes
+ * right behind. Otherwise it leaves the order as it is.
+ */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     // oxlint-disable-next-line unicorn/no-array-sort -- not that of an array
@@ -38,7 +41,8 @@ export class LongestFirst extends BaseSequencer {
   }
 }
 
-function rankOf({ moduleId }: TestSpecification): number {
+function rankOf({ moduleId, project }: TestSpecification): number {
   const index = longest.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
-  return index === -1 ? longest.length : index;
+  if (index !== -1) return index;
+  return project.config.isolate ? longest.length : longest.length + 1;
 }
