@@ -1,21 +1,24 @@
 import type { Credentials } from '../core/config.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
-import { chanceOf, maskedValues } from '../core/secret-values.ts';
+import { type FoundRange, foundRanges } from '../core/found-ranges.ts';
+import { chanceOf, maskedValues, spellingsOf } from '../core/secret-values.ts';
+import { createTextMasker } from '../core/text-masker.ts';
 import { isCoded } from './decode.ts';
 
 /** Takes an upstream's credential values out of what it answers; real upstreams echo them in fields, redirects and error bodies. */
 export interface Redactor {
   /** False where the upstream has no credential that is looked for: everything passes untouched. */
   readonly active: boolean;
-  /** Values become `***`. */
+  /** Values become `***`, those that overlap one. */
   text(value: string): string;
   /** As {@link text}, for all field lines. */
   fields(fields: FieldLines): FieldLines;
   /** Whether content with these fields is searched: text for every value, other types for those alone that nothing holds by chance. */
   searches(fields: FieldLines): boolean;
   /**
-   * A body, also where a value is spread over chunks. Each value becomes as many `*` as it is long, so that lengths and
-   * framing stay true. Holds back only bytes that may be a value's beginning; the given chunks are not changed.
+   * A body, also where a value is spread over chunks, and whatever the values have in common: the bytes are those of the whole
+   * masked at once. Each value becomes as many `*` as it is long, so that lengths and framing stay true. Holds back only bytes
+   * that may be a value's beginning, fewer than the longest spelling has; the given chunks are not changed.
    *
    * @param fields which say of what type it is; without any it is text
    */
@@ -25,16 +28,12 @@ export interface Redactor {
 /** Finds the credentials' values raw and in the encodings in which upstreams echo them. */
 export function createRedactor(credentials: Credentials): Redactor {
   const values = maskedValues(credentials);
-  const needles = spellings(values);
+  const needles = spellingsOf(values);
   const ofText = asBytes(needles);
   // What no other content holds by chance: images and archives must come through whole.
-  const ofAll = asBytes(spellings(values.filter((value) => chanceOf(value) === undefined)));
+  const ofAll = asBytes(spellingsOf(values.filter((value) => chanceOf(value) === undefined)));
   const bytesFor = (fields: FieldLines): readonly Buffer[] => (isText(fields) ? ofText : ofAll);
-  const text = (value: string): string => {
-    let clean = value;
-    for (const needle of needles) clean = clean.replaceAll(needle, '***');
-    return clean;
-  };
+  const { text } = createTextMasker(needles);
   return {
     active: needles.length > 0,
     text,
@@ -64,59 +63,46 @@ function asBytes(needles: readonly string[]): readonly Buffer[] {
   return needles.map((needle) => Buffer.from(needle, 'utf8'));
 }
 
-function spellings(values: readonly string[]): readonly string[] {
-  const all = new Set<string>();
-  for (const value of values) {
-    const percent = encodeURIComponent(value);
-    const strict = percent.replaceAll(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
-    const json = JSON.stringify(value).slice(1, -1);
-    const forms = [value, percent, strict, strict.replaceAll('%20', '+'), json, json.replaceAll('/', String.raw`\/`)];
-    forms.push(value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;'));
-    // Encoded once more, as in a redirect's `?next=…`.
-    forms.push(encodeURIComponent(strict));
-    for (const form of forms) {
-      all.add(form);
-      all.add(form.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()));
-    }
-  }
-  // The longest first, so that no value is half covered by another that it contains.
-  return [...all].toSorted((a, b) => b.length - a.length);
-}
-
-function masked(body: Buffer, needles: readonly Buffer[]): Buffer {
-  let clean: Buffer | undefined;
-  for (const needle of needles) {
-    for (let at = body.indexOf(needle); at !== -1; at = body.indexOf(needle, at + needle.length)) {
-      clean ??= Buffer.from(body);
-      clean.fill('*', at, at + needle.length);
-    }
-  }
-  return clean ?? body;
-}
-
 async function* maskedStream(chunks: AsyncIterable<Buffer>, needles: readonly Buffer[]): AsyncGenerator<Buffer> {
+  // As it came, since what a mask covers may be the beginning of a longer value. Always less than the longest of them.
   let held: Buffer = Buffer.alloc(0);
+  // So many of its first bytes are covered by a value that is found already, and passed on as stars.
+  let told = 0;
   for await (const chunk of chunks) {
-    const joined = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    const clean = masked(joined, needles);
-    const keep = heldBack(clean, needles);
-    held = Buffer.from(clean.subarray(clean.length - keep));
-    const out = clean.subarray(0, clean.length - keep);
+    const raw = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    const ranges = foundRanges(raw, needles);
+    const keptFrom = raw.length - heldBack(raw, needles);
+    let ready = Math.max(told, keptFrom);
+    for (const { start, end } of ranges) if (start <= ready && end > ready) ready = end;
+    const out = withStars(raw, ranges).subarray(told, ready);
+    held = Buffer.from(raw.subarray(keptFrom));
+    told = ready - keptFrom;
     if (out.length > 0) yield out;
   }
-  if (held.length > 0) yield masked(held, needles);
+  if (held.length > told) yield withStars(held, foundRanges(held, needles)).subarray(told);
+}
+
+/** The same bytes where there is nothing to mask, else a copy. */
+function withStars(bytes: Buffer, ranges: readonly FoundRange[]): Buffer {
+  if (ranges.length === 0) return bytes;
+  const clean = Buffer.from(bytes);
+  for (const { start, end } of ranges) clean.fill('*', start, end);
+  return clean;
 }
 
 /** How many last bytes are the beginning of a value that may go on in the next chunk. */
 function heldBack(bytes: Buffer, needles: readonly Buffer[]): number {
   let longest = 0;
-  for (const needle of needles) {
-    for (let size = Math.min(needle.length - 1, bytes.length); size > longest; size--) {
-      if (bytes.subarray(bytes.length - size).equals(needle.subarray(0, size))) {
-        longest = size;
-        break;
-      }
-    }
-  }
+  for (const needle of needles) longest = Math.max(longest, begunAtEnd(bytes, needle));
   return longest;
+}
+
+function begunAtEnd(bytes: Buffer, needle: Buffer): number {
+  const first = needle.readUInt8(0);
+  const from = Math.max(0, bytes.length - needle.length + 1);
+  for (let at = bytes.indexOf(first, from); at !== -1; at = bytes.indexOf(first, at + 1)) {
+    const size = bytes.length - at;
+    if (bytes.compare(needle, 0, size, at) === 0) return size;
+  }
+  return 0;
 }

@@ -1,7 +1,7 @@
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync, constants, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { get, head, startStage, type StageOptions } from '../support/hostile.ts';
-import { chunk, type OriginScript } from '../support/origin.ts';
+import { chunk, lastChunk, type OriginScript } from '../support/origin.ts';
 
 const secret = 'k3y-s3cr3t-1234567890';
 const stars = '*'.repeat(secret.length);
@@ -203,6 +203,43 @@ describe('Echoes of the proxy’s own credentials: parts', () => {
       expect(stage.origin.requests.at(-1)?.field('accept-encoding')).toBe('br');
     }
   });
+});
+
+describe('Echoes of the proxy’s own credentials: several that have bytes in common', () => {
+  it.each([
+    [
+      'begins with',
+      'acme-prod-9f8e7d6c5b4a',
+      ['bad key acme-prod', '-9f8e7d6c5b4a!'],
+      'bad key **********************!',
+    ],
+    ['has within it', 'x9-acme-prod-9f8e', ['bad key x9-acme-prod', '-9f8e!'], 'bad key *****************!'],
+    ['begins with the end of', 'prod-9f8e7d6c', ['bad key acme-prod', '-9f8e7d6c!'], 'bad key ******************!'],
+  ])(
+    'a value that %s another, the content cut behind that → every byte of both masked',
+    async (_how, key, pieces, masked) => {
+      await using stage = await staged(
+        async (_request, peer) => {
+          await peer.write('HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n');
+          await peer.write(`X-Echo: ${pieces.join('')}\r\n\r\n`);
+          for (const piece of pieces) {
+            await peer.write(chunk(piece));
+            await new Promise((resolve) => void setTimeout(resolve, 50));
+          }
+          await peer.write(lastChunk);
+        },
+        {
+          upstream: 'credentials: { query: { user: acme-prod, apikey: "${KEY}" } }',
+          env: { KEY: key },
+        },
+      );
+      for (const kind of kinds) {
+        const [reply] = (await stage.converse(get(`/${kind}/x`))).replies;
+        expect([kind, reply?.text, reply?.field('x-echo')]).toEqual([kind, masked, 'bad key ***!']);
+      }
+      await stage.sound();
+    },
+  );
 });
 
 describe('Echoes of the proxy’s own credentials: types of content', () => {

@@ -21,6 +21,9 @@ async function collected(chunks: AsyncIterable<Buffer>): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
+const masked = (redactor: ReturnType<typeof redactorOf>, parts: readonly string[]) =>
+  collected(redactor.stream(stream(parts)));
+
 describe('in texts', () => {
   test.each([
     ['raw', 'x a/b+c&d y', 'x *** y'],
@@ -31,6 +34,17 @@ describe('in texts', () => {
     ['as JSON with escaped slashes', '{"k":"a\\/b+c&d"}', '{"k":"***"}'],
   ])('a value is found %s', (_name, text, clean) => {
     expect(redactorOf('a/b+c&d').text(text)).toBe(clean);
+  });
+
+  test.each([
+    ['one goes on where the other ends', ['abcdef', 'defghi'], 'x abcdefghi y', 'x *** y'],
+    ['the shorter one begins first', ['abcd', 'cdefgh'], 'x abcdefgh y', 'x *** y'],
+    ['one has the other in the middle', ['acme-prod', 'x9-acme-prod-9f8e'], 'x x9-acme-prod-9f8e y', 'x *** y'],
+    ['one repeats its own beginning', ['abcab'], 'x abcabcab y', 'x *** y'],
+    ['they stand side by side', ['abcdef', 'defghi'], 'x abcdefdefghi y', 'x ****** y'],
+  ])('no part of a value is left: %s', (_name, values, text, clean) => {
+    expect(redactorOf(...values).text(text)).toBe(clean);
+    expect(redactorOf(...values).fields([['link', text]])).toEqual([['link', clean]]);
   });
 
   test('a value shorter than four characters is not looked for', () => {
@@ -72,6 +86,98 @@ describe('in bodies', () => {
     expect((await iterator.next()).value?.toString()).toBe('******!');
   });
 });
+
+describe('in bodies, of values that contain or overlap each other', () => {
+  // The brackets say what is covered.
+  test.each([
+    ['one begins with the other', ['acme-prod', 'acme-prod-9f8e7d6c5b4a'], 'bad key [acme-prod-9f8e7d6c5b4a]!'],
+    ['one has the other in the middle', ['acme-prod', 'x9-acme-prod-9f8e'], 'bad key [x9-acme-prod-9f8e]!'],
+    ['one ends with the other', ['acme-prod', 'x9-acme-prod'], 'bad key [x9-acme-prod]!'],
+    ['one goes on where the other ends', ['abcdef', 'defghi', 'ghijkl'], '<[abcdefghijkl]>'],
+    ['one repeats its own beginning', ['abcab'], '<[abcabcabcab]>'],
+    ['percent-encoding of one has the other', ['acme', 'acme/9f8e'], 'k=[acme%2F9f8e]!'],
+    ['one is what another is in percent-encoding', ['a/b/c-12345', '2Fc-1234'], 'k=[a%2Fb%2Fc-12345]&'],
+  ])('%s: all of each is masked, whatever the split', async (_name, values, marked) => {
+    const redactor = redactorOf(...values);
+    const text = marked.replaceAll(/[[\]]/g, '');
+    const expected = marked.replace(/\[(.*)\]/, (_all, covered: string) => '*'.repeat(covered.length));
+    expect(await masked(redactor, [text])).toBe(expected);
+    expect(await masked(redactor, text.split(''))).toBe(expected);
+    for (let at = 1; at < text.length; at++) {
+      expect(await masked(redactor, [text.slice(0, at), text.slice(at)])).toBe(expected);
+    }
+  });
+
+  test('any split gives the bytes of the whole, and no more is held back than the longest value is long', async () => {
+    const part = fc.string({ unit: fc.constantFrom('a', 'b', '/'), minLength: 4, maxLength: 9 });
+    const overlapping = fc.tuple(part, part).map(([a, b]) => [a, b, a + b, a.slice(2) + b.slice(0, 3)]);
+    const scene = fc.record({
+      values: overlapping,
+      pieces: fc.array(
+        fc.oneof(fc.nat(3), fc.string({ unit: fc.constantFrom('a', 'b', '/', '%2F', '%2f', '*', ' '), maxLength: 4 })),
+        { maxLength: 12 },
+      ),
+      cuts: fc.array(fc.nat(200), { maxLength: 20 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(scene, async ({ values, pieces, cuts }) => {
+        const redactor = redactorOf(...values);
+        const text = pieces.map((piece) => (typeof piece === 'string' ? piece : (values[piece] ?? ''))).join('');
+        const whole = await masked(redactor, [text]);
+        expect(whole).toBe(starred(text, values));
+        expect(await masked(redactor, text.split(''))).toBe(whole);
+        const places = cuts.toSorted((a, b) => a - b);
+        const parts = [...places, text.length].map((to, index) => text.slice(places[index - 1] ?? 0, to));
+        // Each character of the longest value may be spelt in five (`%252F`).
+        const most = 5 * Math.max(...values.map((value) => value.length)) - 1;
+        expect(await heldMost(redactor, parts)).toBeLessThanOrEqual(most);
+        expect(await masked(redactor, parts)).toBe(whole);
+      }),
+      { seed: 35, numRuns: 500 },
+    );
+  });
+
+  test('what one value covers is passed on at once, though another may begin in it', async () => {
+    const redactor = redactorOf('acme-prod', 'acme-prod-9f8e7d6c5b4a');
+    const iterator = redactor.stream(stream(['key acme-prod', '-9f8e7d6c5b4a!']))[Symbol.asyncIterator]();
+    expect((await iterator.next()).value?.toString()).toBe('key *********');
+    expect((await iterator.next()).value?.toString()).toBe('*************!');
+  });
+
+  test('the given buffers are not changed', async () => {
+    const given = ['key acme-prod', '-9f8e7d6c5b4a!', 'acme-prod'].map((text) => Buffer.from(text));
+    await collected(redactorOf('acme-prod', 'acme-prod-9f8e7d6c5b4a').stream(Readable.from(given)));
+    expect(given.map(String)).toEqual(['key acme-prod', '-9f8e7d6c5b4a!', 'acme-prod']);
+  });
+});
+
+/** Stated another way: each place of the text is tried for each spelling of a value. */
+function starred(text: string, values: readonly string[]): string {
+  const spelt = values.flatMap((value) => {
+    const json = value.replaceAll('/', String.raw`\/`);
+    return [value, json, ...['%2F', '%2f', '%252F'].map((slash) => value.replaceAll('/', slash))];
+  });
+  const chars = text.split('');
+  for (let at = 0; at < text.length; at++) {
+    for (const one of spelt) if (text.startsWith(one, at)) chars.fill('*', at, at + one.length);
+  }
+  return chars.join('');
+}
+
+/** The most bytes that had been given and were not passed on when the next ones were asked for. */
+async function heldMost(redactor: ReturnType<typeof redactorOf>, parts: readonly string[]): Promise<number> {
+  let held = 0;
+  let most = 0;
+  const given = async function* (): AsyncGenerator<Buffer> {
+    for (const part of parts) {
+      held += part.length;
+      yield Buffer.from(part);
+      most = Math.max(most, held);
+    }
+  };
+  for await (const chunk of redactor.stream(given())) held -= chunk.length;
+  return most;
+}
 
 describe('in content that is no text', () => {
   const binary = [['content-type', 'image/png']] as const;
