@@ -3,7 +3,7 @@ import { pino, type Level } from 'pino';
 import type { Observer } from '../cache/ports.ts';
 import type { LogConfig } from '../core/config.ts';
 import { createLogObserver } from './observe.ts';
-import { lineCleaner, redactFields, type LogFields } from './redact.ts';
+import { createLogCleaner, type LogFields } from './redact.ts';
 
 /** JSON lines. None of its functions throws or waits. Dispose of it last: that writes what is buffered. */
 export interface Log extends Disposable {
@@ -13,6 +13,8 @@ export interface Log extends Disposable {
   readonly error: (fields: LogFields, message: string) => void;
   /** False where lines of this level go nowhere, so that nobody needs to make their fields. */
   readonly writes: (level: Level) => boolean;
+  /** A text up to this length, no part of a known secret at its end. */
+  readonly shortened: (text: string, length: number) => string;
   /** Writes what is buffered, now. */
   readonly flush: () => void;
   /** Writes whole lines that the log of another thread has made, so that lines of two threads never mix. */
@@ -37,7 +39,7 @@ export interface LogOptions {
 
 /** Opens the log. `silent` writes nothing at all. */
 export function createLog(config: LogConfig, options: LogOptions = {}): Log {
-  const clean = lineCleaner(options.secrets ?? []);
+  const cleaner = createLogCleaner(options.secrets ?? []);
   const sink = options.stream === undefined ? standardError() : givenStream(options.stream);
   const logger = pino(
     {
@@ -48,11 +50,11 @@ export function createLog(config: LogConfig, options: LogOptions = {}): Log {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    { write: (line) => sink.write(clean(line)) },
+    { write: (line) => sink.write(cleaner.line(line)) },
   );
   const write = (level: Level, fields: LogFields, message: string): void => {
     if (!logger.isLevelEnabled(level)) return;
-    logger[level](redactFields(fields), '%s', message);
+    logger[level](cleaner.fields(fields), '%s', message);
     // Lines that tell of trouble may be the last ones.
     if (level === 'warn' || level === 'error') sink.flush();
   };
@@ -62,6 +64,7 @@ export function createLog(config: LogConfig, options: LogOptions = {}): Log {
     warn: (fields: LogFields, message: string) => write('warn', fields, message),
     error: (fields: LogFields, message: string) => write('error', fields, message),
     writes: (level: Level) => logger.isLevelEnabled(level),
+    shortened: cleaner.shortened,
   };
   return {
     ...lines,

@@ -16,6 +16,8 @@ interface Lines {
   readonly warn: (fields: LogFields, message: string) => void;
   /** False where lines of this level go nowhere. */
   readonly writes: (level: 'debug' | 'info') => boolean;
+  /** The text up to this length, no part of a known secret at its end. */
+  readonly shortened: (text: string, length: number) => string;
 }
 
 /** Writes what happens: one line per request where `log.requests` says so, purges and warming always, trouble of the fleet within bounds, the rest at `debug`. */
@@ -26,15 +28,17 @@ export function createLogObserver(
 ): Observer {
   const requests = config.requests && log.writes('info');
   const debug = log.writes('debug');
+  const shortened = ({ url }: Pick<RequestRecord | UpstreamCallRecord, 'url'>): string =>
+    log.shortened(url, maxUrlLength);
   const fleet = createFleetLines(log, nowMs);
   return {
     request(record) {
-      if (requests) log.info(requestFields(record), 'request');
+      if (requests) log.info(requestFields(record, shortened(record)), 'request');
     },
     repeats: () => (requests ? undefined : untold),
     upstreamCall(call) {
-      if (call.failure !== undefined) log.warn(callFields(call), 'upstream call failed');
-      else if (debug) log.debug(callFields(call), 'upstream call');
+      if (call.failure !== undefined) log.warn({ ...rounded(call), url: shortened(call) }, 'upstream call failed');
+      else if (debug) log.debug({ ...rounded(call), url: shortened(call) }, 'upstream call');
     },
     brokenBody(record) {
       log.warn({ ...record }, 'upstream answer broke off');
@@ -59,10 +63,10 @@ export function createLogObserver(
 }
 
 /** Members without a value are left out of the line. */
-function requestFields(record: RequestRecord): Record<string, string | number | undefined> {
+function requestFields(record: RequestRecord, url: string): Record<string, string | number | undefined> {
   return {
     method: record.method,
-    url: shortened(record.url),
+    url,
     route: record.route,
     outcome: record.outcome,
     status: record.status,
@@ -77,19 +81,11 @@ function requestFields(record: RequestRecord): Record<string, string | number | 
   };
 }
 
-function callFields(call: UpstreamCallRecord): LogFields {
-  return { ...rounded(call), url: shortened(call.url) };
-}
-
 /** Who is missing serves nothing from store until it has caught up; of many, some names and the number will do. */
 function purgeFields({ missing, ...record }: PurgeRecord): LogFields {
   const fields = rounded(record);
   if (missing.length === 0) return fields;
   return { ...fields, missing: missing.slice(0, maxNames), missingCount: missing.length };
-}
-
-function shortened(url: string): string {
-  return url.length > maxUrlLength ? `${url.slice(0, maxUrlLength)}…` : url;
 }
 
 function rounded(record: { readonly durationMs: number }): LogFields {

@@ -4,7 +4,9 @@ import process from 'node:process';
 import { check, dictionary, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { LogConfig } from '../../src/core/config.ts';
+import { spellingsOf } from '../../src/core/secret-values.ts';
 import { createLog, type LogOptions } from '../../src/log/log.ts';
+import { requestRecord } from '../support/records.ts';
 
 /** A stream that keeps what it gets. */
 function capture(config: Partial<LogConfig> = {}, options: LogOptions = {}) {
@@ -103,6 +105,36 @@ describe('the log', () => {
     expect(text()).not.toContain('ord');
     expect(text()).not.toContain(encodeURIComponent(secret));
     expect(parsed(text())).toMatchObject({ msg: '***', url: '/a?key=***' });
+  });
+
+  it.each([
+    ['one goes on where the other ends', ['abcdef-1', 'f-1ghijk'], 'x abcdef-1ghijk y', 'x *** y'],
+    ['one has the other in the middle', ['acme-prod', 'x9-acme-prod-9f8e'], 'x x9-acme-prod-9f8e y', 'x *** y'],
+    ['one repeats its own beginning', ['ab1cab'], 'x ab1cab1cab y', 'x *** y'],
+  ])('masks all of each secret where they overlap: %s', (_what, secrets, message, clean) => {
+    const { log, text } = capture({}, { secrets });
+    log.info({ [message]: message }, message);
+    expect(parsed(text())).toMatchObject({ msg: clean, [clean]: clean });
+  });
+
+  it.each(['a/b d+1', "it's!*(1)", 'a<b>&c-1'])('finds %s in each spelling that is looked for in answers', (secret) => {
+    for (const spelt of spellingsOf([secret])) {
+      const { log, text } = capture({}, { secrets: [secret] });
+      log.info({ url: `/x?k=${spelt}&a=1` }, 'x');
+      expect([spelt, parsed(text())['url']]).toEqual([spelt, '/x?k=***&a=1']);
+    }
+  });
+
+  it('shows no part of a secret where a text is cut', () => {
+    const secret = 'k3y-s3cr3t-1234567890';
+    const { log, text } = capture({}, { secrets: [secret] });
+    for (let before = 2000; before <= 4100; before += before === 2060 ? 2000 : 1) {
+      const long = `${'x'.repeat(before)}${secret}${'y'.repeat(4100)}`;
+      log.info({ long, err: new Error(long) }, 'long');
+      log.observer.request(requestRecord({ url: long }));
+    }
+    expect(text()).toContain('***');
+    expect(text()).not.toContain('xk');
   });
 
   it('leaves words alone that a short secret happens to be part of', () => {
