@@ -3,6 +3,7 @@ import { METHODS } from 'node:http';
 import type { Explainer } from './cache/explain.ts';
 import { redisSecrets } from './config/compile-redis.ts';
 import type { Config } from './core/config.ts';
+import { secretValues } from './core/secret-values.ts';
 import { describe } from './log/describe.ts';
 import type { Log } from './log/log.ts';
 import type { Parts } from './parts.ts';
@@ -91,12 +92,9 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms));
 }
 
-/** What must never be written, wherever it turns up. */
+/** What must never be written, wherever it turns up. Of credentials the same as is looked for in answers. */
 export function secretsOf(config: Config): readonly string[] {
-  const credentials = [...config.upstreams.values()].flatMap((upstream) => [
-    ...upstream.credentials.query.values(),
-    ...upstream.credentials.headers.values(),
-  ]);
+  const credentials = [...config.upstreams.values()].flatMap((upstream) => secretValues(upstream.credentials));
   const own = config.admin.token === undefined ? [] : [config.admin.token];
   return [...own, ...credentials, ...redisSecrets(config.store.redis)];
 }

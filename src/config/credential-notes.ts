@@ -1,4 +1,4 @@
-import { chanceOf, MIN_DISTINCT_LENGTH, MIN_MASKED_LENGTH, valuesOfField } from '../core/secret-values.ts';
+import { chanceOf, MIN_DISTINCT_LENGTH, MIN_MASKED_LENGTH, valuesOf } from '../core/secret-values.ts';
 import type { Compilation } from './compilation.ts';
 import type { IssueList } from './issue.ts';
 
@@ -17,7 +17,7 @@ export function noteCredentials(notes: IssueList, { input }: Compilation, name: 
   const credentials = input.upstreams[name]?.credentials;
   for (const kind of ['query', 'headers'] as const) {
     for (const [key, value] of Object.entries(credentials?.[kind] ?? {})) {
-      const message = noteOf(kind === 'query' ? [value] : valuesOfField(value));
+      const message = noteOf(valuesOf(kind, value));
       if (message !== undefined) notes.add(['upstreams', name, 'credentials', kind, key], message);
     }
   }

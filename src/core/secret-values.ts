@@ -12,17 +12,19 @@ const MAX_NUMBER_LENGTH = 16;
 /** Letters alone up to this many characters are as likely a word. */
 const MAX_WORD_LENGTH = 15;
 
-/** Every secret value that could turn up in an answer. */
+/** Every secret value that could turn up in an answer, a log line or an error: the one list of them. */
 export function secretValues(credentials: Credentials): readonly string[] {
-  const values = [...credentials.query.values()];
-  for (const value of credentials.headers.values()) values.push(...valuesOfField(value));
+  const values: string[] = [];
+  for (const kind of ['query', 'headers'] as const) {
+    for (const value of credentials[kind].values()) values.push(...valuesOf(kind, value));
+  }
   return [...new Set(values)];
 }
 
-/** `Bearer TOKEN`: an upstream that complains about the token quotes it without the scheme. */
-export function valuesOfField(value: string): readonly string[] {
-  const scheme = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ +(\S+)$/.exec(value)?.[1];
-  return scheme === undefined ? [value] : [value, scheme];
+/** Of one credential: `Bearer TOKEN`, and the token, since an upstream that complains about it quotes it without the scheme. */
+export function valuesOf(kind: keyof Credentials, value: string): readonly string[] {
+  const token = kind === 'headers' ? /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ +(\S+)$/.exec(value)?.[1] : undefined;
+  return token === undefined ? [value] : [value, token];
 }
 
 /** Those that are looked for in answers. */
