@@ -26,6 +26,10 @@ export interface Connection {
   behind: Set<Turn> | undefined;
   /** Nothing is read of it for now. */
   held: Readable | undefined;
+  /** That the parser has told of last, while a response is owed. */
+  last: { readonly complete: boolean } | undefined;
+  /** Called when nothing is owed any more. */
+  onSettled: (() => void) | undefined;
 }
 
 interface Readable {
@@ -99,10 +103,26 @@ export class Connections {
       run(connection, next);
       next.start?.();
     }
+    if (connection.running === 0) {
+      connection.last = undefined;
+      connection.onSettled?.();
+    }
     const { held } = connection;
     if (held === undefined || waiting.length >= MAX_WAITING) return;
     connection.held = undefined;
     held.resume();
+  }
+
+  /**
+   * What came behind a whole request is none: the connection is to end when what is owed has been answered (RFC 9112 §9.6). False: it is
+   * within a request, which will never be whole.
+   */
+  endBehind(socket: object, end: () => void): boolean {
+    const connection = this.of(socket);
+    if (connection.last?.complete !== true) return false;
+    connection.ending = true;
+    connection.onSettled = end;
+    return true;
   }
 
   /**
@@ -149,6 +169,8 @@ export class Connections {
       waiting: [],
       behind: undefined,
       held: undefined,
+      last: undefined,
+      onSettled: undefined,
     };
     this.#known.set(socket, connection);
     return connection;

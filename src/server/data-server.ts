@@ -77,7 +77,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   const { limits, timeouts } = options.config;
   // A head is part of its request, and `node:http` throws where it may take longer.
   const headersMs = Math.min(timeouts.headersMs, timeouts.requestMs);
-  const { lane } = options.handler;
+  const { lane, connections } = options.handler;
   const server = createServer({
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: headersMs,
@@ -116,7 +116,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   );
   server.on('timeout', (socket: Socket) => {
     // With a response owed it is the send timeout, which has its own listener.
-    if (options.handler.owes(socket)) return;
+    if (connections.owes(socket)) return;
     options.handler.limit('server.timeouts.keepAlive');
     socket.destroy();
   });
@@ -124,12 +124,14 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     // An error answer in front of a response that is still owed would be taken for that response. What is already
     // written of one still leaves.
-    if (options.handler.owes(socket)) {
+    if (connections.owes(socket)) {
       if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
         options.handler.limit('server.timeouts.request');
         if (options.handler.timedOut(socket)) return;
       }
-      destroyWhenFlushed(socket);
+      // A client that has ended its side has gone, and what is owed with it.
+      const hasEnded = error.code === 'HPE_INVALID_EOF_STATE' || !socket.readable;
+      if (hasEnded || !connections.endBehind(socket, () => destroyWhenFlushed(socket))) destroyWhenFlushed(socket);
       return;
     }
     options.handler.unread(answerClientError(error, socket), listener.name);
@@ -144,12 +146,14 @@ function refuseConnect(server: Server, listener: ListenerConfig, { handler }: Da
     handler.lane?.leave(req.socket, socket !== req.socket);
     // Without a listener an error on a detached socket would end the process.
     req.socket.on('error', () => req.socket.destroy());
-    if (!handler.owes(req.socket)) {
+    if (!handler.connections.owes(req.socket)) {
       handler.unread(answerClientError({ code: 'CONNECT' }, socket), listener.name, req.method);
       return;
     }
     // As with what is no request: a refusal in front of a response that is still owed would be taken for that response.
-    handler.abandon(req.socket);
+    const { connections } = handler;
+    connections.announceLast(req.socket);
+    req.socket.once('close', () => connections.abandon(req.socket));
     destroyWhenFlushed(req.socket);
   });
 }
@@ -170,7 +174,7 @@ function countConnections(
       load.connections -= 1;
     });
     if (open <= maxConnections) return;
-    handler.ignore(socket);
+    handler.connections.announceLast(socket);
     handler.unread(refuseConnection(socket, maxConnections), listener.name);
   });
 }
@@ -180,7 +184,7 @@ function countConnections(
  * one behind responses that are still owed: the connection cannot be theirs and the WebSocket's.
  */
 function isUpgrade({ headers, socket }: IncomingMessage, handler: ExchangeHandler): boolean {
-  if (!/^websocket$/i.test(headers.upgrade ?? '') || handler.owes(socket)) return false;
+  if (!/^websocket$/i.test(headers.upgrade ?? '') || handler.connections.owes(socket)) return false;
   // Before `node:http` takes its listener off a connection that will not be its own any more.
   handler.lane?.leave(socket, true);
   return true;

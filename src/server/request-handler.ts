@@ -53,7 +53,7 @@ export class ExchangeHandler {
   readonly #sender: Sender;
   readonly #relaying: Relaying;
   readonly #contents: ContentReader;
-  readonly #connections: Connections;
+  readonly connections: Connections;
   readonly #upgraded = new Set<Duplex>();
   /** `undefined`: each request is parsed. */
   readonly lane: FastLane | undefined;
@@ -64,20 +64,20 @@ export class ExchangeHandler {
     const { config, relay, clock, onBug } = options;
     this.#options = options;
     this.#observer = guardObserver(options.observer, onBug);
-    this.#connections = new Connections(config.limits.maxPipelined);
+    this.connections = new Connections(config.limits.maxPipelined);
     const recorder = new Recorder({ observer: this.#observer, clock });
     const sender = new Sender({
       config,
       observer: this.#observer,
       recorder,
-      connections: this.#connections,
+      connections: this.connections,
       draining: () => this.#draining,
       onBug,
     });
     this.#reading = { limits: config.limits, lists: new FieldLists(), onLimit: (option) => this.limit(option) };
     this.#recorder = recorder;
     this.#sender = sender;
-    const parts = { ...options, observer: this.#observer, connections: this.#connections };
+    const parts = { ...options, observer: this.#observer, connections: this.connections };
     this.lane = config.fastLane ? new FastLane(parts) : undefined;
     const { maxBodyBytes, maxContentBytes } = config.limits;
     this.#contents = new ContentReader({ recorder, sender, maxContentBytes, onLimit: (option) => this.limit(option) });
@@ -96,17 +96,6 @@ export class ExchangeHandler {
     for (const socket of this.#upgraded) socket.destroy();
   }
 
-  /** Nothing that comes on this connection is a request any more. */
-  ignore(socket: object): void {
-    this.#connections.announceLast(socket);
-  }
-
-  /** Nothing more is processed or sent on this connection, of which `node:http` has let go. */
-  abandon(socket: Duplex): void {
-    this.ignore(socket);
-    socket.once('close', () => this.#connections.abandon(socket));
-  }
-
   /** See {@link Relaying.timedOut}. */
   timedOut(socket: object): boolean {
     return this.#contents.timedOut(socket) || this.#relaying.timedOut(socket);
@@ -122,11 +111,6 @@ export class ExchangeHandler {
     if (answered === undefined) return;
     if (answered.limit !== undefined) this.limit(answered.limit);
     this.#recorder.unread(answered, listener, method);
-  }
-
-  /** True while a response is owed on this connection. */
-  owes(socket: object): boolean {
-    return this.#connections.owes(socket);
   }
 
   request(req: IncomingMessage, res: ServerResponse, listener: string): void {
@@ -161,7 +145,7 @@ export class ExchangeHandler {
 
   upgrade(attempt: UpgradeAttempt): void {
     const { req, socket } = attempt;
-    if (this.#connections.isEnding(req.socket)) {
+    if (this.connections.isEnding(req.socket)) {
       socket.end();
       return;
     }
@@ -183,11 +167,12 @@ export class ExchangeHandler {
   /** `undefined`: what comes on this connection is not looked at any more. */
   #begin(req: IncomingMessage, res: ServerResponse, listener: string): Begun | undefined {
     const { config, load } = this.#options;
-    const connections = this.#connections;
+    const { connections } = this;
     const connection = connections.of(req.socket);
     if (connection.ending) return undefined;
     const turn = connections.oweOn(connection, isUnsafe(req.method ?? ''));
     turn.response = res;
+    connection.last = req;
     if (!turn.running && connections.queued(connection, req.socket)) this.limit('server.limits.maxPipelined');
     const full = connection.count === config.limits.maxRequestsPerConnection;
     if (full) this.#observer.limit('server.limits.maxRequestsPerConnection');

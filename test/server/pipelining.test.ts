@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises';
+
 import { describe, expect, it } from 'vitest';
 
 import { get, head, startStage } from '../support/hostile.ts';
@@ -87,6 +89,41 @@ describe('Pipelined requests', () => {
     await connection.ended();
     expect(connection.received.length).toBe(0);
     await stage.sound();
+  });
+
+  it.each([
+    ['a request behind the last one', 'Connection: close', plain('/c/behind')],
+    ['what is none', 'X-A: b', 'BLAH\r\n\r\n'],
+    ['half a head that never ends', 'X-A: b', 'GET /c/half HTTP/1.1\r\nHost:'],
+  ])('are answered whatever comes behind them: %s', async (_, field, behind) => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      server: 'timeouts: { headers: 200ms }',
+      script: gated(gate.promise, answer(200, {}, 'late')),
+    });
+    using connection = await stage.open();
+    await connection.send(plain('/c/1') + head('GET /r/2 HTTP/1.1', host, field) + behind);
+    await stage.origin.arrived(2);
+    // In a packet of its own, and later than the time that a head may take.
+    await setTimeout(600);
+    await connection.send('more of it\r\n\r\n');
+    gate.resolve();
+    expect((await connection.reply()).text).toBe('late');
+    expect((await connection.reply()).text).toBe('late');
+    await connection.ended();
+    expect(connection.received.length).toBe(0);
+    expect(stage.asked()).toEqual(['/c/1', '/r/2']);
+    await stage.sound();
+  });
+
+  it('are not answered where one of them is cut off within its content', async () => {
+    await using stage = await startStage({ script: silent });
+    using connection = await stage.open();
+    await connection.send(
+      plain('/c/1') + head('QUERY /c/2 HTTP/1.1', host, 'Transfer-Encoding: chunked') + 'no chunk\r\n',
+    );
+    expect(await connection.ended()).toBe('fin');
+    expect(connection.received.length).toBe(0);
   });
 
   it('of a client that goes are dropped while they wait', async () => {
