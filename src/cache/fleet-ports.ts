@@ -188,11 +188,15 @@ export type FleetEvent =
   | {
       readonly kind: 'redis';
       readonly operation: 'get' | 'put' | 'claim' | 'release' | 'unlink' | 'counters' | 'job';
-      /** `over-budget`: not answered within `timeout`; `breaker`, `lease`, `pending`: not sent at all. */
+      /**
+       * `over-budget`: not answered within `timeout`. `outdated`: what is stored is newer, and stays. Not sent at all:
+       * `breaker`, `lease`, `pending`, `too-large`, `spent` (other calls have used up the request's budget), and a failure
+       * where there was no connection.
+       */
       readonly result: RedisResult;
-      /** 0 where it was not sent. */
-      readonly durationMs: number;
-      /** Bytes of the value read or written. */
+      /** `undefined`: it was not sent. */
+      readonly durationMs: number | undefined;
+      /** Bytes of the value that was read, or was written: 0 for one that Redis did not take. */
       readonly bytes: number;
     }
   /** A value that cannot be used was read. */
@@ -213,6 +217,7 @@ export type RedisResult =
   | 'too-large'
   | 'outdated'
   | 'over-budget'
+  | 'spent'
   | 'breaker'
   | 'lease'
   | 'pending'

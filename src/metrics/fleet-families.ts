@@ -99,7 +99,7 @@ export function redisFamilies(tally: FleetTally, status: RedisStatus): readonly 
     ),
     counted(
       'forecache_redis_bytes_total',
-      'Bytes of values read and written, as they are in Redis.',
+      'Bytes of values that were read, and that Redis took, as they are there.',
       tally.operationBytes,
       'operation',
     ),

@@ -3,9 +3,6 @@ import { DurationTally, TokenTally } from './tallies.ts';
 
 type Redis = Extract<FleetEvent, { readonly kind: 'redis' }>;
 
-/** What was not sent took no time, and would only hide how long the rest took. */
-const notSent: ReadonlySet<Redis['result']> = new Set(['breaker', 'lease', 'pending']);
-
 /** Each operation with each result. */
 const maxOperationResults = 256;
 
@@ -63,7 +60,8 @@ export class FleetTally {
     }
     this.operations.add(this.#last.token);
     if (bytes > 0) this.operationBytes.add(operation, bytes);
-    if (notSent.has(result)) return;
+    // What was not sent took no time, and would only hide how long the rest took.
+    if (durationMs === undefined) return;
     let durations = this.operationDurations.get(operation);
     if (durations === undefined) this.operationDurations.set(operation, (durations = new DurationTally()));
     durations.add(durationMs);

@@ -134,16 +134,22 @@ describe('the families of the fleet', () => {
       { ...get, result: 'hit', durationMs: 1, bytes: 1000 },
       { ...get, result: 'hit', durationMs: 3, bytes: 500 },
       { ...get, result: 'over-budget', durationMs: 50, bytes: 0 },
-      { ...get, result: 'breaker', durationMs: 0, bytes: 0 },
-      { ...get, result: 'lease', durationMs: 0, bytes: 0 },
-      { kind: 'redis', operation: 'put', result: 'pending', durationMs: 0, bytes: 0 },
+      { ...get, result: 'breaker', durationMs: undefined, bytes: 0 },
+      { ...get, result: 'lease', durationMs: undefined, bytes: 0 },
+      { ...get, result: 'spent', durationMs: undefined, bytes: 0 },
+      { ...get, result: 'closed', durationMs: undefined, bytes: 0 },
+      { kind: 'redis', operation: 'put', result: 'pending', durationMs: undefined, bytes: 0 },
+      { kind: 'redis', operation: 'put', result: 'too-large', durationMs: undefined, bytes: 0 },
     ]);
     expect(samples('forecache_redis_operations_total')).toEqual([
       '{operation="get",result="hit"} 2',
       '{operation="get",result="over-budget"} 1',
       '{operation="get",result="breaker"} 1',
       '{operation="get",result="lease"} 1',
+      '{operation="get",result="spent"} 1',
+      '{operation="get",result="closed"} 1',
       '{operation="put",result="pending"} 1',
+      '{operation="put",result="too-large"} 1',
     ]);
     expect(samples('forecache_redis_operation_duration_seconds_count')).toEqual(['{operation="get"} 3']);
     expect(samples('forecache_redis_operation_duration_seconds_sum')).toEqual([

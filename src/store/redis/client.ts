@@ -15,7 +15,7 @@ import { keepNodes } from './client-nodes.ts';
 import { Reads } from './client-reads.ts';
 import { connectionOf, nodeOf, waitForReplicas } from './client-replicas.ts';
 import { redisKeys } from './keys.ts';
-import type { ControlLink, RedisFailure, RedisLinks, RedisScript } from './link.ts';
+import { type ControlLink, RedisFailure, type RedisLinks, type RedisScript } from './link.ts';
 import { redisFailure } from './redis-errors.ts';
 import { settleStringMethods } from './string-methods.ts';
 
@@ -93,7 +93,9 @@ function linkTo(keeper: Keeper, { commandTimeoutMs }: Pick<LinkSettings, 'comman
 
 function explanationOf(keeper: Keeper, error: unknown): RedisFailure {
   const failure = redisFailure(error);
-  return failure.kind === 'closed' ? (keeper.barring ?? failure) : failure;
+  const { barring } = keeper;
+  if (failure.kind !== 'closed' || barring === undefined) return failure;
+  return new RedisFailure(barring.kind, barring.message, { isUnsent: failure.isUnsent });
 }
 
 /** Sent whole the first time on a connection and by its digest from then on; where Redis has forgotten it, whole again. */

@@ -51,8 +51,8 @@ async function runScript(
   args: readonly (string | number)[],
 ): Promise<unknown> {
   const startMs = clock.monotonicMs();
-  const tell = (result: RedisResult): void => {
-    const durationMs = clock.monotonicMs() - startMs;
+  const tell = (result: RedisResult, isUnsent = false): void => {
+    const durationMs = isUnsent ? undefined : clock.monotonicMs() - startMs;
     observer.fleet({ kind: 'redis', operation: 'counters', result, durationMs, bytes: 0 });
   };
   try {
@@ -60,7 +60,8 @@ async function runScript(
     tell('ok');
     return reply;
   } catch (error) {
-    tell(error instanceof RedisFailure ? error.kind : 'other');
+    if (error instanceof RedisFailure) tell(error.kind, error.isUnsent);
+    else tell('other');
     return undefined;
   }
 }

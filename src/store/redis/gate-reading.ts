@@ -34,6 +34,7 @@ export interface Answered<T> {
 export interface Failed {
   readonly failure: RedisFailureKind;
   readonly durationMs: number;
+  readonly isUnsent: boolean;
 }
 
 /** A read that was sent. Times are monotonic. */

@@ -102,7 +102,7 @@ export class RedisGate implements Disposable {
     const startMs = this.#options.clock.monotonicMs();
     const budgetMs = this.#budgetMs(node, call.waitedMs ?? 0, startMs);
     if (budgetMs <= 0) {
-      this.tell(call.operation, 'over-budget');
+      this.tell(call.operation, 'spent');
       finishUnanswered(reader);
       return;
     }
@@ -187,7 +187,8 @@ export class RedisGate implements Disposable {
     this.#options.onBug?.(error);
   }
 
-  tell(operation: RedisOperation, result: RedisResult, { durationMs = 0, bytes = 0 } = {}): void {
+  /** Without `durationMs`: the call was not made. */
+  tell(operation: RedisOperation, result: RedisResult, { durationMs, bytes = 0 }: Cost = notMade): void {
     this.#options.observer.fleet({ kind: 'redis', operation, result, durationMs, bytes });
   }
 
@@ -237,9 +238,9 @@ export class RedisGate implements Disposable {
   }
 
   #failed(error: unknown, durationMs: number): Failed {
-    if (error instanceof RedisFailure) return { failure: error.kind, durationMs };
+    if (error instanceof RedisFailure) return { failure: error.kind, durationMs, isUnsent: error.isUnsent };
     this.bug(error);
-    return { failure: 'other', durationMs };
+    return { failure: 'other', durationMs, isUnsent: false };
   }
 
   #settle<T>(operation: RedisOperation, { node, nowMs }: Heard, answer: Answered<T> | Failed): Answered<T> | undefined {
@@ -251,7 +252,7 @@ export class RedisGate implements Disposable {
     }
     if (isUnwell(answer.failure)) node.breaker.failed();
     else node.breaker.succeeded();
-    this.tell(operation, answer.failure, { durationMs: answer.durationMs });
+    this.tell(operation, answer.failure, answer.isUnsent ? notMade : answer);
     return undefined;
   }
 
@@ -279,6 +280,15 @@ export class RedisGate implements Disposable {
     return 'failure' in answer && isUnwell(answer.failure) ? 'unwell' : 'well';
   }
 }
+
+/** Of a call. */
+interface Cost {
+  readonly durationMs?: number;
+  /** Of the value that was read or written. */
+  readonly bytes?: number;
+}
+
+const notMade: Cost = {};
 
 /** From which node something was heard, and when (monotonic). */
 interface Heard {

@@ -130,16 +130,16 @@ class RedisJobLeases implements JobLeases {
     const startMs = clock.monotonicMs();
     try {
       const reply = await link.run(script, [keys.job(name)], [instanceId, ms]);
-      this.#tell('ok', startMs);
+      this.#tell('ok', clock.monotonicMs() - startMs);
       return String(reply);
     } catch (error) {
-      this.#tell(error instanceof RedisFailure ? error.kind : 'other', startMs);
+      const { kind = 'other', isUnsent = false } = error instanceof RedisFailure ? error : {};
+      this.#tell(kind, isUnsent ? undefined : clock.monotonicMs() - startMs);
       return undefined;
     }
   }
 
-  #tell(result: RedisResult, startMs: number): void {
-    const durationMs = this.#parts.clock.monotonicMs() - startMs;
+  #tell(result: RedisResult, durationMs: number | undefined): void {
     this.#parts.observer.fleet({ kind: 'redis', operation: 'job', result, durationMs, bytes: 0 });
   }
 }

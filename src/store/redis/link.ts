@@ -86,9 +86,12 @@ export interface RedisLinks extends AsyncDisposable {
 /** A command that failed, or was not sent. The message holds no credential, key, or value. */
 export class RedisFailure extends Error {
   readonly kind: RedisFailureKind;
-  constructor(kind: RedisFailureKind, message: string, options?: ErrorOptions) {
-    super(message, options);
+  /** Nothing of the command was given to a connection. */
+  readonly isUnsent: boolean;
+  constructor(kind: RedisFailureKind, message: string, { isUnsent = false } = {}) {
+    super(message);
     this.name = 'RedisFailure';
     this.kind = kind;
+    this.isUnsent = isUnsent;
   }
 }

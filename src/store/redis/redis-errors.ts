@@ -35,8 +35,12 @@ export function redisFailure(error: unknown): RedisFailure {
   if (error instanceof RedisFailure) return error;
   const message = innermost(error);
   const kind = kindOf(message);
-  return new RedisFailure(kind, kind === 'other' ? `Redis answered ${replyWords(message)}` : sentenceByKind[kind]);
+  const sentence = kind === 'other' ? `Redis answered ${replyWords(message)}` : sentenceByKind[kind];
+  return new RedisFailure(kind, sentence, { isUnsent: unsent.test(message) });
 }
+
+/** What the library says where it has no connection to send a command on, and may keep none for later. */
+const unsent = /^(?:Stream isn't writeable|Cluster isn't ready) and enableOfflineQueue/;
 
 /** Why there is no connection, for the log: addresses and system errors, no credential. `undefined`: nothing new. */
 export function describeTrouble(error: unknown): string | undefined {

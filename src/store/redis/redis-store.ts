@@ -234,7 +234,7 @@ export class RedisStore implements ResponseStore, StoredView {
     const body = packed instanceof Promise ? await packed : packed;
     const value = encodeItem(item, body, this.#options.skewMs());
     if (value.byteLength > config.maxObjectBytes) {
-      gate.tell('put', 'too-large', { bytes: value.byteLength });
+      gate.tell('put', 'too-large');
       return 'too-large';
     }
     const args = [value, this.#ttlMs(item), Math.round(this.#options.clock.nowMs() + this.#options.skewMs())];
@@ -248,9 +248,14 @@ export class RedisStore implements ResponseStore, StoredView {
       },
     });
     if (answer === undefined) return 'unsent';
-    const isOutdated = answer.value === 'outdated';
-    gate.tell('put', isOutdated ? 'outdated' : 'ok', { durationMs: answer.durationMs, bytes: value.byteLength });
-    return isOutdated ? 'outdated' : 'stored';
+    const { durationMs } = answer;
+    // Redis had something newer: the value was sent and is not there.
+    if (answer.value === 'outdated') {
+      gate.tell('put', 'outdated', { durationMs });
+      return 'outdated';
+    }
+    gate.tell('put', 'ok', { durationMs, bytes: value.byteLength });
+    return 'stored';
   }
 
   #ttlMs(item: StoredItem): number {

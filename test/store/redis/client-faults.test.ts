@@ -22,10 +22,12 @@ describe('Redis that is killed', () => {
     redis.freeze();
     const pending = failureOf(links.data.get('k'));
     await redis.kill();
-    expect((await pending).kind).toBe('closed');
+    expect(await pending).toMatchObject({ kind: 'closed', isUnsent: false });
     const start = performance.now();
-    expect((await failureOf(links.control.run(set, ['k'], ['v']))).kind).toBe('closed');
+    const unsent = { kind: 'closed', isUnsent: true };
+    expect(await failureOf(links.control.run(set, ['k'], ['v']))).toMatchObject(unsent);
     expect(performance.now() - start).toBeLessThan(20);
+    expect(await failureOf(links.data.get('k'))).toMatchObject(unsent);
     // The pauses between attempts have grown to their longest.
     const made = proxy.attempts();
     await expect.poll(() => proxy.attempts(), { timeout: 10_000 }).toBeGreaterThan(made + 24);

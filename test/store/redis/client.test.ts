@@ -125,7 +125,11 @@ describe('user and password', () => {
     expect(links.troubles.toSorted()).toEqual(all);
     expect(links.data.isReady).toBe(false);
     for (const link of [links.data, links.control]) {
-      expect(await failureOf(link.run(set, ['k'], ['v']))).toMatchObject({ kind: 'auth', message: trouble });
+      expect(await failureOf(link.run(set, ['k'], ['v']))).toMatchObject({
+        kind: 'auth',
+        message: trouble,
+        isUnsent: true,
+      });
     }
     // What stands in the way now is another thing.
     await redis.kill();

@@ -397,7 +397,7 @@ describe('a Redis that does not answer', () => {
     expect(await kindOf(unleased)).toBe('unavailable');
     const answer = await first.locks.claim({ key, asked, known: undefined, waitedMs: 5000 });
     expect(answer.kind).toBe('unavailable');
-    expect([...unleased.results('claim'), ...first.results('claim')]).toEqual(['lease', 'over-budget']);
+    expect([...unleased.results('claim'), ...first.results('claim')]).toEqual(['lease', 'spent']);
   });
 
   test('and gives a lock too late leaves none behind', async () => {

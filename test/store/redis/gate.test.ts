@@ -206,7 +206,7 @@ describe('a read', () => {
   });
 
   test('has as much less of the budget as its request has waited before', async () => {
-    const { clock, gate, results } = setUp();
+    const { clock, gate, events, results } = setUp();
     const read = gate.read({ operation: 'claim', key: 'a:1', waitedMs: 30, send: hang });
     clock.advance(20);
     expect(await read).toBeUndefined();
@@ -214,7 +214,27 @@ describe('a read', () => {
     const send = () => ((sent = true), hang());
     expect(await gate.read({ operation: 'claim', key: 'a:1', waitedMs: 50, send })).toBeUndefined();
     expect(sent).toBe(false);
-    expect(results()).toEqual(['over-budget', 'over-budget']);
+    expect(results()).toEqual(['over-budget', 'spent']);
+    expect(events.at(-1)).toMatchObject({ durationMs: undefined, bytes: 0 });
+  });
+
+  test('that found no connection took no time, and one whose connection broke took some', async () => {
+    const { clock, gate, events } = setUp();
+    const call = { operation: 'get', key: 'a:1' } as const;
+    const unsent = new RedisFailure('closed', 'closed', { isUnsent: true });
+    await gate.read({ ...call, send: () => Promise.reject(unsent) });
+    await gate.write({ ...call, operation: 'put', send: () => Promise.reject(unsent) });
+    const reply = Promise.withResolvers<string>();
+    const read = gate.read({ ...call, send: () => reply.promise });
+    clock.advance(7);
+    reply.reject(new RedisFailure('closed', 'closed'));
+    await read;
+    const told = { kind: 'redis', operation: 'get', result: 'closed', durationMs: undefined, bytes: 0 };
+    expect(events.filter(({ kind }) => kind === 'redis')).toEqual([
+      told,
+      { ...told, operation: 'put' },
+      { ...told, durationMs: 7 },
+    ]);
   });
 
   test('tells a late answer to whoever left something behind', async () => {
@@ -258,13 +278,14 @@ describe('a read', () => {
   });
 
   test('without a lease is not sent', async () => {
-    const { gate, state, results } = setUp();
+    const { gate, state, events, results } = setUp();
     state.leased = false;
     let sent = false;
     const send = () => ((sent = true), Promise.resolve('value'));
     expect(await gate.read({ operation: 'get', key: 'a:1', send })).toBeUndefined();
     expect(await gate.write({ operation: 'put', key: 'a:1', send })).toBeUndefined();
     expect([sent, results()]).toEqual([false, ['lease', 'lease']]);
+    for (const event of events) expect(event).toMatchObject({ durationMs: undefined, bytes: 0 });
   });
 });
 

@@ -228,6 +228,8 @@ describe('where Redis fails', () => {
     failing.fail(2);
     await lease.finish(60_000);
     expect(await kindOf(member('b'))).toBe('done');
+    const unsent = { ...call(), result: 'closed', durationMs: undefined };
+    expect(a.events.filter((event) => event.kind === 'redis')).toEqual([call(), unsent, unsent, call()]);
   });
 
   it('that it is not done is said once, so that a stop is not held up', async () => {
@@ -294,7 +296,7 @@ function failingLink(): {
       async run(script, keys, args) {
         if (unsent > 0) {
           unsent -= 1;
-          throw new RedisFailure('closed', 'no connection');
+          throw new RedisFailure('closed', 'no connection', { isUnsent: true });
         }
         const reply = await links.control.run(script, keys, args);
         if (lost === 0) return reply;

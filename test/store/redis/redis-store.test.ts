@@ -99,7 +99,7 @@ describe('a look at Redis', () => {
     const made = process();
     const asked = { ...askedBy(routeOf({}, { name: 'weather-forecast' }), '/v1/forecast'), waitedMs: 5000 };
     expect(await made.redis.get('weather-forecast|/v1/forecast', asked)).toBeUndefined();
-    expect(made.results('get')).toEqual(['over-budget']);
+    expect(made.results('get')).toEqual(['spent']);
   });
 });
 
@@ -186,6 +186,7 @@ describe('a response in Redis', () => {
     expect(await made.redis.put(response(made, { key: 'r|/c', body: randomBytes(5001 - overhead) }))).toBe('too-large');
     expect(made.limits).toEqual(['store.redis.maxObjectBytes']);
     expect(made.results('put')).toEqual(['ok', 'ok', 'too-large']);
+    expect(made.events.at(-1)).toMatchObject({ result: 'too-large', durationMs: undefined, bytes: 0 });
     expect(await made.redis.get('r|/c')).toBeUndefined();
   });
 
@@ -194,6 +195,7 @@ describe('a response in Redis', () => {
     expect(await made.redis.put(response(made, { key: 'r|/b', body: Buffer.alloc(80_000) }))).toBe('stored');
     expect((await made.redis.get('r|/b'))?.item).toMatchObject({ body: Buffer.alloc(80_000) });
     expect(await made.redis.put(response(made, { key: 'r|/c', body: Buffer.alloc(80_001) }))).toBe('too-large');
+    expect(made.events.at(-1)).toMatchObject({ result: 'too-large', durationMs: undefined, bytes: 0 });
   });
 
   test('is dropped and counted where too much is under way already', async () => {
@@ -370,6 +372,10 @@ describe('invariants of the shared tier', () => {
     await quick.redis.put(after);
     await held.letGo();
     expect(await put).toBe('outdated');
+    // It was sent, and is not in Redis.
+    expect(slow.events).toEqual([
+      { kind: 'redis', operation: 'put', result: 'outdated', durationMs: expect.any(Number), bytes: 0 },
+    ]);
     expect((await quick.redis.get(after.key))?.item).toEqual(after);
   });
 
