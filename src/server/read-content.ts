@@ -110,7 +110,8 @@ export class ContentReader {
     const stop = (kept: number): void => {
       req.off('data', onData).off('end', onEnd).off('close', onClose);
       res.off('close', onClose);
-      this.#readings.delete(req.socket);
+      // A pipelined request behind this one may have come in its place.
+      if (this.#readings.get(req.socket)?.res === res) this.#readings.delete(req.socket);
       share.keep(kept);
       if (kept > 0) res.once('close', () => share.keep(0));
     };

@@ -178,6 +178,24 @@ describe('Content that enters a key', () => {
     expect(await outcomes(proxy.admin)).toEqual({ rejected: 1 });
   });
 
+  it('that is not whole in time is a 408 also where it came in one packet behind a request that was', async () => {
+    const { origin, proxy } = await start(', timeouts: { request: 300ms, headers: 300ms }');
+    const socket = connect({ port: Number(new URL(proxy.origin).port), host: '127.0.0.1' });
+    onTestFinished(() => void socket.destroy());
+    let received = '';
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      received += text;
+    });
+    const lines = ['QUERY /search HTTP/1.1', 'Host: a', 'Content-Type: application/json', 'Content-Length: 7'];
+    const head = `${lines.join('\r\n')}\r\n\r\n`;
+    socket.write(`${head}{"a":1}${head}{"b"`);
+    await expect.poll(() => socket.closed, { timeout: 5_000 }).toBe(true);
+    expect(received.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 408']);
+    expect(received).toMatch(/request-timeout/);
+    expect(origin.requests).toHaveLength(1);
+    expect(await limitHits(proxy.admin)).toEqual({ 'server.timeouts.request': 1 });
+  });
+
   it('JSON that is nested exactly 64 deep is looked up, one deeper is not', async () => {
     const { send, query } = await start();
     expect((await send('/search', nested(64))).cacheStatus).toBe(looked);
