@@ -106,7 +106,7 @@ export function buildParts(ground: Ground): Parts {
     sha256,
     random: Math.random,
     rules,
-    search: new LearnedSearch(observer),
+    search: new LearnedSearch(observer, clock),
     bodyCheck: createBodyCheck(),
     decoder: createContentDecoder(),
     graphql,

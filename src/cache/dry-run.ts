@@ -71,7 +71,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   const tokens: string[] = [];
   const errors: unknown[] = [];
   const background = new BackgroundWork((_name, error) => errors.push(error));
-  const search = parts.search?.copy() ?? new LearnedSearch({ limit: nothing });
+  const search = parts.search?.copy() ?? new LearnedSearch({ limit: nothing }, clock);
   const upstream = new OneAnswer(clock, asked.answer);
   // One by one: whoever explains has the real store, purge log and locks at hand, and none of them may slip in.
   const deps: ExchangeDeps = {

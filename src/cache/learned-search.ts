@@ -1,8 +1,9 @@
 import { searchRule, type SearchRule } from '../core/no-vary-search.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import type { Observer } from './ports.ts';
+import { wasAskedLater } from './asked-later.ts';
 import { dropOldest } from './drop-oldest.ts';
+import type { Clock, Observer } from './ports.ts';
 
 /** Paths whose rule is remembered; some 500 bytes each. The one that was used longest ago is forgotten first. */
 export const MAX_SEARCH_PATHS = 10_000;
@@ -10,7 +11,7 @@ export const MAX_SEARCH_PATHS = 10_000;
 /** What an upstream has said of a path. */
 interface Learned {
   readonly rule: SearchRule;
-  /** When the request was sent that taught it, by the wall clock: what was said later counts. */
+  /** Of the request that taught it: what was said later counts, see {@link wasAskedLater}. */
   readonly requestTimeMs: number;
 }
 
@@ -25,10 +26,12 @@ type Lesson = Pick<StoredResponse, 'status' | 'fields' | 'requestTimeMs'>;
 export class LearnedSearch {
   readonly #rules = new Map<string, Learned>();
   readonly #observer: Pick<Observer, 'limit'>;
+  readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #capacity: number;
 
-  constructor(observer: Pick<Observer, 'limit'>, capacity: number = MAX_SEARCH_PATHS) {
+  constructor(observer: Pick<Observer, 'limit'>, clock: Pick<Clock, 'nowMs'>, capacity: number = MAX_SEARCH_PATHS) {
     this.#observer = observer;
+    this.#clock = clock;
     this.#capacity = capacity;
   }
 
@@ -70,7 +73,7 @@ export class LearnedSearch {
 
   /** One that knows the same and goes its own way: for what would be learnt. */
   copy(): LearnedSearch {
-    const copy = new LearnedSearch({ limit: () => {} }, this.#capacity);
+    const copy = new LearnedSearch({ limit: () => {} }, this.#clock, this.#capacity);
     for (const [place, learned] of this.#rules) copy.#rules.set(place, learned);
     return copy;
   }
@@ -82,7 +85,7 @@ export class LearnedSearch {
   learn({ search }: KeyedRequest, { status, fields, requestTimeMs }: Lesson): void {
     if (search === undefined || status >= 400) return;
     const known = this.#rules.get(search.place);
-    if (known !== undefined && known.requestTimeMs > requestTimeMs) return;
+    if (known !== undefined && wasAskedLater(known, { requestTimeMs }, this.#clock)) return;
     const rule = searchRule(fields);
     this.#rules.delete(search.place);
     if (rule === undefined) return;

@@ -1,3 +1,4 @@
+import { wasAskedLater } from '../cache/asked-later.ts';
 import type { Clock } from '../cache/ports.ts';
 import type { StoredItem } from '../core/stored-response.ts';
 import type { HotRead } from './hot-reads.ts';
@@ -80,16 +81,14 @@ export class RecordJudge {
   }
 
   /**
-   * A validation or a slow answer that was asked for before what is stored now must not replace it. A stored time in the
-   * future means that the clock was set back since: then it says nothing.
+   * A validation or a slow answer that was asked for before what is stored now must not replace it.
    *
    * @param record what is stored under its key
    */
   isOutdated(item: StoredItem, record: number): boolean {
     if (item.kind !== 'response') return false;
     const stored = this.#table.unpacked(record).item;
-    if (stored.kind !== 'response' || stored.requestTimeMs > this.#clock.nowMs()) return false;
-    return stored.requestTimeMs > item.requestTimeMs;
+    return stored.kind === 'response' && wasAskedLater(stored, item, this.#clock);
   }
 
   #check(record: number, known: PurgeableItem | undefined): boolean {

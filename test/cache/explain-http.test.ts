@@ -52,11 +52,12 @@ interface Row {
 class Ground implements Disposable {
   readonly at: StoreSetUp;
   readonly explainer: ReturnType<typeof createExplainer>;
-  readonly search = new LearnedSearch({ limit: () => {} });
+  readonly search: LearnedSearch;
 
   constructor(route: Route) {
     this.at = new StoreSetUp([route]);
     const { table, store, clock } = this.at;
+    this.search = new LearnedSearch({ limit: () => {} }, clock);
     this.explainer = createExplainer({
       table,
       store,

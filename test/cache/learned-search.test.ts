@@ -5,6 +5,7 @@ import { scopesOfUrl } from '../../src/cache/locate.ts';
 import { retagged, tagged } from '../../src/cache/tagged.ts';
 import type { ResponseStore } from '../../src/cache/ports.ts';
 import type { MemoryStore } from '../../src/store/memory-store.ts';
+import { FakeClock } from '../support/clock.ts';
 import { ExchangeRig, type RigOptions, ScriptedLocks } from '../support/exchange-rig.ts';
 import { sha256 } from '../support/operations.ts';
 import { fieldsOf, honourRoute, HOUR } from '../support/policy.ts';
@@ -76,6 +77,17 @@ describe('No-Vary-Search of upstream', () => {
     await fetched(rig, '/p/x?a=2', 'two');
     expect(await held(rig, '/p/x?a=1&utm=2')).toBeUndefined();
     expect(await held(rig, '/p/x?a=2')).toBe('two');
+    expect(rig.search.size).toBe(0);
+  });
+
+  it('is changed and unlearnt also after the clock was set back, when all that is learnt was said later', async () => {
+    const rig = rigWith();
+    await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
+    rig.clock.advance(-HOUR);
+    await fetched(rig, '/p/x?a=2&b=1', 'two', 'No-Vary-Search: params=("b")');
+    expect(await held(rig, '/p/x?a=2&b=2')).toBe('two');
+    rig.clock.advance(-HOUR);
+    await fetched(rig, '/p/x?a=3', 'three');
     expect(rig.search.size).toBe(0);
   });
 
@@ -417,12 +429,20 @@ describe('what is learnt', () => {
   const lesson = { status: 200, fields: fieldsOf(noUtm), requestTimeMs: 1000 };
 
   it('is not taken back by an answer that was asked for earlier', () => {
-    const search = new LearnedSearch({ limit: () => expect.fail('no limit is met') });
+    const search = new LearnedSearch({ limit: () => expect.fail('no limit is met') }, new FakeClock(1000));
     const asked = keyed(tableOf(route), '/p/x?utm=1');
     search.learn(asked, lesson);
     search.learn(asked, { status: 200, fields: [], requestTimeMs: 999 });
     expect(search.size).toBe(1);
     search.learn(asked, { status: 200, fields: [], requestTimeMs: 1000 });
+    expect(search.size).toBe(0);
+  });
+
+  it('is taken back by an earlier one where it is a millisecond in the future', () => {
+    const search = new LearnedSearch({ limit: () => expect.fail('no limit is met') }, new FakeClock(999));
+    const asked = keyed(tableOf(route), '/p/x?utm=1');
+    search.learn(asked, lesson);
+    search.learn(asked, { status: 200, fields: [], requestTimeMs: 1 });
     expect(search.size).toBe(0);
   });
 });

@@ -6,6 +6,7 @@ import { MAX_NAMING_LINES } from '../../src/cache/named-places.ts';
 import { MAX_STRUCTURED_FIELD } from '../../src/core/structured-field.ts';
 import { MAX_UPSTREAM_TAG } from '../../src/core/upstream-tags.ts';
 import { languagesWith, MAX_MARKER_LANGUAGES, variantKey, type VariantRules } from '../../src/core/vary.ts';
+import { FakeClock } from '../support/clock.ts';
 import { honourRoute } from '../support/policy.ts';
 import { get, startStage } from '../support/hostile.ts';
 import { limitHits } from '../support/metrics.ts';
@@ -138,7 +139,7 @@ describe('What upstream may say of an answer', () => {
   it('what upstream says of queries is remembered of exactly 10,000 paths, one more makes it forget the one unused for longest', () => {
     expect(MAX_SEARCH_PATHS).toBe(10_000);
     const hits: string[] = [];
-    const learned = new LearnedSearch({ limit: (option) => hits.push(option) });
+    const learned = new LearnedSearch({ limit: (option) => hits.push(option) }, new FakeClock());
     const table = tableOf(honourRoute({}, { match: '/*', rawQuery: true, noVarySearch: true }));
     const lesson = { status: 200, fields: [['no-vary-search', 'params']], requestTimeMs: 1 } as const;
     const asked = (path: number) => keyed(table, `/${path}?a=1`);

@@ -147,7 +147,7 @@ export class ExchangeRig implements Disposable {
   readonly storage: string[] = [];
   /** Options whose limits were met. */
   readonly limits: string[] = [];
-  readonly search = new LearnedSearch({ limit: (option) => void this.limits.push(option) });
+  readonly search = new LearnedSearch({ limit: (option) => void this.limits.push(option) }, this.clock);
   readonly refusedInvalidations: string[] = [];
   readonly exchange: Exchange;
   readonly refresher: ReturnType<typeof createRefresher>;
