@@ -1,4 +1,4 @@
-import type { WarmConfig, WarmJob } from '../core/config.ts';
+import { type WarmConfig, type WarmJob, warmingByCall } from '../core/config.ts';
 import { ok, type Result } from '../core/problem.ts';
 import type { RouteTable } from '../core/route-table.ts';
 import type { JobLeases } from './fleet-ports.ts';
@@ -67,7 +67,7 @@ export function createWarmer(parts: WarmerParts): Warmer {
     const planned = planRequest(table, config, request, clock.nowMs());
     if (!planned.ok) return planned;
     const { promise, resolve, reject } = Promise.withResolvers<WarmReport>();
-    const work = { job: 'api', planned: planned.value };
+    const work = { job: warmingByCall, planned: planned.value };
     // The background owns the work, so that stopping ends it; whoever asked only waits for its report.
     background.run('warm by request', (signal) => warmAll(parts, limited, work, signal).then(resolve, reject));
     return ok(await promise);
@@ -84,7 +84,7 @@ export function createWarmer(parts: WarmerParts): Warmer {
 }
 
 interface WarmWork {
-  /** The job's name; `api` for an operator's call. */
+  /** The job's name, or {@link warmingByCall}. */
   readonly job: string;
   readonly planned: readonly PlannedWarm[];
 }

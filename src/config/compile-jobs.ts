@@ -1,4 +1,11 @@
-import type { PurgeConfig, PurgeSelector, ScheduledPurge, WarmConfig, WarmJob } from '../core/config.ts';
+import {
+  type PurgeConfig,
+  type PurgeSelector,
+  type ScheduledPurge,
+  type WarmConfig,
+  type WarmJob,
+  warmingByCall,
+} from '../core/config.ts';
 import type { Route } from '../core/route.ts';
 import type { RouteTable } from '../core/route-table.ts';
 import { type Compilation, placesAt, unknownName } from './compilation.ts';
@@ -17,6 +24,7 @@ export function compileWarm(compilation: Compilation, { byPlace, table }: Compil
   const { input } = compilation;
   const jobs: WarmJob[] = [];
   const names = new Set<string>();
+  const taken = new Set([warmingByCall, ...writtenNames(compilation)]);
   for (const index of placesAt(compilation, ['warm', 'jobs'])) {
     const path = ['warm', 'jobs', index];
     const job = unlessRefused(() => input.warm.jobs?.[index]);
@@ -24,7 +32,7 @@ export function compileWarm(compilation: Compilation, { byPlace, table }: Compil
     checkName(compilation, path, { job, names });
     checkJob(compilation, path, { job, routes: byPlace });
     unlessRefused(() => checkRequests(compilation, path, { job, table }));
-    unlessRefused(() => jobs.push(compileJob(job, jobs)));
+    unlessRefused(() => jobs.push(compileJob(job, taken)));
   }
   checkRouteNames(compilation, ['warm', 'jobs']);
   return unlessRefused(() => ({
@@ -35,9 +43,17 @@ export function compileWarm(compilation: Compilation, { byPlace, table }: Compil
   }));
 }
 
-function compileJob(job: JobInput, before: readonly WarmJob[]): WarmJob {
+/** Those of jobs further down too: what is written keeps its name, and the default gives way. */
+function writtenNames(compilation: Compilation): readonly string[] {
+  const { input } = compilation;
+  return placesAt(compilation, ['warm', 'jobs']).flatMap(
+    (index) => unlessRefused(() => input.warm.jobs?.[index]?.name) ?? [],
+  );
+}
+
+function compileJob(job: JobInput, taken: Set<string>): WarmJob {
   return {
-    name: job.name ?? freeName(job.route, before),
+    name: job.name ?? freeName(job.route, taken),
     route: job.route,
     with: new Map(Object.entries(job.with)),
     everyMs: job.every,
@@ -53,6 +69,10 @@ function checkName(
 ): void {
   const name = unlessRefused(() => job.name);
   if (name === undefined) return;
+  if (name === warmingByCall) {
+    const message = `${quoted(name)} is what reports and metrics call warming by call; give the job another name`;
+    issues.add([...path, 'name'], message);
+  }
   if (names.has(name)) issues.add([...path, 'name'], `${quoted(name)} is the name of another job already`);
   names.add(name);
 }
@@ -88,10 +108,11 @@ function checkRequests(
   issues.add([...path, ...place], `makes no request of route ${job.route}: ${problem}`);
 }
 
-function freeName(route: string, before: readonly WarmJob[]): string {
-  const taken = new Set(before.map((job) => job.name));
+/** Is taken then. */
+function freeName(route: string, taken: Set<string>): string {
   let name = route;
   for (let number = 2; taken.has(name); number += 1) name = `${route}-${number}`;
+  taken.add(name);
   return name;
 }
 

@@ -16,7 +16,7 @@ function zone() {
 const job = map({
   name: option(
     text({ what: 'a name', check: nameProblem }),
-    'Name in reports and metrics. Default: the route, numbered where several jobs have it.',
+    'Name in reports and metrics, where `api` is warming by call. Default: the route, numbered where another job has that name.',
   ),
   route: required(text({ what: 'the name of a route' }), 'Route whose answers are fetched ahead.'),
   with: option(

@@ -221,6 +221,9 @@ export interface WarmConfig {
   readonly reuseAbove: number;
 }
 
+/** What warming by call is counted and told as, where a job has its name. No job has this one. */
+export const warmingByCall = 'api';
+
 export interface WarmJob {
   readonly name: string;
   readonly route: string;

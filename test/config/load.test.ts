@@ -287,6 +287,23 @@ warm: { jobs: [{ route: one, every: 1h }, { route: one, every: 2h, jitter: 0 }] 
   });
 
   test.each([
+    ['one that is written behind it', ['', 'one'], ['one-2', 'one']],
+    ['numbered ones too', ['', 'one-2', 'one', ''], ['one-3', 'one-2', 'one', 'one-4']],
+  ])('gives no job the name of another: %s', (_, written, names) => {
+    const jobs = written.map((name) => `{ route: one, every: 1h${name === '' ? '' : `, name: ${name}`} }`);
+    const config = configOf(`${small}warm: { jobs: [${jobs.join(', ')}] }\n`);
+    expect(config.warm.jobs.map((job) => job.name)).toEqual(names);
+  });
+
+  test('gives no job the name of warming by call, and refuses it where it is written', () => {
+    const text = `${small.replace('name: one,', 'name: api,')}warm: { jobs: [{ route: api, every: 1h }] }\n`;
+    expect(configOf(text).warm.jobs.map((job) => job.name)).toEqual(['api-2']);
+    expect(issuesOf(text.replace('1h }] }', '1h, name: api }] }'))).toEqual([
+      '5:47: warm.jobs[0].name: "api" is what reports and metrics call warming by call; give the job another name',
+    ]);
+  });
+
+  test.each([
     ['tag: a', { by: 'tags', tags: ['a'] }],
     ['tags: [a, b]', { by: 'tags', tags: ['a', 'b'] }],
     ['prefix: /one', { by: 'prefix', prefix: '/one' }],
