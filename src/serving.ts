@@ -3,6 +3,7 @@ import { METHODS } from 'node:http';
 import type { Explainer } from './cache/explain.ts';
 import { redisSecrets } from './config/compile-redis.ts';
 import type { Config } from './core/config.ts';
+import { onDemand } from './core/on-demand.ts';
 import { secretValues } from './core/secret-values.ts';
 import { describe } from './log/describe.ts';
 import type { Log } from './log/log.ts';
@@ -20,8 +21,7 @@ export function buildExplainer(
   listeners: () => readonly BoundListener[],
 ): Explainer {
   const { store, shared } = tiers;
-  let making: Promise<Explainer> | undefined;
-  const make = async (): Promise<Explainer> => {
+  const explainer = onDemand(async () => {
     const { createExplainer } = await import('./cache/explain.ts');
     return createExplainer({
       ...deps,
@@ -31,8 +31,8 @@ export function buildExplainer(
       store,
       ...(shared === undefined ? {} : { coherence: shared.log }),
     });
-  };
-  return { explain: async (request) => (await (making ??= make())).explain(request) };
+  });
+  return { explain: async (request) => (await explainer.make()).explain(request) };
 }
 
 /** The listeners of agents, in front of the parts. */
