@@ -42,7 +42,8 @@ const DIGEST_LENGTH = 65;
 /**
  * The cache key and the canonical upstream request (GET, which HEAD shares, unless the request has keyed content), from
  * the same normalised values, so that nothing unkeyed reaches upstream. The key is `ROUTE|TARGET`, then `|NAME=VALUE` for
- * each keyed field that the request has, then `|#METHOD=DIGEST` where content is keyed (RFC 10008 §2.7), in ASCII ({@link searchable} has one more). It is
+ * each keyed field that the request has, then `|#METHOD=DIGEST` where content is keyed (RFC 10008 §2.7), in ASCII. What is
+ * keyed by a rule of upstream for its queries ({@link KeyedSearch}) has `|?` and a digest of the rule too. It is
  * injective: in each part what could be taken for a separator is escaped, a field name holds no `#`, and a cut key ends
  * in `#` and a digest of the whole, a `#` being in that place of no other. Secrets are in it as digests.
  * Refusals are 400s: `parameter-invalid`, `-missing`, `-unknown`, `-repeated` and `target-invalid`.

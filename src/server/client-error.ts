@@ -5,6 +5,7 @@ import { formatCacheStatus } from '../core/cache-status.ts';
 import { malformedRequest, refusedMethod } from '../core/methods.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
+import { requestTimeout } from './request-timeout.ts';
 
 /** What was answered where no request could be read. */
 export interface Unread {
@@ -65,19 +66,14 @@ function describe(code: string | undefined): Omit<Unread, 'bytes'> {
         problem: {
           status: 431,
           code: 'head-too-large',
-          title: 'Request Header Fields Too Large',
+          title: 'Request header fields too large',
           detail: 'The request head is larger than server.limits.maxHeaderBytes.',
         },
       };
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return {
         limit: 'server.timeouts.headers',
-        problem: {
-          status: 408,
-          code: 'request-timeout',
-          title: 'Request Timeout',
-          detail: 'The request did not arrive in time.',
-        },
+        problem: requestTimeout,
       };
     case undefined:
     default:

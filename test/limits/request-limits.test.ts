@@ -132,6 +132,13 @@ describe('What a client may send', () => {
     await stage.sound();
   });
 
+  it('too large a head has one title, whoever refuses it: its type is the same (RFC 9457 §3.1.3)', async () => {
+    await using stage = await startStage({ server: 'limits: { maxHeaderBytes: 2KiB }' });
+    const titleOf = async (sent: string): Promise<unknown> =>
+      JSON.parse((await stage.converse(sent)).replies[0]?.text ?? '').title;
+    expect(await titleOf(headOf(10_000))).toBe(await titleOf(headOf(2049)));
+  });
+
   it('a refusal keeps what is refused off the connection’s next request', async () => {
     await using stage = await startStage({ server: 'limits: { maxBodyBytes: 10 }' });
     // Were the content read as a request, there would be a second answer.
