@@ -1,5 +1,6 @@
 import { type LateHearer, Later } from '../cache/later.ts';
 import type { MaybePromise, StoreRead } from '../cache/ports.ts';
+import { type HandedOn, Turn } from '../cache/turn.ts';
 
 type Read = StoreRead | undefined;
 
@@ -13,20 +14,31 @@ export interface Sought {
 /** What becomes of an answer of Redis. */
 export type Finish = (open: () => MaybePromise<Read>, late: LateRead) => MaybePromise<Read>;
 
-/** Where what has come waits for its turn. */
-export interface Turn {
-  tell(late: LateRead): void;
+/** What all reads have in common. */
+export interface LateWays {
+  readonly finish: Finish;
+  /** Where what has come waits to be told. */
+  readonly turn: Turn;
+  /** Hears of those that throw when they are told: the others are told all the same. */
+  readonly onBug: (error: unknown) => void;
+}
+
+/**
+ * What has come from Redis in one step is told in the next one, all together: each thing that is done with an answer is done for all of
+ * them in a row. By one microtask, and not within the reading of the replies, where nobody may ask Redis anew.
+ */
+export function turnOfStep(): Turn {
+  return new Turn(queueMicrotask);
 }
 
 /** A look at Redis that is under way, and whoever waits for it: one object, where a promise was several. */
-export class LateRead extends Later<Read> implements Sought {
+export class LateRead extends Later<Read> implements Sought, HandedOn {
   readonly key: string;
   readonly url: string;
   readonly hash: number;
   /** What memory has of it, and is not good enough. */
   readonly near: Read;
-  readonly #finish: Finish;
-  readonly #turn: Turn;
+  readonly #ways: LateWays;
   #hearer: LateHearer<Read> | undefined = undefined;
   /** Who waits with the first. */
   #others: LateHearer<Read>[] | undefined = undefined;
@@ -34,18 +46,13 @@ export class LateRead extends Later<Read> implements Sought {
   #error: unknown = undefined;
   #isFailed = false;
 
-  constructor(
-    { key, url, hash }: Sought,
-    near: Read,
-    { finish, turn }: { readonly finish: Finish; readonly turn: Turn },
-  ) {
+  constructor({ key, url, hash }: Sought, near: Read, ways: LateWays) {
     super();
     this.key = key;
     this.url = url;
     this.hash = hash;
     this.near = near;
-    this.#finish = finish;
-    this.#turn = turn;
+    this.#ways = ways;
   }
 
   hear(hearer: LateHearer<Read>): void {
@@ -54,7 +61,7 @@ export class LateRead extends Later<Read> implements Sought {
   }
 
   finish(open: () => MaybePromise<Read>): MaybePromise<Read> {
-    return this.#finish(open, this);
+    return this.#ways.finish(open, this);
   }
 
   resolve(read: MaybePromise<Read>): void {
@@ -66,63 +73,32 @@ export class LateRead extends Later<Read> implements Sought {
       return;
     }
     this.#read = read;
-    this.#turn.tell(this);
+    this.#ways.turn.add(this);
   }
 
   reject(error: unknown): void {
     this.#isFailed = true;
     this.#error = error;
-    this.#turn.tell(this);
+    this.#ways.turn.add(this);
   }
 
-  /** Tells all who wait, once it is its turn. `onBug` hears of those that throw: the others are told all the same. */
-  tell(onBug: (error: unknown) => void): void {
+  /** To all who wait, once it is its turn. */
+  handOn(): void {
     const [first, others] = [this.#hearer, this.#others];
     // Its budget may hold it for a while still.
     this.#hearer = undefined;
     this.#others = undefined;
-    if (first !== undefined) this.#tellOne(first, onBug);
-    if (others !== undefined) for (const other of others) this.#tellOne(other, onBug);
+    if (first !== undefined) this.#tellOne(first);
+    if (others !== undefined) for (const other of others) this.#tellOne(other);
     this.#read = undefined;
   }
 
-  #tellOne(hearer: LateHearer<Read>, onBug: (error: unknown) => void): void {
+  #tellOne(hearer: LateHearer<Read>): void {
     try {
       if (this.#isFailed) hearer.failed(this.#error);
       else hearer.came(this.#read);
     } catch (error) {
-      onBug(error);
-    }
-  }
-}
-
-/**
- * What has come from Redis in one step is told in the next one, all together: each thing that is done with an answer is done for all of
- * them in a row. By one microtask, and not within the reading of the replies, where nobody may ask Redis anew.
- */
-export class LateTurn implements Turn {
-  readonly #onBug: (error: unknown) => void;
-  #due: LateRead[] = [];
-  /** Kept, as it would be made anew with each turn. */
-  #spare: LateRead[] = [];
-
-  constructor(onBug: (error: unknown) => void) {
-    this.#onBug = onBug;
-  }
-
-  tell(late: LateRead): void {
-    if (this.#due.push(late) === 1) queueMicrotask(() => this.#tellAll());
-  }
-
-  #tellAll(): void {
-    const due = this.#due;
-    this.#due = this.#spare;
-    try {
-      for (const late of due) late.tell(this.#onBug);
-    } finally {
-      // It keeps nothing alive until it is used again.
-      due.length = 0;
-      this.#spare = due;
+      this.#ways.onBug(error);
     }
   }
 }

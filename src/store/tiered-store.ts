@@ -14,7 +14,7 @@ import { standingOf } from '../core/freshness.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 import { Ghosts } from './ghosts.ts';
 import type { MemoryStore } from './memory-store.ts';
-import { type Finish, LateRead, LateTurn } from './late-read.ts';
+import { LateRead, type LateWays, turnOfStep } from './late-read.ts';
 import { ReadsUnderWay } from './reads-under-way.ts';
 import type { RedisStore } from './redis/redis-store.ts';
 
@@ -52,15 +52,18 @@ export class TieredStore implements ResponseStore, StoredView {
   readonly #options: TieredStoreOptions;
   /** Reads of Redis under way: who asks for the same meanwhile waits with the first. */
   readonly #reads = new ReadsUnderWay<LateRead>();
-  readonly #ways: { readonly finish: Finish; readonly turn: LateTurn };
+  readonly #ways: LateWays;
   /** Keys that were read from Redis of late and not taken into memory. */
   readonly #passed: Ghosts;
 
   constructor(options: TieredStoreOptions) {
     this.#options = options;
     this.#passed = new Ghosts(options.memory.stats().maxBytes, leastPassed);
-    const turn = new LateTurn((error) => options.onBug?.(error));
-    this.#ways = { finish: (open, late) => this.#come(open, late), turn };
+    this.#ways = {
+      finish: (open, late) => this.#come(open, late),
+      turn: turnOfStep(),
+      onBug: (error) => options.onBug?.(error),
+    };
   }
 
   get(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined> {

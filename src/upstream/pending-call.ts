@@ -1,4 +1,5 @@
 import type { Clock } from '../cache/ports.ts';
+import type { Turn } from '../cache/turn.ts';
 import type { UpstreamAnswer, UpstreamCall } from '../cache/upstream-ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 import type { UpstreamConfig } from '../core/config.ts';
@@ -26,7 +27,6 @@ import {
   type ResponseFraming,
 } from './response-head.ts';
 import type { Slots } from './slots.ts';
-import type { Turn } from './turn.ts';
 import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
 
 /** What is sent: path and query, and names and values of the fields by turns. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import { promiseOf } from '../../src/cache/later.ts';
 import type { StoreRead } from '../../src/cache/ports.ts';
-import { LateRead, LateTurn } from '../../src/store/late-read.ts';
+import { LateRead, turnOfStep } from '../../src/store/late-read.ts';
 import { storedResponse } from '../support/stored-items.ts';
 
 const position = { epoch: '0123456789abcdef', seq: 7 };
@@ -14,9 +14,10 @@ function readOf(key: string): StoreRead {
 
 function rig() {
   const bugs: unknown[] = [];
-  const turn = new LateTurn((error) => bugs.push(error));
+  const turn = turnOfStep();
+  const onBug = (error: unknown): void => void bugs.push(error);
   const lateOf = (key: string): LateRead =>
-    new LateRead({ key, url: '/', hash: 1 }, undefined, { finish: (open) => open(), turn });
+    new LateRead({ key, url: '/', hash: 1 }, undefined, { finish: (open) => open(), turn, onBug });
   return { bugs, lateOf };
 }
 

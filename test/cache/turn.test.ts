@@ -1,10 +1,10 @@
 import { setImmediate as turnEnd } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Turn } from '../../src/upstream/turn.ts';
+import { Turn } from '../../src/cache/turn.ts';
 
 /** Notes what is done with each that comes, in order. */
 function setUp() {
-  const turn = new Turn();
+  const turn = new Turn((end) => void setImmediate(end));
   const noted: string[] = [];
   const come = (name: string, then: () => void = () => {}): void =>
     turn.add({
@@ -14,6 +14,10 @@ function setUp() {
       },
     });
   return { come, noted };
+}
+
+function fail(): never {
+  throw new Error('a bug');
 }
 
 describe('what comes in one turn of the loop', () => {
@@ -50,6 +54,31 @@ describe('what comes in one turn of the loop', () => {
     expect(noted).toEqual(['first', 'second', 'later']);
     come('again');
     await turnEnd();
+    expect(noted.at(-1)).toBe('again');
+  });
+
+  it('is handed on also behind one that throws, before what came meanwhile', () => {
+    const due: (() => void)[] = [];
+    const turn = new Turn((end) => void due.push(end));
+    const noted: string[] = [];
+    const add = (name: string, then: () => void = () => {}): void =>
+      turn.add({
+        handOn: () => {
+          noted.push(name);
+          then();
+        },
+      });
+    add('first', () => add('later'));
+    add('second', fail);
+    add('third', fail);
+    add('fourth');
+    expect(() => due.shift()?.()).toThrow('a bug');
+    expect(() => due.shift()?.()).toThrow('a bug');
+    while (due.length > 0) due.shift()?.();
+    expect(noted).toEqual(['first', 'second', 'third', 'fourth', 'later']);
+    add('again');
+    expect(due).toHaveLength(1);
+    due[0]?.();
     expect(noted.at(-1)).toBe('again');
   });
 });
