@@ -1,4 +1,5 @@
 import { foldWithheld } from '../core/query.ts';
+import { readName } from '../core/read-name.ts';
 import { maskedValues } from '../core/secret-values.ts';
 import { buildRouteTable, type RouteTable } from '../core/route-table.ts';
 import type { Route } from '../core/route.ts';
@@ -224,11 +225,20 @@ function checkUpstreamFields({ issues }: Compilation, path: Path, { input, upstr
     for (const [index, written] of readable(unlessRefused(() => input[option]) ?? [])) {
       const name = written.toLowerCase();
       const place = [...path, option, index];
-      if (credentials.includes(name)) {
-        issues.add(place, `${name} is put on by the credentials of ${input.upstream}; what clients send is dropped`);
-      } else if (fields.includes(name)) {
-        issues.add(place, `${name} is set by the fields of ${input.upstream}; what clients send never gets there`);
+      const who = (names: readonly string[]): string | undefined => setAs(names, name);
+      const [secret, set] = [who(credentials), who(fields)];
+      if (secret !== undefined) {
+        issues.add(place, `${secret} put on by the credentials of ${input.upstream}; what clients send is dropped`);
+      } else if (set !== undefined) {
+        issues.add(place, `${set} set by the fields of ${input.upstream}; what clients send never gets there`);
       }
     }
   }
+}
+
+/** `x-key is`, or the same of what is read so; `undefined` where the upstream does not set it. */
+function setAs(names: readonly string[], name: string): string | undefined {
+  if (names.includes(name)) return `${name} is`;
+  const alike = names.find((one) => readName(one) === readName(name));
+  return alike && `${name} is read as ${alike} by some servers, which is`;
 }

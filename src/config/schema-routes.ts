@@ -95,7 +95,7 @@ const keying = {
       text({ what: 'a field name or *', check: (name) => (name === '*' ? undefined : forwardedFieldProblem(name)) }),
       50,
     ),
-    'On `honour` routes alone: request fields that go upstream without entering the key, since `Vary` keys them; `*` is all but `cookie`. With `authorization` (by name or `*`) such requests are looked up and stored as RFC 9111 §3.5 says; with `cookie` by name it is a field as any other, and upstream must vary by it. Default: accept, accept-language, accept-encoding, user-agent.',
+    'On `honour` routes alone: request fields that go upstream without entering the key, since `Vary` keys them; `*` is all but `cookie` and names with other characters than letters, digits and `-` (some servers read `X_Tenant` as `X-Tenant`), which are sent where they are named. With `authorization` (by name or `*`) such requests are looked up and stored as RFC 9111 §3.5 says; with `cookie` by name it is a field as any other, and upstream must vary by it. Default: accept, accept-language, accept-encoding, user-agent.',
   ),
   content: option(
     content,

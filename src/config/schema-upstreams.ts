@@ -74,7 +74,7 @@ const upstream = map({
   ),
   credentials: option(
     credentials,
-    'Secrets that the proxy puts on. What a client sends under these names, in whatever case, is dropped; no key, log, metric or answer shows them.',
+    'Secrets that the proxy puts on. What a client sends under these names, in whatever case and with whatever for `-` (`x_api_key`), is dropped; no key, log, metric or answer shows them.',
     {},
   ),
   fields: option(

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { ListenAddress } from '../core/config.ts';
 import { type Result, ok, refused } from '../core/problem.ts';
+import { readName } from '../core/read-name.ts';
 import { quoted } from './units.ts';
 
 /** RFC 9110 §5.6.2. */
@@ -44,7 +45,8 @@ export function fieldNameProblem(value: string): string | undefined {
     return `${quoted(value)} is no field name (letters, digits and !#$%&'*+-.^_\`|~ only)`;
   }
   const name = value.toLowerCase();
-  if (framing.has(name)) return `${name} frames the message or belongs to one connection; the proxy sets it itself`;
+  if (framing.has(readName(name)))
+    return `${name} frames the message or belongs to one connection; the proxy sets it itself`;
   return undefined;
 }
 
@@ -74,7 +76,7 @@ export function forwardedFieldProblem(value: string): string | undefined {
   const problem = fieldNameProblem(value);
   if (problem !== undefined) return problem;
   const name = value.toLowerCase();
-  return own.has(name) ? `${name} is worked out by the proxy itself and never forwarded` : undefined;
+  return own.has(readName(name)) ? `${name} is worked out by the proxy itself and never forwarded` : undefined;
 }
 
 /** As {@link forwardedFieldProblem}; a coding in the key would store the same body once per spelling of the field. */

@@ -4,6 +4,7 @@ import { forwardsCredential } from './forwarded-fields.ts';
 import { asksForUpgrade } from './hop-by-hop.ts';
 import type { Fwd } from './outcome.ts';
 import type { Problem } from './problem.ts';
+import { readName } from './read-name.ts';
 import type { ProxyRequest } from './request.ts';
 import type { Route } from './route.ts';
 import { special, specialOf } from './special-fields.ts';
@@ -28,7 +29,7 @@ export type RelayReason =
   | ContentRelayReason;
 
 /** Fields that make some servers treat a GET as another method. Where they go upstream unkeyed, they could poison. */
-const methodOverrides = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const;
+const methodOverrides: ReadonlySet<string> = new Set(['x-http-method-override', 'x-http-method', 'x-method-override']);
 
 /**
  * Sorts a request whose route is known. On cached routes a GET or HEAD with content is refused: the content would go
@@ -82,7 +83,7 @@ function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefi
   if (request.method === 'POST' && hasField(fields, 'if-none-match')) return 'post-if-none-match';
   const forwarded = (name: string): boolean =>
     route.forwardHeaders.includes('*') || route.forwardHeaders.includes(name);
-  const overridden = methodOverrides.some((name) => forwarded(name) && hasField(fields, name));
+  const overridden = fields.some(([name]) => methodOverrides.has(readName(name)) && forwarded(name));
   return overridden ? 'method-override' : undefined;
 }
 

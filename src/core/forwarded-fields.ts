@@ -1,12 +1,13 @@
 import type { FieldLines } from './fields.ts';
-import { endToEnd } from './hop-by-hop.ts';
+import { endToEnd, isHopByHopName } from './hop-by-hop.ts';
 import { plainFields } from './plain-fields.ts';
+import { readName } from './read-name.ts';
 import type { Route } from './route.ts';
 
 /**
  * End-to-end request fields that never go upstream on a cached route unless the route keys them: what the proxy decides
  * itself (conditions, ranges, codings of ruled routes), and fields by which some frameworks let a request change its own
- * method, host or path (unkeyed input that could poison the store).
+ * method, scheme, host or path, or the way of their own calls (unkeyed input that could poison the store).
  */
 const NEVER = new Set([
   'host',
@@ -14,13 +15,17 @@ const NEVER = new Set([
   'content-length',
   'content-type',
   'content-encoding',
-  'forwarded',
   'via',
-  'x-real-ip',
-  'x-original-url',
-  'x-original-host',
-  'x-rewrite-url',
+  'front-end-https',
+  'proxy',
   'x-host',
+  'x-host-override',
+  'x-http-host-override',
+  'x-http-path-override',
+  'x-method',
+  'x-override-url',
+  'x-scheme',
+  'x-url-scheme',
   'x-http-method',
   'x-http-method-override',
   'x-method-override',
@@ -32,7 +37,15 @@ const NEVER = new Set([
   'range',
 ]);
 
+/** What proxies call a request's own host, path, method and so on, before they changed them. */
+const ofBefore = /^x-(?:envoy-original|original|rewrite)-/;
+
 const noFields: FieldLines = [];
+
+/** Where a request came from, as proxies tell it. It is nobody's business upstream; some frameworks even believe it. */
+export function tellsOfClient(name: string): boolean {
+  return name === 'forwarded' || name === 'x-real-ip' || name === 'x-forwarded' || name.startsWith('x-forwarded-');
+}
 
 /**
  * The client's fields that an `honour` route sends upstream without keying them (upstream's `Vary` keys them).
@@ -45,12 +58,18 @@ export function forwardedFields(route: Route, fields: FieldLines): FieldLines {
 
 function chosenFields(route: Route, fields: FieldLines): FieldLines {
   const all = route.forwardHeaders.includes('*');
+  const keyed = new Set(route.headers.map(readName));
   return endToEnd(fields).filter(([name]) => {
-    if (NEVER.has(name) || name.startsWith('x-forwarded-')) return false;
-    if (route.headers.includes(name)) return false;
+    const read = readName(name);
+    if (isNever(read) || keyed.has(read)) return false;
     if (name === 'authorization' || name === 'cookie') return forwardsCredential(route, name);
-    return all || route.forwardHeaders.includes(name);
+    // Upstream's Vary names what it reads, and what a client calls otherwise is not in the key: `*` lets none of that through.
+    return route.forwardHeaders.includes(name) || (all && read === name);
   });
+}
+
+function isNever(name: string): boolean {
+  return NEVER.has(name) || isHopByHopName(name) || tellsOfClient(name) || ofBefore.test(name);
 }
 
 /**

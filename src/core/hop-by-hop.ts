@@ -95,6 +95,11 @@ function isHopByHop(line: FieldLine): boolean {
   return hopByHop.has(line[0]);
 }
 
+/** Of a name in lower case. */
+export function isHopByHopName(name: string): boolean {
+  return hopByHop.has(name);
+}
+
 function isEndToEnd(line: FieldLine): boolean {
   return !hopByHop.has(line[0]);
 }

@@ -1,4 +1,5 @@
 import type { FieldLine, FieldLines } from './fields.ts';
+import { readName } from './read-name.ts';
 
 /** They ask for a part, for another form of the content, or for a coding (RFC 9110 §12.5.3, §13.1.5, §14.2, RFC 3229 §10.5.3). */
 const askForOther: ReadonlySet<string> = new Set(['a-im', 'accept-encoding', 'if-range', 'range']);
@@ -11,5 +12,5 @@ const identity: FieldLine = ['accept-encoding', 'identity'];
  * coding will do.
  */
 export function plainFields(fields: FieldLines): FieldLines {
-  return [...fields.filter(([name]) => !askForOther.has(name)), identity];
+  return [...fields.filter(([name]) => !askForOther.has(readName(name))), identity];
 }

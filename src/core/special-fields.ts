@@ -1,4 +1,5 @@
 import type { FieldLines } from './fields.ts';
+import { readName } from './read-name.ts';
 
 /**
  * Request fields by which a request may be more than a plain one, each a bit: most requests have none of those that somebody
@@ -40,9 +41,13 @@ const bits: ReadonlyMap<string, number> = new Map([
   ['transfer-encoding', special.transferEncoding],
 ]);
 
-/** The bits of {@link special} for which there is a line. */
+/** The bits of {@link special} for which there is a line. What overrides the method does so under each name that is read as its own. */
 export function specialOf(fields: FieldLines): number {
   let found = 0;
-  for (const line of fields) found |= bits.get(line[0]) ?? 0;
+  for (const [name] of fields) {
+    const read = readName(name);
+    const bit = bits.get(read) ?? 0;
+    found |= read === name ? bit : bit & special.methodOverride;
+  }
   return found;
 }

@@ -1,6 +1,7 @@
 import type { Credentials } from '../core/config.ts';
 import type { FieldLine, FieldLines } from '../core/fields.ts';
 import { foldWithheld, withheldName } from '../core/query.ts';
+import { isReadAs } from '../core/read-name.ts';
 
 /**
  * The target as it is sent: parameters of the credentials' names (whatever their case or spelling) are dropped, then
@@ -24,9 +25,9 @@ export function targetWithCredentials(target: string, credentials: Credentials):
   return parts.length === 0 ? path : `${path}?${parts.join('&')}`;
 }
 
-/** The fields as they are sent: lines of the credentials' names are dropped, then the configured ones are put on. */
+/** The fields as they are sent: lines whose names are read as the credentials' are dropped, then the configured ones are put on. */
 export function fieldsWithCredentials(fields: FieldLines, credentials: Credentials): FieldLines {
-  const kept: FieldLine[] = fields.filter(([name]) => !credentials.headers.has(name));
+  const kept: FieldLine[] = fields.filter(([name]) => !isReadAs(name, credentials.headers));
   for (const [name, value] of credentials.headers) {
     if (value !== '') kept.push([name, value]);
   }

@@ -1,8 +1,10 @@
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLine, FieldLines } from '../core/fields.ts';
 import { hasField } from '../core/fields.ts';
-import { endToEnd } from '../core/hop-by-hop.ts';
+import { tellsOfClient } from '../core/forwarded-fields.ts';
+import { endToEnd, isHopByHopName } from '../core/hop-by-hop.ts';
 import { plainFields } from '../core/plain-fields.ts';
+import { isReadAs, readName } from '../core/read-name.ts';
 import { fieldsWithCredentials } from './credentials.ts';
 
 /** Our member of `Via` in both directions (RFC 9110 §7.6.3). */
@@ -10,11 +12,6 @@ export const viaMember = '1.1 forecache';
 
 /** Written by whoever writes the message, or meant for the proxy alone. */
 const ours: ReadonlySet<string> = new Set(['host', 'content-length', 'expect', 'http2-settings']);
-
-/** Where a request came from is nobody's business upstream; some frameworks even believe it. */
-function tellsOfClient(name: string): boolean {
-  return name === 'forwarded' || name === 'x-real-ip' || name.startsWith('x-forwarded-');
-}
 
 /**
  * The field lines of a call of our own, beside `Host` and the framing: the given ones, the upstream's static fields and
@@ -24,7 +21,7 @@ export function requestFields(fields: FieldLines, upstream: UpstreamConfig, vers
   const lines: FieldLine[] = [...withStatic(fields, upstream)];
   if (!hasField(lines, 'user-agent')) lines.push(['user-agent', `forecache/${version}`]);
   if (!hasField(lines, 'accept')) lines.push(['accept', '*/*']);
-  return fieldsWithCredentials(lines, upstream.credentials);
+  return lines;
 }
 
 /**
@@ -33,12 +30,17 @@ export function requestFields(fields: FieldLines, upstream: UpstreamConfig, vers
  * @param searched credentials are looked for in the answer, so that it has to be plain and whole
  */
 export function relayedFields(fields: FieldLines, upstream: UpstreamConfig, searched: boolean): FieldLines {
-  const kept = withStatic(searched ? plainFields(fields) : fields, upstream).filter(([name]) => !tellsOfClient(name));
-  return fieldsWithCredentials(kept, upstream.credentials);
+  const sent = (searched ? plainFields(fields) : fields).filter(([name]) => !tellsOfClient(readName(name)));
+  return withStatic(sent, upstream);
 }
 
 function withStatic(fields: FieldLines, upstream: UpstreamConfig): FieldLines {
-  const kept = endToEnd(fields).filter(([name]) => !ours.has(name) && !upstream.fields.has(name));
+  const kept = endToEnd(fields).filter(([name]) => !isWritten(readName(name)) && !isReadAs(name, upstream.fields));
   // RFC 9110 §7.6.3: a gateway says so on its way in; it also shows loops.
-  return [...kept, ...upstream.fields, ['via', viaMember]];
+  return [...fieldsWithCredentials(kept, upstream.credentials), ...upstream.fields, ['via', viaMember]];
+}
+
+/** Whether a field of the name is one that only we write: behind a name that is read so content could hide another request. */
+function isWritten(name: string): boolean {
+  return ours.has(name) || isHopByHopName(name);
 }

@@ -306,6 +306,10 @@ describe('routes', () => {
       '10:15: routes[0].headers[0]: x-key is put on by the credentials of api; what clients send is dropped',
       '11:14: routes[0].query.ApiKey: "ApiKey" is secret here (by the route, or by the credentials of api): what clients send is dropped, so a rule has no effect',
     ]);
+    const alike = 'ttl: 1h\nheaders: [x_key]';
+    expect(issuesOf(file({ upstream, route: alike }))).toEqual([
+      '10:15: routes[0].headers[0]: x_key is read as x-key by some servers, which is put on by the credentials of api; what clients send is dropped',
+    ]);
     const spaced = 'ttl: 1h\nquery: { "apikey ": { type: text } }';
     expect(issuesOf(file({ upstream, route: spaced })).join()).toContain('"apikey " is secret here');
   });

@@ -81,6 +81,18 @@ describe('a request on a cached route', () => {
     expect(classifyRequest(honourRoute(), request).kind).toBe('lookup');
     expect(classifyRequest(routeOf(), request).kind).toBe('lookup');
   });
+
+  it.each(['X_HTTP_Method_Override', 'X-HTTP_Method', 'X.Method.Override'])(
+    'is relayed too with %s, which some servers read as such a field',
+    (name) => {
+      const request = requestOf({ fields: fieldsOf(`${name}: DELETE`) });
+      const bypass = { kind: 'relay', fwd: 'bypass', reason: 'method-override' };
+      expect(classifyRequest(honourRoute({}, { forwardHeaders: ['*'] }), request)).toEqual(bypass);
+      const named = honourRoute({}, { forwardHeaders: [name.toLowerCase()] });
+      expect(classifyRequest(named, request)).toEqual(bypass);
+      expect(classifyRequest(honourRoute(), request).kind).toBe('lookup');
+    },
+  );
 });
 
 describe('a request on a route with cache: off', () => {

@@ -38,8 +38,49 @@ describe('request fields that an honour route sends upstream unkeyed', () => {
     'X-Method-Override: POST',
     'If-None-Match: "a"',
     'Range: bytes=0-1',
+    'X-Forwarded: host=evil',
+    'X-HTTP-Host-Override: evil',
+    'X-Host-Override: evil',
+    'X-Original-URI: /admin',
+    'X-Original-Path: /admin',
+    'X-Original-Method: POST',
+    'X-Override-URL: /admin',
+    'X-Rewrite-Host: evil',
+    'X-HTTP-Path-Override: /admin',
+    'X-Envoy-Original-Path: /admin',
+    'X-Envoy-Original-Host: evil',
+    'X-Method: POST',
+    'X-Scheme: http',
+    'X-URL-Scheme: http',
+    'Front-End-HTTPS: off',
+    'Proxy: http://evil',
+    'X_Forwarded_Host: evil',
+    'X-Forwarded_Host: evil',
+    'X.Forwarded.Host: evil',
+    'X_Original_URL: /admin',
+    'X_HTTP_Method_Override: POST',
+    'Content_Length: 3',
+    'Transfer_Encoding: chunked',
+    'Keep_Alive: 1',
+    'X_Tenant: evil',
+    'Accept_Language: de',
+    'X_Unheard_Of: a',
+    'X~Other: a',
   ])('never hold %s', (line) => {
     expect(forwarded(line, 'X-Any: b')).toEqual(['x-any']);
+  });
+
+  it('hold what some servers read as another name only by its own, and never as one that goes nowhere or is keyed', () => {
+    const lines = fieldsOf('X_Any: a', 'X-Any: b', 'X_Forwarded_Host: c', 'Transfer_Encoding: d', 'X_Tenant: e');
+    const names = (forwardHeaders: readonly string[], headers: readonly string[] = []): readonly string[] =>
+      forwardedFields(honourRoute({}, { forwardHeaders, headers }), lines).map(([name]) => name);
+    expect(names(['*'])).toEqual(['x-any']);
+    expect(names(['*', 'x_any'])).toEqual(['x_any', 'x-any']);
+    expect(names(['x_any'])).toEqual(['x_any']);
+    const named = ['x_forwarded_host', 'transfer_encoding', 'x_tenant'];
+    expect(names(named)).toEqual(['x_tenant']);
+    expect(names(named, ['x-tenant'])).toEqual([]);
+    expect(names(['*'], ['x_any'])).toEqual([]);
   });
 
   it('hold Cookie where it is named, and Authorization where all or it is, unless the upstream has its own', () => {
@@ -56,10 +97,11 @@ describe('request fields that an honour route sends upstream unkeyed', () => {
   });
 
   it('ask for no coding where credentials are looked for in answers, whatever is forwarded', () => {
-    const lines = fieldsOf('Accept: a', 'Accept-Encoding: br', 'Accept-Encoding: gzip', 'A-IM: gzip');
+    const lines = fieldsOf('Accept: a', 'Accept-Encoding: br', 'Accept_Encoding: br', 'A-IM: gzip', 'A_IM: gzip');
     for (const [named, more] of [
       [['*'], ['accept: a']],
       [['accept', 'accept-encoding'], ['accept: a']],
+      [['accept', 'accept_encoding', 'a_im'], ['accept: a']],
       [[], []],
     ] as const) {
       const route = { ...forwarding(...named), asksPlain: true };

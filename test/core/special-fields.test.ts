@@ -31,6 +31,11 @@ describe('the fields that somebody looks for', () => {
     expect(specialOf([...fields, ...fieldsOf('range: x', `${name}: again`)])).toBe(bit | special.range);
   });
 
+  it('are found by names that some servers read so only where the method would be another', () => {
+    expect(specialOf(fieldsOf('x_http_method_override: PUT'))).toBe(special.methodOverride);
+    expect(specialOf(fieldsOf('content_length: 3', 'transfer_encoding: chunked', 'if_none_match: *'))).toBe(0);
+  });
+
   it('are none in a plain request', () => {
     expect(specialOf(fieldsOf('host: a', 'accept: */*', 'user-agent: x', 'if-range: "a"'))).toBe(0);
   });

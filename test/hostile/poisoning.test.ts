@@ -21,6 +21,24 @@ const unkeyed = [
   'X-HTTP-Method-Override: POST',
   'X-Method-Override: POST',
   'X-Real-IP: 127.0.0.1',
+  'X-Forwarded: host=evil.test',
+  'X-HTTP-Host-Override: evil.test',
+  'X-Host-Override: evil.test',
+  'X-Original-URI: /evil',
+  'X-Original-Method: POST',
+  'X-Override-URL: /evil',
+  'X-Rewrite-Host: evil.test',
+  'X-HTTP-Path-Override: /evil',
+  'X-Envoy-Original-Path: /evil',
+  'X-Method: POST',
+  'X-Scheme: evil',
+  'X-URL-Scheme: evil',
+  'Proxy: http://evil.test',
+  'X_Forwarded_Host: evil.test',
+  'X-Forwarded_Host: evil.test',
+  'X.Forwarded.Host: evil.test',
+  'X_Original_URL: /evil',
+  'X_HTTP_Method_Override: POST',
   'X-Api-Version: evil',
   'Accept: evil/evil',
   'Accept-Language: evil',
@@ -61,7 +79,9 @@ describe('Cache poisoning: fields that are not in the key', () => {
   });
 
   it('fields that change method, host or path on an honour route that forwards * → none upstream, or never stored', async () => {
-    const dangerous = unkeyed.filter((line) => /^(?:x-(?:forwarded|h|o|r|m)|forwarded|via)/i.test(line));
+    const dangerous = unkeyed.filter((line) =>
+      /^(?:x[-_.](?:forwarded|h|o|r|m|e|s|u)|forwarded|via|proxy)/i.test(line),
+    );
     await using stage = await startStage({
       routes:
         '  - { name: honoured, match: /h/*, upstream: api, upstreamCacheControl: honour, forwardHeaders: "*", ttl: 10m }',
@@ -72,6 +92,28 @@ describe('Cache poisoning: fields that are not in the key', () => {
       await stage.converse(get(`/h/${index}`, line));
       const [victim] = (await stage.converse(get(`/h/${index}`))).replies;
       expect([line, victim?.text]).toEqual([line, 'good']);
+    }
+    await stage.sound();
+  });
+
+  it('a field with _ for -, read as the other by upstream, on a route that forwards * → never stored for who sends neither', async () => {
+    await using stage = await startStage({
+      routes:
+        '  - { name: honoured, match: /h/*, upstream: api, upstreamCacheControl: honour, forwardHeaders: "*", ttl: 10m }',
+      script: (request, peer) => {
+        const lines = request.lines.map(([name, value]) => `${name.toLowerCase().replaceAll('_', '-')}: ${value}`);
+        const said = lines.filter((line) => /^(?:x-|accept-language|user-agent)/.test(line)).join();
+        return peer.respond(
+          200,
+          { 'Cache-Control': 'max-age=600', Vary: 'X-Tenant, Accept-Language, User-Agent' },
+          said,
+        );
+      },
+    });
+    for (const [index, name] of ['X_Tenant', 'X-App_Host', 'Accept_Language', 'User_Agent', 'X_Any'].entries()) {
+      await stage.converse(get(`/h/${index}`, `${name}: evil`));
+      const [victim] = (await stage.converse(get(`/h/${index}`))).replies;
+      expect([name, victim?.text.includes('evil')]).toEqual([name, false]);
     }
     await stage.sound();
   });

@@ -95,3 +95,12 @@ test('a token is secret without its scheme, too', () => {
   const headers = new Map([['authorization', 'Bearer tok']]);
   expect(secretValues({ query: new Map([['k', 'q']]), headers })).toEqual(['q', 'Bearer tok', 'tok']);
 });
+
+test.each(['x-api-key', 'x_api_key', 'x-api_key', 'x.api.key'])('a line of the name %s is dropped', (name) => {
+  const lines = [[name, 'theirs'] as const, ['x_api', 'kept'] as const, ['api_key', 'kept'] as const];
+  expect(fieldsWithCredentials(lines, credentials)).toEqual([...lines.slice(1), ['x-api-key', 'h']]);
+  const underscored = { ...credentials, headers: new Map([['x_api_key', 'h']]) };
+  expect(fieldsWithCredentials(lines, underscored)).toEqual([...lines.slice(1), ['x_api_key', 'h']]);
+  const empty = { ...credentials, headers: new Map([['x-api-key', '']]) };
+  expect(fieldsWithCredentials(lines, empty)).toEqual(lines.slice(1));
+});

@@ -62,7 +62,7 @@ describe('a WebSocket', () => {
     const host = await startRelayHost({ config: upstreamConfig(echo.url, { credentials }) });
     open.push(host);
     const socket = new WebSocket(`ws://127.0.0.1:${host.port}/live?TOKEN=x&q=1`, ['chat'], {
-      headers: { 'X-Forwarded-For': '1.2.3.4', 'x-key': 'theirs' },
+      headers: { 'X-Forwarded-For': '1.2.3.4', X_Forwarded_For: '1.2.3.4', 'x-key': 'theirs', X_Key: 'theirs' },
     });
     await once(socket, 'open');
     const big = Buffer.alloc(300_000, 7);

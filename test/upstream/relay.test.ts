@@ -84,6 +84,26 @@ describe('a relayed request', () => {
     expect(origin.requests[0]?.rawHead.toLowerCase()).not.toMatch(/forwarded|real-ip|1\.2\.3\.4|proxy\.example/);
   });
 
+  test.each(['_', '.', '~'])('holds no such field under a name with %s, which some servers read alike', async (odd) => {
+    const credentials = { query: new Map<string, string>(), headers: new Map([['x-api-key', 'H34DER']]) };
+    const { origin, host } = await setUp(ok, { credentials, fields: new Map([['x-static', 'ours']]) });
+    const dashed =
+      'X-Api-Key Api-Key X-Static X-Forwarded-Host X-Real-IP X-Forwarded Content-Length Transfer-Encoding Keep-Alive ' +
+      'Proxy-Authorization Proxy-Connection HTTP2-Settings Accept-Encoding If-Range Client-Id X-Original-URL';
+    const lines = dashed.split(' ').map((name) => `${name.replaceAll('-', odd)}: theirs\r\n`);
+    const kept = ['api-key', 'client-id', 'x-original-url'].map((name) => name.replaceAll('-', odd));
+    for (const start of ['GET /p', 'POST /p']) {
+      const content = start.startsWith('GET') ? '\r\n' : 'Content-Length: 2\r\n\r\nhi';
+      await ask(host.port, `${start} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${lines.join('')}${content}`);
+    }
+    for (const request of origin.requests) {
+      const theirs = request.lines.filter(([, value]) => value === 'theirs').map(([name]) => name.toLowerCase());
+      expect(theirs.toSorted()).toEqual(kept);
+      expect([request.field('x-api-key'), request.field('x-static')]).toEqual(['H34DER', 'ours']);
+    }
+    expect(origin.requests).toHaveLength(2);
+  });
+
   test.each(['/a%2Fb%252Fc//d', '//evil.example/x', "/a?x={[|]}'`&y=%ff&;=;", '/a?', '/a??b', '/a;b=1?&&'])(
     'keeps the bytes of the target %s',
     async (target) => {
