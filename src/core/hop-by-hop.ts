@@ -95,9 +95,14 @@ function isHopByHop(line: FieldLine): boolean {
   return hopByHop.has(line[0]);
 }
 
+/** Most names have another length than all of these, which is told without hashing them. */
+const lengths: readonly boolean[] = Array.from({ length: 32 }, (_, length) =>
+  [...hopByHop].some((name) => name.length === length),
+);
+
 /** Of a name in lower case. */
 export function isHopByHopName(name: string): boolean {
-  return hopByHop.has(name);
+  return lengths[name.length] === true && hopByHop.has(name);
 }
 
 function isEndToEnd(line: FieldLine): boolean {

@@ -1,4 +1,5 @@
 import type { FieldLine } from '../../core/fields.ts';
+import { isHopByHopName } from '../../core/hop-by-hop.ts';
 import type { Freshness, Position, StoredResponse } from '../../core/stored-response.ts';
 import { isNameUnit, sinceTimes } from './value-meta.ts';
 
@@ -245,15 +246,17 @@ function keptLine(from: number, end: number, nameLength: number): FieldLine | un
   return line;
 }
 
-/** `from`: where in the meta it is. */
+/** `from`: where in the meta it is. What is kept was looked through, and is not again. */
 function lineOf(slice: string, from: number, nameLength: number): FieldLine | undefined {
   if (nameLength === 0) return undefined;
   for (let unit = from; unit < from + nameLength; unit += 1) if (isNameUnit[copy[unit] ?? 0] !== 1) return undefined;
-  if (slice.length > maxKeptLine) return [slice.slice(0, nameLength), slice.slice(nameLength)];
+  const isKept = slice.length <= maxKeptLine;
   // Not a part of the text of a whole meta, which would live as long as the line does.
-  const text = Buffer.from(slice, 'latin1').toString('latin1');
+  const text = isKept ? Buffer.from(slice, 'latin1').toString('latin1') : slice;
   const line: FieldLine = [text.slice(0, nameLength), text.slice(nameLength)];
-  keptLines[placeOf(from, from + text.length, nameLength)] = { text, line };
+  // Nothing is stored with a field of one connection; from here it would be sent to others as ours.
+  if (isHopByHopName(line[0])) return undefined;
+  if (isKept) keptLines[placeOf(from, from + text.length, nameLength)] = { text, line };
   return line;
 }
 

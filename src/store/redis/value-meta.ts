@@ -1,4 +1,5 @@
 import type { FieldLines } from '../../core/fields.ts';
+import { isHopByHopName } from '../../core/hop-by-hop.ts';
 import type { Position, StoredItem, StoredResponse, VaryMarker } from '../../core/stored-response.ts';
 import { MAX_MARKER_LANGUAGES } from '../../core/vary.ts';
 
@@ -254,5 +255,6 @@ function isField(line: unknown, printable: boolean): line is readonly [string, s
   if (!Array.isArray(line) || line.length !== 2) return false;
   const [name, text]: readonly unknown[] = line;
   if (!isText(name) || !isText(text) || name === '') return false;
-  return isMadeOf(name, isNameUnit) && (printable || isMadeOf(text, isValueUnit));
+  // Nothing is stored with a field of one connection, which would be sent to others as ours: `transfer-encoding` before content without it.
+  return isMadeOf(name, isNameUnit) && !isHopByHopName(name) && (printable || isMadeOf(text, isValueUnit));
 }

@@ -13,7 +13,7 @@ import {
   type UnusableReason,
 } from '../../../src/store/redis/codec.ts';
 import { compressed, maxDeflatedBytes, maxSyncBytes } from '../../../src/store/redis/compress.ts';
-import { maxPackedBytes } from '../../../src/store/redis/packed-meta.ts';
+import { maxKeptLine, maxPackedBytes } from '../../../src/store/redis/packed-meta.ts';
 import { seededRandom } from '../../coherence/random.ts';
 import { ownBytes, storedResponse, varyMarker } from '../../support/stored-items.ts';
 
@@ -234,6 +234,18 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
     ['a field value with a tab and a NUL', { ...plain, f: [['a', '\t\0']] }],
     ['a field name in capitals', { ...plain, f: [['A', 'b']] }],
     ['a field without a name', { ...plain, f: [['', 'b']] }],
+    ['a framing of its own', { ...plain, f: [['transfer-encoding', 'chunked']] }],
+    [
+      'a field of one connection',
+      {
+        ...plain,
+        f: [
+          ['a', 'b'],
+          ['connection', 'keep-alive'],
+        ],
+      },
+    ],
+    ['a switch of protocols', { ...plain, f: [['upgrade', 'h2c']] }],
     ['too few times', { ...plain, d: [0, 0, 0, 0] }],
     ['a time that is no number', { ...plain, d: [0, 0, 0, 0, null] }],
     ['an age below 0', { ...plain, a: -1 }],
@@ -437,6 +449,33 @@ describe('a response in version 2', () => {
       bytes.writeUInt16LE(2, meta + 82);
     });
     expect(decodeItem(nameless, { ...reading, key: some.key })).toEqual(unusable('foreign'));
+  });
+
+  test.each([
+    'connection',
+    'keep-alive',
+    'proxy-authenticate',
+    'proxy-authentication-info',
+    'proxy-authorization',
+    'proxy-connection',
+    'te',
+    'trailer',
+    'transfer-encoding',
+    'upgrade',
+  ])('with the field %s of one connection is foreign, however often it comes', (name) => {
+    for (const said of ['chunked', 'x'.repeat(maxKeptLine)]) {
+      const planted = encode({
+        ...some,
+        fields: [
+          ['content-type', 'text/plain'],
+          [name, said],
+        ],
+      });
+      expect(planted[2]).toBe(2);
+      for (let time = 0; time < 2; time += 1) {
+        expect(decodeItem(planted, { ...reading, key: some.key })).toEqual(unusable('foreign'));
+      }
+    }
   });
 
   test('whatever a foreign writer makes of its meta, gives no text that an answer cannot have', () => {
