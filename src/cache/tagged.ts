@@ -1,6 +1,7 @@
 import type { FieldLines } from '../core/fields.ts';
 import { searchRule } from '../core/no-vary-search.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
+import { without } from '../core/tags.ts';
 import { freshenedTags, upstreamTags, type UpstreamTags, withoutTagFields } from '../core/upstream-tags.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
 import type { Observer } from './ports.ts';
@@ -23,7 +24,7 @@ export function retagged(
   received: FieldLines,
 ): { readonly response: StoredResponse; readonly cut: boolean } {
   const own = [...keyed.tags, ...(keyed.search?.tags() ?? [])];
-  const stored = response.tags.filter((tag) => !own.includes(tag));
+  const stored = without(response.tags, own);
   const found = freshenedTags(route, { stored, received, merged: response.fields }, originOf(deps, route));
   if (found.cut) deps.observer.limit('routes.maxUpstreamTags');
   return { response: withTags({ route, keyed }, response, found), cut: found.cut };

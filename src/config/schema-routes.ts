@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { MAX_ROUTE_TAGS, MAX_TAGS_FROM_UPSTREAM } from '../core/tags.ts';
 import { caching } from './schema-caching.ts';
 import { choice, listOf, map, oneOrMany, option, required } from './schema-base.ts';
 import { flag, numeric, scalar, size, text } from './schema-scalars.ts';
@@ -106,7 +107,7 @@ const keying = {
     "Whether upstream's `No-Vary-Search` changes the later keys of a path. Only where the query is keyed as it comes: on `honour` routes without a rule for it, where it is the default.",
   ),
   tags: option(
-    listOf(text({ what: 'a tag' }), 50),
+    listOf(text({ what: 'a tag' }), MAX_ROUTE_TAGS),
     'Tags for purging, with `{name}` for parameters and groups; `route:NAME` and `upstream:NAME` are always there.',
   ),
   tagsFrom: option(
@@ -114,7 +115,7 @@ const keying = {
     "Fields of upstream's answers whose members become tags of the stored response. They are not passed on.",
   ),
   maxUpstreamTags: option(
-    numeric({ min: 0, max: 1000, whole: true }),
+    numeric({ min: 0, max: MAX_TAGS_FROM_UPSTREAM, whole: true }),
     'Tags that one answer of upstream can add, those of `Cache-Groups` counted; one with more is not stored.',
     '64',
   ),

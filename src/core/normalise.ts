@@ -21,7 +21,7 @@ export type ParamOutcome =
   | { readonly kind: 'invalid' | 'repeated'; readonly words: string };
 
 /** Items of a `set` or `list` at most; the largest list that a known API takes is 1000 places. */
-const MAX_ITEMS = 1000;
+export const MAX_ITEMS = 1000;
 
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;

@@ -1,5 +1,18 @@
+import { MAX_ITEMS } from './normalise.ts';
 import { parseTemplate, templateNames, type TemplatePiece } from './forward.ts';
 import type { Route } from './route.ts';
+
+/** Templates of a route, tags that one answer of upstream's can add (`maxUpstreamTags`), and items of a parameter, at most. */
+export const MAX_ROUTE_TAGS = 50;
+export const MAX_TAGS_FROM_UPSTREAM = 1000;
+/** Those of the route, of the upstream, and of a path and its key as cut and as they are, where No-Vary-Search counts. */
+const MAX_OTHER_TAGS = 8;
+
+/** No response is stored with more: each template gives one for each item of a parameter. */
+export const MAX_TAGS = MAX_ROUTE_TAGS * MAX_ITEMS + MAX_TAGS_FROM_UPSTREAM + MAX_OTHER_TAGS;
+
+/** Compared one by one so many take less time than a set of them takes to be made. */
+const FEW = 8;
 
 /** A tag template made ready. */
 export interface TagTemplate {
@@ -41,14 +54,20 @@ export function expandTags(
   return tags.length > fixed.length + 1 ? distinct(tags) : tags;
 }
 
-/** Each once, in the order in which they first come; the same array where none comes twice, as is nearly always so. */
-function distinct(tags: readonly string[]): readonly string[] {
-  // Compared one by one a few take less time than a set of them takes to be made.
-  if (tags.length > 8) return [...new Set(tags)];
+/** Each once, in the order in which they first come; a few that are all different are the same array. */
+export function distinct(tags: readonly string[]): readonly string[] {
+  if (tags.length > FEW) return [...new Set(tags)];
   for (let place = 1; place < tags.length; place += 1) {
     if (tags.indexOf(tags[place] ?? '') < place) return [...new Set(tags)];
   }
   return tags;
+}
+
+/** Those of `tags` that are none of the others. */
+export function without(tags: readonly string[], others: readonly string[]): readonly string[] {
+  if (others.length <= FEW) return tags.filter((tag) => !others.includes(tag));
+  const known = new Set(others);
+  return tags.filter((tag) => !known.has(tag));
 }
 
 function addTags(template: TagTemplate, valueOf: (name: string) => string | undefined, tags: string[]): void {

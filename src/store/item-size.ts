@@ -1,4 +1,5 @@
 import type { StoredItem } from '../core/stored-response.ts';
+import { distinct } from '../core/tags.ts';
 import type { PackedItem } from './packed-item.ts';
 import { boundsOf, packItem } from './packed-item.ts';
 import type { Pages } from './pages.ts';
@@ -36,15 +37,9 @@ export function sizeOfPacked({ item, length, ownBody }: PackedItem): number {
   return recordBytes + membershipBytes * membershipsOf(item) + length + body;
 }
 
-/** With that of its URL, where it has one. A repeated tag is one. No `Set`, which would take as long as hashing all of the item's names. */
+/** With that of its URL, where it has one. A repeated tag is one. */
 function membershipsOf(item: StoredItem): number {
-  const { tags } = item;
-  let memberships = hasUrlKey(item) ? 0 : 1;
-  for (let place = 0; place < tags.length; place += 1) {
-    const tag = tags[place];
-    if (tag !== undefined && tags.indexOf(tag) === place) memberships += 1;
-  }
-  return memberships;
+  return distinct(item.tags).length + (hasUrlKey(item) ? 0 : 1);
 }
 
 /** The same, in a tier of that size; small ones have small pages. */

@@ -1,5 +1,6 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { StoredItem } from '../core/stored-response.ts';
+import { distinct } from '../core/tags.ts';
 import type { Pieces } from './discarded.ts';
 import { HashChains, slotBytes } from './hash-chains.ts';
 import type { Looks, RecordWalk } from './scope-index.ts';
@@ -95,10 +96,8 @@ export class MemoryIndex {
       rows.set(record, words.url, this.#urls.add(item.url, facts));
       indexed = membershipBytes;
     }
-    for (let place = 0; place < item.tags.length; place += 1) {
-      const tag = item.tags[place];
-      // A repeated tag is one membership.
-      if (tag === undefined || item.tags.indexOf(tag) !== place) continue;
+    // A repeated tag is one membership.
+    for (const tag of distinct(item.tags)) {
       tags = this.#tags.add(tag, facts, tags);
       indexed += membershipBytes;
     }

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/cache/ports.ts';
+import { MAX_TAGS } from '../../src/core/tags.ts';
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { sizeOfItem } from '../../src/store/item-size.ts';
 import type { TrackedPurgeLog } from '../../src/store/purge-follower.ts';
@@ -246,6 +247,23 @@ describe('bytes', () => {
     expect(small).toBeLessThan(700);
     expect(sizeOf({ body: ownBytes('x'.repeat(1001)) }) - small).toBe(1000);
     expect(sizeOf({ body: ownBytes('x'), tags: [] })).toBeLessThan(small);
+  });
+
+  test('of many tags are counted, and kept, in time by their number', () => {
+    const { store, response } = setUp({ maxBytes: 256 * 1024 * 1024 });
+    const cost = (count: number): number => {
+      const item = response({ key: `r|/${count}`, tags: Array.from({ length: count }, (_, index) => `tag:${index}`) });
+      const before = process.cpuUsage();
+      sizeOfItem(item);
+      store.put(item);
+      const { user, system } = process.cpuUsage(before);
+      expect(store.get(item.key)).toBeDefined();
+      return (user + system) / 1000;
+    };
+    cost(5000);
+    // By their square it would be 64 times as much. A collection of garbage does not come each time.
+    const least = (count: number): number => Math.min(cost(count), cost(count), cost(count));
+    expect(least(MAX_TAGS) / least(Math.floor(MAX_TAGS / 8))).toBeLessThan(32);
   });
 
   test('a tier never holds more than its bytes, whatever sizes come', () => {

@@ -3,6 +3,7 @@ import { freshnessOf, ruleTtlMs } from '../../core/freshness.ts';
 import type { CachePolicy, Route } from '../../core/route.ts';
 import { selectingFields } from '../../core/storage-policy.ts';
 import type { Freshness, StoredItem, StoredResponse } from '../../core/stored-response.ts';
+import { without } from '../../core/tags.ts';
 
 /**
  * A stored item by the rules of today: its tags are those that were stored and those that the rules give now, its lifetimes
@@ -96,6 +97,6 @@ function united(today: readonly string[], stored: readonly string[]): readonly s
   let same = 0;
   while (same < stored.length && stored[same] === today[same]) same += 1;
   if (same === stored.length) return today;
-  const more = stored.filter((tag) => !today.includes(tag));
+  const more = without(stored, today);
   return more.length === 0 ? today : [...today, ...more];
 }

@@ -1,6 +1,7 @@
 import type { FieldLines } from '../../core/fields.ts';
 import { isHopByHopName } from '../../core/hop-by-hop.ts';
 import type { Position, StoredItem, StoredResponse, VaryMarker } from '../../core/stored-response.ts';
+import { MAX_TAGS } from '../../core/tags.ts';
 import { MAX_MARKER_LANGUAGES } from '../../core/vary.ts';
 
 /** What a value says of its item in JSON. Times count from the request time in the header, so that no clock is in them. */
@@ -107,7 +108,7 @@ export function parseMeta(text: string): (ValueMeta & Readonly<Record<string, un
 
 function isMeta(meta: Readonly<Record<string, unknown>>): meta is ValueMeta & Readonly<Record<string, unknown>> {
   const { k, r, p, u, t, n, b } = meta;
-  if (!isText(k) || !isText(r) || !isText(p) || !isText(u) || !isTexts(t)) return false;
+  if (!isText(k) || !isText(r) || !isText(p) || !isText(u) || !isTexts(t) || t.length > MAX_TAGS) return false;
   return isCount(n) && isCount(b);
 }
 

@@ -13,6 +13,7 @@ import {
   type UnusableReason,
 } from '../../../src/store/redis/codec.ts';
 import { compressed, maxDeflatedBytes, maxSyncBytes } from '../../../src/store/redis/compress.ts';
+import { MAX_TAGS } from '../../../src/core/tags.ts';
 import { maxKeptLine, maxPackedBytes } from '../../../src/store/redis/packed-meta.ts';
 import { seededRandom } from '../../coherence/random.ts';
 import { ownBytes, storedResponse, varyMarker } from '../../support/stored-items.ts';
@@ -262,6 +263,15 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
     expect(decodeItem(valueOf({ ...plain, f: [['a', value]] }), { ...reading, key: 'k' })).toMatchObject({
       item: { fields: [['a', value]] },
     });
+  });
+
+  test('has as many tags as can be written, and no more', () => {
+    const tags = Array.from({ length: MAX_TAGS + 1 }, (_, index) => `t${index}`);
+    const most = tags.slice(1);
+    expect(decodeItem(valueOf({ ...plain, t: most }), { ...reading, key: 'k' })).toMatchObject({
+      item: { tags: most },
+    });
+    expect(decodeItem(valueOf({ ...plain, t: tags }), { ...reading, key: 'k' })).toEqual(unusable('foreign'));
   });
 
   test('bytes that are no UTF-8 are in no field value', () => {
