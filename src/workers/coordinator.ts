@@ -66,7 +66,8 @@ export async function startWorkers(options: CoordinatorOptions): Promise<Coordin
   const sums = new WorkerSums(config, pool);
   const threads: ThreadHooks = {
     ...(wire === undefined ? {} : { joinPurges: (own) => stack.use(joinPurges({ wire, place: 0, log: own, onLost })) }),
-    counter: { count: async (scopes) => sumOf(await pool.askAll('count', scopes)) },
+    // A purge waits for its count: of a worker that is stuck it is not asked.
+    counter: { count: async (scopes) => sumOf(await pool.askAll('count', scopes, await pool.attentive())) },
     refresher: createWorkerRefresher(pool, wire !== undefined),
     storeStats: () => sums.store(),
   };

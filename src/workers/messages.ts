@@ -25,6 +25,8 @@ export interface WorkerStart {
 
 /** What the coordinator can ask of a worker. All of it is plain data. */
 export interface WorkerCalls {
+  /** Answered with its next turn of its event loop, whatever else it does. */
+  readonly turn: { readonly input: undefined; readonly output: undefined };
   /** Responses of its memory tier that the scopes cover. */
   readonly count: { readonly input: readonly string[]; readonly output: number };
   readonly list: { readonly input: ListFilter; readonly output: readonly StoredSummary[] };

@@ -31,6 +31,8 @@ export interface PoolOptions {
 export interface PoolTimes {
   /** A worker that has said nothing for so long is stuck; it says something every second. */
   readonly stuckMs: number;
+  /** Who has no turn of its event loop for so long is not asked for what others would wait for. */
+  readonly turnMs: number;
   /** What all workers are asked is answered without those that take longer. */
   readonly answerMs: number;
   /** The first pause before a worker is started again; twice as long each time that it ended soon. */
@@ -44,6 +46,7 @@ export interface PoolTimes {
 
 const poolTimes: PoolTimes = {
   stuckMs: 30_000,
+  turnMs: 200,
   answerMs: 5_000,
   pauseMs: 100,
   longestPauseMs: 10_000,
@@ -113,16 +116,26 @@ export class WorkerPool {
     }
   }
 
-  /** Of those that serve and answer in time; who ends meanwhile is left out. */
+  /** Of those that serve, the ones whose event loops have a turn in time; those without one are waited for once. */
+  async attentive(): Promise<readonly WorkerThread[]> {
+    const { clock } = this.#options;
+    const asked = this.serving.map(async (worker) =>
+      (await worker.hasTurn(clock, this.#times.turnMs)) ? [worker] : [],
+    );
+    return (await Promise.all(asked)).flat();
+  }
+
+  /** Of those asked, by default all that serve, which answer in time; who ends meanwhile is left out. */
   async askAll<Name extends CallName>(
     name: Name,
     input: WorkerCalls[Name]['input'],
+    workers: readonly WorkerThread[] = this.serving,
   ): Promise<readonly (readonly [WorkerThread, WorkerCalls[Name]['output']])[]> {
     const { clock } = this.#options;
     const answers: (readonly [WorkerThread, WorkerCalls[Name]['output']])[] = [];
     const late = Promise.withResolvers<void>();
     const cancel = clock.after(this.#times.answerMs, () => late.resolve());
-    const asked = this.serving.map(async (worker) => {
+    const asked = workers.map(async (worker) => {
       answers.push([worker, await worker.call(name, input)]);
     });
     await Promise.race([Promise.allSettled(asked), late.promise]);

@@ -88,6 +88,7 @@ function callsOf(
   const { memory, purgeLog } = parts.tiers;
   const explainer = buildExplainer(config, parts, () => listeners);
   return {
+    turn: () => undefined,
     count: (scopes) => memory.count(scopes),
     list: (filter) => summariesOf(memory.list(filter)),
     summaries: (keys) => summariesOf(byKey(memory, keys)),

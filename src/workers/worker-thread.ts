@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 
+import type { Clock } from '../cache/ports.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import type { Call, CallName, WorkerCalls, WorkerNumbers, WorkerStart, WorkerWord } from './messages.ts';
 
@@ -10,6 +11,9 @@ export interface WorkerThreadOptions {
   /** It is about to call an upstream for the first time. */
   readonly onFetching: (worker: WorkerThread) => void;
 }
+
+/** As `LOOKS` of the pool: a process that was held up as a whole goes on with one look that is late, and with the answer behind it. */
+const TURN_LOOKS = 5;
 
 /** How a worker ended. */
 export interface WorkerEnd {
@@ -40,6 +44,7 @@ export class WorkerThread {
   readonly #pending = new Map<number, Pending>();
   readonly #listening = Promise.withResolvers<readonly BoundListener[]>();
   #lastId = 0;
+  #turn: Promise<boolean> | undefined = undefined;
   #gone = false;
 
   constructor(options: WorkerThreadOptions) {
@@ -71,6 +76,35 @@ export class WorkerThread {
     // The other end is code of the same build: its answers have the types of the calls.
     this.#pending.set(call.id, { resolve, reject });
     this.#worker.postMessage(call);
+    return promise;
+  }
+
+  /**
+   * Whether its event loop has a turn within so many milliseconds. Whoever asks while an answer is owed has the same one: a worker
+   * that is stuck is waited for once, not by each who asks.
+   */
+  hasTurn(clock: Pick<Clock, 'after'>, patienceMs: number): Promise<boolean> {
+    this.#turn ??= this.#askForTurn(clock, patienceMs);
+    return this.#turn;
+  }
+
+  #askForTurn(clock: Pick<Clock, 'after'>, patienceMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    let cancel: (() => void) | undefined;
+    const look = (left: number): void => {
+      if (left === 0) return resolve(false);
+      cancel = clock.after(patienceMs / TURN_LOOKS, () => look(left - 1));
+    };
+    const end = (has: boolean): void => {
+      cancel?.();
+      this.#turn = undefined;
+      resolve(has);
+    };
+    this.call('turn', undefined).then(
+      () => end(true),
+      () => end(false),
+    );
+    look(TURN_LOOKS);
     return promise;
   }
 

@@ -12,6 +12,17 @@ import type { PoolTimes } from '../../src/workers/pool.ts';
 import { ask, type Ask, type Reply } from './http.ts';
 import { samples } from './metrics.ts';
 
+/** Of a machine that may be busy: no worker is taken for one that is stuck. */
+export const calm: PoolTimes = {
+  stuckMs: 60_000,
+  turnMs: 5_000,
+  answerMs: 5_000,
+  pauseMs: 10,
+  longestPauseMs: 50,
+  soundMs: 60_000,
+  stopMs: 5_000,
+};
+
 /** A proxy of several threads in this process, on free ports. */
 export interface WorkersProxy extends AsyncDisposable {
   readonly coordinator: Coordinator;
@@ -22,14 +33,14 @@ export interface WorkersProxy extends AsyncDisposable {
 }
 
 /** Starts the real thing from real YAML, with as many workers as it says. */
-export async function startWorkersProxy(yaml: string, times?: PoolTimes, bounds?: SharedBounds): Promise<WorkersProxy> {
+export async function startWorkersProxy(yaml: string, times = calm, bounds?: SharedBounds): Promise<WorkersProxy> {
   const value = loaded(yaml);
   const coordinator = await startWorkers({
     config: value,
     count: value.server.workers,
     clock: systemClock,
     bounds,
-    ...(times === undefined ? {} : { times }),
+    times,
   });
   const [listener] = coordinator.listeners;
   if (listener === undefined) throw new Error('no listener');

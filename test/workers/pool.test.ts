@@ -6,20 +6,12 @@ import type { PoolTimes } from '../../src/workers/pool.ts';
 import { ask } from '../support/http.ts';
 import { samples } from '../support/metrics.ts';
 import { type Origin, startOrigin } from '../support/origin.ts';
-import { askEach, servedBy, startWorkersProxy, type WorkersProxy } from '../support/workers.ts';
+import { askEach, calm, servedBy, startWorkersProxy, type WorkersProxy } from '../support/workers.ts';
 
 // Each start of a worker reads the program's source anew, which a busy machine takes seconds for.
 vi.setConfig({ testTimeout: 90_000 });
 
 const workers = 2;
-const calm: PoolTimes = {
-  stuckMs: 60_000,
-  answerMs: 5_000,
-  pauseMs: 10,
-  longestPauseMs: 50,
-  soundMs: 60_000,
-  stopMs: 5_000,
-};
 
 const stack: AsyncDisposableStack[] = [];
 afterEach(async () => {
@@ -62,6 +54,39 @@ describe('a worker that does not answer in time', () => {
     vi.spyOn(silent, 'call').mockReturnValue(new Promise<never>(() => {}));
     const answers = await pool.askAll('count', ['all']);
     expect(answers.map(([worker, count]) => [worker.place, count])).toEqual([[2, 0]]);
+    vi.restoreAllMocks();
+  });
+
+  it('holds purges up once, for as long as it may take for a turn, and is counted again when it has had one', async () => {
+    const turnMs = 1000;
+    const { proxy, origin } = await start({ turnMs });
+    const { pool } = proxy.coordinator;
+    await askEach(proxy, workers, '/ruled/a');
+    const [stuck] = pool.serving;
+    if (stuck === undefined) throw new Error('no worker serves');
+    const goOn = Promise.withResolvers<void>();
+    const call = stuck.call.bind(stuck);
+    vi.spyOn(stuck, 'call').mockImplementation(async (name, input) => {
+      await goOn.promise;
+      return call(name, input);
+    });
+    const fetches = origin.requests.length;
+    const startMs = performance.now();
+    const counted = await proxy.call('POST', '/api/purge', { all: true, dryRun: true });
+    const purges = await Promise.all(
+      Array.from({ length: 4 }, () => proxy.call('POST', '/api/purge', { route: 'ruled' })),
+    );
+    // Each of the purges that waited by itself would end one such time later.
+    expect(performance.now() - startMs).toBeLessThan(2 * turnMs);
+    expect(counted.body).toMatchObject({ matched: 1 });
+    expect(purges.map(({ body }) => body)).toEqual(
+      [1, 0, 0, 0].map((matched) => expect.objectContaining({ matched, complete: true, missing: [] })),
+    );
+    goOn.resolve();
+    await askEach(proxy, workers, '/ruled/a');
+    expect(origin.requests.length - fetches).toBe(workers);
+    const last = await proxy.call('POST', '/api/purge', { all: true });
+    expect(last.body).toMatchObject({ matched: workers });
     vi.restoreAllMocks();
   });
 });
