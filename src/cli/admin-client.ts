@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { request as requestPlain, type IncomingMessage } from 'node:http';
+import { request as requestByTls } from 'node:https';
 
 import { ok, refused, type Result } from '../core/problem.ts';
 import type { CliIo } from './io.ts';
@@ -33,6 +35,7 @@ export type AdminAnswer =
 const defaultAdmin = 'http://127.0.0.1:9090';
 /** Far more than any answer takes; a wrong address must not fill the memory. */
 const maxAnswerBytes = 64 * 1024 * 1024;
+const redirects: readonly number[] = [301, 302, 303, 307, 308];
 
 /** Address and token from options, environment and defaults, in this order; the error is a sentence. */
 export function adminTarget(options: AdminOptions, env: CliIo['env']): Result<AdminTarget, string> {
@@ -75,38 +78,54 @@ function adminToken(file: string | undefined, env: CliIo['env']): Result<string 
 
 /** Calls the admin listener. Never rejects. */
 export async function callAdmin(target: AdminTarget, call: AdminCall): Promise<AdminAnswer> {
-  const headers = new Headers({ accept: 'application/json, application/problem+json' });
-  if (target.token !== undefined) headers.set('authorization', `Bearer ${target.token}`);
-  if (call.body !== undefined) headers.set('content-type', 'application/json');
+  const signal = AbortSignal.timeout(target.timeoutMs);
   try {
-    const response = await fetch(new URL(call.path, target.base), {
-      method: call.method,
-      headers,
-      body: call.body === undefined ? null : JSON.stringify(call.body),
-      // A redirect would carry the token to an address that nobody named.
-      redirect: 'error',
-      signal: AbortSignal.timeout(target.timeoutMs),
-    });
-    if (response.headers.get('server') !== 'forecache') {
-      await response.body?.cancel();
-      return notAdmin(response.status);
+    const response = await responseTo(target, call, signal);
+    const { statusCode: status = 0, headers } = response;
+    // A redirect would carry the token to an address that nobody named.
+    if (redirects.includes(status) || headers['server'] !== 'forecache') {
+      response.destroy();
+      return redirects.includes(status) ? { kind: 'unreachable', detail: 'unexpected redirect' } : notAdmin(status);
     }
-    return readAnswer(response.status, await bodyText(response));
+    return readAnswer(status, await bodyText(response));
   } catch (error) {
-    return { kind: 'unreachable', detail: networkDetail(error, target) };
+    if (signal.aborted) return { kind: 'unreachable', detail: `no answer within ${target.timeoutMs / 1000} s` };
+    return { kind: 'unreachable', detail: networkDetail(error) };
   }
 }
 
-async function bodyText(response: Response): Promise<string | undefined> {
-  const decoder = new TextDecoder();
-  let text = '';
+/** Not by `fetch`, which gives up on any answer that has not begun within 300 s: warming answers when it is done. */
+async function responseTo(target: AdminTarget, call: AdminCall, signal: AbortSignal): Promise<IncomingMessage> {
+  const url = new URL(call.path, target.base);
+  const request = (url.protocol === 'https:' ? requestByTls : requestPlain)(url, {
+    method: call.method,
+    headers: {
+      accept: 'application/json, application/problem+json',
+      'accept-encoding': 'identity',
+      connection: 'close',
+      ...(target.token === undefined ? {} : { authorization: `Bearer ${target.token}` }),
+      ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    signal,
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  request.once('response', resolve);
+  // Stays: what breaks once the answer has begun is told by that as well.
+  request.on('error', reject);
+  request.end(call.body === undefined ? undefined : JSON.stringify(call.body));
+  return promise;
+}
+
+async function bodyText(response: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of response) {
+    if (!(chunk instanceof Buffer)) continue;
     bytes += chunk.byteLength;
     if (bytes > maxAnswerBytes) return undefined;
-    text += decoder.decode(chunk, { stream: true });
+    chunks.push(chunk);
   }
-  return text + decoder.decode();
+  return new TextDecoder().decode(Buffer.concat(chunks));
 }
 
 function readAnswer(status: number, text: string | undefined): AdminAnswer {
@@ -122,13 +141,11 @@ function notAdmin(status: number): AdminAnswer {
   return { kind: 'unreachable', detail: `what answers there is not a Forecache admin listener (status ${status})` };
 }
 
-/** The library says only "fetch failed"; the cause has the system's word for it. */
-function networkDetail(error: unknown, target: AdminTarget): string {
+/** Where several addresses were tried, the error itself says nothing. */
+function networkDetail(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return `no answer within ${target.timeoutMs / 1000} s`;
-  const { cause } = error;
-  if (cause instanceof AggregateError && cause.message === '') {
-    return cause.errors.map((inner) => (inner instanceof Error ? inner.message : String(inner))).join('; ');
+  if (error instanceof AggregateError && error.message === '') {
+    return error.errors.map((inner) => (inner instanceof Error ? inner.message : String(inner))).join('; ');
   }
-  return cause instanceof Error && cause.message !== '' ? cause.message : error.message;
+  return error.message;
 }

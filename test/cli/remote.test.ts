@@ -1,12 +1,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createTlsServer } from 'node:https';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { Agent, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 
 import { cli, type CliRun } from '../support/cli.ts';
+import { selfSigned } from '../support/certificate.ts';
 import { scriptedAdmin, type ScriptedAdmin, type ScriptedAnswer } from '../support/scripted-admin.ts';
 
 async function adminWith(answer: ScriptedAnswer): Promise<ScriptedAdmin> {
@@ -333,6 +336,7 @@ describe('where and as whom it asks', () => {
     const env = { FORECACHE_ADMIN: admin.url, FORECACHE_ADMIN_TOKEN: 's3cret' };
     const run = await cli(['purge', '--all'], { env });
     expect(run.code).toBe(69);
+    expect(run.stderr).toContain('unexpected redirect');
     expect(elsewhere.seen).toEqual([]);
     expect(run.stderr).not.toContain('s3cret');
   });
@@ -388,6 +392,48 @@ describe('answers that are not the wished-for one', () => {
     const { run } = await ask(['stats', '--timeout', '0.05'], undefined);
     expect(run).toMatchObject({ code: 69, stdout: '' });
     expect(run.stderr).toContain('no answer within 0.05 s');
+  });
+
+  // `warm` waits for ten minutes and more; Node's own client, which `fetch` is, gives up after five.
+  test('an answer is waited for as long as the option says, however patient another client is', async () => {
+    const usual = getGlobalDispatcher();
+    const impatient = new Agent({ headersTimeout: 50, bodyTimeout: 50 });
+    setGlobalDispatcher(impatient);
+    onTestFinished(async () => {
+      setGlobalDispatcher(usual);
+      await impatient.destroy();
+    });
+    const { run } = await ask(['warm', '--location', 'x', '--timeout', '1.5'], undefined);
+    expect(run).toMatchObject({ code: 69, stdout: '' });
+    expect(run.stderr).toContain('no answer within 1.5 s');
+  });
+
+  test('an answer that breaks off ends with 69', async () => {
+    const server = createServer((socket) => {
+      socket.once('data', () => {
+        socket.end('HTTP/1.1 200 OK\r\nserver: forecache\r\ncontent-length: 50\r\n\r\n{"matched":');
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    const run = await cli(['purge', '--all', '--admin', `http://127.0.0.1:${address.port}`]);
+    expect(run).toMatchObject({ code: 69, stdout: '' });
+  });
+
+  test('an admin address with TLS is spoken to by TLS, and an unknown certificate ends with 69', async () => {
+    using certificate = await selfSigned();
+    const server = createTlsServer({ key: certificate.key, cert: certificate.cert });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    const run = await cli(['stats', '--admin', `https://127.0.0.1:${address.port}`]);
+    expect(run).toMatchObject({ code: 69, stdout: '' });
+    expect(run.stderr).toContain('self-signed certificate');
   });
 
   test('a refused connection ends with 69 and names the address', async () => {
