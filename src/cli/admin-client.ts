@@ -43,7 +43,9 @@ export function adminTarget(options: AdminOptions, env: CliIo['env']): Result<Ad
   if (!base.ok) return base;
   const token = adminToken(options.tokenFile, env);
   if (!token.ok) return token;
-  return ok({ base: base.value, token: token.value, timeoutMs: options.timeout * 1000 });
+  // 2.01 times 1000 is no integer, and timers take no other.
+  const timeoutMs = Math.max(1, Math.round(options.timeout * 1000));
+  return ok({ base: base.value, token: token.value, timeoutMs });
 }
 
 function adminBase(text: string): Result<URL, string> {

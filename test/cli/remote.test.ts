@@ -394,6 +394,20 @@ describe('answers that are not the wished-for one', () => {
     expect(run.stderr).toContain('no answer within 0.05 s');
   });
 
+  test.each(['2.01', '1.001', '8.2'])(
+    'a timeout of %s s, which is no whole number of ms as a float, is taken',
+    async (given) => {
+      const { run } = await ask(['purge', '--all', '--timeout', given], purged);
+      expect(run).toMatchObject({ code: 0, stderr: '' });
+    },
+  );
+
+  test('a timeout of less than 1 ms is 1 ms', async () => {
+    const { run } = await ask(['stats', '--timeout', '0.0005'], undefined);
+    expect(run.code).toBe(69);
+    expect(run.stderr).toContain('no answer within 0.001 s');
+  });
+
   // `warm` waits for ten minutes and more; Node's own client, which `fetch` is, gives up after five.
   test('an answer is waited for as long as the option says, however patient another client is', async () => {
     const usual = getGlobalDispatcher();
