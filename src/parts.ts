@@ -140,6 +140,7 @@ function metricsOf({ config, clock, threads }: Ground, load: ServerLoad, tiers: 
   return createMetrics({
     routes: config.routes,
     upstreams: config.upstreams,
+    jobs: config.warm.jobs,
     clock,
     version,
     storeStats: threads?.storeStats ?? (() => tiers().memory.stats()),

@@ -70,8 +70,8 @@ interface WarmTally {
   failed: number;
 }
 
-// Job names come from the configuration; the bound only guards against a caller that makes them up.
-const maxWarmJobs = 256;
+/** As which warming by call is counted. */
+const warmingByCall = 'api';
 
 /** Counts what happens. Everything here only grows; what is shown since a reset is a difference (`report.ts`). */
 export class Counters implements Observer {
@@ -85,12 +85,16 @@ export class Counters implements Observer {
   readonly purgeDurations = new DurationTally();
   readonly warmJobs = new Map<string, WarmTally>();
   readonly #routes: ReadonlyMap<string, RouteTally>;
+  /** Each is counted by its name; who makes up others cannot make series grow. */
+  readonly #jobNames: ReadonlySet<string>;
   readonly #unmatched: RouteTally;
   readonly #unknownUpstream: UpstreamTally;
   /** What is alike of requests, by all that it is counted by. */
   readonly #alike = new Map<string, Alike>();
 
-  constructor(routeNames: Iterable<string>, upstreamNames: Iterable<string>) {
+  /** Names of the configuration. */
+  constructor(routeNames: Iterable<string>, upstreamNames: Iterable<string>, jobNames: Iterable<string>) {
+    this.#jobNames = new Set([...jobNames, warmingByCall]);
     this.#routes = new Map([...routeNames, noRoute].map((name) => [name, new RouteTally()]));
     this.upstreams = new Map([...upstreamNames, noRoute].map((name) => [name, new UpstreamTally()]));
     this.#unmatched = this.#routes.get(noRoute) ?? new RouteTally();
@@ -158,8 +162,7 @@ export class Counters implements Observer {
   }
 
   warm(record: WarmRecord): void {
-    const known = this.warmJobs.has(record.job) || this.warmJobs.size < maxWarmJobs;
-    const name = known ? record.job : 'other';
+    const name = this.#jobNames.has(record.job) ? record.job : 'other';
     const job = this.warmJobs.get(name) ?? { runs: 0, fetched: 0, reused: 0, failed: 0 };
     job.runs += 1;
     job.fetched += record.fetched;

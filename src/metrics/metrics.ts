@@ -37,6 +37,8 @@ export interface MetricsOptions {
   readonly routes: readonly { readonly name: string }[];
   /** By name. */
   readonly upstreams: ReadonlyMap<string, unknown>;
+  /** Of warming. */
+  readonly jobs: readonly { readonly name: string }[];
   readonly clock: Pick<Clock, 'nowMs'>;
   /** Called when a report or a scrape is made, not before. */
   readonly storeStats: () => StoreStats;
@@ -53,6 +55,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const counters = new Counters(
     options.routes.map((route) => route.name),
     options.upstreams.keys(),
+    options.jobs.map((job) => job.name),
   );
   const reporter = new Reporter(counters, options.clock, options.storeStats);
   const watch = watchThread();

@@ -135,6 +135,7 @@ export class WorkerSums {
     return new Counters(
       this.#config.routes.map((route) => route.name),
       this.#config.upstreams.keys(),
+      this.#config.warm.jobs.map((job) => job.name),
     );
   }
 }

@@ -9,7 +9,7 @@ import { callRecord, purgeRecord, requestRecord, someStoreStats } from '../suppo
 
 const routes = ['weather', 'events'];
 const upstreams = ['met', 'tickets'];
-const none = (): Counters => new Counters(routes, upstreams);
+const none = (): Counters => new Counters(routes, upstreams, ['hourly']);
 
 /** Something of everything that is counted; numbers in powers of two, so that sums do not depend on their order. */
 const happenings: readonly ((counters: Counters) => void)[] = [
@@ -41,6 +41,26 @@ function samplesOf(counters: Counters): ReadonlyMap<string, number> {
   );
   return new Map(samples.filter(([name]) => name.startsWith('forecache_')));
 }
+
+describe('counts of warming', () => {
+  it('are those of each job that is configured, however many there are, and of calls', () => {
+    const jobs = Array.from({ length: 1000 }, (_none, index) => `job-${index}`);
+    const counters = new Counters(routes, upstreams, jobs);
+    for (const job of [...jobs, 'api']) counters.warm({ job, fetched: 1, reused: 0, failed: 0, durationMs: 8 });
+    expect([...counters.warmJobs.keys()]).toEqual([...jobs, 'api']);
+  });
+
+  it('are those of no job that is made up', () => {
+    const counters = none();
+    for (const job of ['made-up', 'hourly', 'another']) {
+      counters.warm({ job, fetched: 1, reused: 0, failed: 0, durationMs: 8 });
+    }
+    expect([...counters.warmJobs].map(([name, { runs }]) => [name, runs])).toEqual([
+      ['other', 2],
+      ['hourly', 1],
+    ]);
+  });
+});
 
 describe('counts of several threads', () => {
   it('add up to what one would have counted of everything', () => {

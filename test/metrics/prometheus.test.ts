@@ -10,6 +10,7 @@ function metrics(): Metrics {
   const made = createMetrics({
     routes: [{ name: 'weather' }, { name: 'odd "name"\\\n' }],
     upstreams: new Map([['met', {}]]),
+    jobs: [{ name: 'hourly' }],
     clock: new FakeClock(),
     storeStats: () => someStoreStats,
     load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 }),
@@ -137,7 +138,7 @@ describe('the Prometheus exposition', () => {
     const text = await prometheus();
     expect(samples(text, 'forecache_limit_hits_total')).toHaveLength(65);
     expect(samples(text, 'forecache_storage_total')).toHaveLength(65);
-    expect(samples(text, 'forecache_warm_runs_total')).toHaveLength(257);
+    expect(samples(text, 'forecache_warm_runs_total')).toEqual(['{job="other"} 500']);
     expect(total(text, 'forecache_limit_hits_total')).toBe(500);
     expect(samples(text, 'forecache_upstream_calls_total')).toEqual([
       '{upstream="none",purpose="interactive",result="2xx"} 500',

@@ -11,6 +11,7 @@ function metrics(routes = ['weather', 'events'], clock = new FakeClock()): Metri
   const made = createMetrics({
     routes: routes.map((name) => ({ name })),
     upstreams: new Map([['met', {}]]),
+    jobs: [{ name: 'hourly' }],
     clock,
     storeStats: () => someStoreStats,
     load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 }),

@@ -69,6 +69,7 @@ export async function startAdmin(
   using metrics = createMetrics({
     routes: [{ name: 'weather' }],
     upstreams: new Map(),
+    jobs: [],
     clock,
     storeStats: () => someStoreStats,
     load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 }),

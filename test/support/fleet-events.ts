@@ -41,6 +41,7 @@ export function startMetrics(options: Partial<MetricsOptions>): Metrics {
   const made = createMetrics({
     routes: [{ name: 'weather' }],
     upstreams: new Map([['met', {}]]),
+    jobs: [{ name: 'hourly' }],
     clock: new FakeClock(),
     storeStats: () => someStoreStats,
     load: () => ({ requestsInFlight: 0, connections: 0, fastLane: 0, newTargets: 0, waits: 0 }),
