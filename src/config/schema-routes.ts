@@ -4,7 +4,7 @@ import { caching } from './schema-caching.ts';
 import { choice, listOf, map, oneOrMany, option, required } from './schema-base.ts';
 import { flag, numeric, scalar, size, text } from './schema-scalars.ts';
 import { pathRulesByName, queryRulesByName } from './schema-params.ts';
-import { forwardedFieldProblem, keyedFieldProblem, nameProblem, parseRouteHost } from './words.ts';
+import { countedNameProblem, forwardedFieldProblem, keyedFieldProblem, parseRouteHost } from './words.ts';
 
 function pathText(what: string) {
   return text({
@@ -23,7 +23,7 @@ function parameterName() {
 
 const matching = {
   name: required(
-    text({ what: 'a name', check: nameProblem }),
+    text({ what: 'a name', check: (name) => countedNameProblem(name, 'route') }),
     'Name of the route in keys, tags, metrics and purges; unique.',
   ),
   match: required(

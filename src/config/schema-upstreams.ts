@@ -1,7 +1,7 @@
 import type * as v from 'valibot';
 import { choice, map, option, recordOf, required } from './schema-base.ts';
 import { duration, numeric, scalar, secretText, size, text } from './schema-scalars.ts';
-import { staticFieldProblem, nameProblem, parseOrigin } from './words.ts';
+import { staticFieldProblem, countedNameProblem, parseOrigin } from './words.ts';
 
 const hour = 3_600_000;
 
@@ -89,6 +89,10 @@ const upstream = map({
 });
 
 /** The APIs behind the proxy. */
-export const upstreamsSchema = recordOf(upstream, { max: 1000, min: 1, name: nameProblem });
+export const upstreamsSchema = recordOf(upstream, {
+  max: 1000,
+  min: 1,
+  name: (name) => countedNameProblem(name, 'upstream'),
+});
 
 export type UpstreamInput = v.InferOutput<typeof upstream>;

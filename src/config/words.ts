@@ -13,6 +13,12 @@ export function nameProblem(value: string): string | undefined {
   return `a name is 1 to 64 letters, digits, dots, hyphens and underscores, the first a letter or digit; given ${quoted(value)}`;
 }
 
+/** As {@link nameProblem}, of routes and upstreams: by `none` metrics count requests without the one, and calls without the other. */
+export function countedNameProblem(value: string, what: 'route' | 'upstream'): string | undefined {
+  if (value !== 'none') return nameProblem(value);
+  return `the name none is reserved: metrics count by it what has no ${what}`;
+}
+
 /** Fields that frame a message or belong to one hop (RFC 9110 §7.6.1, RFC 9112 §6): never set or forwarded by configuration. */
 const framing: ReadonlySet<string> = new Set([
   'connection',

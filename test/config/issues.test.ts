@@ -416,6 +416,28 @@ describe('secrets', () => {
   });
 });
 
+describe('the name none', () => {
+  test('is refused for routes and upstreams: by it is counted what has neither', () => {
+    const yaml = `upstreams:
+  none: { origin: "https://a.test" }
+routes:
+  - { name: none, match: /a, upstream: none, ttl: 1h }
+  - { name: none-such, match: /b, upstream: none, ttl: 1h }
+`;
+    expect(issuesOf(yaml)).toEqual([
+      '2:3: upstreams.none: the name none is reserved: metrics count by it what has no upstream',
+      '4:13: routes[0].name: the name none is reserved: metrics count by it what has no route',
+    ]);
+  });
+
+  test('is free for what is never left out: listeners and jobs', () => {
+    const more = `server: { listeners: { none: { listen: 127.0.0.1:0 } } }
+warm: { jobs: [{ name: none, route: one, every: 1h }] }
+`;
+    expect(issuesOf(file({ more }))).toEqual([]);
+  });
+});
+
 describe('listeners', () => {
   test('must not share an address, and the name default is taken', () => {
     const more = `server:
