@@ -53,25 +53,26 @@ export const purposeIndex: Readonly<Record<UpstreamCallRecord['purpose'], number
 };
 export const purposeNames = Object.keys(purposeIndex);
 
-/** `none`: the client went before a status was sent. */
-export const statusClassNames = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
+/** `none`: the client went before a status was sent. `other`: of no class, 600 and above. */
+export const statusClassNames = ['none', '1xx', '2xx', '3xx', '4xx', '5xx', 'other'] as const;
+const otherClass = 6;
 
 /** Place of a status code in {@link statusClassNames}. */
 export function statusClassOf(status: number): number {
-  return status >= 100 && status <= 599 ? Math.floor(status / 100) : 0;
+  return status < 100 ? 0 : Math.min(Math.floor(status / 100), otherClass);
 }
 
 const failureIndex: Readonly<Record<FailureKind, number>> = {
-  dns: 6,
-  connect: 7,
-  tls: 8,
-  reset: 9,
-  timeout: 10,
-  malformed: 11,
-  truncated: 12,
-  'too-large': 13,
-  aborted: 14,
-  busy: 15,
+  dns: 7,
+  connect: 8,
+  tls: 9,
+  reset: 10,
+  timeout: 11,
+  malformed: 12,
+  truncated: 13,
+  'too-large': 14,
+  aborted: 15,
+  busy: 16,
 };
 /** Place of a call that was reset, and sent again, in {@link callResultNames}. */
 export const resetResult = failureIndex.reset;

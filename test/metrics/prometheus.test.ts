@@ -159,6 +159,25 @@ describe('the Prometheus exposition', () => {
     expect(total(text, 'forecache_upstream_call_duration_seconds_count')).toBe(3);
   });
 
+  it('has a class of their own for statuses of no class, apart from requests that got none', async () => {
+    const { observer, prometheus } = metrics();
+    for (const status of [599, 600, 999]) {
+      observer.request(requestRecord({ outcome: 'relayed', status }));
+      observer.upstreamCall(callRecord({ status }));
+    }
+    observer.request(requestRecord({ outcome: 'aborted', status: 0 }));
+    const text = await prometheus();
+    expect(samples(text, 'forecache_requests_total')).toEqual([
+      '{route="weather",outcome="relayed",method="GET",status_class="5xx"} 1',
+      '{route="weather",outcome="relayed",method="GET",status_class="other"} 2',
+      '{route="weather",outcome="aborted",method="GET",status_class="none"} 1',
+    ]);
+    expect(samples(text, 'forecache_upstream_calls_total')).toEqual([
+      '{upstream="met",purpose="interactive",result="5xx"} 1',
+      '{upstream="met",purpose="interactive",result="other"} 2',
+    ]);
+  });
+
   it('counts each attempt of a call that was sent again, and answers that broke off apart', async () => {
     const { observer, prometheus, report } = metrics();
     observer.upstreamCall(callRecord({ attempts: 2 }));
