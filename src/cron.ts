@@ -8,7 +8,13 @@ function parse(expression: string, zone: string): Cron {
   // Five fields only: with seconds allowed, a stray field would turn "daily" into "each second of that minute".
   // UTC is no offset at any time; as a zone it would have Intl read its database, 20 ms and several MiB of a start.
   const where = zone === 'UTC' ? { utcOffset: 0 } : { timezone: zone };
-  return new Cron(expression, { paused: true, mode: '5-part', ...where });
+  return new Cron(expression, { paused: true, mode: '5-part', domAndDow: needsBothDays(expression), ...where });
+}
+
+/** As crontab reads days of month and of week: a day in either will do where both are restricted, and what begins with `*` is not, be it `*,15`. */
+function needsBothDays(expression: string): boolean {
+  const [, , ofMonth, , ofWeek] = expression.trim().split(/\s+/u);
+  return ofMonth?.startsWith('*') === true || ofWeek?.startsWith('*') === true;
 }
 
 /** The first instant of the expression after `afterMs`, in Unix milliseconds; `undefined` when there is none. Throws on an expression that {@link checkCron} refuses and on an unknown zone. */
