@@ -75,7 +75,11 @@ export const caching = {
       what: 'on or off',
       parse: (word) =>
         cacheWords.includes(word) ? ok(word === 'on' || word === 'true') : refused(notOneOf(word, cacheWords)),
-      json: { type: ['string', 'boolean'], enum: [...cacheWords, true, false], 'x-type': 'on or off' },
+      json: {
+        type: ['string', 'boolean'],
+        anyOf: [{ enum: [...cacheWords, true, false] }, { type: 'string', pattern: '\\$\\{' }],
+        'x-type': 'on or off',
+      },
     }),
     '`off`: relayed as it comes, never stored (streams, WebSockets, any method). Of the other options only those of matching, `secret`, `ignore` and `secret` rules of groups then have an effect, so that a route can be switched off without taking it apart; `check` names those that have none.',
     'on',

@@ -82,6 +82,16 @@ describe('the JSON Schema', () => {
     const file = `upstreams: { a: { origin: "http://x" } }\nroutes: [{ name: a, match: /a, upstream: a }]\n${more}\n`;
     expect(faultsOf(parse(file))).toEqual(faults);
   });
+
+  test.each([
+    ['a word', 'on', true],
+    ['a boolean', 'false', true],
+    ['a variable', '"${CACHE:-on}"', true],
+    ['anything else', 'never', false],
+  ])('takes %s for the option cache', (_name, cache, isTaken) => {
+    const file = `upstreams: { a: { origin: "http://x" } }\nroutes: [{ name: a, match: /a, upstream: a, cache: ${cache} }]\n`;
+    expect(faultsOf(parse(file)).length === 0).toBe(isTaken);
+  });
 });
 
 describe('the documentation', () => {
