@@ -1,8 +1,10 @@
+import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 
 import { createApp, type App } from './app.ts';
 import { exitCode } from './cli/io.ts';
 import { formatIssue } from './config/issue.ts';
+import { workersOf } from './core/worker-shares.ts';
 import { endLean } from './lean.ts';
 import { loadConfigFile } from './offline.ts';
 import type { Environment } from './config/env.ts';
@@ -15,7 +17,7 @@ import type { StopAsks } from './stop-signal.ts';
  */
 export async function serve(configFile: string, env: Environment, asks: StopAsks): Promise<number> {
   const config = loadConfigFile(configFile, env);
-  endLean({ staysSmall: config.ok && config.value.server.workers === 1 });
+  endLean({ staysSmall: config.ok && workersOf(config.value, availableParallelism()) === 1 });
   if (!config.ok) {
     process.stderr.write(`${config.error.map(formatIssue).join('\n')}\n`);
     return exitCode.usage;
