@@ -5,6 +5,7 @@ import { LearnedSearch } from './cache/learned-search.ts';
 import { createPurger } from './cache/purge.ts';
 import { createRefresher } from './cache/refresh.ts';
 import { createPurgeSchedule } from './cache/schedule.ts';
+import { SilentKeys } from './cache/silent-keys.ts';
 import { createWarmer } from './cache/warm.ts';
 import type { Clock, PurgeCounter, StoreStats } from './cache/ports.ts';
 import type { Refresher } from './cache/refresher.ts';
@@ -107,6 +108,7 @@ export function buildParts(ground: Ground): Parts {
     random: Math.random,
     rules,
     search: new LearnedSearch(observer, clock),
+    silent: new SilentKeys(),
     bodyCheck: createBodyCheck(),
     decoder: createContentDecoder(),
     graphql,

@@ -12,6 +12,7 @@ import { Fetcher } from './fetcher.ts';
 import type { Handled } from './handled.ts';
 import { LearnedSearch } from './learned-search.ts';
 import type { Clock, ContentDecoder, Observer, ProxyResponse, PurgeLog, Sha256 } from './ports.ts';
+import type { Silences } from './silent-keys.ts';
 import type { UpstreamAnswer, UpstreamClient } from './upstream-ports.ts';
 
 /** What a dry run needs: of what is stored and learnt it only reads. */
@@ -20,6 +21,8 @@ export interface DryRunParts extends DryStoreParts {
   readonly upstreams: ExchangeDeps['upstreams'];
   /** `undefined`: nothing was learnt. */
   readonly search?: Pick<LearnedSearch, 'copy'>;
+  /** `undefined`: no key is known to be kept waiting. */
+  readonly silent?: Pick<Silences, 'size' | 'has'>;
   /** `undefined`: codings are left on. */
   readonly decoder?: ContentDecoder;
   /** There where a route needs it. */
@@ -49,6 +52,8 @@ export interface DryRun {
   readonly response: ProxyResponse | undefined;
   /** The value of Cache-Status that the client would be sent. */
   readonly cacheStatus: string;
+  /** It is served stale at once, since upstream has kept such requests waiting until the timeout. */
+  readonly isSilent: boolean;
   /** Calls upstream. All but the first fail, since one answer is all that is known. */
   readonly calls: number;
   /** What would be stored; where that is under several keys the first, which later requests look under. */
@@ -73,6 +78,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   const background = new BackgroundWork((_name, error) => errors.push(error));
   const search = parts.search?.copy() ?? new LearnedSearch({ limit: nothing }, clock);
   const upstream = new OneAnswer(clock, asked.answer);
+  const silent = new SilentView(parts.silent);
   // One by one: whoever explains has the real store, purge log and locks at hand, and none of them may slip in.
   const deps: ExchangeDeps = {
     table,
@@ -86,6 +92,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
     observer: dryObserver(tokens),
     clock: leased ? neverLate(clock) : atOnce(clock),
     search,
+    silent,
     background,
     ownHosts: new Set<string>(),
     graphql: parts.graphql,
@@ -97,7 +104,8 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   await background.idle();
   if (errors.length > 0) throw errors[0];
   const stored = put.find((item) => item.kind === 'response');
-  return { ...sent, calls: upstream.calls, stored, invalidated, tokens };
+  const isSilent = silent.held && sent.response?.meta.outcome === 'stale-error';
+  return { ...sent, isSilent, calls: upstream.calls, stored, invalidated, tokens };
 }
 
 function settle(
@@ -128,6 +136,32 @@ function settle(
 /** All members: those of caches nearer to the origin go before ours. */
 function lineOf(fields: FieldLines): string {
   return fieldValue(fields, 'cache-status') ?? '';
+}
+
+/** Knows what is known, and takes in nothing. */
+class SilentView implements Silences {
+  /** What was asked for is known to be kept waiting. */
+  held = false;
+  readonly size: number;
+  readonly #known: Pick<Silences, 'has'> | undefined;
+
+  constructor(known: Pick<Silences, 'size' | 'has'> | undefined) {
+    this.size = known?.size ?? 0;
+    this.#known = known;
+  }
+
+  has(key: string, kind: string, nowMs: number): boolean {
+    this.held = this.#known?.has(key, kind, nowMs) === true;
+    return this.held;
+  }
+
+  note(): void {
+    // Nothing is learnt.
+  }
+
+  forget(): void {
+    // Nor forgotten.
+  }
 }
 
 /** Gives the one answer that is known, then none. */

@@ -1,3 +1,4 @@
+import { decideOnFailure } from '../core/failure-policy.ts';
 import type { Problem } from '../core/problem.ts';
 import {
   decideAbsent,
@@ -56,6 +57,14 @@ function validated(ask: Ask, { fwd, reason }: Extract<ReuseDecision, { kind: 'va
   return forwarded('revalidated', fwd, `${reason}; upstream is asked with the stored validators`);
 }
 
+/** What is served at once, since upstream would not answer before the timeout. */
+export function decideSilent({ route, requestFields }: Ask, { read }: Pick<Usable, 'read'>, nowMs: number): Decided {
+  const found = { stored: read?.item, staleSinceMs: read?.staleSinceMs };
+  const { reason } = decideOnFailure({ failure: 'timeout', ...found, policy: route.policy, requestFields, nowMs });
+  const text = `${silent}: what is stored is served at once, ${reason}; upstream is asked behind the answer`;
+  return { decision: { would: 'stale-error', fwd: null, reason: text }, problem: null };
+}
+
 /** The exchange's decision while the lease is lost. */
 export function decideUnleased({ route, requestFields }: Ask): Decided {
   const absent = decideAbsent(route.policy, requestFields);
@@ -71,6 +80,7 @@ export function decideUnleased({ route, requestFields }: Ask): Decided {
 }
 
 const leftAlone = 'Redis is left alone for a while (its breaker is open), so nothing is read from it';
+const silent = 'upstream has kept such requests waiting until the timeout less than 30 s ago';
 const noLease = 'no lease on the purge log, so nothing is served from store';
 
 function forwarded(would: 'miss' | 'revalidated', fwd: NonNullable<ExplainedDecision['fwd']>, reason: string): Decided {

@@ -37,10 +37,9 @@ export interface ExplainedHttp {
   readonly answer: ExplainedAnswer | null;
 }
 
-/** Of a request that is looked up. */
-export async function explainHttp(parts: DryRunParts, supposed: SupposedLookUp): Promise<ExplainedHttp> {
+/** Of a request that is looked up. `run`: without an answer of upstream's. */
+export async function explainHttp(parts: DryRunParts, supposed: SupposedLookUp, run: DryRun): Promise<ExplainedHttp> {
   const { request, content, answer, ask, looked, usable: found, nowMs } = supposed;
-  const run = await dryRun(parts, { request, content, answer: undefined });
   const { policy } = ask.route;
   const { keyed } = ask;
   const read = looked?.read;
@@ -54,8 +53,8 @@ export async function explainHttp(parts: DryRunParts, supposed: SupposedLookUp):
 }
 
 /** Whether upstream is asked before the client is answered. */
-function isAsked({ calls, response }: DryRun): boolean {
-  return calls > 0 && response?.meta.outcome !== 'stale';
+function isAsked({ calls, response, isSilent }: DryRun): boolean {
+  return calls > 0 && response?.meta.outcome !== 'stale' && !isSilent;
 }
 
 function notesOnRun(parts: DryRunParts, asked: Omit<Asked, 'status'>, run: DryRun): readonly ExplainedNote[] {

@@ -20,10 +20,10 @@ import {
   maskedTarget,
   readOnce,
 } from './explain-parts.ts';
-import type { DryAnswer } from './dry-run.ts';
+import { type DryAnswer, dryRun, type DryRun } from './dry-run.ts';
 import { explainContent, type WholeRequest } from './explain-content.ts';
-import { decide, type Decided, decideUnleased, refusal } from './explain-decision.ts';
-import { explainHttp, explainRelayed } from './explain-http.ts';
+import { decide, type Decided, decideSilent, decideUnleased, refusal } from './explain-decision.ts';
+import { explainHttp, explainRelayed, type SupposedLookUp } from './explain-http.ts';
 import { arrive } from './explain-place.ts';
 import { readRequest, readResponse } from './explain-request.ts';
 import type { Located } from './locate.ts';
@@ -31,6 +31,7 @@ import type { ExplainRequest, Explanation } from './operations.ts';
 import type { LearnedSearch } from './learned-search.ts';
 import type { Clock, ContentDecoder, Sha256, StoredView } from './ports.ts';
 import type { Ask } from './respond.ts';
+import type { Silences } from './silent-keys.ts';
 import type { KeyableRequest } from './want-content.ts';
 
 export interface ExplainerParts extends CoherenceParts {
@@ -42,6 +43,8 @@ export interface ExplainerParts extends CoherenceParts {
   readonly store: StoredView | undefined;
   /** As the exchange knows it; `undefined`: nothing was learnt. */
   readonly search?: Pick<LearnedSearch, 'peek' | 'copy'>;
+  /** As the fetcher knows them; `undefined`: no key is known to be kept waiting. */
+  readonly silent?: Pick<Silences, 'size' | 'has'>;
   /** As the exchange has it; `undefined`: what is stored is explained in the coding that it is stored in. */
   readonly decoder?: ContentDecoder;
   /** There where a route needs it. */
@@ -131,9 +134,10 @@ async function explainLookUp(
   const looked = store === undefined ? undefined : await lookUp({ ...parts, store }, ask);
   const nowMs = parts.clock.nowMs();
   const { invalidity, usable } = judge(parts, ask, looked);
-  const leased = parts.coherence?.status().leased !== false;
   const { key, url, tags, canonical } = asKeyed;
   const supposed = { request: arrived, content: arrived.body, answer, ask, looked, usable, nowMs };
+  const dryParts = { ...parts, store };
+  const run = await dryRun(dryParts, { ...supposed, answer: undefined });
   return {
     ...known,
     steps: asKeyed.steps(),
@@ -142,9 +146,18 @@ async function explainLookUp(
     tags,
     upstream: upstreamOf(parts, route, canonical.target),
     stored: explainedStored(looked, { nowMs, invalidity }),
-    ...(leased ? decide(ask, usable, nowMs) : decideUnleased(ask)),
-    ...(await explainHttp({ ...parts, store }, supposed)),
+    ...decidedOn(parts, supposed, run),
+    ...(await explainHttp(dryParts, supposed, run)),
   };
+}
+
+function decidedOn(
+  { coherence }: ExplainerParts,
+  { ask, usable, nowMs }: Pick<SupposedLookUp, 'ask' | 'usable' | 'nowMs'>,
+  { isSilent }: Pick<DryRun, 'isSilent'>,
+): Decided {
+  if (isSilent) return decideSilent(ask, usable, nowMs);
+  return coherence?.status().leased === false ? decideUnleased(ask) : decide(ask, usable, nowMs);
 }
 
 /** A request whose route is known. */

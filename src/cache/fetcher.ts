@@ -14,19 +14,14 @@ import { interimsFor } from './interims.ts';
 import type { Background, MaybePromise, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
 import { appearanceOf, isForAll, isOpenTo, shareOf } from './sharing.ts';
-import { SilentKeys } from './silent-keys.ts';
+import { SilentKeys, type Silences } from './silent-keys.ts';
 import { awaitSoftly, softDueMs } from './soft-timeout.ts';
 
 /** After an answer that could not be shared, requests for its key go upstream side by side for this long. */
 const UNSHARED_HOLD_MS = 10_000;
 /** After a background refresh that failed, hits do not start another for this long. */
 const REFRESH_HOLD_MS = 1_000;
-/**
- * After upstream kept a key's requests waiting until the timeout, what is stale is served at once and upstream asked
- * behind it for this long (or until it answers), since each request would else wait for the whole timeout again.
- */
-const SILENT_HOLD_MS = 30_000;
-/** Keys on a hold list; some 100 bytes each, or for each kind of its requests. */
+/** Keys on a hold list; some 100 bytes each. */
 const HOLD_CAPACITY = 10_000;
 
 export interface FetcherDeps extends FillDeps, FleetFillDeps {
@@ -34,6 +29,8 @@ export interface FetcherDeps extends FillDeps, FleetFillDeps {
   readonly background: Background;
   /** For routes with `onLeaseLost: serve-if-upstream-fails`; `undefined` where the lease cannot be lost. */
   readonly unleased?: UnleasedReads;
+  /** Where somebody else wants to know of them, too; `undefined`: the fetcher has its own. */
+  readonly silent?: Silences;
 }
 
 /** When a request came, and how long it waits. */
@@ -59,10 +56,11 @@ export class Fetcher {
   readonly #flights = new Flights<FillResult, FetchPlan>();
   readonly #unshared = new HoldList(UNSHARED_HOLD_MS, HOLD_CAPACITY);
   readonly #failedRefresh = new HoldList(REFRESH_HOLD_MS, HOLD_CAPACITY);
-  readonly #silent = new SilentKeys(SILENT_HOLD_MS, HOLD_CAPACITY);
+  readonly #silent: Silences;
 
   constructor(deps: FetcherDeps) {
     this.#deps = deps;
+    this.#silent = deps.silent ?? new SilentKeys();
   }
 
   fetch(plan: FetchPlan): Promise<ProxyResponse> {

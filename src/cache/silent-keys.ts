@@ -1,7 +1,17 @@
 import { dropOldest } from './drop-oldest.ts';
 
+/**
+ * After upstream kept a key's requests waiting until the timeout, what is stale is served at once and upstream asked
+ * behind it for this long (or until it answers), since each request would else wait for the whole timeout again.
+ */
+const HOLD_MS = 30_000;
+/** Keys; some 100 bytes for each kind of its requests. */
+const CAPACITY = 10_000;
 /** So many kinds of requests that upstream kept waiting are no oddity of one of them: it answers none for the key. */
 const KINDS_FOR_ALL = 3;
+
+/** What is known of keys whose requests upstream keeps waiting. */
+export type Silences = Pick<SilentKeys, 'size' | 'note' | 'forget' | 'has'>;
 
 /**
  * Keys whose requests upstream kept waiting until the timeout. An odd field of one request may be what upstream does not
@@ -14,7 +24,7 @@ export class SilentKeys {
   readonly #holdMs: number;
   readonly #capacity: number;
 
-  constructor(holdMs: number, capacity: number) {
+  constructor(holdMs = HOLD_MS, capacity = CAPACITY) {
     this.#holdMs = holdMs;
     this.#capacity = capacity;
   }
