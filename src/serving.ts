@@ -23,9 +23,11 @@ export function buildExplainer(
   const { store, shared } = tiers;
   const explainer = onDemand(async () => {
     const { createExplainer } = await import('./cache/explain.ts');
+    const { createAnswerReader } = await import('./upstream/answer-reader.ts');
     return createExplainer({
       ...deps,
       upstreams: config.upstreams,
+      answers: createAnswerReader(config.upstreams),
       listeners,
       methods: new Set(METHODS),
       store,

@@ -1,4 +1,5 @@
-import { appendCacheStatus } from '../core/cache-status.ts';
+import { appendCacheStatus, withProblem } from '../core/cache-status.ts';
+import { failureProblem } from '../core/failure-policy.ts';
 import { type FieldLines, fieldValue } from '../core/fields.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
 import { ok } from '../core/problem.ts';
@@ -9,16 +10,18 @@ import { BackgroundWork } from './background.ts';
 import { type DryStoreParts, DryStore } from './dry-store.ts';
 import { Exchange, type ExchangeDeps } from './exchange.ts';
 import { Fetcher } from './fetcher.ts';
-import type { Handled } from './handled.ts';
+import type { Handled, RelayDecision } from './handled.ts';
 import { LearnedSearch } from './learned-search.ts';
 import type { Clock, ContentDecoder, Observer, ProxyResponse, PurgeLog, Sha256 } from './ports.ts';
 import type { Silences } from './silent-keys.ts';
-import type { UpstreamAnswer, UpstreamClient } from './upstream-ports.ts';
+import { OneAnswer } from './one-answer.ts';
+import type { AnswerReader, ReadAnswer, SupposedHead } from './upstream-ports.ts';
 
 /** What a dry run needs: of what is stored and learnt it only reads. */
 export interface DryRunParts extends DryStoreParts {
   readonly table: RouteTable;
   readonly upstreams: ExchangeDeps['upstreams'];
+  readonly answers: AnswerReader;
   /** `undefined`: nothing was learnt. */
   readonly search?: Pick<LearnedSearch, 'copy'>;
   /** `undefined`: no key is known to be kept waiting. */
@@ -31,17 +34,11 @@ export interface DryRunParts extends DryStoreParts {
   readonly sha256: Sha256;
 }
 
-/** An answer of upstream's that nobody has given. */
-export interface DryAnswer {
-  readonly status: number;
-  readonly fields: FieldLines;
-}
-
 export interface DryRequest {
   readonly request: ProxyRequest;
   readonly content: Uint8Array;
   /** `undefined`: upstream cannot be reached. */
-  readonly answer: DryAnswer | undefined;
+  readonly answer: SupposedHead | undefined;
   /** True: as if nothing were stored for it. */
   readonly unstored?: boolean;
 }
@@ -52,6 +49,8 @@ export interface DryRun {
   readonly response: ProxyResponse | undefined;
   /** The value of Cache-Status that the client would be sent. */
   readonly cacheStatus: string;
+  /** What the supposed answer came to; `undefined`: upstream was not asked. */
+  readonly read: ReadAnswer | undefined;
   /** It is served stale at once, since upstream has kept such requests waiting until the timeout. */
   readonly isSilent: boolean;
   /** Calls upstream. All but the first fail, since one answer is all that is known. */
@@ -77,7 +76,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   const errors: unknown[] = [];
   const background = new BackgroundWork((_name, error) => errors.push(error));
   const search = parts.search?.copy() ?? new LearnedSearch({ limit: nothing }, clock);
-  const upstream = new OneAnswer(clock, asked.answer);
+  const upstream = new OneAnswer(clock, parts.answers, asked.answer);
   const silent = new SilentView(parts.silent);
   // One by one: whoever explains has the real store, purge log and locks at hand, and none of them may slip in.
   const deps: ExchangeDeps = {
@@ -100,37 +99,45 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   const exchange = new Exchange(deps, new Fetcher(deps));
   let handled: Handled = await exchange.handle(asked.request);
   if (handled.kind === 'content') handled = await handled.wanted.resume(asked.content);
-  const sent = settle(clock, handled, asked.answer);
+  const sent = settle(parts, handled, asked);
   await background.idle();
   if (errors.length > 0) throw errors[0];
   const stored = put.find((item) => item.kind === 'response');
   const isSilent = silent.held && sent.response?.meta.outcome === 'stale-error';
-  return { ...sent, isSilent, calls: upstream.calls, stored, invalidated, tokens };
+  return { read: upstream.read, ...sent, isSilent, calls: upstream.calls, stored, invalidated, tokens };
 }
 
-function settle(
-  clock: Clock,
-  handled: Handled,
-  answer: DryAnswer | undefined,
-): Pick<DryRun, 'response' | 'cacheStatus'> {
+type Settled = Pick<DryRun, 'response' | 'cacheStatus'> & Partial<Pick<DryRun, 'read'>>;
+
+function settle(parts: DryRunParts, handled: Handled, { request, answer }: DryRequest): Settled {
   switch (handled.kind) {
     case 'content':
       throw new Error('content was asked for twice');
-    case 'relay': {
-      const atMs = clock.nowMs();
-      const times = { requestTimeMs: atMs, responseTimeMs: atMs };
-      if (answer !== undefined) handled.relay.settled({ ...answer, ...times }).tap?.end(true);
-      return {
-        response: undefined,
-        cacheStatus: lineOf(appendCacheStatus(answer?.fields ?? [], handled.relay.cacheStatus)),
-      };
-    }
+    case 'relay':
+      return { response: undefined, ...settleRelay(parts, handled.relay, { request, answer }) };
     case 'response': {
       const { response } = handled;
       if (response.body.kind === 'stream') response.body.cancel();
       return { response, cacheStatus: lineOf(response.fields) };
     }
   }
+}
+
+function settleRelay(
+  { clock, answers }: DryRunParts,
+  relay: RelayDecision,
+  { request, answer }: Pick<DryRequest, 'request' | 'answer'>,
+): Omit<Settled, 'response'> {
+  if (answer === undefined) return { cacheStatus: relay.cacheStatus };
+  const { method, fields } = request;
+  const read = answers.relayed({ method, fields, route: relay.route }, answer);
+  if (read.kind === 'failure') {
+    return { read, cacheStatus: withProblem(relay.cacheStatus, failureProblem(read.failure).code, answer.status) };
+  }
+  const atMs = clock.nowMs();
+  const head = { status: read.status, fields: read.fields, requestTimeMs: atMs, responseTimeMs: atMs };
+  relay.settled(head).tap?.end(true);
+  return { read, cacheStatus: lineOf(appendCacheStatus(read.fields, relay.cacheStatus)) };
 }
 
 /** All members: those of caches nearer to the origin go before ours. */
@@ -162,33 +169,6 @@ class SilentView implements Silences {
   forget(): void {
     // Nor forgotten.
   }
-}
-
-/** Gives the one answer that is known, then none. */
-class OneAnswer implements UpstreamClient {
-  calls = 0;
-  readonly #clock: Clock;
-  readonly #answer: DryAnswer | undefined;
-
-  constructor(clock: Clock, answer: DryAnswer | undefined) {
-    this.#clock = clock;
-    this.#answer = answer;
-  }
-
-  async fetch(): Promise<UpstreamAnswer> {
-    this.calls += 1;
-    const atMs = this.#clock.nowMs();
-    const times = { requestTimeMs: atMs, responseTimeMs: atMs };
-    if (this.#answer === undefined || this.calls > 1) {
-      return { kind: 'failure', failure: 'connect', detail: 'a dry run', attempts: 0, ...times };
-    }
-    const body = { length: undefined, framed: true, chunks: noChunks, streamed: nothing, cancel: nothing };
-    return { kind: 'response', ...this.#answer, body, attempts: 0, ...times };
-  }
-}
-
-async function* noChunks(): AsyncGenerator<Buffer> {
-  // The content is not known, and no decision that is shown depends on it.
 }
 
 function nothing(): void {

@@ -6,7 +6,7 @@ import { selectingFields } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { baseKeyOf, varyNames } from '../core/vary.ts';
 import { searchRule } from '../core/no-vary-search.ts';
-import { type DryAnswer, dryRun, type DryRun, type DryRunParts } from './dry-run.ts';
+import { dryRun, type DryRun, type DryRunParts } from './dry-run.ts';
 import type { KeyableRequest } from './want-content.ts';
 import { lifetimeNotes } from './explain-lifetime.ts';
 import type { ExplainedAnswer, ExplainedNote, ExplainedReply } from './explained-http.ts';
@@ -14,6 +14,7 @@ import { answerCodingNotes, sharingNotes } from './explain-fields.ts';
 import type { Usable } from './explain-parts.ts';
 import { searchSource, searchWords } from './explain-search.ts';
 import type { Ask } from './respond.ts';
+import type { SupposedHead } from './upstream-ports.ts';
 
 /** A request that is looked up, and the answer that upstream is supposed to give to it. */
 export interface SupposedAnswer {
@@ -21,7 +22,7 @@ export interface SupposedAnswer {
   readonly content: Uint8Array;
   readonly ask: Ask;
   readonly found: Usable;
-  readonly answer: DryAnswer;
+  readonly answer: SupposedHead;
   readonly nowMs: number;
 }
 
@@ -44,11 +45,18 @@ export async function explainAnswer(parts: DryRunParts, supposed: SupposedAnswer
   ]);
 }
 
-const nothing = { stored: false, key: null, tags: [], invalidates: [], notes: [] } as const;
+/** Of an answer that comes to nothing. */
+export const nothing = { stored: false, key: null, tags: [], invalidates: [], notes: [] } as const;
 
-function explained(supposed: SupposedAnswer, run: DryRun, first: readonly ExplainedNote[]): ExplainedAnswer {
+function explained(asSent: SupposedAnswer, run: DryRun, first: readonly ExplainedNote[]): ExplainedAnswer {
+  const { stored, invalidated, read } = run;
+  if (read?.kind === 'failure') {
+    const reason = `${answerReasons.refused}: ${read.detail}`;
+    return { ...nothing, token: read.failure, reason, sent: replyOf(run), notes: first };
+  }
+  // As it was handed to the exchange.
+  const supposed = { ...asSent, answer: read ?? asSent.answer };
   const { ask, nowMs } = supposed;
-  const { stored, invalidated } = run;
   const { route, keyed } = ask;
   const { token, reason } = verdictOf(supposed, run);
   const lived =
@@ -67,7 +75,7 @@ function explained(supposed: SupposedAnswer, run: DryRun, first: readonly Explai
       ...first,
       ...lived,
       ...(stored === undefined ? [] : sharingNotes(ask, supposed.answer, stored)),
-      ...answerCodingNotes(ask, supposed.answer, stored),
+      ...answerCodingNotes(ask, { sent: asSent.answer, received: supposed.answer }, stored),
       ...varyNotes(supposed, stored),
       ...queryNotes(supposed),
     ],
@@ -80,7 +88,7 @@ export function replyOf({ response, cacheStatus }: DryRun): ExplainedReply {
 }
 
 /** Which part of its content is sent depends on how much there is, and nobody has said that. */
-function uncut({ status }: DryAnswer, reply: ExplainedReply): ExplainedReply {
+function uncut({ status }: SupposedHead, reply: ExplainedReply): ExplainedReply {
   const isCut = status === 200 && (reply.status === 206 || reply.status === 416);
   return isCut ? { ...reply, status: null } : reply;
 }

@@ -6,9 +6,9 @@ import { MAX_INTERIM_RESPONSES } from '../core/interim.ts';
 import type { Route } from '../core/route.ts';
 import { sharedDespiteAuthorization } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
-import type { DryAnswer } from './dry-run.ts';
 import type { ExplainedNote } from './explained-http.ts';
 import type { Ask } from './respond.ts';
+import type { SupposedHead } from './upstream-ports.ts';
 
 /** Of ruled routes. */
 export const withoutCodings = 'the route stores content without its coding, the same for all';
@@ -16,7 +16,7 @@ export const withoutCodings = 'the route stores content without its coding, the 
 /** By which right the answer to one caller is for all, and what of it is not. */
 export function sharingNotes(
   { route, requestFields }: Ask,
-  answer: DryAnswer,
+  answer: SupposedHead,
   stored: StoredResponse,
 ): readonly ExplainedNote[] {
   const notes: ExplainedNote[] = [];
@@ -53,23 +53,46 @@ export function codingNotes(
   }
 }
 
+/** An answer of upstream's, and what the exchange gets of it. */
+interface HandedOn {
+  readonly sent: SupposedHead;
+  readonly received: SupposedHead;
+}
+
 /** What becomes of the coding of an answer that comes now. */
 export function answerCodingNotes(
   ask: Ask,
-  answer: DryAnswer,
+  answer: HandedOn,
   stored: StoredResponse | undefined,
 ): readonly ExplainedNote[] {
+  const { sent, received } = answer;
   // There is no content to take it off of.
-  if (ask.head || answer.status === 304) return [];
-  if (ask.route.policy.upstreamCacheControl !== 'honour') {
-    return coding(
-      answer.fields,
-      `is taken off when it comes, if it is one that the proxy knows: ${withoutCodings} (RFC 9110 §8.4)`,
-    );
-  }
+  if (ask.head || sent.status === 304) return [];
+  const isRuled = ask.route.policy.upstreamCacheControl !== 'honour';
+  if (isTakenOff(answer)) return coding(sent.fields, `is taken off when it comes: ${isRuled ? byRule : byCredentials}`);
+  if (isRuled) return coding(received.fields, 'stays on: it is none that the proxy can take off');
   return stored === undefined
-    ? coding(answer.fields, 'stays on: what is not stored is passed on as it comes')
+    ? coding(received.fields, 'stays on: what is not stored is passed on as it comes')
     : codingNotes(ask, stored.fields);
+}
+
+/** The same of an answer that is relayed. */
+export function relayedCodingNotes(
+  { method }: { readonly method: string },
+  answer: HandedOn,
+): readonly ExplainedNote[] {
+  const { sent, received } = answer;
+  if (method === 'HEAD' || sent.status === 304) return [];
+  return isTakenOff(answer)
+    ? coding(sent.fields, `is taken off when it comes: ${byCredentials}`)
+    : coding(received.fields, 'stays on: what is relayed is passed on as it comes');
+}
+
+const byRule = `${withoutCodings} (RFC 9110 §8.4)`;
+const byCredentials = 'its upstream has credentials, which are looked for in all that it answers (RFC 9110 §8.4)';
+
+function isTakenOff({ sent, received }: HandedOn): boolean {
+  return hasField(sent.fields, 'content-encoding') && !hasField(received.fields, 'content-encoding');
 }
 
 function coding(fields: FieldLines, what: string): readonly ExplainedNote[] {

@@ -1,23 +1,26 @@
 import { isUnsafe } from '../core/methods.ts';
+import { failureProblem } from '../core/failure-policy.ts';
 import { answerReasons, storableReason } from '../core/reasons.ts';
 import { formatCacheStatus, withKey } from '../core/cache-status.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import type { Route } from '../core/route.ts';
-import { type DryAnswer, dryRun, type DryRun, type DryRunParts } from './dry-run.ts';
-import { explainAnswer, replyOf } from './explain-answer.ts';
-import { interimNotes } from './explain-fields.ts';
+import type { StoredResponse } from '../core/stored-response.ts';
+import { dryRun, type DryRun, type DryRunParts } from './dry-run.ts';
+import { explainAnswer, nothing, replyOf } from './explain-answer.ts';
+import { interimNotes, relayedCodingNotes } from './explain-fields.ts';
 import { expireAtNotes, lifetimeNotes } from './explain-lifetime.ts';
 import { type Asked, clientNotes, requestNotes } from './explain-notes.ts';
 import type { Looked, Usable } from './explain-parts.ts';
 import type { ExplainedAnswer, ExplainedNote, ExplainedReply } from './explained-http.ts';
 import type { Ask } from './respond.ts';
+import type { ReadAnswer, SupposedHead } from './upstream-ports.ts';
 
 /** A request, and perhaps the answer that upstream is supposed to give to it. */
 export interface Supposed {
   readonly request: ProxyRequest;
   readonly content: Uint8Array;
-  readonly answer: DryAnswer | undefined;
+  readonly answer: SupposedHead | undefined;
 }
 
 /** A request that is looked up, and what was found. */
@@ -105,36 +108,54 @@ function invalidationText(route: Route, { invalidated }: DryRun): string {
   }
 }
 
-function relayedAnswer(
-  relayed: {
-    readonly route: Route;
-    readonly request: ProxyRequest;
-    readonly answer: DryAnswer;
-    readonly reason: string;
-  },
-  run: DryRun,
-): ExplainedAnswer {
-  const { route, request, answer } = relayed;
-  const { stored, invalidated } = run;
-  const honours = route.policy.upstreamCacheControl === 'honour' && route.cache === 'on';
-  const isPost = honours && request.method === 'POST';
-  const notKept = isPost ? `${relayed.reason}; ${answerReasons['post-unkept']}` : relayed.reason;
-  const kept =
-    stored === undefined ? notKept : `${storableReason(stored.freshness.source)}; ${answerReasons['post-kept']}`;
+/** A request that is relayed, and what upstream is supposed to answer. */
+interface RelayedAnswer {
+  readonly route: Route;
+  readonly request: ProxyRequest;
+  readonly answer: SupposedHead;
+  /** Why it is relayed. */
+  readonly reason: string;
+}
+
+function relayedAnswer(relayed: RelayedAnswer, run: DryRun): ExplainedAnswer {
+  const { request, answer } = relayed;
+  const { stored, invalidated, read } = run;
+  if (read?.kind === 'failure') return refusedRelay(read, run);
   const gone: readonly ExplainedNote[] = [{ topic: 'invalidation', text: goneText(request, answer, invalidated) }];
   return {
     stored: stored !== undefined,
     token: stored === undefined ? (run.tokens.at(-1) ?? null) : null,
-    reason: kept,
+    reason: stored === undefined ? notKept(relayed) : keptReason(stored),
     sent: { status: answer.status, cacheStatus: run.cacheStatus },
     key: stored?.key ?? null,
     tags: stored?.tags ?? [],
     invalidates: invalidated,
-    notes: isUnsafe(request.method) ? gone : [],
+    notes: [
+      ...(isUnsafe(request.method) ? gone : []),
+      ...relayedCodingNotes(request, { sent: answer, received: read ?? answer }),
+    ],
   };
 }
 
-function goneText({ method }: ProxyRequest, { status }: DryAnswer, invalidated: readonly string[]): string {
+function keptReason({ freshness }: StoredResponse): string {
+  return `${storableReason(freshness.source)}; ${answerReasons['post-kept']}`;
+}
+
+function notKept({ route, request, reason }: RelayedAnswer): string {
+  const honours = route.policy.upstreamCacheControl === 'honour' && route.cache === 'on';
+  return honours && request.method === 'POST' ? `${reason}; ${answerReasons['post-unkept']}` : reason;
+}
+
+function refusedRelay(
+  { failure, detail }: Extract<ReadAnswer, { kind: 'failure' }>,
+  { cacheStatus }: DryRun,
+): ExplainedAnswer {
+  const { status } = failureProblem(failure);
+  const reason = `${answerReasons.refused}: ${detail}`;
+  return { ...nothing, token: failure, reason, sent: { status, cacheStatus } };
+}
+
+function goneText({ method }: ProxyRequest, { status }: SupposedHead, invalidated: readonly string[]): string {
   if (invalidated.length > 0) return `${method} has changed it: ${invalidated.join(', ')} (RFC 9111 §4.4)`;
   return status >= 400
     ? 'an error changes nothing, so nothing is made invalid (RFC 9111 §4.4)'

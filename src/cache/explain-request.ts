@@ -1,9 +1,8 @@
 import { fieldValue, type FieldLines } from '../core/fields.ts';
-import { endToEnd } from '../core/hop-by-hop.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import type { WholeRequest } from './explain-content.ts';
-import type { DryAnswer } from './dry-run.ts';
 import type { ExplainRequest } from './operations.ts';
+import type { SupposedHead } from './upstream-ports.ts';
 
 /** What an operator says of a request beside its URL; a 400 where no request can have it. */
 export function readRequest(
@@ -18,15 +17,14 @@ export function readRequest(
 }
 
 /** What an operator supposes upstream to answer; a 400 where no final answer can be that. */
-export function readResponse(response: ExplainRequest['response']): Result<DryAnswer | undefined> {
+export function readResponse(response: ExplainRequest['response']): Result<SupposedHead | undefined> {
   if (response === undefined) return ok(undefined);
   const { status, headers = {} } = response;
   if (!Number.isInteger(status) || status < 200 || status > 999) {
     return refused(notARequest('The status of a final answer is from 200 to 999 (RFC 9110 §15).'));
   }
   const fields = fieldLines(headers);
-  // Fields of upstream's connection never get past the client of upstream (RFC 9110 §7.6.1).
-  return fields.ok ? ok({ status, fields: endToEnd(fields.value) }) : fields;
+  return fields.ok ? ok({ status, fields: fields.value }) : fields;
 }
 
 /** RFC 9110 §5.6.2. */

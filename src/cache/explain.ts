@@ -20,7 +20,7 @@ import {
   maskedTarget,
   readOnce,
 } from './explain-parts.ts';
-import { type DryAnswer, dryRun, type DryRun } from './dry-run.ts';
+import { dryRun, type DryRun } from './dry-run.ts';
 import { explainContent, type WholeRequest } from './explain-content.ts';
 import { decide, type Decided, decideSilent, decideUnleased, refusal } from './explain-decision.ts';
 import { explainHttp, explainRelayed, type SupposedLookUp } from './explain-http.ts';
@@ -32,11 +32,13 @@ import type { LearnedSearch } from './learned-search.ts';
 import type { Clock, ContentDecoder, Sha256, StoredView } from './ports.ts';
 import type { Ask } from './respond.ts';
 import type { Silences } from './silent-keys.ts';
+import type { AnswerReader, SupposedHead } from './upstream-ports.ts';
 import type { KeyableRequest } from './want-content.ts';
 
 export interface ExplainerParts extends CoherenceParts {
   readonly table: RouteTable;
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
+  readonly answers: AnswerReader;
   /** With the ports that they are bound to, as soon as they are. */
   readonly listeners: () => readonly ListenerConfig[];
   /** `undefined`: explained from the configuration alone, as if nothing were stored. */
@@ -94,7 +96,7 @@ async function explainRouted(
   parts: ExplainerParts,
   { match, place }: Located,
   read: Pick<WholeRequest, 'method' | 'fields' | 'hasContent' | 'body'>,
-  answer: DryAnswer | undefined,
+  answer: SupposedHead | undefined,
 ): Promise<Explanation> {
   const { route } = match;
   const request: WholeRequest = { ...place, ...read, absolute: false };
@@ -167,7 +169,7 @@ interface Routed {
   readonly request: KeyableRequest;
   readonly arrived: WholeRequest;
   /** What upstream is supposed to answer. */
-  readonly answer: DryAnswer | undefined;
+  readonly answer: SupposedHead | undefined;
   /** What is known of it so far. */
   readonly known: Omit<Explanation, 'decision'>;
 }

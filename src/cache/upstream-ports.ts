@@ -1,6 +1,7 @@
 import type { FailureKind } from '../core/failure.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { CanonicalRequest } from '../core/request.ts';
+import type { Route } from '../core/route.ts';
 import type { MaybePromise } from './ports.ts';
 
 /** Calls upstream. One owner file adapts undici; errors become {@link UpstreamFailure}, never exceptions. */
@@ -33,6 +34,35 @@ export interface UpstreamResponse {
   readonly responseTimeMs: number;
   /** Times that the call was handed to a connection: 2 where a kept one broke before anything came and a new one took over; one that broke before the call was written to it does not count. */
   readonly attempts: number;
+}
+
+/** An answer that nobody has given: what is known of it is its head, as upstream would send it. */
+export interface SupposedHead {
+  readonly status: number;
+  readonly fields: FieldLines;
+}
+
+/** What the head of an answer comes to. */
+export type ReadAnswer =
+  | {
+      readonly kind: 'response';
+      readonly status: number;
+      /** As of {@link UpstreamResponse}. */
+      readonly fields: FieldLines;
+      /** As of {@link UpstreamBody}. */
+      readonly length: number | undefined;
+    }
+  | Pick<UpstreamFailure, 'kind' | 'failure' | 'detail'>;
+
+/** Says of answers that nobody has given what would be handed on of them, and which would be refused. */
+export interface AnswerReader {
+  /** As {@link UpstreamClient} would. */
+  fetched(call: Pick<UpstreamCall, 'canonical' | 'fields' | 'decode'>, answer: SupposedHead): ReadAnswer;
+  /** As the relay would. `fields`: the request's. */
+  relayed(
+    relayed: { readonly method: string; readonly fields: FieldLines; readonly route: Route },
+    answer: SupposedHead,
+  ): ReadAnswer;
 }
 
 /** The body, pulled once. Whoever gets it reads it to the end or calls `cancel`. */

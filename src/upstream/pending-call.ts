@@ -17,15 +17,8 @@ import {
   type OnUpstreamLimit,
 } from './failure.ts';
 import type { Redactor } from './redact.ts';
-import { isUnsearchable, unsearchable } from './unsearchable.ts';
-import {
-  fieldLineBytes,
-  fieldLinesOf,
-  framingOf,
-  isLast,
-  type NamedFields,
-  type ResponseFraming,
-} from './response-head.ts';
+import { refusedHead } from './refused-head.ts';
+import { fieldLinesOf, framingOf, isLast, type NamedFields, type ResponseFraming } from './response-head.ts';
 import type { Slots } from './slots.ts';
 import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
 
@@ -175,17 +168,10 @@ export class PendingCall {
       this.#stop(describe('malformed'));
       return;
     }
-    // The parser's own limit leaves out what separates names and values: here the line is drawn exactly.
-    if (fieldLineBytes(fields) > config.maxHeaderBytes) {
-      this.#stop(pastLimit('maxHeaderBytes'));
-      return;
-    }
-    if (framing.kind === 'length' && framing.bytes > config.maxBodyBytes) {
-      this.#stop(pastLimit('maxBodyBytes'));
-      return;
-    }
-    if (isUnsearchable(this.#ground.redactor, { status, fields, framing })) {
-      this.#stop(unsearchable);
+    const { redactor } = this.#ground;
+    const refusal = refusedHead({ status, fields, framing }, { config, redactor, maxBodyBytes: config.maxBodyBytes });
+    if (refusal !== undefined) {
+      this.#stop(refusal);
       return;
     }
     const queue = new BodyQueue(this, config.maxBodyBytes);

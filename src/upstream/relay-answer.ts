@@ -9,14 +9,14 @@ import type { Route } from '../core/route.ts';
 import { decodedFields } from '../core/response-fields.ts';
 import { withoutTagFields } from '../core/upstream-tags.ts';
 import { codingsOf, decodeStream, type Coding } from './decode.ts';
-import { describe, pastLimit, type NamedFailure } from './failure.ts';
+import { describe, type NamedFailure } from './failure.ts';
 import { locationOnProxy } from '../core/location.ts';
 import { readToEnd } from './read-to-end.ts';
 import { confirmedFields } from './confirmed-fields.ts';
 import type { Redactor } from './redact.ts';
-import { isUnsearchable, unsearchable } from './unsearchable.ts';
+import { refusedHead } from './refused-head.ts';
 import { viaMember } from './request-fields.ts';
-import { fieldLineBytes, fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
+import { fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
 
 /** Hears the content of an answer. */
 export interface ContentSink {
@@ -112,7 +112,7 @@ export interface AnswerRules {
   readonly ifNoneMatch: string | undefined;
   readonly config: UpstreamConfig;
   readonly redactor: Redactor;
-  readonly plan: { readonly route: Route; readonly cacheStatus: string };
+  readonly plan: { readonly route: Route };
 }
 
 /** The head of upstream's answer, as it came. */
@@ -138,10 +138,9 @@ export function readAnswerHead(
   const framing =
     fields === undefined ? undefined : framingOf({ method: rules.method, status, fields, rule: rules.config.framing });
   if (fields === undefined || framing === undefined || status < 200) return describe('malformed');
-  if (fieldLineBytes(fields) > rules.config.maxHeaderBytes) return pastLimit('maxHeaderBytes');
-  if (framing.kind === 'length' && framing.bytes > maxAnswerBytes(rules)) return pastLimit('maxBodyBytes');
-  if (isUnsearchable(rules.redactor, { status, fields, framing })) return unsearchable;
-  return { kind: 'head', status, fields, framing };
+  const { config, redactor } = rules;
+  const refusal = refusedHead({ status, fields, framing }, { config, redactor, maxBodyBytes: maxAnswerBytes(rules) });
+  return refusal ?? { kind: 'head', status, fields, framing };
 }
 
 /** What goes to the client. */
@@ -157,19 +156,20 @@ export interface PassedAnswer {
   readonly maxBytes: number;
 }
 
+/** What decides how it is passed on, beside the head. */
+interface PassingRules extends AnswerRules {
+  readonly plan: { readonly route: Route; readonly cacheStatus: string };
+  readonly onChunk: () => void;
+}
+
 /**
  * Whatever an upstream with credentials answers is decoded where needed, since it may quote them. An error in some coding is bounded
  * on every route, as nobody needs one without an end.
  */
-export function passedAnswer(
-  answer: AsyncIterable<Buffer>,
-  head: AnswerHead,
-  rules: AnswerRules & { readonly onChunk: () => void },
-): PassedAnswer {
+export function passedAnswer(answer: AsyncIterable<Buffer>, head: AnswerHead, rules: PassingRules): PassedAnswer {
   const { config, redactor } = rules;
   const { status } = head;
-  const codings = redactor.active && status !== 304 ? (codingsOf(head.fields) ?? []) : [];
-  const received = redactor.fields(endToEnd(fieldsHere(head, codings, rules)));
+  const { fields: received, codings } = receivedFields(head, rules);
   const isRedacted = redactor.searches(received);
   const maxBytes = maxAnswerBytes(rules);
   let chunks: AsyncIterable<Buffer> | undefined;
@@ -182,7 +182,16 @@ export function passedAnswer(
   return { fields: sentFields(status, received, rules), received, chunks, maxBytes };
 }
 
-/** As they hold for what is passed on. */
+/** The end-to-end fields as they hold for what is passed on, without secrets, and the codings that are taken off for it. */
+export function receivedFields(
+  head: AnswerHead,
+  rules: AnswerRules,
+): { readonly fields: FieldLines; readonly codings: readonly Coding[] } {
+  const { redactor } = rules;
+  const codings = redactor.active && head.status !== 304 ? (codingsOf(head.fields) ?? []) : [];
+  return { fields: redactor.fields(endToEnd(fieldsHere(head, codings, rules))), codings };
+}
+
 function fieldsHere(
   { status, fields }: AnswerHead,
   codings: readonly Coding[],
@@ -197,7 +206,7 @@ function fieldsHere(
 
 const ofRanges: ReadonlySet<string> = new Set(['accept-ranges']);
 
-function sentFields(status: number, received: FieldLines, { config, plan }: AnswerRules): FieldLines {
+function sentFields(status: number, received: FieldLines, { config, plan }: PassingRules): FieldLines {
   const clean = locationOnProxy(withoutTagFields(plan.route, received), config, plan.route);
   const fields = status === 204 ? withoutFields(clean, new Set(['content-length'])) : clean;
   return appendCacheStatus([...fields, ['via', viaMember]], plan.cacheStatus);

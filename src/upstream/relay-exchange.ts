@@ -264,7 +264,7 @@ export class RelayExchange {
     this.#reply.flush();
   }
 
-  #rules(): AnswerRules {
+  #rules(): AnswerRules & Pick<RelayExchangeOptions, 'plan'> {
     const { req, config, redactor, plan } = this.#options;
     return { method: req.method ?? '', ifNoneMatch: req.headers['if-none-match'], config, redactor, plan };
   }

@@ -17,12 +17,17 @@ import { confirmedFields } from './confirmed-fields.ts';
 import type { Redactor } from './redact.ts';
 import type { ResponseFraming } from './response-head.ts';
 
-/** A response's head as it came, and how it came. */
-export interface ReceivedHead {
-  readonly call: UpstreamCall;
+/** A response's head as it came. */
+interface TakenHead {
+  readonly call: Pick<UpstreamCall, 'decode' | 'fields'>;
   readonly status: number;
   readonly fields: FieldLines;
   readonly framing: ResponseFraming;
+}
+
+/** The same, and how it came. */
+export interface ReceivedHead extends TakenHead {
+  readonly call: UpstreamCall;
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
   readonly attempts: number;
@@ -46,25 +51,35 @@ export function upstreamResponse(
 ): UpstreamResponse {
   const { status, requestTimeMs, responseTimeMs, attempts } = head;
   const { redactor } = ground;
+  const delivered = deliveredHead(head, redactor);
+  const { fields } = delivered;
+  const redacted = redactor.searches(fields);
+  const body = new ReceivedBody({ head, ground, queue, passing, ...delivered, redacted });
+  return { kind: 'response', status, fields, body, requestTimeMs, responseTimeMs, attempts };
+}
+
+/** What is known of a response by its head. */
+interface Delivered {
+  readonly codings: readonly Coding[];
+  /** As they hold for the delivered body. */
+  readonly fields: FieldLines;
+  readonly length: number | undefined;
+}
+
+export function deliveredHead(head: TakenHead, redactor: Redactor): Delivered {
   const codings = codingsToTakeOff(head, redactor);
   const endFields = endToEnd(head.fields);
   const decoded = codings.length > 0;
   const ours = decoded ? decodedFields(endFields) : confirmedHere(endFields, head, redactor);
-  const fields = redactor.fields(ours);
-  const redacted = redactor.searches(fields);
-  const body = new ReceivedBody({ head, ground, queue, passing, codings, redacted, fields });
-  return { kind: 'response', status, fields, body, requestTimeMs, responseTimeMs, attempts };
+  return { codings, fields: redactor.fields(ours), length: lengthOf(head.framing, decoded) };
 }
 
-interface BodyParts {
+interface BodyParts extends Delivered {
   readonly head: ReceivedHead;
   readonly ground: ResponseGround;
   readonly queue: BodyQueue;
   readonly passing: { streamed(): void };
-  readonly codings: readonly Coding[];
   readonly redacted: boolean;
-  /** As they hold for the delivered body. */
-  readonly fields: FieldLines;
 }
 
 class ReceivedBody implements UpstreamBody {
@@ -73,9 +88,9 @@ class ReceivedBody implements UpstreamBody {
   readonly #parts: BodyParts;
 
   constructor(parts: BodyParts) {
-    const { head, ground, codings } = parts;
+    const { head, ground, length } = parts;
     this.#parts = parts;
-    this.length = lengthOf(head.framing, codings.length > 0);
+    this.length = length;
     // By a lenient upstream's word the end of the connection is the end of the content.
     this.framed = head.framing.kind !== 'close' || ground.config.framing === 'lenient';
   }
@@ -106,13 +121,13 @@ class ReceivedBody implements UpstreamBody {
  * Which codings are taken off. Also where untouched bytes were asked for, but an upstream with credentials may quote them
  * (docs/decisions/0035-what-answers-say-of-credentials.md). A part of a coded representation (206) cannot be decoded.
  */
-function codingsToTakeOff(head: ReceivedHead, redactor: Redactor): readonly Coding[] {
+function codingsToTakeOff(head: TakenHead, redactor: Redactor): readonly Coding[] {
   if ((!head.call.decode && !redactor.active) || head.status === 206 || head.status === 304) return [];
   return codingsOf(head.fields) ?? [];
 }
 
 /** Where bytes are left alone a strong tag confirms nothing that is weak (RFC 9111 §4.3.4): the client gets what upstream said. */
-function confirmedHere(fields: FieldLines, head: ReceivedHead, redactor: Redactor): FieldLines {
+function confirmedHere(fields: FieldLines, head: TakenHead, redactor: Redactor): FieldLines {
   if (head.status !== 304 || (!head.call.decode && !redactor.active)) return fields;
   return confirmedFields(fields, fieldValue(head.call.fields, 'if-none-match'));
 }

@@ -7,6 +7,7 @@ import type { Explanation } from '../../src/cache/operations.ts';
 import type { InspectedRead, StoredView } from '../../src/cache/ports.ts';
 import { renderExplanation } from '../../src/cli/render-explanation.ts';
 import type { Route } from '../../src/core/route.ts';
+import { createAnswerReader } from '../../src/upstream/answer-reader.ts';
 import { sha256, StoreSetUp } from '../support/operations.ts';
 import { honourRoute, routeOf } from '../support/policy.ts';
 
@@ -52,6 +53,7 @@ function setUp({ route = routeOf(), status: more = {}, judge = () => undefined, 
   const explainer = createExplainer({
     table: at.table,
     upstreams: new Map(),
+    answers: createAnswerReader(new Map()),
     listeners: () => [{ name: 'default', host: '127.0.0.1', port: 8080 }],
     store: store?.(at.store) ?? at.store,
     coherence: { status: () => ({ ...status, ...more }), invalidity: judge },
@@ -156,6 +158,7 @@ describe('explaining a request to one of a fleet', () => {
     const explainer = createExplainer({
       table: at.table,
       upstreams: new Map(),
+      answers: createAnswerReader(new Map()),
       listeners: () => [{ name: 'default', host: '127.0.0.1', port: 8080 }],
       store: at.store,
       clock: at.clock,

@@ -4,8 +4,10 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createExplainer } from '../../src/cache/explain.ts';
 import type { Explanation, ExplainRequest } from '../../src/cache/operations.ts';
 import { graphqlReaderFor } from '../../src/graphql-reader.ts';
+import { createAnswerReader } from '../../src/upstream/answer-reader.ts';
 import { StoreSetUp, sha256 } from '../support/operations.ts';
 import { routeOf } from '../support/policy.ts';
+import { upstreamConfig } from '../support/upstream-config.ts';
 
 const routes = [
   routeOf({}, { name: 'graphql', match: '/graphql', content: { methods: ['POST'], as: 'graphql', maxBytes: 200 } }),
@@ -18,8 +20,9 @@ async function explained(request: ExplainRequest): Promise<Explanation> {
   const { table, store, clock } = at;
   const listeners = [{ name: 'default', host: '127.0.0.1', port: 8080 }];
   const methods = new Set(METHODS);
+  const answers = createAnswerReader(new Map([['weather', upstreamConfig('https://weather.test')]]));
   const ground = { table, store, clock, sha256, methods, upstreams: new Map(), listeners: () => listeners };
-  const explainer = createExplainer({ ...ground, graphql: await graphqlReaderFor(routes) });
+  const explainer = createExplainer({ ...ground, answers, graphql: await graphqlReaderFor(routes) });
   const answer = await explainer.explain({ headers: { 'Content-Type': 'application/json' }, ...request });
   if (!answer.ok) throw new Error(answer.error.detail);
   return answer.value;

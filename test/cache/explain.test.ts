@@ -7,6 +7,7 @@ import { variantKeyOf } from '../../src/cache/store-fill.ts';
 import type { Explanation, ExplainRequest } from '../../src/cache/operations.ts';
 import type { UpstreamConfig } from '../../src/core/config.ts';
 import type { Route } from '../../src/core/route.ts';
+import { createAnswerReader } from '../../src/upstream/answer-reader.ts';
 import { param, sha256, someRoutes, StoreSetUp } from '../support/operations.ts';
 import { freshnessWith, HOUR, honourRoute, MINUTE, routeOf } from '../support/policy.ts';
 
@@ -52,7 +53,8 @@ function setUp(routes: readonly Route[] = someRoutes) {
   const upstreams = new Map([upstream('weather'), upstream('events')]);
   const { table, store, clock } = at;
   const methods = new Set(METHODS);
-  const ground = { table, upstreams, listeners: () => listeners, clock, sha256, methods, graphql: undefined };
+  const answers = createAnswerReader(upstreams);
+  const ground = { table, upstreams, answers, listeners: () => listeners, clock, sha256, methods, graphql: undefined };
   const explainer = createExplainer({ ...ground, store });
   const offline = createExplainer({ ...ground, store: undefined });
   const explained = async (request: string | ExplainRequest, by = explainer): Promise<Explanation> => {
