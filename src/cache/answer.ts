@@ -226,7 +226,10 @@ function isBypass(deps: AnswerDeps, plan: FetchPlan): boolean {
 }
 
 /** The stored response that the request selects in memory, purged or not as far as is known here. */
-function readUnleased({ unleased, sha256 }: AnswerDeps, ask: Ask): Fallback | undefined {
+export function readUnleased(
+  { unleased, sha256 }: Pick<AnswerDeps, 'unleased' | 'sha256'>,
+  ask: Ask,
+): Fallback | undefined {
   const base = unleased?.peekUnleased(ask.keyed.key);
   const variant = base?.item.kind === 'vary' ? variantOf(sha256, ask, base.item) : undefined;
   const read = variant === undefined ? base : unleased?.peekUnleased(variant.key);

@@ -12,7 +12,7 @@ import { Exchange, type ExchangeDeps } from './exchange.ts';
 import { Fetcher } from './fetcher.ts';
 import type { Handled, RelayDecision } from './handled.ts';
 import { LearnedSearch } from './learned-search.ts';
-import type { Clock, ContentDecoder, Observer, ProxyResponse, PurgeLog, Sha256 } from './ports.ts';
+import type { Clock, ContentDecoder, Observer, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
 import type { Silences } from './silent-keys.ts';
 import { OneAnswer } from './one-answer.ts';
 import type { AnswerReader, ReadAnswer, SupposedHead } from './upstream-ports.ts';
@@ -24,6 +24,8 @@ export interface DryRunParts extends DryStoreParts {
   readonly answers: AnswerReader;
   /** `undefined`: nothing was learnt. */
   readonly search?: Pick<LearnedSearch, 'copy'>;
+  /** `undefined`: the lease cannot be lost. */
+  readonly unleased?: UnleasedReads;
   /** `undefined`: no key is known to be kept waiting. */
   readonly silent?: Pick<Silences, 'size' | 'has'>;
   /** `undefined`: codings are left on. */
@@ -95,6 +97,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
     background,
     ownHosts: new Set<string>(),
     graphql: parts.graphql,
+    ...(parts.unleased === undefined ? {} : { unleased: uncounted(parts.unleased) }),
   };
   const exchange = new Exchange(deps, new Fetcher(deps));
   let handled: Handled = await exchange.handle(asked.request);
@@ -185,6 +188,16 @@ function dryObserver(tokens: string[]): Observer {
     warm: nothing,
     limit: nothing,
     fleet: nothing,
+  };
+}
+
+/** Whoever answers with what is read counts that. */
+function uncounted(reads: UnleasedReads): UnleasedReads {
+  return {
+    peekUnleased: (key) => {
+      const read = reads.peekUnleased(key);
+      return read && { ...read, tally: { ...read.tally } };
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 import { decideOnFailure, isFailureStatus } from '../core/failure-policy.ts';
 import { confirms, freshenByHead } from '../core/freshen.ts';
 import { freshnessOf, initialAgeMs } from '../core/freshness.ts';
-import { answerReasons, passReason, storableReason } from '../core/reasons.ts';
+import { answerReasons, failureReasons, passReason, storableReason } from '../core/reasons.ts';
 import { selectingFields } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { baseKeyOf, varyNames } from '../core/vary.ts';
@@ -11,6 +11,7 @@ import type { KeyableRequest } from './want-content.ts';
 import { lifetimeNotes } from './explain-lifetime.ts';
 import type { ExplainedAnswer, ExplainedNote, ExplainedReply } from './explained-http.ts';
 import { answerCodingNotes, sharingNotes } from './explain-fields.ts';
+import type { OnFailure } from './explain-fallback.ts';
 import type { Usable } from './explain-parts.ts';
 import { searchSource, searchWords } from './explain-search.ts';
 import type { Ask } from './respond.ts';
@@ -22,6 +23,7 @@ export interface SupposedAnswer {
   readonly content: Uint8Array;
   readonly ask: Ask;
   readonly found: Usable;
+  readonly onFailure: OnFailure;
   readonly answer: SupposedHead;
   readonly nowMs: number;
 }
@@ -40,9 +42,9 @@ export async function explainAnswer(parts: DryRunParts, supposed: SupposedAnswer
   const run = await dryRun(parts, { request, content, answer, unstored: true });
   if (run.calls === 0) return { ...nothing, token: null, reason: answerReasons.unasked, sent: replyOf(run) };
   const text = 'the request is answered from store; this is what a fetch of it would come to';
-  return explained({ ...supposed, found: { read: undefined, marker: undefined, isLeftAlone: false } }, run, [
-    { topic: 'storage', text },
-  ]);
+  const found = { read: undefined, marker: undefined, isLeftAlone: false };
+  const onFailure = { read: undefined, absent: failureReasons.nothing };
+  return explained({ ...supposed, found, onFailure }, run, [{ topic: 'storage', text }]);
 }
 
 /** Of an answer that comes to nothing. */
@@ -113,12 +115,12 @@ function storedBecause({ found, answer }: SupposedAnswer, stored: StoredResponse
 }
 
 /** An error that a stored response is better than. */
-function staleInstead({ ask, found, answer, nowMs }: SupposedAnswer, run: DryRun): string | undefined {
+function staleInstead({ ask, onFailure, answer, nowMs }: SupposedAnswer, run: DryRun): string | undefined {
   if (run.response?.meta.outcome !== 'stale-error' || !isFailureStatus(answer.status)) return undefined;
   const { reason } = decideOnFailure({
     failure: answer.status,
-    stored: found.read?.item,
-    staleSinceMs: found.read?.staleSinceMs,
+    stored: onFailure.read?.item,
+    staleSinceMs: onFailure.read?.staleSinceMs,
     policy: ask.route.policy,
     requestFields: ask.requestFields,
     nowMs,

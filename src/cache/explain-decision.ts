@@ -7,6 +7,7 @@ import {
   notStoredProblem,
   type ReuseDecision,
 } from '../core/reuse-policy.ts';
+import { noLease, type OnFailure } from './explain-fallback.ts';
 import type { Usable } from './explain-parts.ts';
 import type { ExplainedDecision } from './operations.ts';
 import { ownRequestOf } from './own-request.ts';
@@ -58,7 +59,7 @@ function validated(ask: Ask, { fwd, reason }: Extract<ReuseDecision, { kind: 'va
 }
 
 /** What is served at once, since upstream would not answer before the timeout. */
-export function decideSilent({ route, requestFields }: Ask, { read }: Pick<Usable, 'read'>, nowMs: number): Decided {
+export function decideSilent({ route, requestFields }: Ask, { read }: OnFailure, nowMs: number): Decided {
   const found = { stored: read?.item, staleSinceMs: read?.staleSinceMs };
   const { reason } = decideOnFailure({ failure: 'timeout', ...found, policy: route.policy, requestFields, nowMs });
   const text = `${silent}: what is stored is served at once, ${reason}; upstream is asked behind the answer`;
@@ -81,7 +82,6 @@ export function decideUnleased({ route, requestFields }: Ask): Decided {
 
 const leftAlone = 'Redis is left alone for a while (its breaker is open), so nothing is read from it';
 const silent = 'upstream has kept such requests waiting until the timeout less than 30 s ago';
-const noLease = 'no lease on the purge log, so nothing is served from store';
 
 function forwarded(would: 'miss' | 'revalidated', fwd: NonNullable<ExplainedDecision['fwd']>, reason: string): Decided {
   return { decision: { would, fwd, reason }, problem: null };

@@ -11,6 +11,7 @@ import { explainAnswer, nothing, replyOf } from './explain-answer.ts';
 import { interimNotes, relayedCodingNotes } from './explain-fields.ts';
 import { expireAtNotes, lifetimeNotes } from './explain-lifetime.ts';
 import { type Asked, clientNotes, requestNotes } from './explain-notes.ts';
+import type { OnFailure } from './explain-fallback.ts';
 import type { Looked, Usable } from './explain-parts.ts';
 import type { ExplainedAnswer, ExplainedNote, ExplainedReply } from './explained-http.ts';
 import type { Ask } from './respond.ts';
@@ -29,6 +30,7 @@ export interface SupposedLookUp extends Supposed {
   /** Whether it may be served or not. */
   readonly looked: Looked | undefined;
   readonly usable: Usable;
+  readonly onFailure: OnFailure;
   /** Wall clock, milliseconds. */
   readonly nowMs: number;
 }
@@ -42,7 +44,8 @@ export interface ExplainedHttp {
 
 /** Of a request that is looked up. `run`: without an answer of upstream's. */
 export async function explainHttp(parts: DryRunParts, supposed: SupposedLookUp, run: DryRun): Promise<ExplainedHttp> {
-  const { request, content, answer, ask, looked, usable: found, nowMs } = supposed;
+  const { request, content, answer, ask, looked, usable: found, onFailure, nowMs } = supposed;
+  const asked = { ask, found, onFailure, nowMs };
   const { policy } = ask.route;
   const { keyed } = ask;
   const read = looked?.read;
@@ -50,8 +53,8 @@ export async function explainHttp(parts: DryRunParts, supposed: SupposedLookUp, 
   const expiry = expireAtNotes({ policy, keyed, nowMs });
   return {
     sent: isAsked(run) ? forwardedReply(ask, run) : replyOf(run),
-    notes: [...lived, ...expiry, ...notesOnRun(parts, { ask, found, nowMs }, run)],
-    answer: answer === undefined ? null : await explainAnswer(parts, { request, content, answer, ask, found, nowMs }),
+    notes: [...lived, ...expiry, ...notesOnRun(parts, asked, run)],
+    answer: answer === undefined ? null : await explainAnswer(parts, { ...asked, request, content, answer }),
   };
 }
 

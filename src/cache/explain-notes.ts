@@ -5,6 +5,7 @@ import { fieldLineValues, hasField } from '../core/fields.ts';
 import { clientDirectiveSections } from '../core/reasons.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { codingNotes, interimNotes, withoutCodings } from './explain-fields.ts';
+import type { OnFailure } from './explain-fallback.ts';
 import type { Usable } from './explain-parts.ts';
 import type { ExplainedNote, ExplainedTopic } from './explained-http.ts';
 import { searchSource, searchWords } from './explain-search.ts';
@@ -17,6 +18,7 @@ import { variantKeyOf } from './store-fill.ts';
 export interface Asked {
   readonly ask: Ask;
   readonly found: Usable;
+  readonly onFailure: OnFailure;
   /** Wall clock, milliseconds. */
   readonly nowMs: number;
   /** The status that the client would be sent from store; `undefined` where upstream is asked first. */
@@ -200,30 +202,31 @@ function softTimeoutNotes({ ask, found, nowMs }: Asked): readonly ExplainedNote[
 }
 
 /** Upstream is asked, and gives nothing good. */
-function failureNotes({ ask, found, nowMs, status }: Asked): readonly ExplainedNote[] {
+function failureNotes({ ask, onFailure, nowMs, status }: Asked): readonly ExplainedNote[] {
   if (status !== undefined) return [];
   const decided = (failure: 'connect' | 503): FailureDecision =>
     decideOnFailure({
       failure,
-      stored: found.read?.item,
-      staleSinceMs: found.read?.staleSinceMs,
+      stored: onFailure.read?.item,
+      staleSinceMs: onFailure.read?.staleSinceMs,
       policy: ask.route.policy,
       requestFields: ask.requestFields,
       nowMs,
     });
   return [
-    note('failure', `if upstream cannot be reached: ${failureText(decided('connect'))}`),
-    note('failure', `if upstream answers 5xx or 429: ${failureText(decided(503))}`),
+    note('failure', `if upstream cannot be reached: ${failureText(decided('connect'), onFailure)}`),
+    note('failure', `if upstream answers 5xx or 429: ${failureText(decided(503), onFailure)}`),
   ];
 }
 
-function failureText(decision: FailureDecision): string {
+function failureText(decision: FailureDecision, { read, absent }: OnFailure): string {
+  const why = read === undefined ? absent : decision.reason;
   switch (decision.kind) {
     case 'serve-stale':
       return `what is stored, stale: ${decision.reason}`;
     case 'pass-through':
-      return `passed on: ${decision.reason}`;
+      return `passed on: ${why}`;
     case 'problem':
-      return `${decision.problem.status}: ${decision.reason}`;
+      return `${decision.problem.status}: ${why}`;
   }
 }

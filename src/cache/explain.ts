@@ -24,12 +24,13 @@ import { dryRun, type DryRun } from './dry-run.ts';
 import { explainContent, type WholeRequest } from './explain-content.ts';
 import { decide, type Decided, decideSilent, decideUnleased, refusal } from './explain-decision.ts';
 import { explainHttp, explainRelayed, type SupposedLookUp } from './explain-http.ts';
+import { fallbackOf } from './explain-fallback.ts';
 import { arrive } from './explain-place.ts';
 import { readRequest, readResponse } from './explain-request.ts';
 import type { Located } from './locate.ts';
 import type { ExplainRequest, Explanation } from './operations.ts';
 import type { LearnedSearch } from './learned-search.ts';
-import type { Clock, ContentDecoder, Sha256, StoredView } from './ports.ts';
+import type { Clock, ContentDecoder, Sha256, StoredView, UnleasedReads } from './ports.ts';
 import type { Ask } from './respond.ts';
 import type { Silences } from './silent-keys.ts';
 import type { AnswerReader, SupposedHead } from './upstream-ports.ts';
@@ -45,6 +46,8 @@ export interface ExplainerParts extends CoherenceParts {
   readonly store: StoredView | undefined;
   /** As the exchange knows it; `undefined`: nothing was learnt. */
   readonly search?: Pick<LearnedSearch, 'peek' | 'copy'>;
+  /** As the fetcher has them; `undefined`: the lease cannot be lost. */
+  readonly unleased?: UnleasedReads;
   /** As the fetcher knows them; `undefined`: no key is known to be kept waiting. */
   readonly silent?: Pick<Silences, 'size' | 'has'>;
   /** As the exchange has it; `undefined`: what is stored is explained in the coding that it is stored in. */
@@ -137,7 +140,8 @@ async function explainLookUp(
   const nowMs = parts.clock.nowMs();
   const { invalidity, usable } = judge(parts, ask, looked);
   const { key, url, tags, canonical } = asKeyed;
-  const supposed = { request: arrived, content: arrived.body, answer, ask, looked, usable, nowMs };
+  const onFailure = fallbackOf(parts, ask, usable);
+  const supposed = { request: arrived, content: arrived.body, answer, ask, looked, usable, onFailure, nowMs };
   const dryParts = { ...parts, store };
   const run = await dryRun(dryParts, { ...supposed, answer: undefined });
   return {
@@ -155,10 +159,10 @@ async function explainLookUp(
 
 function decidedOn(
   { coherence }: ExplainerParts,
-  { ask, usable, nowMs }: Pick<SupposedLookUp, 'ask' | 'usable' | 'nowMs'>,
+  { ask, usable, onFailure, nowMs }: Pick<SupposedLookUp, 'ask' | 'usable' | 'onFailure' | 'nowMs'>,
   { isSilent }: Pick<DryRun, 'isSilent'>,
 ): Decided {
-  if (isSilent) return decideSilent(ask, usable, nowMs);
+  if (isSilent) return decideSilent(ask, onFailure, nowMs);
   return coherence?.status().leased === false ? decideUnleased(ask) : decide(ask, usable, nowMs);
 }
 

@@ -66,3 +66,63 @@ it('explains what is of an epoch that has ended', async () => {
   // Its memory lets go of it soon; Redis has it still.
   expect(await explained(first)).toMatchObject({ stored: { valid: false, invalidBecause: 'epoch' } });
 });
+
+const byMode = (['bypass', 'error', 'serve-if-upstream-fails'] as const)
+  .map(
+    (mode) => `
+  - { name: ${mode}, match: "/${mode}", upstream: api, ttl: 1h, staleIfError: 1h, onLeaseLost: ${mode} }`,
+  )
+  .join('');
+
+/** Seconds pass between what is foreseen and what is asked for. */
+function untimed(sent: unknown): unknown {
+  const { status, cacheStatus } = Object(sent);
+  return { status, cacheStatus: String(cacheStatus).replace(/ttl=\d+/, 'ttl=…') };
+}
+
+it('explains what is given without a lease, and what of a failure of upstream', async () => {
+  const redis = await startRedis();
+  onTestFinished(async () => redis[Symbol.asyncDispose]());
+  const origin = await startOrigin(answer(200, {}, 'a forecast'));
+  onTestFinished(async () => origin[Symbol.asyncDispose]());
+  const [sidecar] = await startFleet({
+    count: 1,
+    redis: `{ url: "${redis.url}" }`,
+    origin: origin.url,
+    routes: byMode,
+  });
+  if (sidecar === undefined) throw new Error('no fleet');
+  const paths = ['/bypass', '/error', '/serve-if-upstream-fails'];
+  for (const path of paths) await sidecar.get(path);
+  await redis.kill();
+  const explain = async (path: string, more: object = {}): Promise<Record<string, unknown>> =>
+    (await sidecar.call('/api/explain', { url: path, ...more })).body;
+  await expect.poll(() => explain('/bypass')).toMatchObject({ coherence: { leased: false } });
+  origin.script(answer(503, {}, 'down'));
+  const told = [];
+  for (const path of paths) {
+    const { stored, notes } = await explain(path);
+    const { answer: foreseen } = await explain(path, { response: { status: 503 } });
+    const reply = await sidecar.get(path);
+    expect(untimed(reply)).toEqual(untimed(Object(foreseen).sent));
+    const failures = [...Object(notes)].filter(({ topic }) => topic === 'failure').map(({ text }) => text);
+    told.push([path, untimed(reply), Object(stored).valid, failures]);
+  }
+  const noLease = 'no lease on the purge log, so nothing is served from store';
+  const stale = 'what is stored, stale: within stale-if-error (RFC 5861 §4)';
+  expect(told).toEqual([
+    [
+      '/bypass',
+      { status: 503, cacheStatus: 'forecache; fwd=bypass; detail=lease' },
+      false,
+      [`if upstream cannot be reached: 502: ${noLease}`, `if upstream answers 5xx or 429: passed on: ${noLease}`],
+    ],
+    ['/error', { status: 504, cacheStatus: 'forecache; detail=lease' }, false, []],
+    [
+      '/serve-if-upstream-fails',
+      { status: 200, cacheStatus: 'forecache; fwd=bypass; fwd-status=503; ttl=…; detail=lease' },
+      false,
+      [`if upstream cannot be reached: ${stale}`, `if upstream answers 5xx or 429: ${stale}`],
+    ],
+  ]);
+});
