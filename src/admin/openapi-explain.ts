@@ -55,7 +55,8 @@ export const explainSchemas: Schema = {
     },
     answer: {
       oneOf: [ref('ExplainedAnswer'), { type: 'null' }],
-      description: 'What would be done with the response of the call; its content is taken for complete and good.',
+      description:
+        'What would be done with the response of the call; its content is taken for complete and good, and for as long as a Content-Length says.',
     },
   }),
   ExplainedReply: object({

@@ -99,10 +99,8 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
     graphql: parts.graphql,
     ...(parts.unleased === undefined ? {} : { unleased: uncounted(parts.unleased) }),
   };
-  const exchange = new Exchange(deps, new Fetcher(deps));
-  let handled: Handled = await exchange.handle(asked.request);
-  if (handled.kind === 'content') handled = await handled.wanted.resume(asked.content);
-  const sent = settle(parts, handled, asked);
+  const { isCut, ...sent } = settle(parts, await handle(deps, asked), asked);
+  if (isCut === true) tokens.push('too-large');
   await background.idle();
   if (errors.length > 0) throw errors[0];
   const stored = put.find((item) => item.kind === 'response');
@@ -110,7 +108,12 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   return { read: upstream.read, ...sent, isSilent, calls: upstream.calls, stored, invalidated, tokens };
 }
 
-type Settled = Pick<DryRun, 'response' | 'cacheStatus'> & Partial<Pick<DryRun, 'read'>>;
+async function handle(deps: ExchangeDeps, { request, content }: DryRequest): Promise<Handled> {
+  const handled = await new Exchange(deps, new Fetcher(deps)).handle(request);
+  return handled.kind === 'content' ? handled.wanted.resume(content) : handled;
+}
+
+type Settled = Pick<DryRun, 'response' | 'cacheStatus'> & { readonly read?: ReadAnswer; readonly isCut?: boolean };
 
 function settle(parts: DryRunParts, handled: Handled, { request, answer }: DryRequest): Settled {
   switch (handled.kind) {
@@ -139,8 +142,15 @@ function settleRelay(
   }
   const atMs = clock.nowMs();
   const head = { status: read.status, fields: read.fields, requestTimeMs: atMs, responseTimeMs: atMs };
-  relay.settled(head).tap?.end(true);
-  return { read, cacheStatus: lineOf(appendCacheStatus(read.fields, relay.cacheStatus)) };
+  const { tap } = relay.settled(head);
+  const isOver = (read.length ?? 0) > relay.route.policy.maxStoredBytes;
+  // Nothing of the content is there to be counted.
+  tap?.end(!isOver);
+  return {
+    read,
+    isCut: isOver && tap !== undefined,
+    cacheStatus: lineOf(appendCacheStatus(read.fields, relay.cacheStatus)),
+  };
 }
 
 /** All members: those of caches nearer to the origin go before ours. */

@@ -1,6 +1,6 @@
 import { isUnsafe } from '../core/methods.ts';
 import { failureProblem } from '../core/failure-policy.ts';
-import { answerReasons, storableReason } from '../core/reasons.ts';
+import { answerReasons, passReason, storableReason } from '../core/reasons.ts';
 import { formatCacheStatus, withKey } from '../core/cache-status.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { ProxyRequest } from '../core/request.ts';
@@ -128,7 +128,7 @@ function relayedAnswer(relayed: RelayedAnswer, run: DryRun): ExplainedAnswer {
   return {
     stored: stored !== undefined,
     token: stored === undefined ? (run.tokens.at(-1) ?? null) : null,
-    reason: stored === undefined ? notKept(relayed) : keptReason(stored),
+    reason: stored === undefined ? notKept(relayed, run) : keptReason(stored),
     sent: { status: answer.status, cacheStatus: run.cacheStatus },
     key: stored?.key ?? null,
     tags: stored?.tags ?? [],
@@ -144,7 +144,8 @@ function keptReason({ freshness }: StoredResponse): string {
   return `${storableReason(freshness.source)}; ${answerReasons['post-kept']}`;
 }
 
-function notKept({ route, request, reason }: RelayedAnswer): string {
+function notKept({ route, request, reason }: RelayedAnswer, { tokens }: DryRun): string {
+  if (tokens.at(-1) === 'too-large') return `${reason}; ${passReason('too-large')}`;
   const honours = route.policy.upstreamCacheControl === 'honour' && route.cache === 'on';
   return honours && request.method === 'POST' ? `${reason}; ${answerReasons['post-unkept']}` : reason;
 }

@@ -34,14 +34,14 @@ export class OneAnswer implements UpstreamClient {
     const read = this.#reader.fetched(call, this.#answer);
     this.read = read;
     if (read.kind === 'failure') return { ...read, ...times };
-    const { status, fields } = read;
-    const body = { length: undefined, framed: true, chunks: noChunks, streamed: nothing, cancel: nothing };
+    const { status, fields, length } = read;
+    const body = { length, framed: true, chunks: noChunks, streamed: nothing, cancel: nothing };
     return { kind: 'response', status, fields, body, ...times };
   }
 }
 
 async function* noChunks(): AsyncGenerator<Buffer> {
-  // The content is not known, and no decision that is shown depends on it.
+  // Of the content its length may be known, and no decision that is shown depends on more.
 }
 
 function nothing(): void {

@@ -58,7 +58,7 @@ nobody upstream. With --config nothing is stored: it shows the key and what a fi
 
 With --status or --response-header it shows also what would be done with such an answer of
 upstream's: stored or not and why, for how long it would be fresh, and what it would make invalid.
-Its content is taken for complete and good.
+Its content is taken for complete and good, and for as long as a Content-Length says.
 ${remote}
 
 Examples:

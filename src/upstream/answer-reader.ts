@@ -6,7 +6,7 @@ import { createRedactor, type Redactor } from './redact.ts';
 import { refusedHead } from './refused-head.ts';
 import { readAnswerHead, receivedFields } from './relay-answer.ts';
 import { framingOf } from './response-head.ts';
-import { deliveredHead } from './upstream-response.ts';
+import { deliveredHead, lengthOf } from './upstream-response.ts';
 
 /** Reads answers as the client of upstreams and the relay do, without either. */
 export function createAnswerReader(upstreams: ReadonlyMap<string, UpstreamConfig>): AnswerReader {
@@ -30,7 +30,9 @@ export function createAnswerReader(upstreams: ReadonlyMap<string, UpstreamConfig
       const rules = { method, ifNoneMatch: fieldValue(fields, 'if-none-match'), ...ground, plan: { route } };
       const head = readAnswerHead({ statusCode: answer.status, rawHeaders: answer.fields.flat() }, rules);
       if (!('kind' in head)) return failed(head);
-      return { kind: 'response', status: head.status, fields: receivedFields(head, rules).fields, length: undefined };
+      const { fields: received, codings } = receivedFields(head, rules);
+      const length = lengthOf(head.framing, codings.length > 0);
+      return { kind: 'response', status: head.status, fields: received, length };
     },
   };
 }

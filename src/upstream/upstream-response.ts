@@ -132,7 +132,7 @@ function confirmedHere(fields: FieldLines, head: TakenHead, redactor: Redactor):
   return confirmedFields(fields, fieldValue(head.call.fields, 'if-none-match'));
 }
 
-function lengthOf(framing: ResponseFraming, decoded: boolean): number | undefined {
+export function lengthOf(framing: ResponseFraming, decoded: boolean): number | undefined {
   switch (framing.kind) {
     case 'none':
       return 0;

@@ -1,5 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest';
 
+import type { Explanation } from '../../src/cache/operations.ts';
 import { answer, startOrigin } from '../support/origin.ts';
 import { startTestProxy, yamlFor } from '../support/proxy.ts';
 import { StillClock } from '../support/still-clock.ts';
@@ -107,3 +108,38 @@ function counted(metrics: unknown): readonly string[] {
   expect(found.length).toBeGreaterThan(5);
   return found;
 }
+
+const sizes = `
+  - { name: honoured, match: /h/*, upstream: api, upstreamCacheControl: honour, maxStoredBytes: 1KiB }
+  - { name: ruled, match: /r/*, upstream: api, ttl: 1h, maxStoredBytes: 1KiB }
+`;
+
+it.each<[string, string, number, Fields]>([
+  ['GET', '/h/a', 1024, { 'cache-control': minute }],
+  ['GET', '/h/a', 1025, { 'cache-control': minute }],
+  ['HEAD', '/h/a', 1025, { 'cache-control': minute }],
+  ['GET', '/r/a', 1024, {}],
+  ['GET', '/r/a', 1025, {}],
+  ['HEAD', '/r/a', 1025, {}],
+  ['POST', '/h/a', 1024, { 'cache-control': minute, 'content-location': '/h/a' }],
+  ['POST', '/h/a', 1025, { 'cache-control': minute, 'content-location': '/h/a' }],
+])(
+  'explain foresees what becomes of %s %s answered with %i bytes of content and %j',
+  async (method, url, bytes, more) => {
+    const headers = { ...more, 'content-length': String(bytes) };
+    const origin = await startOrigin(answer(200, headers, 'x'.repeat(bytes)));
+    onTestFinished(() => origin.close());
+    const proxy = await startTestProxy({ yaml: yamlFor(origin.url, sizes), clock: new StillClock() });
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const explain = async (asked: object): Promise<Explanation> =>
+      Object((await proxy.call('POST', '/api/explain', { url, ...asked })).body);
+    const { answer: foreseen } = await explain({ method, response: { status: 200, headers } });
+    const reply = await proxy.get(url, { method });
+    expect({ status: reply.status, cacheStatus: reply.cacheStatus }).toEqual(foreseen?.sent);
+    await expect.poll(async () => (await explain({ method: 'GET' })).stored?.key ?? null).toBe(foreseen?.key);
+    const results = String((await proxy.call('GET', '/metrics')).body).matchAll(
+      /^forecache_storage_total\{.*result="([^"]+)"\} 1$/gm,
+    );
+    expect(Array.from(results, ([, result]) => result)).toEqual([foreseen?.token ?? 'stored']);
+  },
+);
