@@ -35,7 +35,7 @@ export const explainSchemas: Schema = {
     key: optionalText,
     url: optionalText,
     tags: names,
-    upstream: { oneOf: [object({ name: text, target: text }), { type: 'null' }] },
+    upstream: { oneOf: [object({ name: text, method: text, target: text }), { type: 'null' }] },
     steps: { type: 'array', items: ref('KeyStep') },
     stored: { oneOf: [ref('ExplainedStored'), { type: 'null' }] },
     coherence: {

@@ -57,6 +57,8 @@ export interface DryRun {
   readonly isSilent: boolean;
   /** Calls upstream. All but the first fail, since one answer is all that is known. */
   readonly calls: number;
+  /** By which upstream is called; `undefined`: it is not. */
+  readonly method: string | undefined;
   /** What would be stored; where that is under several keys the first, which later requests look under. */
   readonly stored: StoredResponse | undefined;
   /** Scopes that would be purged, and keys (`k:KEY`) that would be dropped. */
@@ -105,7 +107,8 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   if (errors.length > 0) throw errors[0];
   const stored = put.find((item) => item.kind === 'response');
   const isSilent = silent.held && sent.response?.meta.outcome === 'stale-error';
-  return { read: upstream.read, ...sent, isSilent, calls: upstream.calls, stored, invalidated, tokens };
+  const { calls, method, read } = upstream;
+  return { read, ...sent, isSilent, calls, method, stored, invalidated, tokens };
 }
 
 async function handle(deps: ExchangeDeps, { request, content }: DryRequest): Promise<Handled> {

@@ -19,6 +19,7 @@ import {
   lookUp,
   maskedTarget,
   readOnce,
+  type Usable,
 } from './explain-parts.ts';
 import { dryRun, type DryRun } from './dry-run.ts';
 import { explainContent, type WholeRequest } from './explain-content.ts';
@@ -29,6 +30,7 @@ import { arrive } from './explain-place.ts';
 import { readRequest, readResponse } from './explain-request.ts';
 import type { Located } from './locate.ts';
 import type { ExplainRequest, Explanation } from './operations.ts';
+import { ownRequestOf } from './own-request.ts';
 import type { LearnedSearch } from './learned-search.ts';
 import type { Clock, ContentDecoder, Sha256, StoredView, UnleasedReads } from './ports.ts';
 import type { Ask } from './respond.ts';
@@ -150,7 +152,7 @@ async function explainLookUp(
     key,
     url,
     tags,
-    upstream: upstreamOf(parts, route, canonical.target),
+    upstream: upstreamOf(parts, route, { method: methodOf(ask, usable, run), target: canonical.target }),
     stored: explainedStored(looked, { nowMs, invalidity }),
     ...decidedOn(parts, supposed, run),
     ...(await explainHttp(dryParts, supposed, run)),
@@ -187,7 +189,7 @@ async function explainRelay(
   // Where the rules do not hold, no parameter becomes another.
   const shown = followsRules(reason) ? known : { ...known, steps: [] };
   if (!target.ok) return { ...shown, ...refused(target.error) };
-  const upstream = upstreamOf(parts, match.route, target.value);
+  const upstream = upstreamOf(parts, match.route, { method: request.method, target: target.value });
   const words = sayWhy(relayReasons[reason], why);
   const supposed = { request: arrived, content: arrived.body, answer };
   const http = await explainRelayed(parts, supposed, { route: match.route, fwd, reason: words });
@@ -198,8 +200,17 @@ function sayWhy(reason: string, why: string | undefined): string {
   return why === undefined ? reason : `${reason}: it ${why}`;
 }
 
-function upstreamOf(parts: ExplainerParts, route: Route, target: string): Explanation['upstream'] {
-  return { name: route.upstream, target: maskedTarget(route, target, parts.upstreams.get(route.upstream)) };
+function upstreamOf(
+  { upstreams }: ExplainerParts,
+  route: Route,
+  { method, target }: { readonly method: string; readonly target: string },
+): Explanation['upstream'] {
+  return { name: route.upstream, method, target: maskedTarget(route, target, upstreams.get(route.upstream)) };
+}
+
+/** Of a request that is answered from store: that of a fetch. */
+function methodOf(ask: Ask, { read }: Pick<Usable, 'read'>, { method }: DryRun): string {
+  return method ?? ownRequestOf(ask, read !== undefined)?.method ?? ask.keyed.canonical.method;
 }
 
 /** What the server refuses before it looks for a route; `undefined` for other methods. */

@@ -1,3 +1,4 @@
+import type { CanonicalRequest } from '../core/request.ts';
 import type { Clock } from './ports.ts';
 import type {
   AnswerReader,
@@ -11,6 +12,8 @@ import type {
 /** Gives the one answer that is known, as the client of upstream would hand it on, then none. */
 export class OneAnswer implements UpstreamClient {
   calls = 0;
+  /** Of the first call. */
+  method: CanonicalRequest['method'] | undefined;
   /** What the answer comes to, once it was given. */
   read: ReadAnswer | undefined;
   readonly #clock: Clock;
@@ -26,6 +29,7 @@ export class OneAnswer implements UpstreamClient {
 
   async fetch(call: UpstreamCall): Promise<UpstreamAnswer> {
     this.calls += 1;
+    this.method ??= call.canonical.method;
     const atMs = this.#clock.nowMs();
     const times = { attempts: 0, requestTimeMs: atMs, responseTimeMs: atMs };
     if (this.#answer === undefined || this.calls > 1) {

@@ -87,8 +87,8 @@ export interface Explanation {
   /** Canonical URL on the proxy, with secrets as digests. */
   readonly url: string | null;
   readonly tags: readonly string[];
-  /** What would go upstream, credentials as `***`. */
-  readonly upstream: { readonly name: string; readonly target: string } | null;
+  /** What would go upstream, credentials as `***`; where nothing would, what would for a fetch. */
+  readonly upstream: { readonly name: string; readonly method: string; readonly target: string } | null;
   /** Each parameter before and after. */
   readonly steps: readonly KeyStep[];
   readonly stored: ExplainedStored | null;

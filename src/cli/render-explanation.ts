@@ -36,7 +36,7 @@ function decision(explanation: JsonRecord): string {
 
 function facts(explanation: JsonRecord): string {
   const upstream = asRecord(explanation['upstream']);
-  const method = textOr(explanation['method'], 'GET');
+  const method = textOr(upstream['method'], textOr(explanation['method'], 'GET'));
   const target = asText(upstream['target']);
   const rows = [
     ['route', asText(explanation['route'])],

@@ -994,6 +994,8 @@ describe('a supposed answer', () => {
     expect(text).toMatch(/^lifetime +60 s, by max-age: /m);
     const passed = renderExplanation(await explain({ response: answered(200, 'cache-control: private') }));
     expect(passed.text).toMatch(/^would be +not stored \(private\)$/m);
+    const head = renderExplanation(await explain({ route: ruled(), request: { method: 'HEAD' } }));
+    expect(head.text).toMatch(/^upstream +weather: GET https:\/\/weather\.test\/a$/m);
   });
 });
 

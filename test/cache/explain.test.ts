@@ -80,6 +80,7 @@ describe('explaining a request', () => {
     });
     expect(explanation.upstream).toEqual({
       name: 'weather',
+      method: 'GET',
       target: 'https://weather.test/v1/forecast?days=7&location=new%20york&token=***&apikey=***',
     });
     const steps = explanation.steps.map(({ name, before, after }) => [name, before, after]);

@@ -157,7 +157,11 @@ describe('explain offline', () => {
     key: 'weather-forecast|/v1/forecast?days=7&location=berlin',
     url: '/weather/forecast?days=7&location=berlin',
     tags: ['route:weather-forecast', 'location:berlin'],
-    upstream: { name: 'weather', target: 'https://weather.test/v1/forecast?days=7&location=berlin&apikey=***' },
+    upstream: {
+      name: 'weather',
+      method: 'GET',
+      target: 'https://weather.test/v1/forecast?days=7&location=berlin&apikey=***',
+    },
     steps: [
       { part: 'query', name: 'location', before: 'Berlin', after: 'berlin', rule: 'text, folded' },
       { part: 'query', name: 'days', after: '7', rule: 'default' },

@@ -22,6 +22,7 @@ interface Explained {
     readonly sent: { readonly status: number | null; readonly cacheStatus: string } | null;
   };
   readonly stored: { readonly key: string } | null;
+  readonly upstream: { readonly method: string } | null;
 }
 
 type Fields = Readonly<Record<string, string>>;
@@ -143,3 +144,16 @@ it.each<[string, string, number, Fields]>([
     expect(Array.from(results, ([, result]) => result)).toEqual([foreseen?.token ?? 'stored']);
   },
 );
+
+it.each([
+  ['GET', '/r/a'],
+  ['HEAD', '/r/a'],
+  ['HEAD', '/h/a'],
+  ['DELETE', '/r/a'],
+  ['OPTIONS', '/h/a'],
+])('explain foresees by which method upstream is asked for %s %s', async (method, url) => {
+  const { origin, proxy, explain } = await start(200, { 'cache-control': minute });
+  const { upstream } = await explain({ url, method });
+  await proxy.get(url, { method });
+  expect(origin.requests.map((request) => request.method)).toEqual([upstream?.method]);
+});

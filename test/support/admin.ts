@@ -28,7 +28,7 @@ const someExplanation: Explanation = {
   key: 'weather|/weather?location=berlin',
   url: '/weather?location=berlin',
   tags: ['route:weather'],
-  upstream: { name: 'met', target: 'http://met.test/v1?location=berlin&apikey=***' },
+  upstream: { name: 'met', method: 'GET', target: 'http://met.test/v1?location=berlin&apikey=***' },
   steps: [{ part: 'query', name: 'location', before: 'Berlin', after: 'berlin', rule: 'text' }],
   stored: null,
   coherence: null,
