@@ -8,7 +8,7 @@ import { serve } from '../src/serve.ts';
 
 const machine = vi.hoisted(() => ({ cores: 1 }));
 vi.mock(import('node:os'), async (original) => ({ ...(await original()), availableParallelism: () => machine.cores }));
-vi.mock(import('../src/lean.ts'), async (original) => ({ ...(await original()), endLean: vi.fn() }));
+vi.mock(import('../src/lean.ts'), async (original) => ({ ...(await original()), endLean: vi.fn<typeof endLean>() }));
 
 function configWith(workers: number): string {
   const folder = mkdtempSync(join(tmpdir(), 'forecache-test-'));

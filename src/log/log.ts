@@ -70,10 +70,16 @@ export function createLog(config: LogConfig, options: LogOptions = {}): Log {
     ...lines,
     observer: createLogObserver(lines, config),
     flush: () => sink.flush(),
-    pass: (passed) => sink.write(passed),
+    pass: (passed) => {
+      sink.write(passed);
+      if (trouble.test(passed)) sink.flush();
+    },
     [Symbol.dispose]: () => sink.close(),
   };
 }
+
+/** A line of `warn` or `error` among several, each of which begins with its level; no value has a line break in it. */
+const trouble = /^\{"level":"(?:warn|error)"/mu;
 
 interface Sink {
   write(line: string): void;

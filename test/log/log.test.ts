@@ -207,4 +207,29 @@ describe('the log', () => {
     const [code] = await once(child, 'close');
     expect(code).toBe(7);
   });
+
+  it.each([
+    ['warn', true],
+    ['error', true],
+    ['info', false],
+  ] as const)('passes lines of another thread on at once with one of %s among them: %s', async (level, isAtOnce) => {
+    // The process ends itself the hard way in the same turn: whatever was only gathered is lost.
+    const program = `
+      import { createLog } from ${JSON.stringify(new URL('../../src/log/log.ts', import.meta.url).href)};
+      const lines = [];
+      const other = createLog({ level: 'info', requests: true }, { stream: { write: (text) => lines.push(text) }, worker: 2 });
+      other.info({}, 'before {"level":"error"}\\n{"level":"error"');
+      other[${JSON.stringify(level)}]({}, 'the line');
+      other.info({}, 'behind');
+      createLog({ level: 'info', requests: true }).pass(lines.join(''));
+      process.kill(process.pid, 'SIGKILL');
+      await new Promise(() => {});`;
+    const child = execFile(process.execPath, ['--input-type=module', '--eval', program]);
+    let text = '';
+    child.stderr?.on('data', (chunk: string) => (text += chunk));
+    await once(child, 'close');
+    // All three lines, or none.
+    expect(text.split('\n')).toHaveLength(isAtOnce ? 4 : 1);
+    expect(text.includes('the line')).toBe(isAtOnce);
+  });
 });
