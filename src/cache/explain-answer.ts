@@ -143,6 +143,7 @@ function lifetimeOfPassed({ ask, answer, nowMs }: SupposedAnswer): readonly Expl
   const head = { ...answer, requestTimeMs: nowMs, responseTimeMs: nowMs };
   const freshness = freshnessOf({ policy: route.policy, keyed, ...head });
   const item = {
+    status: answer.status,
     freshness,
     initialAgeMs: initialAgeMs(head),
     responseTimeMs: nowMs,

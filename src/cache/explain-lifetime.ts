@@ -1,5 +1,6 @@
 import { countedDirectives, seconds as deltaSeconds } from '../core/cache-control.ts';
 import { expiryOf, nextInstant, zoneUsed } from '../core/expire-at.ts';
+import { isFailureStatus } from '../core/failure-policy.ts';
 import { fieldLineValues, type FieldLines, hasField } from '../core/fields.ts';
 import { type FreshnessSource, staleForbidders, standingOf } from '../core/freshness.ts';
 import { parseHttpDate } from '../core/http-date.ts';
@@ -13,7 +14,7 @@ import type { ExplainedNote } from './explained-http.ts';
 
 /** A response that is stored, or would be. */
 export interface Lived {
-  readonly item: Pick<StoredResponse, 'freshness' | 'initialAgeMs' | 'responseTimeMs' | 'fields' | 'tags'>;
+  readonly item: Pick<StoredResponse, 'status' | 'freshness' | 'initialAgeMs' | 'responseTimeMs' | 'fields' | 'tags'>;
   /** Set by a soft purge. */
   readonly staleSinceMs: number | undefined;
   readonly policy: CachePolicy;
@@ -139,15 +140,19 @@ function staleText(lived: Lived): string {
   }
   const { ttlMs, swrUntilMs, sieUntilMs } = standingOf(item, staleSinceMs, nowMs);
   const staleFromMs = Math.max(nowMs, item.responseTimeMs) + ttlMs;
+  const isError = isFailureStatus(item.status);
   const windows = [
     windowText(
       swrUntilMs - staleFromMs,
       'while it is refreshed behind the answer (stale-while-revalidate, RFC 5861 §3)',
     ),
-    windowText(sieUntilMs - staleFromMs, 'after a failure of upstream (stale-if-error, RFC 5861 §4)'),
+    // A stale error is no better than another.
+    isError
+      ? undefined
+      : windowText(sieUntilMs - staleFromMs, 'after a failure of upstream (stale-if-error, RFC 5861 §4)'),
   ].filter((text) => text !== undefined);
   const unreachable =
-    policy.upstreamCacheControl === 'honour'
+    policy.upstreamCacheControl === 'honour' && !isError
       ? '; while upstream cannot be reached, until it is removed (RFC 9111 §4.2.4)'
       : '';
   const allowed = windows.length === 0 ? 'no stale window' : `served stale ${windows.join(', ')}`;

@@ -1,4 +1,5 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
+import { isFailureStatus } from '../core/failure-policy.ts';
 import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
@@ -254,8 +255,7 @@ export class Fetcher {
       known: found?.item,
       position,
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),
-      // Behind the scenes what is stored is still being served: an error status is no better than it.
-      staleFallback: (found !== undefined && purpose !== 'interactive') || hasStaleFallback(this.#deps, plan),
+      staleFallback: (purpose !== 'interactive' && isGood(found)) || hasStaleFallback(this.#deps, plan),
       // Nor is there anybody to tell: whoever it is done for has been answered.
       onInterim: purpose === 'interactive' ? interimsFor(ask) : undefined,
     };
@@ -299,6 +299,11 @@ function insistsOnItsOwn({ ask, fwd }: FetchPlan): boolean {
 /** The plan as its answer is labelled: fetched without a lease it was a bypass, whatever it began as. */
 function asFetched(plan: FetchPlan, { position }: { readonly position: Position | undefined }): FetchPlan {
   return position === undefined && plan.unleased !== true ? { ...plan, fwd: 'bypass', unleased: true } : plan;
+}
+
+/** Behind the scenes what is stored is still being served: an error status is no better than it, unless it is one itself. */
+function isGood(found: Fallback | undefined): boolean {
+  return found !== undefined && !isFailureStatus(found.item.status);
 }
 
 /** What those who wait in other processes are told of a fetch; without a result a bug ended it. */

@@ -74,7 +74,7 @@ export function decideOnFailure(input: FailureInput): FailureDecision {
       return { kind: 'serve-stale', ttlSeconds, ageSeconds, detail: 'stale-error', reason: allowed };
     }
   }
-  const reason = stored === undefined ? failureReasons.nothing : failureReasons.forbidden;
+  const reason = failureReasons[withoutStale(input)];
   if (typeof failure === 'number') return { kind: 'pass-through', reason };
   // Whoever forbids stale answers wants to hear that the cache is cut off, by 504 (RFC 9111 §5.2.2.2).
   const cutOff = stored?.freshness.mustRevalidate === true && isDisconnection(failure);
@@ -94,12 +94,27 @@ export function decideOnSoftTimeout(input: SoftTimeoutInput): SoftTimeoutDecisio
   const { freshness } = stored;
   if (freshness.mustRevalidate || freshness.alwaysValidate) return wait('forbidden');
   const standing = standingOf(stored, input.staleSinceMs, nowMs);
+  if (isStaleError(stored, standing)) return wait('error');
   if (nowMs >= freshness.retainUntilMs || nowMs >= Math.max(standing.swrUntilMs, standing.sieUntilMs)) {
     return wait('too-old');
   }
   if (asksForBetter(input, standing)) return wait('request');
   const { ttlSeconds, ageSeconds } = standing;
   return { kind: 'serve-stale', ttlSeconds, ageSeconds, detail: 'soft-timeout', reason: softTimeoutReasons.served };
+}
+
+/**
+ * An error that was stored for a lifetime of its own stands for no other failure when that is over: it is no better, and it is
+ * old. Otherwise the first would be served for as long as the window is, and no later one could take its place.
+ */
+function isStaleError({ status }: StoredResponse, { ttlMs }: Standing): boolean {
+  return ttlMs <= 0 && isFailureStatus(status);
+}
+
+/** Why nothing stored is served. */
+function withoutStale({ stored, staleSinceMs, nowMs }: FailureInput): 'nothing' | 'error' | 'forbidden' {
+  if (stored === undefined) return 'nothing';
+  return isStaleError(stored, standingOf(stored, staleSinceMs, nowMs)) ? 'error' : 'forbidden';
 }
 
 function wait(reason: keyof typeof softTimeoutReasons): SoftTimeoutDecision {
@@ -159,7 +174,7 @@ function badGateway(code: string, title: string, detail: string): Problem {
 function staleAllowedBecause(input: FailureInput, stored: StoredResponse, standing: Standing): string | undefined {
   const { freshness } = stored;
   const { policy, failure, nowMs } = input;
-  if (isOverdue(stored, policy, nowMs) || freshness.alwaysValidate) return undefined;
+  if (isOverdue(stored, policy, nowMs) || freshness.alwaysValidate || isStaleError(stored, standing)) return undefined;
   if (nowMs < standing.sieUntilMs) return failureReasons['stale-if-error'];
   if (freshness.mustRevalidate) return undefined;
   const { staleIfErrorMs } = clientDirectives(policy, input.requestFields);

@@ -141,6 +141,7 @@ export const failureReasons = {
   'request-stale-if-error': "within the request's stale-if-error (RFC 5861 §4)",
   disconnected: 'disconnected from upstream (RFC 9111 §4.2.4)',
   nothing: 'nothing stored',
+  error: 'the stored response is an error itself and stale, so no better than another (RFC 5861 §4)',
   forbidden: 'the stored response may not be served stale (RFC 9111 §4.2.4)',
   'cut-off': 'disconnected, and must-revalidate or its like forbids a stale answer, so 504 (RFC 9111 §5.2.2.2)',
 } as const satisfies Readonly<Record<string, string>>;
@@ -157,6 +158,7 @@ export const headReasons = {
 export const softTimeoutReasons = {
   served: 'upstream is slow, and the stored response is within a stale window (RFC 5861 §3, §4)',
   'no-rule': 'the route has no softTimeout',
+  error: 'the stored response is an error itself and stale, so no better than waiting (RFC 5861 §4)',
   forbidden: 'must-revalidate or its like forbids a stale answer (RFC 9111 §4.2.4)',
   'too-old': 'the stored response is past its stale windows (RFC 5861 §3, §4)',
   request: 'the request asks for a validated or a younger response (RFC 9111 §5.2.1)',

@@ -432,6 +432,11 @@ describe('what a client gets when upstream fails says why', () => {
     },
     nothing: { says: `${unreachable}502: nothing stored` },
     forbidden: { ...tooLate, says: `${error}passed on: the stored response may not be served stale (RFC 9111 §4.2.4)` },
+    error: {
+      put: minute({ sieUntilMs: T0 + 5 * MINUTE }, { status: 503 }),
+      later: 2 * MINUTE,
+      says: `${unreachable}502: the stored response is an error itself and stale, so no better than another (RFC 5861 §4)`,
+    },
     'cut-off': {
       put: minute({ mustRevalidate: true }),
       later: 2 * MINUTE,
@@ -462,6 +467,12 @@ describe('what a client gets when upstream fails says why', () => {
     served: { route: soft, put: within, later: 2 * MINUTE, says: 'RFC 5861 §3, §4' },
     forbidden: { route: soft, put: minute({ mustRevalidate: true }), later: 2 * MINUTE, says: 'RFC 9111 §4.2.4' },
     'too-old': { route: soft, put: minute(), later: 2 * MINUTE, says: 'RFC 5861 §3, §4' },
+    error: {
+      route: soft,
+      put: minute({ sieUntilMs: T0 + 5 * MINUTE }, { status: 503 }),
+      later: 2 * MINUTE,
+      says: 'no better than waiting',
+    },
     request: {
       route: ruled({ softTimeoutMs: 500, clientCacheControl: 'honour' }),
       put: within,
@@ -559,6 +570,14 @@ describe('what is stored says', () => {
     await ground.at.purgeLog.append({ scopes: ['all'], soft: true });
     ground.at.clock.advance(10 * SECOND);
     expect(notesOf(await ground.explain({}), 'stale')[0]).toContain(windows);
+  });
+
+  test('that a stale error stands for no other failure', async () => {
+    const ground = groundOf({ put: minute({ swrUntilMs: T0 + 2 * MINUTE, sieUntilMs: T0 + HOUR }, { status: 503 }) });
+    const [note = ''] = notesOf(await ground.explain({}), 'stale');
+    expect(note).toContain('served stale for 60 s while it is refreshed');
+    expect(note).not.toContain('after a failure');
+    expect(note).not.toContain('cannot be reached');
   });
 
   test('how a must-understand outweighs a no-store', async () => {

@@ -8,7 +8,7 @@ import {
   type SoftTimeoutInput,
 } from '../../src/core/failure-policy.ts';
 import type { FailureKind } from '../../src/core/failure.ts';
-import { softTimeoutReasons } from '../../src/core/reasons.ts';
+import { failureReasons, softTimeoutReasons } from '../../src/core/reasons.ts';
 import { fieldsOf, freshnessWith, honourPolicy, HOUR, MINUTE, policyOf, storedOf, T0 } from '../support/policy.ts';
 
 const kinds: readonly FailureKind[] = [
@@ -75,6 +75,20 @@ describe('stale-if-error (RFC 5861 §4)', () => {
       kind: 'serve-stale',
       ttlSeconds: -60,
     });
+  });
+
+  it.each([429, 500, 503, 599])('serves no stored %i once it is stale: it is a failure itself', (status) => {
+    const stored = { ...stale, status };
+    for (const policy of [policyOf(), honourPolicy()]) {
+      expect(decide({ stored, policy })).toMatchObject({ kind: 'problem', reason: failureReasons.error });
+      expect(decide({ stored, policy, failure: 503 })).toEqual({
+        kind: 'pass-through',
+        reason: failureReasons.error,
+      });
+      expect(decide({ stored, policy, staleSinceMs: T0, nowMs: T0 + MINUTE }).kind).toBe('problem');
+      expect(decide({ stored, policy, nowMs: T0 + MINUTE }).kind).toBe('serve-stale');
+    }
+    expect(decide({ stored: { ...stale, status: 404 } }).kind).toBe('serve-stale');
   });
 
   it('serves what is still fresh where a request had asked for a new answer', () => {
@@ -160,6 +174,7 @@ describe('a slow upstream (softTimeout)', () => {
   it.each<[string, Partial<SoftTimeoutInput>, keyof typeof softTimeoutReasons]>([
     ['without a softTimeout', { policy: policyOf() }, 'no-rule'],
     ['on honour routes', { policy: honourPolicy({ softTimeoutMs: 500 }) }, 'no-rule'],
+    ['where a stale error is stored', { stored: { ...stale, status: 503 } }, 'error'],
     ['at the end of both windows', { nowMs: T0 + 7 * HOUR }, 'too-old'],
     ['at the end of its own window', { stored: refreshed, nowMs: T0 + 3 * HOUR }, 'too-old'],
     [

@@ -13,7 +13,7 @@
  * - nothing is served or kept past the policy's retention;
  * - the stale windows of the route stand in where upstream names none;
  * - disconnected (§4.2.4) is: no connection, or a connection that ended without a complete answer in time;
- * - `stale-if-error` covers all of 5xx and 429;
+ * - `stale-if-error` covers all of 5xx and 429, and none of these is served stale for another failure;
  * - request directives count on `honour` routes and where `clientCacheControl` says so.
  */
 import {
@@ -619,6 +619,10 @@ export const uses: readonly UseClause[] = [
   { id: 'U13', of: 'RFC 9111 §4', says: 'stale: validated or fetched', holds: () => true, use: 'ask' },
 ];
 
+/** The stored response is a 5xx or 429, and its lifetime is over: as bad as what it would stand for, and older. */
+const isStaleError = ({ facts: { one }, leftMs }: Moment): boolean =>
+  leftMs <= 0 && (one.status === 429 || (one.status >= 500 && one.status <= 599));
+
 /** Failures after which upstream counts as disconnected (§4.2.4). */
 const DISCONNECTED = ['dns', 'connect', 'tls', 'reset', 'timeout', 'truncated'];
 
@@ -646,6 +650,13 @@ export const afterFailure: readonly (Clause<Moment> & { readonly serves: boolean
     of: 'RFC 9111 §5.2.2.4',
     says: 'no-cache: never without validation',
     holds: ({ times }) => times.alwaysValidate,
+    serves: false,
+  },
+  {
+    id: 'E9',
+    of: 'own (RFC 5861 §4)',
+    says: 'an error itself, and not fresh: there is no "previously cached response" that would be better',
+    holds: isStaleError,
     serves: false,
   },
   {
@@ -704,6 +715,13 @@ export const afterSoftTimeout: readonly (Clause<Moment> & { readonly serves: boo
     of: 'own',
     says: 'past retain, and at most kept to be validated',
     holds: isOverdue,
+    serves: false,
+  },
+  {
+    id: 'T9',
+    of: 'own (RFC 5861 §4)',
+    says: 'an error itself, and not fresh',
+    holds: isStaleError,
     serves: false,
   },
   {
