@@ -18,10 +18,13 @@ import { targetProblem } from './target.ts';
 /** What a query has of a parameter: its one value, or all of them (`undefined` within: not UTF-8). */
 type Given = string | readonly (string | undefined)[];
 
+/** {@link Given} while the query is read: what is repeated is pushed, since a copy for each would cost the square of them. */
+type Gathered = string | (string | undefined)[];
+
 /** A query taken apart by its rules. */
 interface SortedQuery {
   /** Decoded values in the order of the plan's slots. */
-  readonly given: (Given | undefined)[];
+  readonly given: (Gathered | undefined)[];
   /** Parameters without a rule that are kept, canonically spelt, in the order of the request; `undefined` where none is. */
   kept: Spelt[] | undefined;
 }
@@ -132,7 +135,7 @@ function sortQuery(plan: RoutePlan, raw = ''): Result<SortedQuery> {
   if (hasBrokenEscape(raw)) {
     return refused(targetProblem('The query holds a % that two hexadecimal digits do not follow.'));
   }
-  const sorted: SortedQuery = { given: Array.from<Given | undefined>(plan.noneGiven), kept: undefined };
+  const sorted: SortedQuery = { given: Array.from<Gathered | undefined>(plan.noneGiven), kept: undefined };
   const piece: Piece = { from: 0, equals: -1, to: 0, isNameCoded: false, isValueCoded: false };
   while (piece.from <= raw.length) {
     findEnd(raw, piece);
@@ -214,10 +217,11 @@ function meaningOfPlain(plan: RoutePlan, raw: string, from: number, to: number):
   return meaningOfUnknown(plan, plan.secretNames.size === 0 ? '' : raw.slice(from, to));
 }
 
-function give(given: (Given | undefined)[], slot: number, value: string | undefined): void {
+function give(given: (Gathered | undefined)[], slot: number, value: string | undefined): void {
   const before = given[slot];
-  if (before !== undefined) given[slot] = typeof before === 'string' ? [before, value] : [...before, value];
-  else given[slot] = value ?? [value];
+  if (before === undefined) given[slot] = value ?? [value];
+  else if (typeof before === 'string') given[slot] = [before, value];
+  else before.push(value);
 }
 
 function speltPair(rawName: string, rawValue: string | undefined): Spelt {

@@ -118,7 +118,9 @@ function querySteps(plan: RoutePlan, raw: string | undefined): readonly KeyStep[
     const decoded = decodeQueryText(rawValue);
     const value = decoded ?? shownBytes(rawValue);
     if (typeof meaning === 'number') {
-      given.set(meaning, [...(given.get(meaning) ?? []), { name, value, decoded }]);
+      const before = given.get(meaning);
+      if (before === undefined) given.set(meaning, [{ name, value, decoded }]);
+      else before.push({ name, value, decoded });
       continue;
     }
     const secret = plan.secretNames.has(foldWithheld(name));
