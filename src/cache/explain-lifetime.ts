@@ -2,7 +2,7 @@ import { countedDirectives, seconds as deltaSeconds } from '../core/cache-contro
 import { expiryOf, nextInstant, zoneUsed } from '../core/expire-at.ts';
 import { isFailureStatus } from '../core/failure-policy.ts';
 import { fieldLineValues, type FieldLines, hasField } from '../core/fields.ts';
-import { type FreshnessSource, staleForbidders, standingOf } from '../core/freshness.ts';
+import { type FreshnessSource, staleForbidders, standingOf, standingUnder } from '../core/freshness.ts';
 import { parseHttpDate } from '../core/http-date.ts';
 import { freshnessReason, staleForbidderReasons, storableReason } from '../core/reasons.ts';
 import type { KeyedRequest } from '../core/request.ts';
@@ -138,7 +138,7 @@ function staleText(lived: Lived): string {
     const why = staleForbidders(policy, directives).map((name) => staleForbidderReasons[name]);
     return `never served stale: ${why.join('; ')}`;
   }
-  const { ttlMs, swrUntilMs, sieUntilMs } = standingOf(item, staleSinceMs, nowMs);
+  const { ttlMs, swrUntilMs, sieUntilMs } = standingUnder(policy, item, staleSinceMs, nowMs);
   const staleFromMs = Math.max(nowMs, item.responseTimeMs) + ttlMs;
   const isError = isFailureStatus(item.status);
   const windows = [

@@ -1,7 +1,7 @@
 import { clientDirectives } from './client-directives.ts';
 import type { FailureKind } from './failure.ts';
 import type { FieldLines } from './fields.ts';
-import { isOverdue, type Standing, standingOf } from './freshness.ts';
+import { isOverdue, type Standing, standingOf, standingUnder } from './freshness.ts';
 import type { Problem } from './problem.ts';
 import { failureReasons, softTimeoutReasons } from './reasons.ts';
 import type { CachePolicy } from './route.ts';
@@ -67,7 +67,7 @@ export function decideOnFailure(input: FailureInput): FailureDecision {
     return { kind: 'pass-through', reason: failureReasons['no-failure'] };
   }
   if (stored !== undefined) {
-    const standing = standingOf(stored, input.staleSinceMs, input.nowMs);
+    const standing = standingUnder(input.policy, stored, input.staleSinceMs, input.nowMs);
     const allowed = staleAllowedBecause(input, stored, standing);
     if (allowed !== undefined) {
       const { ttlSeconds, ageSeconds } = standing;
@@ -93,7 +93,7 @@ export function decideOnSoftTimeout(input: SoftTimeoutInput): SoftTimeoutDecisio
   if (policy.softTimeoutMs === undefined || policy.upstreamCacheControl === 'honour') return wait('no-rule');
   const { freshness } = stored;
   if (freshness.mustRevalidate || freshness.alwaysValidate) return wait('forbidden');
-  const standing = standingOf(stored, input.staleSinceMs, nowMs);
+  const standing = standingUnder(policy, stored, input.staleSinceMs, nowMs);
   if (isStaleError(stored, standing)) return wait('error');
   if (nowMs >= freshness.retainUntilMs || nowMs >= Math.max(standing.swrUntilMs, standing.sieUntilMs)) {
     return wait('too-old');

@@ -161,6 +161,32 @@ export function standingOf(
   };
 }
 
+/**
+ * As {@link standingOf}, where it is decided what is served. Of a window that retention had cut short, what a soft purge leaves has its
+ * whole width before retention ends: counted from the end that it had there would be nothing left of it where `retain` is
+ * no longer than the lifetime, and a soft purge is one that still lets things be served while upstream is down.
+ */
+export function standingUnder(
+  policy: CachePolicy,
+  stored: Pick<StoredResponse, 'freshness' | 'initialAgeMs' | 'responseTimeMs' | 'fields'>,
+  staleSinceMs: number | undefined,
+  nowMs: number,
+): Standing {
+  const standing = standingOf(stored, staleSinceMs, nowMs);
+  const { freshness, responseTimeMs } = stored;
+  const staleFromMs = Math.max(nowMs, responseTimeMs) + standing.ttlMs;
+  if (freshness.mustRevalidate || staleFromMs === freshness.freshUntilMs) return standing;
+  const { directives } = countedDirectives(stored.fields);
+  const usableUntilMs = Math.min(responseTimeMs + policy.retainMs, freshness.retainUntilMs);
+  const until = (untilMs: number, name: 'stale-while-revalidate' | 'stale-if-error'): number =>
+    Math.max(untilMs, Math.min(staleFromMs + staleWindowMs(policy, directives, name), usableUntilMs));
+  return {
+    ...standing,
+    swrUntilMs: until(standing.swrUntilMs, 'stale-while-revalidate'),
+    sieUntilMs: until(standing.sieUntilMs, 'stale-if-error'),
+  };
+}
+
 /** Past the route's retention: what is still kept then may be validated, and nothing else ({@link CachePolicy.keepForValidationMs}). */
 export function isOverdue(
   stored: Pick<StoredResponse, 'freshness' | 'responseTimeMs'>,

@@ -2,7 +2,7 @@ import type { ClientDirectives } from './client-directives.ts';
 import { clientDirectives } from './client-directives.ts';
 import type { FieldLines } from './fields.ts';
 import type { Standing } from './freshness.ts';
-import { isOverdue, standingOf } from './freshness.ts';
+import { isOverdue, standingUnder } from './freshness.ts';
 import type { Fwd } from './outcome.ts';
 import type { Problem } from './problem.ts';
 import { reuseReasons } from './reasons.ts';
@@ -46,7 +46,7 @@ export function decideReuse(input: ReuseInput): ReuseDecision {
   const { stored, policy, nowMs } = input;
   const client = clientDirectives(policy, input.requestFields);
   if (nowMs >= stored.freshness.retainUntilMs) return absent(client, 'uri-miss', reuseReasons['past-retention']);
-  const standing = standingOf(stored, input.staleSinceMs, nowMs);
+  const standing = standingUnder(policy, stored, input.staleSinceMs, nowMs);
   const objection = objectionToFresh(stored, client, standing);
   if (objection !== undefined) return ask(stored, client, objection.fwd, objection.reason);
   if (standing.ttlMs > 0) {

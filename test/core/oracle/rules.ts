@@ -483,8 +483,8 @@ export interface Moment {
   readonly ageMs: number;
   /** `freshness_lifetime - current_age`, of which a soft purge leaves nothing. */
   readonly leftMs: number;
-  /** How much earlier a soft purge made it stale: the stale windows begin then. */
-  readonly earlierMs: number;
+  /** When it became stale, by a soft purge or as its lifetime ended: the stale windows begin then. */
+  readonly staleFromMs: number;
 }
 
 export function momentOf(facts: Facts): Moment {
@@ -501,8 +501,15 @@ export function momentOf(facts: Facts): Moment {
     times,
     ageMs: facts.initialAgeMs + residentTime,
     leftMs: staleFromMs - now,
-    earlierMs: times.freshUntilMs - staleFromMs,
+    staleFromMs,
   };
+}
+
+/** RFC 5861 §3 and §4: a stale window is of one width, whenever it begins; `retain` ends all of them. */
+function windowEndMs({ facts, times, staleFromMs }: Moment, name: 'stale-while-revalidate' | 'stale-if-error'): number {
+  if (times.mustRevalidate) return staleFromMs;
+  const { one } = facts;
+  return Math.min(staleFromMs + windowMs(facts, name), one.responseTimeMs + one.route.policy.retainMs);
 }
 
 const isSeconds = (value: Seconds): value is number => typeof value === 'number';
@@ -603,7 +610,7 @@ export const uses: readonly UseClause[] = [
     id: 'U11',
     of: 'RFC 5861 §3',
     says: 'within stale-while-revalidate',
-    holds: ({ facts, times, earlierMs }) => facts.one.nowMs < times.swrUntilMs - earlierMs,
+    holds: (moment) => moment.facts.one.nowMs < windowEndMs(moment, 'stale-while-revalidate'),
     use: 'reuse-stale',
   },
   {
@@ -663,7 +670,7 @@ export const afterFailure: readonly (Clause<Moment> & { readonly serves: boolean
     id: 'E4',
     of: 'RFC 9111 §4.2',
     says: 'fresh, or within stale-if-error (RFC 5861 §4)',
-    holds: ({ facts, times, earlierMs }) => facts.one.nowMs < times.sieUntilMs - earlierMs,
+    holds: (moment) => moment.facts.one.nowMs < windowEndMs(moment, 'stale-if-error'),
     serves: true,
   },
   {
@@ -728,8 +735,9 @@ export const afterSoftTimeout: readonly (Clause<Moment> & { readonly serves: boo
     id: 'T4',
     of: 'RFC 5861 §3, §4',
     says: 'past both stale windows',
-    holds: ({ facts, times, earlierMs }) =>
-      facts.one.nowMs >= times.swrUntilMs - earlierMs && facts.one.nowMs >= times.sieUntilMs - earlierMs,
+    holds: (moment) =>
+      moment.facts.one.nowMs >= windowEndMs(moment, 'stale-while-revalidate') &&
+      moment.facts.one.nowMs >= windowEndMs(moment, 'stale-if-error'),
     serves: false,
   },
   {
