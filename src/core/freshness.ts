@@ -3,6 +3,7 @@ import {
   type CountedDirectives,
   countedDirectives,
   MAX_DELTA_SECONDS,
+  parseCacheControl,
   parseDeltaSeconds,
   seconds,
 } from './cache-control.ts';
@@ -218,6 +219,22 @@ function lifetimeOf(input: FreshnessInput, counted: CountedDirectives): Lifetime
   return upstream.freshUntilMs <= rule.freshUntilMs ? upstream : { ...rule, source: 'cap' };
 }
 
+/**
+ * The longest lifetime that Cache-Control and Expires give to whoever reads them, shared or not: what CDN-Cache-Control says is for none
+ * of these (RFC 9213 §2). `undefined`: they give none.
+ */
+export function lifetimeToldMs(fields: FieldLines, responseTimeMs: number): number | undefined {
+  const directives = parseCacheControl(fieldLineValues(fields, 'cache-control'));
+  const stated = (['max-age', 's-maxage'] as const).map((name) => seconds(directives, name));
+  const ages = stated.filter((value) => typeof value === 'number');
+  // Expires is for who is given no max-age (RFC 9111 §5.3), as with s-maxage alone a client is.
+  const [maxAge] = stated;
+  if (maxAge === undefined && hasField(fields, 'expires')) {
+    ages.push(expiresLifetimeMs({ fields, responseTimeMs }) / 1000);
+  }
+  return ages.length === 0 ? undefined : Math.max(...ages) * 1000;
+}
+
 function ruleLifetime({ policy, status, responseTimeMs }: FreshnessInput): Lifetime | undefined {
   const ttlMs = ruleTtlMs(policy, status);
   if (ttlMs === undefined) return undefined;
@@ -265,7 +282,7 @@ function heuristicLifetime(input: FreshnessInput, directives: CacheDirectives): 
 }
 
 /** Expires minus Date (RFC 9111 §5.3): several lines or no HTTP-date, `0` above all, mean already expired. */
-function expiresLifetimeMs(input: FreshnessInput): number {
+function expiresLifetimeMs(input: Pick<FreshnessInput, 'fields' | 'responseTimeMs'>): number {
   const lines = fieldLineValues(input.fields, 'expires');
   const expiresMs = lines.length === 1 ? parseHttpDate(lines[0] ?? '', input.responseTimeMs) : undefined;
   if (expiresMs === undefined) return 0;

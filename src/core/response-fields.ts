@@ -1,6 +1,7 @@
+import { type CacheDirectives, parseCacheControl } from './cache-control.ts';
 import type { FieldLine, FieldLines } from './fields.ts';
-import { hasField, withoutFields } from './fields.ts';
-import { standingOf } from './freshness.ts';
+import { fieldLineValues, hasField, withoutFields } from './fields.ts';
+import { lifetimeToldMs, ruleTtlMs, standingOf } from './freshness.ts';
 import { formatHttpDate } from './http-date.ts';
 import type { CachePolicy } from './route.ts';
 import type { StoredResponse } from './stored-response.ts';
@@ -47,7 +48,7 @@ const wholeContentOnly: ReadonlySet<string> = new Set([
 /**
  * All fields of an answer made from a stored response but Content-Length, Cache-Status and Via. Age is the current age
  * (RFC 9111 §4.2.3, §5.1); Date stays upstream's. Where the rule gave the lifetime (on `ignore` routes always, on `cap` routes
- * where it was the shorter one) Cache-Control says what the rule means: the
+ * where it was the shorter one, or where what upstream tells clients is longer than it) Cache-Control says what the rule means: the
  * `max-age` of which, after subtracting Age, just the freshness is left that the rule leaves, so that a client's own
  * cache neither keeps the answer for longer nor drops it earlier. On other routes upstream's fields stay.
  */
@@ -63,19 +64,45 @@ export function replyFields(stored: StoredResponse, served: Served, policy: Cach
   }
   if (!hasField(fields, 'date')) fields.push(['date', formatHttpDate(stored.responseTimeMs)]);
   // Added up before they are cut to seconds: else `ttl: 1h` would read 3599 on every hit between two whole seconds.
-  if (ruled) {
-    const maxAge = `max-age=${Math.max(0, Math.floor((ageMs + ttlMs) / 1000))}`;
-    fields.push(['cache-control', stored.freshness.mustRevalidate ? `${maxAge}, must-revalidate` : maxAge]);
-  }
+  if (ruled) fields.push(['cache-control', ruledCacheControl(stored, ageMs + ttlMs)]);
   if (served.forwarded !== true || ageSeconds > 0) fields.push(['age', String(ageSeconds)]);
   return fields;
 }
 
-/** Whether the rule and not upstream decided how long it is fresh. */
+function ruledCacheControl({ freshness, fields }: StoredResponse, lifetimeMs: number): string {
+  // What upstream wants validated on each use no rule makes fresh for a client.
+  if (freshness.alwaysValidate) return 'no-cache';
+  const maxAge = `max-age=${Math.max(0, Math.floor(lifetimeMs / 1000))}`;
+  const strict = freshness.mustRevalidate ? `${maxAge}, must-revalidate` : maxAge;
+  // Beside CDN-Cache-Control it may have been for single clients only.
+  const isPrivate = OF_SHARED_CACHES.has(freshness.source) && cacheControlOf(fields).has('private');
+  return isPrivate ? `private, ${strict}` : strict;
+}
+
+function cacheControlOf(fields: FieldLines): CacheDirectives {
+  return parseCacheControl(fieldLineValues(fields, 'cache-control'));
+}
+
+/** Whether the rule and not upstream says how long it is fresh: it decided, or else a client would keep it for longer than it allows. */
 function isByRule(stored: StoredResponse, policy: CachePolicy): boolean {
   if (policy.upstreamCacheControl === 'honour') return false;
-  return policy.upstreamCacheControl === 'ignore' || RULE_SOURCES.has(stored.freshness.source);
+  const { source } = stored.freshness;
+  if (policy.upstreamCacheControl === 'ignore' || RULE_SOURCES.has(source)) return true;
+  return OF_SHARED_CACHES.has(source) && outlastsRule(stored, policy);
 }
+
+/** Whether what upstream tells other caches than this one is longer than the rule. Where that has instants, than what is here. */
+function outlastsRule(stored: StoredResponse, policy: CachePolicy): boolean {
+  const { status, fields, responseTimeMs, initialAgeMs, freshness } = stored;
+  const told = cacheControlOf(fields);
+  if (told.has('no-store') || told.has('no-cache')) return false;
+  const ruleMs = policy.expireAt === undefined ? ruleTtlMs(policy, status) : freshness.freshUntilMs - responseTimeMs;
+  const toldMs = lifetimeToldMs(fields, responseTimeMs);
+  return ruleMs !== undefined && toldMs !== undefined && toldMs - initialAgeMs > ruleMs;
+}
+
+/** Lifetimes that a client does not read as its own. */
+const OF_SHARED_CACHES: ReadonlySet<string> = new Set(['s-maxage', 'cdn-cache-control']);
 
 const RULE_SOURCES: ReadonlySet<string> = new Set(['cap', 'expireAt', 'rule ttl', 'rule statusTtl']);
 

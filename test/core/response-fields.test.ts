@@ -70,6 +70,39 @@ describe('the fields of an answer from store', () => {
     expect(fieldValue(bound, 'cache-control')).toBe('max-age=600, must-revalidate');
   });
 
+  it('say no-cache on cap routes where upstream does: no lifetime of the rule stands against it', () => {
+    const validated = freshnessWith({ alwaysValidate: true, mustRevalidate: true, source: 'rule ttl' });
+    const item = storedOf({ fields: fieldsOf('Cache-Control: no-cache', 'ETag: "a"'), freshness: validated });
+    const fields = replyFields(item, { ttlMs: HOUR }, policyOf({ upstreamCacheControl: 'cap' }), T0);
+    expect(fieldValue(fields, 'cache-control')).toBe('no-cache');
+  });
+
+  it.each([
+    ['s-maxage', 'Cache-Control: s-maxage=60, max-age=86400', 'max-age=60'],
+    ['cdn-cache-control', 'Cache-Control: max-age=86400', 'max-age=60'],
+    ['cdn-cache-control', 'Cache-Control: s-maxage=86400, max-age=60', 'max-age=60'],
+    ['cdn-cache-control', 'Expires: Tue, 24 Nov 2026 12:00:00 GMT', 'max-age=60'],
+    ['cdn-cache-control', 'Cache-Control: private, max-age=86400', 'private, max-age=60'],
+    ['cdn-cache-control', 'Cache-Control: no-store, max-age=86400', 'no-store, max-age=86400'],
+    // Within the rule it is upstream's to say.
+    ['s-maxage', 'Cache-Control: s-maxage=60, max-age=3600', 's-maxage=60, max-age=3600'],
+    ['cdn-cache-control', 'Cache-Control: private', 'private'],
+  ])('let no client keep it past the rule where %s decided here, and it is told %s', (source, line, says) => {
+    const targeted = source === 's-maxage' ? [] : fieldsOf('CDN-Cache-Control: max-age=60');
+    const date = fieldsOf('Date: Mon, 23 Nov 2026 12:00:00 GMT');
+    const item = storedOf({
+      fields: [...date, ...fieldsOf(line), ...targeted],
+      freshness: freshnessWith({ freshUntilMs: T0 + MINUTE, source }),
+    });
+    const fields = replyFields(item, { ttlMs: undefined }, policyOf({ upstreamCacheControl: 'cap' }), T0);
+    expect(fieldValue(fields, 'cache-control')).toBe(says);
+    // What else tells of a lifetime stays where nothing is cut.
+    const kept = says.endsWith('max-age=60') ? [] : item.fields;
+    for (const name of ['expires', 'cdn-cache-control']) expect(fieldValue(fields, name)).toBe(fieldValue(kept, name));
+    const honoured = replyFields(item, { ttlMs: undefined }, honourPolicy(), T0);
+    expect(honoured).toEqual([...item.fields, ['age', '0']]);
+  });
+
   it('have Age only where there is some, when the answer was just fetched', () => {
     const fetched = { ttlMs: undefined, forwarded: true };
     expect(fieldValue(replyFields(stored, fetched, honourPolicy(), T0 + 999), 'age')).toBeUndefined();
