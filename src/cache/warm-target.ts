@@ -42,7 +42,7 @@ function targetOf(route: Route, values: ReadonlyMap<string, string>): Result<str
   for (const [name, value] of values) {
     if (!name.isWellFormed() || !value.isWellFormed()) return refused('a parameter is not well-formed Unicode text');
   }
-  const filled = fillPattern(route.match, values);
+  const filled = fillPattern(route.match, values, route.pathParams);
   if (!filled.ok) return filled;
   const rest = [...values].filter(([name]) => !filled.value.used.has(name));
   const stray = rest.find(([name]) => wouldBeDropped(route, name));
