@@ -3,7 +3,9 @@ import type { Fallback } from './fetch-plan.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import type { FillResult } from './fill-types.ts';
 import type { RefreshInput, RefreshOutcome, Refresher } from './refresher.ts';
+import type { StoreRead } from './ports.ts';
 import type { Ask } from './respond.ts';
+import { isKept, variantOf } from './variant.ts';
 
 /** Warming on the same machinery as a client's miss: same key, same collapse, same rules for what is stored. */
 export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher {
@@ -12,23 +14,41 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
       if (signal.aborted) return failed(undefined, 'stopped');
       const keyed = deps.search?.keyed(input.keyed) ?? input.keyed;
       const ask: Ask = { route: input.route, keyed, requestFields: [], head: false };
-      const found = await storedFor(deps, ask);
+      const { key, found } = await storedFor(deps, ask);
       // What is fetched now could not be stored, and what is stored could not be served.
       if (deps.purgeLog.position() === undefined)
         return failed(undefined, 'no lease on the purge log: nothing is stored');
       if (found !== undefined && stillGood(deps, input, found)) {
         return { result: 'reused', status: found.item.status, detail: undefined };
       }
-      const plan = { ask, key: ask.keyed.key, fwd: 'miss', found, validate: found !== undefined } as const;
+      const plan = { ask, key, fwd: 'miss', found, validate: found !== undefined } as const;
       return outcomeOf(await fetcher.refresh(plan, input.purpose));
     },
   };
 }
 
-async function storedFor(deps: FetcherDeps, ask: Ask): Promise<Fallback | undefined> {
-  const read = await deps.store.peek(ask.keyed.key, ask);
-  if (read === undefined || read.item.kind !== 'response') return undefined;
-  return { ...read, item: read.item };
+/** What is stored for the request, or nothing, and the key of that. */
+interface Place {
+  readonly key: string;
+  readonly found: Fallback | undefined;
+}
+
+/** As a client's request finds it: where upstream varies, the variant that this one selects (RFC 9111 §4.1). */
+async function storedFor(deps: FetcherDeps, ask: Ask): Promise<Place> {
+  const { key } = ask.keyed;
+  const read = await deps.store.peek(key, ask);
+  if (read?.item.kind !== 'vary') return placeOf(key, read);
+  const variant = variantOf(deps.sha256, ask, read.item);
+  const { promise } = variant;
+  const selected = await deps.store.peek(variant.key, ask);
+  const isBroken = promise !== undefined && (selected === undefined || !isKept(promise, selected.item));
+  return isBroken
+    ? placeOf(promise.ownKey, await deps.store.peek(promise.ownKey, ask))
+    : placeOf(variant.key, selected);
+}
+
+function placeOf(key: string, read: StoreRead | undefined): Place {
+  return { key, found: read?.item.kind === 'response' ? { ...read, item: read.item } : undefined };
 }
 
 function stillGood(deps: FetcherDeps, input: RefreshInput, found: Fallback): boolean {

@@ -1,0 +1,52 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import type { Route } from '../../src/core/route.ts';
+import { ExchangeRig } from '../support/exchange-rig.ts';
+import { keyedOf, tableOf } from '../support/operations.ts';
+import { fieldsOf, honourRoute, HOUR, MINUTE } from '../support/policy.ts';
+
+function warmerOf(route: Route) {
+  const rig = new ExchangeRig({ routes: [route] });
+  onTestFinished(() => rig[Symbol.dispose]());
+  const refresh = () => {
+    const input = { route, keyed: keyedOf(tableOf([route]), '/forecast'), purpose: 'warm', reuseAbove: 0 } as const;
+    return rig.refresher.refresh(input, new AbortController().signal);
+  };
+  return { rig, refresh };
+}
+
+describe('warming of what varies', () => {
+  const route = honourRoute({ retainMs: 24 * HOUR }, { forwardHeaders: ['accept'] });
+  const fields = fieldsOf('cache-control: max-age=60', 'vary: accept', 'etag: "a"');
+
+  it('reuses the variant of a request without fields, and validates it when it is stale', async () => {
+    const { rig, refresh } = warmerOf(route);
+    const first = refresh();
+    await rig.settle();
+    rig.call(0).answer(200, 'plain', fields);
+    expect(await first).toMatchObject({ result: 'fetched' });
+    expect(await refresh()).toMatchObject({ result: 'reused', status: 200 });
+    expect(rig.calls).toHaveLength(1);
+    await rig.pass(2 * MINUTE, 2 * MINUTE);
+    const again = refresh();
+    await rig.settle();
+    expect(rig.call(1).fields).toContainEqual(['if-none-match', '"a"']);
+    rig.call(1).answer(304, '', fields);
+    expect(await again).toMatchObject({ result: 'fetched', status: 304 });
+    const seen = await rig.get();
+    expect([seen.text, seen.outcome]).toEqual(['plain', 'hit']);
+  });
+
+  it('takes no variant of another request for it', async () => {
+    const { rig, refresh } = warmerOf(route);
+    const other = rig.get('/forecast', 'Accept: text/html');
+    await rig.settle();
+    rig.call(0).answer(200, 'html', fields);
+    await other;
+    const first = refresh();
+    await rig.settle();
+    expect(rig.call(1).fields.map(([name]) => name)).not.toContain('if-none-match');
+    rig.call(1).answer(200, 'plain', fields);
+    expect(await first).toMatchObject({ result: 'fetched' });
+  });
+});
