@@ -1,3 +1,4 @@
+import { isFailureStatus } from '../core/failure-policy.ts';
 import { decideReuse } from '../core/reuse-policy.ts';
 import type { Fallback } from './fetch-plan.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
@@ -18,9 +19,7 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
       // What is fetched now could not be stored, and what is stored could not be served.
       if (deps.purgeLog.position() === undefined)
         return failed(undefined, 'no lease on the purge log: nothing is stored');
-      if (found !== undefined && stillGood(deps, input, found)) {
-        return { result: 'reused', status: found.item.status, detail: undefined };
-      }
+      if (found !== undefined && stillGood(deps, input, found)) return storedOutcome('reused', found.item.status);
       const plan = { ask, key, fwd: 'miss', found, validate: found !== undefined } as const;
       return outcomeOf(await fetcher.refresh(plan, input.purpose));
     },
@@ -65,10 +64,10 @@ function outcomeOf(result: FillResult): RefreshOutcome {
   switch (result.kind) {
     case 'stored':
       return result.put === 'stored'
-        ? { result: 'fetched', status: result.fwdStatus, detail: undefined }
+        ? storedOutcome('fetched', result.item.status, result.fwdStatus)
         : failed(result.fwdStatus, `not stored: ${result.put}`);
     case 'taken':
-      return { result: 'reused', status: result.read.item.status, detail: undefined };
+      return storedOutcome('reused', result.read.item.status);
     case 'answer':
     case 'bare':
     case 'stream':
@@ -76,6 +75,12 @@ function outcomeOf(result: FillResult): RefreshOutcome {
     case 'failed':
       return failed(undefined, result.detail);
   }
+}
+
+/** An error that the rule stores for a while is not what a job is to have ready. `toldStatus`: the status in the report. */
+function storedOutcome(result: 'fetched' | 'reused', status: number, toldStatus = status): RefreshOutcome {
+  if (isFailureStatus(status)) return failed(toldStatus, 'an error, which is stored for its own lifetime');
+  return { result, status: toldStatus, detail: undefined };
 }
 
 function failed(status: number | undefined, detail: string): RefreshOutcome {

@@ -3,7 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Route } from '../../src/core/route.ts';
 import { ExchangeRig } from '../support/exchange-rig.ts';
 import { keyedOf, tableOf } from '../support/operations.ts';
-import { fieldsOf, honourRoute, HOUR, MINUTE } from '../support/policy.ts';
+import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf } from '../support/policy.ts';
 
 function warmerOf(route: Route) {
   const rig = new ExchangeRig({ routes: [route] });
@@ -48,5 +48,17 @@ describe('warming of what varies', () => {
     expect(rig.call(1).fields.map(([name]) => name)).not.toContain('if-none-match');
     rig.call(1).answer(200, 'plain', fields);
     expect(await first).toMatchObject({ result: 'fetched' });
+  });
+});
+
+describe('warming of an error that is stored for a while', () => {
+  it('has failed, fetched now or before', async () => {
+    const { rig, refresh } = warmerOf(routeOf({ statusTtlMs: new Map([[429, MINUTE]]) }));
+    const first = refresh();
+    await rig.settle();
+    rig.call(0).answer(429, 'quota');
+    expect(await first).toMatchObject({ result: 'failed', status: 429 });
+    expect(await refresh()).toMatchObject({ result: 'failed', status: 429 });
+    expect(rig.calls).toHaveLength(1);
   });
 });
