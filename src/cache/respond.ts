@@ -145,7 +145,7 @@ function sized(ask: Ask, reply: StoredReply, { fields: stored, bytes, validators
     case 'unsatisfiable':
       return labelledStored(
         ask,
-        content(416, [...withoutFields(fields, BODY), ...unsatisfiableFields(length)], EMPTY),
+        content(416, [...withoutFields(fields, OF_STORED), ...unsatisfiableFields(length)], EMPTY),
         reply,
       );
   }
@@ -155,12 +155,23 @@ const WHOLE = { kind: 'whole' } as const;
 const EMPTY = Buffer.alloc(0);
 const BYTE_RANGES: FieldLine = ['accept-ranges', 'bytes'];
 const RANGES: ReadonlySet<string> = new Set(['accept-ranges']);
-const BODY: ReadonlySet<string> = new Set([
-  'content-type',
+/** They are of the stored content, or say how long that may be kept: a 416 is about neither (RFC 9110 §15.5.17). */
+const OF_STORED: ReadonlySet<string> = new Set([
+  'age',
+  'cache-control',
+  'cdn-cache-control',
+  'content-digest',
+  'content-disposition',
   'content-encoding',
   'content-language',
+  'content-md5',
+  'content-type',
+  'digest',
   'etag',
+  'expires',
   'last-modified',
+  'repr-digest',
+  'surrogate-control',
 ]);
 
 interface Shaped {
