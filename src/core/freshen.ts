@@ -1,4 +1,4 @@
-import { type FieldLine, fieldLineValues, type FieldLines, fieldValue } from './fields.ts';
+import { type FieldLine, fieldLineValues, type FieldLines, fieldValue, hasField } from './fields.ts';
 import { initialAgeMs } from './freshness.ts';
 import { endToEnd } from './hop-by-hop.ts';
 import { weaklyEqual } from './preconditions.ts';
@@ -56,6 +56,12 @@ export type HeadDecision =
 
 /** They describe the stored bytes and not those that a 304 does not have (RFC 9111 §3.2). */
 const describeStoredBody: ReadonlySet<string> = new Set(['content-length', 'content-encoding', 'content-range']);
+
+/**
+ * They are of the content as upstream codes it (RFC 9530 §2, §3). Where its coding was taken off they went with it, and a 304 must not
+ * bring them back; elsewhere they are replaced as any other field.
+ */
+const digests: ReadonlySet<string> = new Set(['content-digest', 'content-md5', 'digest', 'repr-digest']);
 
 /**
  * Freshens a stored response with a 304 (RFC 9111 §3.2, §4.3.4): its fields replace those of the same name, and age and
@@ -156,7 +162,9 @@ export function validationFields(stored: Pick<StoredResponse, 'etag' | 'lastModi
 }
 
 function mergedFields(stored: FieldLines, received: FieldLines): FieldLines {
-  const news = endToEnd(received).filter(([name]) => !describeStoredBody.has(name));
+  const news = endToEnd(received).filter(
+    ([name]) => !describeStoredBody.has(name) && (!digests.has(name) || hasField(stored, name)),
+  );
   const replaced = new Set(news.map(([name]) => name));
   return [...stored.filter(([name]) => name !== 'date' && !replaced.has(name)), ...news];
 }

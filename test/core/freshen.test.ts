@@ -69,6 +69,13 @@ describe('a 304 for a stored response (RFC 9111 §3.2, §4.3.4)', () => {
     expect(response.freshness).toMatchObject({ freshUntilMs: T0 + 2 * HOUR + 115_000, source: 'max-age' });
   });
 
+  it('brings no digest where there is none: it would be of a coding that was taken off', () => {
+    const names = ['Content-MD5', 'Content-Digest', 'Repr-Digest', 'Digest'];
+    const { response } = freshen(names.map((name) => `${name}: x`));
+    const found = response.fields.map(([name]) => name).filter((name) => /digest|md5/.test(name));
+    expect(found).toEqual([]);
+  });
+
   it('makes fresh again what says nothing new, and young what has no Date', () => {
     const { response } = freshen([]);
     expect(response.freshness.freshUntilMs).toBe(T0 + 2 * HOUR + MINUTE);

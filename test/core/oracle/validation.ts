@@ -132,7 +132,8 @@ const ofOneConnection = excludes.filter(({ id }) => ['D1', 'D2', 'D3', 'D4', 'D5
 /**
  * RFC 9111 §3.2: "MUST add each header field in the provided response to the stored response, replacing field values that are
  * already present, with the following exceptions": those that are not stored, Content-Length, and what the stored content
- * depends upon. A Date of receipt is appended where none came (RFC 9110 §6.6.1).
+ * depends upon: its coding, its range, and its digests (RFC 9530 §2, §3) where it has none, since they went with a coding that was
+ * taken off. A Date of receipt is appended where none came (RFC 9110 §6.6.1).
  */
 function updated({ exchange, received, responseTimeMs }: Validated, stored: readonly Line[]): readonly Line[] {
   const { policy } = exchange.route;
@@ -143,6 +144,7 @@ function updated({ exchange, received, responseTimeMs }: Validated, stored: read
   const provided = dated.filter(
     ([name]) =>
       !['content-length', 'content-encoding', 'content-range'].includes(name) &&
+      !(['content-md5', 'content-digest', 'repr-digest', 'digest'].includes(name) && !isPresent(stored, name)) &&
       !ofOneConnection.some((clause) => clause.holds({ one, name })),
   );
   return [...stored.filter(([name]) => !isPresent(provided, name)), ...provided];
