@@ -66,7 +66,8 @@ export function respondStored(
   const { item } = reply;
   const fields = fieldsOf(ask, reply);
   if (evaluatePreconditions(ask.requestFields, item) === 'not-modified') {
-    return labelledStored(ask, { status: 304, fields: notModifiedFields(fields), body: { kind: 'none' } }, reply);
+    const own = isTakenOff(ask, item) ? decodedFields(fields) : fields;
+    return labelledStored(ask, { status: 304, fields: notModifiedFields(own), body: { kind: 'none' } }, reply);
   }
   const decoded = decodeFor(deps.decoder, ask, item);
   if (decoded === undefined) return sized(ask, reply, { fields, bytes: item.body, validators: item.fields });
@@ -108,6 +109,11 @@ function undecodable(ask: Ask, { status: { fwd }, item }: StoredReply): ProxyRes
     cacheStatus: withKey({ hit: false, ...forwarded, detail: 'undecodable' }, ask),
     head: ask.head,
   });
+}
+
+/** Whether the 200 to this request would be without the stored coding, and so with a weak ETag (RFC 9110 §15.4.5). */
+function isTakenOff({ requestFields }: Ask, { body, fields }: StoredResponse): boolean {
+  return body.length > 0 && decideCoding(fields, requestFields).kind === 'take-off';
 }
 
 /** Identity bytes where the client rules the stored coding out and the proxy can take it off. */

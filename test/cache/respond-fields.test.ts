@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { FieldLines } from '../../src/core/fields.ts';
@@ -12,6 +13,8 @@ async function rigWith(route: Route, fields: FieldLines, body: Buffer): Promise<
   rig.memory.put(rig.stored('/forecast', { fields, body, etag: '"v1"' }));
   return rig;
 }
+
+const valueOf = (fields: FieldLines, name: string): string | undefined => fields.find((line) => line[0] === name)?.[1];
 
 describe('a 416', () => {
   it.each([
@@ -39,5 +42,19 @@ describe('a 416', () => {
       ...rest,
       ...fieldsOf('Accept-Ranges: bytes', 'Content-Range: bytes */5', 'Content-Length: 0'),
     ]);
+  });
+});
+
+describe('the ETag of a 304', () => {
+  it.each([
+    ['identity', 'W/"v1"'],
+    ['gzip', '"v1"'],
+  ])('is that of the 200 which a client with Accept-Encoding: %s would get', async (accepted, etag) => {
+    const fields = fieldsOf('Date: Mon, 23 Nov 2026 12:00:00 GMT', 'Content-Encoding: gzip', 'ETag: "v1"');
+    const rig = await rigWith(honourRoute(), fields, gzipSync('text'));
+    const whole = await rig.get('/forecast', `Accept-Encoding: ${accepted}`);
+    const same = await rig.get('/forecast', `Accept-Encoding: ${accepted}`, 'If-None-Match: "v1"');
+    expect([whole.status, same.status]).toEqual([200, 304]);
+    expect([whole, same].map((seen) => valueOf(seen.fields, 'etag'))).toEqual([etag, etag]);
   });
 });
