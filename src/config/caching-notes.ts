@@ -17,16 +17,29 @@ const dayMs = 86_400_000;
 
 /** What a cached route says of its caching and that does nothing, or something else than it seems to. */
 export function noteCaching(notes: IssueList, compilation: Compilation, noted: NotedRoute): void {
-  noteRetain(notes, noted);
+  noteRetain(notes, compilation, noted);
   noteExpireAt(notes, noted);
   noteHeuristic(notes, noted);
   noteUpstreamTags(notes, compilation, noted);
   noteForwarded(notes, noted);
 }
 
-function noteRetain(notes: IssueList, { path, route: { policy } }: NotedRoute): void {
-  if (policy.ttlMs === undefined || policy.retainMs >= policy.ttlMs) return;
-  notes.add([...path, 'retain'], 'is below ttl: answers are removed while they are still fresh');
+/** What was written down and is cut by `retain`, which may be the default. */
+function noteRetain(notes: IssueList, { root }: Compilation, { path, route: { policy } }: NotedRoute): void {
+  const { retainMs, ttlMs = 0 } = policy;
+  const isOwn = isWritten(root, [...path, 'retain']);
+  const cut = `is cut by retain, which is ${formatDuration(retainMs)}${isOwn ? '' : ' by default'}: nothing is kept for longer after it came`;
+  for (const [status, ownMs] of policy.statusTtlMs) {
+    if (ownMs > retainMs) notes.add([...path, 'statusTtl', String(status)], cut);
+  }
+  if (retainMs < ttlMs) {
+    notes.add([...path, 'retain'], 'is below ttl: answers are removed while they are still fresh');
+    return;
+  }
+  for (const name of ['staleWhileRevalidate', 'staleIfError'] as const) {
+    const windowMs = policy[`${name}Ms`];
+    if (windowMs > 0 && ttlMs + windowMs > retainMs) notes.add([...path, name], cut);
+  }
 }
 
 function noteExpireAt(notes: IssueList, { path, route }: NotedRoute): void {

@@ -39,6 +39,36 @@ describe('what is allowed but hardly meant', () => {
     expect(notesOf(file(route))).toEqual(notes);
   });
 
+  test.each<readonly [string, readonly string[]]>([
+    ['ttl: 1h, staleWhileRevalidate: 10m, staleIfError: 6h', []],
+    ['ttl: 1m, statusTtl: { 404: 1m }', []],
+    ['ttl: 6d, staleIfError: 1d', []],
+    ['upstreamCacheControl: honour, ttl: 1h, staleIfError: 6d, statusTtl: { 404: 7d }', []],
+    [
+      'ttl: 1m, statusTtl: { 404: 1h, 410: 30s }',
+      ['statusTtl["404"]: is cut by retain, which is 1m by default: nothing is kept for longer after it came'],
+    ],
+    [
+      'ttl: 7d, staleWhileRevalidate: 1h, staleIfError: 1d',
+      [
+        'staleWhileRevalidate: is cut by retain, which is 7d by default: nothing is kept for longer after it came',
+        'staleIfError: is cut by retain, which is 7d by default: nothing is kept for longer after it came',
+      ],
+    ],
+    [
+      'ttl: 1h, staleIfError: 6h, retain: 2h',
+      ['staleIfError: is cut by retain, which is 2h: nothing is kept for longer after it came'],
+    ],
+    [
+      'upstreamCacheControl: honour, staleIfError: 30d',
+      ['staleIfError: is cut by retain, which is 7d by default: nothing is kept for longer after it came'],
+    ],
+    // Told once: where not even the lifetime is left there are no windows.
+    ['ttl: 2h, staleIfError: 6h, retain: 1h', ['retain: is below ttl: answers are removed while they are still fresh']],
+  ])('is what retain takes from a route with %s', (route, notes) => {
+    expect(notesOf(file(route)).map((one) => one.replace(/^\d+:\d+: routes\[0\]\./, ''))).toEqual(notes);
+  });
+
   test.each<readonly [option: string, note: string | undefined]>([
     ['ttl: 1h, expireAt: { every: 6h }', undefined],
     ['ttl: 1h, expireAt: { every: 1d, offset: 20m }', undefined],
