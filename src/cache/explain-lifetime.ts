@@ -2,7 +2,7 @@ import { countedDirectives, seconds as deltaSeconds } from '../core/cache-contro
 import { expiryOf, nextInstant, zoneUsed } from '../core/expire-at.ts';
 import { isFailureStatus } from '../core/failure-policy.ts';
 import { fieldLineValues, type FieldLines, hasField } from '../core/fields.ts';
-import { type FreshnessSource, staleForbidders, standingOf, standingUnder } from '../core/freshness.ts';
+import { freshnessOf, type FreshnessSource, staleForbidders, standingOf, standingUnder } from '../core/freshness.ts';
 import { parseHttpDate } from '../core/http-date.ts';
 import { freshnessReason, staleForbidderReasons, storableReason } from '../core/reasons.ts';
 import type { KeyedRequest } from '../core/request.ts';
@@ -81,11 +81,15 @@ const byUpstream: ReadonlySet<string> = new Set<FreshnessSource>([
 ]);
 
 /** A lifetime that upstream gives is counted from its own answer, so that the age on arrival is part of it (§4.2). */
-function lifetimeText({ item, policy }: Lived): string {
+function lifetimeText({ item, policy, keyed }: Lived): string {
   const { freshness, responseTimeMs, initialAgeMs } = item;
   const { source, freshUntilMs } = freshness;
   const ageMs = byUpstream.has(source) ? initialAgeMs : 0;
-  const cut = freshUntilMs === responseTimeMs + policy.retainMs ? ', cut to what retain allows' : '';
+  // Had it been kept for as long as one likes; what came as old as it was had been under way for that long.
+  const requestTimeMs = responseTimeMs - initialAgeMs;
+  const wanted = freshnessOf({ ...item, keyed, requestTimeMs, policy: { ...policy, retainMs: Infinity } });
+  const isCut = freshUntilMs === responseTimeMs + policy.retainMs && wanted.freshUntilMs > freshUntilMs;
+  const cut = isCut ? ', cut to what retain allows' : '';
   const lifetime = `${seconds(freshUntilMs - responseTimeMs + ageMs)} s${cut}`;
   const heuristic = source === 'heuristic' ? `: ${heuristicWords(policy)}` : '';
   return `${lifetime}, by ${source}: ${freshnessReason(source)}${heuristic}`;

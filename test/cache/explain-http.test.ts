@@ -317,6 +317,15 @@ describe('a lifetime says whose it is, in seconds and with its section', () => {
     expect(notesOf(notes, 'lifetime')[0]).toMatch(/^90 s, cut to what retain allows, by max-age/);
     expect(notesOf(notes, 'age')[0]).toMatch(/^30 s: 30 s on arrival \(.*RFC 9111 §4\.2\.3, §5\.1\)/);
   });
+
+  test('one that ends with retain is not cut by it', async () => {
+    const { answer } = await explain({ route: ruled({ retainMs: HOUR }), response: answered(200) });
+    expect(notesOf({ notes: answer?.notes ?? [] }, 'lifetime')[0]).toMatch(/^3600 s, by rule ttl: /);
+    const short = await explain({ route: ruled({ retainMs: HOUR - SECOND }), response: answered(200) });
+    expect(notesOf({ notes: short.answer?.notes ?? [] }, 'lifetime')[0]).toMatch(
+      /^3599 s, cut to what retain allows, /,
+    );
+  });
 });
 
 const stale = { freshUntilMs: T0 + MINUTE, swrUntilMs: T0 + MINUTE, sieUntilMs: T0 + MINUTE, source: 'max-age' };
