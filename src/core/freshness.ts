@@ -101,10 +101,14 @@ function dateOf(fields: FieldLines, nowMs: number): number | undefined {
  * The times of a response that is to be stored (RFC 9111 §4.2). `ignore`: the rule alone. `cap`: the rule is the most.
  * `honour`: upstream's fields, in the order CDN-Cache-Control (RFC 9213 §2.2), s-maxage, max-age, Expires (§4.2.1), then the
  * rule, then a heuristic (§4.2.2). Source `none` means that nobody gave a lifetime: stale from the start.
+ *
+ * @param counted {@link routedDirectives} of the input, for who has them already
  */
-export function freshnessOf(input: FreshnessInput): Freshness & { readonly source: FreshnessSource } {
+export function freshnessOf(
+  input: FreshnessInput,
+  counted: CountedDirectives = routedDirectives(input.policy, input.fields),
+): Freshness & { readonly source: FreshnessSource } {
   const { policy, responseTimeMs } = input;
-  const counted = countedDirectives(input.fields);
   const { directives } = counted;
   const usableUntilMs = responseTimeMs + policy.retainMs;
   const { freshUntilMs: wantedMs, source } = bounded(input, lifetimeOf(input, counted));
@@ -123,6 +127,13 @@ export function freshnessOf(input: FreshnessInput): Freshness & { readonly sourc
     source,
   };
 }
+
+/** The directives that a route goes by. An `ignore` route goes by none, so that they are not read: upstream decides how long that takes. */
+export function routedDirectives(policy: CachePolicy, fields: FieldLines): CountedDirectives {
+  return policy.upstreamCacheControl === 'ignore' ? ignored : countedDirectives(fields);
+}
+
+const ignored: CountedDirectives = { field: 'cache-control', directives: new Map() };
 
 /** The data changes upstream at the instants of `expireAt`: until the next one a lifetime lasts at most, whoever gave it. */
 function bounded(input: FreshnessInput, lifetime: Lifetime): Lifetime {

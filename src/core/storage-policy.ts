@@ -1,5 +1,4 @@
 import type { CacheDirectives } from './cache-control.ts';
-import { countedDirectives } from './cache-control.ts';
 import { requestForbidsStoring } from './client-directives.ts';
 import { isFailureStatus } from './failure-policy.ts';
 import type { FieldLines } from './fields.ts';
@@ -11,6 +10,7 @@ import {
   freshnessOf,
   type FreshnessSource,
   initialAgeMs,
+  routedDirectives,
   ruleTtlMs,
 } from './freshness.ts';
 import { storableFields } from './hop-by-hop.ts';
@@ -101,10 +101,11 @@ export function decideStorage(input: StorageInput): StorageDecision {
   const vary = varyNames(fields);
   if (vary === '*') return { kind: 'pass', reason: 'vary-star' };
   if (requestForbidsStoring(route.policy, input.requestFields)) return { kind: 'pass', reason: 'request-no-store' };
-  const { directives } = countedDirectives(fields);
+  const counted = routedDirectives(route.policy, fields);
+  const { directives } = counted;
   const refusal = statusRefusal(input) ?? credentialRefusal(input, directives) ?? directiveRefusal(input, directives);
   if (refusal !== undefined) return { kind: 'pass', reason: refusal };
-  const freshness = freshnessOf({ ...input, policy: route.policy });
+  const freshness = freshnessOf({ ...input, policy: route.policy }, counted);
   const { etag, lastModified } = validatorsOf(fields, input.responseTimeMs);
   const useless = uselessBecause(input, directives, freshness, etag !== undefined || lastModified !== undefined);
   if (useless !== undefined) return { kind: 'pass', reason: useless };

@@ -101,11 +101,12 @@ function parsed<T>(lines: readonly string[], parse: (text: string) => T): T | un
 }
 
 /**
- * Strings, Display Strings, Byte Sequences and words (keys, Tokens), in which digits are no number; Decimals; and Dates where
- * an item may begin. What is never closed reaches to the end, so that no character is looked at twice.
+ * Strings, Display Strings, Byte Sequences and words (keys, Tokens), in which digits are no number; numbers; and Dates where
+ * an item may begin. What is never closed reaches to the end, and digits count as a number with or without a point behind them,
+ * so that no character is looked at twice: of those that make no number nothing is tried again from the next one on.
  */
 const lexemes =
-  /%"[^"]*"?|"(?:[^"\\]|\\.)*"?|:[^:]*:?|[A-Za-z*][A-Za-z0-9!#$%&'*+\-.^_`|~:/]*|(?<decimal>[0-9]+\.[0-9]+)|(?<=^|[=( ,\t])(?<date>@-?[0-9]{1,15})(?![0-9.])/g;
+  /%"[^"]*"?|"(?:[^"\\]|\\.)*"?|:[^:]*:?|[A-Za-z*][A-Za-z0-9!#$%&'*+\-.^_`|~:/]*|(?<number>[0-9]+(?:\.[0-9]+)?)|(?<=^|[=( ,\t])(?<date>@-?[0-9]{1,15})(?![0-9.])/g;
 
 /**
  * The package gives the same number for `60` and for `60.0`, but only the first is an Integer, and `max-age=60.0` has to count
@@ -113,10 +114,10 @@ const lexemes =
  * Decimals are put in their places that are told from whole numbers; what is well-formed stays so, and what is not too.
  */
 function withPlainNumbers(text: string): string {
-  return text.replaceAll(lexemes, (found, decimal: string | undefined, date: string | undefined) => {
+  return text.replaceAll(lexemes, (found, number: string | undefined, date: string | undefined) => {
     if (date !== undefined) return '0.5';
-    const isWhole = decimal !== undefined && /^[0-9]{1,12}\.0{1,3}$/.test(decimal);
-    return isWhole ? `${decimal.slice(0, decimal.indexOf('.'))}.5` : found;
+    const isWhole = number !== undefined && /^[0-9]{1,12}\.0{1,3}$/.test(number);
+    return isWhole ? `${number.slice(0, number.indexOf('.'))}.5` : found;
   });
 }
 

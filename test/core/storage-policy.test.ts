@@ -354,6 +354,24 @@ describe('what CDN-Cache-Control says of storing (RFC 9213 §2.2)', () => {
   });
 });
 
+describe('what upstream says of caching', () => {
+  it.each([
+    ['is not read at all where the route ignores it', routeOf({ upstreamCacheControl: 'ignore' }), 0],
+    ['is read once on a cap route', cap(), 1],
+    ['is read once on an honour route', honourRoute(), 1],
+  ])('%s', (_what, route, times) => {
+    let reads = 0;
+    const line = Object.defineProperty(['cdn-cache-control', ''] as const, 1, {
+      get: () => {
+        reads += 1;
+        return 'max-age=60';
+      },
+    });
+    expect(decideStorage({ ...inputOf([DATE], { route }), fields: [line] }).kind).toBe('store');
+    expect(reads).toBe(times);
+  });
+});
+
 describe('what is stored by heuristics (RFC 9111 §4.2.2)', () => {
   const route = honourRoute({ heuristicFraction: 0.1, heuristicMaxMs: HOUR, storeErrors: 'all' });
   const lines = [DATE, 'Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'];

@@ -23,6 +23,8 @@ export interface ParserProperty {
   readonly name: string;
   /** Reads one text; its time must grow with the length of the text, and it must not throw. */
   readonly read: (text: string) => unknown;
+  /** Characters of the longest text that is looked into; absent: any. */
+  readonly longest?: number;
   readonly texts: fc.Arbitrary<string>;
   /** Throws where the parser is not right about the text. */
   readonly check: (text: string) => void;
@@ -168,6 +170,7 @@ export const parserProperties: readonly ParserProperty[] = [
   {
     name: 'structured fields (RFC 9651)',
     read: (text) => [readDictionary([text]), readList([text]), readItem([text])],
+    longest: MAX_STRUCTURED_FIELD,
     texts: byteTexts(...structuredPieces),
     check: (text) => {
       same('dictionary', entries(readDictionary([text])), entries(literalDictionary([text])));
@@ -345,6 +348,7 @@ export const parserProperties: readonly ParserProperty[] = [
         searchRule([['no-vary-search', text]]) ?? searchRule([['no-vary-search', 'params=?1, except=("a")']]);
       return rule && searchThatCounts(rule, text);
     },
+    longest: MAX_STRUCTURED_FIELD,
     texts: texts(
       'key-order',
       'params',
@@ -392,6 +396,7 @@ export const parserProperties: readonly ParserProperty[] = [
   {
     name: 'Cache-Groups (RFC 9875)',
     read: (text) => groupTags([['cache-groups', text]], 'cache-groups', 'https://one.example'),
+    longest: MAX_STRUCTURED_FIELD,
     texts: texts('"a"', '"b c"', '"a,b"', '"', ',', ', ', ' ', ';x=1', 'a', '("a")', '\\', '"\\""', '%', 'é'),
     check: (text) => {
       const origin = 'https://one.example';
@@ -545,6 +550,7 @@ export const unkindPieces: readonly string[] = [
     '*',
     '-',
     '0',
+    '1',
     '1.0, ',
     '1.',
     '(',
