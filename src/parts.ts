@@ -1,4 +1,5 @@
 import { BackgroundWork } from './cache/background.ts';
+import { decodedBytesOf, DecodedContents } from './cache/decoded-contents.ts';
 import { Exchange } from './cache/exchange.ts';
 import { Fetcher, type FetcherDeps } from './cache/fetcher.ts';
 import { LearnedSearch } from './cache/learned-search.ts';
@@ -95,6 +96,7 @@ export function buildParts(ground: Ground): Parts {
   const background = new BackgroundWork((name, error) =>
     log.error({ work: name, error: describe(error) }, 'background work failed'),
   );
+  const decoder = createContentDecoder();
   const deps = {
     table,
     store: tiers.store,
@@ -110,7 +112,8 @@ export function buildParts(ground: Ground): Parts {
     search: new LearnedSearch(observer, clock),
     silent: new SilentKeys(),
     bodyCheck: createBodyCheck(),
-    decoder: createContentDecoder(),
+    decoder,
+    decoded: new DecodedContents({ decoder, maxBytes: decodedBytesOf(config), observer }),
     graphql,
     ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
     onInvalidationRefused: (route: string, { detail }: Problem) =>

@@ -8,10 +8,11 @@ import {
 import { withKey } from '../core/cache-status.ts';
 import { asStored } from './by-query.ts';
 import type { CacheStatus } from '../core/outcome.ts';
+import type { DecodedContents } from './decoded-contents.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
 import { isLeased, mayServe } from './judge.ts';
-import type { Clock, ContentDecoder, MaybePromise, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
+import type { Clock, MaybePromise, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 import { problemReply } from './problem-reply.ts';
 import { type Ask, respondAnswer, respondBare, respondStored, respondStream, type StoredReply } from './respond.ts';
@@ -19,7 +20,7 @@ import { isKept, variantOf } from './variant.ts';
 
 export interface AnswerDeps {
   readonly clock: Clock;
-  readonly decoder: ContentDecoder;
+  readonly decoded: DecodedContents;
   readonly purgeLog: PurgeLog;
   readonly sha256: Sha256;
   readonly unleased?: UnleasedReads;

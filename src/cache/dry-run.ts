@@ -7,6 +7,7 @@ import type { ProxyRequest } from '../core/request.ts';
 import type { RouteTable } from '../core/route-table.ts';
 import type { StoredItem, StoredResponse } from '../core/stored-response.ts';
 import { BackgroundWork } from './background.ts';
+import { DecodedContents } from './decoded-contents.ts';
 import { type DryStoreParts, DryStore } from './dry-store.ts';
 import { Exchange, type ExchangeDeps } from './exchange.ts';
 import { Fetcher } from './fetcher.ts';
@@ -80,6 +81,8 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
   const errors: unknown[] = [];
   const background = new BackgroundWork((_name, error) => errors.push(error));
   const search = parts.search?.copy() ?? new LearnedSearch({ limit: nothing }, clock);
+  const decoder = parts.decoder ?? { decode: () => undefined, pieces: () => undefined };
+  const observer = dryObserver(tokens);
   const upstream = new OneAnswer(clock, parts.answers, asked.answer);
   const silent = new SilentView(parts.silent);
   // One by one: whoever explains has the real store, purge log and locks at hand, and none of them may slip in.
@@ -90,9 +93,10 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
     upstream,
     store: new DryStore(asked.unstored === true ? { ...parts, store: undefined } : parts, { put, invalidated }),
     bodyCheck: { fails: () => undefined },
-    decoder: parts.decoder ?? { decode: () => undefined },
+    decoder,
+    decoded: new DecodedContents({ decoder, maxBytes: Number.POSITIVE_INFINITY, observer }),
     purgeLog: dryLog(leased, invalidated),
-    observer: dryObserver(tokens),
+    observer,
     clock: leased ? neverLate(clock) : atOnce(clock),
     search,
     silent,

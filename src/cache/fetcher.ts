@@ -4,6 +4,7 @@ import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
+import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
 import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import { fill } from './fill.ts';
@@ -28,6 +29,7 @@ const HOLD_CAPACITY = 10_000;
 export interface FetcherDeps extends FillDeps, FleetFillDeps {
   readonly purgeLog: PurgeLog;
   readonly background: Background;
+  readonly decoded: DecodedContents;
   /** For routes with `onLeaseLost: serve-if-upstream-fails`; `undefined` where the lease cannot be lost. */
   readonly unleased?: UnleasedReads;
   /** Where somebody else wants to know of them, too; `undefined`: the fetcher has its own. */

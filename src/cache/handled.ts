@@ -77,6 +77,8 @@ export interface RelayTap {
 export interface ClientLink {
   /** Passes on an interim response (RFC 9110 §15.2). Does nothing where the client cannot take one. Never throws. */
   interim(status: number, fields: FieldLines): void;
+  /** Calls back once, when its answer has been sent or never will be: at once where that is so already. Never throws. */
+  whenOver(callback: () => void): void;
   /** There where an answer that takes time may be told to the client itself. */
   readonly late?: LateAnswer | undefined;
 }

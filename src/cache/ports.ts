@@ -191,6 +191,8 @@ export interface BodyCheck {
 export interface ContentDecoder {
   /** Identity bytes; rejects with {@link UpstreamBodyError} `malformed` or `too-large`. `undefined` for a coding it does not know. */
   decode(coding: string, body: Buffer, maxBytes: number): Promise<Buffer> | undefined;
+  /** As {@link decode}, in pieces. Nothing is done before the first of them is asked for, nor once no more of them are. */
+  pieces(coding: string, body: Buffer, maxBytes: number): AsyncIterable<Buffer> | undefined;
 }
 
 /** Hears what happens; must not throw and must not wait. */

@@ -5,6 +5,7 @@ import { failureProblem } from '../core/failure-policy.ts';
 import { standingOf } from '../core/freshness.ts';
 import type { CacheStatus, OutcomeName, Tier } from '../core/outcome.ts';
 import { evaluatePreconditions } from '../core/preconditions.ts';
+import type { Problem } from '../core/problem.ts';
 import { decideRange } from '../core/range.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import {
@@ -19,8 +20,9 @@ import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import type { FillResult } from './fill-types.ts';
 import type { ClientLink } from './handled.ts';
+import type { CodedContent, DecodedContents } from './decoded-contents.ts';
 import { problemReply } from './problem-reply.ts';
-import type { ContentDecoder, MaybePromise, ProxyResponse, ResponseBody } from './ports.ts';
+import type { MaybePromise, ProxyResponse, ResponseBody } from './ports.ts';
 
 /** A request on a cached route, keyed. */
 export interface Ask {
@@ -59,7 +61,7 @@ const OK = 200;
 
 /** Answers with a stored response: 304, 206 or whole, in its coding or, where the client rules that out, without. */
 export function respondStored(
-  deps: { readonly decoder: ContentDecoder },
+  { decoded }: { readonly decoded: DecodedContents },
   ask: Ask,
   reply: StoredReply,
 ): MaybePromise<ProxyResponse> {
@@ -69,14 +71,28 @@ export function respondStored(
     const own = isTakenOff(ask, item) ? decodedFields(fields) : fields;
     return labelledStored(ask, { status: 304, fields: notModifiedFields(own), body: { kind: 'none' } }, reply);
   }
-  const decoded = decodeFor(deps.decoder, ask, item);
-  if (decoded === undefined) return sized(ask, reply, { fields, bytes: item.body, validators: item.fields });
+  const coded = codedFor(ask, item);
+  if (coded === undefined || (ask.head && !decoded.knows(coded))) return asItIs(ask, reply, fields);
   const identity = decodedFields(fields);
-  return decoded.then(
-    // Both forms share validators, which makes these weak (RFC 9110 §8.8.1): no If-Range may join parts of the two.
-    (bytes) => sized(ask, reply, { fields: identity, bytes, validators: [] }),
-    () => undecodable(ask, reply),
+  // Its length alone would be of use to a HEAD, and may be left out (RFC 9110 §9.3.2).
+  if (ask.head) return ofUnknownLength(ask, reply, identity);
+  return (
+    decoded.decode(coded, ask.client)?.then(
+      // Both forms share validators, which makes these weak (RFC 9110 §8.8.1): no If-Range may join parts of the two.
+      (bytes) => sized(ask, reply, { fields: identity, bytes, validators: [] }),
+      (error: unknown) => undecoded(ask, reply, decoded.problemOf(error)),
+    ) ?? asItIs(ask, reply, fields)
   );
+}
+
+function asItIs(ask: Ask, reply: StoredReply, fields: FieldLine[]): ProxyResponse {
+  const { item } = reply;
+  return sized(ask, reply, { fields, bytes: item.body, validators: item.fields });
+}
+
+function ofUnknownLength(ask: Ask, reply: StoredReply, stored: FieldLine[]): ProxyResponse {
+  const { status } = reply.item;
+  return labelledStored(ask, { status, fields: withRanges(stored, status), body: { kind: 'none' } }, reply);
 }
 
 /** Answers with the whole stored response in its coding, for requests that ask for nothing else. */
@@ -99,14 +115,19 @@ function withRanges(fields: FieldLine[], status: number): FieldLine[] {
   return own;
 }
 
-/** Upstream's coding is not what it says, or unpacks past the route's limit, and the client cannot take it as it is. */
-function undecodable(ask: Ask, { status: { fwd }, item }: StoredReply): ProxyResponse {
+/**
+ * The client cannot take it as it is, and upstream's coding is not what it says, or unpacks past the route's limit.
+ *
+ * @param noRoom there is nothing wrong with it, but no room for it either
+ */
+function undecoded(ask: Ask, { status: { fwd }, item }: StoredReply, noRoom: Problem | undefined): ProxyResponse {
   const meta = { route: ask.route.name, upstream: ask.route.upstream, url: ask.keyed.url };
   // Of what was fetched just now; a stored response was not forwarded.
   const forwarded = fwd === undefined ? {} : { fwd, fwdStatus: item.status };
-  return problemReply(failureProblem('malformed'), {
+  const problem = noRoom ?? failureProblem('malformed');
+  return problemReply(problem, {
     meta,
-    cacheStatus: withKey({ hit: false, ...forwarded, detail: 'undecodable' }, ask),
+    cacheStatus: withKey({ hit: false, ...forwarded, detail: noRoom?.code ?? 'undecodable' }, ask),
     head: ask.head,
   });
 }
@@ -116,12 +137,13 @@ function isTakenOff({ requestFields }: Ask, { body, fields }: StoredResponse): b
   return body.length > 0 && decideCoding(fields, requestFields).kind === 'take-off';
 }
 
-/** Identity bytes where the client rules the stored coding out and the proxy can take it off. */
-function decodeFor(decoder: ContentDecoder, ask: Ask, item: StoredResponse): Promise<Buffer> | undefined {
+/** What has to be decoded, where the client rules the stored coding out. */
+function codedFor(ask: Ask, item: StoredResponse): CodedContent | undefined {
   if (item.body.length === 0) return undefined;
   const coding = decideCoding(item.fields, ask.requestFields);
   if (coding.kind !== 'take-off') return undefined;
-  return decoder.decode(coding.codings.join(', '), item.body, ask.route.policy.maxStoredBytes);
+  const { maxStoredBytes } = ask.route.policy;
+  return { key: item.key, coding: coding.codings.join(', '), body: item.body, maxBytes: maxStoredBytes };
 }
 
 interface Content {

@@ -20,6 +20,8 @@ export interface Ahead {
   readonly startedMs: number;
   /** What it came to, once that is known. */
   handled: MaybePromise<Handled>;
+  /** It takes time, and nothing needs the response object until it is there. */
+  readonly mayWait: boolean;
   /** The parser has told of it. */
   isTaken: boolean;
 }
@@ -37,6 +39,9 @@ export class LateLink implements ClientLink, LateAnswer {
   isPending = false;
   #hearer: LateHearer<Handled> | undefined = undefined;
   #failure: { readonly error: unknown } | undefined = undefined;
+  /** Who hears of the end of its response, of which there is no object yet. */
+  #unheard: (() => void)[] = [];
+  #isGone = false;
 
   /** `mayWait`: its answer may be told here. */
   constructor(mayWait: boolean) {
@@ -73,6 +78,25 @@ export class LateLink implements ClientLink, LateAnswer {
 
   bind(res: ServerResponse): void {
     this.#link = new InterimLink(res);
+    for (const callback of this.#unheard.splice(0)) this.#link.whenOver(callback);
+  }
+
+  /** There will be no response object: its answer was sent without one, or its client has gone. */
+  gone(): void {
+    this.#isGone = true;
+    for (const callback of this.#unheard.splice(0)) callback();
+  }
+
+  /** What is to be sent is held until that has been done: that is told by the response object alone. */
+  get needsResponse(): boolean {
+    return this.#unheard.length > 0;
+  }
+
+  whenOver(callback: () => void): void {
+    this.holder?.handOver();
+    if (this.#link !== undefined) this.#link.whenOver(callback);
+    else if (this.#isGone) callback();
+    else this.#unheard.push(callback);
   }
 
   interim(status: number, fields: FieldLines): void {
@@ -111,7 +135,12 @@ export function askAhead(
   const request = known ? withRead(tail.head, known, known) : withTarget(tail.head, target, config.limits);
   if (request === undefined) return undefined;
   const client = new LateLink(mayWait);
-  return { target, client, startedMs, request, handled: handledOr(handle, request, client), isTaken: false };
+  const first = handledOr(handle, request, client);
+  const { needsResponse } = client;
+  // Whoever takes it over at once has nobody else to hear of it.
+  const handled = needsResponse && client.isPending ? client.promise() : first;
+  const waits = mayWait && handled instanceof Promise && !needsResponse;
+  return { target, client, startedMs, request, handled, mayWait: waits, isTaken: false };
 }
 
 /** What is thrown is the request's, as where the parser has told of it. */

@@ -91,6 +91,7 @@ export class Waiting {
     this.#release(held);
     this.#shared.load.waits += 1;
     const { tail, ahead } = held;
+    ahead.client.gone();
     // What is in memory is known by other means, and what was fetched is there by now.
     if (ahead.request.memo === undefined && response.meta.tier === 'redis')
       tail.targets.remember(tail.number, ahead.target, ahead.request);
@@ -102,6 +103,7 @@ export class Waiting {
     if (held === undefined) return;
     held.leave();
     this.#release(held);
+    held.ahead.client.gone();
   }
 
   /** From here on it is another's to count it, and to owe its response. */

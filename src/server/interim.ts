@@ -26,6 +26,12 @@ export class InterimLink implements ClientLink {
     }
     write(res, status, passed);
   }
+
+  whenOver(callback: () => void): void {
+    const res = this.#res;
+    if (res.closed || res.destroyed) callback();
+    else res.once('close', callback);
+  }
 }
 
 /** Whose clients wait to be told to go on. */

@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http';
 
 import { ByteCollector } from '../cache/byte-collector.ts';
+import { ContentBudget, tooMuchContent } from '../cache/content-budget.ts';
 import type { ContentWanted } from '../cache/handled.ts';
 import { problemReply } from '../cache/problem-reply.ts';
 import { contentTooLarge } from '../core/content-key.ts';
 import type { Problem } from '../core/problem.ts';
-import { ContentBudget, tooMuchContent } from './content-budget.ts';
 import { tellToGoOn } from './interim.ts';
 import type { Recorder, Transit } from './recorder.ts';
 import { requestTimeout } from './request-timeout.ts';

@@ -56,15 +56,25 @@ export function decodeStream(
 export function createContentDecoder(): ContentDecoder {
   return {
     decode: (coding, body, maxBytes) => {
-      const applied = codingsOf([['content-encoding', coding]]);
-      return applied === undefined ? undefined : decodeWhole(body, applied, maxBytes);
+      const pieces = piecesOf(coding, body, maxBytes);
+      return pieces && wholeOf(pieces);
     },
+    pieces: piecesOf,
   };
 }
 
-async function decodeWhole(body: Buffer, applied: readonly Coding[], maxBytes: number): Promise<Buffer> {
+function piecesOf(coding: string, body: Buffer, maxBytes: number): AsyncIterable<Buffer> | undefined {
+  const applied = codingsOf([['content-encoding', coding]]);
+  return applied && decodeStream(only(body), applied, maxBytes);
+}
+
+async function* only(body: Buffer): AsyncGenerator<Buffer, void, void> {
+  yield body;
+}
+
+async function wholeOf(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for await (const part of decodeStream(Readable.from([body]), applied, maxBytes)) parts.push(part);
+  for await (const part of pieces) parts.push(part);
   return Buffer.concat(parts);
 }
 

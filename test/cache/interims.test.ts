@@ -8,7 +8,8 @@ import { fieldsOf, honourRoute, MINUTE, routeOf } from '../support/policy.ts';
 /** A client that notes what it hears. */
 function listener(): ClientLink & { readonly heard: string[] } {
   const heard: string[] = [];
-  return { heard, interim: (status, fields) => void heard.push(`${status} ${fields.flat().join(' ')}`) };
+  const interim: ClientLink['interim'] = (status, fields) => void heard.push(`${status} ${fields.flat().join(' ')}`);
+  return { heard, interim, whenOver: () => {} };
 }
 
 function rigOf(route: Route): ExchangeRig {

@@ -47,6 +47,8 @@ class Link implements LateAnswer {
 
   interim(): void {}
 
+  whenOver(): void {}
+
   begin(): Promise<Handled> {
     this.begun += 1;
     return new Promise(() => {});

@@ -6,7 +6,7 @@ import { type Ask, respondStored } from '../../src/cache/respond.ts';
 import { decideReuse } from '../../src/core/reuse-policy.ts';
 import type { Route } from '../../src/core/route.ts';
 import type { StoredResponse } from '../../src/core/stored-response.ts';
-import { createContentDecoder } from '../../src/upstream/decode.ts';
+import { decodedContents } from '../support/decoded.ts';
 import { ExchangeRig, lateStore, type RigOptions } from '../support/exchange-rig.ts';
 import { keyedOf, param, tableOf } from '../support/operations.ts';
 import { fieldsOf, freshnessWith, honourRoute, HOUR, requestOf, routeOf, SECOND } from '../support/policy.ts';
@@ -398,7 +398,7 @@ function composed(ask: Ask, { item, staleSinceMs }: StoreRead, nowMs: number): P
   if (decision.kind !== 'reuse') return undefined;
   const status = { hit: true, ttl: decision.ttlSeconds, detail: 'memory' };
   const reply = { item, staleSinceMs, nowMs, status, outcome: 'hit', tier: 'memory' } as const;
-  const answer = respondStored({ decoder: createContentDecoder() }, ask, reply);
+  const answer = respondStored({ decoded: decodedContents() }, ask, reply);
   if (answer instanceof Promise) throw new Error('decoded');
   return { ...answer, raw: answer.fields.flat() };
 }

@@ -65,6 +65,33 @@ describe('a stored content coding that a client’s Accept-Encoding rules out', 
   });
 });
 
+describe('a HEAD that rules the stored coding out', () => {
+  it('has the fields of its GET but for the length, which only decoding would tell (RFC 9110 §9.3.2)', async () => {
+    await using origin = await startOrigin(coded);
+    await using proxy = await startTestProxy({ yaml: yamlFor(origin.url, routes) });
+    await proxy.get('/h/a', { headers: { 'accept-encoding': 'gzip' } });
+    const whole = await proxy.get('/h/a', { headers: identity });
+    const head = await proxy.get('/h/a', { method: 'HEAD', headers: { ...identity, range: 'bytes=0-9' } });
+    const { 'content-length': length, ...others } = whole.headers;
+    expect(length).toBe(String(text.length));
+    expect([head.status, head.body.length, head.headers]).toEqual([200, 0, others]);
+    const none = await proxy.get('/h/a', { method: 'HEAD', headers: { ...identity, 'if-none-match': '"v1"' } });
+    expect(none.status).toBe(304);
+    // As the client takes it, it has the length of that.
+    const asCoded = await proxy.get('/h/a', { method: 'HEAD', headers: { 'accept-encoding': 'gzip' } });
+    expect(asCoded.headers['content-length']).toBe(String(gzipSync(text).length));
+  });
+
+  it('does not decode what its GET would be refused for', async () => {
+    const fields = { 'content-encoding': 'gzip', 'cache-control': 'max-age=600' };
+    await using origin = await startOrigin(answer(200, fields, Buffer.from('no gzip at all')));
+    await using proxy = await startTestProxy({ yaml: yamlFor(origin.url, routes) });
+    await proxy.get('/h/a', { headers: { 'accept-encoding': 'gzip' } });
+    expect((await proxy.get('/h/a', { headers: identity })).status).toBe(502);
+    expect((await proxy.get('/h/a', { method: 'HEAD', headers: identity })).status).toBe(200);
+  });
+});
+
 describe('content stays as upstream coded it', () => {
   const noTransform = { 'cache-control': 'max-age=600, no-transform' };
   it.each<[string, Record<string, string>, Record<string, string>]>([

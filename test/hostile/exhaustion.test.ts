@@ -326,6 +326,34 @@ describe('Compression bombs', () => {
     await stage.sound();
   });
 
+  it('many requests that rule out the coding of one bomb → decoded once for all of them, memory bounded', async () => {
+    await using stage = await startStage({
+      script: (_request, peer) =>
+        peer.respond(
+          200,
+          { 'Content-Encoding': 'gzip', 'Cache-Control': 'max-age=600' },
+          gzipSync(zeros.subarray(0, 8 * MiB)),
+        ),
+    });
+    await stage.get('/h/x', { headers: { 'accept-encoding': 'gzip' } });
+    const before = process.memoryUsage().arrayBuffers;
+    let most = 0;
+    const look = setInterval(() => (most = Math.max(most, process.memoryUsage().arrayBuffers - before)), 5);
+    const asked = head('GET /h/x HTTP/1.1', 'Host: api.test', 'Accept-Encoding: identity');
+    const connections = await Promise.all(Array.from({ length: 8 }, () => stage.open()));
+    // One with many behind each other, and others with one each; none takes what it asked for.
+    for (const [index, connection] of connections.entries()) {
+      connection.socket.pause();
+      await connection.send(index === 0 ? asked.repeat(32) : asked);
+    }
+    const last = await stage.get('/h/x', { headers: { 'accept-encoding': 'identity' } });
+    expect(last.body.length).toBe(8 * MiB);
+    clearInterval(look);
+    expect(most).toBeLessThan(64 * MiB);
+    for (const connection of connections) connection[Symbol.dispose]();
+    await stage.sound();
+  });
+
   it('more codings on top of each other than anybody needs → passed on as they are, not unpacked', async () => {
     let body = Buffer.from('x');
     for (let layer = 0; layer < 20; layer += 1) body = gzipSync(body);

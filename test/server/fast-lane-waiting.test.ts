@@ -79,6 +79,8 @@ class Rig {
   readonly load: ServerLoad = idleLoad();
   readonly clock = new FakeClock();
   readonly begun: Begun[] = [];
+  /** Of those that asked to hear of it. */
+  readonly over: string[] = [];
   cancelled = 0;
   /** Requests that were begun. */
   count = 0;
@@ -189,6 +191,7 @@ class Rig {
     if (query.startsWith('now')) return Promise.resolve(asResponse(answer(query)));
     const answered = Promise.withResolvers<Handled>();
     this.begun.push({ query, client, answered });
+    if (query.startsWith('counts')) client?.whenOver(() => this.over.push(query));
     const late = this.#byLink ? client?.late : undefined;
     if (late === undefined) return answered.promise;
     answered.promise.then(
@@ -503,6 +506,53 @@ describe('A request that waits on the fast lane', () => {
       begun.client?.interim(103, [['link', '</c>']]);
     });
     expect(received).not.toContain('103');
+    expect(waits).toBe(1);
+  });
+
+  it.each([
+    ['when it is begun', 'counts', () => {}],
+    ['while it waits', 'a', ({ over }: Rig, { client }: Begun) => client?.whenOver(() => over.push('a'))],
+  ])(
+    'is the parser’s at once where what is made for it counts until it has been sent, as told %s',
+    async (_when, query, tell) => {
+      const { parsed, waits } = await playBoth(async (rig, connection) => {
+        const begun = await rig.begin(connection, query);
+        tell(rig, begun);
+        await read();
+        expect(rig.over).toEqual([]);
+        begun.answered.resolve(asResponse(answer('late')));
+        await expect.poll(() => connection.received.toString()).toContain('late');
+        await expect.poll(() => rig.over).toEqual([query]);
+      });
+      expect([parsed, waits]).toEqual([1, 0]);
+    },
+  );
+
+  it.each([
+    ['has gone when it waited', 'a'],
+    ['goes when the parser has it', 'counts'],
+  ])('is over where its client %s', async (_when, query) => {
+    await playBoth(async (rig, connection) => {
+      const begun = await rig.begin(connection, query);
+      connection.socket.resetAndDestroy();
+      if (query === 'a') {
+        await read();
+        begun.client?.whenOver(() => rig.over.push(query));
+      }
+      await expect.poll(() => rig.over).toEqual([query]);
+      begun.answered.resolve(asResponse(answer('late')));
+    });
+  });
+
+  it('is over where it was answered', async () => {
+    const { waits } = await playBoth(async (rig, connection) => {
+      const begun = await rig.begin(connection, 'a');
+      begun.answered.resolve(asResponse(answer('late')));
+      await expect.poll(() => connection.received.toString()).toContain('late');
+      await read();
+      begun.client?.whenOver(() => rig.over.push('a'));
+      expect(rig.over).toEqual(['a']);
+    });
     expect(waits).toBe(1);
   });
 

@@ -21,6 +21,7 @@ import type { Route } from '../../src/core/route.ts';
 import type { Position, StoredItem, StoredResponse } from '../../src/core/stored-response.ts';
 import { createBodyCheck } from '../../src/upstream/body-check.ts';
 import { createContentDecoder } from '../../src/upstream/decode.ts';
+import { decodedContents } from './decoded.ts';
 import { createLocalPurgeLog, type LocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import { createMemoryStore, type MemoryStore } from '../../src/store/memory-store.ts';
 import { FakeClock } from './clock.ts';
@@ -174,6 +175,7 @@ export class ExchangeRig implements Disposable {
       search: this.search,
       bodyCheck: createBodyCheck(),
       decoder: createContentDecoder(),
+      decoded: decodedContents(),
       ownHosts: new Set<string>(),
       onInvalidationRefused: (route: string, problem: Problem) =>
         void this.refusedInvalidations.push(`${route}: ${problem.code}`),
