@@ -26,11 +26,13 @@ export async function explainOffline(
   const config = loadConfigFile(file, env);
   if (!config.ok) return { kind: 'config', issues: config.error };
   const { createExplainer } = await import('./cache/explain.ts');
+  const { listenerRefusals } = await import('./server/read-request.ts');
   const { createAnswerReader } = await import('./upstream/answer-reader.ts');
   const explainer = createExplainer({
     table: routeTableOf(config.value),
     upstreams: config.value.upstreams,
     answers: createAnswerReader(config.value.upstreams),
+    listener: listenerRefusals(config.value.server.limits),
     listeners: () => config.value.server.listeners,
     store: undefined,
     clock: systemClock,

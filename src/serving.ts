@@ -8,6 +8,7 @@ import { secretValues } from './core/secret-values.ts';
 import { describe } from './log/describe.ts';
 import type { Log } from './log/log.ts';
 import type { Parts } from './parts.ts';
+import { listenerRefusals } from './server/read-request.ts';
 import { type BoundListener, createDataServer, type DataServer } from './server/data-server.ts';
 import { ExchangeHandler } from './server/request-handler.ts';
 
@@ -28,6 +29,7 @@ export function buildExplainer(
       ...deps,
       upstreams: config.upstreams,
       answers: createAnswerReader(config.upstreams),
+      listener: listenerRefusals(config.server.limits),
       listeners,
       methods: new Set(METHODS),
       store,

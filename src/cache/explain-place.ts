@@ -40,7 +40,8 @@ export function arrive(
   return ok({ kind: 'unrouted', hint: elsewhere.ok ? hintOf(elsewhere.value[0]) : undefined });
 }
 
-function originForm(target: { readonly path: string; readonly query: string | undefined }): string {
+/** Path and query. */
+export function originForm(target: { readonly path: string; readonly query: string | undefined }): string {
   return target.query === undefined ? target.path : `${target.path}?${target.query}`;
 }
 

@@ -1,6 +1,7 @@
 import { formatCacheStatus } from '../core/cache-status.ts';
 import { classifyRequest, type Classification } from '../core/classify-request.ts';
 import type { ListenerConfig, UpstreamConfig } from '../core/config.ts';
+import { contentTooLarge } from '../core/content-key.ts';
 import { fieldValue } from '../core/fields.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
 import { malformedRequest, refusedMethod } from '../core/methods.ts';
@@ -26,9 +27,9 @@ import { explainContent, type WholeRequest } from './explain-content.ts';
 import { decide, type Decided, decideSilent, decideUnleased, refusal } from './explain-decision.ts';
 import { explainHttp, explainRelayed, type SupposedLookUp } from './explain-http.ts';
 import { fallbackOf } from './explain-fallback.ts';
-import { arrive } from './explain-place.ts';
+import { arrive, originForm } from './explain-place.ts';
 import { readRequest, readResponse } from './explain-request.ts';
-import type { Located } from './locate.ts';
+import { parseUrl, type Located } from './locate.ts';
 import type { ExplainRequest, Explanation } from './operations.ts';
 import { ownRequestOf } from './own-request.ts';
 import type { LearnedSearch } from './learned-search.ts';
@@ -58,8 +59,22 @@ export interface ExplainerParts extends CoherenceParts {
   readonly graphql: GraphqlReader | undefined;
   readonly clock: Clock;
   readonly sha256: Sha256;
+  /** What a listener refuses before there is a route; `undefined` where it does not. `undefined` as a whole: no listener's limits are known. */
+  readonly listener?: ListenerRefusals;
   /** What the HTTP parser knows, in its spelling. */
   readonly methods: ReadonlySet<string>;
+}
+
+/** What is refused for more than its route. */
+export interface ListenerRefusals {
+  /** For its head: `target` is path and query. */
+  head(request: {
+    readonly method: string;
+    readonly target: string;
+    readonly fields: WholeRequest['fields'];
+  }): Problem | undefined;
+  /** Content of requests that are relayed. Bytes. */
+  readonly maxBodyBytes: number;
 }
 
 export interface Explainer {
@@ -83,7 +98,7 @@ export function createExplainer(parts: ExplainerParts): Explainer {
       const arrival = arrive({ table, listeners: listeners() }, input, fieldValue(fields, 'host'));
       if (!arrival.ok) return arrival;
       const coherence = explainedCoherence(parts);
-      const unserved = unservedMethod(parts, method);
+      const unserved = unheard(parts, input.url, read.value) ?? unservedMethod(parts, method);
       if (unserved !== undefined) return ok({ ...unserved, coherence });
       switch (arrival.value.kind) {
         case 'invalid':
@@ -189,6 +204,10 @@ async function explainRelay(
   // Where the rules do not hold, no parameter becomes another.
   const shown = followsRules(reason) ? known : { ...known, steps: [] };
   if (!target.ok) return { ...shown, ...refused(target.error) };
+  const { maxBodyBytes = Number.POSITIVE_INFINITY } = parts.listener ?? {};
+  const declared = Number(fieldValue(request.fields, 'content-length') ?? 0);
+  if (Math.max(arrived.body.length, declared) > maxBodyBytes)
+    return { ...shown, ...refused(contentTooLarge(maxBodyBytes)) };
   const upstream = upstreamOf(parts, match.route, { method: request.method, target: target.value });
   const words = sayWhy(relayReasons[reason], why);
   const supposed = { request: arrived, content: arrived.body, answer };
@@ -211,6 +230,18 @@ function upstreamOf(
 /** Of a request that is answered from store: that of a fetch. */
 function methodOf(ask: Ask, { read }: Pick<Usable, 'read'>, { method }: DryRun): string {
   return method ?? ownRequestOf(ask, read !== undefined)?.method ?? ask.keyed.canonical.method;
+}
+
+/** What a listener refuses for its head. */
+function unheard(
+  { listener }: ExplainerParts,
+  url: string,
+  { method, fields }: Pick<WholeRequest, 'method' | 'fields'>,
+): Explanation | undefined {
+  const target = parseUrl(url);
+  if (!target.ok) return undefined;
+  const problem = listener?.head({ method, target: originForm(target.value), fields });
+  return problem && rejected(method, problem);
 }
 
 /** What the server refuses before it looks for a route; `undefined` for other methods. */

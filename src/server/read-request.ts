@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 
+import type { ListenerRefusals } from '../cache/explain.ts';
 import type { ServerLimits } from '../core/config.ts';
-import { fieldLineValues } from '../core/fields.ts';
+import { fieldLineValues, fieldValue, hasField, type FieldLines } from '../core/fields.ts';
 import { refusedMethod } from '../core/methods.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import type { ProxyRequest, RequestMemo } from '../core/request.ts';
@@ -28,28 +29,24 @@ export function readRequest(message: IncomingMessage, listener: string, context:
   }
   if (message.rawHeaders.length / 2 > limits.maxHeaderFields) {
     context.onLimit('server.limits.maxHeaderFields');
-    return refused(tooLarge(431, 'too-many-fields', `More than ${limits.maxHeaderFields} header fields.`));
+    return refused(tooManyFields(limits));
   }
   const bytes = fieldBytes(message.rawHeaders);
   if (bytes + lineBytes(message) > limits.maxHeaderBytes) {
     context.onLimit('server.limits.maxHeaderBytes');
-    return refused(tooLarge(431, 'head-too-large', `The request head is larger than ${limits.maxHeaderBytes} bytes.`));
+    return refused(headTooLarge(limits));
   }
   const rawTarget = message.url ?? '';
   if (rawTarget.length > limits.maxTargetBytes) {
     context.onLimit('server.limits.maxTargetBytes');
-    return refused(
-      tooLarge(414, 'target-too-long', `The request target is longer than ${limits.maxTargetBytes} bytes.`),
-    );
+    return refused(targetTooLong(limits));
   }
   const method = message.method ?? '';
   const methodProblem = refusedMethod(method);
   if (methodProblem !== undefined) return refused(methodProblem);
   const list = context.lists.read(message.rawHeaders, bytes);
   if (!isFramingClear(message, list)) {
-    return refused(
-      badRequest('framing-invalid', 'Bad request', 'Only HTTP/1.1 content framed by length or as chunked is read.'),
-    );
+    return refused(framingInvalid);
   }
   const target = parseTarget(rawTarget);
   if (!target.ok) return target;
@@ -118,7 +115,7 @@ function fieldBytes(rawHeaders: readonly string[]): number {
 }
 
 /** Bytes of the request line and of the empty line. */
-function lineBytes({ method, url }: IncomingMessage): number {
+function lineBytes({ method, url }: Pick<IncomingMessage, 'method' | 'url'>): number {
   return (method ?? '').length + (url ?? '').length + ' '.length + ' HTTP/1.1\r\n'.length;
 }
 
@@ -140,8 +137,62 @@ function readHost(message: IncomingMessage, { hosts, host }: FieldList, authorit
  */
 function isFramingClear(message: IncomingMessage, list: FieldList): boolean {
   if ((list.special & special.transferEncoding) === 0) return true;
-  const codings = fieldLineValues(list.fields, 'transfer-encoding');
-  return codings.length === 1 && codings[0]?.toLowerCase() === 'chunked' && message.httpVersionMinor >= 1;
+  return isChunked(list.fields) && message.httpVersionMinor >= 1;
+}
+
+function isChunked(fields: FieldLines): boolean {
+  const codings = fieldLineValues(fields, 'transfer-encoding');
+  return codings.length === 1 && codings[0]?.toLowerCase() === 'chunked';
+}
+
+/**
+ * Why a request of HTTP/1.1 that nobody has sent would be refused for its head, in the order in which a real one is looked at;
+ * `undefined` where it would not. `fields`: without those that its client adds; of these Host is counted.
+ */
+function refusedUnsent(
+  { method, target, fields }: { readonly method: string; readonly target: string; readonly fields: FieldLines },
+  limits: ServerLimits,
+): Problem | undefined {
+  const lines = hasField(fields, 'host') ? fields.flat() : [...fields.flat(), 'host', ''];
+  const expected = fieldValue(fields, 'expect');
+  if (expected !== undefined && expected.toLowerCase() !== '100-continue') return expectationFailed;
+  if (lines.length / 2 > limits.maxHeaderFields) return tooManyFields(limits);
+  if (fieldBytes(lines) + lineBytes({ method, url: target }) > limits.maxHeaderBytes) return headTooLarge(limits);
+  if (target.length > limits.maxTargetBytes) return targetTooLong(limits);
+  const methodProblem = refusedMethod(method);
+  if (methodProblem !== undefined) return methodProblem;
+  return hasField(fields, 'transfer-encoding') && !isChunked(fields) ? framingInvalid : undefined;
+}
+
+/** For whoever explains requests. */
+export function listenerRefusals(limits: ServerLimits): ListenerRefusals {
+  return { head: (request) => refusedUnsent(request, limits), maxBodyBytes: limits.maxBodyBytes };
+}
+
+/** RFC 9110 §10.1.1: an expectation other than `100-continue`. */
+export const expectationFailed: Problem = {
+  status: 417,
+  code: 'expectation-failed',
+  title: 'Expectation failed',
+  detail: 'Only Expect: 100-continue is understood.',
+};
+
+const framingInvalid = badRequest(
+  'framing-invalid',
+  'Bad request',
+  'Only HTTP/1.1 content framed by length or as chunked is read.',
+);
+
+function tooManyFields({ maxHeaderFields }: ServerLimits): Problem {
+  return tooLarge(431, 'too-many-fields', `More than ${maxHeaderFields} header fields.`);
+}
+
+function headTooLarge({ maxHeaderBytes }: ServerLimits): Problem {
+  return tooLarge(431, 'head-too-large', `The request head is larger than ${maxHeaderBytes} bytes.`);
+}
+
+function targetTooLong({ maxTargetBytes }: ServerLimits): Problem {
+  return tooLarge(414, 'target-too-long', `The request target is longer than ${maxTargetBytes} bytes.`);
 }
 
 function badRequest(code: string, title: string, detail: string): Problem {

@@ -16,7 +16,7 @@ import { guardObserver } from './guarded-observer.ts';
 import { FieldLists } from './field-lists.ts';
 import { InterimLink } from './interim.ts';
 import { ContentReader } from './read-content.ts';
-import { type ReadContext, readRequest } from './read-request.ts';
+import { expectationFailed, type ReadContext, readRequest } from './read-request.ts';
 import { Recorder, type Transit } from './recorder.ts';
 import type { Relay } from './relay-port.ts';
 import { Relaying } from './relaying.ts';
@@ -135,12 +135,7 @@ export class ExchangeHandler {
   expectation(req: IncomingMessage, res: ServerResponse, listener: string): void {
     const begun = this.#begin(req, res, listener);
     if (begun === undefined) return;
-    this.#sender.refuse(begun.transit, res, {
-      status: 417,
-      code: 'expectation-failed',
-      title: 'Expectation failed',
-      detail: 'Only Expect: 100-continue is understood.',
-    });
+    this.#sender.refuse(begun.transit, res, expectationFailed);
   }
 
   upgrade(attempt: UpgradeAttempt): void {

@@ -3,6 +3,7 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../cache/ports.ts';
 import type { RelayFollowUp, RelayTap } from '../cache/handled.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
+import { contentTooLarge } from '../core/content-key.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import { interimFields, MAX_INTERIM_RESPONSES } from '../core/interim.ts';
@@ -19,7 +20,6 @@ import {
   type PassedAnswer,
 } from './relay-answer.ts';
 import { passContent } from './relay-content.ts';
-import { contentTooLarge } from './relay-problem.ts';
 import { RelayReply } from './relay-reply.ts';
 import { ContentTooLargeError } from './relay-request.ts';
 import { RelayTimer, type RelayTimers } from './relay-timer.ts';

@@ -5,9 +5,9 @@ import { createProxyServer, type ProxyServer, type ServerOptions } from 'http-pr
 
 import type { Clock } from '../cache/ports.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
+import { contentTooLarge } from '../core/content-key.ts';
 import type { UpstreamConfig } from '../core/config.ts';
-import type { FieldLine, FieldLines } from '../core/fields.ts';
-import { fieldValue } from '../core/fields.ts';
+import { fieldValue, type FieldLine, type FieldLines } from '../core/fields.ts';
 import { isUnsafe } from '../core/methods.ts';
 import { targetWithCredentials } from './credentials.ts';
 import { describe, nameFailure, type OnUpstreamLimit } from './failure.ts';
@@ -16,7 +16,7 @@ import { NodeAnswer } from './relay-answer.ts';
 import { bareRequest, RelayCall } from './relay-call.ts';
 import { RelayExchange } from './relay-exchange.ts';
 import { RelayLines } from './relay-lines.ts';
-import { contentTooLarge, upgradeUnsupported } from './relay-problem.ts';
+import { upgradeUnsupported } from './relay-problem.ts';
 import { BareRelayRequest, type RelayAttempt, RelayRequest } from './relay-request.ts';
 import { switchProtocols } from './relay-switch.ts';
 import { RelayTimers } from './relay-timer.ts';
