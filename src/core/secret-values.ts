@@ -39,24 +39,3 @@ export function chanceOf(value: string): 'short' | 'number' | 'word' | undefined
   if (value.length <= MAX_WORD_LENGTH && /^(?:[A-Z]?[a-z]+|[A-Z]+)$/.test(value)) return 'word';
   return undefined;
 }
-
-/** As they stand, and in the encodings in which they are echoed. */
-export function spellingsOf(values: readonly string[]): readonly string[] {
-  const all = new Set<string>();
-  for (const value of values) {
-    // Half a character cannot be percent-encoded; it is sent as the sign for that.
-    const percent = encodeURIComponent(value.toWellFormed());
-    const strict = percent.replaceAll(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
-    const json = JSON.stringify(value).slice(1, -1);
-    const forms = [value, percent, strict, json, json.replaceAll('/', String.raw`\/`)];
-    for (const encoded of [percent, strict]) forms.push(encoded.replaceAll('%20', '+'));
-    forms.push(value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;'));
-    // Encoded once more, as in a redirect's `?next=…`.
-    forms.push(encodeURIComponent(strict));
-    for (const form of forms) {
-      all.add(form);
-      all.add(form.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()));
-    }
-  }
-  return [...all];
-}

@@ -1,4 +1,5 @@
 import { foundRanges } from './found-ranges.ts';
+import type { SpeltValue } from './spelt-value.ts';
 
 /** Takes secrets out of texts: each becomes `***`, some that overlap become one. */
 export interface TextMasker {
@@ -7,11 +8,10 @@ export interface TextMasker {
   readonly beginning: (value: string, length: number) => string;
 }
 
-/** @param needles the spellings that are looked for, none of them empty */
-export function createTextMasker(needles: readonly string[]): TextMasker {
-  const longest = needles.reduce((most, needle) => Math.max(most, needle.length), 0);
+export function createTextMasker(values: readonly SpeltValue[]): TextMasker {
+  const longest = values.reduce((most, value) => Math.max(most, value.longest), 0);
   const beginning = (value: string, length: number): string => {
-    const ranges = foundRanges(value.slice(0, length + longest), needles);
+    const ranges = foundRanges(value.slice(0, length + longest), values);
     let clean = '';
     let at = 0;
     for (const { start, end } of ranges) {

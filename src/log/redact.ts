@@ -1,4 +1,4 @@
-import { spellingsOf } from '../core/secret-values.ts';
+import { speltValue } from '../core/spelt-value.ts';
 import { createTextMasker } from '../core/text-masker.ts';
 
 /** Members of a log line. Any value may come; what is no data (functions, symbols) is left out. */
@@ -22,7 +22,7 @@ export interface LogCleaner {
 
 /** @param secrets masked wherever they turn up, if six characters or longer */
 export function createLogCleaner(secrets: readonly string[]): LogCleaner {
-  const masker = createTextMasker(spellingsOf(secrets.filter((secret) => secret.length >= minSecretLength)));
+  const masker = createTextMasker(secrets.filter((secret) => secret.length >= minSecretLength).map(speltValue));
   const shortened = (text: string, length: number): string =>
     text.length > length ? `${masker.beginning(text, length)}…` : text;
   // Here and in the line: a text may be JSON itself, which a line escapes once more, and names stand in the line alone.

@@ -1,7 +1,8 @@
 import type { Credentials } from '../core/config.ts';
 import { fieldValue, type FieldLines } from '../core/fields.ts';
-import { type FoundRange, foundRanges } from '../core/found-ranges.ts';
-import { chanceOf, maskedValues, spellingsOf } from '../core/secret-values.ts';
+import { type FoundRange, foundRanges, openFrom } from '../core/found-ranges.ts';
+import { chanceOf, maskedValues } from '../core/secret-values.ts';
+import { type SpeltValue, speltValue } from '../core/spelt-value.ts';
 import { createTextMasker } from '../core/text-masker.ts';
 import { isCoded } from './decode.ts';
 
@@ -28,21 +29,21 @@ export interface Redactor {
 /** Finds the credentials' values raw and in the encodings in which upstreams echo them. */
 export function createRedactor(credentials: Credentials): Redactor {
   const values = maskedValues(credentials);
-  const needles = spellingsOf(values);
-  const ofText = asBytes(needles);
+  const ofText = values.map(speltValue);
   // What no other content holds by chance: images and archives must come through whole.
-  const ofAll = asBytes(spellingsOf(values.filter((value) => chanceOf(value) === undefined)));
-  const bytesFor = (fields: FieldLines): readonly Buffer[] => (isText(fields) ? ofText : ofAll);
-  const { text } = createTextMasker(needles);
+  const ofAll = values.filter((value) => chanceOf(value) === undefined).map(speltValue);
+  const valuesFor = (fields: FieldLines): readonly SpeltValue[] => (isText(fields) ? ofText : ofAll);
+  const { text } = createTextMasker(ofText);
+  const active = values.length > 0;
   return {
-    active: needles.length > 0,
+    active,
     text,
     fields: (fields) =>
-      needles.length === 0 ? fields : fields.map(([name, value]): readonly [string, string] => [name, text(value)]),
-    searches: (fields) => needles.length > 0 && bytesFor(fields).length > 0,
+      active ? fields.map(([name, value]): readonly [string, string] => [name, text(value)]) : fields,
+    searches: (fields) => active && valuesFor(fields).length > 0,
     stream: (chunks, fields = []) => {
-      const bytes = bytesFor(fields);
-      return bytes.length === 0 ? chunks : maskedStream(chunks, bytes);
+      const searched = valuesFor(fields);
+      return searched.length === 0 ? chunks : maskedStream(chunks, searched);
     },
   };
 }
@@ -59,19 +60,15 @@ export function isText(fields: FieldLines): boolean {
 const textTypes =
   /[/+](?:x-)?(?:json(?:5|l|lines|-lines|-seq)?|ndjson|xml|yaml|javascript|ecmascript|www-form-urlencoded|graphql(?:-response)?|csv|sql|toml)$/;
 
-function asBytes(needles: readonly string[]): readonly Buffer[] {
-  return needles.map((needle) => Buffer.from(needle, 'utf8'));
-}
-
-async function* maskedStream(chunks: AsyncIterable<Buffer>, needles: readonly Buffer[]): AsyncGenerator<Buffer> {
+async function* maskedStream(chunks: AsyncIterable<Buffer>, values: readonly SpeltValue[]): AsyncGenerator<Buffer> {
   // As it came, since what a mask covers may be the beginning of a longer value. Always less than the longest of them.
   let held: Buffer = Buffer.alloc(0);
   // So many of its first bytes are covered by a value that is found already, and passed on as stars.
   let told = 0;
   for await (const chunk of chunks) {
     const raw = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-    const ranges = foundRanges(raw, needles);
-    const keptFrom = raw.length - heldBack(raw, needles);
+    const ranges = foundRanges(raw, values);
+    const keptFrom = openFrom(raw, values);
     let ready = Math.max(told, keptFrom);
     for (const { start, end } of ranges) if (start <= ready && end > ready) ready = end;
     const out = withStars(raw, ranges).subarray(told, ready);
@@ -79,7 +76,7 @@ async function* maskedStream(chunks: AsyncIterable<Buffer>, needles: readonly Bu
     told = ready - keptFrom;
     if (out.length > 0) yield out;
   }
-  if (held.length > told) yield withStars(held, foundRanges(held, needles)).subarray(told);
+  if (held.length > told) yield withStars(held, foundRanges(held, values)).subarray(told);
 }
 
 /** The same bytes where there is nothing to mask, else a copy. */
@@ -88,21 +85,4 @@ function withStars(bytes: Buffer, ranges: readonly FoundRange[]): Buffer {
   const clean = Buffer.from(bytes);
   for (const { start, end } of ranges) clean.fill('*', start, end);
   return clean;
-}
-
-/** How many last bytes are the beginning of a value that may go on in the next chunk. */
-function heldBack(bytes: Buffer, needles: readonly Buffer[]): number {
-  let longest = 0;
-  for (const needle of needles) longest = Math.max(longest, begunAtEnd(bytes, needle));
-  return longest;
-}
-
-function begunAtEnd(bytes: Buffer, needle: Buffer): number {
-  const first = needle.readUInt8(0);
-  const from = Math.max(0, bytes.length - needle.length + 1);
-  for (let at = bytes.indexOf(first, from); at !== -1; at = bytes.indexOf(first, at + 1)) {
-    const size = bytes.length - at;
-    if (bytes.compare(needle, 0, size, at) === 0) return size;
-  }
-  return 0;
 }

@@ -1,5 +1,6 @@
 import { brotliCompressSync, deflateSync, gunzipSync, gzipSync, constants, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { encoders } from '../support/encoders.ts';
 import { get, head, startStage, type StageOptions } from '../support/hostile.ts';
 import { chunk, lastChunk, type OriginScript } from '../support/origin.ts';
 
@@ -201,6 +202,34 @@ describe('Echoes of the proxy’s own credentials: parts', () => {
       const { replies } = await stage.converse(get(`/${kind}/x`, 'Range: bytes=0-3', 'Accept-Encoding: br'));
       expect(replies.map(({ status, text }) => [status, text])).toEqual([[206, echoed.slice(0, 4)]]);
       expect(stage.origin.requests.at(-1)?.field('accept-encoding')).toBe('br');
+    }
+  });
+});
+
+describe('Echoes of the proxy’s own credentials: as encoders write them', () => {
+  const key = 'Zm9v+YmFy&YmF6/cXV4==';
+  const types = ['application/json', 'application/octet-stream'];
+
+  it.each([...encoders])('a value as it comes from %s → masked in content and fields', async (_name, encode) => {
+    const spelt = encode(key);
+    await using stage = await staged(
+      async (request, peer) => {
+        const type = types.find((one) => request.target.includes(one));
+        await peer.write(`HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nX-Echo: k=${spelt}!\r\n`);
+        await peer.write('Transfer-Encoding: chunked\r\n\r\n');
+        // Cut within what stands for one character, wherever there is such.
+        const at = Math.max(spelt.search(/[%&\\]/), 3) + 2;
+        for (const piece of [`k=${spelt.slice(0, at)}`, `${spelt.slice(at)}!`]) await peer.write(chunk(piece));
+        await peer.write(lastChunk);
+      },
+      { env: { KEY: key } },
+    );
+    for (const kind of kinds) {
+      for (const type of types) {
+        const [reply] = (await stage.converse(get(`/${kind}/${type}`))).replies;
+        const expected = `k=${'*'.repeat(spelt.length)}!`;
+        expect([kind, type, reply?.text, reply?.field('x-echo')]).toEqual([kind, type, expected, 'k=***!']);
+      }
     }
   });
 });

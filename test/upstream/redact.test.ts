@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import { createRedactor, isText } from '../../src/upstream/redact.ts';
+import { encoders } from '../support/encoders.ts';
 
 function redactorOf(...values: string[]) {
   return createRedactor({
@@ -24,6 +25,20 @@ async function collected(chunks: AsyncIterable<Buffer>): Promise<string> {
 const masked = (redactor: ReturnType<typeof redactorOf>, parts: readonly string[]) =>
   collected(redactor.stream(stream(parts)));
 
+/** Of values with every mark in them, with none that are plain, and with what takes several bytes or units. */
+const secrets = [
+  'Zm9v+YmFy&YmF6/cXV4==',
+  'a/b d+1',
+  "it's!*(1)",
+  'a<b>&"c"-1',
+  String.raw`\/&<`,
+  '~`^|{}[]:@,;?#$%',
+  'é😀/k\u2028',
+];
+const encodedSecrets = secrets.flatMap((value) =>
+  [...encoders].map(([name, encode]): [string, string, string] => [name, value, encode(value)]),
+);
+
 describe('in texts', () => {
   test.each([
     ['raw', 'x a/b+c&d y', 'x *** y'],
@@ -34,6 +49,37 @@ describe('in texts', () => {
     ['as JSON with escaped slashes', '{"k":"a\\/b+c&d"}', '{"k":"***"}'],
   ])('a value is found %s', (_name, text, clean) => {
     expect(redactorOf('a/b+c&d').text(text)).toBe(clean);
+  });
+
+  test.each(encodedSecrets)('a value is found as %s writes it: %j', async (_name, value, encoded) => {
+    const redactor = redactorOf(value);
+    expect(redactor.text(`k=${encoded}!`)).toBe('k=***!');
+    const size = Buffer.byteLength(encoded);
+    const clean = `k=${'*'.repeat(size)}!`;
+    expect(await masked(redactor, [`k=${encoded}!`])).toBe(clean);
+    expect(await masked(redactor, `k=${encoded}!`.match(/./gsu) ?? [])).toBe(clean);
+  });
+
+  test.each([
+    ['each character in another way', 'k=a%2fb%252Bc&#x26;d!', 'k=***!'],
+    ['one and the same in two ways', 'k=a\\u002fb+c&amp;amp;d!', 'k=***!'],
+    ['in HTML within a link', 'k=a%2Fb%26%2343%3Bc%26amp%3Bd!', 'k=***!'],
+  ])('a value is found with %s', (_name, text, clean) => {
+    expect(redactorOf('a/b+c&d').text(text)).toBe(clean);
+  });
+
+  test.each([
+    ['a character in none of the encodings', 'k=a%2Gb+c&d'],
+    ['encoded three times', 'k=a%25252Fb+c&d'],
+    ['with a character between', 'k=a//b+c&d'],
+    ['another one', 'k=a%2Bb+c&d'],
+  ])('what is no spelling is left: %s', (_name, text) => {
+    expect(redactorOf('a/b+c&d').text(text)).toBe(text);
+  });
+
+  test('bytes of a field, which are read as Latin-1, are found whether they were UTF-8 or not', () => {
+    const redactor = redactorOf('clé-é');
+    expect(redactor.text(`x ${Buffer.from('clé-é').toString('latin1')} y clé-é z`)).toBe('x *** y *** z');
   });
 
   test.each([
@@ -63,15 +109,15 @@ describe('in bodies', () => {
   });
 
   test('no value is left and no length changes, however a stream is cut', async () => {
-    const secrets = ['abab', 'babac', 'aaaa'];
+    const overlapping = ['abab', 'babac', 'aaaa'];
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.string({ unit: fc.constantFrom('a', 'b', 'c', ' '), maxLength: 6 }), { maxLength: 12 }),
         async (parts) => {
-          const redactor = redactorOf(...secrets);
+          const redactor = redactorOf(...overlapping);
           const clean = await collected(redactor.stream(stream(parts)));
           expect(clean).toHaveLength(parts.join('').length);
-          for (const secret of secrets) expect(clean).not.toContain(secret);
+          for (const secret of overlapping) expect(clean).not.toContain(secret);
         },
       ),
       { seed: 11, numRuns: 500 },
@@ -114,7 +160,13 @@ describe('in bodies, of values that contain or overlap each other', () => {
     const scene = fc.record({
       values: overlapping,
       pieces: fc.array(
-        fc.oneof(fc.nat(3), fc.string({ unit: fc.constantFrom('a', 'b', '/', '%2F', '%2f', '*', ' '), maxLength: 4 })),
+        fc.oneof(
+          fc.nat(3),
+          fc.string({
+            unit: fc.constantFrom('a', 'b', '/', '%2F', '%2f', '%', '&#47;', '&amp;#', '47;', '*', ' '),
+            maxLength: 4,
+          }),
+        ),
         { maxLength: 12 },
       ),
       cuts: fc.array(fc.nat(200), { maxLength: 20 }),
@@ -128,8 +180,8 @@ describe('in bodies, of values that contain or overlap each other', () => {
         expect(await masked(redactor, text.split(''))).toBe(whole);
         const places = cuts.toSorted((a, b) => a - b);
         const parts = [...places, text.length].map((to, index) => text.slice(places[index - 1] ?? 0, to));
-        // Each character of the longest value may be spelt in five (`%252F`).
-        const most = 5 * Math.max(...values.map((value) => value.length)) - 1;
+        // Each character of the longest value may be spelt in nine (`&amp;#47;`).
+        const most = 9 * Math.max(...values.map((value) => value.length)) - 1;
         expect(await heldMost(redactor, parts)).toBeLessThanOrEqual(most);
         expect(await masked(redactor, parts)).toBe(whole);
       }),
@@ -151,15 +203,17 @@ describe('in bodies, of values that contain or overlap each other', () => {
   });
 });
 
-/** Stated another way: each place of the text is tried for each spelling of a value. */
+/** Stated another way: each place of the text is tried for each value, each slash of which may be spelt by itself. */
 function starred(text: string, values: readonly string[]): string {
-  const spelt = values.flatMap((value) => {
-    const json = value.replaceAll('/', String.raw`\/`);
-    return [value, json, ...['%2F', '%2f', '%252F'].map((slash) => value.replaceAll('/', slash))];
-  });
+  const spelt = values.map(
+    (value) => new RegExp(value.replaceAll('/', String.raw`(?:\/|%2[Ff]|%252[Ff]|\\/|&#47;|&amp;#47;)`), 'y'),
+  );
   const chars = text.split('');
   for (let at = 0; at < text.length; at++) {
-    for (const one of spelt) if (text.startsWith(one, at)) chars.fill('*', at, at + one.length);
+    for (const one of spelt) {
+      one.lastIndex = at;
+      if (one.test(text)) chars.fill('*', at, one.lastIndex);
+    }
   }
   return chars.join('');
 }
