@@ -1,3 +1,4 @@
+import { isFailureStatus } from '../core/failure-policy.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import type { StoreRead } from './ports.ts';
@@ -24,4 +25,9 @@ export interface FetchPlan {
   readonly unleased?: boolean;
   /** Milliseconds that the look-up waited for the shared tier. */
   readonly waitedMs?: number;
+}
+
+/** Behind the scenes what is stored is still being served: an error status is no better than it, unless it is one itself. */
+export function isGood(found: Fallback | undefined): boolean {
+  return found !== undefined && !isFailureStatus(found.item.status);
 }

@@ -1,12 +1,11 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
-import { isFailureStatus } from '../core/failure-policy.ts';
 import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
-import type { Fallback, FetchPlan } from './fetch-plan.ts';
+import { type Fallback, type FetchPlan, isGood } from './fetch-plan.ts';
 import { fill } from './fill.ts';
 import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
 import type { FillOutcome } from './fleet-ports.ts';
@@ -301,11 +300,6 @@ function insistsOnItsOwn({ ask, fwd }: FetchPlan): boolean {
 /** The plan as its answer is labelled: fetched without a lease it was a bypass, whatever it began as. */
 function asFetched(plan: FetchPlan, { position }: { readonly position: Position | undefined }): FetchPlan {
   return position === undefined && plan.unleased !== true ? { ...plan, fwd: 'bypass', unleased: true } : plan;
-}
-
-/** Behind the scenes what is stored is still being served: an error status is no better than it, unless it is one itself. */
-function isGood(found: Fallback | undefined): boolean {
-  return found !== undefined && !isFailureStatus(found.item.status);
 }
 
 /** What those who wait in other processes are told of a fetch; without a result a bug ended it. */
