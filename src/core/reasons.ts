@@ -183,7 +183,7 @@ export const answerReasons = {
   freshened: 'it confirms what is stored, which lives on with its fields (RFC 9111 §4.3.4)',
   unconfirmed:
     'it confirms another response than the stored one, which goes, and the whole is fetched (RFC 9111 §4.3.4)',
-  refused: 'it is refused, and is no better than none',
+  refused: 'it is refused as no valid answer (RFC 9110 §15.6.3), and is no better than none',
   outdone: 'what is stored is served in its place',
   unasked: 'upstream would not be asked',
   'post-unkept':

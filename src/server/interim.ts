@@ -40,6 +40,10 @@ const expectant = new WeakSet<ServerResponse>();
 /** Its client sends the content when it is told to. */
 export function expectsToGoOn(res: ServerResponse): void {
   expectant.add(res);
+  const { headers } = res.req;
+  const hasContent = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+  // `node:http` ends the connection of who was not told to, as content may be on its way: here there is none.
+  if (!hasContent) tellToGoOn(res);
 }
 
 /**
