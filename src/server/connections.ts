@@ -1,3 +1,5 @@
+import { HeldReading, type Readable } from './held-reading.ts';
+
 /** The place of a request among those of its connection. */
 export interface Turn {
   /** May not run beside another: what it does may depend on those before it, and what they do on it. */
@@ -25,16 +27,11 @@ export interface Connection {
   /** Those that came while a response before theirs was owed, running or not. */
   behind: Set<Turn> | undefined;
   /** Nothing is read of it for now. */
-  held: Readable | undefined;
+  held: HeldReading | undefined;
   /** That the parser has told of last, while a response is owed. */
   last: { readonly complete: boolean } | undefined;
   /** Called when nothing is owed any more. */
   onSettled: (() => void) | undefined;
-}
-
-interface Readable {
-  pause(): unknown;
-  resume(): unknown;
 }
 
 /** Requests of a connection that wait; with so many no more is read of it. What has been read by then, 64 KiB at most, is looked at. */
@@ -73,13 +70,7 @@ export class Connections {
    * the memory of its bytes.
    */
   queued(connection: Connection, socket: Readable): boolean {
-    if (connection.waiting.length >= MAX_WAITING && connection.held === undefined) {
-      connection.held = socket;
-      // Not now: `node:http` has its connection read on behind each request of the packet that it is at.
-      process.nextTick(() => {
-        if (connection.held !== undefined) socket.pause();
-      });
-    }
+    if (connection.waiting.length >= MAX_WAITING) connection.held ??= new HeldReading(socket);
     return this.#isFull(connection);
   }
 
@@ -110,7 +101,17 @@ export class Connections {
     const { held } = connection;
     if (held === undefined || waiting.length >= MAX_WAITING) return;
     connection.held = undefined;
-    held.resume();
+    held.release();
+  }
+
+  /** What has come of requests are whole ones: what does not come in time is none of theirs. */
+  isWhole(socket: object): boolean {
+    return this.#known.get(socket)?.last?.complete === true;
+  }
+
+  /** The rest of a head that has not come in time may be there, and is not read. */
+  isHeld(socket: object): boolean {
+    return this.#known.get(socket)?.held !== undefined;
   }
 
   /**

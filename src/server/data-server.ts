@@ -126,8 +126,9 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
     // written of one still leaves.
     if (connections.owes(socket)) {
       if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+        if (connections.isHeld(socket)) return;
         options.handler.limit('server.timeouts.request');
-        if (options.handler.timedOut(socket)) return;
+        if (!connections.isWhole(socket) && options.handler.timedOut(socket)) return;
       }
       // A client that has ended its side has gone, and what is owed with it.
       const hasEnded = error.code === 'HPE_INVALID_EOF_STATE' || !socket.readable;

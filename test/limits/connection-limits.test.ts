@@ -120,6 +120,82 @@ describe('How many', () => {
   });
 });
 
+describe('A connection of which nothing is read', () => {
+  const big = 'x'.repeat(4_000_000);
+
+  it.each([
+    ['behind a request with content', `${head('POST /r/p HTTP/1.1', 'Host: api.test', 'Content-Length: 1')}x`],
+    ['behind requests alone', ''],
+  ])('stays so whatever node:http does: %s', async (_what, tail) => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({ script: gated(gate.promise, answer(200, {}, 'late')) });
+    using connection = await stage.open();
+    await connection.send(kept('/c/x').repeat(80) + tail);
+    const inFlight = async (): Promise<number> => (await samples(stage.admin)).get('forecache_requests_in_flight') ?? 0;
+    await expect.poll(inFlight).toBeGreaterThanOrEqual(80);
+    const sent = connection.send(kept('/c/x').repeat(5000));
+    await setTimeout(200);
+    expect(await inFlight()).toBeLessThan(81 + (64 * 1024) / kept('/c/x').length);
+    gate.resolve();
+    await sent;
+    for (let count = 0; count < 80; count += 1) expect((await connection.reply()).text).toBe('late');
+    const more = 5000 + (tail === '' ? 0 : 1);
+    for (let count = 0; count < more; count += 1) expect((await connection.reply()).text).toBe('late');
+    await stage.sound();
+  });
+
+  it('goes on where its client takes its answers late, on the fast lane too', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      script: (request, peer) =>
+        request.target.endsWith('/slow')
+          ? gated(gate.promise, answer(200, {}, 'late'))(request, peer)
+          : peer.respond(200, {}, request.target.endsWith('/big') ? big : 'small'),
+    });
+    await stage.get('/c/big');
+    using connection = await stage.open();
+    for (let count = 0; count < 5; count += 1) {
+      await connection.send(kept('/c/a'));
+      expect((await connection.reply()).text).toBe('small');
+    }
+    connection.socket.pause();
+    await connection.send(kept('/c/slow') + kept('/c/big').repeat(7) + kept('/c/slow').repeat(64));
+    await stage.origin.arrived(3);
+    gate.resolve();
+    await setTimeout(200);
+    await connection.send(kept('/c/a').slice(0, 6));
+    await setTimeout(100);
+    await connection.send(kept('/c/a').slice(6) + kept('/c/a').repeat(200));
+    connection.socket.resume();
+    const texts: string[] = [];
+    for (let count = 0; count < 1 + 7 + 64 + 201; count += 1) texts.push((await connection.reply()).text);
+    expect(texts.map((text) => text.length)).toEqual([
+      4,
+      ...Array<number>(7).fill(big.length),
+      ...Array<number>(64).fill(4),
+      ...Array<number>(201).fill(5),
+    ]);
+    await stage.sound();
+  });
+
+  it('does not end for half a head of which the rest has come in time', async () => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      server: 'timeouts: { headers: 200ms }',
+      script: gated(gate.promise, answer(200, {}, 'late')),
+    });
+    using connection = await stage.open();
+    await connection.send(kept('/c/x').repeat(8 + 64) + kept('/c/x').slice(0, 9));
+    await setTimeout(50);
+    await connection.send(kept('/c/x').slice(9));
+    await setTimeout(600);
+    gate.resolve();
+    for (let count = 0; count < 8 + 64 + 1; count += 1) expect((await connection.reply()).text).toBe('late');
+    expect(Object.keys(await limitHits(stage.admin))).toEqual(['server.limits.maxPipelined']);
+    await stage.sound();
+  });
+});
+
 describe('How long', () => {
   it('a connection that is idle for keepAlive is closed, one that asks before is served', async () => {
     await using stage = await startStage({ server: 'timeouts: { keepAlive: 250ms }' });

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
@@ -85,7 +86,8 @@ describe('Connections', () => {
     const connections = new Connections(1);
     const log: string[] = [];
     const full: boolean[] = [];
-    const socket = { pause: () => log.push('pause'), resume: () => log.push('resume') };
+    const events = new EventEmitter();
+    const socket = Object.assign(events, { pause: () => log.push('pause'), resume: () => log.push('resume') });
     const turns = Array.from({ length: 1 + 65 }, () => {
       const turn = connections.owe(socket, false);
       if (!turn.running) full.push(connections.queued(connections.of(socket), socket));
@@ -94,9 +96,12 @@ describe('Connections', () => {
     expect([new Set(full), log]).toEqual([new Set([true]), []]);
     await nextTurn();
     expect(log).toEqual(['pause']);
+    // Somebody else has it read on.
+    events.emit('resume');
+    expect(log.splice(1)).toEqual(['pause']);
     const [first, second, third] = turns;
     for (const turn of [first, second]) if (turn !== undefined) connections.settle(socket, turn);
-    expect(log).toEqual(['pause', 'resume']);
+    expect([log, events.listenerCount('resume')]).toEqual([['pause', 'resume'], 0]);
     if (third !== undefined) connections.settle(socket, third);
     expect(log).toEqual(['pause', 'resume']);
   });
