@@ -1,4 +1,6 @@
 import type { ParamKind } from '../core/params.ts';
+import { isNever } from '../core/forwarded-fields.ts';
+import { readName } from '../core/read-name.ts';
 import type { Route } from '../core/route.ts';
 import type { Compilation } from './compilation.ts';
 import type { IssueList } from './issue.ts';
@@ -76,8 +78,10 @@ function noteUpstreamTags(notes: IssueList, { root }: Compilation, { path, route
 
 function noteForwarded(notes: IssueList, { path, input }: NotedRoute): void {
   for (const [index, name] of (input.forwardHeaders ?? []).entries()) {
-    if (name === '*' || !name.includes('*')) continue;
-    const message = 'is the name of one field, its * included; only * alone stands for others';
-    notes.add([...path, 'forwardHeaders', index], message);
+    if (name === '*') continue;
+    const at = [...path, 'forwardHeaders', index];
+    if (isNever(readName(name.toLowerCase()))) notes.add(at, 'goes upstream only where headers of the route keys it');
+    else if (name.includes('*'))
+      notes.add(at, 'is the name of one field, its * included; only * alone stands for others');
   }
 }

@@ -8,6 +8,7 @@ import type {
   StoreConfig,
   UpstreamConfig,
 } from '../core/config.ts';
+import { readName } from '../core/read-name.ts';
 import { type Compilation, keysAt } from './compilation.ts';
 import { compileRedis } from './compile-redis.ts';
 import { unlessRefused } from './refused.ts';
@@ -151,8 +152,9 @@ function checkFields(
   path: Path,
   given: { readonly fields: UpstreamInput['fields']; readonly headers: ReadonlyMap<string, string> },
 ): void {
+  const secret = new Set([...given.headers.keys()].map(readName));
   for (const field of Object.keys(given.fields)) {
-    if (!given.headers.has(field.toLowerCase())) continue;
+    if (!secret.has(readName(field.toLowerCase()))) continue;
     issues.add([...path, field], 'is among the credentials of this upstream too', 'key');
   }
 }

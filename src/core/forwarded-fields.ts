@@ -68,7 +68,8 @@ function chosenFields(route: Route, fields: FieldLines): FieldLines {
   });
 }
 
-function isNever(name: string): boolean {
+/** Whether a field of this name, as it is read, goes upstream only where the route keys it. */
+export function isNever(name: string): boolean {
   return NEVER.has(name) || isHopByHopName(name) || tellsOfClient(name) || ofBefore.test(name);
 }
 

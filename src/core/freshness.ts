@@ -188,7 +188,7 @@ export function standingUnder(
   const { freshness, responseTimeMs } = stored;
   const staleFromMs = Math.max(nowMs, responseTimeMs) + standing.ttlMs;
   if (freshness.mustRevalidate || staleFromMs === freshness.freshUntilMs) return standing;
-  const { directives } = countedDirectives(stored.fields);
+  const { directives } = routedDirectives(policy, stored.fields);
   const usableUntilMs = Math.min(responseTimeMs + policy.retainMs, freshness.retainUntilMs);
   const until = (untilMs: number, name: 'stale-while-revalidate' | 'stale-if-error'): number =>
     Math.max(untilMs, Math.min(staleFromMs + staleWindowMs(policy, directives, name), usableUntilMs));

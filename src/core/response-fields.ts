@@ -64,18 +64,18 @@ export function replyFields(stored: StoredResponse, served: Served, policy: Cach
   }
   if (!hasField(fields, 'date')) fields.push(['date', formatHttpDate(stored.responseTimeMs)]);
   // Added up before they are cut to seconds: else `ttl: 1h` would read 3599 on every hit between two whole seconds.
-  if (ruled) fields.push(['cache-control', ruledCacheControl(stored, ageMs + ttlMs)]);
+  if (ruled) fields.push(['cache-control', ruledCacheControl(stored, policy, ageMs + ttlMs)]);
   if (served.forwarded !== true || ageSeconds > 0) fields.push(['age', String(ageSeconds)]);
   return fields;
 }
 
-function ruledCacheControl({ freshness, fields }: StoredResponse, lifetimeMs: number): string {
+function ruledCacheControl({ freshness, fields }: StoredResponse, policy: CachePolicy, lifetimeMs: number): string {
   // What upstream wants validated on each use no rule makes fresh for a client.
   if (freshness.alwaysValidate) return 'no-cache';
   const maxAge = `max-age=${Math.max(0, Math.floor(lifetimeMs / 1000))}`;
   const strict = freshness.mustRevalidate ? `${maxAge}, must-revalidate` : maxAge;
   // Beside CDN-Cache-Control it may have been for single clients only.
-  const isPrivate = OF_SHARED_CACHES.has(freshness.source) && cacheControlOf(fields).has('private');
+  const isPrivate = policy.upstreamCacheControl === 'cap' && cacheControlOf(fields).has('private');
   return isPrivate ? `private, ${strict}` : strict;
 }
 
@@ -86,16 +86,17 @@ function cacheControlOf(fields: FieldLines): CacheDirectives {
 /** Whether the rule and not upstream says how long it is fresh: it decided, or else a client would keep it for longer than it allows. */
 function isByRule(stored: StoredResponse, policy: CachePolicy): boolean {
   if (policy.upstreamCacheControl === 'honour') return false;
-  const { source } = stored.freshness;
-  if (policy.upstreamCacheControl === 'ignore' || RULE_SOURCES.has(source)) return true;
-  return OF_SHARED_CACHES.has(source) && outlastsRule(stored, policy);
+  if (policy.upstreamCacheControl === 'ignore') return true;
+  const { source, alwaysValidate } = stored.freshness;
+  // Beside CDN-Cache-Control these are for clients, and no rule makes less of them.
+  const told = cacheControlOf(stored.fields);
+  if (!alwaysValidate && (told.has('no-store') || told.has('no-cache'))) return false;
+  return RULE_SOURCES.has(source) || (OF_SHARED_CACHES.has(source) && outlastsRule(stored, policy));
 }
 
 /** Whether what upstream tells other caches than this one is longer than the rule. Where that has instants, than what is here. */
 function outlastsRule(stored: StoredResponse, policy: CachePolicy): boolean {
   const { status, fields, responseTimeMs, initialAgeMs, freshness } = stored;
-  const told = cacheControlOf(fields);
-  if (told.has('no-store') || told.has('no-cache')) return false;
   const ruleMs = policy.expireAt === undefined ? ruleTtlMs(policy, status) : freshness.freshUntilMs - responseTimeMs;
   const toldMs = lifetimeToldMs(fields, responseTimeMs);
   return ruleMs !== undefined && toldMs !== undefined && toldMs - initialAgeMs > ruleMs;

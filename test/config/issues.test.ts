@@ -364,6 +364,10 @@ describe('upstreams', () => {
       'credentials: { headers: { A: x } }\nfields: { a: y }',
       ['5:15: upstreams.api.fields.a: is among the credentials of this upstream too'],
     ],
+    [
+      'credentials: { headers: { x-api-key: secret-1 } }\nfields: { X_Api_Key: y }',
+      ['5:15: upstreams.api.fields.X_Api_Key: is among the credentials of this upstream too'],
+    ],
     ['acceptEncoding: br', ['4:21: upstreams.api.acceptEncoding: expected one of gzip, identity, given "br"']],
     ['timeout: 2h', ['4:14: upstreams.api.timeout: is at most 1h, given "2h"']],
     ['maxConnections: many', ['4:21: upstreams.api.maxConnections: expected a whole number, given "many"']],

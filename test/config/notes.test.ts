@@ -105,6 +105,10 @@ describe('what is allowed but hardly meant', () => {
       'upstreamCacheControl: honour, forwardHeaders: [accept, "x-*"]',
       'forwardHeaders[1]: is the name of one field, its * included; only * alone stands for others',
     ],
+    [
+      'upstreamCacheControl: honour, forwardHeaders: [accept, x-original-lang]',
+      'forwardHeaders[1]: goes upstream only where headers of the route keys it',
+    ],
   ])('is what does nothing, or something else, of %s', (route, note) => {
     const notes = notesOf(file(route)).map((one) => one.replace(/^\d+:\d+: routes\[0\]\./, ''));
     expect(notes).toEqual(note === undefined ? [] : [note]);

@@ -61,7 +61,8 @@ describe('the fields of an answer from store', () => {
   });
 
   it('say the cap where the cap decided, so that no client keeps it for longer', () => {
-    const capped = { ...stored, freshness: { ...stored.freshness, source: 'cap' } };
+    const long = fieldsOf('Date: Mon, 23 Nov 2026 12:00:00 GMT', 'Cache-Control: max-age=86400');
+    const capped = storedOf({ fields: long, freshness: { ...stored.freshness, source: 'cap' } });
     const cap = policyOf({ upstreamCacheControl: 'cap' });
     const fields = replyFields(capped, { ttlMs: 540 * SECOND }, cap, T0 + MINUTE);
     expect(fieldValue(fields, 'cache-control')).toBe('max-age=600');
@@ -101,6 +102,21 @@ describe('the fields of an answer from store', () => {
     for (const name of ['expires', 'cdn-cache-control']) expect(fieldValue(fields, name)).toBe(fieldValue(kept, name));
     const honoured = replyFields(item, { ttlMs: undefined }, honourPolicy(), T0);
     expect(honoured).toEqual([...item.fields, ['age', '0']]);
+  });
+
+  it.each([
+    ['Cache-Control: no-store', 'no-store'],
+    ['Cache-Control: no-cache', 'no-cache'],
+    ['Cache-Control: private, max-age=60', 'private, max-age=3600'],
+    ['Cache-Control: max-age=60', 'max-age=3600'],
+  ])('say on cap routes what upstream keeps from clients with %s, also where the cap decided', (line, says) => {
+    const targeted = fieldsOf('CDN-Cache-Control: max-age=86400');
+    const item = storedOf({
+      fields: [...fieldsOf(line), ...targeted],
+      freshness: freshnessWith({ freshUntilMs: T0 + HOUR, source: 'cap' }),
+    });
+    const fields = replyFields(item, { ttlMs: undefined }, policyOf({ upstreamCacheControl: 'cap' }), T0);
+    expect(fieldValue(fields, 'cache-control')).toBe(says);
   });
 
   it('have Age only where there is some, when the answer was just fetched', () => {
