@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { Reply } from '../support/http.ts';
@@ -59,6 +59,17 @@ function deep(depth: number): string {
 }
 
 const looked = 'forecache; fwd=uri-miss; stored';
+
+/** A connection of which all that comes is kept. */
+function connected(origin: string): { readonly socket: Socket; readonly received: () => string } {
+  const socket = connect({ port: Number(new URL(origin).port), host: '127.0.0.1' });
+  onTestFinished(() => void socket.destroy());
+  let text = '';
+  socket.setEncoding('latin1').on('data', (more: string) => {
+    text += more;
+  });
+  return { socket, received: () => text };
+}
 
 describe('Content that enters a key', () => {
   it.each([
@@ -163,15 +174,10 @@ describe('Content that enters a key', () => {
 
   it('that is not whole within the request timeout is a 408, and nothing goes upstream', async () => {
     const { origin, proxy } = await start(', timeouts: { request: 300ms, headers: 300ms }');
-    const socket = connect({ port: Number(new URL(proxy.origin).port), host: '127.0.0.1' });
-    onTestFinished(() => void socket.destroy());
-    let received = '';
-    socket.setEncoding('latin1').on('data', (text: string) => {
-      received += text;
-    });
+    const { socket, received } = connected(proxy.origin);
     const lines = ['POST /search HTTP/1.1', 'Host: a', 'Content-Type: application/json', 'Content-Length: 7'];
     socket.write(`${lines.join('\r\n')}\r\n\r\n{"a"`);
-    await expect.poll(() => received, { timeout: 5_000 }).toMatch(/^HTTP\/1\.1 408 [^]*request-timeout/);
+    await expect.poll(received, { timeout: 5_000 }).toMatch(/^HTTP\/1\.1 408 [^]*request-timeout/);
     await expect.poll(() => socket.closed, { timeout: 5_000 }).toBe(true);
     expect(origin.requests).toHaveLength(0);
     expect(await limitHits(proxy.admin)).toEqual({ 'server.timeouts.request': 1 });
@@ -180,18 +186,13 @@ describe('Content that enters a key', () => {
 
   it('that is not whole in time is a 408 also where it came in one packet behind a request that was', async () => {
     const { origin, proxy } = await start(', timeouts: { request: 300ms, headers: 300ms }');
-    const socket = connect({ port: Number(new URL(proxy.origin).port), host: '127.0.0.1' });
-    onTestFinished(() => void socket.destroy());
-    let received = '';
-    socket.setEncoding('latin1').on('data', (text: string) => {
-      received += text;
-    });
+    const { socket, received } = connected(proxy.origin);
     const lines = ['QUERY /search HTTP/1.1', 'Host: a', 'Content-Type: application/json', 'Content-Length: 7'];
     const head = `${lines.join('\r\n')}\r\n\r\n`;
     socket.write(`${head}{"a":1}${head}{"b"`);
     await expect.poll(() => socket.closed, { timeout: 5_000 }).toBe(true);
-    expect(received.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 408']);
-    expect(received).toMatch(/request-timeout/);
+    expect(received().match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 408']);
+    expect(received()).toMatch(/request-timeout/);
     expect(origin.requests).toHaveLength(1);
     expect(await limitHits(proxy.admin)).toEqual({ 'server.timeouts.request': 1 });
   });
