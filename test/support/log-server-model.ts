@@ -74,10 +74,10 @@ export function modelSync(before: ServerModel, call: SyncCall): Answered {
     opened = begin(opened.server, call, 'behind');
   }
   const { server, ctl, made } = opened;
-  const ack = call.epoch !== ctl.epoch || call.ack < ctl.floor ? ctl.floor : call.ack;
+  const ack = call.epoch === ctl.epoch ? call.ack : 0;
   const others = ctl.members.has(call.id) ? ctl.members : unlapsed(ctl.members, call.nowMs);
   const members = new Map(others).set(call.id, { ack, untilMs: call.nowMs + call.leaseMs });
-  const entries = server.log.filter((entry) => entry.seq > ack).slice(0, call.batch);
+  const entries = server.log.filter((entry) => entry.seq > Math.max(ack, ctl.floor)).slice(0, call.batch);
   const rows = entries.map(({ seq, atMs, kind, content }) => [seq, String(atMs), kind, content]);
   const next = { ...ctl, members, leaseMs: Math.max(ctl.leaseMs, call.leaseMs) };
   return { server: { ...server, ctl: next }, reply: [...headOf(ctl, call, made), rows, longestOf(next)] };

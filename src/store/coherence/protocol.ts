@@ -104,7 +104,7 @@ function synced(before: LogState, event: Synced, rules: CoherenceRules): LogStep
   const applied = entries.at(-1)?.seq ?? from;
   if (entries.length > 0) effects.push({ kind: 'apply', entries, replayed: !before.met });
   if (reply.floor > state.floor) effects.push({ kind: 'floor', floor: reply.floor });
-  const acknowledged = ack.epoch === epoch ? Math.max(ack.seq, reply.floor) : reply.floor;
+  const acknowledged = ack.epoch === epoch ? ack.seq : 0;
   // Where nothing could be applied, asking again at once would not help either.
   if (acknowledged < reply.seq && acknowledged < applied) effects.push({ kind: 'sync-again' });
   const floor = Math.max(state.floor, reply.floor);

@@ -68,6 +68,9 @@ end
 /**
  * Renews the lease, acknowledges, and reads on, in one step; answers the longest lease that any process may have as well. Further ARGV: epoch and last purge that are applied, milliseconds of
  * the lease, entries at most. The entries of one answer also end where they are a megabyte, so that it comes in time.
+ *
+ * Who is behind the floor learns of that by the answer, and acknowledges it when that has come: until then it has a lease by
+ * which it serves what was stored before, and a purge that has left the log already may still wait for it.
  */
 export const syncScript: RedisScript = {
   name: 'syncLog',
@@ -76,7 +79,7 @@ export const syncScript: RedisScript = {
   lua: `${prelude}
 local ack = tonumber(ARGV[5])
 if ARGV[4] == epoch and ack > seq and ARGV[3] ~= '0' then begin('behind') end
-if ARGV[4] ~= epoch or ack < floor then ack = floor end
+if ARGV[4] ~= epoch then ack = 0 end
 local mine = tonumber(ARGV[6])
 if not redis.call('HGET', ctl, 'm:' .. ARGV[1]) then forgetLapsed(redis.call('HGETALL', ctl)) end
 redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', ack, now + mine))
@@ -84,7 +87,7 @@ if mine > lease then
   lease = mine
   redis.call('HSET', ctl, 'lease', text(lease))
 end
-local entries, bytes, from, left = {}, 0, ack, tonumber(ARGV[7])
+local entries, bytes, from, left = {}, 0, math.max(ack, floor), tonumber(ARGV[7])
 while from < seq and left > 0 and bytes < 1048576 do
   local some = redis.call('XRANGE', log, string.format('(%.0f-1', from), '+', 'COUNT', math.min(left, 50))
   if #some == 0 then break end

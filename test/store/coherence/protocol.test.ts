@@ -111,6 +111,12 @@ describe('a sync', () => {
     expect(effects).toContainEqual({ kind: 'floor', floor: 5 });
   });
 
+  test('of a log without the last that was applied asks again, to acknowledge what it has brought', () => {
+    expect(again(synced({ seq: 6, floor: 5, entries: entries(6) }, acked))).toBe(true);
+    expect(again(synced({ seq: 6, floor: 6 }, acked))).toBe(true);
+    expect(again(synced({ epoch: 'e2', seq: 6, floor: 6 }, acked))).toBe(true);
+  });
+
   test('after the process has left grants nothing', () => {
     const left = reduce(known, { kind: 'left' }, allRules).state;
     expect(left.renewed).toBeUndefined();

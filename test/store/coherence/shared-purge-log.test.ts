@@ -139,6 +139,26 @@ describe('invariant 5: a purge waits for who may still serve from store', () => 
     expect(bob.told('lease').map(({ state }) => state)).toEqual(['gained', 'lost', 'gained']);
   });
 
+  test('one that has yet to hear of it is waited for, also where the log has let go of it meanwhile', async () => {
+    const config = { leaseMs: 2000, maxPurges: 10 };
+    const ann = await joinFleet(redis, { config });
+    const { proxy, ...bob } = await joinBehindProxy({ config });
+    await settled(ann);
+    const held = itemAt(bob.position());
+    // It goes on asking, and hears no answer.
+    proxy.pause('down');
+    const first = ann.purge('t:berlin');
+    const others = Array.from({ length: 14 }, (_, index) => ann.purge(`t:${index}`));
+    const { complete, missing } = await first;
+    expect(Number(await redis.cli('hget', keys.control, 'floor'))).toBeGreaterThan(held.position.seq);
+    expect({ complete, missing, serves: bob.log.invalidity(held) }).toEqual({
+      complete: true,
+      missing: [bob.id],
+      serves: 'lease',
+    });
+    await Promise.all(others);
+  });
+
   test('without the barrier it returns while another still serves what was purged', async () => {
     const ann = await joinFleet(redis, { rules: { barrier: false } });
     const { proxy, ...bob } = await joinBehindProxy();
