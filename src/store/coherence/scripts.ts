@@ -9,7 +9,8 @@ import type { RedisScript } from '../redis/link.ts';
  * A process whose lease ended a minute ago is forgotten at a purge, and when another one joins: else each start of a process
  * would leave a field for ever where nobody purges.
  *
- * What is of another type, or no epoch, was written by somebody else: the log is lost then, and must not be for ever.
+ * What is of another type, or no epoch, was written by somebody else: the log is lost then, and must not be for ever. A user
+ * who may not look at it finds no such thing: each look of his would end the epoch of everybody.
  *
  * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
  * Script flags need Redis 7; `allow-oom` lets purges through when memory is full.
@@ -29,6 +30,9 @@ if need > 0 then
 end
 local hist = string.match(info, 'master_replid:(%x+)') or 'none'
 local c = redis.pcall('HMGET', ctl, 'epoch', 'seq', 'floor', 'hist', 'why', 'born', 'lease', 'prior')
+local length = redis.pcall('XLEN', log)
+local function isRefused(reply) return type(reply) == 'table' and reply.err and not string.find(reply.err, 'WRONGTYPE', 1, true) end
+if isRefused(c) then return c elseif isRefused(length) then return length end
 local foreign = c.err ~= nil
 if foreign then c = {} end
 local function whole(text) return text and #text < 16 and string.match(text, '^%d+$') and tonumber(text) end
@@ -52,7 +56,7 @@ local function forgetLapsed(all)
 end
 local function seqOf(entry) return tonumber(string.match(entry[1], '^%d+')) end
 local function isWhole()
-  if redis.pcall('XLEN', log) ~= seq - floor then return false end
+  if length ~= seq - floor then return false end
   if seq == floor then return true end
   local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
   local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]

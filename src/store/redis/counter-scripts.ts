@@ -55,8 +55,12 @@ if held[1] == gen then
   if last == after then
     for at = 9, #ARGV, 2 do
       local sum = redis.pcall('HINCRBY', key, 'n:' .. ARGV[at], ARGV[at + 1])
-      -- What is no number was written by somebody else; half of a flush must not be added again and again for it.
-      if type(sum) == 'table' then redis.call('HSET', key, 'n:' .. ARGV[at], ARGV[at + 1]) end
+      -- What is no number was written by somebody else; half of a flush must not be added again and again for it. A user who
+      -- may not add would put his own counts in the place of everybody's.
+      if type(sum) == 'table' then
+        if not string.find(sum.err, 'integer', 1, true) and not string.find(sum.err, 'overflow', 1, true) then return sum end
+        redis.call('HSET', key, 'n:' .. ARGV[at], ARGV[at + 1])
+      end
     end
     last = number
   end

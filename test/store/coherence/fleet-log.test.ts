@@ -268,6 +268,27 @@ describe('what others may have written into the log', () => {
   });
 });
 
+describe('a process whose user in Redis may not do what it needs', () => {
+  test.each(['hmget', 'xlen', 'xrange', 'hset', 'info'])(
+    'has no lease, and ends no epoch of the others: %s',
+    async (word) => {
+      const ann = await joinFleet(redis);
+      const held = itemAt(ann.position());
+      await ann.purge('t:another');
+      const name = `without-${word}`;
+      await redis.cli('acl', 'setuser', name, 'reset', 'on', '>pw', '~*', '&*', '+@all', `-${word}`);
+      const bob = await joinFleet(redis, { config: { username: name, password: 'pw' }, unstarted: true });
+      void bob.log.start(5000);
+      await expect.poll(() => bob.told('sync').at(-1)?.result, { timeout: 3000 }).toBe('auth');
+      expect(bob.log.position()).toBeUndefined();
+      expect(ann.told('epoch')).toHaveLength(1);
+      expect(ann.log.invalidity(held)).toBeUndefined();
+      await bob.log.leave();
+      await redis.cli('acl', 'deluser', name);
+    },
+  );
+});
+
 describe('status', () => {
   test('says what metrics show', async () => {
     const ann = await joinFleet(redis);

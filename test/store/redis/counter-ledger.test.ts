@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { CounterFlush, CounterLedger, FleetEvent, LedgerState } from '../../../src/cache/fleet-ports.ts';
+import type { RedisConfig } from '../../../src/core/config.ts';
 import { createCounterLedger } from '../../../src/store/redis/counter-ledger.ts';
 import { redisKeys } from '../../../src/store/redis/keys.ts';
 import type { RedisLink } from '../../../src/store/redis/link.ts';
@@ -19,8 +20,12 @@ beforeEach(async () => {
   return () => redis[Symbol.asyncDispose]();
 });
 
-async function linkTo(port = redis.port, commandTimeout = 2000): Promise<RedisLink> {
-  const links = openLinks(redisConfig({ port, password: undefined }, { leaseMs: commandTimeout }));
+async function linkTo(
+  port = redis.port,
+  commandTimeout = 2000,
+  account: Pick<RedisConfig, 'username' | 'password'> = { username: undefined, password: undefined },
+): Promise<RedisLink> {
+  const links = openLinks(redisConfig({ port, password: undefined }, { leaseMs: commandTimeout, ...account }));
   await connected(links);
   return links.control;
 }
@@ -220,6 +225,18 @@ describe('the ledger of counters in Redis', () => {
       applied: 1,
     });
     expect(await counted(ledger)).toBe(2);
+  });
+
+  it('keeps what others have counted from a user who may not add to it', async () => {
+    const ledger = ledgerOf(await linkTo(), 'a');
+    const generation = await generationOf(ledger);
+    await flushed(ledger, { generation });
+    await redis.cli('acl', 'setuser', 'bob', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-hincrby');
+    const events: FleetEvent[] = [];
+    const other = ledgerOf(await linkTo(redis.port, 2000, { username: 'bob', password: 'pw' }), 'b', events);
+    expect(await other.flush(flushOf({ generation, counts: new Map([['purges', 2]]) }))).toBeUndefined();
+    expect(events).toMatchObject([{ operation: 'counters', result: 'auth' }]);
+    expect(await counted(ledger)).toBe(5);
   });
 
   it('answers nothing where its key is of another type, and leaves that alone', async () => {
