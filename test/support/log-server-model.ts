@@ -96,14 +96,21 @@ export function modelPurge(before: ServerModel, call: PurgeCall): Answered {
   const kept = whole.slice(0, 4).findIndex((entry, index) => !isOver(entry, index));
   const log = whole.slice(kept === -1 ? Math.min(4, whole.length) : kept);
   const floor = log.length === whole.length ? ctl.floor : (log[0]?.seq ?? seq + 1) - 1;
-  const live = [...ctl.members].filter(([, { untilMs }]) => untilMs + call.slackMs > nowMs);
-  const members = unlapsed(ctl.members, nowMs);
+  const cut = withinLease(ctl, nowMs);
+  const live = [...cut].filter(([, { untilMs }]) => untilMs + call.slackMs > nowMs);
+  const members = unlapsed(cut, nowMs);
   const rows = live.map(([id, { untilMs }]) => [id, Math.max(0, untilMs - nowMs)]);
   const next = { ...ctl, seq, floor, members };
   return {
     server: { ...opened.server, ctl: next, log },
     reply: [...headOf(next, call, made), rows, longestOf(next), Math.max(0, nowMs - ctl.bornMs)],
   };
+}
+
+/** By a clock that was set back leases seem to end later than they do. */
+function withinLease({ members, leaseMs }: ControlModel, nowMs: number): ControlModel['members'] {
+  const mostMs = leaseMs > 0 ? nowMs + leaseMs : Infinity;
+  return new Map([...members].map(([id, { ack, untilMs }]) => [id, { ack, untilMs: Math.min(untilMs, mostMs) }]));
 }
 
 function unlapsed(members: ControlModel['members'], nowMs: number): ControlModel['members'] {

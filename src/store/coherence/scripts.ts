@@ -111,6 +111,9 @@ return {epoch, seq, floor, now, why, made, entries, math.max(lease, prior)}`,
  * Appends one entry, and answers who held a lease then, the longest that any process may have, and how old the epoch is. Further ARGV: kind, what it says (one string, since Lua spreads no more
  * than some thousand values), slack in milliseconds for steps of the clock, milliseconds for which entries are kept, how many are,
  * channel of the bell.
+ *
+ * No lease ends later than the longest of the epoch after now. One that seems to was granted before the clock was set back: by a
+ * process that is gone, since any other has renewed it, and purges must not wait for that one until the clock has caught up.
  */
 export const purgeScript: RedisScript = {
   name: 'appendPurge',
@@ -133,6 +136,10 @@ local members, all = {}, redis.call('HGETALL', ctl)
 for i = 1, #all, 2 do
   if string.sub(all[i], 1, 2) == 'm:' then
     local ends = untilOf(all[i + 1])
+    if lease > 0 and ends > now + lease then
+      ends = now + lease
+      redis.call('HSET', ctl, all[i], (string.gsub(all[i + 1], '%d+$', text(ends))))
+    end
     if ends + slack > now then members[#members + 1] = {string.sub(all[i], 3), math.max(0, ends - now)} end
   end
 end

@@ -159,6 +159,19 @@ describe('invariant 5: a purge waits for who may still serve from store', () => 
     await Promise.all(others);
   });
 
+  test('one that was killed is waited for a lease, also where the clock of Redis was set back meanwhile', async () => {
+    const ann = await joinFleet(redis);
+    await settled(ann);
+    await redis.cli('hset', keys.control, 'm:killed', `0:${Date.now() + 3_600_000}`);
+    const { ms, value } = await timed(ann.purge('t:x'));
+    expect(value).toMatchObject({ complete: true, missing: ['killed'] });
+    expect(ms).toBeGreaterThan(leaseMs - 20);
+    expect(ms).toBeLessThan(leaseMs + 300);
+    await expect
+      .poll(async () => (await ann.purge('t:x')).missing, { timeout: 2 * leaseMs + 4000, interval: 1 })
+      .toEqual([]);
+  });
+
   test('without the barrier it returns while another still serves what was purged', async () => {
     const ann = await joinFleet(redis, { rules: { barrier: false } });
     const { proxy, ...bob } = await joinBehindProxy();
