@@ -1,7 +1,7 @@
 import type { Cluster, Redis } from 'ioredis';
 import { reconnectDelayMs } from './client-options.ts';
 import type { RedisFailure } from './link.ts';
-import { barringFailure, describeTrouble } from './redis-errors.ts';
+import { barringFailure, describeTrouble, isOfDatabase } from './redis-errors.ts';
 
 export type Client = Redis | Cluster;
 
@@ -74,8 +74,7 @@ export class Keeper {
     const client = this.#make(tell);
     client.on('error', (error: Error) => {
       if (!isOurs()) return;
-      // The library goes on with database 0, which is another one's.
-      if (error.message.includes('DB index is out of range')) client.disconnect(true);
+      if (isOfDatabase(error)) client.disconnect(true);
       const trouble = describeTrouble(error);
       if (trouble === undefined) return;
       this.#barring = barringFailure(error);

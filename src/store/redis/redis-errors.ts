@@ -49,11 +49,24 @@ export function describeTrouble(error: unknown): string | undefined {
   if (isOfSentinels && !isReply(message)) return 'no Sentinel answers';
   // Follows from another one, which is said.
   if (message.startsWith('Stream isn')) return undefined;
-  if (message.includes('DB index is out of range')) return 'Redis has no database of this number';
-  if (isReply(message)) return redisFailure(error).message;
+  if (isReply(message)) {
+    const failure = redisFailure(error);
+    return failure.kind === 'other' && isOfDatabase(error) ? 'Redis has no database of this number' : failure.message;
+  }
   if (error instanceof AggregateError && message === '') return error.errors.map(describeTrouble).join(', ');
   // The connection's own words ("connect ECONNREFUSED 127.0.0.1:6379") name hosts and ports.
   return message.replace(/ ?Please report this\.$/, '').slice(0, 200) || 'the connection broke';
+}
+
+/**
+ * Whether a connection failed to choose its database, with which the library takes it for ready all the same: on database 0,
+ * which is another one's. It says so of a reply; a choice that was not answered in time may yet be refused.
+ */
+export function isOfDatabase(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error.message === 'Command timed out') return true;
+  const command: unknown = 'command' in error ? error.command : undefined;
+  return typeof command === 'object' && command !== null && 'name' in command && command.name === 'select';
 }
 
 /** Kinds of what Redis itself says where it lets nobody in, or serves nobody yet. */

@@ -181,6 +181,31 @@ describe('a database that is not there', () => {
   });
 });
 
+describe('a database that the user may not choose', () => {
+  it.each([
+    ['for want of a right', 'Redis refuses the user, its password, or one of its commands', []],
+    ['since the server is one of a cluster', 'Redis has no database of this number', ['cluster-enabled yes']],
+  ])('is said, and nothing is put into another one: %s', async (_, trouble, config) => {
+    await using redis = await startRedis({ config: ['user ann on >pw ~* &* +@all -select', ...config] });
+    const username = config.length === 0 ? 'ann' : undefined;
+    const links = openLinks(redisConfig(redis, { database: 3, username, password: username && 'pw' }));
+    await expect
+      .poll(() => links.troubles.toSorted())
+      .toEqual(['bell', 'control', 'data'].map((name) => `${name}: ${trouble}`));
+    await expect
+      .poll(
+        async () => {
+          await links.control.run(set, ['k'], ['v']).catch(() => undefined);
+          return Number(await redis.info('stats', 'total_connections_received'));
+        },
+        { interval: 1, timeout: 3000 },
+      )
+      .toBeGreaterThan(10);
+    expect(await redis.cli('dbsize')).toBe('0');
+    expect(links.control.isReady).toBe(false);
+  });
+});
+
 type Refusal = readonly [
   what: string,
   before: readonly (readonly string[])[],
