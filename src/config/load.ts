@@ -105,7 +105,7 @@ class Reader {
     if (fault.code === 'RESOURCE_EXHAUSTION') return 'is nested too deeply';
     const variable = this.#text.startsWith('${', offset - 1) || this.#text.startsWith('${', offset);
     const hint = variable ? ' (a variable inside { } or [ ] needs quotes: "${NAME}")' : '';
-    return `is not valid YAML: ${fault.message}${hint}`;
+    return `is not valid YAML: ${withoutSource(fault)}${hint}`;
   }
 
   #report(at: Position, path: Path, message: string): { readonly kind: 'broken'; readonly at: Position } {
@@ -141,12 +141,13 @@ class Reader {
     if (!node || anchor === undefined || this.#following.length > 0) return undefined;
     const known = this.#anchors.has(anchor);
     this.#anchors.set(anchor, node);
-    return known ? `the anchor &${anchor} is given twice` : undefined;
+    return known ? `an anchor of this name stands above already${quotesHint('&')}` : undefined;
   }
 
   #alias(name: string, where: { readonly path: Path; readonly at: Position }): SourceNode {
     const target = this.#anchors.get(name);
-    if (!target) return this.#report(where.at, where.path, `no anchor &${name} stands before this alias`);
+    if (!target)
+      return this.#report(where.at, where.path, `no anchor of this name stands before this alias${quotesHint('*')}`);
     // An anchor is known from its first byte on, so an alias inside it would never end.
     if (where.path.length > maxDepth || this.#following.includes(target) || this.#encloses(target, where.at)) {
       return this.#report(where.at, where.path, `the alias *${name} contains itself`);
@@ -206,6 +207,21 @@ class Reader {
     const origin = text === put.value ? 'the value' : 'the value, once its variables are put in,';
     return this.#report(at, path, `${origin} ${fault}`);
   }
+}
+
+/** A password may begin with what YAML reads as something else. No message shows it; where it is, its place says. */
+function quotesHint(first: string): string {
+  return ` (text that begins with ${first} needs quotes)`;
+}
+
+/** What the library says, without what it shows of the file. */
+function withoutSource({ code, message }: YAMLError): string {
+  if (code === 'TAG_RESOLVE_FAILED') return `tags are not supported${quotesHint('!')}`;
+  if (code === 'BAD_DQ_ESCAPE') return 'Invalid escape sequence (in double quotes a \\ is written \\\\)';
+  if (/^Block scalar header|^Not a YAML token/.test(message)) {
+    return `Something follows on the line of a | or >${quotesHint('| or >')}`;
+  }
+  return message.replace(/( token in YAML (?:stream|document)): .*$/s, '$1');
 }
 
 function isPlainDocument(document: Document): boolean {

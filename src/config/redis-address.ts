@@ -59,9 +59,14 @@ export function parseRedisNode(text: string): Result<RedisNode, string> {
   const host = written.replace(/^\[(.*)\]$/, '$1');
   const port = Number(digits);
   if (hostProblem(host) !== undefined || (host !== written && isIP(host) !== 6)) {
-    return refused(`expected host:port such as redis-0:6379 or [::1]:6379, given ${quoted(text)}`);
+    return refused(`expected host:port such as redis-0:6379 or [::1]:6379, given ${givenHost(text)}`);
   }
   return port >= 1 && port <= 65_535 ? ok({ host, port }) : refused(`a port is 1 to 65535, given ${digits}`);
+}
+
+/** What was given in the place of a host, which may be a URL with a password. */
+export function givenHost(text: string): string {
+  return text.includes('@') ? 'one with a user or password; these have options of their own' : quoted(text);
 }
 
 /** What keeps text from being a host's name or address. */

@@ -1,7 +1,7 @@
 import type { RedisNode } from '../core/config.ts';
 import type { Compilation } from './compilation.ts';
 import type { Environment } from './env.ts';
-import { hostProblem, maxDatabase, parseRedisUrl } from './redis-address.ts';
+import { givenHost, hostProblem, maxDatabase, parseRedisUrl } from './redis-address.ts';
 import { isGiven, readable, unlessRefused } from './refused.ts';
 import { quoted } from './units.ts';
 
@@ -116,7 +116,10 @@ function hostOf(compilation: Compilation, section: Section): FoundRedis | undefi
   const { issues, env } = compilation;
   const host = env['REDIS_HOST'] ?? '';
   const wrong = hostProblem(host);
-  if (wrong !== undefined) issues.add(at, `the environment's REDIS_HOST ${wrong}, given ${quoted(host)}`, 'key');
+  if (wrong !== undefined) {
+    const message = `the environment's REDIS_HOST ${wrong}, given ${givenHost(host)}; a port goes into REDIS_PORT, a URL into REDIS_URL`;
+    issues.add(at, message, 'key');
+  }
   const port = portOf(env);
   if (typeof port === 'string') issues.add(at, port, 'key');
   const written = env['REDIS_DB'] ?? '';

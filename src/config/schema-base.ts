@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { didYouMean, nearest } from './suggest.ts';
-import { given } from './schema-scalars.ts';
+import { given, type Shown } from './schema-scalars.ts';
 import { quoted } from './units.ts';
 
 /** Options of the contract whose work comes later: said in a sentence rather than as an unknown key. */
@@ -80,7 +80,12 @@ export function oneOrMany<T extends v.GenericSchema>(item: T, max: number) {
 /** A map of names to values. */
 export function recordOf<V extends v.GenericSchema>(
   value: V,
-  options: { readonly max: number; readonly name?: (key: string) => string | undefined; readonly min?: number },
+  options: {
+    readonly max: number;
+    readonly name?: (key: string) => string | undefined;
+    readonly min?: number;
+    readonly shown?: Shown;
+  },
 ) {
   const name = v.pipe(
     v.string(),
@@ -89,7 +94,7 @@ export function recordOf<V extends v.GenericSchema>(
       if (problem !== undefined) addIssue({ message: problem });
     }),
   );
-  const record = v.record(name, value, (issue) => `expected a map, given ${given(issue.input)}`);
+  const record = v.record(name, value, (issue) => `expected a map, given ${given(issue.input, options.shown)}`);
   const tooMany = `has at most ${options.max} entries`;
   const entries = v.pipe(
     refusingLists(record),
@@ -105,10 +110,10 @@ function meantBy(key: string, known: readonly string[]): string {
 }
 
 /** A map with the given keys and no others; every key that is not among them is an issue of its own. */
-export function map<const E extends v.ObjectEntries>(entries: E): v.StrictObjectSchema<E, undefined> {
+export function map<const E extends v.ObjectEntries>(entries: E, shown?: Shown): v.StrictObjectSchema<E, undefined> {
   const known = Object.keys(entries);
   const lenient = v.object(entries, (issue) =>
-    issue.expected === 'Object' ? `expected a map, given ${given(issue.input)}` : 'is required',
+    issue.expected === 'Object' ? `expected a map, given ${given(issue.input, shown)}` : 'is required',
   );
   const run: typeof lenient = refusingLists(lenient);
   // Valibot's strictObject stops at the first unknown key.

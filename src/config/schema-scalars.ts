@@ -5,11 +5,15 @@ import { type Bounds, formatDuration, formatSize, parseDuration, parseSize, quot
 /** What an editor accepts beside the value itself, since variables are put in before the schema reads the file. */
 const variable = '\\$\\{';
 
+/** Whether an option is one in whose place a secret may have been written, which no message shows. */
+export type Shown = 'shown' | 'secret';
+
 /** In words, for messages. */
-export function given(input: unknown): string {
+export function given(input: unknown, shown: Shown = 'shown'): string {
   if (input === undefined || input === null) return 'nothing';
   if (Array.isArray(input)) return 'a list';
-  return typeof input === 'string' ? quoted(input) : 'a map';
+  if (typeof input !== 'string') return 'a map';
+  return shown === 'shown' ? quoted(input) : 'text';
 }
 
 interface ScalarOptions<T> {

@@ -103,8 +103,7 @@ export const serverSchema = map({
   ),
 });
 
-/** The listener of operators. */
-export const adminSchema = map({
+const adminEntries = {
   listen: option(listen(), 'Address of the admin listener.', '127.0.0.1:9090'),
   token: option(
     secretText(),
@@ -116,7 +115,10 @@ export const adminSchema = map({
     'Bytes of the content of an admin call; past it 413.',
     '64KiB',
   ),
-});
+};
+
+/** The listener of operators. */
+export const adminSchema = map(adminEntries, 'secret');
 
 /** What the program says of itself. */
 export const logSchema = map({

@@ -13,18 +13,18 @@ function parameterNameProblem(name: string): string | undefined {
   return name.length > 256 ? 'is longer than 256 characters' : undefined;
 }
 
-const credentials = map({
+const credentialEntries = {
   query: option(
-    recordOf(secretText(), { max: 20, name: parameterNameProblem }),
+    recordOf(secretText(), { max: 20, name: parameterNameProblem, shown: 'secret' }),
     'Query parameters, for example `{ apikey: "${EVENTS_API_KEY}" }`. An empty value is not put on.',
     {},
   ),
   headers: option(
-    recordOf(secretText(), { max: 20, name: staticFieldProblem }),
+    recordOf(secretText(), { max: 20, name: staticFieldProblem, shown: 'secret' }),
     'Request fields, for example `{ authorization: "Bearer ${TOKEN}" }`. An empty value is not put on.',
     {},
   ),
-});
+};
 
 const upstream = map({
   origin: required(
@@ -73,12 +73,12 @@ const upstream = map({
     'strict',
   ),
   credentials: option(
-    credentials,
+    map(credentialEntries, 'secret'),
     'Secrets that the proxy puts on. What a client sends under these names, in whatever case and with whatever for `-` (`x_api_key`), is dropped; no key, log, metric or answer shows them.',
     {},
   ),
   fields: option(
-    recordOf(text({ what: 'a field value', empty: true }), { max: 50, name: staticFieldProblem }),
+    recordOf(text({ what: 'a field value', empty: true }), { max: 50, name: staticFieldProblem, shown: 'secret' }),
     'Request fields that every call carries, for example a `user-agent` with a contact address. A route cannot key or forward them. Refused: what the proxy works out itself (conditions, ranges, codings, `via`, `forwarded`, framing).',
     {},
   ),

@@ -57,10 +57,17 @@ function spelled(value: number, units: Readonly<Record<string, number>>, smalles
   return fitting ? `${value / fitting[1]}${fitting[0]}` : `${value}${smallest}`;
 }
 
-/** What was given, quoted for a message: printable ASCII, cut at 60 characters. */
+/** What was given, quoted for a message: printable ASCII, cut at 60 characters, without the user and password of a URL. */
 export function quoted(text: string): string {
-  const cut = text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  const shown = withoutUser(text);
+  const cut = shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
   return JSON.stringify(cut).replaceAll(/[^\x20-\x7e]/g, escaped);
+}
+
+function withoutUser(text: string): string {
+  const from = text.indexOf('//');
+  const to = text.lastIndexOf('@');
+  return from === -1 || to < from ? text : `${text.slice(0, from)}//***${text.slice(to)}`;
 }
 
 /** A JSON escape for one UTF-16 code unit. */

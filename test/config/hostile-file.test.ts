@@ -106,8 +106,16 @@ describe('a file that is not plain YAML of UTF-8', () => {
       `%TAG !e! tag:x,2000:\n---\n${valid}`,
       ['1:1: (file): % directives are not supported; remove them'],
     ],
-    ['an anchor given twice', `log: &a {}\nwarm: &a {}\n${valid}`, ['2:10: warm: the anchor &a is given twice']],
-    ['an alias of nothing', `log: *nowhere\n${valid}`, ['1:6: log: no anchor &nowhere stands before this alias']],
+    [
+      'an anchor given twice',
+      `log: &a {}\nwarm: &a {}\n${valid}`,
+      ['2:10: warm: an anchor of this name stands above already (text that begins with & needs quotes)'],
+    ],
+    [
+      'an alias of nothing',
+      `log: *nowhere\n${valid}`,
+      ['1:6: log: no anchor of this name stands before this alias (text that begins with * needs quotes)'],
+    ],
     ['a key that is a list', `? [a]\n: b\n${valid}`, ['1:3: (file): a key must be plain text']],
     [
       'a reserved key',

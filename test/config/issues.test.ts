@@ -418,6 +418,61 @@ describe('secrets', () => {
     expect(issues).toHaveLength(7);
     expect(issues.join('\n')).not.toContain('nter2');
   });
+
+  test.each([
+    'credentials: hunter2',
+    'credentials: { query: "apikey=hunter2" }',
+    'credentials: { headers: "authorization: Bearer hunter2" }',
+    'fields: "x-api-key: hunter2"',
+  ])('are not shown where a map is expected: %s', (upstream) => {
+    expect(issuesOf(file({ upstream })).map((issue) => issue.replace(/^.*: expected/, 'expected'))).toEqual([
+      'expected a map, given text',
+    ]);
+  });
+
+  test.each([
+    'admin: hunter2',
+    'store: "redis://:hunter2@cache"',
+    'store: { redis: "redis://:hunter2@cache" }',
+    'store: { redis: { cluster: "redis://:hunter2@cache" } }',
+    'store: { redis: { cluster: ["redis://:hunter2@cache:6379"] } }',
+    'store: { redis: { cluster: [":hunter2@cache:6379"] } }',
+    'store: { redis: { sentinels: ["redis://ann:hun/ter2@cache:26379"], name: m } }',
+    'store: { redis: { url: "redis://cache", keyPrefix: "redis://:hunter2@cache" } }',
+  ])('are not shown where they stand in the place of something else: %s', (more) => {
+    const issues = issuesOf(file({ more: `${more}\n` }));
+    expect(issues).toHaveLength(1);
+    expect(issues[0]).not.toContain('ter2');
+  });
+
+  test('are not shown where the environment has a URL in the place of a host', () => {
+    const more = 'store: { redis: { keyPrefix: x } }\n';
+    for (const host of ['redis://ann:hunter2@cache:6379', 'ann:hunter2@cache']) {
+      const [issue, ...others] = issuesOf(file({ more }), { REDIS_HOST: host });
+      expect(others).toEqual([]);
+      expect(issue).toContain('a URL into REDIS_URL');
+      expect(issue).not.toContain('hunter2');
+    }
+  });
+
+  test.each(['*hunter2', '!hunter2', '!!hunter2', '!<hunter2>', '!a!hunter2', '|hunter2', '>hunter2', '| hunter2'])(
+    'are not shown where YAML takes them for something else, and quotes are named: token: %s',
+    (token) => {
+      const issues = issuesOf(file({ more: `admin:\n  token: ${token}\n` }));
+      expect(issues).toHaveLength(1);
+      expect(issues[0]).toContain('needs quotes');
+      expect(issues[0]).not.toContain('hunter2');
+    },
+  );
+
+  test.each(['"\\Uhunter2x"', '"a" hunter2', '"a"\nhunter2', '- hunter2'])(
+    'are not shown where they are no YAML: token: %s',
+    (token) => {
+      const issues = issuesOf(file({ more: `admin:\n  token: ${token}\n` }));
+      expect(issues.length).toBeGreaterThan(0);
+      expect(issues.join('\n')).not.toContain('unter2');
+    },
+  );
 });
 
 describe('the name none', () => {

@@ -28,6 +28,9 @@ function redisOf(section: string, env: Env = {}): RedisConfig {
   return redis;
 }
 
+/** Where to put what is no host. */
+const elsewhere = 'a port goes into REDIS_PORT, a URL into REDIS_URL';
+
 /** Issues of the section, without line and the beginning of the path. */
 function faultsOf(section: string, env: Env = {}): readonly string[] {
   return issuesOf(file(section), env).map((issue) => issue.replace(/^1:\d+: store\.redis\.?/, ''));
@@ -148,8 +151,11 @@ describe('the environment', () => {
     [{ REDIS_PORT: '65536' }, 'REDIS_PORT is no port (1 to 65535), given "65536"'],
     [{ REDIS_PORT: '63x' }, 'REDIS_PORT is no port (1 to 65535), given "63x"'],
     [{ REDIS_DB: 'x' }, 'REDIS_DB is no number of a database, given "x"'],
-    [{ REDIS_HOST: 'a b' }, 'REDIS_HOST has a host that is neither a name nor an address, given "a b"'],
-    [{ REDIS_HOST: 'cache:6379' }, 'REDIS_HOST has a host that is neither a name nor an address, given "cache:6379"'],
+    [{ REDIS_HOST: 'a b' }, `REDIS_HOST has a host that is neither a name nor an address, given "a b"; ${elsewhere}`],
+    [
+      { REDIS_HOST: 'cache:6379' },
+      `REDIS_HOST has a host that is neither a name nor an address, given "cache:6379"; ${elsewhere}`,
+    ],
   ])('is refused with %j', (env, message) => {
     expect(faultsOf('', { REDIS_HOST: 'cache', ...env })).toEqual([`: the environment's ${message}`]);
     expect(redisOf('', { REDIS_HOST: 'cache', REDIS_PORT: '65535' }).topology).toMatchObject({ port: 65_535 });
