@@ -169,7 +169,8 @@ export interface LedgerMember {
 
 /** What the shared tier does and meets, for metrics and the log. Members are tokens: nothing of keys or contents. */
 export type FleetEvent =
-  | { readonly kind: 'lease'; readonly state: 'gained' | 'lost' }
+  /** `left`: it was given up by a process that ends in good order. */
+  | { readonly kind: 'lease'; readonly state: 'gained' | 'lost'; readonly left?: true }
   /** `new`: no control data was there at the first contact; `gone`: they were there before; `failover`: another replication history; `log-lost`: the log was not whole; `behind`: less in it than was applied here. */
   | {
       readonly kind: 'epoch';

@@ -54,7 +54,8 @@ export function createFleetLines(log: Lines, nowMs: () => number): (event: Fleet
 function lineOf(event: FleetEvent, epochs: number): Line | undefined {
   switch (event.kind) {
     case 'lease':
-      return leaseLine(event.state);
+      // Every ordinary stop ends with it: no trouble, and nobody is there to whom it could be said to be over.
+      return event.left === true ? undefined : leaseLine(event.state);
     case 'breaker':
       return breakerLine(event.state);
     case 'epoch':

@@ -43,6 +43,13 @@ describe('lines of the fleet', () => {
     ]);
   });
 
+  it('tell of no trouble where a process that ends in good order gives its lease up', () => {
+    const { observer, messages } = observed();
+    observer.fleet(gained);
+    observer.fleet({ ...lost, left: true });
+    expect(messages()).toEqual(['lease gained']);
+  });
+
   it('tell of a new epoch with its reason: info for the first of an empty Redis, warn for every other', () => {
     const { observer, lines } = observed();
     for (const reason of ['new', 'new', 'failover'] as const) observer.fleet({ kind: 'epoch', reason, epoch });

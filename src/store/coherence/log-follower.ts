@@ -203,7 +203,9 @@ export class LogFollower {
 
   #noteLease(held: boolean): void {
     this.#held = held;
-    this.#parts.observer.fleet({ kind: 'lease', state: held ? 'gained' : 'lost' });
+    const { observer } = this.#parts;
+    if (held) observer.fleet({ kind: 'lease', state: 'gained' });
+    else observer.fleet({ kind: 'lease', state: 'lost', ...(this.#state.left ? { left: true } : {}) });
     if (held) this.#onLease();
   }
 

@@ -187,6 +187,7 @@ describe('invariant 5: a purge waits for who may still serve from store', () => 
     const [ann, bob] = [await joinFleet(redis), await joinFleet(redis)];
     await settled(ann);
     await bob.log.leave();
+    expect(bob.told('lease').at(-1)).toEqual({ kind: 'lease', state: 'lost', left: true });
     expect(bob.log.position()).toBeUndefined();
     const { ms, value } = await timed(ann.purge('t:x'));
     expect(value).toMatchObject({ complete: true, missing: [] });
