@@ -23,6 +23,7 @@ export function noteCaching(notes: IssueList, compilation: Compilation, noted: N
   noteExpireAt(notes, noted);
   noteHeuristic(notes, noted);
   noteUpstreamTags(notes, compilation, noted);
+  noteKeyed(notes, noted);
   noteForwarded(notes, noted);
 }
 
@@ -74,6 +75,16 @@ function noteUpstreamTags(notes: IssueList, { root }: Compilation, { path, route
   const message =
     'does nothing: without tagsFrom, upstream gives tags (Cache-Groups) where upstreamCacheControl is honour or cap';
   notes.add(place, message, 'key');
+}
+
+function noteKeyed(notes: IssueList, { path, input }: NotedRoute): void {
+  for (const [index, name] of (input.headers ?? []).entries()) {
+    if (!name.includes('*')) continue;
+    notes.add(
+      [...path, 'headers', index],
+      'is the name of one field, its * included; each that enters the key is named',
+    );
+  }
 }
 
 function noteForwarded(notes: IssueList, { path, input }: NotedRoute): void {

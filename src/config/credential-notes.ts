@@ -23,11 +23,22 @@ export function noteCredentials(notes: IssueList, { input }: Compilation, name: 
   }
 }
 
+/** Passwords of Redis that are hardly meant so. */
+export function noteRedisPasswords(notes: IssueList, { input }: Compilation): void {
+  for (const option of ['password', 'sentinelPassword'] as const) {
+    if (isBareVariable(input.store.redis?.[option] ?? '')) notes.add(['store', 'redis', option], bareVariable);
+  }
+}
+
+const bareVariable = 'looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';
+
+function isBareVariable(value: string): boolean {
+  return /(?:^|\s)\$[A-Za-z_][A-Za-z0-9_]*$/.test(value);
+}
+
 /** @param values what is sent, and what of it an answer may repeat alone */
 function noteOf(values: readonly string[]): string | undefined {
-  if (values.some((value) => /(?:^|\s)\$[A-Za-z_][A-Za-z0-9_]*$/.test(value))) {
-    return 'looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';
-  }
+  if (values.some(isBareVariable)) return bareVariable;
   const [whole = ''] = values;
   if (whole === '') return undefined;
   if (values.some((value) => value.length < MIN_MASKED_LENGTH)) return messages.unsearched;

@@ -3,7 +3,7 @@ import type { Route } from '../core/route.ts';
 import { noteCaching } from './caching-notes.ts';
 import type { Compilation } from './compilation.ts';
 import { pathOfListener } from './compile-server.ts';
-import { noteCredentials } from './credential-notes.ts';
+import { noteCredentials, noteRedisPasswords } from './credential-notes.ts';
 import type { IssueList } from './issue.ts';
 import { accountVariables, addressVariables } from './redis-location.ts';
 import { longestPurgeRetentionMs } from './schema-redis.ts';
@@ -25,6 +25,7 @@ export function findNotes(compilation: Compilation, sound: Sound): readonly Conf
   const notes = compilation.issues.another();
   notePorts(notes, [...sound.server.listeners, { ...sound.admin, name: 'admin' }]);
   noteRedis(notes, compilation, sound.redis);
+  noteRedisPasswords(notes, compilation);
   if (sound.redis !== undefined) notePurgeRetention(notes, compilation, sound.redis, sound.routes);
   for (const name of Object.keys(compilation.input.upstreams)) noteCredentials(notes, compilation, name);
   for (const [index, route] of sound.routes) {

@@ -134,7 +134,7 @@ export const caching = {
   ),
   statusTtl: option(
     recordOf(ruleDuration(0), { max: 50, name: statusProblem }),
-    'Freshness of answers with other status codes, `{ 404: 1m }`; codes that are not named are never stored.',
+    'Freshness of answers with other status codes than 200 and 203, `{ 404: 1m }`; these may be named too. On ruled routes codes that are not named are never stored; on `honour` routes it is for answers that say nothing themselves.',
     {},
   ),
   storeIf: option(

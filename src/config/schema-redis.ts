@@ -72,11 +72,14 @@ export const redisSchema = map({
   sentinelUsername: option(text({ what: 'a user name' }), 'User at the Sentinels, where they ask for one.'),
   sentinelPassword: option(secretText(), 'Password at the Sentinels, where they ask for one.', ''),
   cluster: option(listOf(node(), 100), 'Some nodes of a Redis Cluster, instead of `url`; the others are found.'),
-  username: option(text({ what: 'a user name' }), 'User (ACL). Default: that of the URL, else `REDIS_USERNAME`.'),
+  username: option(
+    text({ what: 'a user name' }),
+    'User (ACL). Default: that of the URL, else `REDIS_USERNAME`, which goes with `REDIS_PASSWORD` alone.',
+  ),
   password: option(secretText(), 'Password. Empty: that of the URL, else `REDIS_PASSWORD`.', ''),
   database: option(
     numeric({ min: 0, max: maxDatabase, whole: true }),
-    'Number of the database. Default: that of the URL, else `0`; a cluster has no other.',
+    'Number of the database. Default: that of the URL, `REDIS_DB` beside `REDIS_HOST`, else `0`; a cluster has no other.',
   ),
   tls: option(tls, 'TLS to Redis, and to the Sentinels.', {}),
   keyPrefix: option(

@@ -23,7 +23,7 @@ const limits = map({
   maxTargetBytes: option(size({ min: 64, max: 65_536 }), 'Bytes of a request target; past it 414.', '8KiB'),
   maxBodyBytes: option(
     size({ min: 0, max: 2 ** 40 }),
-    'Bytes of request content that is relayed (cached routes take none); past it 413.',
+    'Bytes of request content that is relayed (a GET or HEAD of a cached route takes none); past it 413.',
     '10MiB',
   ),
   maxContentBytes: option(

@@ -100,6 +100,10 @@ describe('what is allowed but hardly meant', () => {
       'ttl: 1h, maxUpstreamTags: 9',
       'maxUpstreamTags: does nothing: without tagsFrom, upstream gives tags (Cache-Groups) where upstreamCacheControl is honour or cap',
     ],
+    [
+      'ttl: 1h, headers: [accept, "*"]',
+      'headers[1]: is the name of one field, its * included; each that enters the key is named',
+    ],
     ['upstreamCacheControl: honour, forwardHeaders: ["*", cookie, x-a]', undefined],
     [
       'upstreamCacheControl: honour, forwardHeaders: [accept, "x-*"]',
@@ -141,6 +145,18 @@ describe('what is allowed but hardly meant', () => {
     const told = notes.map((note) => note.slice(0, begins === undefined ? undefined : place.length + begins.length));
     expect(told).toEqual(begins === undefined ? [] : [`${place}${begins}`]);
     expect(notes.filter((note) => value !== '' && note.includes(value))).toEqual([]);
+  });
+
+  test.each([
+    ['url: "redis://a", password: $REDIS_PW', 'password'],
+    ['sentinels: ["a:1"], name: m, sentinelPassword: $PW', 'sentinelPassword'],
+    ['url: "redis://a", password: "${PW}"', undefined],
+    ['url: "redis://a", password: "pa$$word"', undefined],
+  ])('is a variable without braces as a password of Redis: %s', (section, option) => {
+    const text = `${file('ttl: 1h')}store: { redis: { ${section}, purgeRetention: 30d } }\n`;
+    const message = 'looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';
+    const notes = notesOf(text, { PW: 'k3y-0123456789' }).map((note) => note.replace(/^\d+:\d+: /, ''));
+    expect(notes).toEqual(option === undefined ? [] : [`store.redis.${option}: ${message}`]);
   });
 
   test('is a variable without braces as a credential, whose value is not shown', () => {
