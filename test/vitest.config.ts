@@ -16,6 +16,7 @@ const alone = [
   // They measure memory.
   'hostile/exhaustion',
   'server/fast-lane-facts',
+  'store/purge-table',
   'store/redis/codec',
   'upstream/decode',
   // They hear, or take away, what nobody has caught in the whole process.

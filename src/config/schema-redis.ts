@@ -139,7 +139,7 @@ export const redisSchema = map({
   ),
   maxScopes: option(
     numeric({ min: 1000, max: 10_000_000, whole: true }),
-    'Scopes of purges that a proxy remembers at most, about 100 bytes each. Past it the older half is forgotten, and what was stored before is not served.',
+    'Scopes of purges that a proxy remembers at most, 100 to 300 bytes each. Past it the older half is forgotten, and what was stored before is not served.',
     '200000',
   ),
   fillLock: option(

@@ -9,7 +9,7 @@ export interface LocalPurgeLogOptions {
   readonly clock: Clock;
   /** Random per process start, never a pod's name: it is the epoch of all positions. */
   readonly instanceId: string;
-  /** Rows of the purge table at most. Default 20,000: about 2 MB. */
+  /** Rows of the purge table at most. Default 20,000: 3 to 5 MB. */
   readonly maxScopes?: number;
   /**
    * Once the table is half full a position this old may be refused: it must be longer than the longest fetch that can end

@@ -1,5 +1,6 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { PurgeableItem } from './purge-table.ts';
+import { TextHash } from './text-hash.ts';
 
 interface Row {
   readonly seq: number;
@@ -10,7 +11,28 @@ const kinds = ['a', 'r', 'k', 'u', 't', 'p'] as const;
 type Kind = (typeof kinds)[number];
 
 /**
- * Scope → row, kept by kind of scope under the bare name. Looking up an item then takes its own strings, whose hashes V8 has
+ * A longer name is kept as its length and 64 bits of its keyed hash: whoever may send unsafe requests has their URLs purged, of 8 KiB
+ * each. That two are one by that is one chance in ten million among millions, nobody can choose them, and it would widen a purge, never
+ * lose one.
+ */
+export const maxNameLength = 128;
+
+const mark = '#';
+const hash = new TextHash();
+
+function shortened(name: string): string {
+  if (name.length <= maxNameLength && !name.startsWith(mark)) return name;
+  const { low, high } = hash.take(name);
+  return `${mark}${name.length} ${low} ${high}`;
+}
+
+/** Of the name that is kept as that. */
+function lengthOf(short: string): number {
+  return short.startsWith(mark) ? Number(short.slice(mark.length, short.indexOf(' '))) : short.length;
+}
+
+/**
+ * Scope → row, kept by kind of scope under the bare name unless that is long. Looking up an item then takes its own strings, whose hashes V8 has
  * kept: joined ones (`k:` and a key) would be made and hashed anew in each check, ten times the cost.
  */
 export class ScopeRows<R extends Row> {
@@ -44,21 +66,22 @@ export class ScopeRows<R extends Row> {
   /** A scope that is there moves to the end, so that each kind stays in order of `seq`. */
   set(scope: string, row: R): void {
     const { kind, name } = parse(scope);
-    if (!this.#rows[kind].delete(name)) {
+    const short = shortened(name);
+    if (!this.#rows[kind].delete(short)) {
       this.#size += 1;
       if (kind === 'p') this.#countLength(name.length, 1);
     }
-    this.#rows[kind].set(name, row);
+    this.#rows[kind].set(short, row);
   }
 
   /** Drops rows with at most this `seq`. */
   forget(seq: number): void {
     for (const kind of kinds) {
-      for (const [name, row] of this.#rows[kind]) {
+      for (const [short, row] of this.#rows[kind]) {
         if (row.seq > seq) break;
-        this.#rows[kind].delete(name);
+        this.#rows[kind].delete(short);
         this.#size -= 1;
-        if (kind === 'p') this.#countLength(name.length, -1);
+        if (kind === 'p') this.#countLength(lengthOf(short), -1);
       }
     }
   }
@@ -68,22 +91,23 @@ export class ScopeRows<R extends Row> {
     const { a, r, k, u, t, p } = this.#rows;
     const { key } = item;
     if (isHit(a.get(''), item, visit)) return true;
-    if (isHit(r.get(item.route), item, visit)) return true;
-    if (isHit(u.get(item.url), item, visit)) return true;
+    if (isHit(rowOf(r, item.route), item, visit)) return true;
+    if (u.size > 0 && isHit(rowOf(u, item.url), item, visit)) return true;
     // A key names what is stored under it and all its variants, whose keys begin with it.
-    if (k.size > 0 && (isHit(k.get(key), item, visit) || isHit(k.get(baseKeyOf(key)), item, visit))) return true;
+    if (k.size > 0 && (isHit(rowOf(k, key), item, visit) || isHit(rowOf(k, baseKeyOf(key)), item, visit))) return true;
     if (t.size > 0 && this.#isTagHit(item, visit)) return true;
     return p.size > 0 && this.#isPrefixHit(item, visit);
   }
 
   #isTagHit(item: PurgeableItem, visit: (row: R) => boolean): boolean {
-    for (const tag of item.tags) if (isHit(this.#rows.t.get(tag), item, visit)) return true;
+    for (const tag of item.tags) if (isHit(rowOf(this.#rows.t, tag), item, visit)) return true;
     return false;
   }
 
   #isPrefixHit(item: PurgeableItem, visit: (row: R) => boolean): boolean {
     for (const length of this.#lengths) {
-      if (length <= item.url.length && isHit(this.#rows.p.get(item.url.slice(0, length)), item, visit)) return true;
+      if (length > item.url.length) continue;
+      if (isHit(rowOf(this.#rows.p, item.url.slice(0, length)), item, visit)) return true;
     }
     return false;
   }
@@ -94,6 +118,10 @@ export class ScopeRows<R extends Row> {
     else this.#prefixLengths.set(length, rows);
     this.#lengths = [...this.#prefixLengths.keys()];
   }
+}
+
+function rowOf<R>(rows: ReadonlyMap<string, R>, name: string): R | undefined {
+  return rows.get(shortened(name));
 }
 
 /** No closure over the item, nor an iterator: in a walk through many they would be most of what V8 has to collect. */

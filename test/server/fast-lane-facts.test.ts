@@ -1,24 +1,14 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 
 import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
 import { AnswerWriter, factsOf } from '../../src/server/fast-lane-answer.ts';
 import { metaOfHit } from '../support/fast-lane.ts';
+import { heapBytes } from '../support/heap.ts';
 import { requestOf } from '../support/policy.ts';
 
 const heads = 200;
 /** Of what is stored of a response beside its body. */
 const storedBytes = 100_000;
-
-/** Whatever can go has gone. */
-function heapBytes(): number {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  if (typeof collect !== 'function') throw new TypeError('no collector');
-  for (let time = 0; time < 3; time += 1) collect();
-  return process.memoryUsage().heapUsed;
-}
 
 /** Its URL is a piece of a larger text, as that of a response which was unpacked. */
 function hit(number: number): ProxyResponse {

@@ -11,7 +11,7 @@ const scope = fc.oneof(
   fc.constantFrom(...trialTags).map((tag) => `t:${tag}`),
   fc.constantFrom(...trialUrls).map((text) => `u:${text}`),
   fc.constantFrom(...trialRoutes).map((route) => `r:${route}`),
-  fc.constantFrom('', '/a', '/a/', '/b', '/a/b').map((prefix) => `p:${prefix}`),
+  fc.constantFrom('', '/a', '/a/', '/b', '/a/b', `/a/${'b'.repeat(180)}`).map((prefix) => `p:${prefix}`),
   fc.tuple(url, variant).map(([place, number]) => `k:${trialKey(place, number)}`),
   fc.constant('all'),
 );

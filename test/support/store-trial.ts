@@ -10,7 +10,8 @@ import { FakeClock } from './clock.ts';
 import type { ItemTraits } from './stored-items.ts';
 import { ownBytes, storedResponse, varyMarker } from './stored-items.ts';
 
-export const trialUrls: readonly string[] = ['/a', '/a/b', '/a/c', '/b', '/b/d'];
+/** The last is longer than what the purge table keeps as it is. */
+export const trialUrls: readonly string[] = ['/a', '/a/b', '/a/c', '/b', '/b/d', `/a/${'b'.repeat(200)}`];
 export const trialTags: readonly string[] = ['t0', 't1', 't2', 't3', 't4', 't5'];
 export const trialRoutes: readonly string[] = ['r0', 'r1'];
 export const trialVariants: readonly number[] = [0, 1, 2];
