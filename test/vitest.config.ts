@@ -14,6 +14,7 @@ const shared = 'admin|cache|cli|config|core|hostile|http-caching|limits|log|metr
 const alone = [
   ...longest,
   // They measure memory.
+  'cache/learned-bytes',
   'hostile/exhaustion',
   'server/fast-lane-facts',
   'store/purge-table',

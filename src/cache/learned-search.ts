@@ -2,11 +2,17 @@ import { searchRule, type SearchRule } from '../core/no-vary-search.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { wasAskedLater } from './asked-later.ts';
-import { dropOldest } from './drop-oldest.ts';
 import type { Clock, Observer } from './ports.ts';
+import { SharedRules } from './shared-rules.ts';
 
-/** Paths whose rule is remembered; some 500 bytes each. The one that was used longest ago is forgotten first. */
+/** Paths whose rule is remembered. The one that was used longest ago is forgotten first. */
 export const MAX_SEARCH_PATHS = 10_000;
+
+/** Of these paths, which clients choose, and of their rules, in which upstreams may name thousands of parameters. */
+export const MAX_SEARCH_BYTES = 2 ** 23;
+
+/** A path beside its characters. */
+const PATH_BYTES = 250;
 
 /** What an upstream has said of a path. */
 interface Learned {
@@ -25,6 +31,8 @@ type Lesson = Pick<StoredResponse, 'status' | 'fields' | 'requestTimeMs'>;
  */
 export class LearnedSearch {
   readonly #rules = new Map<string, Learned>();
+  readonly #shared = new SharedRules();
+  #pathBytes = 0;
   readonly #observer: Pick<Observer, 'limit'>;
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #capacity: number;
@@ -38,6 +46,11 @@ export class LearnedSearch {
   /** Paths with a rule. */
   get size(): number {
     return this.#rules.size;
+  }
+
+  /** About what they and their rules take. */
+  get bytes(): number {
+    return this.#pathBytes + this.#shared.bytes;
   }
 
   /** The request as it is keyed by what is known of its path now. */
@@ -74,7 +87,7 @@ export class LearnedSearch {
   /** One that knows the same and goes its own way: for what would be learnt. */
   copy(): LearnedSearch {
     const copy = new LearnedSearch({ limit: () => {} }, this.#clock, this.#capacity);
-    for (const [place, learned] of this.#rules) copy.#rules.set(place, learned);
+    for (const [place, learned] of this.#rules) copy.#keep(place, learned);
     return copy;
   }
 
@@ -87,13 +100,32 @@ export class LearnedSearch {
     const known = this.#rules.get(search.place);
     if (known !== undefined && wasAskedLater(known, { requestTimeMs }, this.#clock)) return;
     const rule = searchRule(fields);
-    this.#rules.delete(search.place);
+    this.#forget(search.place);
     if (rule === undefined) return;
-    if (this.#rules.size >= this.#capacity) {
+    this.#keep(search.place, { rule, requestTimeMs });
+    while (this.#rules.size > this.#capacity || (this.bytes > MAX_SEARCH_BYTES && this.#rules.size > 1)) {
       this.#observer.limit('routes.noVarySearch');
-      dropOldest(this.#rules);
+      this.#forgetOldest();
     }
-    this.#rules.set(search.place, { rule, requestTimeMs });
+  }
+
+  /** Nothing may be kept of the path. */
+  #keep(place: string, { rule, requestTimeMs }: Learned): void {
+    this.#rules.set(place, { rule: this.#shared.take(rule), requestTimeMs });
+    this.#pathBytes += PATH_BYTES + place.length;
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#rules.keys().next();
+    if (oldest.done !== true) this.#forget(oldest.value);
+  }
+
+  #forget(place: string): void {
+    const learned = this.#rules.get(place);
+    if (learned === undefined) return;
+    this.#rules.delete(place);
+    this.#shared.release(learned.rule);
+    this.#pathBytes -= PATH_BYTES + place.length;
   }
 }
 
