@@ -19,11 +19,11 @@ if (Number.parseInt(process.versions.node, 10) >= OLDEST_NODE) {
 
 /**
  * Signals are heard before the program is read, which takes a while: what has no handler yet ends any process but the
- * first one of a container, which never gets it. The other commands are to end as programs do.
+ * first one of a container, which never gets it. The other commands are to end as programs do: nothing may hear a signal of
+ * theirs for a moment either, nor a parent be told that this process hears what comes through the channel.
  */
 async function onThisNode(): Promise<void> {
-  const asks = hearStopAsks();
-  if (process.argv[2] !== 'serve') asks.release();
+  const asks = hearStopAsks(process.argv[2] === 'serve');
   try {
     const { run } = await import('./run.ts');
     process.exitCode = await run(process.argv.slice(2), asks);

@@ -15,9 +15,9 @@ export interface StopAsks {
 /**
  * Hears SIGTERM, SIGINT and SIGHUP, and from a parent process that started this one through IPC the signals that it
  * got, and that it is gone. The second ask is the second of one kind: a signal to both processes is one ask. SIGHUP is
- * only ever a first one: when a terminal closes, the kernel and the shell may both send it.
+ * only ever a first one: when a terminal closes, the kernel and the shell may both send it. Nothing is heard where it does not `hear`.
  */
-export function hearStopAsks(): StopAsks {
+export function hearStopAsks(hears: boolean): StopAsks {
   const first = Promise.withResolvers<void>();
   const second = Promise.withResolvers<void>();
   let heard = false;
@@ -31,8 +31,8 @@ export function hearStopAsks(): StopAsks {
   };
   const signalled = (signal: NodeJS.Signals): void => heed('signal', signal);
   const told = (message?: unknown): void => heed('told', message);
-  for (const signal of stopSignals) process.on(signal, signalled);
-  if (process.env['FORECACHE_PARENT'] === 'ipc') {
+  if (hears) for (const signal of stopSignals) process.on(signal, signalled);
+  if (hears && process.env['FORECACHE_PARENT'] === 'ipc') {
     process.on('message', told);
     process.on('disconnect', told);
     process.send?.('serving');

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { ask } from '../support/http.ts';
 import { configFile, launch, launchServe } from '../support/launch.ts';
+import { startOrigin } from '../support/origin.ts';
 
 const yaml = `
 server: { listen: 127.0.0.1:0 }
@@ -85,6 +86,14 @@ describe.each([pretended, ...installed])('the program on an older Node ($name)',
     // Its output is held by the other process too: it ends when both are gone.
     expect(await program.ended).toEqual({ code: null, signal: 'SIGKILL' });
     await expect(ask(program.admin, '/readyz')).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('ends another command on SIGTERM, as any program', async () => {
+    await using admin = await startOrigin(() => new Promise(() => undefined));
+    const program = await launch({ args: ['stats', '--admin', admin.url], node });
+    await admin.arrived(1);
+    program.signal('SIGTERM');
+    expect(await program.ended).toEqual({ code: 143, signal: null });
   });
 
   it('passes on what a command prints and its exit code', async () => {
