@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -26,6 +27,13 @@ async function untilItCatches(pid: number): Promise<void> {
   while (!catchesHangup(pid)) await delay(1);
 }
 
+/** A pipe in the place of a configuration: whoever reads it waits there until something is written. */
+function heldFile(): string {
+  const file = `${configFile('')}.pipe`;
+  execFileSync('mkfifo', [file]);
+  return file;
+}
+
 /** What stands in front of `node` so that it is the first process of a namespace of its own, as in a container. */
 const firstProcess = ['unshare', '--pid', '--fork', '--mount-proc'] as const;
 
@@ -40,9 +48,11 @@ function mayUnshare(): boolean {
 
 describe('A signal while the program starts', () => {
   it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('ends it with 0 before anything is bound: %s', async (signal) => {
-    const program = await launch({ args: ['serve', '--config', configFile(yaml)] });
+    const file = heldFile();
+    const program = await launch({ args: ['serve', '--config', file] });
     await untilItCatches(program.pid);
     program.signal(signal);
+    await writeFile(file, yaml);
     expect(await program.ended).toEqual({ code: 0, signal: null });
     expect(program.stdout()).toBe('');
     expect(program.stderr()).toBe('');
@@ -77,7 +87,7 @@ describe('A signal while the program starts', () => {
 
 describe('A terminal that closes', () => {
   it('asks once, however many signals come of it', async () => {
-    const program = await launchServe(yaml.replace(':0 }', ':0, drainDelay: 300ms }'));
+    const program = await launchServe(yaml.replace(':0 }', ':0, drainDelay: 3s }'));
     program.signal('SIGHUP');
     await program.says('stderr', /"msg":"draining"/);
     program.signal('SIGHUP');
