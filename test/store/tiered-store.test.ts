@@ -6,7 +6,15 @@ import type { RedisLinks } from '../../src/store/redis/link.ts';
 import { MINUTE, routeOf } from '../support/policy.ts';
 import { redisConfig } from '../support/redis-config.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
-import { askedBy, connected, member, overRedis, type Member, type MemberOptions } from '../support/shared-tier.ts';
+import {
+  askedBy,
+  connected,
+  member,
+  overRedis,
+  patient,
+  type Member,
+  type MemberOptions,
+} from '../support/shared-tier.ts';
 import { ownBytes, storedResponse, varyMarker, type ItemTraits } from '../support/stored-items.ts';
 
 const key = 'weather-forecast|/v1/forecast?location=berlin';
@@ -25,7 +33,7 @@ const started = new AsyncDisposableStack();
 
 beforeAll(async () => {
   redis = started.use(await startRedis());
-  links = started.use(await connected(redis));
+  links = started.use(await connected(redis, patient));
 });
 
 afterAll(() => started.disposeAsync());
