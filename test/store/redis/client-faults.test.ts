@@ -11,11 +11,30 @@ const bell = redisKeys('forecache').bell;
 /** What a read of the request path may wait at most for its rejection: the command's timeout and some scheduling. */
 const patienceMs = 350;
 
+/**
+ * Whether it settles before a timer that was set for that time when it began. Both are late where this process is held up, which is no
+ * fault of the client.
+ */
+async function isWithin(ms: number, begun: PromiseLike<unknown>): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => late.resolve(false), ms);
+  const isInTime = await Promise.race([begun.then(() => true), late.promise]);
+  clearTimeout(timer);
+  return isInTime;
+}
+
+/** Whether it settles without anything being waited for: within this turn of the event loop. */
+async function isAtOnce(begun: Promise<unknown>): Promise<boolean> {
+  const turn = new Promise<boolean>((resolve) => void setImmediate(() => resolve(false)));
+  return Promise.race([begun.then(() => true), turn]);
+}
+
 describe('Redis that is killed', () => {
   it('is missed at once, and served again on all three connections within two seconds of its return', async () => {
     await using redis = await startRedis();
     await using proxy = await startFaultProxy(redis.port);
-    const links = openLinks(redisConfig({ port: proxy.port, password: undefined }));
+    // To kill a server may take longer than a command.
+    const links = openLinks(redisConfig({ port: proxy.port, password: undefined }, { timeoutMs: 5000 }));
     const heard: string[] = [];
     links.bell.onRing((message) => heard.push(message));
     await connected(links);
@@ -23,10 +42,12 @@ describe('Redis that is killed', () => {
     const pending = failureOf(links.data.get('k'));
     await redis.kill();
     expect(await pending).toMatchObject({ kind: 'closed', isUnsent: false });
-    const start = performance.now();
     const unsent = { kind: 'closed', isUnsent: true };
-    expect(await failureOf(links.control.run(set, ['k'], ['v']))).toMatchObject(unsent);
-    expect(performance.now() - start).toBeLessThan(20);
+    // The end of the connection is told on each by itself.
+    await expect.poll(() => links.control.isReady).toBe(false);
+    const missed = failureOf(links.control.run(set, ['k'], ['v']));
+    expect(await isAtOnce(missed)).toBe(true);
+    expect(await missed).toMatchObject(unsent);
     expect(await failureOf(links.data.get('k'))).toMatchObject(unsent);
     // The pauses between attempts have grown to their longest.
     const made = proxy.attempts();
@@ -87,13 +108,13 @@ describe('Redis that is frozen', () => {
     const links = openLinks(redisConfig(redis));
     await connected(links);
     redis.freeze();
-    const start = performance.now();
-    expect((await failureOf(links.data.get('k'))).kind).toBe('timeout');
-    expect(performance.now() - start).toBeLessThan(patienceMs);
+    const waited = failureOf(links.data.get('k'));
+    expect(await isWithin(patienceMs, waited)).toBe(true);
+    expect((await waited).kind).toBe('timeout');
     await expect.poll(async () => (await failureOf(links.data.get('k'))).kind, { timeout: 3000 }).toBe('closed');
-    const later = performance.now();
-    expect((await failureOf(links.data.get('k'))).kind).toBe('closed');
-    expect(performance.now() - later).toBeLessThan(20);
+    const missed = failureOf(links.data.get('k'));
+    expect(await isAtOnce(missed)).toBe(true);
+    expect((await missed).kind).toBe('closed');
     redis.thaw();
     expect(await untilServed(links.data)).toBeLessThan(2000);
     expect(await untilServed(links.control)).toBeLessThan(2000);
@@ -128,9 +149,7 @@ describe('Redis that is frozen', () => {
     await connected(links);
     redis.freeze();
     const pending = failureOf(links.data.get('k'));
-    const start = performance.now();
-    await links[Symbol.asyncDispose]();
-    expect(performance.now() - start).toBeLessThan(200);
+    expect(await isWithin(200, links[Symbol.asyncDispose]())).toBe(true);
     expect((await pending).kind).toBe('closed');
     expect((await failureOf(links.control.run(set, ['k'], ['v']))).kind).toBe('closed');
   });
@@ -200,9 +219,7 @@ describe('a network that is silent', () => {
     proxy.pause('both');
     const links = openLinks(redisConfig({ port: proxy.port, password: undefined }));
     await expect.poll(() => proxy.connections()).toBe(3);
-    const start = performance.now();
-    await links[Symbol.asyncDispose]();
-    expect(performance.now() - start).toBeLessThan(200);
+    expect(await isWithin(200, links[Symbol.asyncDispose]())).toBe(true);
   });
 
   it('that is slow is waited for where the budget of a read is as long', async () => {
@@ -220,9 +237,9 @@ describe('a network that is silent', () => {
     const links = openLinks(redisConfig({ port: proxy.port, password: undefined }));
     await connected(links);
     proxy.latency(150);
-    const start = performance.now();
-    expect((await failureOf(links.data.get('k'))).kind).toBe('timeout');
-    expect(performance.now() - start).toBeLessThan(patienceMs);
+    const waited = failureOf(links.data.get('k'));
+    expect(await isWithin(patienceMs, waited)).toBe(true);
+    expect((await waited).kind).toBe('timeout');
     // A longer lease makes the control connection more patient.
     await links.control.run(set, ['k'], ['v']);
     const made = proxy.attempts();
