@@ -6,28 +6,28 @@ import { isComplete } from './history.ts';
 import { learnScenarios, plain } from './learn-scenarios.ts';
 import { groupSelection } from './learn-world.ts';
 import { startRig, type Rig } from './rig.ts';
-import { settle, slowUpstream, violationsIn } from './scenarios.ts';
+import { settle, violationsIn } from './scenarios.ts';
 
 const stacks: AsyncDisposableStack[] = [];
 afterEach(async () => {
   await Promise.all(stacks.splice(0).map((stack) => stack.disposeAsync()));
 });
 
-function start(altered: readonly AlterationName[], pace?: Parameters<typeof startRig>[0]['pace']): Promise<Rig> {
+function start(altered: readonly AlterationName[]): Promise<Rig> {
   const stack = new AsyncDisposableStack();
   stacks.push(stack);
-  return startRig({ rules: {}, altered, leaseMs: 500, stack, ...(pace === undefined ? {} : { pace }) });
+  return startRig({ rules: {}, altered, leaseMs: 500, stack });
 }
 
 describe.each(learnScenarios)('$what', (scenario) => {
   it(`is answered wrongly without the rule ${scenario.rule}`, { timeout: 60_000 }, async () => {
-    const rig = await start([scenario.rule], scenario.pace);
+    const rig = await start([scenario.rule]);
     expect(await violationsIn(scenario, rig)).toBeGreaterThan(0);
   });
 });
 
 it('is answered rightly with all rules, whatever of these happens', { timeout: 60_000 }, async () => {
-  const rig = await start([], slowUpstream);
+  const rig = await start([]);
   for (const scenario of learnScenarios) {
     const before = rig.recorded.purges.filter(isComplete).length;
     expect([scenario.rule, await violationsIn({ ...scenario, attempts: 1 }, rig)]).toEqual([scenario.rule, 0]);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
 import type { AlterationName } from './alterations.ts';
+import { askOf } from './ask-sidecar.ts';
 import type { WiredSidecar } from './fleet-faults.ts';
 import type { Purge, Read } from './history.ts';
 import { keyPrefix } from './keys.ts';
@@ -13,7 +14,7 @@ import { changePlace, purgePlaces } from './purge-places.ts';
 import { seededRandom } from './random.ts';
 import { startSidecarProcess } from './sidecar-process.ts';
 import { emptyRecord, readPlace, type Recorded } from './traffic.ts';
-import { startVersionedUpstream, type Pace, type VersionedUpstream } from './upstream.ts';
+import { startVersionedUpstream, type VersionedUpstream } from './upstream.ts';
 import { waitUntil } from './wait-until.ts';
 import { startWire } from './wire.ts';
 import { places, type Selection, sidecarYaml, urlSelection, type Place } from './world.ts';
@@ -32,6 +33,8 @@ export interface Rig {
   change(at: WiredSidecar, unsafe: Unsafe): Promise<Purge>;
   /** Reads the place until it comes from memory: the sidecar holds it, and a lease. */
   hold(at: WiredSidecar, place: Place): Promise<void>;
+  /** Reads that the sidecar has got and not answered yet. */
+  inFlight(at: WiredSidecar): Promise<number>;
   readonly upstream: VersionedUpstream;
 }
 
@@ -39,19 +42,17 @@ export interface RigOptions {
   readonly rules: Partial<CoherenceRules>;
   readonly altered?: readonly AlterationName[];
   readonly leaseMs: number;
-  /** How long the upstream takes; 5 ms unless told otherwise. */
-  readonly pace?: Pace;
   /** Replicas of the first node; with any, one is asked for. */
   readonly replicas?: number;
   readonly stack: AsyncDisposableStack;
 }
 
 export async function startRig(options: RigOptions): Promise<Rig> {
-  const { leaseMs, stack, pace = { leastMs: 5, mostMs: 5 } } = options;
+  const { leaseMs, stack } = options;
   const folder = mkdtempSync(join(tmpdir(), 'forecache-rig-'));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const nodes = await startNodes(options);
-  const upstream = stack.use(await startVersionedUpstream(seededRandom(1), pace, true));
+  const upstream = stack.use(await startVersionedUpstream(seededRandom(1), { leastMs: 5, mostMs: 5 }, true));
   const ground = { ...options, folder, upstreamPort: upstream.port, redisPort: nodes[0].port };
   const sidecars = await Promise.all([startOne('s1', ground), startOne('s2', ground)] as const);
   const recorded = emptyRecord();
@@ -70,6 +71,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     change: ({ sidecar }, unsafe) => changePlace({ recorded, signal }, sidecar, unsafe),
     hold: (at, place) =>
       waitUntil(async () => (await read(at, place))?.source === 'memory', `${place.target} in memory`),
+    inFlight: ({ sidecar }) => inFlightOf(sidecar),
     upstream,
   };
 }
@@ -99,6 +101,11 @@ async function startOne(name: string, ground: Ground): Promise<WiredSidecar> {
   const redis = `url: "redis://127.0.0.1:${wire.port}", keyPrefix: ${keyPrefix}${least}`;
   const yaml = sidecarYaml({ upstreamPort, redis, leaseMs });
   return { sidecar: stack.use(await startSidecarProcess({ name, folder, yaml, rules, altered }, 0)), wires: [wire] };
+}
+
+async function inFlightOf({ ports }: WiredSidecar['sidecar']): Promise<number> {
+  const { text = '' } = (await askOf(ports?.adminPort, '/metrics', {})) ?? {};
+  return Number(/^forecache_requests_in_flight (\d+)$/m.exec(text)?.[1]);
 }
 
 /** The place with that number, of the route whose answers stay fresh. */

@@ -18,35 +18,35 @@ export interface Scenario {
   readonly play: (rig: Rig, attempt: number) => Promise<void>;
 }
 
-export const slowUpstream = { leastMs: 250, mostMs: 250 };
-
 export const scenarios: readonly Scenario[] = [
   {
     rule: 'earlyPosition',
     what: 'a purge comes while a response is fetched, and the response is read after it',
-    options: { leaseMs: 1_000, pace: slowUpstream },
-    attempts: 1,
-    async play(rig) {
+    options: { leaseMs: 1_000 },
+    // The lease may end before the response is stored, or read.
+    attempts: 3,
+    async play(rig, attempt) {
       const [one] = rig.sidecars;
-      await rig.hold(one, placeAt(1));
-      await duringFetch(rig, one, async () => void (await rig.purge(one, placeAt(0))));
-      await rig.read(one, placeAt(0));
+      const place = placeAt(attempt);
+      await rig.hold(one, placeAt(5));
+      await duringFetch(rig, { at: one, place }, async () => void (await rig.purge(one, place)));
+      await rig.read(one, place);
     },
   },
   {
     rule: 'checkedJoiner',
     what: 'a read begins after a purge, while a fetch from before it is still under way',
-    options: { leaseMs: 1_000, pace: slowUpstream },
-    // On a busy machine the purge may take longer than the fetch.
+    options: { leaseMs: 1_000 },
+    // The lease may end before the read.
     attempts: 5,
     async play(rig) {
       const [one] = rig.sidecars;
       await rig.hold(one, placeAt(1));
       // So that it is fetched again in each attempt; the first one waits for as long as `settle` would.
       await rig.purge(one, placeAt(0));
-      await duringFetch(rig, one, async () => {
+      await duringFetch(rig, { at: one, place: placeAt(0) }, async (answer) => {
         await rig.purge(one, placeAt(0));
-        await rig.read(one, placeAt(0));
+        await readBeside(rig, { at: one, place: placeAt(0) }, answer);
       });
     },
   },
@@ -146,18 +146,40 @@ export async function settle(rig: Rig): Promise<void> {
   await rig.purge(rig.sidecars[1], placeAt(2));
 }
 
-/** Begins a fetch, does something as soon as the upstream has got it, and waits for its end. */
+/** What is read, and of whom. */
+interface Reading {
+  readonly at: WiredSidecar;
+  readonly place: Place;
+}
+
+/**
+ * Begins a fetch, does something as soon as the upstream has got it, and waits for its end. The upstream answers when that is done, or when
+ * it calls `answer`, however long it takes.
+ */
 export async function duringFetch(
   rig: Rig,
-  at: WiredSidecar,
-  act: () => Promise<void>,
-  place: Place = placeAt(0),
+  { at, place }: Reading,
+  act: (answer: () => void) => Promise<void>,
 ): Promise<void> {
   const before = rig.upstream.calls;
-  const fetched = rig.read(at, place);
-  await waitUntil(async () => rig.upstream.calls > before, 'a fetch');
-  await act();
-  await fetched;
+  const answer = rig.upstream.hold();
+  try {
+    const fetched = rig.read(at, place);
+    await waitUntil(async () => rig.upstream.calls > before, 'a fetch');
+    await act(answer);
+    answer();
+    await fetched;
+  } finally {
+    answer();
+  }
+}
+
+/** Reads while a fetch is under way, which ends when the read has come as well. */
+export async function readBeside(rig: Rig, { at, place }: Reading, answer: () => void): Promise<void> {
+  const read = rig.read(at, place);
+  await waitUntil(async () => (await rig.inFlight(at)) === 2, 'a second read');
+  answer();
+  await read;
 }
 
 /** Plays the scenario as often as it says, or until there is a violation; answers with how many there are. */

@@ -15,6 +15,8 @@ export interface VersionedUpstream extends AsyncDisposable {
   readonly calls: number;
   /** What it says of keys and tags. */
   readonly learn: LearnUpstream;
+  /** From now on it sends no answer until what is given back is called. */
+  hold(): () => void;
   /** Gives the resources of the targets a new version each, and returns them by resource. */
   bump(targets: readonly string[]): ReadonlyMap<string, number>;
 }
@@ -51,6 +53,7 @@ export async function startVersionedUpstream(
 ): Promise<VersionedUpstream> {
   const states = new States(random.fork('learn'), isSteady);
   let calls = 0;
+  let held: Promise<void> | undefined;
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const fetchedMs = performance.now();
     calls += 1;
@@ -61,6 +64,7 @@ export async function startVersionedUpstream(
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     const { status, fields } = isRead ? states.read(request) : states.change(request);
     await sleep(tookMs - lookedMs);
+    await held;
     const changed = fields[changedField];
     if (typeof changed === 'string') {
       fields[changedField] = JSON.stringify({ ...JSON.parse(changed), headMs: performance.now() });
@@ -79,6 +83,11 @@ export async function startVersionedUpstream(
     learn: states.learn,
     get calls() {
       return calls;
+    },
+    hold() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held = promise;
+      return resolve;
     },
     bump: (targets) => states.bump(targets),
     async [Symbol.asyncDispose]() {
