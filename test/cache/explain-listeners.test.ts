@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 
 import { answer, startOrigin } from '../support/origin.ts';
 import { startTestProxy } from '../support/proxy.ts';
+import { StillClock } from '../support/still-clock.ts';
 
 const yaml = (origin: string): string => `
 server: { listen: 127.0.0.1:0, listeners: { second: { listen: 127.0.0.1:0 } } }
@@ -15,7 +16,8 @@ routes:
 
 it('explains what each listener answers, by its name and by the address that it is bound to', async () => {
   await using origin = await startOrigin(answer(200));
-  await using proxy = await startTestProxy({ yaml: yaml(origin.url) });
+  // What is told has ages and lifetimes, and two of them are compared.
+  await using proxy = await startTestProxy({ yaml: yaml(origin.url), clock: new StillClock() });
   const told = await Promise.all(
     proxy.app.listeners.flatMap(({ name, host, port }) =>
       ['/a', '/b'].map(async (path) => {
