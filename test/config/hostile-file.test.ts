@@ -15,16 +15,18 @@ function bomb(lines: number): string {
   return `${chain.join('\n')}\n`;
 }
 
-/** Hostile text is refused in the time of honest text; the bound is wide enough for a busy machine. */
+/** Hostile text is refused in the time of honest text: of this thread, whatever else the machine is busy with. */
 function quicklyRefused(text: string | Buffer): readonly string[] {
-  const startedMs = performance.now();
+  const before = process.threadCpuUsage();
   const issues = issuesOf(text);
-  expect(performance.now() - startedMs).toBeLessThan(10_000);
+  const { user, system } = process.threadCpuUsage(before);
+  expect((user + system) / 1000).toBeLessThan(5000);
   expect(issues.length).toBeGreaterThan(0);
   return issues;
 }
 
-describe('a file that would exhaust its reader', () => {
+// What counts is the time of the processor; a busy machine may take many times as long.
+describe('a file that would exhaust its reader', { timeout: 60_000 }, () => {
   test('by a billion laughs is refused where the limit is passed', () => {
     const issues = quicklyRefused(bomb(12));
     expect(issues).toHaveLength(1);
@@ -36,13 +38,22 @@ describe('a file that would exhaust its reader', () => {
     expect(quicklyRefused('a: &a { b: { c: *a } }\n')).toContain('1:17: a.b.c: the alias *a contains itself');
   });
 
-  test('by a hundred thousand keys, aliases or unknown options is refused in time, with at most 500 issues', () => {
+  test('by a hundred thousand keys is refused in time', () => {
     const keys = Array.from({ length: 80_000 }, (_, index) => `k${index}:`).join('\n');
     expect(quicklyRefused(keys).length).toBeLessThanOrEqual(500);
+  });
+
+  test('by unknown options is refused with at most 500 issues', () => {
     const fewer = Array.from({ length: 20_000 }, (_, index) => `k${index}:`).join('\n');
     expect(quicklyRefused(fewer)).toHaveLength(500);
+  });
+
+  test('by a hundred thousand aliases is refused in time', () => {
     const aliases = `a: &a x\nb:\n${'- *a\n'.repeat(100_000)}`;
     expect(quicklyRefused(aliases)).toHaveLength(1);
+  });
+
+  test('by a key that is given a hundred thousand times is refused in time, with at most 500 issues', () => {
     const same = 'k:\n'.repeat(100_000);
     expect(quicklyRefused(same).length).toBeLessThanOrEqual(500);
   });
