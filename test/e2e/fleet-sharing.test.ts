@@ -10,7 +10,7 @@ async function fleetOf(
   origin: Origin,
   redis: Pick<RedisProcess, 'url'>,
   more = '',
-  options: Pick<FleetOptions, 'routes'> = {},
+  options: Pick<FleetOptions, 'routes' | 'timeout'> = {},
 ): Promise<readonly [Sidecar, Sidecar, Sidecar]> {
   const text = `{ url: "${redis.url}"${more} }`;
   const fleet = await startFleet({ count: 3, redis: text, origin: origin.url, ...options });
@@ -21,6 +21,9 @@ async function fleetOf(
 
 /** All of it shares the cores of one machine: what takes long there is no fault of Redis. */
 const patient = ', timeout: 500ms';
+
+/** Nor is it one of upstream, which answers when all have asked. */
+const waitsForAll = { timeout: '60s' };
 
 /** What upstream says, and by what its answers differ. */
 const variedRoute = `
@@ -37,7 +40,7 @@ describe('a fleet on one Redis', () => {
   it('serves everywhere what one of it has fetched, from Redis first and from memory then', async () => {
     await using redis = await startRedis();
     await using origin = await startOrigin(answer(200, { 'content-type': 'application/json' }, body));
-    const [first, second, third] = await fleetOf(origin, redis);
+    const [first, second, third] = await fleetOf(origin, redis, patient);
     expect((await first.get('/forecast?location=Berlin')).cacheStatus).toBe('forecache; fwd=uri-miss; stored');
     // The write to Redis is behind the answer.
     await expect
@@ -56,11 +59,11 @@ describe('a fleet on one Redis', () => {
   it('gives a process that starts later, and one that starts again, what is in Redis', async () => {
     await using redis = await startRedis();
     await using origin = await startOrigin(answer(200, {}, 'kept'));
-    const [first, second] = await fleetOf(origin, redis);
+    const [first, second] = await fleetOf(origin, redis, patient);
     await first.get('/forecast?location=berlin');
     await first.process.stop();
     await expect.poll(async () => (await second.get('/forecast?location=berlin')).cacheStatus).toContain('hit');
-    const [late] = await startFleet({ count: 1, redis: `{ url: "${redis.url}" }`, origin: origin.url });
+    const [late] = await startFleet({ count: 1, redis: `{ url: "${redis.url}"${patient} }`, origin: origin.url });
     expect((await late?.get('/forecast?location=berlin'))?.cacheStatus).toMatch(/hit; ttl=\d+; detail=redis/);
     expect(origin.requests).toHaveLength(1);
   });
@@ -69,7 +72,7 @@ describe('a fleet on one Redis', () => {
     await using redis = await startRedis();
     const gate = Promise.withResolvers<void>();
     await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'once')));
-    const fleet = await fleetOf(origin, redis, patient);
+    const fleet = await fleetOf(origin, redis, patient, waitsForAll);
     const asked = fleet.flatMap((sidecar) => Array.from({ length: 200 }, () => sidecar.get('/cold?location=lima')));
     await origin.arrived(1);
     await expect.poll(async () => inFlight(await Promise.all(fleet.map((one) => one.metrics())))).toBe(600);
@@ -86,7 +89,7 @@ describe('a fleet on one Redis', () => {
     const large = JSON.stringify(Array.from({ length: 60_000 }, (_, index) => (index * 7919) % 100_003));
     const fields = { 'cache-control': 'max-age=600', vary: 'accept-language', 'content-type': 'application/json' };
     await using origin = await startOrigin(gated(gate.promise, answer(200, fields, large)));
-    const fleet = await fleetOf(origin, redis, patient, { routes: variedRoute });
+    const fleet = await fleetOf(origin, redis, patient, { ...waitsForAll, routes: variedRoute });
     const headers = { 'accept-language': 'de' };
     const asked = fleet.flatMap((sidecar) => Array.from({ length: 30 }, () => sidecar.get('/cold', { headers })));
     await origin.arrived(1);
@@ -153,7 +156,7 @@ describe('a fleet on one Redis', () => {
     await using redis = await startRedis();
     const gate = Promise.withResolvers<void>();
     await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'after all')));
-    const [filler, ...others] = await fleetOf(origin, redis, patient);
+    const [filler, ...others] = await fleetOf(origin, redis, patient, waitsForAll);
     const lost = Promise.allSettled([filler.get('/cold?location=lima')]);
     await origin.arrived(1);
     const asked = others.flatMap((sidecar) => Array.from({ length: 50 }, () => sidecar.get('/cold?location=lima')));
@@ -171,7 +174,7 @@ describe('a fleet on one Redis', () => {
     await using redis = await startRedis();
     const gate = Promise.withResolvers<void>();
     await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'alone')));
-    const fleet = await fleetOf(origin, redis);
+    const fleet = await fleetOf(origin, redis, '', waitsForAll);
     await redis.kill();
     const asked = fleet.flatMap((sidecar) => Array.from({ length: 200 }, () => sidecar.get('/cold?location=lima')));
     await origin.arrived(3);

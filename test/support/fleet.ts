@@ -22,6 +22,8 @@ export interface FleetOptions {
   /** `store.redis` in flow style, such as `{ url: "redis://127.0.0.1:6379" }`; by process where they differ. */
   readonly redis: string | ((index: number) => string);
   readonly origin: string;
+  /** Of the upstream; `5s` unless told otherwise. */
+  readonly timeout?: string;
   /** Routes in YAML; one of everything under `/` unless told otherwise. */
   readonly routes?: string;
   readonly more?: string;
@@ -106,7 +108,7 @@ async function startOne(options: FleetOptions, index: number, keep: Keep): Promi
   };
 }
 
-function yamlOf({ origin, routes = everythingRoute, more = '' }: FleetOptions, redis: string): string {
+function yamlOf({ origin, timeout = '5s', routes = everythingRoute, more = '' }: FleetOptions, redis: string): string {
   return `
 server: { listen: 127.0.0.1:0 }
 admin: { listen: 127.0.0.1:0 }
@@ -115,7 +117,7 @@ store:
   memory: { maxBytes: 64MiB }
   redis: ${redis}
 upstreams:
-  api: { origin: "${origin}", timeout: 5s }
+  api: { origin: "${origin}", timeout: ${timeout} }
 routes:
 ${routes}
 ${more}
