@@ -544,6 +544,8 @@ const total = 48 * 1024 * 1024;
 const large: StageOptions = {
   routes: '\n  - { name: stored, match: /c/*, upstream: api, ttl: 10m, maxStoredBytes: 64MiB }',
   script: huge(total, 'content-length'),
+  // So much takes a busy machine its time.
+  upstream: 'timeout: 60s',
 };
 
 /** A client that counts what it gets: to keep and join so much would take longer than to send it. */
@@ -618,7 +620,7 @@ describe('A large answer of the fast lane', () => {
       ...large,
       script: (request, peer) =>
         request.target === '/c/known' ? huge(total, 'content-length')(request, peer) : peer.respond(200, {}, 'small'),
-      server: 'timeouts: { send: 60s, keepAlive: 300ms }',
+      server: 'timeouts: { send: 60s, keepAlive: 1s }',
     });
     (await readyForLarge(stage, parsed)).socket.destroy();
     const connection = await ready(other);
@@ -628,11 +630,11 @@ describe('A large answer of the fast lane', () => {
     const { socket } = connection;
     socket.pause();
     socket.write(known);
-    const taken = await readSlowly(socket, 900);
+    const taken = await readSlowly(socket, 3000);
     expect(await inFlight(stage)).toBe(1);
     socket.resume();
     // The head as well.
-    await expect.poll(() => taken.bytes, { timeout: 5000 }).toBeGreaterThan(total);
+    await expect.poll(() => taken.bytes).toBeGreaterThan(total);
     expect(parsed.count).toBe(before);
     await connection.ended();
     expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.keepAlive': 1 });
