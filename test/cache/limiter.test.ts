@@ -24,6 +24,25 @@ describe('the limiter', () => {
     expect(begun).toEqual([0, 1, 2, 3, 4]);
   });
 
+  test('has as many places again when all has ended, no more and no fewer', async () => {
+    const limited = createLimiter(2);
+    for (let round = 0; round < 3; round += 1) {
+      let begun = 0;
+      const gate = Promise.withResolvers<void>();
+      const all = Array.from({ length: 5 }, () =>
+        limited(async () => {
+          begun += 1;
+          await gate.promise;
+        }),
+      );
+      await Promise.resolve();
+      expect(begun).toBe(2);
+      gate.resolve();
+      await Promise.all(all);
+      expect(begun).toBe(5);
+    }
+  });
+
   test('work that fails gives its place on, and only its own caller hears of it', async () => {
     const limited = createLimiter(1);
     const failing = limited(() => Promise.reject(new Error('no')));

@@ -72,6 +72,21 @@ describe('a barrier', () => {
     expect(barrier.waiting.size).toBe(2);
   });
 
+  test('knows again that the log is heard of where what it heard is of another epoch', () => {
+    const unheard = unanswered(opened());
+    const endMs = 110 + leaseMs + marginMs;
+    expect(verdictAt(unheard, endMs)).toEqual({ kind: 'refused' });
+    expect(verdictAt(acknowledged(unheard, acks({}, 'e2'), 120), endMs)).toEqual({ kind: 'complete' });
+  });
+
+  test('takes no lease of an earlier epoch for one that may be left where the reply came in the very millisecond of the start', () => {
+    const reply = { ...head, members, longestMs: 300_000, ageMs: 1e6 };
+    const state = { epoch: 'e1', epochSeenMs: -1e6, longestMs: 0 };
+    const barrier = openBarrier({ reply, startedMs: 100, nowMs: 100, state, leaseMs, graceMs: 0 });
+    expect(barrier.longestMs).toBe(leaseMs);
+    expect(patienceOf(barrier, { coherence: 'strict', purgeWaitMs: 1 })).toBeUndefined();
+  });
+
   test('takes acknowledgements of those who were not asked for nothing', () => {
     expect(acknowledged(opened(), acks({ cat: 7 }), 120).applied.size).toBe(0);
   });

@@ -79,6 +79,8 @@ describe('a sync', () => {
     expect(again(synced({ seq: 3, entries: entries(3) }, acked))).toBe(true);
     expect(again(synced({ seq: 9 }, acked))).toBe(false);
     expect(again(synced({ seq: 1, entries: entries(1) }), unknownLog)).toBe(true);
+    // Of the epoch before more was acknowledged, which says nothing of this one.
+    expect(again(synced({ epoch: 'e2', seq: 1, entries: entries(1) }, acked))).toBe(true);
   });
 
   test('does not apply what comes after a gap, nor grant a lease for it', () => {
@@ -136,12 +138,15 @@ describe('a sync', () => {
     expect(overflow(9).state.floor).toBe(2);
     expect(overflow(1)).toMatchObject({ state: { floor: 1 }, effects: [{ kind: 'floor', floor: 1 }] });
     expect(overflow(1, overflow(2).state)).toEqual({ state: { ...known, floor: 2 }, effects: [] });
+    expect(overflow(2, overflow(2).state)).toEqual({ state: { ...known, floor: 2 }, effects: [] });
   });
 });
 
 describe('invariant 4: a lease', () => {
   test('holds for nine tenths of its length by the monotonic clock', () => {
     expect([held(0), held(900), held(901)]).toEqual([true, true, false]);
+    // Whatever the wall clock says, which may have been set back.
+    expect([held(900, 810), held(901, 810)]).toEqual([true, false]);
   });
 
   test('and by the wall clock, which may not have gone back by more than a tenth', () => {
