@@ -95,6 +95,8 @@ export function cutOff(res: ServerResponse): void {
   res.destroy();
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
 async function pump(
   res: ServerResponse,
   body: Extract<ResponseBody, { kind: 'stream' }>,
@@ -106,6 +108,8 @@ async function pump(
   res.once('close', onClose);
   limitSending(res, options);
   try {
+    // A stream may take its time to its first byte; its head must not. What comes in this turn of the loop goes with it.
+    res.write(NO_BYTES);
     for await (const chunk of body.chunks) {
       if (res.destroyed) return;
       sent.bytes += chunk.length;

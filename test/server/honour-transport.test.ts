@@ -72,6 +72,23 @@ describe('an honour route', () => {
     expect((await connection.reply()).text).toBe('content');
   });
 
+  it('passes on the head of a stream as it comes, before any of its content', async () => {
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    await using stage = await stageOf(async (_request, peer) => {
+      await peer.write(
+        'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n',
+      );
+      await gate;
+      await peer.write('8\r\ndata: 1\n\r\n0\r\n\r\n');
+    });
+    using connection = await stage.open();
+    await connection.send(last());
+    await expect.poll(() => connection.received.toString('latin1')).toContain('\r\n\r\n');
+    expect(connection.received.toString('latin1')).toMatch(/^HTTP\/1\.1 200 [^]*\r\n\r\n$/);
+    open();
+    expect((await connection.reply()).text).toBe('data: 1\n');
+  });
+
   it('gives up on an upstream that sends interim responses and nothing else', async () => {
     await using stage = await stageOf((_request, { socket }) => {
       const timer = setInterval(() => socket.write('HTTP/1.1 102 Processing\r\n\r\n'), 20);
