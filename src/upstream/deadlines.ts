@@ -11,6 +11,8 @@ export interface Deadline {
 export interface Timed {
   /** While it waits. Of {@link Deadlines} alone. */
   deadline?: Deadline | undefined;
+  /** It waits for what others hold: of those whose time is over at once it is told first, and is not given that any more. */
+  readonly isQueued?: boolean;
   expire(): void;
 }
 
@@ -73,11 +75,11 @@ export class Deadlines<T extends Timed> {
     });
   }
 
-  /** In the order in which they are due. */
+  /** Those that are queued first, then in the order in which they are due. */
   #expireDue(): void {
     const nowMs = this.#clock.monotonicMs();
     const due = [...this.#waiting].filter((one) => dueMsOf(one) <= nowMs);
-    for (const one of due.toSorted((a, b) => dueMsOf(a) - dueMsOf(b))) {
+    for (const one of due.toSorted((a, b) => rankOf(a) - rankOf(b) || dueMsOf(a) - dueMsOf(b))) {
       // One before it may have taken it out.
       if (dueMsOf(one) > nowMs) continue;
       this.delete(one);
@@ -88,4 +90,8 @@ export class Deadlines<T extends Timed> {
 
 function dueMsOf({ deadline }: Timed): number {
   return deadline?.dueMs ?? Number.POSITIVE_INFINITY;
+}
+
+function rankOf({ isQueued }: Timed): number {
+  return isQueued === true ? 0 : 1;
 }

@@ -111,10 +111,15 @@ export class PendingCall {
     this.#leaveQueue = slots.wait(() => this.#send());
   }
 
+  /** It waits for a connection that is free. */
+  get isQueued(): boolean {
+    return this.#leaveQueue !== undefined;
+  }
+
   /** The total timeout is over. */
   expire(): void {
     // In the queue it is not upstream that took too long: `maxConnections` was hit, and told, when the wait began.
-    this.#stop(this.#leaveQueue === undefined ? pastLimit('totalTimeout') : describe('busy'));
+    this.#stop(this.isQueued ? describe('busy') : pastLimit('totalTimeout'));
   }
 
   /** Nobody wants it any more: its signal was aborted, or its body given up. */

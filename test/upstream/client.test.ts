@@ -553,6 +553,21 @@ describe('time', () => {
     expect(origin.requests).toHaveLength(1);
   });
 
+  test('a call whose time is over together with that of the one it waits for was never sent', async () => {
+    const clock = new FakeClock();
+    const { origin, fetch } = await setUp(silent, { totalTimeoutMs: 3000, maxConnections: 1 }, { clock });
+    const calls = [fetch(), fetch(), fetch()];
+    await origin.arrived(1);
+    clock.advance(3000);
+    const [sent, ...waited] = await Promise.all(calls);
+    expect(sent).toMatchObject({ failure: 'timeout', attempts: 1 });
+    for (const one of waited) expect(one).toMatchObject({ failure: 'busy', attempts: 0 });
+    // The connection is free again.
+    origin.script(ok);
+    expect(response(await fetch()).status).toBe(200);
+    expect(origin.requests).toHaveLength(2);
+  });
+
   test('a call that waits for a connection gets it when another gives up', async () => {
     const clock = new FakeClock();
     const { origin, fetch } = await setUp(silent, { totalTimeoutMs: 3000, maxConnections: 1 }, { clock });

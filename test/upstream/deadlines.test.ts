@@ -41,6 +41,16 @@ describe('one span of time for many', () => {
     expect(told).toEqual(['a@100', 'b@130', 'c@130']);
   });
 
+  it('is told of first where what another holds is waited for: it would be handed on to who has no time left', () => {
+    const { clock, deadlines, told } = rig();
+    const queued = (name: string): Named => ({ name, isQueued: true, expire: () => void told.push(name) });
+    deadlines.add({ name: 'holder', expire: () => void told.push('holder') });
+    deadlines.add(queued('first'));
+    deadlines.add(queued('second'));
+    clock.advance(100);
+    expect(told).toEqual(['first', 'second', 'holder']);
+  });
+
   it('is over for nobody who was taken out, however late', () => {
     const { clock, deadlines, add, told } = rig();
     const a = add('a');
