@@ -241,7 +241,8 @@ export class PendingCall {
       return;
     }
     this.#over();
-    this.#fail(failure);
+    // What ended it is told; how its connection ends then says nothing more.
+    if (!this.#stopped) this.#fail(failure);
   }
 
   /**

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { afterAll, expect, test } from 'vitest';
 
 import { systemClock } from '../../src/system-clock.ts';
@@ -66,4 +66,28 @@ test('the relay makes the same difference', async () => {
   });
   const reply = await ask(`http://127.0.0.1:${trusting.port}`, '/');
   expect(reply.status).toBe(200);
+});
+
+test('a handshake that outlasts the whole call is one limit that was hit, not two', async () => {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.resume();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening');
+  const limits: string[] = [];
+  const observer = { limit: (option: string) => void limits.push(option), brokenBody: () => {} };
+  const config = upstreamConfig(`https://localhost:${address.port}`, { connectTimeoutMs: 300, totalTimeoutMs: 100 });
+  const upstreams = new Map([['api', config]]);
+  await using client = createUpstreamClient({ upstreams, clock: systemClock, version: '1', observer });
+  const accepted = once(server, 'connection');
+  const canonical = { upstream: 'api', method: 'GET' as const, target: '/', fields: [] };
+  const call = { canonical, fields: [], decode: true, purpose: 'interactive' as const };
+  expect(await client.fetch(call, new AbortController().signal)).toMatchObject({ failure: 'timeout' });
+  const [socket]: Socket[] = await accepted;
+  if (socket?.closed === false) await once(socket, 'close');
+  expect(limits).toEqual(['upstreams.totalTimeout']);
+  server.close();
 });
