@@ -1,4 +1,5 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
+import { hasValidator } from '../core/freshen.ts';
 import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
@@ -246,13 +247,14 @@ export class Fetcher {
     const usable =
       plan.found !== undefined && position !== undefined && mayServe(this.#deps.purgeLog, ask, plan.found.item);
     const found = usable ? plan.found : undefined;
+    // Of a POST If-None-Match asks for something else (RFC 9110 §13.1.2): it is fetched whole.
+    const mayValidate = plan.validate && ask.keyed.canonical.method !== 'POST';
     return {
       route: ask.route,
       keyed: ask.keyed,
       requestFields: ask.requestFields,
       purpose,
-      // Of a POST If-None-Match asks for something else (RFC 9110 §13.1.2): it is fetched whole.
-      validate: plan.validate && ask.keyed.canonical.method !== 'POST' ? found?.item : undefined,
+      validate: mayValidate && found !== undefined && hasValidator(found.item) ? found.item : undefined,
       known: found?.item,
       position,
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),
@@ -312,6 +314,5 @@ function outcomeOf(result: FillResult | undefined): FillOutcome {
 /** The plan with what was met in the shared tier since: a later stored response to validate. */
 function improved(plan: FetchPlan, found: Fallback | undefined): FetchPlan {
   if (found === plan.found) return plan;
-  const validate = found?.item.etag !== undefined || found?.item.lastModified !== undefined;
-  return { ...plan, found, validate };
+  return { ...plan, found, validate: found !== undefined && hasValidator(found.item) };
 }

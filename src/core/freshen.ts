@@ -153,6 +153,11 @@ function isSameAsHead(stored: StoredResponse, fields: FieldLines): boolean {
   return length === undefined || length === String(stored.body.byteLength);
 }
 
+/** Whether there is anything to validate it by: without, a 304 is the answer to nothing that was asked. */
+export function hasValidator(stored: Pick<StoredResponse, 'etag' | 'lastModified'>): boolean {
+  return stored.etag !== undefined || stored.lastModified !== undefined;
+}
+
 /** The fields that make a request a validation of the stored response (RFC 9111 §4.3.1). */
 export function validationFields(stored: Pick<StoredResponse, 'etag' | 'lastModified'>): FieldLines {
   const fields: FieldLine[] = [];

@@ -62,3 +62,26 @@ describe('warming of an error that is stored for a while', () => {
     expect(rig.calls).toHaveLength(1);
   });
 });
+
+describe('a refresh of what has no validator', () => {
+  const route = routeOf({ staleWhileRevalidateMs: 6 * HOUR, staleIfErrorMs: 6 * HOUR });
+
+  it('takes a 304 for no confirmation, since nothing was asked that it could confirm', async () => {
+    const { rig, refresh } = warmerOf(route);
+    const first = rig.get();
+    await rig.settle();
+    rig.call(0).answer(200, 'old');
+    await first;
+    await rig.pass(61 * MINUTE, 61 * MINUTE);
+    // Behind a stale answer, and by warming.
+    expect((await rig.get()).outcome).toBe('stale');
+    await rig.settle();
+    rig.call(1).answer(304);
+    await rig.pass(2000, 2000);
+    const warmed = refresh();
+    await rig.settle();
+    rig.call(2).answer(304);
+    expect(await warmed).toMatchObject({ result: 'failed', detail: 'upstream answered 304 to a plain GET' });
+    expect((await rig.get()).cacheStatus).toMatch(/^forecache; hit; ttl=-/);
+  });
+});
