@@ -56,8 +56,14 @@ export function answerWith(
       if (stale !== undefined) return serveStale(deps, plan, stale, { fwdStatus: result.status });
       return respondBare(ask, result, { status: { hit: false, fwd, detail: detailOf(plan, result) }, outcome });
     }
-    case 'stream':
+    case 'stream': {
+      const stale = insteadOf(deps, plan, result);
+      if (stale !== undefined) {
+        result.cancel();
+        return serveStale(deps, plan, stale, { fwdStatus: result.status });
+      }
       return respondStream(ask, result, { status: { hit: false, fwd, detail: detailOf(plan, result) }, outcome });
+    }
     case 'failed':
       return answerFailed(deps, plan, result, collapsed);
   }
@@ -159,7 +165,7 @@ function detailOf({ unleased }: FetchPlan, { reason }: { readonly reason: string
 function insteadOf(
   deps: AnswerDeps,
   plan: FetchPlan,
-  result: Pick<Extract<FillResult, { kind: 'answer' | 'bare' }>, 'status' | 'reason'>,
+  result: Pick<Extract<FillResult, { kind: 'answer' | 'bare' | 'stream' }>, 'status' | 'reason'>,
 ): Stale | undefined {
   if (!isFailureStatus(result.status) && !BODY_CHECKS.has(result.reason)) return undefined;
   return staleOf(onFailure(deps, plan, isFailureStatus(result.status) ? result.status : 'malformed'));

@@ -82,3 +82,24 @@ describe('a stored error', () => {
     expect((await asked).text).toBe('up');
   });
 });
+
+describe.each([
+  ['ruled', routeOf({ staleIfErrorMs: 6 * HOUR, maxStoredBytes: 4 })],
+  ['honour', honourRoute({ ttlMs: HOUR, staleIfErrorMs: 6 * HOUR, retainMs: 24 * HOUR, maxStoredBytes: 4 })],
+])('an error that is too large to be stored, on a %s route', (_name, route) => {
+  it('is no better than what is stored, and is not read', async () => {
+    const rig = rigOf(route);
+    await answered(rig, (call) => call.answer(200, 'good'));
+    await rig.pass(2 * HOUR, 2 * HOUR);
+    const seen = await answered(rig, (call) => call.answer(503, 'a page that tells much'));
+    expect([seen.status, seen.text, seen.outcome]).toEqual([200, 'good', 'stale-error']);
+    expect(seen.cacheStatus).toMatch(/^forecache; fwd=stale; fwd-status=503; ttl=-\d+; detail=stale-error$/);
+    expect(rig.cancelled).toBe(1);
+  });
+
+  it('is passed on where nothing is stored', async () => {
+    const rig = rigOf(route);
+    const seen = await answered(rig, (call) => call.answer(503, 'a page that tells much'));
+    expect([seen.status, seen.outcome]).toEqual([503, 'miss']);
+  });
+});
