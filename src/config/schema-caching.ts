@@ -55,7 +55,7 @@ const expireAt = map({
   ),
   zone: option(
     text({ what: 'an IANA time zone, or one parameter or group such as {timezone}' }),
-    'Of `daily`: an IANA time zone, or one parameter or group such as `{timezone}` that names it. Default: `UTC`.',
+    'Of `daily`: an IANA time zone, or one parameter or group such as `{timezone}` that names it (no group that `forward` leaves out). Default: `UTC`.',
   ),
   fallbackZone: option(
     text({ what: 'an IANA time zone' }),

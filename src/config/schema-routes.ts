@@ -108,7 +108,7 @@ const keying = {
   ),
   tags: option(
     listOf(text({ what: 'a tag' }), MAX_ROUTE_TAGS),
-    'Tags for purging, with `{name}` for parameters and groups; `route:NAME` and `upstream:NAME` are always there.',
+    'Tags for purging, with `{name}` for parameters and groups (not for one that `forward` leaves out, which is in no key); `route:NAME` and `upstream:NAME` are always there.',
   ),
   tagsFrom: option(
     oneOrMany(choice(['surrogate-key', 'cache-tag']), 2),

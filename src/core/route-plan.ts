@@ -87,9 +87,11 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
   const issues: string[] = [];
   const groups = parts.flatMap((part) => (part.kind === 'group' ? [part] : []));
   const forward = forwardOf(route, parts, issues);
+  const dropped = droppedBy(forward, groups);
   checkPathParams(route, groups, issues);
   const tags = tagsOf(route, groups, issues);
   const zoneName = zoneNameOf(route, groups, issues);
+  checkDropped(route, zoneName, dropped, issues);
   const slots = slotsOf(route, issues);
   const names = namesOf(route, slots, issues);
   const pathParams = compileAll(route.pathParams, issues);
@@ -101,6 +103,7 @@ export function planRoute(route: Route, parts: readonly PatternPart[]): Result<R
     route,
     parts,
     ...pathsOf(route, parts, forward),
+    dropped,
     pathParams,
     slots,
     names,
@@ -125,15 +128,34 @@ function pathsOf(
   route: Route,
   parts: readonly PatternPart[],
   forward: readonly TemplatePiece[] | undefined,
-): Pick<RoutePlan, 'forward' | 'fixedForward' | 'fixedPath' | 'dropped'> {
-  const used = new Set(forward === undefined ? [] : templateNames(forward));
-  const names = parts.flatMap((part) => (part.kind === 'group' ? [part.name] : []));
+): Pick<RoutePlan, 'forward' | 'fixedForward' | 'fixedPath'> {
   return {
     forward,
-    fixedForward: used.size === 0 ? route.forward : undefined,
+    fixedForward: forward === undefined || templateNames(forward).length === 0 ? route.forward : undefined,
     fixedPath: parts.every((part) => part.kind === 'literal') ? parts.map((part) => part.text).join('') : undefined,
-    dropped: new Set(forward === undefined ? [] : names.filter((name) => !used.has(name))),
   };
+}
+
+function droppedBy(forward: readonly TemplatePiece[] | undefined, groups: readonly GroupPart[]): ReadonlySet<string> {
+  const used = new Set(forward === undefined ? [] : templateNames(forward));
+  const names = groups.map((group) => group.name);
+  return new Set(forward === undefined ? [] : names.filter((name) => !used.has(name)));
+}
+
+/**
+ * What reaches neither upstream nor the key must not say how the response is kept: requests that differ in it share one, whose tags and
+ * zone would be those of whoever came first, so that a purge by the tag of another would not find what that one is given.
+ */
+function checkDropped(
+  route: Route,
+  zoneName: string | undefined,
+  dropped: ReadonlySet<string>,
+  issues: string[],
+): void {
+  const words = 'is not in forward, so that requests which differ in it share one stored response';
+  const inTags = new Set(route.tags.flatMap((tag) => templateNames(parseTemplate(tag) ?? [])));
+  for (const name of inTags) if (dropped.has(name)) issues.push(`tags: {${name}} ${words}; leave the tag out`);
+  if (zoneName !== undefined && dropped.has(zoneName)) issues.push(`expireAt: {${zoneName}} ${words}`);
 }
 
 function forwardOf(

@@ -508,4 +508,12 @@ describe('the zone of a request, where a parameter or group names it', () => {
       'expireAt: {zone} is a query parameter and a group of match; rename the group',
     ]);
   });
+
+  test('must not be a group that forward leaves out, which is in no key', () => {
+    const route = routeOf({ expireAt: daily }, { match: '/f/:zone', forward: '/f' });
+    expect(issuesOfTable(route)).toEqual([
+      'expireAt: {zone} is not in forward, so that requests which differ in it share one stored response',
+    ]);
+    expect(issuesOfTable({ ...route, forward: '/f/{zone}' })).toEqual([]);
+  });
 });

@@ -207,6 +207,15 @@ describe('a route that cannot work', () => {
     expect(issuesOf(route('r', '/a/:id', { ...both, tags: ['n:{n}'] }))).toEqual([]);
   });
 
+  test('has a tag of a group that its forward leaves out, which is in no key', () => {
+    const tagged = { tags: ['tenant:{tenant}', 'place:{place}'] };
+    expect(issuesOf(route('r', '/a/:tenant/:place', { ...tagged, forward: '/b/{place}' }))).toEqual([
+      'r: tags: {tenant} is not in forward, so that requests which differ in it share one stored response; leave the tag out',
+    ]);
+    expect(issuesOf(route('r', '/a/:tenant/:place', { ...tagged, forward: '/b/{tenant}/{place}' }))).toEqual([]);
+    expect(issuesOf(route('r', '/a/:tenant/:place', tagged))).toEqual([]);
+  });
+
   test('has a rule for a group of several segments', () => {
     const pathParams = rulesOf(ruleOf('0', folded));
     expect(issuesOf(route('r', '/a/*', { pathParams })).join()).toContain('several segments');
