@@ -123,6 +123,7 @@ function compileRoute(compilation: Compilation, path: Path, input: RouteInput): 
       headers: lowered(input.headers ?? []),
       forwardHeaders: lowered(forwardedBy(input)),
       forwardsAuthorization: forwardsAuthorization(given),
+      putOn: putOn(given),
       asksPlain: asksPlain(given),
       tags: input.tags ?? [],
       tagsFrom: [...new Set(input.tagsFrom)],
@@ -163,12 +164,16 @@ function forwardedBy(input: RouteInput): readonly string[] {
 }
 
 /** By name or by `*`, unless the upstream's own settings put one on. */
-function forwardsAuthorization({ input, upstream }: GivenRoute): boolean {
-  const isOurs = [...namesIn(() => upstream?.credentials.headers), ...namesIn(() => upstream?.fields)];
+function forwardsAuthorization(given: GivenRoute): boolean {
   return (
-    !isOurs.includes('authorization') &&
-    lowered(forwardedBy(input)).some((name) => name === '*' || name === 'authorization')
+    !putOn(given).includes('authorization') &&
+    lowered(forwardedBy(given.input)).some((name) => name === '*' || name === 'authorization')
   );
+}
+
+function putOn({ upstream }: GivenRoute): readonly string[] {
+  const names = [...namesIn(() => upstream?.credentials.headers), ...namesIn(() => upstream?.fields)];
+  return [...new Set(names.map(readName))];
 }
 
 function asksPlain({ input, upstream }: GivenRoute): boolean {

@@ -61,11 +61,16 @@ function chosenFields(route: Route, fields: FieldLines): FieldLines {
   const keyed = new Set(route.headers.map(readName));
   return endToEnd(fields).filter(([name]) => {
     const read = readName(name);
-    if (isNever(read) || keyed.has(read)) return false;
+    if (isNever(read) || keyed.has(read) || isPutOn(route, name)) return false;
     if (name === 'authorization' || name === 'cookie') return forwardsCredential(route, name);
     // Upstream's Vary names what it reads, and what a client calls otherwise is not in the key: `*` lets none of that through.
     return route.forwardHeaders.includes(name) || (all && read === name);
   });
+}
+
+/** Whether a client's field of this name gives way to one of the upstream's own settings. */
+export function isPutOn({ putOn }: Pick<Route, 'putOn'>, name: string): boolean {
+  return putOn.length > 0 && putOn.includes(readName(name));
 }
 
 /** Whether a field of this name, as it is read, goes upstream only where the route keys it. */

@@ -129,6 +129,11 @@ export interface Route {
    */
   readonly forwardsAuthorization: boolean;
   /**
+   * Request fields that the upstream's own settings put on (`fields`, `credentials.headers`), as names are read. What a client
+   * sends under them never gets there, so that nothing is told apart by it.
+   */
+  readonly putOn: readonly string[];
+  /**
    * True where a client's Range and Accept-Encoding would go upstream (`honour`, `cache: off`) but for credentials that are looked for
    * in the answers: those are asked for whole and without coding.
    */

@@ -37,6 +37,18 @@ async function staleRig(route: Route): Promise<ExchangeRig> {
   return rig;
 }
 
+describe('what upstream varies by and never sees of a client, since the upstream puts it on', () => {
+  it('tells no two requests apart, at once or later', async () => {
+    const rig = rigOf(honourRoute({}, { forwardHeaders: ['*'], putOn: ['accept-language'] }));
+    const { answers } = await together(rig, ['accept-language: de'], ['accept-language: fr']);
+    rig.call(0).answer(200, 'v1', fieldsOf('cache-control: max-age=60', 'vary: accept-language'));
+    const later = [rig.get('/forecast'), rig.get('/forecast', 'accept-language: en')];
+    const seen = await Promise.all([...answers, ...later]);
+    expect(seen.map(({ text }) => text)).toEqual(['v1', 'v1', 'v1', 'v1']);
+    expect(rig.calls).toHaveLength(1);
+  });
+});
+
 describe('what was fetched for another', () => {
   it.each<[string, Route, string]>([
     ['no-cache on an honour route', open(), 'cache-control: no-cache'],

@@ -240,6 +240,13 @@ describe('the answer to a POST (RFC 9110 §9.3.3)', () => {
     expect(await rig.get('/forecast', 'Accept-Encoding: gzip')).toMatchObject({ text: 'posted', outcome: 'hit' });
   });
 
+  it('is stored whatever its request had by a name that the upstream puts on itself', async () => {
+    const rig = rigOf({}, { forwardHeaders: ['*'], putOn: ['accept-language', 'x-tenant'] });
+    const sent = await send(rig, { fields: fieldsOf('Accept-Language: de', 'X-Tenant: a') });
+    await finish(rig, sent.answer(200, ...explicit, 'Vary: Accept-Language, X-Tenant'));
+    expect(await rig.get('/forecast', 'Accept-Language: fr')).toMatchObject({ text: 'posted', outcome: 'hit' });
+  });
+
   it('is not stored where it varies by a field that GETs of the route do not send', async () => {
     const rig = rigOf();
     const sent = await send(rig, { fields: fieldsOf('Accept-Language: de') });

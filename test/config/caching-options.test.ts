@@ -130,6 +130,12 @@ describe('what an honour route forwards', () => {
       expect(issuesOf(file(`${honour}\nforwardHeaders: [authorization]`, upstream))).toHaveLength(1);
     }
   });
+
+  test('is nothing that the upstream has a field or a credential of, in whatever spelling', () => {
+    const upstream = ', fields: { User-Agent: ops }, credentials: { headers: { X_Key: k3y-1 } }';
+    expect(routeOf(honour, upstream).putOn).toEqual(['x-key', 'user-agent']);
+    expect(routeOf(honour).putOn).toEqual([]);
+  });
 });
 
 describe('expireAt', () => {

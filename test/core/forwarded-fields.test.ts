@@ -96,6 +96,16 @@ describe('request fields that an honour route sends upstream unkeyed', () => {
     ]);
   });
 
+  it('are none that the upstream puts on itself: what a client sends by such a name never gets there', () => {
+    const lines = fieldsOf('User-Agent: a', 'Accept-Language: b', 'X-Any: c');
+    const names = (...forwardHeaders: readonly string[]): readonly string[] => {
+      const route = { ...forwarding(...forwardHeaders), putOn: ['user-agent', 'accept-language'] };
+      return forwardedFields(route, lines).map(([name]) => name);
+    };
+    expect(names('*')).toEqual(['x-any']);
+    expect(names('accept-language', 'user-agent', 'x-any')).toEqual(['x-any']);
+  });
+
   it('ask for no coding where credentials are looked for in answers, whatever is forwarded', () => {
     const lines = fieldsOf('Accept: a', 'Accept-Encoding: br', 'Accept_Encoding: br', 'A-IM: gzip', 'A_IM: gzip');
     for (const [named, more] of [

@@ -57,6 +57,7 @@ export function routeOf(policy: Partial<CachePolicy> = {}, overrides: Partial<Ro
     headers: [],
     forwardHeaders: [],
     forwardsAuthorization: (overrides.forwardHeaders ?? []).some((name) => name === '*' || name === 'authorization'),
+    putOn: [],
     asksPlain: false,
     tags: [],
     tagsFrom: [],

@@ -37,6 +37,7 @@ export const cacheOffRoute: Route = {
   headers: [],
   forwardHeaders: [],
   forwardsAuthorization: false,
+  putOn: [],
   asksPlain: false,
   tags: [],
   tagsFrom: [],
