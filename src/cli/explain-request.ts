@@ -42,8 +42,9 @@ function headersOf(lines: readonly string[]): Result<Record<string, string>, str
     if (colon < 1) return refused(`a header is written 'name: value', not ${line}`);
     const name = line.slice(0, colon).trim().toLowerCase();
     const value = line.slice(colon + 1).trim();
-    // Lines of one field combine as in a request (RFC 9110 §5.3).
-    headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+    // Lines of one field combine as in the key of a request (RFC 9110 §5.3, for Cookie RFC 9113 §8.2.3).
+    const between = name === 'cookie' ? '; ' : ', ';
+    headers[name] = headers[name] === undefined ? value : headers[name] + between + value;
   }
   return ok(headers);
 }

@@ -217,6 +217,10 @@ stored    (nothing)
         'accept-language: en',
         '-H',
         '__proto__: x',
+        '-H',
+        'Cookie: a=1',
+        '-H',
+        'Cookie: b=2',
         '/x',
       ],
       {
@@ -229,6 +233,7 @@ stored    (nothing)
     const headers = Object.fromEntries([
       ['accept-language', 'de, en'],
       ['__proto__', 'x'],
+      ['cookie', 'a=1; b=2'],
     ]);
     expect(asked.map((input) => JSON.stringify(input))).toEqual([
       JSON.stringify({ url: '/x', listener: 'internal', method: 'HEAD', headers }),
