@@ -15,6 +15,7 @@ h2 { font-size: 1rem; margin: 0 0 .6rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: 1rem; margin: 1rem 0; }
 #state { color: var(--soft); margin: 0; }
 #state.bad { color: var(--warn); }
+.spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: .8rem; margin: 0; }
 dt { color: var(--soft); font-size: .85rem; }
 dd { margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums; }

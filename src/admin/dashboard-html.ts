@@ -12,7 +12,8 @@ export const dashboardHtml = `<!doctype html>
 <body>
 <header>
 <h1>Forecache</h1>
-<p id="state" role="status">connecting</p>
+<p id="state">connecting</p>
+<p id="news" class="spoken" role="status"></p>
 <button type="button" id="reset">Reset counters</button>
 </header>
 <main>
@@ -52,7 +53,7 @@ export const dashboardHtml = `<!doctype html>
 <label for="filter-tag">Tag</label><input id="filter-tag" spellcheck="false">
 <button type="button" id="purge-tag">Purge this tag</button>
 </form>
-<p id="purged" role="status"></p>
+<p id="purged" role="status" tabindex="-1"></p>
 <div class="scroll"><table><thead><tr><th scope="col">URL</th><th scope="col" class="text">Tags</th><th scope="col">Age</th><th scope="col">Fresh for</th><th scope="col">Size</th><th scope="col">Hits</th><th scope="col">Purge</th></tr></thead>
 <tbody id="stored"></tbody></table></div>
 </section>

@@ -74,6 +74,9 @@ function askForToken(wrong) {
 function say(text, bad) {
   $('state').textContent = text;
   $('state').className = bad ? 'bad' : '';
+  // A screen reader speaks what changes here, and must not be kept speaking by the time.
+  const news = bad ? text : 'up to date';
+  if ($('news').textContent !== news) $('news').textContent = news;
 }
 
 function showReport(report) {
@@ -101,20 +104,40 @@ function showReport(report) {
   }));
   $('outcomes').replaceChildren(...Object.entries(report.outcomes).map(([name, count]) => {
     const share = document.createElement('meter');
+    share.setAttribute('aria-label', 'Share of ' + name);
     share.max = Math.max(1, report.requests);
     share.value = count;
     const last = document.createElement('td');
     last.append(share);
     return row(cell('td', name), cell('td', whole.format(count)), last);
   }));
-  $('routes').replaceChildren(...Object.entries(report.routes).map(([name, route]) => {
-    const last = document.createElement('td');
-    if (name !== 'none') last.append(button('Purge', 'Purge route ' + name, () => purge({ route: name })));
-    const numbers = [route.requests, route.hits, route.misses, route.errors, route.upstream_calls,
-      route.upstream_calls_avoided].map((count) => cell('td', whole.format(count)));
-    numbers.splice(1, 0, cell('td', percent(route.hit_rate)));
-    return row(cell('td', name, 'text'), ...numbers, last);
-  }));
+  showRoutes(report.routes);
+}
+
+let shownRoutes = '';
+const routeCells = new Map();
+
+function showRoutes(routes) {
+  const names = Object.keys(routes);
+  // Written anew only where there are others: a button that has the focus, or is being pressed, must not vanish.
+  if (names.join(' ') !== shownRoutes) {
+    shownRoutes = names.join(' ');
+    $('routes').replaceChildren(...names.map(routeRow));
+  }
+  for (const [name, route] of Object.entries(routes)) {
+    const counts = [route.requests, route.hits, route.misses, route.errors, route.upstream_calls,
+      route.upstream_calls_avoided].map((count) => whole.format(count));
+    counts.splice(1, 0, percent(route.hit_rate));
+    routeCells.get(name).forEach((one, place) => { one.textContent = counts[place]; });
+  }
+}
+
+function routeRow(name) {
+  const cells = Array.from({ length: 7 }, () => cell('td', ''));
+  routeCells.set(name, cells);
+  const last = document.createElement('td');
+  if (name !== 'none') last.append(button('Purge', 'Purge route ' + name, () => purge({ route: name })));
+  return row(cell('td', name, 'text'), ...cells, last);
 }
 
 function showStored(stored) {
@@ -143,7 +166,8 @@ async function purge(selector) {
   } catch (error) {
     $('purged').textContent = 'Not purged: ' + error.message;
   }
-  document.activeElement?.blur();
+  // Its row is to go, and whoever pressed it by keyboard must not begin again at the top of the page.
+  if ($('stored').contains(document.activeElement)) $('purged').focus();
   await refresh();
 }
 

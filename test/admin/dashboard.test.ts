@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { dashboardCss } from '../../src/admin/dashboard-css.ts';
 import { dashboardHtml } from '../../src/admin/dashboard-html.ts';
 import { dashboardJs } from '../../src/admin/dashboard-js.ts';
+import type { CacheReport } from '../../src/metrics/report.ts';
 import { ask, startAdmin, stopAdmins, storedSummary, type AdminRig } from '../support/admin.ts';
 import { FakePage } from '../support/page.ts';
 
@@ -130,5 +131,57 @@ describe('the dashboard', () => {
     expect(page.element('token').value).toBe('');
     expect([...page.session.values()]).toEqual(['the-right-token']);
     expect(page.requests.every((path) => !path.includes('token'))).toBe(true);
+  });
+
+  it('tells a screen reader of what changes, and not of the time with each refresh', async () => {
+    let state: 'well' | 'broken' = 'well';
+    const { json } = await ask((await startAdmin()).port, '/api/metrics/cache');
+    const metricsReport = (): CacheReport => {
+      if (state === 'broken') throw new Error('no report');
+      return Object(json);
+    };
+    const rig = await startAdmin({ services: { metricsReport } });
+    const page = await openPage(rig);
+    const live = [...dashboardHtml.matchAll(/ id="([^"]+)"[^>]* role="status"/g)].map(([, id = '']) => id);
+    const spoken = (): string => live.map((id) => page.text(id)).join('|');
+    expect(live).not.toContain('state');
+    expect(spoken()).toBe('up to date|');
+    await page.runTimers();
+    expect(spoken()).toBe('up to date|');
+    state = 'broken';
+    await page.runTimers();
+    expect(spoken()).toContain('failed inside the proxy');
+    expect(page.element('state').className).toBe('bad');
+    state = 'well';
+    await page.runTimers();
+    expect(spoken()).toBe('up to date|');
+  });
+
+  it('keeps the buttons of routes where they are, and the focus on what was pressed', async () => {
+    const rig = await startAdmin();
+    const page = await openPage(rig);
+    const button = page.button('Purge route weather');
+    button.focus();
+    await page.runTimers();
+    expect(page.button('Purge route weather')).toBe(button);
+    await page.press('Purge route weather');
+    expect(page.focused).toBe(button);
+    expect(page.button('Purge route weather')).toBe(button);
+  });
+
+  it('puts the focus on what came of a purge whose row is to go', async () => {
+    const rig = await startAdmin();
+    const page = await openPage(rig);
+    const label = 'Purge weather|/weather?location=berlin';
+    const button = page.button(label);
+    await page.press(label);
+    expect(page.focused).toBe(page.element('purged'));
+    expect(page.button(label)).not.toBe(button);
+  });
+
+  it('names what its meters measure', async () => {
+    const page = await openPage(await startAdmin());
+    const meters = page.element('outcomes').children.map((row) => row.children.at(-1)?.children[0]);
+    expect(meters.map((meter) => meter?.attributes.get('aria-label'))).toContain('Share of hit');
   });
 });

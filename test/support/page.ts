@@ -13,7 +13,12 @@ export class FakeElement {
   children: FakeElement[] = [];
   readonly attributes = new Map<string, string>();
   readonly listeners = new Map<string, Listener>();
+  readonly #onFocus: (element: FakeElement) => void;
   #text = '';
+
+  constructor(onFocus: (element: FakeElement) => void = () => undefined) {
+    this.#onFocus = onFocus;
+  }
 
   get textContent(): string {
     return this.#text + this.children.map((child) => child.textContent).join(' ');
@@ -44,7 +49,9 @@ export class FakeElement {
     return other instanceof FakeElement && (other === this || this.children.some((child) => child.contains(other)));
   }
 
-  focus(): void {}
+  focus(): void {
+    this.#onFocus(this);
+  }
 
   blur(): void {}
 }
@@ -53,6 +60,7 @@ export class FakeElement {
 export class FakePage {
   readonly requests: string[] = [];
   readonly session = new Map<string, string>();
+  focused: FakeElement | undefined = undefined;
   timers: { readonly callback: () => unknown; readonly delayMs: number }[] = [];
   readonly #elements: ReadonlyMap<string, FakeElement>;
   readonly #port: number;
@@ -63,7 +71,7 @@ export class FakePage {
     const tags = [...dashboardHtml.matchAll(/<[a-z0-9]+[^>]* id="([^"]+)"[^>]*>/g)];
     this.#elements = new Map(
       tags.map(([tag, id = '']) => {
-        const element = new FakeElement();
+        const element = this.#element();
         element.hidden = / hidden[ >]/.test(tag);
         return [id, element];
       }),
@@ -72,12 +80,15 @@ export class FakePage {
 
   /** What the script finds in its global scope. */
   globals(): object {
+    const focused = (): FakeElement | undefined => this.focused;
     return {
       document: {
         hidden: false,
-        activeElement: undefined,
+        get activeElement() {
+          return focused();
+        },
         getElementById: (id: string) => this.#elements.get(id) ?? null,
-        createElement: () => new FakeElement(),
+        createElement: () => this.#element(),
       },
       sessionStorage: {
         getItem: (name: string) => this.session.get(name) ?? null,
@@ -106,12 +117,19 @@ export class FakePage {
     await this.#dispatch(this.element(id), event);
   }
 
-  /** Presses the button with this label. */
+  /** Presses the button with this label, which has the focus then. */
   async press(label: string): Promise<void> {
+    const button = this.button(label);
+    button.focus();
+    await this.#dispatch(button, 'click');
+  }
+
+  /** The button with this label. */
+  button(label: string): FakeElement {
     const all = (element: FakeElement): FakeElement[] => [element, ...element.children.flatMap(all)];
     const button = [...this.#elements.values()].flatMap(all).find((one) => one.attributes.get('aria-label') === label);
     if (button === undefined) throw new Error(`no button ${label}`);
-    await this.#dispatch(button, 'click');
+    return button;
   }
 
   async runTimers(): Promise<void> {
@@ -129,6 +147,12 @@ export class FakePage {
       await Promise.allSettled(this.#underWay);
       await new Promise((resolve) => setImmediate(resolve));
     }
+  }
+
+  #element(): FakeElement {
+    return new FakeElement((element) => {
+      this.focused = element;
+    });
   }
 
   async #dispatch(element: FakeElement, event: string): Promise<void> {
