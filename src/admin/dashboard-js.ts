@@ -192,7 +192,13 @@ async function keepRefreshing() {
 
 $('login').addEventListener('submit', (event) => {
   event.preventDefault();
-  sessionStorage.setItem(tokenName, $('token').value);
+  const token = $('token').value.trim();
+  // Anything else cannot be sent in a field: no call would be made, and none would ask for another token.
+  if (!/^[!-~]+$/.test(token)) {
+    say('A token has visible ASCII characters alone; one of these is none.', true);
+    return;
+  }
+  sessionStorage.setItem(tokenName, token);
   $('token').value = '';
   $('login').hidden = true;
   void refresh();

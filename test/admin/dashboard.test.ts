@@ -179,6 +179,20 @@ describe('the dashboard', () => {
     expect(page.button(label)).not.toBe(button);
   });
 
+  it('says of a token that cannot be sent that it is none, and goes on asking', async () => {
+    const rig = await startAdmin({ token: 'the-right-token' });
+    const page = await openPage(rig);
+    // As pasted from a page: a zero-width space behind it.
+    page.element('token').value = 'the-right-token\u200b';
+    await page.fire('login', 'submit');
+    expect(page.element('login').hidden).toBe(false);
+    expect(page.text('state')).toContain('visible ASCII');
+    expect([...page.session.values()]).toEqual([]);
+    page.element('token').value = ' the-right-token ';
+    await page.fire('login', 'submit');
+    expect(page.element('content').hidden).toBe(false);
+  });
+
   it('names what its meters measure', async () => {
     const page = await openPage(await startAdmin());
     const meters = page.element('outcomes').children.map((row) => row.children.at(-1)?.children[0]);
