@@ -41,7 +41,7 @@ function reportProblem(status: number, body: unknown, io: CliIo, json: boolean):
     const title = asText(problem['title']) ?? 'refused';
     const detail = asText(problem['detail']);
     io.stderr(`forecache: ${status} ${printableLine(detail === undefined ? title : `${title}: ${detail}`)}\n`);
-    if (status === 401 || status === 403) io.stderr(tokenHint);
+    if (status === 401) io.stderr(tokenHint);
     const seconds = asNumber(problem['retryAfter']);
     if (seconds > 0) io.stderr(`Repeat it in ${seconds} s.\n`);
   }

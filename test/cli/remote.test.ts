@@ -366,6 +366,12 @@ describe('answers that are not the wished-for one', () => {
     expect(run.stderr).toContain('FORECACHE_ADMIN_TOKEN');
   });
 
+  test('a host name that is not taken without a token is not told as a want of one', async () => {
+    const json = { title: 'Not allowed', detail: 'Without a token, Host must be an IP address.' };
+    const { run } = await ask(['stats'], { status: 403, json });
+    expect(run).toEqual({ code: 1, stdout: '', stderr: `forecache: 403 ${json.title}: ${json.detail}\n` });
+  });
+
   test.each([429, 502, 503, 504])('%i ends with 75 and says when to repeat it', async (status) => {
     const { run } = await ask(['purge', '--all'], { status, json: { title: 'Not now', retryAfter: 3 } });
     expect(run.code).toBe(75);
