@@ -19,10 +19,7 @@ type Asking = AdminOptions & JsonOption;
 
 export async function check(options: JsonOption & { readonly config: string }, io: CliIo): Promise<number> {
   const config = await io.loadConfig(options.config);
-  if (!config.ok) {
-    if (options.json === true) io.stdout(`${printableJson({ ok: false, issues: config.error })}\n`);
-    return reportIssues(config.error, io);
-  }
+  if (!config.ok) return reportIssues(config.error, io, options.json === true);
   const { value } = config;
   const summary = {
     ok: true,
@@ -57,7 +54,7 @@ export async function explain(url: string, options: Asking & ExplainOptions, io:
   const offline = await io.explainOffline(options.config, body.value);
   switch (offline.kind) {
     case 'config':
-      return reportIssues(offline.issues, io);
+      return reportIssues(offline.issues, io, options.json === true);
     case 'refused':
       return reportRefusal(offline.problem, io, options.json === true);
     case 'explained': {

@@ -1,4 +1,5 @@
 import { type ConfigIssue, formatIssue } from '../config/issue.ts';
+import { problemBody } from '../core/problem-response.ts';
 import type { Problem } from '../core/problem.ts';
 import type { AdminAnswer, AdminTarget } from './admin-client.ts';
 import { exitCode, type CliIo } from './io.ts';
@@ -48,9 +49,10 @@ function reportProblem(status: number, body: unknown, io: CliIo, json: boolean):
   return temporaryStatus.has(status) ? exitCode.temporary : exitCode.failed;
 }
 
-/** Prints a refusal that was decided here. */
+/** Prints a refusal that was decided here, in the form in which an admin listener would have answered it. */
 export function reportRefusal(problem: Problem, io: CliIo, json: boolean): number {
-  return reportProblem(problem.status, problem, io, json);
+  const { status, body } = problemBody(problem);
+  return reportProblem(status, JSON.parse(body.toString('utf8')), io, json);
 }
 
 /** Prints a wrong use of the command line. */
@@ -59,8 +61,9 @@ export function reportUsage(detail: string, io: CliIo): number {
   return exitCode.usage;
 }
 
-/** Prints config issues, each on its line. */
-export function reportIssues(issues: readonly ConfigIssue[], io: CliIo): number {
+/** Prints config issues, each on its line; with `json` the program's reader gets them on stdout too. */
+export function reportIssues(issues: readonly ConfigIssue[], io: CliIo, json: boolean): number {
+  if (json) io.stdout(`${printableJson({ ok: false, issues })}\n`);
   for (const issue of issues) io.stderr(`${printableLine(formatIssue(issue))}\n`);
   return exitCode.usage;
 }

@@ -277,6 +277,27 @@ stored    (nothing)
     });
     expect(no).toEqual({ code: 1, stdout: '', stderr: 'forecache: 400 Not a request: The method is no token.\n' });
   });
+  test('with --json both are on stdout, a refusal in the form of an admin listener', async () => {
+    const issues = [{ file: 'a.yaml', line: 1, column: 1, path: '(file)', message: 'bad' }];
+    const config = await cli(['explain', '-c', 'f', '/x', '--json'], {
+      explainOffline: () => Promise.resolve({ kind: 'config', issues }),
+    });
+    expect(config.code).toBe(64);
+    expect(JSON.parse(config.stdout)).toEqual({ ok: false, issues });
+    const extra = { listeners: ['default'] };
+    const problem = { status: 400, code: 'listener-unknown', title: 'Unknown listener', detail: 'No such one.', extra };
+    const no = await cli(['explain', '-c', 'f', '/x', '--json'], {
+      explainOffline: () => Promise.resolve({ kind: 'refused', problem }),
+    });
+    expect(no.code).toBe(1);
+    expect(JSON.parse(no.stdout)).toEqual({
+      type: 'urn:forecache:problem:listener-unknown',
+      title: 'Unknown listener',
+      status: 400,
+      detail: 'No such one.',
+      listeners: ['default'],
+    });
+  });
 });
 
 describe('the admin token', () => {
