@@ -98,6 +98,7 @@ export class Reporter {
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #storeStats: () => StoreStats;
   #base: Mark;
+  #onReset: () => void = () => undefined;
 
   constructor(counters: Counters, clock: Pick<Clock, 'nowMs'>, storeStats: () => StoreStats) {
     this.#counters = counters;
@@ -114,9 +115,20 @@ export class Reporter {
     return { totals: totalsOf(this.#counters), atMs: this.#clock.nowMs() };
   }
 
+  /** Wall clock, milliseconds: what was counted since is in the reports. */
+  get sinceMs(): number {
+    return this.#base.atMs;
+  }
+
   /** Counts from now on, or from a moment that has been. */
   reset(from: Mark = this.mark()): void {
     this.#base = from;
+    this.#onReset();
+  }
+
+  /** Hears of each reset from now on; one callback, the last that was given. */
+  onReset(callback: () => void): void {
+    this.#onReset = callback;
   }
 
   /** What was counted since the last reset. */

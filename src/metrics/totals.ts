@@ -71,6 +71,18 @@ export function minus(now: Totals, before: Totals): Totals {
   };
 }
 
+/** Both together, of processes of the same configuration. */
+export function plus(one: Totals, other: Totals): Totals {
+  return {
+    routes: new Map([...one.routes].map(([name, counts]) => [name, more(counts, other.routes.get(name))])),
+    whole: more(one.whole, other.whole),
+  };
+}
+
+function more(one: Float64Array, other: Float64Array | undefined): Float64Array {
+  return one.map((count, place) => count + (other?.[place] ?? 0));
+}
+
 function less(now: Float64Array, before: Float64Array): Float64Array {
   return now.map((count, place) => count - (before[place] ?? 0));
 }

@@ -6,6 +6,7 @@ import type { Config } from '../core/config.ts';
 import type { Result } from '../core/problem.ts';
 import type { Position, StoredItem } from '../core/stored-response.ts';
 import type { Counts } from '../metrics/counts.ts';
+import type { Totals } from '../metrics/totals.ts';
 import type { ThreadNumbers } from '../metrics/process-families.ts';
 import type { SharedBounds } from '../process-memory.ts';
 import type { BoundListener } from '../server/data-server.ts';
@@ -67,6 +68,8 @@ export interface Adopted {
 /** What a worker has counted since it started, and what it has now. */
 export interface WorkerNumbers {
   readonly counts: Counts;
+  /** What of it is since the last reset that it knows: with Redis each thread hears of those of the fleet. */
+  readonly totals: Totals;
   readonly store: StoreStats;
   readonly load: {
     readonly requestsInFlight: number;

@@ -20,6 +20,7 @@ export function numbersOf(parts: Parts, thread: ThreadNumbers | undefined): Work
   const { metrics, tiers, load } = parts;
   return {
     counts: countsOf(metrics.counters),
+    totals: metrics.reporter.totals(),
     store: tiers.memory.stats(),
     load: { ...load },
     coherence: tiers.shared?.coherence(),

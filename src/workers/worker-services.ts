@@ -19,10 +19,15 @@ export function workerServices(
   sums: WorkerSums,
 ): Omit<AdminServices, 'state' | 'purge' | 'warm'> {
   const { metrics, fleetCounters, deps, tiers } = parts;
-  const mark = (): Mark => ({ totals: totalsOf(sums.counters(metrics.counters)), atMs: deps.clock.nowMs() });
+  const { counters, reporter } = metrics;
+  const mark = (): Mark => ({ totals: totalsOf(sums.counters(counters)), atMs: deps.clock.nowMs() });
   let base = mark();
+  reporter.onReset(() => sums.reset());
+  // A reset of the fleet may come from any of its processes, and each thread hears of it by itself.
   const ownReport = (): CacheReport =>
-    metrics.reporter.reportOf(minus(mark().totals, base.totals), { sidecars: undefined, sinceMs: base.atMs });
+    fleetCounters === undefined
+      ? reporter.reportOf(minus(mark().totals, base.totals), { sidecars: undefined, sinceMs: base.atMs })
+      : reporter.reportOf(sums.totals(reporter.totals()), { sidecars: undefined, sinceMs: reporter.sinceMs });
   return {
     explain: (request) => explain(pool, request),
     list: (filter) => list(pool, filter),
@@ -33,14 +38,15 @@ export function workerServices(
       return report?.scope === 'fleet' ? report : ownReport();
     },
     async resetMetrics() {
+      if (fleetCounters !== undefined) return fleetCounters.reset();
       await sums.refresh();
       base = mark();
-      return fleetCounters?.reset() ?? ok({ missing: [] });
+      return ok({ missing: [] });
     },
     async prometheus() {
       await sums.refresh();
       const exposed = familiesOf({
-        counters: sums.counters(metrics.counters),
+        counters: sums.counters(counters),
         store: sums.store(),
         load: sums.load(),
         coherence: sums.coherence(tiers.shared?.coherence()),

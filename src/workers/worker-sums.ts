@@ -4,6 +4,7 @@ import type { Config } from '../core/config.ts';
 import { addCounts, countsOf, type Counts } from '../metrics/counts.ts';
 import { Counters } from '../metrics/counters.ts';
 import { counter, gauge, type Family } from '../metrics/family.ts';
+import { plus, type Totals } from '../metrics/totals.ts';
 import type { ThreadNumbers } from '../metrics/process-families.ts';
 import type { WorkerNumbers } from './messages.ts';
 import type { WorkerPool } from './pool.ts';
@@ -16,6 +17,8 @@ export class WorkerSums {
   readonly #config: Config;
   readonly #pool: WorkerPool;
   readonly #gone: Counters;
+  /** Of dead workers, since the last reset that this process knows. */
+  #goneTotals: Totals | undefined = undefined;
   /** Of dead workers: what of their stores only grows. */
   readonly #goneStore = { evictedCapacity: 0, evictedRetention: 0, evictedRouteLimit: 0, refusedTooLarge: 0 };
   #goneFastLane = 0;
@@ -38,6 +41,7 @@ export class WorkerSums {
   keep({ numbers, place }: WorkerThread): void {
     if (numbers === undefined) return;
     addCounts(this.#gone, numbers.counts);
+    this.#goneTotals = this.#goneTotals === undefined ? numbers.totals : plus(this.#goneTotals, numbers.totals);
     this.#goneStore.evictedCapacity += numbers.store.evictedCapacity;
     this.#goneStore.evictedRetention += numbers.store.evictedRetention;
     this.#goneStore.evictedRouteLimit += numbers.store.evictedRouteLimit;
@@ -55,6 +59,17 @@ export class WorkerSums {
       addCounts(sum, counts);
     }
     return sum;
+  }
+
+  /** What was counted since the last reset that each thread knows. `own`: of the coordinator. */
+  totals(own: Totals): Totals {
+    const gone = this.#goneTotals === undefined ? [] : [this.#goneTotals];
+    return [...gone, ...this.#numbers().map(({ totals }) => totals)].reduce(plus, own);
+  }
+
+  /** What those that are gone had counted was before it. */
+  reset(): void {
+    this.#goneTotals = undefined;
   }
 
   store(): StoreStats {
