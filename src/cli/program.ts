@@ -84,10 +84,10 @@ function addExplain(program: Command, io: CliIo, done: (code: number) => void): 
 
 function addPurge(program: Command, io: CliIo, done: (code: number) => void): void {
   const purging = command(program, 'purge', 'purge stored responses of a running proxy', text.purgeNotes)
-    .option('--key <key>', 'the stored response with this cache key')
-    .option('--url <url>', 'this path and query on the proxy, canonicalised like a request; all variants')
-    .option('--route <name>', 'everything of this route')
-    .option('--prefix <prefix>', 'everything whose canonical URL starts with this')
+    .option('--key <key>', 'the stored response with this cache key', once)
+    .option('--url <url>', 'this path and query on the proxy, canonicalised like a request; all variants', once)
+    .option('--route <name>', 'everything of this route', once)
+    .option('--prefix <prefix>', 'everything whose canonical URL starts with this', once)
     .option('--tag <tag>', 'everything with this tag; repeatable, any of them', collect)
     .option('--all', 'everything')
     .option('--soft', 'mark stale instead of removing: validated or refetched before its next normal use')
@@ -98,13 +98,8 @@ function addPurge(program: Command, io: CliIo, done: (code: number) => void): vo
 function addWarm(program: Command, io: CliIo, done: (code: number) => void): void {
   const warming = command(program, 'warm', 'fetch answers ahead into a running proxy', text.warmNotes)
     .option('--location <location>', 'run the configured jobs for this location; repeatable', collect)
-    .option('--route <name>', 'request this route')
-    .option(
-      '--with <name=value>',
-      'parameter for --route; repeatable, a name again makes another request',
-      collect,
-      [],
-    );
+    .option('--route <name>', 'request this route', once)
+    .option('--with <name=value>', 'parameter for --route; repeatable, a name again makes another request', collect);
   addAdminOptions(warming, 600).action(async (options: Parameters<typeof warm>[0]) => done(await warm(options, io)));
 }
 
@@ -136,6 +131,12 @@ function addAdminOptions(target: Command, timeoutSeconds: number): Command {
 /** Defaults stay out of commander, which would print `[]` and `false` in the help. */
 function collect(value: string, given: readonly string[] = []): readonly string[] {
   return [...given, value];
+}
+
+/** The last one alone would count otherwise, and whoever gave two, as of tags, would think that both were purged. */
+function once(value: string, given?: string): string {
+  if (given !== undefined) throw new InvalidArgumentError('It can be given once.');
+  return value;
 }
 
 function seconds(value: string): number {

@@ -70,6 +70,18 @@ describe('help and wrong use', () => {
     expect(stderr).not.toContain('hunter2');
   });
 
+  test.each([
+    ['purge', '--url', '/a', '--url', '/b'],
+    ['purge', '--key', 'a', '--key', 'a'],
+    ['purge', '--route', 'a', '--route', 'b'],
+    ['purge', '--prefix', '/a', '--prefix', '/b'],
+    ['warm', '--route', 'a', '--route', 'b'],
+  ])('%s %s is refused where it is given twice, since one would go without', async (...argv) => {
+    const { code, stdout, stderr } = await cli(argv);
+    expect({ code, stdout }).toEqual({ code: 64, stdout: '' });
+    expect(stderr).toMatch(/'--\w+ <\w+>' argument '[^']+' is invalid\. It can be given once\./);
+  });
+
   test('a misspelt command is told the nearest', async () => {
     expect((await cli(['purgee'])).stderr).toContain('Did you mean purge?');
   });
