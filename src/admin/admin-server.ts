@@ -95,8 +95,9 @@ function createRouter(options: AdminServerOptions): (request: IncomingMessage) =
   return async (request) => {
     const malformed = malformedHead(request);
     if (malformed !== undefined) return problemReply(malformed);
+    if (request.method === 'PURGE') return purgeUrl(request, { services, guard });
+    toOriginForm(request);
     const { method, path, query } = targetOf(request);
-    if (method === 'PURGE') return purgeUrl(request, { services, guard });
     const endpoints = byPath.get(path) ?? [];
     const endpoint = endpoints.find((one) => one.method === method);
     // Who may not ask is not told either what there is.
@@ -106,6 +107,14 @@ function createRouter(options: AdminServerOptions): (request: IncomingMessage) =
     if (endpoint.needsStart && services.state() === 'starting') return problemReply(starting);
     return endpoint.handle(request, query);
   };
+}
+
+/** A target in absolute form names this listener too, and its authority stands in the place of Host (RFC 9112 §3.2.2). */
+function toOriginForm(request: IncomingMessage): void {
+  const [, authority, rest = ''] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(request.url ?? '') ?? [];
+  if (authority === undefined) return;
+  request.headers.host = authority;
+  request.url = rest.startsWith('/') ? rest : `/${rest}`;
 }
 
 /** HEAD is answered as GET is; `sendReply` leaves the body out. */

@@ -321,6 +321,18 @@ describe('the listener', () => {
     expect((await ask(port, '/metrics', { method: 'OPTIONS' })).status).toBe(405);
   });
 
+  it('takes targets in absolute form, whose authority stands in the place of Host', async () => {
+    const { port, calls } = await startAdmin();
+    const asked = (target: string, host: string): Promise<string> =>
+      sendRaw(port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    expect(await asked('http://127.0.0.1:9090/readyz', '127.0.0.1:9090')).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await asked('HTTP://localhost/api/stored?limit=7', 'evil.test')).toMatch(/^HTTP\/1\.1 200 /);
+    expect(calls).toEqual([['list', { limit: 7 }]]);
+    expect(await asked('http://127.0.0.1', '127.0.0.1')).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await asked('http://evil.test/metrics', '127.0.0.1')).toMatch(/^HTTP\/1\.1 403 /);
+    expect(await asked('http://127.0.0.1/nowhere', '127.0.0.1')).toMatch(/^HTTP\/1\.1 404 /);
+  });
+
   it('answers HEAD as GET, without the body', async () => {
     const { port } = await startAdmin();
     for (const path of ['/', '/healthz', '/api/stored', '/metrics', '/openapi.json']) {
