@@ -166,18 +166,18 @@ class Reader {
   #map(node: YAMLMap, path: Path): SourceNode {
     const at = this.#at(node.range?.[0] ?? 0);
     const entries = new Map<string, SourceEntry>();
+    let isPartial = false;
     for (const pair of node.items) {
       const key = asNode(pair.key);
       const keyAt = key?.range ? this.#at(key.range[0]) : at;
-      const plain = isScalar(key) && key.tag === undefined && key.anchor === undefined;
-      const name = plain ? String(key.value) : '';
+      const { name, problem } = readKey(key);
       const first = entries.get(name);
-      const problem = plain ? keyProblem(name) : 'a key must be plain text';
+      isPartial ||= problem !== undefined;
       if (problem !== undefined) this.#report(keyAt, path, problem);
       else if (first) this.#report(keyAt, [...path, name], `is given twice; the first is at line ${first.keyAt.line}`);
       else entries.set(name, { keyAt, value: this.#entryValue(asNode(pair.value), [...path, name], keyAt) });
     }
-    return { kind: 'map', entries, at };
+    return { kind: 'map', entries, isPartial, at };
   }
 
   #entryValue(node: Node | null, path: Path, keyAt: Position): SourceNode {
@@ -227,6 +227,13 @@ function withoutSource({ code, message }: YAMLError): string {
 function isPlainDocument(document: Document): boolean {
   const directives = document.directives;
   return directives?.yaml.explicit !== true && Object.keys(directives?.tags ?? {}).join(' ') === '!!';
+}
+
+function readKey(key: Node | null): { readonly name: string; readonly problem: string | undefined } {
+  const isPlain = isScalar(key) && key.tag === undefined && key.anchor === undefined;
+  if (!isPlain) return { name: '', problem: 'a key must be plain text' };
+  const name = String(key.value);
+  return { name, problem: keyProblem(name) };
 }
 
 function asNode(value: unknown): Node | null {

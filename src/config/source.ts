@@ -15,7 +15,13 @@ export type SourceNode =
   /** Already reported (an unset variable, say): whatever else is said about it would only confuse. */
   | { readonly kind: 'broken'; readonly at: Position }
   | { readonly kind: 'list'; readonly items: readonly SourceNode[]; readonly at: Position }
-  | { readonly kind: 'map'; readonly entries: ReadonlyMap<string, SourceEntry>; readonly at: Position };
+  | {
+      readonly kind: 'map';
+      readonly entries: ReadonlyMap<string, SourceEntry>;
+      /** A key of it was refused: what seems to be left out may be what that stood for. */
+      readonly isPartial: boolean;
+      readonly at: Position;
+    };
 
 export interface SourceEntry {
   readonly keyAt: Position;
@@ -72,12 +78,14 @@ export function positionOf(root: SourceNode, path: Path, wants: 'key' | 'value')
   return at;
 }
 
-/** True where the path ends at, or passes through, a value that was already reported. */
+/** True where the path ends at, or passes through, a value that was already reported, or that a refused key may stand for. */
 export function isBroken(root: SourceNode, path: Path): boolean {
   let node: SourceNode | undefined = root;
   for (const step of path) {
-    node = node && childOf(node, step)?.value;
-    if (node?.kind === 'broken') return true;
+    const child: SourceNode | undefined = node && childOf(node, step)?.value;
+    if (child?.kind === 'broken') return true;
+    if (child === undefined && node?.kind === 'map' && node.isPartial) return true;
+    node = child;
   }
   return root.kind === 'broken';
 }

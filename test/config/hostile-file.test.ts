@@ -105,6 +105,16 @@ describe('a file that is not plain YAML of UTF-8', () => {
         '2:1: (file): merge keys (<<) are not supported; an alias may stand for a whole value',
       ],
     ],
+    [
+      'a merge key for what is needed, which is not told of as left out',
+      valid.replace('name: one', '<<: *r').replace('routes:', 'log: &r {}\nroutes:'),
+      ['4:7: routes[0]: merge keys (<<) are not supported; an alias may stand for a whole value'],
+    ],
+    [
+      'a variable for a key that is needed',
+      valid.replace('name: one', '"${NAME}": one'),
+      ['3:7: routes[0]: variables are put into values, not into keys'],
+    ],
     ['a repeated key', `${valid}log: {}\nlog: {}\n`, ['5:1: log: is given twice; the first is at line 4']],
     [
       'a tag',
