@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { CanonicalRequest } from '../../src/core/request.ts';
 import type { CachePolicy, Route } from '../../src/core/route.ts';
-import { decidePostStorage, decideStorage, endsStored, type StorageInput } from '../../src/core/storage-policy.ts';
+import {
+  decidePostStorage,
+  decideStorage,
+  endsStored,
+  isLatestWord,
+  type StorageInput,
+  validatorsOf,
+} from '../../src/core/storage-policy.ts';
 import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf, T0 } from '../support/policy.ts';
 
 const DATE = 'Date: Mon, 23 Nov 2026 12:00:00 GMT';
@@ -441,6 +448,25 @@ describe('what is stored by method', () => {
   });
 });
 
+describe('the latest word of upstream', () => {
+  it('is no failure, also where the errors of all are stored', () => {
+    const all = honourRoute({ storeErrors: 'all' });
+    expect([200, 404, 403, 429, 500, 503].filter((status) => isLatestWord(all, status))).toEqual([200, 404, 403]);
+    const ofResource = honourRoute();
+    expect([200, 404, 403, 429, 500, 503].filter((status) => isLatestWord(ofResource, status))).toEqual([200, 404]);
+  });
+});
+
+describe('what a response can be validated with', () => {
+  it('is what it says once, and says at all', () => {
+    const etagOf = (...lines: readonly string[]) => validatorsOf(fieldsOf(...lines), T0).etag;
+    expect(etagOf('ETag: "a"')).toBe('"a"');
+    expect(etagOf('ETag: "a"', 'ETag: "b"')).toBeUndefined();
+    expect(etagOf('ETag: ')).toBeUndefined();
+    expect(etagOf()).toBeUndefined();
+  });
+});
+
 describe('the answer to a POST that was relayed (RFC 9110 §9.3.3)', () => {
   const posted = (lines: readonly string[], given: Case = {}, namesTarget = true): string => {
     const decision = decidePostStorage(inputOf(lines, given), namesTarget);
@@ -462,10 +488,13 @@ describe('the answer to a POST that was relayed (RFC 9110 §9.3.3)', () => {
     ],
     ["the rule's lifetime", [DATE], { route: honourRoute({ ttlMs: MINUTE }) }, 'not-explicit'],
     ['a ruled route', [FRESH, DATE], { route: cap() }, 'not-explicit'],
+    ['the last success there could be', [FRESH, DATE], { status: 299 }, 'store'],
+    ['what has several answers', [FRESH, DATE], { status: 300 }, 'not-explicit'],
     ['a redirect', [FRESH, DATE], { status: 303 }, 'not-explicit'],
     ['an error', [FRESH, DATE], { status: 404 }, 'not-explicit'],
     ['no-store', ['Cache-Control: max-age=60, no-store', DATE], {}, 'no-store'],
     ['private', ['Cache-Control: max-age=60, private', DATE], {}, 'private'],
+    ['private, with no lifetime', ['Cache-Control: private', DATE], {}, 'private'],
     ['a part', [FRESH, DATE], { status: 206 }, 'partial'],
     ['Authorization', [FRESH, DATE], { request: ['Authorization: Bearer x'] }, 'authorization'],
   ])('with %s: %s', (_case, lines, given, expected) => {
