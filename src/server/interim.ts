@@ -37,13 +37,15 @@ export class InterimLink implements ClientLink {
 /** Whose clients wait to be told to go on. */
 const expectant = new WeakSet<ServerResponse>();
 
-/** Its client sends the content when it is told to. */
+/** Its client sends the content when it is told to. To be called before anything of the response is written. */
 export function expectsToGoOn(res: ServerResponse): void {
-  expectant.add(res);
+  // `node:http` ends the connection of who was not told to go on, as content may be on its way: also where there is none, or all of it has
+  // come, and with what is behind it. Whoever writes the response knows what is unread, and ends it there.
+  Reflect.set(res, '_expect_continue', false);
   const { headers } = res.req;
   const hasContent = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-  // `node:http` ends the connection of who was not told to, as content may be on its way: here there is none.
-  if (!hasContent) tellToGoOn(res);
+  // Nobody waits to be told to send nothing (RFC 9110 §10.1.1).
+  if (hasContent) expectant.add(res);
 }
 
 /**

@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
 
-import { head, startStage } from '../support/hostile.ts';
+import { echo, head, startStage, told } from '../support/hostile.ts';
 import { limitHits } from '../support/metrics.ts';
+import { gated } from '../support/origin.ts';
 
 const expecting = (method: string, target: string, bytes: number): string =>
   head(`${method} ${target} HTTP/1.1`, 'Host: api.test', `Content-Length: ${bytes}`, 'Expect: 100-continue');
+
+const plain = (target: string, ...lines: readonly string[]): string =>
+  head(`GET ${target} HTTP/1.1`, 'Host: api.test', ...lines);
 
 const goOn = 'HTTP/1.1 100 Continue\r\n\r\n';
 
@@ -46,5 +50,22 @@ describe('A client that waits to be told to send its content', () => {
       await connection.send(head('GET /c/x HTTP/1.1', 'Host: api.test', 'Expect: 100-continue'));
       expect((await connection.reply()).status).toBe(200);
     }
+  });
+
+  it('keeps its connection behind others of it, where it has no content or has sent it unasked', async () => {
+    const gate = Promise.withResolvers<void>();
+    const routes = `
+  - { name: ruled, match: /c/*, upstream: api, ttl: 10m }
+  - { name: queried, match: /q, upstream: api, ttl: 10m, content: { methods: [QUERY], as: json } }`;
+    await using stage = await startStage({ routes, script: gated(gate.promise, echo) });
+    using connection = await stage.open();
+    const content = ['Content-Type: application/json', 'Content-Length: 2', 'Expect: 100-continue'];
+    const query = head('QUERY /q HTTP/1.1', 'Host: api.test', ...content);
+    await connection.send(`${plain('/c/1') + plain('/c/2', 'Expect: 100-continue') + query}{}${plain('/c/4')}`);
+    await stage.origin.arrived(4);
+    gate.resolve();
+    const texts: string[] = [];
+    for (let one = 0; one < 4; one += 1) texts.push((await connection.reply()).text);
+    expect(texts).toEqual([told('GET', '/c/1'), told('GET', '/c/2'), told('QUERY', '/q'), told('GET', '/c/4')]);
   });
 });
