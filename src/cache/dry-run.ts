@@ -1,5 +1,4 @@
-import { appendCacheStatus, withProblem } from '../core/cache-status.ts';
-import { failureProblem } from '../core/failure-policy.ts';
+import { appendCacheStatus, withDetail } from '../core/cache-status.ts';
 import { type FieldLines, fieldValue } from '../core/fields.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
 import { ok } from '../core/problem.ts';
@@ -145,7 +144,7 @@ function settleRelay(
   const { method, fields } = request;
   const read = answers.relayed({ method, fields, route: relay.route }, answer);
   if (read.kind === 'failure') {
-    return { read, cacheStatus: withProblem(relay.cacheStatus, failureProblem(read.failure).code, answer.status) };
+    return { read, cacheStatus: withDetail(relay.cacheStatus, read.failure, answer.status) };
   }
   const atMs = clock.nowMs();
   const head = { status: read.status, fields: read.fields, requestTimeMs: atMs, responseTimeMs: atMs };

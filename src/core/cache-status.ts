@@ -41,11 +41,11 @@ export function withKey(
 
 /**
  * The member of a relayed request, as {@link formatCacheStatus} gives it without a detail, where the answer is a problem of
- * our own with this code. `fwdStatus`: what upstream answered, where it did (RFC 9211 §2.3).
+ * our own. `detail`: how upstream failed, else the code of the problem. `fwdStatus`: what upstream answered, where it did (RFC 9211 §2.3).
  */
-export function withProblem(member: string, code: string, fwdStatus?: number): string {
+export function withDetail(member: string, detail: string, fwdStatus?: number): string {
   const answered = fwdStatus === undefined ? '' : `; fwd-status=${integer(fwdStatus)}`;
-  return `${member}${answered}; detail=${tokenOrString(code)}`;
+  return `${member}${answered}; detail=${tokenOrString(detail)}`;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { RelayDecision } from '../cache/handled.ts';
 import { problemReply } from '../cache/problem-reply.ts';
 import type { RelayPlan } from '../cache/relay-types.ts';
-import { appendCacheStatus, withProblem } from '../core/cache-status.ts';
+import { appendCacheStatus, withDetail } from '../core/cache-status.ts';
 import { withoutFields } from '../core/fields.ts';
 import { InterimLink, tellToGoOn } from './interim.ts';
 import type { Recorder, Transit } from './recorder.ts';
@@ -77,7 +77,7 @@ export class Relaying {
     const answer = problemReply(requestTimeout, { meta, cacheStatus: undefined, head: transit.req.method === 'HEAD' });
     const fields = appendCacheStatus(
       withoutFields(answer.fields, cacheStatusOnly),
-      withProblem(relay.cacheStatus, requestTimeout.code),
+      withDetail(relay.cacheStatus, requestTimeout.code),
     );
     writeResponse(res, { ...answer, fields }, { ...this.#options.sender.limit(), close: true });
     return true;

@@ -5,6 +5,7 @@ import type { RelayFollowUp, RelayTap } from '../cache/handled.ts';
 import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import { contentTooLarge } from '../core/content-key.ts';
 import type { UpstreamConfig } from '../core/config.ts';
+import type { FailureKind } from '../core/failure.ts';
 import { failureProblem } from '../core/failure-policy.ts';
 import { interimFields, MAX_INTERIM_RESPONSES } from '../core/interim.ts';
 import type { Problem } from '../core/problem.ts';
@@ -221,15 +222,15 @@ export class RelayExchange {
     if (this.#stage === 'over') return;
     if (limit !== undefined) this.#options.onLimit(`upstreams.${limit}`);
     this.#failure ??= named;
-    if (this.open) this.refuse(failureProblem(failure));
+    if (this.open) this.refuse(failureProblem(failure), failure);
     else this.#tear();
     this.#upstream?.destroy();
   }
 
-  /** Answers with a problem of our own. */
-  refuse(problem: Problem): void {
+  /** Answers with a problem of our own. `failure`: upstream's. */
+  refuse(problem: Problem, failure?: FailureKind): void {
     this.end();
-    this.#reply.refuse(problem, { sent: this.#upstream !== undefined, fwdStatus: this.#fwdStatus });
+    this.#reply.refuse(problem, { sent: this.#upstream !== undefined, fwdStatus: this.#fwdStatus, failure });
   }
 
   /** Nothing more is timed; the connection was handed over, or all is said. */

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { RelayPlan } from '../cache/relay-types.ts';
-import { formatCacheStatus, withProblem } from '../core/cache-status.ts';
+import { formatCacheStatus, withDetail } from '../core/cache-status.ts';
+import type { FailureKind } from '../core/failure.ts';
 import type { FieldLines } from '../core/fields.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
@@ -15,6 +16,8 @@ export interface Forwarded {
   readonly sent: boolean;
   /** What upstream answered; `undefined`: no head of its came. */
   readonly fwdStatus: number | undefined;
+  /** How upstream failed, in the word that cached routes have for it; `undefined`: it did not. */
+  readonly failure: FailureKind | undefined;
 }
 
 /** The client's side of a relayed request: what it was sent, and how its answer ended. */
@@ -98,16 +101,17 @@ export class RelayReply {
   }
 
   /** Answers with a problem of our own. */
-  refuse(problem: Problem, { sent, fwdStatus }: Forwarded): void {
+  refuse(problem: Problem, { sent, fwdStatus, failure }: Forwarded): void {
     this.problem = problem.code;
     const { fields, body } = problemBody(problem);
-    const unsent = formatCacheStatus({ hit: false, detail: problem.code });
+    const detail = failure ?? problem.code;
+    const unsent = formatCacheStatus({ hit: false, detail });
     this.#start(problem.status, [
       ...rawHeadersOf(fields),
       'content-length',
       String(body.length),
       'cache-status',
-      sent ? withProblem(this.#cacheStatus, problem.code, fwdStatus) : unsent,
+      sent ? withDetail(this.#cacheStatus, detail, fwdStatus) : unsent,
     ]);
     if (this.#req.method !== 'HEAD') this.bytesSent = body.length;
     this.#res.end(body);

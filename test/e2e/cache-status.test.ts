@@ -337,9 +337,9 @@ describe('Cache-Status of the program (RFC 9211)', () => {
       return [status, member];
     });
     expect(await Promise.all(relayed)).toEqual([
-      [502, { fwd: 'bypass', detail: 'upstream-reset' }],
-      [504, { fwd: 'bypass', detail: 'upstream-timeout' }],
-      [502, { fwd: 'bypass', detail: 'upstream-unreachable' }],
+      [502, { fwd: 'bypass', detail: 'reset' }],
+      [504, { fwd: 'bypass', detail: 'timeout' }],
+      [502, { fwd: 'bypass', detail: 'connect' }],
     ]);
   });
 
