@@ -118,7 +118,8 @@ export class RelayRequest extends Transform {
     this.#bytes += chunk.length;
     this.#onChunk();
     if (this.#bytes > this.#maxBodyBytes) callback(new ContentTooLargeError());
-    else callback(null, chunk);
+    // Not before what upstream has sent was read: where it has answered and closed, the write fails, and `node:net` drops what is unread.
+    else setImmediate(callback, null, chunk);
   }
 }
 
