@@ -5,6 +5,7 @@ import { formatCacheStatus } from '../core/cache-status.ts';
 import { malformedRequest, refusedMethod } from '../core/methods.ts';
 import type { Problem } from '../core/problem.ts';
 import { problemBody } from '../core/problem-response.ts';
+import type { Lingering } from './lingering.ts';
 import { requestTimeout } from './request-timeout.ts';
 
 /** What was answered where no request could be read. */
@@ -20,17 +21,21 @@ export interface Unread {
  * Answers what the HTTP parser or a timeout refused, on the raw connection, and ends it: after a framing error nothing
  * on it can be trusted (RFC 9112 §11.2). `undefined` where the connection takes no answer.
  */
-export function answerClientError(error: { readonly code?: string | undefined }, socket: Duplex): Unread | undefined {
+export function answerClientError(
+  error: { readonly code?: string | undefined },
+  socket: Duplex,
+  lingering: Pick<Lingering, 'end'>,
+): Unread | undefined {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return undefined;
   }
   const { problem, limit } = describe(error.code);
-  return { problem, limit, bytes: endWith(socket, problem) };
+  return { problem, limit, bytes: endWith(socket, problem, lingering) };
 }
 
 /** One connection more than the limit: told so, then closed. 429, since real clients take the content of a 503 for data. */
-export function refuseConnection(socket: Socket, limit: number): Unread {
+export function refuseConnection(socket: Socket, limit: number, lingering: Pick<Lingering, 'end'>): Unread {
   const problem: Problem = {
     status: 429,
     code: 'too-many-connections',
@@ -38,11 +43,11 @@ export function refuseConnection(socket: Socket, limit: number): Unread {
     detail: `More than ${limit} connections are open.`,
     retryAfter: 1,
   };
-  return { problem, limit: 'server.limits.maxConnections', bytes: endWith(socket, problem) };
+  return { problem, limit: 'server.limits.maxConnections', bytes: endWith(socket, problem, lingering) };
 }
 
 /** Gives the number of content bytes. */
-function endWith(socket: Duplex, problem: Problem): number {
+function endWith(socket: Duplex, problem: Problem, lingering: Pick<Lingering, 'end'>): number {
   const { fields, body } = problemBody(problem);
   const lines = [
     `HTTP/1.1 ${problem.status} ${problem.title}`,
@@ -52,9 +57,9 @@ function endWith(socket: Duplex, problem: Problem): number {
     'connection: close',
   ];
   socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
-  socket.end(body);
-  // Whatever else the peer sends is not read as a request; the socket goes when it has our answer.
-  socket.once('finish', () => socket.destroy());
+  socket.write(body);
+  // Whatever else the peer sends is not read as a request.
+  lingering.end(socket);
   return body.length;
 }
 

@@ -158,6 +158,21 @@ export class Connections {
     return this.#known.get(socket)?.ending ?? false;
   }
 
+  /** Its client may be sending though the connection is to end: it was not the one to say so, or has not sent all. */
+  maySend(socket: object): boolean {
+    const known = this.#known.get(socket);
+    return known !== undefined && (known.ending || known.last?.complete === false);
+  }
+
+  /** It is to be read on, whatever waits. */
+  release(socket: object): void {
+    const known = this.#known.get(socket);
+    const held = known?.held;
+    if (known === undefined || held === undefined) return;
+    known.held = undefined;
+    held.release();
+  }
+
   /** What is known of it; the same object for as long as it lasts. Only its count is anyone else's to raise, with what is answered at once. */
   of(socket: object): Connection {
     const known = this.#known.get(socket);

@@ -6,6 +6,7 @@ import type { ListenerConfig, ServerConfig } from '../core/config.ts';
 import { answerClientError, refuseConnection } from './client-error.ts';
 import { keepAliveReserveMs, toldKeepAliveMs } from './keep-alive.ts';
 import { expectsToGoOn } from './interim.ts';
+import { destroyWhenFlushed } from './lingering.ts';
 import type { ServerLoad } from './load.ts';
 import type { ExchangeHandler } from './request-handler.ts';
 import { keepUnsent } from './unsent.ts';
@@ -77,7 +78,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   const { limits, timeouts } = options.config;
   // A head is part of its request, and `node:http` throws where it may take longer.
   const headersMs = Math.min(timeouts.headersMs, timeouts.requestMs);
-  const { lane, connections } = options.handler;
+  const { lane, connections, lingering } = options.handler;
   const server = createServer({
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: headersMs,
@@ -132,10 +133,10 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
       }
       // A client that has ended its side has gone, and what is owed with it.
       const hasEnded = error.code === 'HPE_INVALID_EOF_STATE' || !socket.readable;
-      if (hasEnded || !connections.endBehind(socket, () => destroyWhenFlushed(socket))) destroyWhenFlushed(socket);
+      if (hasEnded || !connections.endBehind(socket, () => lingering.end(socket))) destroyWhenFlushed(socket);
       return;
     }
-    options.handler.unread(answerClientError(error, socket), listener.name);
+    options.handler.unread(answerClientError(error, socket, lingering), listener.name);
   });
   return server;
 }
@@ -148,7 +149,7 @@ function refuseConnect(server: Server, listener: ListenerConfig, { handler }: Da
     // Without a listener an error on a detached socket would end the process.
     req.socket.on('error', () => req.socket.destroy());
     if (!handler.connections.owes(req.socket)) {
-      handler.unread(answerClientError({ code: 'CONNECT' }, socket), listener.name, req.method);
+      handler.unread(answerClientError({ code: 'CONNECT' }, socket, handler.lingering), listener.name, req.method);
       return;
     }
     // As with what is no request: a refusal in front of a response that is still owed would be taken for that response.
@@ -168,15 +169,18 @@ function countConnections(
   const { maxConnections } = config.limits;
   let open = 0;
   server.on('connection', (socket: Socket) => {
-    open += 1;
+    handler.lingering.watch(socket);
+    const isServed = open < maxConnections;
+    if (isServed) open += 1;
     load.connections += 1;
     socket.once('close', () => {
-      open -= 1;
+      // A refused one that is not gone yet takes nobody's place.
+      if (isServed) open -= 1;
       load.connections -= 1;
     });
-    if (open <= maxConnections) return;
+    if (isServed) return;
     handler.connections.announceLast(socket);
-    handler.unread(refuseConnection(socket, maxConnections), listener.name);
+    handler.unread(refuseConnection(socket, maxConnections, handler.lingering), listener.name);
   });
 }
 
@@ -202,10 +206,6 @@ function atTurnEnd(callback: () => void): () => void {
       callback();
     });
   };
-}
-
-function destroyWhenFlushed(socket: Duplex): void {
-  socket.end(() => socket.destroy());
 }
 
 function bind(server: Server, listener: ListenerConfig): Promise<BoundListener> {

@@ -15,6 +15,7 @@ import { FastLane } from './fast-lane-entry.ts';
 import { guardObserver } from './guarded-observer.ts';
 import { FieldLists } from './field-lists.ts';
 import { InterimLink } from './interim.ts';
+import { Lingering } from './lingering.ts';
 import { ContentReader } from './read-content.ts';
 import { expectationFailed, type ReadContext, readRequest } from './read-request.ts';
 import { Recorder, type Transit } from './recorder.ts';
@@ -54,6 +55,7 @@ export class ExchangeHandler {
   readonly #relaying: Relaying;
   readonly #contents: ContentReader;
   readonly connections: Connections;
+  readonly lingering: Lingering;
   readonly #upgraded = new Set<Duplex>();
   /** `undefined`: each request is parsed. */
   readonly lane: FastLane | undefined;
@@ -65,6 +67,7 @@ export class ExchangeHandler {
     this.#options = options;
     this.#observer = guardObserver(options.observer, onBug);
     this.connections = new Connections(config.limits.maxPipelined);
+    this.lingering = new Lingering(this.connections);
     const recorder = new Recorder({ observer: this.#observer, clock });
     const sender = new Sender({
       config,

@@ -3,7 +3,11 @@ import { createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { answerClientError, refuseConnection } from '../../src/server/client-error.ts';
+import { Connections } from '../../src/server/connections.ts';
+import { Lingering } from '../../src/server/lingering.ts';
 import { converse, openRaw, type Conversation } from '../support/raw.ts';
+
+const lingering = new Lingering(new Connections(8));
 
 /** The end of the proxy of each connection. */
 async function listen(onConnection: (socket: Socket) => void): Promise<string> {
@@ -25,7 +29,7 @@ async function answered(
 ): Promise<{ readonly talk: Conversation; readonly limit: string | undefined }> {
   let limit: string | undefined;
   const url = await listen((socket) => {
-    limit = answerClientError({ code }, socket)?.limit;
+    limit = answerClientError({ code }, socket, lingering)?.limit;
   });
   return { talk: await converse(url, ''), limit };
 }
@@ -54,7 +58,7 @@ describe('What is no request', () => {
   it('gets none where the connection takes nothing any more', async () => {
     const url = await listen((socket) => {
       socket.end();
-      expect(answerClientError({ code: 'HPE_INVALID_METHOD' }, socket)).toBeUndefined();
+      expect(answerClientError({ code: 'HPE_INVALID_METHOD' }, socket, lingering)).toBeUndefined();
     });
     expect((await converse(url, '')).replies).toEqual([]);
   });
@@ -62,7 +66,7 @@ describe('What is no request', () => {
 
 describe('A connection too many', () => {
   it('is told when to come again, and closed whatever it still sends', async () => {
-    const url = await listen((socket) => void refuseConnection(socket, 7));
+    const url = await listen((socket) => void refuseConnection(socket, 7, lingering));
     using connection = await openRaw(url);
     await connection.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     const reply = await connection.reply();
