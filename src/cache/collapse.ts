@@ -1,11 +1,15 @@
 import type { Position } from '../core/stored-response.ts';
 import { Places } from '../core/places.ts';
 import { dropOldest } from './drop-oldest.ts';
+import type { ClientLink } from './handled.ts';
 
 /** Orders arrivals and departures; no time. */
 interface Moments {
   now: number;
 }
+
+/** Who waits for a flight, as far as it can tell that nobody does any more. */
+type Waiting = Pick<ClientLink, 'isOver'>;
 
 /** One upstream call that several requests wait for, begun when it is made. */
 export class Flight<T, P = undefined> {
@@ -16,10 +20,17 @@ export class Flight<T, P = undefined> {
   #departedAt: number | undefined;
   #position: Position | undefined;
   #boarders = 1;
+  /** `undefined`: it is wanted whoever has gone. */
+  #clients: Waiting[] | undefined;
 
-  constructor(moments: Moments, begunBy: P, fly: (flight: Flight<T, P>) => Promise<T>) {
+  constructor(
+    moments: Moments,
+    { plan, client }: Pick<Boarder<T, P>, 'plan' | 'client'>,
+    fly: (flight: Flight<T, P>) => Promise<T>,
+  ) {
     this.#moments = moments;
-    this.begunBy = begunBy;
+    this.begunBy = plan;
+    this.#clients = client === undefined ? undefined : [client];
     this.result = fly(this);
   }
 
@@ -46,8 +57,20 @@ export class Flight<T, P = undefined> {
     return this.#departedAt === undefined || this.#departedAt > moment;
   }
 
-  board(): void {
+  board(client: Waiting | undefined): void {
     this.#boarders += 1;
+    if (client === undefined) this.keep();
+    else this.#clients?.push(client);
+  }
+
+  /** It is wanted though all who wait for it should go. */
+  keep(): void {
+    this.#clients = undefined;
+  }
+
+  /** Whether anybody waits for it still. */
+  get isWanted(): boolean {
+    return this.#clients?.every(({ isOver }) => isOver) !== true;
   }
 }
 
@@ -55,6 +78,8 @@ export class Flight<T, P = undefined> {
 export interface Boarder<T, P = undefined> {
   /** What a flight that it begins is to keep of it: {@link Flight.begunBy}. */
   readonly plan: P;
+  /** Whose answer waits for it; `undefined`: it is wanted in any case. */
+  readonly client: Waiting | undefined;
   /** {@link Flights.moment} when it came. */
   readonly cameAt: number;
   /** Whether it may have what was under way before it came. */
@@ -105,11 +130,11 @@ export class Flights<T, P = undefined> {
     const current = this.#latestOf(key);
     const early = current?.leavesAfter(boarder.cameAt) === true;
     if (current !== undefined && (early || boarder.mayJoin(current))) {
-      current.board();
+      current.board(boarder.client);
       return { flight: current, leader: false, early };
     }
     const ahead = boarder.queues ? current : undefined;
-    const flight = new Flight<T, P>(this.#moments, boarder.plan, (itself) => boarder.start(itself, ahead));
+    const flight = new Flight<T, P>(this.#moments, boarder, (itself) => boarder.start(itself, ahead));
     const place = this.#flights.add(flight);
     this.#latest.set(key, place);
     const land = () => {

@@ -1,6 +1,7 @@
 import { isFailureStatus } from '../core/failure-policy.ts';
+import { hasValidator } from '../core/freshen.ts';
 import type { Fwd } from '../core/outcome.ts';
-import type { StoredResponse } from '../core/stored-response.ts';
+import type { Position, StoredResponse } from '../core/stored-response.ts';
 import type { StoreRead } from './ports.ts';
 import type { OwnRequest } from './own-request.ts';
 import type { Ask } from './respond.ts';
@@ -30,4 +31,15 @@ export interface FetchPlan {
 /** Behind the scenes what is stored is still being served: an error status is no better than it, unless it is one itself. */
 export function isGood(found: Fallback | undefined): boolean {
   return found !== undefined && !isFailureStatus(found.item.status);
+}
+
+/** The plan as its answer is labelled: fetched without a lease it was a bypass, whatever it began as. */
+export function asFetched(plan: FetchPlan, { position }: { readonly position: Position | undefined }): FetchPlan {
+  return position === undefined && plan.unleased !== true ? { ...plan, fwd: 'bypass', unleased: true } : plan;
+}
+
+/** The plan with what was met in the shared tier since: a later stored response to validate. */
+export function improved(plan: FetchPlan, found: Fallback | undefined): FetchPlan {
+  if (found === plan.found) return plan;
+  return { ...plan, found, validate: found !== undefined && hasValidator(found.item) };
 }

@@ -6,7 +6,7 @@ import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
-import { type Fallback, type FetchPlan, isGood } from './fetch-plan.ts';
+import { asFetched, type FetchPlan, improved, isGood } from './fetch-plan.ts';
 import { fill } from './fill.ts';
 import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
 import type { FillOutcome } from './fleet-ports.ts';
@@ -92,6 +92,7 @@ export class Fetcher {
     if (came.dueMs === undefined) return flight.result.then((result) => this.#landed(plan, boarding, came, result));
     return awaitSoftly(this.#deps, plan, flight.result, came.dueMs).then((awaited) => {
       if (awaited.kind === 'result') return this.#landed(plan, boarding, came, awaited.result);
+      flight.keep();
       if (leader) this.#seeTo(plan, flight.result);
       return awaited.response;
     });
@@ -136,9 +137,14 @@ export class Fetcher {
     const input = this.#inputOf(plan, 'interactive', position);
     // What goes upstream as a HEAD is no validation: all that its answer says of the response is wanted.
     const own = plan.own?.method === 'HEAD' ? { own: plan.own, validate: undefined } : { own: plan.own };
-    const filled = this.#deps.background.own('fill', (signal) => fill(this.#deps, { ...input, ...own }, signal));
+    let goesOn = false;
+    const isWanted = (): boolean => goesOn || plan.ask.client?.isOver !== true;
+    const filled = this.#deps.background.own('fill', (signal) =>
+      fill(this.#deps, { ...input, ...own, isWanted }, signal),
+    );
     const awaited = await awaitSoftly(this.#deps, plan, filled, dueMs);
     if (awaited.kind === 'stale') {
+      goesOn = true;
       this.#seeTo(plan, filled);
       return awaited.response;
     }
@@ -179,6 +185,7 @@ export class Fetcher {
       // Without a lease what is under way cannot be joined: each newcomer would make a call of its own (invariant 19).
       queues: !isLeased(this.#deps.purgeLog),
       plan,
+      client: purpose === 'interactive' ? plan.ask.client : undefined,
       start: (flight, ahead) =>
         this.#deps.background.own('fill', (signal) => this.#fly({ plan, purpose, flight, ahead }, signal)),
     });
@@ -238,7 +245,8 @@ export class Fetcher {
     // Nothing comes between the position and the request (invariant 2).
     const position = this.#deps.purgeLog.position();
     flight.depart(position);
-    return fill(this.#deps, this.#inputOf(plan, purpose, position), signal);
+    const isWanted = (): boolean => flight.isWanted;
+    return fill(this.#deps, { ...this.#inputOf(plan, purpose, position), isWanted }, signal);
   }
 
   #inputOf(plan: FetchPlan, purpose: UpstreamCall['purpose'], position: Position | undefined): FillInput {
@@ -299,20 +307,9 @@ function insistsOnItsOwn({ ask, fwd }: FetchPlan): boolean {
   return clientDirectives(policy, ask.requestFields).noCache;
 }
 
-/** The plan as its answer is labelled: fetched without a lease it was a bypass, whatever it began as. */
-function asFetched(plan: FetchPlan, { position }: { readonly position: Position | undefined }): FetchPlan {
-  return position === undefined && plan.unleased !== true ? { ...plan, fwd: 'bypass', unleased: true } : plan;
-}
-
 /** What those who wait in other processes are told of a fetch; without a result a bug ended it. */
 function outcomeOf(result: FillResult | undefined): FillOutcome {
   if (result?.kind === 'stored' && result.put === 'stored') return 'stored';
   // Other failures are quick, or are of this process alone (it stops, or has no free connection).
   return result?.kind === 'failed' && result.failure === 'timeout' ? 'timeout' : 'unshared';
-}
-
-/** The plan with what was met in the shared tier since: a later stored response to validate. */
-function improved(plan: FetchPlan, found: Fallback | undefined): FetchPlan {
-  if (found === plan.found) return plan;
-  return { ...plan, found, validate: found !== undefined && hasValidator(found.item) };
 }

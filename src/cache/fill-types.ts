@@ -67,6 +67,8 @@ export interface FillInput {
   readonly known?: StoredResponse | undefined;
   /** See {@link UpstreamCall.onInterim}. */
   readonly onInterim?: UpstreamCall['onInterim'];
+  /** See {@link UpstreamCall.isWanted}. */
+  readonly isWanted?: UpstreamCall['isWanted'];
 }
 
 /** What came of it. */

@@ -20,6 +20,8 @@ export interface UpstreamCall {
   readonly purpose: 'interactive' | 'revalidate' | 'warm';
   /** Hears each interim response (RFC 9110 §15.2) as it comes; end-to-end fields, none with a secret. Must not throw. */
   readonly onInterim?: ((status: number, fields: FieldLines) => void) | undefined;
+  /** Asked before a call that had to wait is sent; false: nobody waits for it any more. Absent: it goes on in any case. Must not throw. */
+  readonly isWanted?: (() => boolean) | undefined;
 }
 
 export type UpstreamAnswer = UpstreamResponse | UpstreamFailure;

@@ -92,6 +92,10 @@ export class LateLink implements ClientLink, LateAnswer {
     return this.#unheard.length > 0;
   }
 
+  get isOver(): boolean {
+    return this.#link?.isOver ?? this.#isGone;
+  }
+
   whenOver(callback: () => void): void {
     this.holder?.handOver();
     if (this.#link !== undefined) this.#link.whenOver(callback);

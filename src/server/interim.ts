@@ -27,10 +27,13 @@ export class InterimLink implements ClientLink {
     write(res, status, passed);
   }
 
+  get isOver(): boolean {
+    return this.#res.closed || this.#res.destroyed;
+  }
+
   whenOver(callback: () => void): void {
-    const res = this.#res;
-    if (res.closed || res.destroyed) callback();
-    else res.once('close', callback);
+    if (this.isOver) callback();
+    else this.#res.once('close', callback);
   }
 }
 

@@ -108,7 +108,7 @@ export class PendingCall {
       return;
     }
     onLimit('upstreams.maxConnections');
-    this.#leaveQueue = slots.wait(() => this.#send());
+    this.#leaveQueue = slots.wait(() => this.#granted());
   }
 
   /** It waits for a connection that is free. */
@@ -256,9 +256,17 @@ export class PendingCall {
     return failure === 'reset' && this.#reused && !this.#firstByte;
   }
 
+  /** Its turn has come; false where it is not sent, since nobody waits for it any more. */
+  #granted(): boolean {
+    this.#leaveQueue = undefined;
+    const isWanted = this.#call.isWanted?.() !== false;
+    if (isWanted) this.#send();
+    else this.#stop(describe('aborted'));
+    return isWanted;
+  }
+
   #send(): void {
     this.#holdsSlot = true;
-    this.#leaveQueue = undefined;
     this.#attempts += 1;
     this.#ground.dispatch(this, false);
   }

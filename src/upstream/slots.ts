@@ -2,7 +2,7 @@
 export class Slots {
   readonly #size: number;
   #taken = 0;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<() => boolean>();
 
   constructor(size: number) {
     this.#size = size;
@@ -15,19 +15,20 @@ export class Slots {
     return true;
   }
 
-  /** Calls back when a slot is free and taken for the caller; the function returned gives up the place in the queue. */
-  wait(granted: () => void): () => void {
+  /**
+   * Calls back when a slot is free and taken for the caller, who says whether it is needed still; the function returned gives up the
+   * place in the queue.
+   */
+  wait(granted: () => boolean): () => void {
     this.#waiting.add(granted);
     return () => this.#waiting.delete(granted);
   }
 
   release(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
-      this.#taken -= 1;
-      return;
+    for (const next of this.#waiting) {
+      this.#waiting.delete(next);
+      if (next()) return;
     }
-    this.#waiting.delete(next);
-    next();
+    this.#taken -= 1;
   }
 }

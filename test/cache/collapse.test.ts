@@ -12,7 +12,8 @@ type Traits = Partial<Boarder<string>>;
 
 function boarder(flights: Flights<string>, traits: Traits = {}): Boarder<string> {
   const start = fetchOf().fetch;
-  return { plan: undefined, cameAt: flights.moment, mayJoin: () => false, queues: false, start, ...traits };
+  const alike = { plan: undefined, client: undefined, mayJoin: () => false, queues: false };
+  return { ...alike, cameAt: flights.moment, start, ...traits };
 }
 
 const position = { epoch: 'e', seq: 0 };
@@ -40,6 +41,21 @@ describe('flights', () => {
     expect(later.leader).toBe(true);
     expect(later.flight).not.toBe(flight);
     expect(flights.join('k', boarder(flights)).flight).toBe(later.flight);
+  });
+
+  it('are wanted as long as anybody waits, and in any case where somebody has no client or they are kept', () => {
+    const flights = new Flights<string>();
+    const client = { isOver: false };
+    const [own, other, kept] = ['own', 'other', 'kept'].map(
+      (key) => flights.join(key, boarder(flights, { client })).flight,
+    );
+    other?.board({ isOver: false });
+    kept?.keep();
+    expect([own, other, kept].map((flight) => flight?.isWanted)).toEqual([true, true, true]);
+    client.isOver = true;
+    expect([own, other, kept].map((flight) => flight?.isWanted)).toEqual([false, true, true]);
+    own?.board(undefined);
+    expect(own?.isWanted).toBe(true);
   });
 
   it('that departed after a request came are as good for it as its own', () => {

@@ -9,7 +9,7 @@ import { fieldsOf, honourRoute, MINUTE, routeOf } from '../support/policy.ts';
 function listener(): ClientLink & { readonly heard: string[] } {
   const heard: string[] = [];
   const interim: ClientLink['interim'] = (status, fields) => void heard.push(`${status} ${fields.flat().join(' ')}`);
-  return { heard, interim, whenOver: () => {} };
+  return { heard, interim, whenOver: () => {}, isOver: false };
 }
 
 function rigOf(route: Route): ExchangeRig {

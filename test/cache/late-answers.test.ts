@@ -41,6 +41,7 @@ class Look extends Later<StoreRead | undefined> {
 /** Its client's link, on which the answer comes. */
 class Link implements LateAnswer {
   readonly late = this;
+  readonly isOver = false;
   readonly answer = Promise.withResolvers<Handled>();
   begun = 0;
   told = 0;

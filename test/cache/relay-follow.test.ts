@@ -26,7 +26,7 @@ interface Sent {
 
 async function send(rig: ExchangeRig, request: Partial<ProxyRequest> = {}): Promise<Sent> {
   const asked = requestOf({ method: 'POST', ...request });
-  const handled = await rig.exchange.handle(asked, { interim: () => {}, whenOver: () => {} });
+  const handled = await rig.exchange.handle(asked, { interim: () => {}, whenOver: () => {}, isOver: false });
   if (handled.kind !== 'relay') throw new Error('not relayed');
   const requestTimeMs = rig.clock.nowMs();
   return {

@@ -14,8 +14,8 @@ describe('Slots', () => {
     const slots = new Slots(1);
     const granted: string[] = [];
     slots.tryTake();
-    slots.wait(() => granted.push('first'));
-    slots.wait(() => granted.push('second'));
+    slots.wait(() => granted.push('first') > 0);
+    slots.wait(() => granted.push('second') > 0);
     slots.release();
     expect([granted, slots.tryTake()]).toEqual([['first'], false]);
     slots.release();
@@ -28,11 +28,24 @@ describe('Slots', () => {
     const slots = new Slots(1);
     const granted: string[] = [];
     slots.tryTake();
-    const leave = slots.wait(() => granted.push('gone'));
-    slots.wait(() => granted.push('still there'));
+    const leave = slots.wait(() => granted.push('gone') > 0);
+    slots.wait(() => granted.push('still there') > 0);
     leave();
     slots.release();
     expect(granted).toEqual(['still there']);
+  });
+
+  it('go on past any number of those who need none any more', () => {
+    const slots = new Slots(1);
+    slots.tryTake();
+    for (let one = 0; one < 100_000; one += 1) slots.wait(() => false);
+    const granted: string[] = [];
+    slots.wait(() => granted.push('in need') > 0);
+    slots.wait(() => false);
+    slots.release();
+    expect([granted, slots.tryTake()]).toEqual([['in need'], false]);
+    slots.release();
+    expect(slots.tryTake()).toBe(true);
   });
 
   it('are free again when all who waited gave up', () => {
