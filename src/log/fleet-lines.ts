@@ -30,6 +30,7 @@ export function createFleetLines(log: Lines, nowMs: () => number): (event: Fleet
   const debug = log.writes('debug');
   const budget = new LineBudget(nowMs);
   const lastSaid = new Map<string, boolean>();
+  const refusals = new Refusals();
   let epochs = 0;
 
   function write({ level, fields, message, state, budget: kind }: Line): void {
@@ -45,7 +46,7 @@ export function createFleetLines(log: Lines, nowMs: () => number): (event: Fleet
 
   return (event) => {
     if (event.kind === 'epoch') epochs += 1;
-    const line = lineOf(event, epochs);
+    const line = refusals.isNews(event) ? lineOf(event, epochs) : undefined;
     if (line !== undefined) write(line);
     else if (debug) log.debug(debugFields(event), 'fleet');
   };
@@ -67,6 +68,7 @@ function lineOf(event: FleetEvent, epochs: number): Line | undefined {
     case 'job':
       return jobLine(event.name, event.result);
     case 'sync':
+      return syncLine(event.result);
     case 'acknowledged':
     case 'refused':
     case 'redis':
@@ -78,6 +80,46 @@ function leaseLine(change: 'gained' | 'lost'): Line {
   const good = change === 'gained';
   const message = good ? 'lease gained' : 'lease lost: nothing is served from store';
   return { level: good ? 'info' : 'warn', budget: 'lease', fields: {}, message, state: { of: 'lease', good } };
+}
+
+/**
+ * What Redis answers to whoever asks for a lease, and goes on answering. Of the others the connection tells, or that the lease
+ * is lost.
+ */
+function syncLine(result: Extract<FleetEvent, { readonly kind: 'sync' }>['result']): Line | undefined {
+  switch (result) {
+    case 'auth':
+    case 'readonly':
+    case 'noreplicas':
+    case 'clusterdown':
+    case 'oom':
+    case 'other': {
+      const message = 'no lease, since Redis refuses the purge log: nothing is served from store';
+      return { level: 'warn', budget: 'sync', fields: { result }, message, state: { of: 'lease', good: false } };
+    }
+    case 'ok':
+    case 'closed':
+    case 'timeout':
+    case 'loading':
+      return undefined;
+  }
+}
+
+/** A process that never gets a lease loses none, so why it has none is said; once, since it asks again and again. */
+class Refusals {
+  #isLeased = false;
+  #last: string | undefined;
+
+  isNews(event: FleetEvent): boolean {
+    if (event.kind === 'lease') {
+      this.#isLeased = event.state === 'gained';
+      this.#last = undefined;
+    }
+    if (event.kind !== 'sync' || syncLine(event.result) === undefined) return true;
+    if (this.#isLeased || this.#last === event.result) return false;
+    this.#last = event.result;
+    return true;
+  }
 }
 
 function breakerLine(change: 'open' | 'half-open' | 'closed'): Line | undefined {

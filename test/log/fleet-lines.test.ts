@@ -50,6 +50,28 @@ describe('lines of the fleet', () => {
     expect(messages()).toEqual(['lease gained']);
   });
 
+  it('tell why there is no lease where Redis refuses the purge log, once, and when there is one', () => {
+    const { observer, lines } = observed();
+    const sync = (result: Extract<FleetEvent, { kind: 'sync' }>['result']): void =>
+      observer.fleet({ kind: 'sync', result, durationMs: 1 });
+    const refused = 'no lease, since Redis refuses the purge log: nothing is served from store';
+    for (const result of ['closed', 'readonly', 'closed', 'readonly', 'readonly', 'auth'] as const) sync(result);
+    observer.fleet(gained);
+    // It may be over before the lease is.
+    for (const result of ['ok', 'noreplicas', 'ok'] as const) sync(result);
+    observer.fleet(lost);
+    for (const result of ['noreplicas', 'noreplicas'] as const) sync(result);
+    observer.fleet(gained);
+    expect(lines()).toEqual([
+      expect.objectContaining({ level: 'warn', result: 'readonly', msg: refused }),
+      expect.objectContaining({ level: 'warn', result: 'auth', msg: refused }),
+      expect.objectContaining({ level: 'info', msg: 'lease gained' }),
+      expect.objectContaining({ level: 'warn', msg: 'lease lost: nothing is served from store' }),
+      expect.objectContaining({ level: 'warn', result: 'noreplicas', msg: refused }),
+      expect.objectContaining({ level: 'info', msg: 'lease gained' }),
+    ]);
+  });
+
   it('tell of a new epoch with its reason: info for the first of an empty Redis, warn for every other', () => {
     const { observer, lines } = observed();
     for (const reason of ['new', 'new', 'failover'] as const) observer.fleet({ kind: 'epoch', reason, epoch });
