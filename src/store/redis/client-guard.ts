@@ -9,8 +9,11 @@ interface Handler {
 
 let guarded = false;
 
+/** Event of a connection: the server lets in whoever comes, although a password is configured. */
+export const openDoor = 'forecache-open-door';
+
 /**
- * Closes four holes of ioredis 6.0.0, once per process. They are closed on its prototypes because it makes connections of its
+ * Closes five holes of ioredis 6.0.0, once per process. They are closed on its prototypes because it makes connections of its
  * own (to Sentinels, to each node of a cluster, to refresh the slots), which cannot be reached otherwise.
  */
 export function guardLibrary(): void {
@@ -18,6 +21,7 @@ export function guardLibrary(): void {
   contain();
   sendOnlyWhatIsAwaited();
   keepQuiet();
+  tellNotByText();
   guarded = true;
 }
 
@@ -67,6 +71,47 @@ function keepQuiet(): void {
     if (event === 'error' && this.listenerCount('error') === 0) return false;
     return emit.call(this, event, argument);
   };
+}
+
+/**
+ * Two replies in the handshake the library goes on from, and writes a line of its own to stderr for each time, between those of
+ * the log: that no password is asked for, and that INFO is forbidden (which the look at the settings tells of).
+ */
+function tellNotByText(): void {
+  const auth = methodOf('auth');
+  const info = methodOf('info');
+  Object.defineProperty(Redis.prototype, 'auth', {
+    async value(this: Redis, ...words: unknown[]): Promise<unknown> {
+      try {
+        return await auth(this, words);
+      } catch (error) {
+        if (!/no password is set|without any password configured/.test(messageOf(error))) throw error;
+        this.emit(openDoor);
+        return 'OK';
+      }
+    },
+  });
+  Object.defineProperty(Redis.prototype, 'info', {
+    value(this: Redis, ...words: unknown[]): unknown {
+      const done = words.at(-1);
+      if (typeof done !== 'function') return info(this, words);
+      const hear = (error: unknown, reply: unknown): void => {
+        const isForbidden = messageOf(error).includes('NOPERM');
+        done(isForbidden ? null : error, isForbidden ? '' : reply);
+      };
+      return info(this, [...words.slice(0, -1), hear]);
+    },
+  });
+}
+
+function methodOf(name: string): (connection: Redis, words: readonly unknown[]) => unknown {
+  const method: unknown = Reflect.get(Redis.prototype, name);
+  if (typeof method !== 'function') throw new TypeError('this ioredis is not the one that is guarded here');
+  return (connection, words) => Reflect.apply(method, connection, words);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : '';
 }
 
 function isModule(loaded: unknown): loaded is { readonly default: unknown } {

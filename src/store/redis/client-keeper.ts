@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
+import { openDoor } from './client-guard.ts';
 import { reconnectDelayMs } from './client-options.ts';
 import type { RedisFailure } from './link.ts';
 import { barringFailure, describeTrouble, isOfDatabase } from './redis-errors.ts';
@@ -79,6 +80,9 @@ export class Keeper {
       if (trouble === undefined) return;
       this.#barring = barringFailure(error);
       this.#report(trouble);
+    });
+    client.on(openDoor, () => {
+      if (isOurs()) this.#report('Redis asks for no password, though one is configured');
     });
     for (const event of ['connecting', 'connect', 'close', 'reconnecting']) {
       client.on(event, () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { redisKeys } from '../../../src/store/redis/keys.ts';
 import type { RedisScript } from '../../../src/store/redis/link.ts';
@@ -144,7 +144,9 @@ describe('user and password', () => {
     await connected(links);
   });
 
-  it('that a server does not ask for do no harm, to the bell neither', async () => {
+  it('that a server does not ask for do no harm, to the bell neither, and are said in the log alone', async () => {
+    const written = vi.spyOn(console, 'warn');
+    onTestFinished(() => written.mockRestore());
     await using redis = await startRedis();
     const links = openLinks(redisConfig(redis, { password: 'not needed' }));
     const heard: string[] = [];
@@ -154,8 +156,20 @@ describe('user and password', () => {
     expect(await links.data.get('k')).toEqual(Buffer.from('v'));
     await expect.poll(() => redis.cli('publish', redisKeys('forecache').bell, 'x')).toBe('1');
     await expect.poll(() => heard).toEqual(['x']);
-    expect(links.troubles).toEqual([]);
+    const trouble = 'Redis asks for no password, though one is configured';
+    expect(links.troubles.toSorted()).toEqual(['bell', 'control', 'data'].map((name) => `${name}: ${trouble}`));
+    expect(written).not.toHaveBeenCalled();
   });
+});
+
+it('without INFO a connection is had all the same, and nothing is written beside the log', async () => {
+  await using redis = await startRedis({ config: ['user ann on >pw ~* &* +@all -info'] });
+  const written = vi.spyOn(console, 'warn');
+  onTestFinished(() => written.mockRestore());
+  const links = openLinks(redisConfig(redis, { username: 'ann', password: 'pw' }));
+  await connected(links);
+  await links.data.run(set, ['k'], ['v']);
+  expect(written).not.toHaveBeenCalled();
 });
 
 describe('a database that is not there', () => {
