@@ -1,5 +1,6 @@
-import { withKey } from '../core/cache-status.ts';
+import { formatCacheStatus, withKey } from '../core/cache-status.ts';
 import { maskedUrl } from '../core/key.ts';
+import { RELAYED_METHODS } from '../core/methods.ts';
 import type { Problem } from '../core/problem.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import { notStoredProblem } from '../core/reuse-policy.ts';
@@ -17,6 +18,24 @@ export function refusal(request: ProxyRequest, problem: Problem, match?: RouteMa
   }
   const meta = { route: match.route.name, upstream: match.route.upstream, url: maskedUrl(match, request) };
   return problemReply(problem, { meta, cacheStatus: undefined, head });
+}
+
+/** To an OPTIONS that is to go no further (RFC 9110 §7.6.2, §9.3.7): what can be said of routes here. */
+export function forwardedNoMore(request: ProxyRequest, match: RouteMatch): ProxyResponse {
+  const { name: route, upstream } = match.route;
+  const detail = 'max-forwards';
+  const status = formatCacheStatus({ hit: false, detail });
+  const url = maskedUrl(match, request);
+  return {
+    status: 200,
+    fields: [
+      ['allow', RELAYED_METHODS.join(', ')],
+      ['cache-status', status],
+      ['content-length', '0'],
+    ],
+    body: { kind: 'none' },
+    meta: { outcome: 'rejected', route, upstream, tier: undefined, fwd: undefined, problem: detail, url },
+  };
 }
 
 /** To a request that no route governs. */

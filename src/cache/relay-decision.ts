@@ -1,17 +1,18 @@
 import { formatCacheStatus } from '../core/cache-status.ts';
 import type { Classification } from '../core/classify-request.ts';
 import { maskedUrl } from '../core/key.ts';
+import { forwardsLeft } from '../core/max-forwards.ts';
 import { relayTarget } from '../core/relay-target.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import type { RouteMatch } from '../core/route-table.ts';
 import { asHandled, type Handled } from './handled.ts';
-import { refusal } from './own-answers.ts';
+import { forwardedNoMore, refusal } from './own-answers.ts';
 import { followRelayed } from './relay-follow.ts';
 import type { RelayFollowDeps } from './relay-store.ts';
 
 type RelayClass = Extract<Classification, { kind: 'relay' }>;
 
-/** What the server is told of a request that it is to relay; or the refusal where no target upstream can be made of it. */
+/** What the server is told of a request that it is to relay; or an answer of our own where no target upstream can be made of it, or it may not go on. */
 export function relayed(
   deps: RelayFollowDeps,
   match: RouteMatch,
@@ -19,6 +20,7 @@ export function relayed(
   { fwd, reason }: RelayClass,
 ): Handled {
   const { route } = match;
+  if (forwardsLeft(request.method, request.fields) === 0) return asHandled(forwardedNoMore(request, match));
   const target = relayTarget(match, request, { reason, sha256: deps.sha256 });
   if (!target.ok) return asHandled(refusal(request, target.error, match));
   // Before the request goes upstream, as for a fetch: its answer may be stored.

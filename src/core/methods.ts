@@ -3,6 +3,9 @@ import type { Problem } from './problem.ts';
 /** Methods that RFC 9110 §9.2.1 (and RFC 10008 for QUERY) define as safe. */
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY']);
 
+/** What is told of methods that are relayed. */
+export const RELAYED_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'] as const;
+
 /** True for a method that may change something upstream; unknown methods count as unsafe (RFC 9111 §4.4). */
 export function isUnsafe(method: string): boolean {
   return !SAFE.has(method);
@@ -19,7 +22,7 @@ export function refusedMethod(method: string): Problem | undefined {
     code: 'method-not-allowed',
     title: 'Method Not Allowed',
     detail: `${method} is not relayed.`,
-    extra: { allow: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY'] },
+    extra: { allow: [...RELAYED_METHODS] },
   };
 }
 

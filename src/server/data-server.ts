@@ -185,11 +185,12 @@ function countConnections(
 }
 
 /**
- * Only a WebSocket handshake is an upgrade here; `Upgrade: h2c` of a plain request is ignored (RFC 9110 §7.8). Neither is
+ * Only a WebSocket handshake is an upgrade here; `Upgrade: h2c` of a plain request is ignored, and so is any of HTTP/1.0 (RFC 9110 §7.8). Neither is
  * one behind responses that are still owed: the connection cannot be theirs and the WebSocket's.
  */
-function isUpgrade({ headers, socket }: IncomingMessage, handler: ExchangeHandler): boolean {
-  if (!/^websocket$/i.test(headers.upgrade ?? '') || handler.connections.owes(socket)) return false;
+function isUpgrade({ headers, httpVersionMinor, socket }: IncomingMessage, handler: ExchangeHandler): boolean {
+  if (httpVersionMinor === 0 || !/^websocket$/i.test(headers.upgrade ?? '') || handler.connections.owes(socket))
+    return false;
   // Before `node:http` takes its listener off a connection that will not be its own any more.
   handler.lane?.leave(socket, true);
   return true;

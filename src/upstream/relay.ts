@@ -20,8 +20,7 @@ import { upgradeUnsupported } from './relay-problem.ts';
 import { BareRelayRequest, type RelayAttempt, RelayRequest } from './relay-request.ts';
 import { switchProtocols } from './relay-switch.ts';
 import { RelayTimers } from './relay-timer.ts';
-import { relayedFields } from './request-fields.ts';
-import { fieldLinesOf } from './response-head.ts';
+import { clientFields, relayedFields } from './request-fields.ts';
 import { trusted } from './trusted.ts';
 
 export interface RelayOptions {
@@ -103,7 +102,7 @@ interface WebRelay {
 
 function relayWeb(link: RelayLink, { req, res, plan }: WebRelay, ground: RelayGround): Promise<RelayResult> {
   const { config, redactor } = link;
-  const fields = fieldLinesOf(req.rawHeaders) ?? [];
+  const fields = clientFields(req);
   const framing = plan.content === undefined ? framingFields(fields) : lengthOf(plan.content);
   const isBare = framing.length === 0;
   const exchange = new RelayExchange({ req, res, plan, ...ground, config, redactor, isBare });
@@ -172,7 +171,7 @@ function relayUpgrade(link: RelayLink, attempt: Attempt, ground: RelayGround): P
   req.socket.on('timeout', () => res.emit('timeout'));
   const plan: RelayPlan = { ...attempt.plan, onUnsent: () => attempt.onUnsent(res) };
   const exchange = new RelayExchange({ req, res, plan, ...ground, config, redactor });
-  const fields = fieldLinesOf(req.rawHeaders) ?? [];
+  const fields = clientFields(req);
   if (!exchange.open) return exchange.result;
   if (!isWebSocket(req) || framingFields(fields).length > 0) {
     exchange.refuse(upgradeUnsupported);

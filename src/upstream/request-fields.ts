@@ -1,11 +1,15 @@
+import type { IncomingMessage } from 'node:http';
+
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLine, FieldLines } from '../core/fields.ts';
 import { hasField } from '../core/fields.ts';
 import { tellsOfClient } from '../core/forwarded-fields.ts';
 import { endToEnd, isHopByHopName } from '../core/hop-by-hop.ts';
+import { withOneForwardLess } from '../core/max-forwards.ts';
 import { plainFields } from '../core/plain-fields.ts';
 import { isReadAs, readName } from '../core/read-name.ts';
 import { fieldsWithCredentials } from './credentials.ts';
+import { fieldLinesOf } from './response-head.ts';
 
 /** Our member of `Via` in both directions (RFC 9110 §7.6.3). */
 export const viaMember = '1.1 forecache';
@@ -22,6 +26,11 @@ export function requestFields(fields: FieldLines, upstream: UpstreamConfig, vers
   if (!hasField(lines, 'user-agent')) lines.push(['user-agent', `forecache/${version}`]);
   if (!hasField(lines, 'accept')) lines.push(['accept', '*/*']);
   return lines;
+}
+
+/** The field lines of a client's request, as they are to be forwarded where nothing else is said of them. */
+export function clientFields({ method = '', rawHeaders }: Pick<IncomingMessage, 'method' | 'rawHeaders'>): FieldLines {
+  return withOneForwardLess(method, fieldLinesOf(rawHeaders) ?? []);
 }
 
 /**
