@@ -1,3 +1,4 @@
+import { withoutAnyAccept } from '../core/any-accept.ts';
 import { fieldLineValues, fieldValue, type FieldLines } from '../core/fields.ts';
 import { forwardedFields, isPutOn } from '../core/forwarded-fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
@@ -156,7 +157,7 @@ function tellsMore(
   vary: readonly string[],
 ): boolean {
   const asGet = [...keyed.canonical.fields, ...forwardedFields(route, requestFields)];
-  const kept = endToEnd(requestFields).filter(([name]) => !isPutOn(route, name));
+  const kept = withoutAnyAccept(endToEnd(requestFields)).filter(([name]) => !isPutOn(route, name));
   const asSent = route.asksPlain ? plainFields(kept) : kept;
   const differs = (name: string): boolean => fieldValue(asGet, name) !== fieldValue(asSent, name);
   return asSent.some(([name]) => !plain.has(name) && differs(name)) || vary.some(differs);

@@ -1,3 +1,4 @@
+import { withoutAnyAccept } from './any-accept.ts';
 import type { FieldLines } from './fields.ts';
 import { endToEnd, isHopByHopName } from './hop-by-hop.ts';
 import { plainFields } from './plain-fields.ts';
@@ -59,7 +60,7 @@ export function forwardedFields(route: Route, fields: FieldLines): FieldLines {
 function chosenFields(route: Route, fields: FieldLines): FieldLines {
   const all = route.forwardHeaders.includes('*');
   const keyed = new Set(route.headers.map(readName));
-  return endToEnd(fields).filter(([name]) => {
+  return withoutAnyAccept(endToEnd(fields)).filter(([name]) => {
     const read = readName(name);
     if (isNever(read) || keyed.has(read) || isPutOn(route, name)) return false;
     if (name === 'authorization' || name === 'cookie') return forwardsCredential(route, name);

@@ -1,3 +1,4 @@
+import { withoutAnyAccept } from './any-accept.ts';
 import type { KeyedContent } from './content-key.ts';
 import { fieldValue } from './fields.ts';
 import { canonicalPath, MASK, maskedPath, ruledValue, type CanonicalPath, type Sha256Fn } from './key-path.ts';
@@ -19,19 +20,21 @@ export function keySteps(
   sha256: Sha256Fn,
 ): readonly KeyStep[] {
   const path = canonicalPath(match, request.path, sha256);
+  const counted = withoutAnyAccept(request.fields);
   return [
     ...pathSteps(match, request.path, valueOf(path)),
     ...(match.route.rawQuery ? rawQuerySteps(match.plan, request.query) : querySteps(match.plan, request.query)),
     ...match.plan.headers.map(({ name, secret }): KeyStep => {
       const value = fieldValue(request.fields, name);
-      const shown = hide(value, secret);
+      const keyed = fieldValue(counted, name);
       const rule = secret ? 'keyed field, as a digest' : 'keyed field';
+      const unkeyed = value === undefined ? 'keyed field, absent' : 'keyed field, as if absent (RFC 9110 §12.5.1)';
       return {
         part: 'header',
         name,
-        before: shown,
-        after: shown,
-        rule: value === undefined ? 'keyed field, absent' : rule,
+        before: hide(value, secret),
+        after: hide(keyed, secret),
+        rule: keyed === undefined ? unkeyed : rule,
       };
     }),
     ...(request.content === undefined ? [] : [contentStep(request.content, sha256)]),

@@ -1,3 +1,4 @@
+import { withoutAnyAccept } from './any-accept.ts';
 import type { KeyedContent } from './content-key.ts';
 import { fieldLineValues, type FieldLine, type FieldLines } from './fields.ts';
 import {
@@ -246,8 +247,9 @@ function zoneOf(parts: KeyParts, name: string): string | undefined {
 /** One line for each keyed field that is present, however many lines it came in: that is what goes upstream. */
 function keyedFields(plan: RoutePlan, fields: FieldLines): FieldLines {
   const lines: FieldLine[] = [];
+  const counted = withoutAnyAccept(fields);
   for (const { name } of plan.headers) {
-    const values = fieldLineValues(fields, name);
+    const values = fieldLineValues(counted, name);
     // RFC 9113 §8.2.3: cookie pairs are joined by a semicolon, all else by a comma (RFC 9110 §5.3).
     if (values.length > 0) lines.push([name, values.join(name === 'cookie' ? '; ' : ', ')]);
   }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
+import { anyAccept } from '../core/any-accept.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLine, FieldLines } from '../core/fields.ts';
 import { hasField } from '../core/fields.ts';
@@ -24,7 +25,7 @@ const ours: ReadonlySet<string> = new Set(['host', 'content-length', 'expect', '
 export function requestFields(fields: FieldLines, upstream: UpstreamConfig, version: string): FieldLines {
   const lines: FieldLine[] = [...withStatic(fields, upstream)];
   if (!hasField(lines, 'user-agent')) lines.push(['user-agent', `forecache/${version}`]);
-  if (!hasField(lines, 'accept')) lines.push(['accept', '*/*']);
+  if (!hasField(lines, 'accept')) lines.push(anyAccept);
   return lines;
 }
 

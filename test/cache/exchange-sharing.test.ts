@@ -49,6 +49,19 @@ describe('what upstream varies by and never sees of a client, since the upstream
   });
 });
 
+it('Accept: */* says no more than no Accept to an upstream that varies by it', async () => {
+  const rig = rigOf(honourRoute({}, { forwardHeaders: ['accept'] }));
+  const { answers } = await together(rig, ['accept: */*'], []);
+  rig.call(0).answer(200, 'v1', fieldsOf('cache-control: max-age=60', 'vary: accept'));
+  expect((await Promise.all(answers)).map(({ text }) => text)).toEqual(['v1', 'v1']);
+  const html = rig.get('/forecast', 'accept: text/html');
+  await rig.settle();
+  rig.call(1).answer(200, 'html', fieldsOf('cache-control: max-age=60', 'vary: accept'));
+  expect((await html).text).toBe('html');
+  expect((await rig.get('/forecast', 'accept: */*')).text).toBe('v1');
+  expect(rig.calls).toHaveLength(2);
+});
+
 describe('what was fetched for another', () => {
   it.each<[string, Route, string]>([
     ['no-cache on an honour route', open(), 'cache-control: no-cache'],

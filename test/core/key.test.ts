@@ -97,12 +97,25 @@ describe('a key', () => {
       ['cookie', 'a=1'],
       ['x', 'y'],
       ['cookie', 'b=2'],
-      ['accept', '*/*'],
+      ['accept', 'text/html'],
     ] as const;
     expect(keyed(table, '/weather/forecast?location=a', fields).canonical.fields).toEqual([
-      ['accept', '*/*'],
+      ['accept', 'text/html'],
       ['cookie', 'a=1; b=2'],
     ]);
+  });
+
+  test('is the same without Accept and with one that any answer is good for, as each call says it then', () => {
+    const table = tableOf(forecast({ headers: ['accept'] }));
+    const keyOfAccept = (...values: readonly string[]): string =>
+      keyed(
+        table,
+        '/weather/forecast?location=a',
+        values.map((value) => ['accept', value] as const),
+      ).key;
+    expect(keyOfAccept('*/*')).toBe(keyOfAccept());
+    const others = [['*/*', 'text/html'], ['*/*;q=0.5'], [''], ['text/html']].map((values) => keyOfAccept(...values));
+    expect(new Set([keyOfAccept(), ...others]).size).toBe(5);
   });
 
   test('is cut at its bound, readable in front and with a digest of the whole behind', () => {
