@@ -27,6 +27,7 @@ export function findNotes(compilation: Compilation, sound: Sound): readonly Conf
   noteRedis(notes, compilation, sound.redis);
   noteRedisPasswords(notes, compilation);
   if (sound.redis !== undefined) notePurgeRetention(notes, compilation, sound.redis, sound.routes);
+  noteJitter(notes, compilation);
   for (const name of Object.keys(compilation.input.upstreams)) noteCredentials(notes, compilation, name);
   for (const [index, route] of sound.routes) {
     noteUnused(notes, compilation, ['routes', index], route);
@@ -94,6 +95,15 @@ function notePurgeRetention(
   if (longest === undefined || purgeRetentionMs >= Math.min(longest.forMs, longestPurgeRetentionMs)) return;
   const message = `purges are kept for ${formatDuration(purgeRetentionMs)}, but route ${longest.name} keeps responses for ${formatDuration(longest.forMs)}: what was stored before the oldest purge that is kept is not served`;
   notes.add(['store', 'redis', 'purgeRetention'], message);
+}
+
+/** Runs are moved within their interval; what moves one past the next leaves that out. */
+function noteJitter(notes: IssueList, { input }: Compilation): void {
+  for (const [index, { every, jitter }] of (input.warm.jobs ?? []).entries()) {
+    if (jitter === undefined || jitter <= every) continue;
+    const message = `is longer than every (${formatDuration(every)}), so that is not kept: two runs may be ${formatDuration(every + jitter)} apart`;
+    notes.add(['warm', 'jobs', index, 'jitter'], message);
+  }
 }
 
 /** Options that a relayed request never comes to. */

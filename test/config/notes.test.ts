@@ -40,6 +40,17 @@ describe('what is allowed but hardly meant', () => {
   });
 
   test.each<readonly [string, readonly string[]]>([
+    ['every: 1h', []],
+    ['every: 1h, jitter: 1h', []],
+    [
+      'every: 1h, jitter: 2h',
+      ['4:65: warm.jobs[0].jitter: is longer than every (1h), so that is not kept: two runs may be 3h apart'],
+    ],
+  ])('in a warming job with %s', (job, notes) => {
+    expect(notesOf(file('ttl: 1h', '', `warm: { jobs: [{ route: one, with: { g: a }, ${job} }] }\n`))).toEqual(notes);
+  });
+
+  test.each<readonly [string, readonly string[]]>([
     ['ttl: 1h, staleWhileRevalidate: 10m, staleIfError: 6h', []],
     ['ttl: 1m, statusTtl: { 404: 1m }', []],
     ['ttl: 6d, staleIfError: 1d', []],
