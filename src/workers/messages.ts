@@ -24,6 +24,12 @@ export interface WorkerStart {
   readonly bounds: SharedBounds | undefined;
 }
 
+/** What its thread is given. */
+export interface WorkerGround extends WorkerStart {
+  /** Of what of its log is on its way (`line-backlog.ts`). */
+  readonly lineWords: SharedArrayBuffer;
+}
+
 /** What the coordinator can ask of a worker. All of it is plain data. */
 export interface WorkerCalls {
   /** Answered with its next turn of its event loop, whatever else it does. */

@@ -10,8 +10,9 @@ import type { BoundListener } from '../server/data-server.ts';
 import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from '../serving.ts';
 import { allRules } from '../store/coherence/rules.ts';
 import { systemClock } from '../system-clock.ts';
+import { LineBacklog } from './line-backlog.ts';
 import { LineBatch } from './line-batch.ts';
-import type { Call, CallName, WorkerCalls, WorkerStart, WorkerWord } from './messages.ts';
+import type { Call, CallName, WorkerCalls, WorkerGround, WorkerStart, WorkerWord } from './messages.ts';
 import { joinPurges } from './shared-purges.ts';
 import { adopt, byKey, numbersOf, refresh, summariesOf } from './worker-calls.ts';
 
@@ -20,13 +21,18 @@ const TELL_EVERY_MS = 1_000;
 
 /** Serves this worker's share until the coordinator says stop; rejects where a listener cannot be bound. */
 export async function serveShare(
-  start: WorkerStart,
+  start: WorkerGround,
   port: MessagePort,
   tell: (word: WorkerWord) => void,
 ): Promise<void> {
   const { config, place, bounds } = start;
   await using stack = new AsyncDisposableStack();
-  const lines = stack.use(new LineBatch((text) => tell({ kind: 'lines', lines: text })));
+  const backlog = new LineBacklog(start.lineWords);
+  const send = (text: string): void => {
+    tell({ kind: 'lines', lines: text });
+    backlog.sent(text.length);
+  };
+  const lines = stack.use(new LineBatch(send));
   const log = stack.use(createLog(config.log, { secrets: secretsOf(config), stream: lines, worker: place }));
   const graphql = await graphqlReaderFor(config.routes);
   const sharing = await sharedTierFor(config);

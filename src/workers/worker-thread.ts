@@ -2,7 +2,8 @@ import { Worker } from 'node:worker_threads';
 
 import type { Clock } from '../cache/ports.ts';
 import type { BoundListener } from '../server/data-server.ts';
-import type { Call, CallName, WorkerCalls, WorkerNumbers, WorkerStart, WorkerWord } from './messages.ts';
+import { LineBacklog } from './line-backlog.ts';
+import type { Call, CallName, WorkerCalls, WorkerGround, WorkerNumbers, WorkerStart, WorkerWord } from './messages.ts';
 
 export interface WorkerThreadOptions {
   readonly start: WorkerStart;
@@ -41,6 +42,7 @@ export class WorkerThread {
   isStuck = false;
   readonly #worker: Worker;
   readonly #options: WorkerThreadOptions;
+  readonly #backlog: LineBacklog;
   readonly #pending = new Map<number, Pending>();
   readonly #listening = Promise.withResolvers<readonly BoundListener[]>();
   #lastId = 0;
@@ -53,7 +55,10 @@ export class WorkerThread {
     this.listening = this.#listening.promise;
     // Whoever waits for it hears of it as a rejection; that nobody does is no error.
     this.listening.catch(() => undefined);
-    this.#worker = new Worker(workerFile, { workerData: options.start, resourceLimits });
+    const lineWords = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    this.#backlog = new LineBacklog(lineWords);
+    const workerData: WorkerGround = { ...options.start, lineWords };
+    this.#worker = new Worker(workerFile, { workerData, resourceLimits });
     this.#worker.on('message', (word: WorkerWord<never>) => this.#hear(word));
     let error: Error | undefined;
     this.#worker.on('error', (thrown: unknown) => {
@@ -122,7 +127,8 @@ export class WorkerThread {
       case 'failed':
         return this.#listening.reject(new Error(word.message));
       case 'lines':
-        return this.#options.onLines(word.lines);
+        this.#options.onLines(word.lines);
+        return this.#backlog.written(word.lines.length);
       case 'fetching':
         return this.#options.onFetching(this);
       case 'counted':

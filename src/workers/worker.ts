@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
-import type { WorkerStart, WorkerWord } from './messages.ts';
+import type { WorkerGround, WorkerWord } from './messages.ts';
 import { useCompiledCode } from '../compiled-code.ts';
 import { serveShare } from './serve-share.ts';
 
@@ -8,7 +8,7 @@ import { serveShare } from './serve-share.ts';
 useCompiledCode();
 if (parentPort === null) throw new Error('this file is only for threads that the proxy itself starts');
 const port = parentPort;
-const start: WorkerStart = workerData;
+const start: WorkerGround = workerData;
 const tell = (word: WorkerWord): void => port.postMessage(word);
 serveShare(start, port, tell).catch((error: unknown) => {
   tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });

@@ -16,6 +16,8 @@ export interface Launched {
   /** Resolves with the match as soon as the stream so far matches; rejects where the process ends before. */
   says(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray>;
   signal(name: NodeJS.Signals): void;
+  /** Whether its standard error is read. */
+  listen(listens: boolean): void;
   /** Closes the channel to it, as the death of its parent would. */
   disconnect(): void;
   /** Settles when the process, and whoever else holds its output, is gone. */
@@ -87,6 +89,7 @@ export async function launch({
         look();
       }),
     signal: (name) => void child.kill(name),
+    listen: (listens) => void (listens ? stderr.resume() : stderr.pause()),
     disconnect: () => child.disconnect(),
     ended: end,
   };
