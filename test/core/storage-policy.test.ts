@@ -457,9 +457,12 @@ describe('the latest word of upstream', () => {
   });
 });
 
+function etagOf(...lines: readonly string[]): string | undefined {
+  return validatorsOf(fieldsOf(...lines), T0).etag;
+}
+
 describe('what a response can be validated with', () => {
   it('is what it says once, and says at all', () => {
-    const etagOf = (...lines: readonly string[]) => validatorsOf(fieldsOf(...lines), T0).etag;
     expect(etagOf('ETag: "a"')).toBe('"a"');
     expect(etagOf('ETag: "a"', 'ETag: "b"')).toBeUndefined();
     expect(etagOf('ETag: ')).toBeUndefined();

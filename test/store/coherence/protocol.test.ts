@@ -160,6 +160,22 @@ describe('invariant 4: a lease', () => {
   });
 });
 
+/** After an answer in 20 ms by which Redis is ahead by `aheadMs`, and one in 40 ms, by which it is by another time. */
+function afterTwo(aheadMs: number, thenMs: number, atMs = 100): number {
+  const skew = new Skew();
+  skew.note(at(atMs), at(atMs + 20), 5000 + atMs + 10 + aheadMs);
+  skew.note(at(atMs + 100), at(atMs + 140), 5000 + atMs + 120 + thenMs);
+  return skew.ms;
+}
+
+/** After an answer in 2 ms, and one in 12 ms that comes so much later and is ahead by 3 ms more. */
+function afterSlower(laterMs: number): number {
+  const skew = new Skew();
+  skew.note(at(0), at(2), 5001);
+  skew.note(at(laterMs), at(laterMs + 12), 5000 + laterMs + 6 + 3);
+  return skew.ms;
+}
+
 describe('invariant 11: the difference of the clocks', () => {
   test('is 0 before anything is known, and then taken in the middle of the round trip', () => {
     const skew = new Skew();
@@ -177,14 +193,6 @@ describe('invariant 11: the difference of the clocks', () => {
     expect(skew.ms).toBe(1);
   });
 
-  /** After an answer in 20 ms by which Redis is ahead by `aheadMs`, and one in 40 ms, by which it is by another time. */
-  function afterTwo(aheadMs: number, thenMs: number, atMs = 100): number {
-    const skew = new Skew();
-    skew.note(at(atMs), at(atMs + 20), 5000 + atMs + 10 + aheadMs);
-    skew.note(at(atMs + 100), at(atMs + 140), 5000 + atMs + 120 + thenMs);
-    return skew.ms;
-  }
-
   test('is contradicted by what is farther from it than both may be wrong by, in either direction', () => {
     // Half of each round trip, and a millisecond for the rounding of each.
     expect([afterTwo(0, 32), afterTwo(0, 33)]).toEqual([1, 34]);
@@ -194,13 +202,7 @@ describe('invariant 11: the difference of the clocks', () => {
 
   test('is as old as the answer that it was taken from, however long the process runs', () => {
     expect(afterTwo(0, 10, 1e9)).toBe(1);
-    const read = (afterMs: number): number => {
-      const skew = new Skew();
-      skew.note(at(0), at(2), 5001);
-      skew.note(at(afterMs), at(afterMs + 2 + 10), 5000 + afterMs + 6 + 3);
-      return skew.ms;
-    };
-    expect([read(60_000 - 10), read(60_001 - 10)]).toEqual([1, 4]);
+    expect([afterSlower(60_000 - 10), afterSlower(60_001 - 10)]).toEqual([1, 4]);
   });
 
   test('is that of the later one of two answers that came as fast', () => {
