@@ -3,6 +3,7 @@ import { array, assert as assertProperty, constantFrom, oneof, option, property,
 import { describe, expect, it } from 'vitest';
 import type { FieldLines } from '../../src/core/fields.ts';
 import {
+  baseKeyOf,
   isInLanguage,
   languagesWith,
   MAX_MARKER_LANGUAGES,
@@ -20,6 +21,10 @@ function sha256(text: string): string {
 
 function keyOf(names: readonly string[], fields: FieldLines): string {
   return variantKey('honoured|/a?b=c', { names }, fields, sha256);
+}
+
+function shownAs(value: string): string {
+  return keyOf(['accept'], [['accept', value]]).slice('honoured|/a?b=c '.length);
 }
 
 describe('the names in Vary (RFC 9110 §12.5.5)', () => {
@@ -65,6 +70,22 @@ describe('the key of a variant (RFC 9111 §4.1)', () => {
     ];
     const keys = spellings.map((lines) => keyOf(['accept'], fieldsOf(...lines)));
     expect(new Set(keys).size).toBe(spellings.length);
+  });
+
+  it('tells a character from others that are written alike', () => {
+    expect(shownAs('\u{10}0')).toBe('accept=%100');
+    expect(shownAs('\u{100}')).toBe('accept=%u0100');
+    expect(shownAs('a\u{9}b')).toBe('accept=a%09b');
+  });
+
+  it('shows up to 80 characters, and a digest of more', () => {
+    expect(keyOf(['accept'], fieldsOf(`Accept: ${'a'.repeat(80)}`))).toMatch(/ accept=a{80}$/);
+    expect(keyOf(['accept'], fieldsOf(`Accept: ${'a'.repeat(81)}`))).toMatch(/ accept=#[0-9a-f]{32}$/);
+  });
+
+  it('has the base key in it, which is its own where nothing varies', () => {
+    expect(baseKeyOf(keyOf(['accept'], fieldsOf('Accept: a b')))).toBe('honoured|/a?b=c');
+    expect(baseKeyOf('honoured|/a?b=c')).toBe('honoured|/a?b=c');
   });
 
   it('shows no value of a field that may hold a credential', () => {
@@ -317,6 +338,23 @@ function inLanguage(language: string, status = 200) {
 function asked(value: string): FieldLines {
   return fieldsOf(`Accept-Language: ${value}`);
 }
+
+describe('what was found in a language', () => {
+  it('is a success, and in no other one', () => {
+    const fields = fieldsOf('Content-Language: DE');
+    expect([200, 299, 300, 406].map((status) => isInLanguage({ status, fields }, 'de'))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect(isInLanguage({ status: 200, fields }, 'en')).toBe(false);
+    expect(isInLanguage({ status: 200, fields: [['content-language', ' de\t']] }, 'de')).toBe(true);
+    expect(isInLanguage({ status: 200, fields: fieldsOf('Content-Language: de', 'Content-Language: en') }, 'de')).toBe(
+      false,
+    );
+  });
+});
 
 describe('the languages of stored variants', () => {
   const names = ['accept-language'];
