@@ -165,7 +165,7 @@ describe('invariant 5: a purge waits for who may still serve from store', () => 
     const ann = await joinFleet(redis);
     await settled(ann);
     await redis.cli('hset', keys.control, 'm:killed', `0:${Date.now() + 3_600_000}`);
-    const { ms, value } = await timed(ann.purge('t:x'));
+    const { ms, value } = await timed(() => ann.purge('t:x'));
     expect(value).toMatchObject({ complete: true, missing: ['killed'] });
     expect(ms).toBeGreaterThan(leaseMs - 20);
     expect(ms).toBeLessThan(leaseMs + 300);
