@@ -43,3 +43,10 @@ export function improved(plan: FetchPlan, found: Fallback | undefined): FetchPla
   if (found === plan.found) return plan;
   return { ...plan, found, validate: found !== undefined && hasValidator(found.item) };
 }
+
+/** What its call is to validate. `found`: what may still be served of what it has found. */
+export function validatedBy({ ask, validate }: FetchPlan, found: Fallback | undefined): StoredResponse | undefined {
+  // Of a POST If-None-Match asks for something else (RFC 9110 §13.1.2): it is fetched whole.
+  const mayValidate = validate && ask.keyed.canonical.method !== 'POST';
+  return mayValidate && found !== undefined && hasValidator(found.item) ? found.item : undefined;
+}

@@ -1,12 +1,11 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
-import { hasValidator } from '../core/freshen.ts';
 import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
-import { asFetched, type FetchPlan, improved, isGood } from './fetch-plan.ts';
+import { asFetched, type FetchPlan, improved, isGood, validatedBy } from './fetch-plan.ts';
 import { fill } from './fill.ts';
 import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
 import type { FillOutcome } from './fleet-ports.ts';
@@ -255,14 +254,12 @@ export class Fetcher {
     const usable =
       plan.found !== undefined && position !== undefined && mayServe(this.#deps.purgeLog, ask, plan.found.item);
     const found = usable ? plan.found : undefined;
-    // Of a POST If-None-Match asks for something else (RFC 9110 §13.1.2): it is fetched whole.
-    const mayValidate = plan.validate && ask.keyed.canonical.method !== 'POST';
     return {
       route: ask.route,
       keyed: ask.keyed,
       requestFields: ask.requestFields,
       purpose,
-      validate: mayValidate && found !== undefined && hasValidator(found.item) ? found.item : undefined,
+      validate: validatedBy(plan, found),
       known: found?.item,
       position,
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),
