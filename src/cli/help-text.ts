@@ -77,13 +77,16 @@ export const purgeNotes = `
 Exactly one of --key, --url, --route, --prefix, --tag and --all. When it ends with 0, no sidecar
 serves anything that it covers and whose fetch began before it (with --soft: as if it were fresh;
 with --dry-run nothing changes). The count is of what the asked process held in memory.
+
+Canonical URLs are as explain shows them. What may be missing of a path is not in them: with the
+configuration that comes with this program, /events/discovery/v2/events is /discovery/v2/events.
 ${remote}
 
 Examples:
   forecache purge --tag location:lima --dry-run
   forecache purge --tag location:lima --tag location:cusco
   forecache purge --url '/geocoding/v1/search?name=Lima' --soft
-  forecache purge --prefix /events/ --admin http://10.0.0.7:9090
+  forecache purge --prefix /discovery/ --admin http://10.0.0.7:9090
   forecache purge --all --json
 
 Exit codes: 0 complete (or counted), 1 refused, 64 usage, 69 unreachable, 75 not complete
