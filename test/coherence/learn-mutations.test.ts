@@ -13,15 +13,15 @@ afterEach(async () => {
   await Promise.all(stacks.splice(0).map((stack) => stack.disposeAsync()));
 });
 
-function start(altered: readonly AlterationName[]): Promise<Rig> {
+function start(altered: readonly AlterationName[], leaseMs = 500): Promise<Rig> {
   const stack = new AsyncDisposableStack();
   stacks.push(stack);
-  return startRig({ rules: {}, altered, leaseMs: 500, stack });
+  return startRig({ rules: {}, altered, leaseMs, stack });
 }
 
 describe.each(learnScenarios)('$what', (scenario) => {
   it(`is answered wrongly without the rule ${scenario.rule}`, { timeout: 60_000 }, async () => {
-    const rig = await start([scenario.rule]);
+    const rig = await start([scenario.rule], scenario.leaseMs);
     expect(await violationsIn(scenario, rig)).toBeGreaterThan(0);
   });
 });

@@ -7,6 +7,8 @@ import type { Place } from './world.ts';
 /** As a scenario, of a rule that is taken away by altering the program. */
 export interface LearnScenario extends Pick<Scenario, 'what' | 'attempts' | 'play'> {
   readonly rule: AlterationName;
+  /** 500 unless told otherwise. */
+  readonly leaseMs?: number;
 }
 
 /** Spellings of one resource, which is of `g1` unless it is moved. */
@@ -74,7 +76,8 @@ export const learnScenarios: readonly LearnScenario[] = [
   {
     rule: 'joinedTags',
     what: 'a read begins after the purge of a group, while what turns out to be of that group is still fetched',
-    // The lease may end before the read.
+    // The lease may end before the read, which has to come while the fetch is under way.
+    leaseMs: 2_000,
     attempts: 5,
     async play(rig) {
       const [one] = rig.sidecars;

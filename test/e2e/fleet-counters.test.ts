@@ -8,12 +8,15 @@ import { connectRedis } from '../../src/store/redis/client.ts';
 import { createJobLeases } from '../../src/store/redis/job-leases.ts';
 import { redisKeys } from '../../src/store/redis/keys.ts';
 import { systemClock } from '../../src/system-clock.ts';
+import { buildFirst } from '../support/build-first.ts';
 import { FakeClock } from '../support/clock.ts';
 
 import { startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin } from '../support/origin.ts';
 import { redisConfig } from '../support/redis-config.ts';
 import { startRedis } from '../support/redis.ts';
+
+buildFirst();
 
 async function askMany(sidecar: Sidecar, count: number): Promise<void> {
   for (let one = 0; one < count; one += 1) await sidecar.get(`/forecast?location=city${one % 5}`);

@@ -1,8 +1,11 @@
 import { expect, it, onTestFinished } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { leased, startFleet, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin } from '../support/origin.ts';
 import { startRedis } from '../support/redis.ts';
+
+buildFirst();
 
 const url = '/forecast?location=berlin';
 

@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 
 import { coreWaitMs } from '../../bench/http/cores.ts';
+import { buildFirst } from '../support/build-first.ts';
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
 import { leased, startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin, type Origin } from '../support/origin.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
+
+buildFirst();
 
 const budgetMs = 50;
 

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { leased, openFleet, startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
 import { runProgram } from '../support/launch.ts';
 import { startOrigin, type Origin } from '../support/origin.ts';
 import { startRedis } from '../support/redis.ts';
+
+buildFirst();
 
 const routes = `
   - { name: forecast, match: /forecast/*, upstream: api, ttl: 1h, query: { location: { type: text } }, tags: ["location:{location}"] }

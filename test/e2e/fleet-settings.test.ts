@@ -1,8 +1,11 @@
 import { expect, it } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { leased, startSidecar } from '../support/fleet.ts';
 import { answer, startOrigin } from '../support/origin.ts';
 import { startRedis } from '../support/redis.ts';
+
+buildFirst();
 
 it('serves with a Redis that evicts what it should not, and says in the log what to set', async () => {
   await using redis = await startRedis({ config: ['maxmemory 100mb', 'maxmemory-policy allkeys-lru'] });

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { leased, startFleet, type FleetOptions, type Sidecar } from '../support/fleet.ts';
 import { answer, gated, startOrigin, type Origin } from '../support/origin.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
+
+buildFirst();
 
 /** Three processes of the built program on one Redis. */
 async function fleetOf(

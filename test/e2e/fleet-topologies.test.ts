@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 
 import { redisKeys } from '../../src/store/redis/keys.ts';
+import { buildFirst } from '../support/build-first.ts';
 import { leased, startFleet, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin } from '../support/origin.ts';
 import { startRedis } from '../support/redis.ts';
 import { startCluster, startSentinels } from '../support/redis-topologies.ts';
+
+buildFirst();
 
 /** A new replication history was noticed, which voids what was stored before. */
 const failedOver = /^forecache_epoch_changes_total\{reason="failover"\} [1-9]/m;

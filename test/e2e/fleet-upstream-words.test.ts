@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { startFleet, type Sidecar } from '../support/fleet.ts';
 import { startOrigin, type Origin } from '../support/origin.ts';
 import { startRedis } from '../support/redis.ts';
+
+buildFirst();
 
 const routes = `
   - { name: honoured, match: /h/*, upstream: api, upstreamCacheControl: honour }

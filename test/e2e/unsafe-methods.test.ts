@@ -1,12 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { startFleet } from '../support/fleet.ts';
 import { ask, type Ask, type Reply } from '../support/http.ts';
 import { startOrigin, type Origin, type OriginRequest, type OriginScript } from '../support/origin.ts';
 import { startProgram } from '../support/program.ts';
 import { openRaw } from '../support/raw.ts';
 import { startRedis } from '../support/redis.ts';
+
+buildFirst();
 
 const honourFile = fileURLToPath(new URL('../../config/honour.yaml', import.meta.url));
 

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { buildFirst } from '../support/build-first.ts';
 import { issuesOf, readConfig } from '../support/config-text.ts';
 import { echo, get, head, startStage } from '../support/hostile.ts';
 import { startOrigin } from '../support/origin.ts';
 import { startProgram } from '../support/program.ts';
 import { converse } from '../support/raw.ts';
+
+buildFirst();
 
 /** The configuration with these members of the upstream and of the route. */
 function withMembers(upstream: string, route = ''): string {

@@ -6,9 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { ask } from '../support/http.ts';
 import { configFile, launch, launchServe } from '../support/launch.ts';
 import { builtMain } from '../support/program.ts';
+
+buildFirst();
 
 const yaml = `
 server: { listen: 127.0.0.1:0 }

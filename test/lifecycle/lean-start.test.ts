@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startProxy, type ProxyProcess } from '../../src/demo/proxy-process.ts';
+import { buildFirst } from '../support/build-first.ts';
 import { ask } from '../support/http.ts';
 import { configFile, launchServe } from '../support/launch.ts';
 import { builtMain } from '../support/program.ts';
+
+buildFirst();
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

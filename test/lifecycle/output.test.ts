@@ -4,10 +4,13 @@ import { promisify } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { ask } from '../support/http.ts';
 import { configFile, launch } from '../support/launch.ts';
 import { builtMain } from '../support/program.ts';
 import { scriptedAdmin } from '../support/scripted-admin.ts';
+
+buildFirst();
 
 const run = promisify(execFile);
 

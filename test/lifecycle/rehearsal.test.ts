@@ -5,9 +5,12 @@ import { startProxy } from '../../src/demo/proxy-process.ts';
 import { rehearsePurges, rehearseTold } from '../../src/rehearsal.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { rehearsals } from '../../src/workers/rehearsals.ts';
+import { buildFirst } from '../support/build-first.ts';
 import { ask } from '../support/http.ts';
 import { configFile } from '../support/launch.ts';
 import { builtMain } from '../support/program.ts';
+
+buildFirst();
 
 async function startUpstream(): Promise<string> {
   const server = createServer((_request, response) => void response.end('stored')).listen(0, '127.0.0.1');

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { beforeAll } from 'vitest';
 import { startProxy, type ProxyProcess } from '../../src/demo/proxy-process.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -26,11 +25,6 @@ export function builtMain(): Promise<string> {
   built ??= renewedMain();
   return built;
 }
-
-// Before the first test of a file that asks, of whose time a build would take most on a busy machine.
-beforeAll(async () => {
-  await builtMain();
-});
 
 async function renewedMain(): Promise<string> {
   const cache = join(root, 'node_modules/.cache');
