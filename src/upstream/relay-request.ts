@@ -118,8 +118,7 @@ export class RelayRequest extends Transform {
     this.#bytes += chunk.length;
     this.#onChunk();
     if (this.#bytes > this.#maxBodyBytes) callback(new ContentTooLargeError());
-    // Not before what upstream has sent was read: where it has answered and closed, the write fails, and `node:net` drops what is unread.
-    else setImmediate(callback, null, chunk);
+    else callback(null, chunk);
   }
 }
 
