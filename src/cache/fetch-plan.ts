@@ -2,6 +2,8 @@ import { isFailureStatus } from '../core/failure-policy.ts';
 import { hasValidator } from '../core/freshen.ts';
 import type { Fwd } from '../core/outcome.ts';
 import type { Position, StoredResponse } from '../core/stored-response.ts';
+import type { FillResult } from './fill-types.ts';
+import type { FillOutcome } from './fleet-ports.ts';
 import type { StoreRead } from './ports.ts';
 import type { OwnRequest } from './own-request.ts';
 import type { Ask } from './respond.ts';
@@ -49,4 +51,14 @@ export function validatedBy({ ask, validate }: FetchPlan, found: Fallback | unde
   // Of a POST If-None-Match asks for something else (RFC 9110 §13.1.2): it is fetched whole.
   const mayValidate = validate && ask.keyed.canonical.method !== 'POST';
   return mayValidate && found !== undefined && hasValidator(found.item) ? found.item : undefined;
+}
+
+/** What those who wait in other processes are told of a fetch; without a result a bug ended it. */
+export function outcomeOf(result: FillResult | undefined): FillOutcome {
+  if (result?.kind === 'stored' && result.put === 'stored') return 'stored';
+  if (result?.kind !== 'failed') return 'unshared';
+  // Of this process alone: it stops, or all who waited here have gone.
+  if (result.failure === 'aborted') return 'left';
+  // Other failures are quick.
+  return result.failure === 'timeout' ? 'timeout' : 'unshared';
 }

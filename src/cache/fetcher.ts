@@ -5,10 +5,9 @@ import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
-import { asFetched, type FetchPlan, improved, isGood, validatedBy } from './fetch-plan.ts';
+import { asFetched, type FetchPlan, improved, isGood, outcomeOf, validatedBy } from './fetch-plan.ts';
 import { fill } from './fill.ts';
 import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
-import type { FillOutcome } from './fleet-ports.ts';
 import { isLeased, mayServe } from './judge.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { interimsFor } from './interims.ts';
@@ -302,11 +301,4 @@ function insistsOnItsOwn({ ask, fwd }: FetchPlan): boolean {
   const { policy } = ask.route;
   if (fwd === 'request' || requestForbidsStoring(policy, ask.requestFields)) return true;
   return clientDirectives(policy, ask.requestFields).noCache;
-}
-
-/** What those who wait in other processes are told of a fetch; without a result a bug ended it. */
-function outcomeOf(result: FillResult | undefined): FillOutcome {
-  if (result?.kind === 'stored' && result.put === 'stored') return 'stored';
-  // Other failures are quick, or are of this process alone (it stops, or has no free connection).
-  return result?.kind === 'failed' && result.failure === 'timeout' ? 'timeout' : 'unshared';
 }

@@ -49,13 +49,6 @@ describe('whose turn it is', () => {
     ['upstream fails', (rig: ExchangeRig) => rig.call(0).fail()],
     ['it may not be stored', (rig: ExchangeRig) => rig.call(0).answer(404, 'nothing')],
     [
-      'this process stops',
-      (rig: ExchangeRig) => {
-        void rig.background.stop();
-        rig.call(0).fail('aborted');
-      },
-    ],
-    [
       'it is purged on the way',
       (rig: ExchangeRig) => {
         void rig.purge();
@@ -70,6 +63,17 @@ describe('whose turn it is', () => {
     ends(rig);
     await asked;
     expect(locks.released).toEqual(['unshared']);
+  });
+
+  test('leaves it to one of those who wait when this process stops', async () => {
+    const locks = ourLocks();
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    void rig.background.stop();
+    rig.call(0).fail('aborted');
+    await asked;
+    expect(locks.released).toEqual(['left']);
   });
 
   test('lets go of it as a timeout where upstream does not answer in time', async () => {

@@ -7,7 +7,7 @@ export function lockValue(token: string, position: Position | undefined): string
 }
 
 /** What is said in place of a lock, for those who wait. */
-export function outcomeWord(outcome: Exclude<FillOutcome, 'stored'>): string {
+export function outcomeWord(outcome: Exclude<FillOutcome, 'stored' | 'left'>): string {
   return `!${outcome}`;
 }
 

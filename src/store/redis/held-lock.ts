@@ -72,13 +72,13 @@ async function endWhenWritten(
   end(outcome === 'stored' && !isThere ? 'unshared' : outcome);
 }
 
-/** Lets the lock go, and says what those who wait should know; nothing where what they wait for is stored. */
+/** Lets the lock go, and says what those who wait should know; nothing where what they wait for is stored, or is theirs to fetch. */
 export async function letGo(
   gate: RedisGate,
   { lockKey, value }: Pick<Held, 'lockKey' | 'value'>,
   outcome: FillOutcome,
 ): Promise<void> {
-  const said = outcome === 'stored' ? ['', 0] : [outcomeWord(outcome), saidMs];
+  const said = outcome === 'stored' || outcome === 'left' ? ['', 0] : [outcomeWord(outcome), saidMs];
   const answer = await gate.write({
     operation: 'release',
     key: lockKey,
