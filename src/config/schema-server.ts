@@ -33,7 +33,7 @@ const limits = map({
   ),
   maxConnections: option(
     numeric({ min: 1, max: 100_000, whole: true }),
-    'Open client connections of a listener; further ones are closed at once.',
+    'Open client connections of a listener; further ones are answered 429 and closed.',
     '1000',
   ),
   maxRequestsPerConnection: option(

@@ -65,6 +65,7 @@ export function createDataServer(options: DataServerOptions): DataServer {
     async close() {
       // Their connections would be taken for idle ones.
       options.handler.lane?.handOver();
+      options.handler.lingering.close();
       await Promise.all(servers.map(({ server }) => closed(server)));
     },
     closeNow() {

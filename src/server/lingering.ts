@@ -9,6 +9,9 @@ export const LINGER_MS = 5_000;
 /** What is read of it meanwhile, at most: more than `maxBodyBytes` by default, since many clients read nothing before they have sent all. */
 export const MAX_LINGER_BYTES = 16 * 1024 * 1024;
 
+/** How long they are read on once the server closes, so that it does not wait for them. */
+export const LINGER_AT_CLOSE_MS = 200;
+
 /** So many at once; further ones are closed when their answer has left. */
 export const MAX_LINGERING = 256;
 
@@ -18,7 +21,8 @@ export const MAX_LINGERING = 256;
  */
 export class Lingering {
   readonly #connections: Pick<Connections, 'maySend' | 'release'>;
-  #count = 0;
+  readonly #sockets = new Set<Socket>();
+  #mostMs = LINGER_MS;
 
   constructor(connections: Pick<Connections, 'maySend' | 'release'>) {
     this.#connections = connections;
@@ -36,16 +40,14 @@ export class Lingering {
   end(socket: Duplex): void {
     // What stands in for a connection is read by `node:http`.
     const isOver = !(socket instanceof Socket) || socket.destroyed || socket.readableEnded;
-    if (isOver || this.#count >= MAX_LINGERING) {
+    if (isOver || this.#sockets.size >= MAX_LINGERING) {
       destroyWhenFlushed(socket);
       return;
     }
-    this.#count += 1;
-    let timer: NodeJS.Timeout | undefined;
+    this.#sockets.add(socket);
     let leftBytes = MAX_LINGER_BYTES;
     socket.once('close', () => {
-      clearTimeout(timer);
-      this.#count -= 1;
+      this.#sockets.delete(socket);
     });
     socket.removeAllListeners('data');
     socket.on('data', (chunk: Buffer) => {
@@ -56,11 +58,24 @@ export class Lingering {
     // `node:http` has paused it where its client took nothing, and would do so again.
     Reflect.set(socket, '_paused', false);
     socket.resume();
+    // What `node:http` has stopped below the stream, since nobody took content, is begun again by this alone.
+    const readOn: unknown = Reflect.get(socket, '_read');
+    if (typeof readOn === 'function') Reflect.apply(readOn, socket, [0]);
     // When its client has ended its side too, it closes by itself.
-    socket.end(() => {
-      socket.setTimeout(0);
-      timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
-    });
+    socket.end(() => this.#leave(socket));
+  }
+
+  /** The server closes: those that are read on are not waited for, nor are further ones. */
+  close(): void {
+    this.#mostMs = LINGER_AT_CLOSE_MS;
+    for (const socket of this.#sockets) if (socket.writableFinished) this.#leave(socket);
+  }
+
+  /** All has been sent to it. */
+  #leave(socket: Socket): void {
+    socket.setTimeout(0);
+    const timer = setTimeout(() => socket.destroy(), this.#mostMs).unref();
+    socket.once('close', () => clearTimeout(timer));
   }
 }
 

@@ -132,7 +132,7 @@ describe('Oversize requests', () => {
     await stage.sound();
   });
 
-  it('more connections than allowed → 429 and closed at once, the others go on', async () => {
+  it('more connections than allowed → 429 and closed, the others go on', async () => {
     await using stage = await startStage({ server: limits });
     const held = await Promise.all([stage.open(), stage.open(), stage.open(), stage.open()]);
     try {

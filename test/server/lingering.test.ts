@@ -4,11 +4,15 @@ import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { Connections } from '../../src/server/connections.ts';
-import { LINGER_MS, Lingering, MAX_LINGER_BYTES, MAX_LINGERING } from '../../src/server/lingering.ts';
+import {
+  LINGER_AT_CLOSE_MS,
+  LINGER_MS,
+  Lingering,
+  MAX_LINGER_BYTES,
+  MAX_LINGERING,
+} from '../../src/server/lingering.ts';
 import { head, startStage } from '../support/hostile.ts';
-import { startTestProxy, yamlFor } from '../support/proxy.ts';
 import { openRaw, type RawEnd } from '../support/raw.ts';
-import { startStreamUpstream } from '../support/stream-upstream.ts';
 
 const filler = Buffer.alloc(4 * 1024 * 1024, 'x');
 
@@ -44,12 +48,19 @@ describe('A client that reads nothing before it has sent all', () => {
     await using stage = await startStage({ routes, server });
     expect(await answerTo(stage.url, sent)).toEqual([status, 'fin']);
   });
+});
 
-  it('gets the answer to content that upstream does not wait for', async () => {
-    const upstream = await startStreamUpstream((_, response) => void response.writeHead(403).end('no'));
-    await using proxy = await startTestProxy({ yaml: yamlFor(upstream.url, routes) });
-    expect(await answerTo(proxy.origin, [post('/r/x', announced), filler])).toEqual([403, 'fin']);
-  });
+it('A server that closes does not wait for connections that are read on', async () => {
+  const stage = await startStage({ routes, server: 'limits: { maxBodyBytes: 1KiB }' });
+  const { hostname, port } = new URL(stage.url);
+  const client = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+  client.on('error', () => {}).resume();
+  client.write(post('/r/x', announced));
+  await once(client, 'end');
+  const startedMs = performance.now();
+  await stage[Symbol.asyncDispose]();
+  expect(performance.now() - startedMs).toBeLessThan(LINGER_MS / 2);
+  client.destroy();
 });
 
 interface Pair extends Disposable {
@@ -58,7 +69,7 @@ interface Pair extends Disposable {
   readonly socket: Socket;
 }
 
-async function pair(lingering: Lingering): Promise<Pair> {
+async function pair(lingering: Lingering, before?: (socket: Socket) => void): Promise<Pair> {
   const server = createServer({ allowHalfOpen: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -68,6 +79,7 @@ async function pair(lingering: Lingering): Promise<Pair> {
   client.on('error', () => {}).resume();
   const [socket] = await once(server, 'connection');
   socket.on('error', () => {});
+  before?.(socket);
   lingering.end(socket);
   await once(client, 'end');
   const dispose = (): void => {
@@ -86,10 +98,22 @@ describe('A connection that is ended in stages', () => {
     using ends = await pair(new Lingering(new Connections(1)));
     const { client, socket } = ends;
     client.write(Buffer.alloc(MAX_LINGER_BYTES));
-    await expect.poll(() => socket.bytesRead, { timeout: 5000 }).toBe(MAX_LINGER_BYTES);
+    await expect.poll(() => socket.bytesRead, { timeout: 15_000 }).toBe(MAX_LINGER_BYTES);
     expect(socket.destroyed).toBe(false);
     client.write('x');
     await once(socket, 'close');
+  });
+
+  it('is read on where nothing more was read of it, as `node:http` does where nobody takes content', async () => {
+    using ends = await pair(new Lingering(new Connections(1)), (socket) => {
+      socket.resume();
+      const handle: unknown = Reflect.get(socket, '_handle');
+      if (typeof handle !== 'object' || handle === null) throw new TypeError('no handle');
+      Reflect.set(handle, 'reading', false);
+      Reflect.apply(Reflect.get(handle, 'readStop'), handle, []);
+    });
+    ends.client.write(filler);
+    await expect.poll(() => ends.socket.bytesRead).toBe(filler.length);
   });
 
   it('is closed after LINGER_MS at the latest, and at once when its client has ended its side', async () => {
@@ -105,11 +129,25 @@ describe('A connection that is ended in stages', () => {
     await once(ended.socket, 'close');
   });
 
+  it('is read on for LINGER_AT_CLOSE_MS at most once the server closes', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const lingering = new Lingering(new Connections(1));
+    using before = await pair(lingering);
+    lingering.close();
+    using behind = await pair(lingering);
+    vi.advanceTimersByTime(LINGER_AT_CLOSE_MS - 1);
+    expect([before, behind].map(({ socket }) => socket.destroyed)).toEqual([false, false]);
+    vi.advanceTimersByTime(1);
+    expect([before, behind].map(({ socket }) => socket.destroyed)).toEqual([true, true]);
+  });
+
   it('is closed when its answer has left, where MAX_LINGERING others are read on', async () => {
     const lingering = new Lingering(new Connections(1));
     using stack = new DisposableStack();
     const pairs: Pair[] = [];
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     for (let one = 0; one < MAX_LINGERING; one += 1) pairs.push(stack.use(await pair(lingering)));
+    vi.useRealTimers();
     expect(pairs.some(({ socket }) => socket.destroyed)).toBe(false);
     const more = stack.use(await pair(lingering));
     await expect.poll(() => more.socket.destroyed).toBe(true);
