@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 
 import type { ListenerRefusals } from '../cache/explain.ts';
 import type { ServerLimits } from '../core/config.ts';
-import { fieldLineValues, fieldValue, hasField, type FieldLines } from '../core/fields.ts';
+import { fieldLineValues, fieldValue, hasField, type FieldLines, withoutFields } from '../core/fields.ts';
 import { refusedMethod } from '../core/methods.ts';
 import { ok, refused, type Problem, type Result } from '../core/problem.ts';
 import type { ProxyRequest, RequestMemo } from '../core/request.ts';
@@ -52,6 +52,7 @@ export function readRequest(message: IncomingMessage, listener: string, context:
   if (!target.ok) return target;
   const host = readHost(message, list, target.value.authority);
   if (!host.ok) return host;
+  const { fields, special: found } = heeded(message, list);
   return ok({
     method,
     path: target.value.path,
@@ -59,12 +60,20 @@ export function readRequest(message: IncomingMessage, listener: string, context:
     host: host.value,
     absolute: target.value.authority !== undefined,
     listener,
-    fields: list.fields,
-    special: list.special,
+    fields,
+    special: found,
     hasContent: list.hasContent,
     memo: undefined,
   });
 }
+
+/** What counts of the fields: a server must ignore `Upgrade` in HTTP/1.0 (RFC 9110 §7.8). */
+function heeded({ httpVersionMinor }: IncomingMessage, list: FieldList): Pick<FieldList, 'fields' | 'special'> {
+  if (httpVersionMinor !== 0) return list;
+  return { fields: withoutFields(list.fields, upgradeAlone), special: list.special & ~special.upgrade };
+}
+
+const upgradeAlone: ReadonlySet<string> = new Set(['upgrade']);
 
 /** What a request says whatever its target. */
 export interface HeadBesideTarget {

@@ -25,9 +25,11 @@ describe('Max-Forwards', () => {
   });
 });
 
-it('An Upgrade of HTTP/1.0 is ignored', async () => {
+it.each(['/r/x', '/c/x', '/h/x'])('An Upgrade of HTTP/1.0 for %s is ignored', async (target) => {
   await using stage = await startStage();
-  const { replies } = await stage.converse(head('GET /r/x HTTP/1.0', 'Connection: upgrade', 'Upgrade: websocket'));
-  expect(replies.map(({ status }) => status)).toEqual([200]);
-  expect(stage.origin.requests.map((request) => request.field('upgrade'))).toEqual([undefined]);
+  const ask = () => stage.converse(head(`GET ${target} HTTP/1.0`, 'Connection: upgrade', 'Upgrade: websocket'));
+  const replies = [...(await ask()).replies, ...(await ask()).replies];
+  expect(replies.map(({ status }) => status)).toEqual([200, 200]);
+  const calls = target === '/c/x' ? [undefined] : [undefined, undefined];
+  expect(stage.origin.requests.map((request) => request.field('upgrade'))).toEqual(calls);
 });
