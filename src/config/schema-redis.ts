@@ -60,8 +60,7 @@ const breaker = map({
   maxPause: option(duration({ min: 10, max: 10 * minute }), 'The longest such pause.', '1500ms'),
 });
 
-/** The shared tier: where it is, what may be put there, and how true purges are. */
-export const redisSchema = map({
+const redisEntries = {
   url: option(
     secretText(),
     'A server: `redis://user:password@host:port/database`, `rediss://` for TLS. Where this, `sentinels` and `cluster` are left out or empty, `REDIS_URL` serves, else `REDIS_HOST` with `REDIS_PORT`, `REDIS_DB`; without any of them the proxy keeps to memory.',
@@ -157,4 +156,7 @@ export const redisSchema = map({
     'How often the counters of the fleet are written; a proxy that is killed loses so much of its own at most.',
     '1s',
   ),
-});
+};
+
+/** The shared tier: where it is, what may be put there, and how true purges are. */
+export const redisSchema = map(redisEntries, 'secret');

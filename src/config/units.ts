@@ -65,9 +65,7 @@ export function quoted(text: string): string {
 }
 
 function withoutUser(text: string): string {
-  const from = text.indexOf('//');
-  const to = text.lastIndexOf('@');
-  return from === -1 || to < from ? text : `${text.slice(0, from)}//***${text.slice(to)}`;
+  return text.replace(/(^|:)\/\/.*@/s, '$1//***@');
 }
 
 /** A JSON escape for one UTF-16 code unit. */

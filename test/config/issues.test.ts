@@ -434,6 +434,7 @@ describe('secrets', () => {
     'admin: hunter2',
     'store: "redis://:hunter2@cache"',
     'store: { redis: "redis://:hunter2@cache" }',
+    'store: { redis: ":hunter2@cache:6379" }',
     'store: { redis: { cluster: "redis://:hunter2@cache" } }',
     'store: { redis: { cluster: ["redis://:hunter2@cache:6379"] } }',
     'store: { redis: { cluster: [":hunter2@cache:6379"] } }',
