@@ -79,14 +79,14 @@ export const learnScenarios: readonly LearnScenario[] = [
     // The lease may end before the read, which has to come while the fetch is under way.
     leaseMs: 2_000,
     attempts: 5,
-    async play(rig) {
+    async play(rig, attempt) {
       const [one] = rig.sidecars;
       // The first one waits for as long as `settle` would; the others make it be fetched again.
       await rig.purge(one, plain);
       const reading = { at: one, place: plain };
       await duringFetch(rig, reading, async (answer) => {
         await rig.purgeBy(one, ofGroup(rig));
-        await readBeside(rig, reading, answer);
+        await readBeside(rig, reading, { answer, attempt });
       });
     },
   },

@@ -39,14 +39,14 @@ export const scenarios: readonly Scenario[] = [
     options: { leaseMs: 1_000 },
     // The lease may end before the read.
     attempts: 5,
-    async play(rig) {
+    async play(rig, attempt) {
       const [one] = rig.sidecars;
       await rig.hold(one, placeAt(1));
       // So that it is fetched again in each attempt; the first one waits for as long as `settle` would.
       await rig.purge(one, placeAt(0));
       await duringFetch(rig, { at: one, place: placeAt(0) }, async (answer) => {
         await rig.purge(one, placeAt(0));
-        await readBeside(rig, { at: one, place: placeAt(0) }, answer);
+        await readBeside(rig, { at: one, place: placeAt(0) }, { answer, attempt });
       });
     },
   },
@@ -174,10 +174,18 @@ export async function duringFetch(
   }
 }
 
+interface Answering {
+  readonly answer: () => void;
+  /** From 0. */
+  readonly attempt: number;
+}
+
 /** Reads while a fetch is under way, which ends when the read has come as well. */
-export async function readBeside(rig: Rig, { at, place }: Reading, answer: () => void): Promise<void> {
+export async function readBeside(rig: Rig, { at, place }: Reading, { answer, attempt }: Answering): Promise<void> {
   const read = rig.read(at, place);
   await waitUntil(async () => (await rig.inFlight(at)) === 2, 'a second read');
+  // It asks Redis before it joins the fetch, and may take its time.
+  await sleep(50 * (attempt + 1));
   answer();
   await read;
 }
