@@ -28,12 +28,6 @@ export interface Invalidation {
 /** Groups that one answer purges by name. More would make an entry of the purge log, which each process keeps, as long as it likes. */
 export const MAX_INVALIDATED_GROUPS = 256;
 
-/**
- * Characters of a URL that is purged by itself. Clients choose it, and the purge log keeps it for as long as `purgeRetention`: of a longer
- * one all that begins like it goes.
- */
-export const MAX_INVALIDATED_URL = 512;
-
 const nothingNamed: NamedPlaces = { places: [], routes: new Set() };
 
 /**
@@ -60,13 +54,9 @@ export function invalidationBy(deps: InvalidateDeps, relayed: Relayed, head: Rel
     keys.add(keyed.value.key);
     // Its key by what upstream has said of the path.
     if (deps.search !== undefined) keys.add(deps.search.peek(keyed.value).key);
-    scopes.add(scopeOf(keyed.value.url));
+    scopes.add(`u:${keyed.value.url}`);
   }
   return scopes.size === 0 ? undefined : { scopes: [...scopes], keys: [...keys] };
-}
-
-function scopeOf(url: string): string {
-  return url.length <= MAX_INVALIDATED_URL ? `u:${url}` : `p:${url.slice(0, MAX_INVALIDATED_URL)}`;
 }
 
 /**

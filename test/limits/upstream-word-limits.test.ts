@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { MAX_INVALIDATED_GROUPS, MAX_INVALIDATED_URL } from '../../src/cache/invalidate.ts';
+import { MAX_INVALIDATED_GROUPS } from '../../src/cache/invalidate.ts';
 import { LearnedSearch, MAX_SEARCH_PATHS } from '../../src/cache/learned-search.ts';
 import { MAX_NAMING_LINES } from '../../src/cache/named-places.ts';
 import { MAX_STRUCTURED_FIELD } from '../../src/core/structured-field.ts';
@@ -82,20 +82,6 @@ describe('What upstream may say of an answer', () => {
     expect(await stage.stored()).toEqual(['c|/c/b']);
     await post(257);
     expect(await stage.stored()).toEqual([]);
-  });
-
-  it('an unsafe method purges a URL of exactly 512 characters alone, with a longer one all that begins like it', async () => {
-    expect(MAX_INVALIDATED_URL).toBe(512);
-    const routes = '  - { name: c, match: /c/*, upstream: api, upstreamCacheControl: honour, maxKeyBytes: 1KiB }';
-    await using stage = await startStage({ routes, script: invalidating });
-    const exact = `/c/${'x'.repeat(509)}`;
-    const others = ['/c/other', `/c/${'x'.repeat(508)}`, `${exact}y`];
-    for (const path of [exact, ...others]) await stage.get(path);
-    await stage.get(exact, { method: 'POST' });
-    expect(new Set(await stage.stored())).toEqual(new Set(others.map((path) => `c|${path}`)));
-    await stage.get(exact);
-    await stage.get(`${exact}z`, { method: 'POST' });
-    expect(new Set(await stage.stored())).toEqual(new Set(others.slice(0, 2).map((path) => `c|${path}`)));
   });
 
   it('exactly 8 lines of one field purge what they name, a ninth purges nothing', async () => {
