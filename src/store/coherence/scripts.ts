@@ -122,7 +122,12 @@ export const purgeScript: RedisScript = {
   lua: `${prelude}
 local slack, retention, most = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 seq = redis.call('HINCRBY', ctl, 'seq', 1)
-redis.call('XADD', log, string.format('%.0f-1', seq), 't', string.format('%.0f', now), 'k', ARGV[4], 's', ARGV[5])
+local added = redis.pcall('XADD', log, string.format('%.0f-1', seq), 't', string.format('%.0f', now), 'k', ARGV[4], 's', ARGV[5])
+-- Nothing of a script is taken back: a number without its entry would be a log that is not whole.
+if isRefused(added) then
+  redis.call('HINCRBY', ctl, 'seq', -1)
+  return added
+end
 local extra = redis.call('XLEN', log) - most
 for i, e in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 4)) do
   local s = seqOf(e)

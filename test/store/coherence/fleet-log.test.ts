@@ -287,6 +287,22 @@ describe('a process whose user in Redis may not do what it needs', () => {
       await redis.cli('acl', 'deluser', name);
     },
   );
+
+  test('ends no epoch by a purge that it may not append', async () => {
+    const ann = await joinFleet(redis);
+    const held = itemAt(ann.position());
+    await ann.purge('t:another');
+    await redis.cli('acl', 'setuser', 'reader', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-xadd');
+    const bob = await joinFleet(redis, { config: { username: 'reader', password: 'pw' } });
+    expect(await bob.log.append({ scopes: ['t:x'], soft: false })).toMatchObject({ ok: false });
+    // Whoever comes next looks whether the log is whole.
+    const late = await joinFleet(redis);
+    expect([ann, bob, late].flatMap((one) => one.told('epoch').map(({ reason }) => reason))).not.toContain('log-lost');
+    expect(ann.log.invalidity(held)).toBeUndefined();
+    expect((await ann.purge('t:x')).complete).toBe(true);
+    await bob.log.leave();
+    await redis.cli('acl', 'deluser', 'reader');
+  });
 });
 
 describe('status', () => {
