@@ -24,6 +24,7 @@ export class Keeper {
   readonly #watch: NodeJS.Timeout;
   #client: Client;
   #closing = false;
+  #hasToldOfDoor = false;
   readonly #told = new Set<string>();
   #movedAt = performance.now();
   #barring: RedisFailure | undefined;
@@ -82,7 +83,10 @@ export class Keeper {
       this.#report(trouble);
     });
     client.on(openDoor, () => {
-      if (isOurs()) this.#report('Redis asks for no password, though one is configured');
+      // It is so with each connection, and no trouble that is over once there is one.
+      if (!isOurs() || this.#hasToldOfDoor) return;
+      this.#hasToldOfDoor = true;
+      this.#report('Redis asks for no password, though one is configured');
     });
     for (const event of ['connecting', 'connect', 'close', 'reconnecting']) {
       client.on(event, () => {

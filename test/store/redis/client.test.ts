@@ -158,6 +158,9 @@ describe('user and password', () => {
     await expect.poll(() => heard).toEqual(['x']);
     const trouble = 'Redis asks for no password, though one is configured';
     expect(links.troubles.toSorted()).toEqual(['bell', 'control', 'data'].map((name) => `${name}: ${trouble}`));
+    await redis.cli('client', 'kill', 'type', 'normal');
+    await expect.poll(() => links.data.get('k').catch(() => undefined)).toEqual(Buffer.from('v'));
+    expect(links.troubles.filter((one) => one.endsWith(trouble))).toHaveLength(3);
     expect(written).not.toHaveBeenCalled();
   });
 });
