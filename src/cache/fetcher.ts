@@ -260,6 +260,7 @@ export class Fetcher {
       purpose,
       validate: validatedBy(plan, found),
       known: found?.item,
+      isVariant: plan.key !== ask.keyed.key,
       position,
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),
       staleFallback: (purpose !== 'interactive' && isGood(found)) || hasStaleFallback(this.#deps, plan),

@@ -65,6 +65,8 @@ export interface FillInput {
   readonly own?: OwnRequest | undefined;
   /** What is stored for the request and valid, whether it is validated or not: the answer to a HEAD may freshen it. */
   readonly known?: StoredResponse | undefined;
+  /** True where variants are stored that the request was told apart from, or one that it selects. */
+  readonly isVariant?: boolean;
   /** See {@link UpstreamCall.onInterim}. */
   readonly onInterim?: UpstreamCall['onInterim'];
   /** See {@link UpstreamCall.isWanted}. */

@@ -2,7 +2,7 @@ import type { FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { confirms, freshenStored } from '../core/freshen.ts';
 import type { StorageDecision } from '../core/storage-policy.ts';
-import type { StoredResponse } from '../core/stored-response.ts';
+import type { Position, StoredResponse, VaryMarker } from '../core/stored-response.ts';
 import { languagesWith, variantKey, type VariantRules } from '../core/vary.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import type { MaybePromise, PutOutcome, Sha256 } from './ports.ts';
@@ -72,8 +72,29 @@ function putUnderKey(
   response: StoredResponse,
   facts: StoreFacts,
 ): MaybePromise<FillResult> {
+  const { position } = input;
+  const selects = facts.vary.length > 0 || selectsVariant(input);
+  return position !== undefined && selects
+    ? putVariant(deps, { ...input, position }, response, facts)
+    : putAlone(deps, input, response, facts);
+}
+
+/**
+ * What names no field would be selected by every request (RFC 9111 §4.1), and hide the variants that are stored: where a request was
+ * told apart from these by its fields, so is its answer. Some resources leave Vary out of what they say to who asks for nothing
+ * in particular.
+ */
+function selectsVariant({ route, isVariant }: FillInput): boolean {
+  return isVariant === true && route.policy.upstreamCacheControl === 'honour';
+}
+
+function putAlone(
+  deps: FillDeps,
+  input: FillInput,
+  response: StoredResponse,
+  facts: StoreFacts,
+): MaybePromise<FillResult> {
   const { keyed, position } = input;
-  if (position !== undefined && facts.vary.length > 0) return putVariant(deps, input, response, facts);
   const names = facts.vary;
   // Its own, whatever other variant would do for the request.
   const key = names.length === 0 ? keyed.key : variantKeyOf(deps.sha256, input, { names });
@@ -93,12 +114,17 @@ function putUnderKey(
 
 async function putVariant(
   deps: FillDeps,
-  input: FillInput,
+  input: FillInput & { readonly position: Position },
   response: StoredResponse,
-  { vary, fwdStatus, validated }: StoreFacts,
+  facts: StoreFacts,
 ): Promise<FillResult> {
   const { keyed } = input;
-  const rules = await variantRules(deps, input, response, vary);
+  const { vary, fwdStatus, validated } = facts;
+  const marker = (await deps.store.peek(keyed.key, input))?.item;
+  const known = marker?.kind === 'vary' ? marker : undefined;
+  // The variants that it was told apart from are gone.
+  if (vary.length === 0 && known === undefined) return putAlone(deps, input, response, facts);
+  const rules = variantRules(known, input, response, vary);
   const item = keyedAs(response, variantKeyOf(deps.sha256, input, { names: rules.names }), keyed.url);
   const put = await deps.store.put(item);
   await deps.store.put({
@@ -111,7 +137,8 @@ async function putVariant(
     tags: keyed.tags,
     position: item.position,
     ...rules,
-    retainUntilMs: item.freshness.retainUntilMs,
+    // Upstream may have ceased to vary: that it did is forgotten with the last answer that said so.
+    retainUntilMs: vary.length === 0 && known !== undefined ? known.retainUntilMs : item.freshness.retainUntilMs,
   });
   deps.observer.storage(item.route, put);
   return { kind: 'stored', item, fwdStatus, validated, put, ...rules };
@@ -126,14 +153,12 @@ function keyedAs(response: StoredResponse, key: string, url: string): StoredResp
  * What all variants of a key are told apart by: the names of this response and those known already. Answers that name
  * different fields in turn would else hide each other's variants behind the last one's marker.
  */
-async function variantRules(
-  deps: FillDeps,
+function variantRules(
+  known: VaryMarker | undefined,
   input: Pick<FillInput, 'route' | 'keyed' | 'requestFields'>,
   response: StoredResponse,
   vary: readonly string[],
-): Promise<VariantRules> {
-  const marker = (await deps.store.peek(input.keyed.key, input))?.item;
-  const known = marker?.kind === 'vary' ? marker : undefined;
+): VariantRules {
   const union = [...new Set([...(known?.names ?? []), ...vary])].toSorted();
   const names = union.length > MAX_VARY_NAMES ? vary : union;
   // By other names all have other keys, so nothing is found by its language any more.

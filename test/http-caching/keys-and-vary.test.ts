@@ -181,6 +181,36 @@ const vary: readonly CachingCase[] = [
     ],
   },
   {
+    name: 'an answer without Vary hides no stored variant, and is used for who asked alike (RFC 9111 §4.1)',
+    exchanges: [
+      first(de.fields, { fields: { 'Accept-Language': 'de' } }),
+      askedAgain({ origin: { fields: lasting }, cacheStatus: /fwd=vary-miss; stored/ }),
+      reused({ fields: { 'Accept-Language': 'de' }, of: 1 }),
+      reused({ of: 2 }),
+      askedAgain({ fields: { 'Accept-Language': 'fr' }, origin: { fields: lasting } }),
+      reused({ fields: { 'Accept-Language': 'fr' } }),
+    ],
+  },
+  {
+    name: 'an error without Vary hides no stored variant',
+    exchanges: [
+      first({ ...lasting, Vary: 'Foo' }, { fields: { Foo: '1' } }),
+      askedAgain({ fields: { Foo: '2' }, origin: { status: 404, fields: lasting } }),
+      reused({ fields: { Foo: '1' }, of: 1 }),
+      reused({ fields: { Foo: '2' }, of: 2, status: 404 }),
+    ],
+  },
+  {
+    name: 'a variant that is told of without Vary from then on stays one',
+    exchanges: [
+      first({ ...lasting, Vary: 'Foo' }, { fields: { Foo: '1' } }),
+      askedAgain({ fields: { Foo: '2' }, origin: { fields: { ...lasting, Vary: 'Foo' } } }),
+      askedAgain({ fields: { Foo: '2', 'Cache-Control': 'no-cache' }, origin: { fields: lasting } }),
+      reused({ fields: { Foo: '1' }, of: 1 }),
+      reused({ fields: { Foo: '2' }, of: 3 }),
+    ],
+  },
+  {
     name: 'a validation carries the fields that Vary names',
     exchanges: [
       first({ 'Cache-Control': 'max-age=0', ETag: '"a"', Vary: 'Foo' }, { fields: { Foo: '1' } }),
