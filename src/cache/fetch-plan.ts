@@ -26,6 +26,8 @@ export interface FetchPlan {
   readonly own?: OwnRequest | undefined;
   /** True where nothing may be served from store since the lease on the purge log is lost. */
   readonly unleased?: boolean;
+  /** True where upstream proved to vary after it was made: what it fetches is a variant, whatever key it waits under. */
+  readonly isVariant?: boolean;
   /** Milliseconds that the look-up waited for the shared tier. */
   readonly waitedMs?: number;
 }
@@ -40,10 +42,23 @@ export function asFetched(plan: FetchPlan, { position }: { readonly position: Po
   return position === undefined && plan.unleased !== true ? { ...plan, fwd: 'bypass', unleased: true } : plan;
 }
 
-/** The plan with what was met in the shared tier since: a later stored response to validate. */
-export function improved(plan: FetchPlan, found: Fallback | undefined): FetchPlan {
-  if (found === plan.found) return plan;
-  return { ...plan, found, validate: found !== undefined && hasValidator(found.item) };
+/** What was met in the shared tier since a plan was made. */
+export interface Improvement {
+  /** The latest that is known to be stored. */
+  readonly found: Fallback | undefined;
+  /** A marker led to where that is, or would be. */
+  readonly isVariant: boolean;
+}
+
+/** The plan with what was met since: a later stored response to validate. */
+export function improved(plan: FetchPlan, { found, isVariant }: Improvement): FetchPlan {
+  const told = isVariant ? { ...plan, isVariant } : plan;
+  return found === plan.found ? told : { ...told, found, validate: found !== undefined && hasValidator(found.item) };
+}
+
+/** Whether what it fetches is told apart from stored variants, or is one of them. */
+export function isOfVariant({ isVariant, key, ask }: FetchPlan): boolean {
+  return isVariant === true || key !== ask.keyed.key;
 }
 
 /** What its call is to validate. `found`: what may still be served of what it has found. */

@@ -5,7 +5,7 @@ import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
-import { asFetched, type FetchPlan, improved, isGood, outcomeOf, validatedBy } from './fetch-plan.ts';
+import { asFetched, type FetchPlan, improved, isGood, isOfVariant, outcomeOf, validatedBy } from './fetch-plan.ts';
 import { fill } from './fill.ts';
 import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
 import { isLeased, mayServe } from './judge.ts';
@@ -203,8 +203,7 @@ export class Fetcher {
     else if (!isLeased(purgeLog)) await burstOver(flight, clock, signal);
     if (fillLocks === undefined || !isLeased(purgeLog)) return this.#send(plan, purpose, flight, signal);
     const turn = await takeTurn(this.#deps, fillLocks, plan, signal);
-    if (turn.kind === 'fetch')
-      return this.#sendLocked({ plan: improved(plan, turn.found), purpose, flight }, turn, signal);
+    if (turn.kind === 'fetch') return this.#sendLocked({ plan: improved(plan, turn), purpose, flight }, turn, signal);
     if (turn.kind === 'failed') {
       flight.depart(purgeLog.position());
       return turn;
@@ -260,7 +259,7 @@ export class Fetcher {
       purpose,
       validate: validatedBy(plan, found),
       known: found?.item,
-      isVariant: plan.key !== ask.keyed.key,
+      isVariant: isOfVariant(plan),
       position,
       mayStore: !requestForbidsStoring(ask.route.policy, ask.requestFields),
       staleFallback: (purpose !== 'interactive' && isGood(found)) || hasStaleFallback(this.#deps, plan),

@@ -2,7 +2,7 @@ import { decideReuse } from '../core/reuse-policy.ts';
 import type { Position, StoredItem, StoredResponse, VaryMarker } from '../core/stored-response.ts';
 import type { VariantRules } from '../core/vary.ts';
 import { pause } from './departure.ts';
-import type { Fallback, FetchPlan } from './fetch-plan.ts';
+import type { Fallback, FetchPlan, Improvement } from './fetch-plan.ts';
 import type { FillDeps, FillResult } from './fill-types.ts';
 import type { FillAnswer, FillLock, FillLocks } from './fleet-ports.ts';
 import { isGoodFor, isLeased, mayServe } from './judge.ts';
@@ -29,8 +29,8 @@ const HEAR_MS = 1_500;
 
 /** What the fleet makes of a fetch. */
 export type Turn =
-  /** This process fetches. `found`: the latest that is known to be stored. */
-  | { readonly kind: 'fetch'; readonly found: Fallback | undefined; readonly lock: FillLock | undefined }
+  /** This process fetches, as what it has come to know says. */
+  | ({ readonly kind: 'fetch'; readonly lock: FillLock | undefined } & Improvement)
   /** Another one has, and it is good for the request at the moment in which this is answered. */
   | Taken
   /** Another one has tried since the request came, and upstream did not answer in time. */
@@ -89,7 +89,7 @@ export async function takeTurn(
       patience.sinceMs = clock.monotonicMs();
     } else if ('kind' in next) return next;
     else search = next;
-    if (signal.aborted || clock.monotonicMs() >= untilMs) return fetchWith(search.found);
+    if (signal.aborted || clock.monotonicMs() >= untilMs) return fetchWith(search);
   }
 }
 
@@ -100,8 +100,8 @@ function mayMiss({ purgeLog }: FleetFillDeps, patience: Patience): boolean {
   return true;
 }
 
-function fetchWith(found: Fallback | undefined, lock?: FillLock): Turn {
-  return { kind: 'fetch', found, lock };
+function fetchWith({ found, rules }: Search, lock?: FillLock): Turn {
+  return { kind: 'fetch', found, isVariant: rules.names.length > 0, lock };
 }
 
 /** What an answer leads to: the end, another look, or one at something else. */
@@ -113,12 +113,12 @@ function heed(
 ): MaybePromise<Turn | Search | 'wait'> {
   switch (answer.kind) {
     case 'ours':
-      return fetchWith(search.found, answer.lock);
+      return fetchWith(search, answer.lock);
     case 'unshared':
     case 'unavailable':
-      return fetchWith(search.found);
+      return fetchWith(search);
     case 'theirs':
-      return isWorthWaiting(deps, plan, answer.position) ? 'wait' : fetchWith(search.found);
+      return isWorthWaiting(deps, plan, answer.position) ? 'wait' : fetchWith(search);
     case 'timeout':
       return {
         kind: 'failed',
@@ -140,7 +140,7 @@ function isWorthWaiting({ purgeLog }: FleetFillDeps, { ask }: FetchPlan, positio
 function meet(deps: FleetFillDeps, plan: FetchPlan, search: Search, read: StoreRead): MaybePromise<Turn | Search> {
   const { item } = read;
   // Told to look for something newer it came up with the same: asking again would bring it again.
-  if (!isLeased(deps.purgeLog) || isSame(item, search.known)) return fetchWith(search.found);
+  if (!isLeased(deps.purgeLog) || isSame(item, search.known)) return fetchWith(search);
   return item.kind === 'response' ? weigh(deps, plan, search, { ...read, item }) : follow(deps, plan, search, item);
 }
 
@@ -167,7 +167,7 @@ async function follow(
   const { ask } = plan;
   const { key, promise } = variantOf(deps.sha256, ask, marker);
   // A marker leads to responses only.
-  if (search.rules.names.length > 0 || key === search.key) return fetchWith(search.found);
+  if (search.rules.names.length > 0 || key === search.key) return fetchWith(search);
   const { names, languages } = marker;
   const variant: Search = { key, rules: { names, languages }, known: undefined, found: undefined };
   const read = await deps.store.get(key, { ...ask, waitedMs: plan.waitedMs ?? 0 });
@@ -175,7 +175,7 @@ async function follow(
   const isBroken = promise !== undefined && (read === undefined || !isKept(promise, read.item));
   if (isBroken) return follow(deps, plan, search, { ...marker, languages: undefined });
   if (read === undefined || !isResponse(read)) return variant;
-  return isLeased(deps.purgeLog) ? weigh(deps, plan, variant, read) : fetchWith(search.found);
+  return isLeased(deps.purgeLog) ? weigh(deps, plan, variant, read) : fetchWith(search);
 }
 
 function isResponse(read: StoreRead): read is StoreRead & { readonly item: StoredResponse } {

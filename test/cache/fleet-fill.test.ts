@@ -387,6 +387,25 @@ describe('what another process has stored', () => {
     expect((await french).text).toBe('météo');
   });
 
+  test('leads to other variants, which an answer without Vary does not hide', async () => {
+    const locks = new ScriptedLocks();
+    const rig = rigOf({ routes: [honourRoute({}, { forwardHeaders: ['accept-language'] })], locks });
+    const { key, url, tags, position, upstream } = rig.stored();
+    const common = { route: 'forecast', upstream, url, tags, position, retainUntilMs: rig.clock.nowMs() + HOUR };
+    const marker: StoredItem = { kind: 'vary', key, names: ['accept-language'], ...common };
+    locks.answers = [storedAnswer(marker), locks.ours];
+    const seen = rig.get('/forecast');
+    // What another process has stored is in the shared tier by now.
+    rig.memory.put(rig.stored('/forecast', { key: `${key} accept-language=de`, body: Buffer.from('Wetter') }));
+    rig.memory.put(marker);
+    await rig.settle();
+    rig.call(0).answer(200, 'weather', [['cache-control', 'max-age=60']]);
+    expect((await seen).text).toBe('weather');
+    expect((await rig.get('/forecast', 'accept-language: de')).text).toBe('Wetter');
+    expect((await rig.get('/forecast')).text).toBe('weather');
+    expect(rig.calls).toHaveLength(1);
+  });
+
   test('leads to another request’s variant only while that is in the language that is wanted', async () => {
     for (const [found, text] of [
       ['en', 'stored'],
