@@ -46,7 +46,10 @@ describe('concurrent requests for one key', () => {
     await origin.close();
   });
 
-  /** Resolves when that many requests are being handled: what they wait for is then the upstream call. */
+  /**
+   * Resolves when that many requests are being handled: what they wait for is then the upstream call. That may not have come yet,
+   * and what is released before it has is held for ever.
+   */
   async function underWay(count: number): Promise<void> {
     await expect.poll(async () => inFlight((await proxy.call('GET', '/metrics')).body)).toBe(count);
   }
@@ -56,6 +59,7 @@ describe('concurrent requests for one key', () => {
     origin.script(upstream.script);
     const asked = Array.from({ length: 50 }, () => proxy.get('/ruled'));
     await underWay(50);
+    await origin.arrived(1);
     upstream.release();
     const replies = await Promise.all(asked);
     expect(replies.map((reply) => reply.text)).toEqual(Array.from({ length: 50 }, () => 'shared'));
@@ -103,6 +107,7 @@ describe('concurrent requests for one key', () => {
     origin.script(upstream.script);
     const asked = Array.from({ length: 10 }, () => proxy.get('/honoured'));
     await underWay(10);
+    await origin.arrived(1);
     upstream.release();
     // The nine others go upstream side by side, not one after the other.
     await origin.arrived(10);
@@ -121,6 +126,7 @@ describe('concurrent requests for one key', () => {
     origin.script(upstream.script);
     const asked = Array.from({ length: 3 }, () => proxy.get('/ruled'));
     await underWay(3);
+    await origin.arrived(1);
     upstream.release();
     await origin.arrived(3);
     upstream.release();
@@ -137,6 +143,7 @@ describe('concurrent requests for one key', () => {
     origin.script(upstream.script);
     const asked = Array.from({ length: 20 }, () => proxy.get('/ruled'));
     await underWay(20);
+    await origin.arrived(1);
     upstream.release();
     const replies = await Promise.all(asked);
     expect(replies.every((reply) => reply.status === 503 && reply.text === 'down')).toBe(true);
