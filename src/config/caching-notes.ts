@@ -54,13 +54,14 @@ function noteExpireAt(notes: IssueList, { path, route }: NotedRoute): void {
   if (expireAt?.kind !== 'daily') return;
   const name = /^\{(.+)\}$/.exec(expireAt.zone)?.[1];
   const kind = name === undefined ? undefined : (route.params.get(name) ?? route.pathParams.get(name))?.kind;
-  if (kind === undefined || isText(kind)) return;
+  if (kind === undefined || mayNameZone(kind)) return;
   const message = `${expireAt.zone} is of type ${kind.type}, but a time zone is a text, so it names none`;
   notes.add([...path, 'expireAt', 'zone'], message);
 }
 
-function isText({ type }: ParamKind): boolean {
-  return type === 'text' || type === 'enum';
+/** A list names the zone that it has once, or over and over. */
+function mayNameZone({ type }: ParamKind): boolean {
+  return type === 'text' || type === 'enum' || type === 'list' || type === 'set';
 }
 
 function noteHeuristic(notes: IssueList, { path, input }: NotedRoute): void {

@@ -90,6 +90,8 @@ describe('what is allowed but hardly meant', () => {
     ['ttl: 1h, expireAt: { daily: "00:00", zone: "{g}" }', undefined],
     ['ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: text } }', undefined],
     ['ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: enum, values: [UTC] } }', undefined],
+    ['ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: list } }', undefined],
+    ['ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: set } }', undefined],
     [
       'ttl: 1h, expireAt: { daily: "00:00", zone: "{tz}" }, query: { tz: { type: integer } }',
       'expireAt.zone: {tz} is of type integer, but a time zone is a text, so it names none',
