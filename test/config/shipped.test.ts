@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { formatIssue } from '../../src/config/issue.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { freshnessOf } from '../../src/core/freshness.ts';
 import { loadConfigFile, explainOffline } from '../../src/offline.ts';
 
 function shipped(name: string): string {
@@ -30,6 +31,33 @@ describe('the shipped files', () => {
     const forecast = routes.find((route) => route.name === 'weather-forecast');
     expect(forecast?.params.get('hourly')?.kind.type).toBe('list');
     expect(forecast?.params.get('latitude')?.kind.type).toBe('list');
+  });
+});
+
+const at = (time: string) => Date.parse(`2026-11-26T${time}Z`);
+
+describe('a forecast by the default file', () => {
+  test.each([
+    ['Europe/Berlin', '22:50:00', '23:00:00'],
+    ['Asia/Kolkata', '18:20:00', '18:30:00'],
+    ['auto', '03:38:00', '03:45:00'],
+    ['Europe/Berlin', '12:00:00', '12:15:00'],
+  ])('of %s that came at %s is fresh until %s, give or take its jitter: days begin at midnight', (zone, came, ends) => {
+    const loaded = loadConfig(shipped('forecache.yaml'), {});
+    const route = loaded.ok ? loaded.value.routes.find(({ name }) => name === 'weather-forecast') : undefined;
+    if (route === undefined) throw new Error('does not load');
+    const [requestTimeMs, responseTimeMs] = [at(came), at(came)];
+    const keyed = { key: 'weather-forecast|/v1/forecast?latitude=1', zone };
+    const input = { policy: route.policy, status: 200, fields: [], requestTimeMs, responseTimeMs, keyed };
+    const { freshUntilMs } = freshnessOf(input);
+    expect(freshUntilMs).toBeGreaterThanOrEqual(at(ends));
+    expect(freshUntilMs).toBeLessThanOrEqual(at(ends) + 20_000);
+  });
+
+  test('goes by the zone that its request names', () => {
+    const loaded = loadConfig(shipped('forecache.yaml'), {});
+    const route = loaded.ok ? loaded.value.routes.find(({ name }) => name === 'weather-forecast') : undefined;
+    expect(route?.policy.expireAt).toMatchObject({ kind: 'daily', atMinutes: 0, zone: '{timezone}' });
   });
 });
 
