@@ -9,6 +9,7 @@ import { PendingCall } from './pending-call.ts';
 import { readToEnd } from './read-to-end.ts';
 import { trusted } from './trusted.ts';
 import { UnaskedContinue } from './unasked-continue.ts';
+import { readBehindWrites } from './write-fault.ts';
 
 /** A pool's connection that knows whether it has served a request before, and whether it broke. */
 class WatchedClient extends Client {
@@ -83,6 +84,7 @@ function watch(socket: Socket, wire: Wire): void {
   };
   socket.once('error', onError);
   readToEnd(socket, onError);
+  readBehindWrites(socket, onError);
   // undici reads by this alone.
   const read = socket.read.bind(socket);
   socket.read = (size?: number): unknown => wire.unasked.passed(read(size));

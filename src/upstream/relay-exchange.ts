@@ -26,6 +26,7 @@ import { ContentTooLargeError } from './relay-request.ts';
 import { RelayTimer, type RelayTimers } from './relay-timer.ts';
 import { limitOfStage, phaseOf, type Stage, type UpstreamEnd } from './relay-stage.ts';
 import { fieldLinesOf } from './response-head.ts';
+import { readBehindWrites } from './write-fault.ts';
 
 export interface RelayExchangeOptions {
   readonly req: IncomingMessage;
@@ -122,6 +123,7 @@ export class RelayExchange {
       return;
     }
     const { socket } = upstream;
+    if (socket !== null) readBehindWrites(socket);
     const ready = 'encrypted' in (socket ?? {}) ? 'secureConnect' : 'connect';
     if (upstream.reusedSocket || socket === null) this.#sending(upstream);
     else socket.once(ready, () => this.#sending(upstream));
