@@ -35,38 +35,39 @@ export function answerWith(
   result: FillResult,
   leader: boolean,
 ): MaybePromise<ProxyResponse> {
-  const { ask, fwd } = plan;
-  const collapsed = leader ? {} : { collapsed: true };
-  const outcome = leader ? 'miss' : 'collapsed';
   switch (result.kind) {
     case 'stored':
       return answerStored(deps, plan, result, leader);
     case 'taken':
       return answerTaken(deps, plan, result);
-    case 'answer': {
-      const stale = insteadOf(deps, plan, result);
-      if (stale !== undefined) return serveStale(deps, plan, stale, { fwdStatus: result.status, ...collapsed });
-      return respondAnswer(ask, result, {
-        status: { hit: false, fwd, detail: detailOf(plan, result), ...collapsed },
-        outcome,
-      });
-    }
-    case 'bare': {
-      const stale = insteadOf(deps, plan, result);
-      if (stale !== undefined) return serveStale(deps, plan, stale, { fwdStatus: result.status });
-      return respondBare(ask, result, { status: { hit: false, fwd, detail: detailOf(plan, result) }, outcome });
-    }
-    case 'stream': {
-      const stale = insteadOf(deps, plan, result);
-      if (stale !== undefined) {
-        result.cancel();
-        return serveStale(deps, plan, stale, { fwdStatus: result.status });
-      }
-      return respondStream(ask, result, { status: { hit: false, fwd, detail: detailOf(plan, result) }, outcome });
-    }
+    case 'answer':
+    case 'bare':
+    case 'stream':
+      return answerUnstored(deps, plan, result, leader);
     case 'failed':
-      return answerFailed(deps, plan, result, collapsed);
+      return answerFailed(deps, plan, result, leader ? {} : { collapsed: true });
   }
+}
+
+/** What was not stored, or something stale in its place. */
+function answerUnstored(
+  deps: AnswerDeps,
+  plan: FetchPlan,
+  result: Extract<FillResult, { kind: 'answer' | 'bare' | 'stream' }>,
+  leader: boolean,
+): MaybePromise<ProxyResponse> {
+  const { ask, fwd } = plan;
+  const collapsed = leader ? {} : { collapsed: true };
+  const stale = insteadOf(deps, plan, result);
+  if (stale !== undefined) {
+    // Of those who share it, whoever began the call may be reading it.
+    if (leader && result.kind === 'stream') result.cancel();
+    return serveStale(deps, plan, stale, { fwdStatus: result.status, ...collapsed });
+  }
+  const status = { hit: false, fwd, detail: detailOf(plan, result), ...collapsed };
+  const reply = { status, outcome: leader ? 'miss' : 'collapsed' } as const;
+  if (result.kind === 'answer') return respondAnswer(ask, result, reply);
+  return result.kind === 'bare' ? respondBare(ask, result, reply) : respondStream(ask, result, reply);
 }
 
 /** The stale response to serve at once while upstream is known not to answer; `undefined` where none may be. */
@@ -159,6 +160,11 @@ function answerTaken(
 /** Why it is not stored; without a lease that comes first. */
 function detailOf({ unleased }: FetchPlan, { reason }: { readonly reason: string }): string {
   return unleased === true ? 'lease' : reason;
+}
+
+/** Whether something stale is given in its place: of the answer itself nobody gets anything then. */
+export function isReplaced(deps: AnswerDeps, plan: FetchPlan, result: FillResult): boolean {
+  return (result.kind === 'answer' || result.kind === 'stream') && insteadOf(deps, plan, result) !== undefined;
 }
 
 /** The stale response that is better than an error status, or than a 2xx whose content failed the route's check. */

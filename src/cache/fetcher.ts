@@ -1,7 +1,7 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
 import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
-import { answerWith, hasStaleFallback, staleWhileDown } from './answer.ts';
+import { answerWith, hasStaleFallback, isReplaced, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
@@ -173,7 +173,11 @@ export class Fetcher {
     { flight, early }: Boarding<FillResult, FetchPlan>,
     result: FillResult,
   ): ReturnType<typeof shareOf> {
-    return shareOf(this.#deps, plan, { flight, early, leader: flight.begunBy }, result);
+    // Given up in the very step in which it was joined, when all who had waited for it were gone.
+    const isGivenUp = result.kind === 'failed' && result.failure === 'aborted';
+    if (isGivenUp && plan.ask.client?.isOver === false) return 'retry';
+    const isInstead = isReplaced(this.#deps, plan, result);
+    return shareOf(this.#deps, plan, { flight, early, leader: flight.begunBy, isReplaced: isInstead }, result);
   }
 
   #board(plan: FetchPlan, purpose: UpstreamCall['purpose'], cameAt: number): Boarding<FillResult, FetchPlan> {
@@ -280,7 +284,7 @@ export class Fetcher {
       return;
     }
     if (this.#silent.size > 0) this.#silent.forget(key, appearanceOf(this.#deps, plan), nowMs);
-    if (isForAll(this.#deps, plan, result)) this.#unshared.forget(key);
+    if (isForAll(this.#deps, plan, result) || isReplaced(this.#deps, plan, result)) this.#unshared.forget(key);
     else this.#unshared.note(key, nowMs);
   }
 

@@ -30,6 +30,8 @@ interface Joined {
   readonly early: boolean;
   /** Whose request began it: upstream saw that one's fields. */
   readonly leader: FetchPlan;
+  /** What the request gets in place of the result is stored. */
+  readonly isReplaced?: boolean;
 }
 
 /**
@@ -50,6 +52,8 @@ export function shareOf(deps: SharingDeps, plan: FetchPlan, joined: Joined, resu
   // when it was joined, so no purge that had completed by then is missing from the table.
   if (!joined.early && !isUnpurged(deps, plan.ask, joined.flight, result)) return 'retry';
   if (isFor(deps, plan, joined.leader, result)) return 'use';
+  // An error may be one of the leader's own request.
+  if (joined.isReplaced && appearanceOf(deps, plan) === appearanceOf(deps, joined.leader)) return 'use';
   const variant = otherVariant(deps, plan, result);
   return variant === undefined ? 'alone' : { variant };
 }
