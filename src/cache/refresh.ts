@@ -20,6 +20,7 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
       if (deps.purgeLog.position() === undefined)
         return failed(undefined, 'no lease on the purge log: nothing is stored');
       if (found !== undefined && stillGood(deps, input, found)) return storedOutcome('reused', found.item.status);
+      if (input.withoutCall !== undefined) return failed(undefined, input.withoutCall);
       const plan = { ask, key, fwd: 'miss', found, validate: found !== undefined } as const;
       return outcomeOf(await fetcher.refresh(plan, input.purpose));
     },

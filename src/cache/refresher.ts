@@ -17,6 +17,8 @@ export interface RefreshInput {
   readonly purpose: 'warm';
   /** 0 to 1; 0 reuses whatever is fresh at all. */
   readonly reuseAbove: number;
+  /** Why upstream is not to be asked now, for people: what is not to be reused fails with it, without a call. */
+  readonly withoutCall?: string | undefined;
   /** The parameters of which the request was made, for another thread that makes it anew. */
   readonly values?: ReadonlyMap<string, string>;
 }

@@ -5,7 +5,7 @@ import type { JobLeases } from './fleet-ports.ts';
 import { createLimiter, type Limiter } from './limiter.ts';
 import type { WarmItem, WarmReport, WarmRequest } from './operations.ts';
 import type { Background, Clock, Observer, Sha256 } from './ports.ts';
-import type { Refresher, RefreshOutcome } from './refresher.ts';
+import type { Refresher, RefreshInput, RefreshOutcome } from './refresher.ts';
 import { JobTimers } from './warm-timers.ts';
 import { planJob, planRequest, type PlannedWarm } from './warm-plan.ts';
 import { WarmTurns } from './warm-turns.ts';
@@ -96,7 +96,8 @@ async function warmAll(
   signal: AbortSignal,
 ): Promise<WarmReport> {
   const startMs = parts.clock.monotonicMs();
-  const items = await Promise.all(planned.map((one) => warmOne(parts, limited, one, signal)));
+  const run = { limited, refusedBy: new Set<string>(), signal };
+  const items = await Promise.all(planned.map((one) => warmOne(parts, run, one)));
   const count = (result: WarmItem['result']): number => items.filter((item) => item.result === result).length;
   const counts = { fetched: count('fetched'), reused: count('reused'), failed: count('failed') };
   const durationMs = parts.clock.monotonicMs() - startMs;
@@ -105,12 +106,15 @@ async function warmAll(
   return { ...counts, durationMs, items };
 }
 
-async function warmOne(
-  parts: WarmerParts,
-  limited: Limiter,
-  { route, values }: PlannedWarm,
-  signal: AbortSignal,
-): Promise<WarmItem> {
+/** One run of a job, or one call. */
+interface Run {
+  readonly limited: Limiter;
+  /** Upstreams that answered with 429: they are asked for nothing more in this run, which would cost quota and fail as well. */
+  readonly refusedBy: Set<string>;
+  readonly signal: AbortSignal;
+}
+
+async function warmOne(parts: WarmerParts, run: Run, { route, values }: PlannedWarm): Promise<WarmItem> {
   const failed = { route: route.name, result: 'failed' } as const;
   if (!values.ok) return { ...failed, url: route.match, detail: values.error };
   const target = warmTarget(parts, route, values.value);
@@ -118,7 +122,7 @@ async function warmOne(
   const { keyed } = target.value;
   const { reuseAbove } = parts.config;
   const input = { route, keyed, purpose: 'warm', reuseAbove, values: values.value } as const;
-  const outcome = await limited(async () => (signal.aborted ? stopping : await parts.refresher.refresh(input, signal)));
+  const outcome = await run.limited(() => refreshIn(run, parts.refresher, input));
   const { result, status, detail } = outcome;
   return {
     url: keyed.url,
@@ -128,5 +132,24 @@ async function warmOne(
     ...(detail === undefined ? {} : { detail }),
   };
 }
+
+/** When its turn has come. */
+async function refreshIn(
+  { signal, refusedBy }: Run,
+  refresher: Refresher,
+  input: RefreshInput,
+): Promise<RefreshOutcome> {
+  if (signal.aborted) return stopping;
+  const { upstream } = input.route;
+  const withoutCall = refusedBy.has(upstream)
+    ? `not asked for: upstream ${upstream} had answered with 429 (Too Many Requests)`
+    : undefined;
+  const outcome = await refresher.refresh({ ...input, withoutCall }, signal);
+  if (outcome.status === tooManyRequests) refusedBy.add(upstream);
+  return outcome;
+}
+
+/** RFC 6585 §4. */
+const tooManyRequests = 429;
 
 const stopping: RefreshOutcome = { result: 'failed', status: undefined, detail: 'the proxy is stopping' };

@@ -57,6 +57,7 @@ export interface RefreshCall {
   readonly route: string;
   readonly values: ReadonlyMap<string, string>;
   readonly reuseAbove: number;
+  readonly withoutCall: string | undefined;
 }
 
 export interface Refreshed {

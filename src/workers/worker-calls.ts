@@ -52,14 +52,15 @@ export function byKey(
 }
 
 /** Warms one request here, and gives what is stored for it to be adopted by others. */
-export async function refresh(parts: Parts, { route: name, values, reuseAbove }: RefreshCall): Promise<Refreshed> {
+export async function refresh(parts: Parts, call: RefreshCall): Promise<Refreshed> {
   const { table } = parts.deps;
+  const { route: name, values, reuseAbove, withoutCall } = call;
   const route = routeByName(table, name);
   const target = route && warmTarget({ table, sha256 }, route, values);
   // The coordinator has made the same request of the same configuration.
   if (route === undefined || target?.ok !== true) throw new Error('no such request');
   const { keyed } = target.value;
-  const input = { route, keyed, purpose: 'warm', reuseAbove } as const;
+  const input = { route, keyed, purpose: 'warm', reuseAbove, withoutCall } as const;
   const outcome = await parts.refresher.refresh(input, neverAborted);
   return { outcome, items: outcome.result === 'failed' ? [] : itemsFor(parts, route, keyed) };
 }

@@ -32,10 +32,10 @@ export function createWorkerRefresher(pool: WorkerPool, handsOver: boolean): Ref
 
 async function refreshedBy(
   worker: WorkerThread,
-  { route, values = new Map(), reuseAbove }: RefreshInput,
+  { route, values = new Map(), reuseAbove, withoutCall }: RefreshInput,
 ): Promise<Refreshed> {
   try {
-    return await worker.call('refresh', { route: route.name, values, reuseAbove });
+    return await worker.call('refresh', { route: route.name, values, reuseAbove, withoutCall });
   } catch (error) {
     return { outcome: failed(error instanceof Error ? error.message : String(error)), items: [] };
   }

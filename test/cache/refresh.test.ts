@@ -8,9 +8,9 @@ import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf } from '../support/policy.
 function warmerOf(route: Route) {
   const rig = new ExchangeRig({ routes: [route] });
   onTestFinished(() => rig[Symbol.dispose]());
-  const refresh = () => {
+  const refresh = (withoutCall?: string) => {
     const input = { route, keyed: keyedOf(tableOf([route]), '/forecast'), purpose: 'warm', reuseAbove: 0 } as const;
-    return rig.refresher.refresh(input, new AbortController().signal);
+    return rig.refresher.refresh({ ...input, withoutCall }, new AbortController().signal);
   };
   return { rig, refresh };
 }
@@ -48,6 +48,23 @@ describe('warming of what varies', () => {
     expect(rig.call(1).fields.map(([name]) => name)).not.toContain('if-none-match');
     rig.call(1).answer(200, 'plain', fields);
     expect(await first).toMatchObject({ result: 'fetched' });
+  });
+});
+
+describe('warming while upstream is not to be asked', () => {
+  it('reuses what is good, and has failed with the reason, without a call, where it is not', async () => {
+    const { rig, refresh } = warmerOf(routeOf());
+    expect(await refresh('upstream has had enough')).toEqual({
+      result: 'failed',
+      status: undefined,
+      detail: 'upstream has had enough',
+    });
+    expect(rig.calls).toEqual([]);
+    const first = refresh();
+    await rig.settle();
+    rig.call(0).answer(200, 'x');
+    await first;
+    expect(await refresh('upstream has had enough')).toMatchObject({ result: 'reused', status: 200 });
   });
 });
 

@@ -397,6 +397,35 @@ describe('warming by request', () => {
     ]);
   });
 
+  test('after a 429 its upstream is asked for nothing more in that run: what is good is reused, the rest fails by name', async () => {
+    const refused: RefreshOutcome = { result: 'failed', status: 429, detail: 'not stored: upstream-status' };
+    let isLimited = true;
+    const at = setUp({ jobs: [forecastJob, eventsJob], concurrency: 1 }, (input) => {
+      const isAsked = input.withoutCall === undefined;
+      if (input.keyed.url.endsWith('=lima')) return Promise.resolve({ ...fetched, result: 'reused' });
+      if (!isAsked) return Promise.resolve({ result: 'failed', status: undefined, detail: input.withoutCall });
+      return Promise.resolve(isLimited && input.route.name === 'weather-forecast' ? refused : fetched);
+    });
+    const places = ['rome', 'lima', 'oslo', 'bern'];
+    const made = await report(at, { kind: 'locations', locations: places });
+    const unasked = 'not asked for: upstream weather had answered with 429 (Too Many Requests)';
+    expect(made.items.filter((item) => item.route === 'weather-forecast')).toMatchObject([
+      { result: 'failed', status: 429 },
+      { result: 'reused' },
+      { result: 'failed', detail: unasked },
+      { result: 'failed', detail: unasked },
+    ]);
+    // Another upstream said nothing of the kind.
+    expect(made).toMatchObject({ fetched: 4, reused: 1, failed: 3 });
+    // The next run finds out anew.
+    isLimited = false;
+    expect(await report(at, { kind: 'locations', locations: places })).toMatchObject({
+      fetched: 7,
+      reused: 1,
+      failed: 0,
+    });
+  });
+
   test('locations run the jobs that use one, for these locations alone', async () => {
     const fixed = job('fixed', 'event-search', { params: { location: 'rome' } });
     const at = setUp({ jobs: [forecastJob, fixed, eventsJob] });

@@ -52,6 +52,15 @@ describe('warming the built program', () => {
     }
     expect(callsWith(weather, '/v1/historical')).toBe(3);
 
+    // Four at once may be under way when the first is refused.
+    weather.setFault({ status: 429 });
+    const refused = await call('/api/warm', { route, with: Array.from({ length: 12 }, (_, at) => pastOf(`x${at}`)) });
+    expect(refused).toMatchObject({ status: 200, body: { fetched: 0, failed: 12 } });
+    expect(callsWith(weather, '/v1/historical')).toBeLessThanOrEqual(7);
+    expect(refused.body['items']).toContainEqual(
+      expect.objectContaining({ result: 'failed', detail: expect.stringContaining('429 (Too Many Requests)') }),
+    );
+
     weather.setFault({ down: true });
     expect(await call('/api/warm', { route, with: [pastOf('berlin')] })).toMatchObject({
       status: 200,

@@ -173,6 +173,17 @@ describe('warming', () => {
     expect(origin.requests.length - before).toBe(1);
   });
 
+  it('asks an upstream that answered with 429 no more, whichever worker it was', async () => {
+    const before = origin.requests.length;
+    origin.script((_request, peer) => peer.respond(429, {}, 'enough'));
+    const towns = Array.from({ length: 12 }, (_, at) => ({ town: `full-${at}` }));
+    const { body } = await proxy.call('POST', '/api/warm', { route: 'ruled', with: towns });
+    expect(body).toMatchObject({ fetched: 0, failed: towns.length });
+    // As many as may be under way at once.
+    expect(origin.requests.length - before).toBeLessThanOrEqual(4);
+    origin.script((_request, peer) => peer.respond(200, {}, String(version)));
+  });
+
   it('leaves what is warm and its hits as they are', async () => {
     await hold('bergen');
     const asked = (await askEach(proxy, workers, '/ruled/bergen')).length;
