@@ -115,6 +115,7 @@ export function buildParts(ground: Ground): Parts {
     decoder,
     decoded: new DecodedContents({ decoder, maxBytes: decodedBytesOf(config), observer }),
     graphql,
+    maxHops: config.server.limits.maxHops,
     ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
     onInvalidationRefused: (route: string, { detail }: Problem) =>
       log.warn({ route, problem: detail }, 'not invalidated'),

@@ -10,6 +10,7 @@ import { deriveKey } from '../core/key.ts';
 import { ok, type Problem, type Result } from '../core/problem.ts';
 import { followsRules, relayTarget } from '../core/relay-target.ts';
 import { relayReasons } from '../core/reasons.ts';
+import { hopsOf, loopDetected } from '../core/via.ts';
 import type { RouteMatch, RouteTable } from '../core/route-table.ts';
 import type { Route } from '../core/route.ts';
 import {
@@ -75,6 +76,8 @@ export interface ListenerRefusals {
   }): Problem | undefined;
   /** Content of requests that are relayed. Bytes. */
   readonly maxBodyBytes: number;
+  /** Of our kind, that a request which is relayed has passed. */
+  readonly maxHops: number;
 }
 
 export interface Explainer {
@@ -203,8 +206,9 @@ async function explainRelay(
   const target = relayTarget(match, request, { reason, sha256: parts.sha256 });
   // Where the rules do not hold, no parameter becomes another.
   const shown = followsRules(reason) ? known : { ...known, steps: [] };
+  const { maxBodyBytes = Number.POSITIVE_INFINITY, maxHops = Number.POSITIVE_INFINITY } = parts.listener ?? {};
+  if (hopsOf(request.fields) > maxHops) return { ...shown, ...refused(loopDetected) };
   if (!target.ok) return { ...shown, ...refused(target.error) };
-  const { maxBodyBytes = Number.POSITIVE_INFINITY } = parts.listener ?? {};
   const declared = Number(fieldValue(request.fields, 'content-length') ?? 0);
   if (Math.max(arrived.body.length, declared) > maxBodyBytes)
     return { ...shown, ...refused(contentTooLarge(maxBodyBytes)) };

@@ -2,6 +2,7 @@ import { formatCacheStatus } from '../core/cache-status.ts';
 import type { Classification } from '../core/classify-request.ts';
 import { maskedUrl } from '../core/key.ts';
 import { forwardsLeft } from '../core/max-forwards.ts';
+import { hopsOf, loopDetected } from '../core/via.ts';
 import { relayTarget } from '../core/relay-target.ts';
 import type { ProxyRequest } from '../core/request.ts';
 import type { RouteMatch } from '../core/route-table.ts';
@@ -21,6 +22,10 @@ export function relayed(
 ): Handled {
   const { route } = match;
   if (forwardsLeft(request.method, request.fields) === 0) return asHandled(forwardedNoMore(request, match));
+  if (hopsOf(request.fields) > (deps.maxHops ?? Infinity)) {
+    deps.observer.limit('server.limits.maxHops');
+    return asHandled(refusal(request, loopDetected, match));
+  }
   const target = relayTarget(match, request, { reason, sha256: deps.sha256 });
   if (!target.ok) return asHandled(refusal(request, target.error, match));
   // Before the request goes upstream, as for a fetch: its answer may be stored.

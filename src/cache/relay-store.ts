@@ -23,6 +23,8 @@ export interface RelayFollowDeps extends Omit<FillDeps, 'store' | 'purgeLog'>, I
   readonly background: Background;
   /** `store.redis.purgeWait`: an answer is held back for its invalidation this long, at most. Milliseconds; absent without Redis. */
   readonly purgeWaitMs?: number;
+  /** `server.limits.maxHops`; absent: any number. */
+  readonly maxHops?: number;
 }
 
 /** A relayed request that went upstream; without a position nothing of its answer is stored. */

@@ -14,10 +14,10 @@ import {
   partialFields,
   replyFields,
   unsatisfiableFields,
-  VIA,
 } from '../core/response-fields.ts';
 import type { Route } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
+import { VIA } from '../core/via.ts';
 import type { FillResult } from './fill-types.ts';
 import type { ClientLink } from './handled.ts';
 import type { CodedContent, DecodedContents } from './decoded-contents.ts';

@@ -46,6 +46,11 @@ const limits = map({
     'Requests of one connection that run at once where a client does not wait for answers; further ones wait.',
     '8',
   ),
+  maxHops: option(
+    numeric({ min: 0, max: 1000, whole: true }),
+    'Proxies of this kind that a relayed request has passed before, by its `Via`; past it 508: an upstream leads back here.',
+    '8',
+  ),
 });
 
 const timeouts = map({

@@ -70,6 +70,8 @@ export interface ServerLimits {
   readonly maxRequestsPerConnection: number;
   /** Of one connection that run at once. */
   readonly maxPipelined: number;
+  /** Of our kind, that a relayed request has passed. */
+  readonly maxHops: number;
 }
 
 export interface ServerTimeouts {

@@ -136,9 +136,6 @@ export function unsatisfiableFields(length: number): FieldLines {
   return [['content-range', `bytes */${length}`]];
 }
 
-/** Our member, behind those of upstream's proxies (RFC 9110 §7.6.3). The pseudonym names no host. */
-export const VIA: FieldLine = ['via', '1.1 forecache'];
-
 /** The tag as a weak one (RFC 9110 §8.8.3): a body whose coding was removed is not the same byte for byte. */
 export function weakEtag(etag: string): string {
   return etag.startsWith('W/') ? etag : `W/${etag}`;

@@ -175,7 +175,11 @@ function refusedUnsent(
 
 /** For whoever explains requests. */
 export function listenerRefusals(limits: ServerLimits): ListenerRefusals {
-  return { head: (request) => refusedUnsent(request, limits), maxBodyBytes: limits.maxBodyBytes };
+  return {
+    head: (request) => refusedUnsent(request, limits),
+    maxBodyBytes: limits.maxBodyBytes,
+    maxHops: limits.maxHops,
+  };
 }
 
 /** RFC 9110 §10.1.1: an expectation other than `100-continue`. */

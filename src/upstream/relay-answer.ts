@@ -11,11 +11,11 @@ import { withoutTagFields } from '../core/upstream-tags.ts';
 import { codingsOf, decodeStream, type Coding } from './decode.ts';
 import { describe, type NamedFailure } from './failure.ts';
 import { locationOnProxy } from '../core/location.ts';
+import { VIA } from '../core/via.ts';
 import { readToEnd } from './read-to-end.ts';
 import { confirmedFields } from './confirmed-fields.ts';
 import type { Redactor } from './redact.ts';
 import { refusedHead } from './refused-head.ts';
-import { viaMember } from './request-fields.ts';
 import { fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
 
 /** Hears the content of an answer. */
@@ -209,7 +209,7 @@ const ofRanges: ReadonlySet<string> = new Set(['accept-ranges']);
 function sentFields(status: number, received: FieldLines, { config, plan }: PassingRules): FieldLines {
   const clean = locationOnProxy(withoutTagFields(plan.route, received), config, plan.route);
   const fields = status === 204 ? withoutFields(clean, new Set(['content-length'])) : clean;
-  return appendCacheStatus([...fields, ['via', viaMember]], plan.cacheStatus);
+  return appendCacheStatus([...fields, VIA], plan.cacheStatus);
 }
 
 async function* within(

@@ -7,12 +7,12 @@ import type { RelayPlan, RelayResult } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
+import { VIA } from '../core/via.ts';
 import { describe, nameFailure, type NamedFailure } from './failure.ts';
 import type { Redactor } from './redact.ts';
 import { NodeAnswer } from './relay-answer.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import { headersOf } from './relay-request.ts';
-import { viaMember } from './request-fields.ts';
 import { fieldLinesOf } from './response-head.ts';
 
 export interface SwitchOptions {
@@ -82,7 +82,7 @@ function switchedFields(answer: IncomingMessage, { plan, redactor }: SwitchOptio
     ['connection', 'Upgrade'],
     ['upgrade', 'websocket'],
     ...redactor.fields(endToEnd(received)),
-    ['via', viaMember],
+    VIA,
     ['cache-status', plan.cacheStatus],
   ];
 }

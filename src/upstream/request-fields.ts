@@ -9,11 +9,9 @@ import { endToEnd, isHopByHopName } from '../core/hop-by-hop.ts';
 import { withOneForwardLess } from '../core/max-forwards.ts';
 import { plainFields } from '../core/plain-fields.ts';
 import { isReadAs, readName } from '../core/read-name.ts';
+import { VIA } from '../core/via.ts';
 import { fieldsWithCredentials } from './credentials.ts';
 import { fieldLinesOf } from './response-head.ts';
-
-/** Our member of `Via` in both directions (RFC 9110 §7.6.3). */
-export const viaMember = '1.1 forecache';
 
 /** Written by whoever writes the message, or meant for the proxy alone. */
 const ours: ReadonlySet<string> = new Set(['host', 'content-length', 'expect', 'http2-settings']);
@@ -47,7 +45,7 @@ export function relayedFields(fields: FieldLines, upstream: UpstreamConfig, sear
 function withStatic(fields: FieldLines, upstream: UpstreamConfig): FieldLines {
   const kept = endToEnd(fields).filter(([name]) => !isWritten(readName(name)) && !isReadAs(name, upstream.fields));
   // RFC 9110 §7.6.3: a gateway says so on its way in; it also shows loops.
-  return [...fieldsWithCredentials(kept, upstream.credentials), ...upstream.fields, ['via', viaMember]];
+  return [...fieldsWithCredentials(kept, upstream.credentials), ...upstream.fields, VIA];
 }
 
 /** Whether a field of the name is one that only we write: behind a name that is read so content could hide another request. */

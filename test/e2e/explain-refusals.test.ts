@@ -18,7 +18,12 @@ routes:
 const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`x-${index}`, 'a']));
 
 it.each<
-  [string, { readonly method?: string; readonly headers?: Record<string, string>; readonly body?: string }, string]
+  [
+    string,
+    { readonly method?: string; readonly headers?: Record<string, string>; readonly body?: string },
+    string,
+    string?,
+  ]
 >([
   [`/files/${'a'.repeat(250)}`, {}, 'target-too-long'],
   [`/none/${'a'.repeat(251)}`, {}, 'target-too-long'],
@@ -28,7 +33,8 @@ it.each<
   ['/files/a', { headers: { 'transfer-encoding': 'gzip' } }, 'framing-invalid'],
   ['/files/a', { method: 'POST', body: 'a'.repeat(1025) }, 'content-too-large'],
   ['/files/a', { method: 'PUT', body: 'a'.repeat(1025) }, 'content-too-large'],
-])('explain foresees that %s %j is refused: %s', async (url, asked, code) => {
+  ['/files/a', { method: 'DELETE', headers: { via: Array(9).fill('1.1 forecache').join() } }, 'loop-detected', 'error'],
+])('explain foresees that %s %j is refused: %s', async (url, asked, code, would = 'rejected') => {
   const origin = await startOrigin(answer(200));
   onTestFinished(() => origin.close());
   const proxy = await startTestProxy({ yaml: yaml(origin.url) });
@@ -38,7 +44,7 @@ it.each<
   expect({ status: reply.status, cacheStatus: reply.cacheStatus }).toEqual(foreseen.sent);
   const { detail } = Object(foreseen.problem);
   expect(JSON.parse(reply.text)).toMatchObject({ type: `urn:forecache:problem:${code}`, detail });
-  expect(foreseen).toMatchObject({ decision: { would: 'rejected', fwd: null }, problem: { code }, notes: [] });
+  expect(foreseen).toMatchObject({ decision: { would, fwd: null }, problem: { code }, notes: [] });
   expect(origin.requests).toEqual([]);
 });
 

@@ -96,6 +96,34 @@ describe('How many', () => {
     await stage.sound();
   });
 
+  it('a relay that has passed exactly maxHops of our kind goes on, one more is a 508', async () => {
+    await using stage = await startStage({ server: 'limits: { maxHops: 3 }' });
+    const of = (...via: string[]) => stage.get('/r/x', { headers: { via } });
+    expect((await of('1.1 forecache, 1.0 forecache (a)', '1.1 edge', 'HTTP/1.1 Forecache')).status).toBe(200);
+    const refused = await of('1.1 forecache, 1.0 forecache (a)', '1.1 edge', 'HTTP/1.1 Forecache,2 forecache');
+    expect([refused.status, JSON.parse(refused.text)]).toMatchObject([508, { type: /loop-detected$/ }]);
+    expect(await limitHits(stage.admin)).toEqual({ 'server.limits.maxHops': 1 });
+    // What is cached carries no Via of its client on, and others of the same request are not to be refused for it.
+    const cached = await stage.get('/c/x', { headers: { via: Array(9).fill('1.1 forecache').join(', ') } });
+    expect(cached.status).toBe(200);
+    expect(stage.asked()).toEqual(['/r/x', '/c/x']);
+    await stage.sound();
+  });
+
+  it('a relay that an upstream leads back comes by as often as maxHops says, and the 508 goes back the whole way', async () => {
+    await using stage = await startStage({
+      server: 'limits: { maxHops: 3 }',
+      script: async (request, peer) => {
+        const via = request.lines.flatMap(([name, value]) => (name.toLowerCase() === 'via' ? [value] : []));
+        const { status, text } = await stage.get('/r/round', { headers: { via } });
+        await peer.respond(status, {}, text);
+      },
+    });
+    const reply = await stage.get('/r/round');
+    expect([reply.status, JSON.parse(reply.text)]).toMatchObject([508, { type: /loop-detected$/ }]);
+    expect(stage.asked()).toHaveLength(4);
+  });
+
   it('of a connection with 64 that wait nothing more is read, and all of it later', async () => {
     const gate = Promise.withResolvers<void>();
     await using stage = await startStage({ script: gated(gate.promise, answer(200, {}, 'late')) });

@@ -74,6 +74,7 @@ async function bench({ handle, relay = noRelay, observer }: BenchOptions): Promi
         maxHeaderBytes: 16_384,
         maxRequestsPerConnection: 0,
         maxPipelined: 8,
+        maxHops: 8,
         maxBodyBytes: 10,
         maxContentBytes: 10,
         maxConnections: 10,

@@ -32,6 +32,7 @@ const config: ServerConfig = {
     maxHeaderBytes: 16_384,
     maxRequestsPerConnection: 0,
     maxPipelined: 8,
+    maxHops: 8,
     maxBodyBytes: 10,
     maxContentBytes: 10,
     maxConnections: 10,

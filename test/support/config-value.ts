@@ -22,6 +22,7 @@ export function configWith(counts: {
         maxConnections: 1,
         maxRequestsPerConnection: 1,
         maxPipelined: 1,
+        maxHops: 1,
       },
       timeouts: { headersMs: 1, requestMs: 1, keepAliveMs: 1, sendMs: 1 },
       drainDelayMs: 0,
