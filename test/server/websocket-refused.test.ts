@@ -20,8 +20,9 @@ const handshake = (target: string): string =>
 /** More than the kernel’s buffers of both ends take on loopback. */
 const BYTES = 16 * 1024 * 1024;
 
-async function start(script: OriginScript, server = 'grace: 200ms'): Promise<Stage> {
-  const stage = await startStage({ script, server, upstream: 'timeout: 300ms' });
+/** `timeout`: of upstream, which is in this process and stands still with it where the machine is busy. */
+async function start(script: OriginScript, { server = 'grace: 200ms', timeout = '10s' } = {}): Promise<Stage> {
+  const stage = await startStage({ script, server, upstream: `timeout: ${timeout}` });
   onTestFinished(() => stage[Symbol.asyncDispose]());
   return stage;
 }
@@ -69,11 +70,14 @@ describe('A WebSocket handshake', () => {
   );
 
   it('that is answered with a response that stalls behind its first megabyte is cut off for upstream’s sake', async () => {
-    const stage = await start(async (_request, peer) => {
-      await peer.write(`HTTP/1.1 200 OK\r\nContent-Length: ${2 * 1024 * 1024}\r\n\r\n`);
-      await peer.write(Buffer.alloc(1024 * 1024));
-      await peer.closed();
-    });
+    const stage = await start(
+      async (_request, peer) => {
+        await peer.write(`HTTP/1.1 200 OK\r\nContent-Length: ${2 * 1024 * 1024}\r\n\r\n`);
+        await peer.write(Buffer.alloc(1024 * 1024));
+        await peer.closed();
+      },
+      { timeout: '300ms' },
+    );
     const connection = await open(stage);
     await connection.send(handshake('/r/x'));
     await connection.ended();
@@ -88,7 +92,7 @@ describe('A WebSocket handshake', () => {
   ])(
     'whose client takes nothing of a large response is cut off after the send timeout, as any other: one %s',
     async (_kind, target) => {
-      const stage = await start(huge(BYTES, 'content-length'), 'grace: 200ms, timeouts: { send: 200ms }');
+      const stage = await start(huge(BYTES, 'content-length'), { server: 'grace: 200ms, timeouts: { send: 200ms }' });
       const connection = await open(stage);
       connection.socket.pause();
       await connection.send(handshake(target));
