@@ -74,7 +74,7 @@ export type StorageDecision =
  * Never stored, whatever upstream or the rule says: interim answers, a part (206), and answers that exist only because
  * of the request's own conditions (304, 412, 416): a plain GET must never get one of those from store.
  */
-function isConditionBound(status: number): boolean {
+export function isConditionBound(status: number): boolean {
   return status < 200 || status === 206 || status === 304 || status === 412 || status === 416;
 }
 

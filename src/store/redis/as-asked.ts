@@ -1,7 +1,7 @@
 import type { ReadFor } from '../../cache/fleet-ports.ts';
 import { freshnessOf, ruleTtlMs } from '../../core/freshness.ts';
 import type { CachePolicy, Route } from '../../core/route.ts';
-import { selectingFields } from '../../core/storage-policy.ts';
+import { isConditionBound, selectingFields } from '../../core/storage-policy.ts';
 import type { Freshness, StoredItem, StoredResponse } from '../../core/stored-response.ts';
 import { without } from '../../core/tags.ts';
 
@@ -49,6 +49,8 @@ export function responseWith(
 
 function isStorable(route: Route, item: StoredResponse): boolean {
   const { policy } = route;
+  // Nobody stores these; others may write to the same Redis.
+  if (isConditionBound(item.status)) return false;
   if (policy.statusTtlMs.get(item.status) === 0) return false;
   if (policy.upstreamCacheControl !== 'honour') return ruleTtlMs(policy, item.status) !== undefined;
   return isToldApart(route, item);

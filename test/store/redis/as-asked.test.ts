@@ -76,6 +76,15 @@ describe('a stored response by the rules of today', () => {
   });
 });
 
+describe('a response that no rule would have stored', () => {
+  it.each([206, 304, 412, 416])('is not read where its status is %i, by whatever rule', (status) => {
+    const all = honourRoute({ storeErrors: 'all' });
+    const named = routeOf({ statusTtlMs: new Map([[status, MINUTE]]) });
+    expect(today(error(status), all)).toBeUndefined();
+    expect(today(error(status), named)).toBeUndefined();
+  });
+});
+
 describe('an error that storeErrors: all let in', () => {
   const named = honourRoute({}, { forwardHeaders: ['accept', 'user-agent'] });
 
