@@ -4,6 +4,7 @@ import type { CachePolicy, Route } from '../../core/route.ts';
 import { isConditionBound, selectingFields } from '../../core/storage-policy.ts';
 import type { Freshness, StoredItem, StoredResponse } from '../../core/stored-response.ts';
 import { without } from '../../core/tags.ts';
+import { isFieldValue } from './value-meta.ts';
 
 /**
  * A stored item by the rules of today: its tags are those that were stored and those that the rules give now, its lifetimes
@@ -50,10 +51,15 @@ export function responseWith(
 function isStorable(route: Route, item: StoredResponse): boolean {
   const { policy } = route;
   // Nobody stores these; others may write to the same Redis.
-  if (isConditionBound(item.status)) return false;
+  if (isConditionBound(item.status) || !canBeAskedBy(item)) return false;
   if (policy.statusTtlMs.get(item.status) === 0) return false;
   if (policy.upstreamCacheControl !== 'honour') return ruleTtlMs(policy, item.status) !== undefined;
   return isToldApart(route, item);
+}
+
+/** They are sent upstream as field values, and are no part of the fields that are looked through when they are read. */
+function canBeAskedBy({ etag = '', lastModified = '' }: StoredResponse): boolean {
+  return isFieldValue(etag) && isFieldValue(lastModified);
 }
 
 /**

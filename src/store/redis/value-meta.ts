@@ -245,6 +245,11 @@ function isMadeOf(text: string, units: Uint8Array): boolean {
   return true;
 }
 
+/** Whether a message can have it as the value of a field. */
+export function isFieldValue(text: string): boolean {
+  return isMadeOf(text, isValueUnit);
+}
+
 /** `printable`: its texts are known to be of printable ASCII, which leaves no value to be looked through. */
 function isFields(value: unknown, printable: boolean): value is FieldLines {
   if (!Array.isArray(value)) return false;
@@ -257,5 +262,5 @@ function isField(line: unknown, printable: boolean): line is readonly [string, s
   const [name, text]: readonly unknown[] = line;
   if (!isText(name) || !isText(text) || name === '') return false;
   // Nothing is stored with a field of one connection, which would be sent to others as ours: `transfer-encoding` before content without it.
-  return isMadeOf(name, isNameUnit) && !isHopByHopName(name) && (printable || isMadeOf(text, isValueUnit));
+  return isMadeOf(name, isNameUnit) && !isHopByHopName(name) && (printable || isFieldValue(text));
 }

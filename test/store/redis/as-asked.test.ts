@@ -85,6 +85,16 @@ describe('a response that no rule would have stored', () => {
   });
 });
 
+describe('a response with a validator that no request can have', () => {
+  it.each([{ etag: '"a"\r\nx: y' }, { etag: '"\u{1F600}"' }, { lastModified: 'Sun\n' }])(
+    'is not read: %j',
+    (planted) => {
+      expect(today(storedOf(planted), routeOf())).toBeUndefined();
+      expect(today(storedOf({ etag: 'W/"\u00e9"', lastModified: 'Sun' }), routeOf())).toBeDefined();
+    },
+  );
+});
+
 describe('an error that storeErrors: all let in', () => {
   const named = honourRoute({}, { forwardHeaders: ['accept', 'user-agent'] });
 
