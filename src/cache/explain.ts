@@ -10,9 +10,9 @@ import { deriveKey } from '../core/key.ts';
 import { ok, type Problem, type Result } from '../core/problem.ts';
 import { followsRules, relayTarget } from '../core/relay-target.ts';
 import { relayReasons } from '../core/reasons.ts';
-import { hopsOf, loopDetected } from '../core/via.ts';
 import type { RouteMatch, RouteTable } from '../core/route-table.ts';
 import type { Route } from '../core/route.ts';
+import { hopsOf, loopDetected } from '../core/via.ts';
 import {
   type CoherenceParts,
   explainedCoherence,
