@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { formatIssue } from '../../src/config/issue.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { freshnessOf } from '../../src/core/freshness.ts';
+import type { Route } from '../../src/core/route.ts';
 import { loadConfigFile, explainOffline } from '../../src/offline.ts';
 
 function shipped(name: string): string {
@@ -34,6 +35,11 @@ describe('the shipped files', () => {
   });
 });
 
+function forecastRoute(): Route | undefined {
+  const loaded = loadConfig(shipped('forecache.yaml'), {});
+  return loaded.ok ? loaded.value.routes.find(({ name }) => name === 'weather-forecast') : undefined;
+}
+
 const at = (time: string) => Date.parse(`2026-11-26T${time}Z`);
 
 describe('a forecast by the default file', () => {
@@ -43,8 +49,7 @@ describe('a forecast by the default file', () => {
     ['auto', '03:38:00', '03:45:00'],
     ['Europe/Berlin', '12:00:00', '12:15:00'],
   ])('of %s that came at %s is fresh until %s, give or take its jitter: days begin at midnight', (zone, came, ends) => {
-    const loaded = loadConfig(shipped('forecache.yaml'), {});
-    const route = loaded.ok ? loaded.value.routes.find(({ name }) => name === 'weather-forecast') : undefined;
+    const route = forecastRoute();
     if (route === undefined) throw new Error('does not load');
     const [requestTimeMs, responseTimeMs] = [at(came), at(came)];
     const keyed = { key: 'weather-forecast|/v1/forecast?latitude=1', zone };
@@ -55,8 +60,7 @@ describe('a forecast by the default file', () => {
   });
 
   test('goes by the zone that its request names', () => {
-    const loaded = loadConfig(shipped('forecache.yaml'), {});
-    const route = loaded.ok ? loaded.value.routes.find(({ name }) => name === 'weather-forecast') : undefined;
+    const route = forecastRoute();
     expect(route?.policy.expireAt).toMatchObject({ kind: 'daily', atMinutes: 0, zone: '{timezone}' });
   });
 });
