@@ -96,6 +96,24 @@ describe('purging', () => {
     },
   );
 
+  it.each([
+    ['/api/purge', '{"route":"a","route":"b"}'],
+    ['/api/purge', '{"all":true,"dryRun":true,"dry\\u0052un":false}'],
+    ['/api/warm', '{"route":"weather","with":[{"city":"lima","city":"cusco"}]}'],
+    ['/api/explain', '{"url":"/a","headers":{"accept":"a/b","accept":"c/d"}}'],
+  ])('refuses content of %s that names a member twice: %s', async (path, body) => {
+    const { port, calls } = await startAdmin();
+    const headers = { 'content-type': 'application/json' };
+    expect(await ask(port, path, { method: 'POST', headers, body: Buffer.from(body) })).toMatchObject({
+      status: 400,
+      json: {
+        type: 'urn:forecache:problem:body-invalid',
+        detail: 'The content names a member of an object twice, which readers resolve in different ways.',
+      },
+    });
+    expect(calls).toEqual([]);
+  });
+
   it('answers 202 with when it is complete where it is not, and whatever problem the purger has, either way', async () => {
     const pending = { complete: false, missing: ['b'], completeBy: '2026-11-23T12:05:00.000Z' };
     const incomplete = await startAdmin({
