@@ -1,3 +1,4 @@
+import { formatCacheStatus } from '../core/cache-status.ts';
 import { decideOnFailure } from '../core/failure-policy.ts';
 import type { Problem } from '../core/problem.ts';
 import {
@@ -9,7 +10,7 @@ import {
 } from '../core/reuse-policy.ts';
 import { noLease, type OnFailure } from './explain-fallback.ts';
 import type { Usable } from './explain-parts.ts';
-import type { ExplainedDecision } from './operations.ts';
+import type { ExplainedDecision, Explanation } from './operations.ts';
 import { ownRequestOf } from './own-request.ts';
 import type { Ask } from './respond.ts';
 
@@ -96,3 +97,14 @@ export function refusal(problem: Problem): Decided {
   const would = problem.status < 500 ? 'rejected' : 'error';
   return { decision: { would, fwd: null, reason: problem.detail }, problem };
 }
+
+/** Of an OPTIONS that may not be forwarded any more: counted as rejected, and no refusal. */
+export const forwardedNoMore: Decided & Pick<Explanation, 'sent'> = {
+  decision: {
+    would: 'rejected',
+    fwd: null,
+    reason: 'Max-Forwards is 0, so the proxy answers OPTIONS itself (RFC 9110 §7.6.2)',
+  },
+  problem: null,
+  sent: { status: 200, cacheStatus: formatCacheStatus({ hit: false, detail: 'max-forwards' }) },
+};

@@ -5,6 +5,7 @@ import { contentTooLarge } from '../core/content-key.ts';
 import { fieldValue } from '../core/fields.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
 import { malformedRequest, refusedMethod } from '../core/methods.ts';
+import { forwardsLeft } from '../core/max-forwards.ts';
 import { keySteps } from '../core/key-steps.ts';
 import { deriveKey } from '../core/key.ts';
 import { ok, type Problem, type Result } from '../core/problem.ts';
@@ -25,13 +26,14 @@ import {
 } from './explain-parts.ts';
 import { dryRun, type DryRun } from './dry-run.ts';
 import { explainContent, type WholeRequest } from './explain-content.ts';
-import { decide, type Decided, decideSilent, decideUnleased, refusal } from './explain-decision.ts';
+import { decide, type Decided, decideSilent, decideUnleased, forwardedNoMore, refusal } from './explain-decision.ts';
 import { explainHttp, explainRelayed, type SupposedLookUp } from './explain-http.ts';
 import { fallbackOf } from './explain-fallback.ts';
 import { arrive, originForm } from './explain-place.ts';
 import { readRequest, readResponse } from './explain-request.ts';
 import { parseUrl, type Located } from './locate.ts';
 import type { ExplainRequest, Explanation } from './operations.ts';
+import { noRoute } from './own-answers.ts';
 import { ownRequestOf } from './own-request.ts';
 import type { LearnedSearch } from './learned-search.ts';
 import type { Clock, ContentDecoder, Sha256, StoredView, UnleasedReads } from './ports.ts';
@@ -107,7 +109,7 @@ export function createExplainer(parts: ExplainerParts): Explainer {
         case 'invalid':
           return ok({ ...rejected(method, arrival.value.problem), coherence });
         case 'unrouted':
-          return ok({ ...rejected(method, noRoute, arrival.value.hint), coherence });
+          return ok({ ...rejected(method, noRoute(), arrival.value.hint), coherence });
         case 'routed':
           return ok({ ...(await explainRouted(parts, arrival.value.located, read.value, answer.value)), coherence });
       }
@@ -206,6 +208,7 @@ async function explainRelay(
   const target = relayTarget(match, request, { reason, sha256: parts.sha256 });
   // Where the rules do not hold, no parameter becomes another.
   const shown = followsRules(reason) ? known : { ...known, steps: [] };
+  if (forwardsLeft(request.method, request.fields) === 0) return { ...shown, ...forwardedNoMore };
   const { maxBodyBytes = Number.POSITIVE_INFINITY, maxHops = Number.POSITIVE_INFINITY } = parts.listener ?? {};
   if (hopsOf(request.fields) > maxHops) return { ...shown, ...refused(loopDetected) };
   if (!target.ok) return { ...shown, ...refused(target.error) };
@@ -286,10 +289,3 @@ function rejected(method: string, problem: Problem, hint?: string): Explanation 
   const reason = hint === undefined ? decision.reason : `${decision.reason} ${hint}`;
   return { ...nothing, method, route: null, problem, sent, decision: { ...decision, reason } };
 }
-
-const noRoute: Problem = {
-  status: 404,
-  code: 'route-not-found',
-  title: 'No route',
-  detail: 'No route matches this path and host.',
-};

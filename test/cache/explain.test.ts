@@ -233,6 +233,22 @@ describe('explaining a request', () => {
     expect(JSON.stringify(explanation)).not.toContain(secret);
   });
 
+  test.each(['/live/x', '/events/search?location=x'])(
+    'OPTIONS of %s that may go no further is answered',
+    async (url) => {
+      const { explained } = setUp();
+      const asked = (left: string): Promise<Explanation> =>
+        explained({ url, method: 'OPTIONS', headers: { 'Max-Forwards': left } });
+      expect(await asked('0')).toMatchObject({
+        decision: { would: 'rejected', fwd: null, reason: expect.stringContaining('Max-Forwards') },
+        upstream: null,
+        problem: null,
+        sent: { status: 200, cacheStatus: 'forecache; detail=max-forwards' },
+      });
+      expect((await asked('1')).decision.would).toBe('relayed');
+    },
+  );
+
   test('HEAD shares the key and the stored response of GET', async () => {
     const { explained, at } = setUp();
     const { key } = at.put('/events/search?location=lima');
