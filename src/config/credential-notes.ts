@@ -1,6 +1,7 @@
 import { chanceOf, MIN_DISTINCT_LENGTH, MIN_MASKED_LENGTH, valuesOf } from '../core/secret-values.ts';
 import type { Compilation } from './compilation.ts';
 import type { IssueList } from './issue.ts';
+import { parseRedisUrl } from './redis-address.ts';
 
 const searched =
   'answers in which it stands by chance are changed too (it is masked wherever it stands in fields and text, and looked for in no other content)';
@@ -25,9 +26,15 @@ export function noteCredentials(notes: IssueList, { input }: Compilation, name: 
 
 /** Passwords of Redis that are hardly meant so. */
 export function noteRedisPasswords(notes: IssueList, { input }: Compilation): void {
+  const { redis } = input.store;
   for (const option of ['password', 'sentinelPassword'] as const) {
-    if (isBareVariable(input.store.redis?.[option] ?? '')) notes.add(['store', 'redis', option], bareVariable);
+    if (isBareVariable(redis?.[option] ?? '')) notes.add(['store', 'redis', option], bareVariable);
   }
+  const url = parseRedisUrl(redis?.url ?? '');
+  if (!url.ok) return;
+  const { username = '', password = '' } = url.value;
+  if ([username, password].some(isBareVariable))
+    notes.add(['store', 'redis', 'url'], `its user or password ${bareVariable}`);
 }
 
 const bareVariable = 'looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';

@@ -108,8 +108,13 @@ function serverOf(
     return { at: 'server', host, port, ...account(compilation, section, parsed.value) };
   }
   if (given.from === 'environment') issues.add(at, `the environment's REDIS_URL ${parsed.error}`, 'key');
-  else issues.add([...at, 'url'], parsed.error);
+  else issues.add([...at, 'url'], parsed.error + hintOn(given.url));
   return undefined;
+}
+
+/** Nothing of the URL is shown, which may hold a password. */
+function hintOn(url: string): string {
+  return /\$[A-Za-z_]/.test(url) ? '; variables are written ${NAME}' : '';
 }
 
 function hostOf(compilation: Compilation, section: Section): FoundRedis | undefined {

@@ -172,6 +172,19 @@ describe('what is allowed but hardly meant', () => {
     expect(notes).toEqual(option === undefined ? [] : [`store.redis.${option}: ${message}`]);
   });
 
+  test.each([
+    ['redis://:$REDIS_PW@a', true],
+    ['redis://$REDIS_USER:pw@a:6379/1', true],
+    ['redis://:${PW}@a', false],
+    ['redis://:pa$$word@a', false],
+  ])('is a variable without braces in the URL of Redis: %s', (url, isNoted) => {
+    const text = `${file('ttl: 1h')}store: { redis: { url: "${url}", purgeRetention: 30d } }\n`;
+    const message =
+      'its user or password looks like a variable without braces, which is sent as it stands; variables are written ${NAME}';
+    const notes = notesOf(text, { PW: 'k3y-0123456789' }).map((note) => note.replace(/^\d+:\d+: /, ''));
+    expect(notes).toEqual(isNoted ? [`store.redis.url: ${message}`] : []);
+  });
+
   test('is a variable without braces as a credential, whose value is not shown', () => {
     const credentials =
       ', credentials: { query: { a: $API_KEY, b: "${API_KEY}", c: "pa$$word" }, headers: { authorization: Bearer $TOKEN } }';

@@ -90,6 +90,15 @@ describe('an address of Redis', () => {
     expect(fault + found).not.toMatch(/hunter2|999|70000/);
   });
 
+  test.each(['redis://$HOST:6379', 'redis://cache:$PORT', '$REDIS_ADDRESS'])(
+    'with a variable without braces, such as %s, is refused with how variables are written',
+    (url) => {
+      expect(faultsOf(`url: "${url}"`)).toEqual([expect.stringMatching(/; variables are written \$\{NAME\}$/)]);
+      // In the environment nothing stands for variables.
+      expect(faultsOf('', { REDIS_URL: url }).join('')).not.toContain('variables');
+    },
+  );
+
   test('is refused with a database past the last number, and taken with the last', () => {
     expect(redisOf('url: "redis://cache/1000000"').database).toBe(1_000_000);
     expect(redisOf('url: "redis://cache", database: 1000000').database).toBe(1_000_000);
