@@ -4,6 +4,7 @@ import { noteCaching } from './caching-notes.ts';
 import type { Compilation } from './compilation.ts';
 import { pathOfListener } from './compile-server.ts';
 import { noteCredentials, noteRedisPasswords } from './credential-notes.ts';
+import { noteForward } from './forward-notes.ts';
 import type { IssueList } from './issue.ts';
 import { accountVariables, addressVariables } from './redis-location.ts';
 import { longestPurgeRetentionMs } from './schema-redis.ts';
@@ -30,6 +31,7 @@ export function findNotes(compilation: Compilation, sound: Sound): readonly Conf
   noteJitter(notes, compilation);
   for (const name of Object.keys(compilation.input.upstreams)) noteCredentials(notes, compilation, name);
   for (const [index, route] of sound.routes) {
+    noteForward(notes, ['routes', index], route);
     noteUnused(notes, compilation, ['routes', index], route);
     const input = compilation.input.routes[index];
     if (input && route.cache === 'on') noteCaching(notes, compilation, { path: ['routes', index], input, route });

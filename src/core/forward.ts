@@ -1,7 +1,8 @@
 import type { ParamRule } from './params.ts';
 import { maySpan } from './pattern-rank.ts';
 import { ok, refused, type Result } from './problem.ts';
-import type { GroupPart, PatternPart } from './route-pattern.ts';
+import { parsePattern, type GroupPart, type PatternPart } from './route-pattern.ts';
+import type { Route } from './route.ts';
 import { pathIssue } from './target.ts';
 
 /** A piece of a template: text, or the value of what a name stands for. */
@@ -44,6 +45,53 @@ export function parseForward(
     return refused('forward: two paths on the proxy could become the same path upstream; put a / between the groups');
   }
   return ok(pieces);
+}
+
+/** The path upstream of a request without the optional groups. */
+export interface ShortestForward {
+  readonly path: string;
+  /** Groups that may be left out and then have no value. Not empty. */
+  readonly without: readonly string[];
+  /** Why such a request is refused; `undefined` where it is not. */
+  readonly issue: string | undefined;
+  /** There is nothing between two `/` where a group stood. */
+  readonly hasEmptySegment: boolean;
+}
+
+/**
+ * `undefined` where no group of `forward` may be left out. All of them at once are the worst case: what makes a dot segment or a
+ * `//` of the template stands between groups that are missing.
+ */
+export function shortestForward({
+  forward,
+  match,
+  pathParams,
+}: Pick<Route, 'forward' | 'match' | 'pathParams'>): ShortestForward | undefined {
+  const parts = parsePattern(match);
+  const pieces = parseTemplate(forward ?? '');
+  if (!parts.ok || pieces === undefined) return undefined;
+  const optional = parts.value.flatMap((part) => (mayBeMissing(part, pathParams) ? [part.name] : []));
+  const without = templateNames(pieces).filter((name) => optional.includes(name));
+  if (without.length === 0) return undefined;
+  const pathOf = (missing: readonly string[]): string =>
+    pieces.map((piece) => ('text' in piece ? piece.text : missing.includes(piece.name) ? '' : 'x')).join('');
+  const path = pathOf(without);
+  const hasEmptySegment = emptySegmentsOf(path) > emptySegmentsOf(pathOf([]));
+  return { path, without, issue: pathIssue(path), hasEmptySegment };
+}
+
+/** One at the end is none: the path ends with `/`. */
+function emptySegmentsOf(path: string): number {
+  return path
+    .split('/')
+    .slice(1, -1)
+    .filter((segment) => segment === '').length;
+}
+
+function mayBeMissing(part: PatternPart, rules: ReadonlyMap<string, ParamRule>): part is GroupPart {
+  if (part.kind !== 'group' || (part.modifier !== '?' && part.modifier !== '*')) return false;
+  const rule = rules.get(part.name);
+  return rule === undefined || (!rule.required && rule.default === undefined);
 }
 
 interface Groups {

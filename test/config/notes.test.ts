@@ -172,6 +172,32 @@ describe('what is allowed but hardly meant', () => {
     expect(notes).toEqual(option === undefined ? [] : [`store.redis.${option}: ${message}`]);
   });
 
+  const emptyPath = 'which is refused with 400 (The path begins with //.)';
+  test.each([
+    ['/one/:a?', '/{a}/x', '', `{a}, which may be left out, the path upstream is //x, ${emptyPath}`],
+    ['/one/:a*', '/{a}/x', '', `{a}, which may be left out, the path upstream is //x, ${emptyPath}`],
+    ['/one{/:a}?', '/v1/{a}/x', '', '{a}, which may be left out, the path upstream is /v1//x, with an empty segment'],
+    [
+      '/:a?/:b?/one',
+      '/v1/.{a}/{b}',
+      '',
+      '{a} and {b}, which may be left out, the path upstream is /v1/./, which is refused with 400 (The path holds a dot segment.)',
+    ],
+    ['/one/:a?', '/v1/{a}', '', undefined],
+    ['/one/:a?', '/v1/x{a}/y', '', undefined],
+    ['/one/:a', '/{a}/x', '', undefined],
+    ['/one/:a?', '/{a}/x', ', pathParams: { a: { type: text, default: en } }', undefined],
+    ['/one/:a?', '/{a}/x', ', pathParams: { a: { type: text, required: true } }', undefined],
+  ])('is a group that may be left out of match: %s in forward: %s%s', (match, forward, more, said) => {
+    for (const caching of ['ttl: 1h', 'cache: off']) {
+      if (more !== '' && caching === 'cache: off') continue;
+      const text = file(`${caching}, forward: "${forward}"${more}`).replace('/one/:g', match);
+      const notes = notesOf(text).map((note) => note.replace(/^\d+:\d+: /, ''));
+      const message = `routes[0].forward: without ${said}; give paths without it a route of their own`;
+      expect(notes).toEqual(said === undefined ? [] : [message]);
+    }
+  });
+
   test.each([
     ['redis://:$REDIS_PW@a', true],
     ['redis://$REDIS_USER:pw@a:6379/1', true],
