@@ -22,6 +22,8 @@ export interface FleetCountersParts {
 
 /** The counters of a fleet. Nothing rejects; without Redis it goes on as the counters of this process. */
 export interface FleetCounters {
+  /** The last reset that is known here, by its place on the clock of Redis; `undefined` before the first contact. */
+  readonly root: number | undefined;
   start(): void;
   /** Writes all that was counted, and takes leave; gives up after a second. */
   stop(): Promise<void>;
@@ -54,7 +56,6 @@ class LedgerCounters implements FleetCounters {
   readonly #startMs: number;
   #flushes = new FlushState();
   #generation = '';
-  /** The last reset known, by its place on the clock of Redis; `undefined` before the first contact. */
   #root: number | undefined = undefined;
   #sinceMs: number | undefined = undefined;
   /** A reset that was heard of before the first contact: whether it concerns this process, Redis's clock will say. */
@@ -73,6 +74,10 @@ class LedgerCounters implements FleetCounters {
     this.#startMs = parts.clock.monotonicMs();
     parts.notices.onNotice((notice) => this.#hearNotice(notice));
     parts.bell.onRing((message) => this.#hearBell(message));
+  }
+
+  get root(): number | undefined {
+    return this.#root;
   }
 
   start(): void {
@@ -168,8 +173,8 @@ class LedgerCounters implements FleetCounters {
   #join({ root, nowMs }: LedgerState): void {
     const { clock, reporter } = this.#parts;
     const startedMs = nowMs - (clock.monotonicMs() - this.#startMs);
-    if (root > startedMs) reporter.reset(this.#early?.root === root ? this.#early.mark : reporter.mark());
     this.#root = root;
+    if (root > startedMs) reporter.reset(this.#early?.root === root ? this.#early.mark : reporter.mark());
     this.#early = undefined;
   }
 
@@ -188,8 +193,9 @@ class LedgerCounters implements FleetCounters {
     }
     // Heard of before, by a reply or by the call itself; or older than what is known.
     if (root <= this.#root) return;
-    reporter.reset();
+    // Before those that hear of the reset ask which it is.
     this.#root = root;
+    reporter.reset();
     this.#generation = '';
     this.#flushes = new FlushState();
     this.#sinceMs = undefined;

@@ -77,6 +77,8 @@ export interface WorkerNumbers {
   readonly counts: Counts;
   /** What of it is since the last reset that it knows: with Redis each thread hears of those of the fleet. */
   readonly totals: Totals;
+  /** Which reset that is, as `FleetCounters` has it; `undefined` without Redis, or before the first contact. */
+  readonly root: number | undefined;
   readonly store: StoreStats;
   readonly load: {
     readonly requestsInFlight: number;

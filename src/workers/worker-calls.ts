@@ -21,6 +21,7 @@ export function numbersOf(parts: Parts, thread: ThreadNumbers | undefined): Work
   return {
     counts: countsOf(metrics.counters),
     totals: metrics.reporter.totals(),
+    root: parts.fleetCounters?.root,
     store: tiers.memory.stats(),
     load: { ...load },
     coherence: tiers.shared?.coherence(),

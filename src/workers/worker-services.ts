@@ -22,7 +22,7 @@ export function workerServices(
   const { counters, reporter } = metrics;
   const mark = (): Mark => ({ totals: totalsOf(sums.counters(counters)), atMs: deps.clock.nowMs() });
   let base = mark();
-  reporter.onReset(() => sums.reset());
+  reporter.onReset(() => sums.reset(fleetCounters?.root));
   // A reset of the fleet may come from any of its processes, and each thread hears of it by itself.
   const ownReport = (): CacheReport =>
     fleetCounters === undefined

@@ -19,6 +19,8 @@ export class WorkerSums {
   readonly #gone: Counters;
   /** Of dead workers, since the last reset that this process knows. */
   #goneTotals: Totals | undefined = undefined;
+  /** That reset; `undefined`: none. */
+  #root: number | undefined = undefined;
   /** Of dead workers: what of their stores only grows. */
   readonly #goneStore = { evictedCapacity: 0, evictedRetention: 0, evictedRouteLimit: 0, refusedTooLarge: 0 };
   #goneFastLane = 0;
@@ -41,7 +43,9 @@ export class WorkerSums {
   keep({ numbers, place }: WorkerThread): void {
     if (numbers === undefined) return;
     addCounts(this.#gone, numbers.counts);
-    this.#goneTotals = this.#goneTotals === undefined ? numbers.totals : plus(this.#goneTotals, numbers.totals);
+    if (this.#isSinceReset(numbers)) {
+      this.#goneTotals = this.#goneTotals === undefined ? numbers.totals : plus(this.#goneTotals, numbers.totals);
+    }
     this.#goneStore.evictedCapacity += numbers.store.evictedCapacity;
     this.#goneStore.evictedRetention += numbers.store.evictedRetention;
     this.#goneStore.evictedRouteLimit += numbers.store.evictedRouteLimit;
@@ -64,12 +68,18 @@ export class WorkerSums {
   /** What was counted since the last reset that each thread knows. `own`: of the coordinator. */
   totals(own: Totals): Totals {
     const gone = this.#goneTotals === undefined ? [] : [this.#goneTotals];
-    return [...gone, ...this.#numbers().map(({ totals }) => totals)].reduce(plus, own);
+    const living = this.#numbers().filter((numbers) => this.#isSinceReset(numbers));
+    return [...gone, ...living.map(({ totals }) => totals)].reduce(plus, own);
   }
 
-  /** What those that are gone had counted was before it. */
-  reset(): void {
+  /** What those that are gone had counted was before it, and so is what the others told before they knew of it. */
+  reset(root: number | undefined): void {
     this.#goneTotals = undefined;
+    this.#root = root;
+  }
+
+  #isSinceReset({ root }: WorkerNumbers): boolean {
+    return root === undefined || this.#root === undefined || root >= this.#root;
   }
 
   store(): StoreStats {

@@ -42,4 +42,21 @@ describe('the report of a process with workers whose Redis is away', () => {
     expect(await asked.call('POST', '/api/metrics/cache/reset')).toMatchObject({ status: 503 });
     expect((await asked.call('GET', '/api/metrics/cache')).body).toMatchObject({ scope: 'process', requests: 1 });
   });
+
+  it('holds nothing from before a reset of workers that ended before they told of it', async () => {
+    await using redis = await startRedis();
+    await using asked = await startWorkersProxy(yamlOf(redis.port));
+    await using other = await startWorkersProxy(yamlOf(redis.port));
+    for (const target of ['/plain/a', '/plain/b', '/plain/c']) await asked.get(target);
+    expect((await asked.call('GET', '/api/metrics/cache')).body).toMatchObject({ requests: 3 });
+    const workers = asked.coordinator.pool.serving;
+    const told = workers.map(({ numbers }) => numbers);
+    const reset = await other.call('POST', '/api/metrics/cache/reset');
+    expect(reset).toMatchObject({ status: 200, body: { requests: 0, missing: [] } });
+    // As if none of them had told anything since: they do every second.
+    for (const [index, worker] of workers.entries()) worker.numbers = told[index];
+    await Promise.all(workers.map((worker) => worker.end()));
+    await redis.stop();
+    expect((await asked.call('GET', '/api/metrics/cache')).body).toMatchObject({ scope: 'process', requests: 0 });
+  });
 });
