@@ -226,7 +226,7 @@ describe('a relayed answer', () => {
   });
 
   test('comes after interim ones', async () => {
-    const { host } = await setUp(afterInterim([100, 103], ok));
+    const { host } = await setUp(afterInterim([100, 103, 100], ok));
     expect((await ask(host.port, last())).body).toBe('{"a":1}');
   });
 
