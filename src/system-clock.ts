@@ -6,18 +6,33 @@ const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 // As a global it is a getter, which would be called for each look.
 const { performance } = globalThis;
 
-/** The process's own clocks. */
+/** A timer that goes off later than this had to wait for something else; what came meanwhile has not been read. Milliseconds. */
+const LATE_MS = 10;
+
+/**
+ * The process's own clocks. A timer that is late is told when what has come by then was read: timers go off first, and behind a standstill
+ * of the process answers that came in time would be given up for being late.
+ */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, callback) {
     let timer: NodeJS.Timeout;
+    let late: NodeJS.Immediate | undefined;
+    const dueMs = performance.now() + delayMs;
+    const goOff = () => {
+      if (performance.now() - dueMs > LATE_MS) late = setImmediate(callback);
+      else callback();
+    };
     const wait = (restMs: number) => {
       const pieceMs = Math.min(restMs, LONGEST_TIMEOUT_MS);
-      timer = setTimeout(() => (restMs > pieceMs ? wait(restMs - pieceMs) : callback()), pieceMs);
+      timer = setTimeout(() => (restMs > pieceMs ? wait(restMs - pieceMs) : goOff()), pieceMs);
       timer.unref();
     };
     wait(Math.max(0, delayMs));
-    return () => clearTimeout(timer);
+    return () => {
+      clearTimeout(timer);
+      clearImmediate(late);
+    };
   },
 };

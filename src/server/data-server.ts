@@ -9,6 +9,7 @@ import { expectsToGoOn } from './interim.ts';
 import { destroyWhenFlushed } from './lingering.ts';
 import type { ServerLoad } from './load.ts';
 import type { ExchangeHandler } from './request-handler.ts';
+import { whenStillIdle, whenStillPartial } from './second-look.ts';
 import { keepUnsent } from './unsent.ts';
 
 /** What the data listeners need. */
@@ -79,7 +80,7 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   const { limits, timeouts } = options.config;
   // A head is part of its request, and `node:http` throws where it may take longer.
   const headersMs = Math.min(timeouts.headersMs, timeouts.requestMs);
-  const { lane, connections, lingering } = options.handler;
+  const { lane, connections } = options.handler;
   const server = createServer({
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: headersMs,
@@ -119,27 +120,45 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   server.on('timeout', (socket: Socket) => {
     // With a response owed it is the send timeout, which has its own listener.
     if (connections.owes(socket)) return;
-    options.handler.limit('server.timeouts.keepAlive');
-    socket.destroy();
+    const end = (): void => {
+      options.handler.limit('server.timeouts.keepAlive');
+      socket.destroy();
+    };
+    // The fast lane counts that time itself, and does so without what the process stood still.
+    if (socket.timeout === 0) end();
+    else whenStillIdle(socket, connections, end);
   });
   refuseConnect(server, listener, options);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    // An error answer in front of a response that is still owed would be taken for that response. What is already
-    // written of one still leaves.
-    if (connections.owes(socket)) {
-      if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-        if (connections.isHeld(socket)) return;
-        options.handler.limit('server.timeouts.request');
-        if (!connections.isWhole(socket) && options.handler.timedOut(socket)) return;
-      }
-      // A client that has ended its side has gone, and what is owed with it.
-      const hasEnded = error.code === 'HPE_INVALID_EOF_STATE' || !socket.readable;
-      if (hasEnded || !connections.endBehind(socket, () => lingering.end(socket))) destroyWhenFlushed(socket);
-      return;
-    }
-    options.handler.unread(answerClientError(error, socket, lingering), listener.name);
+    const broke = (): void => endBroken(error, socket, listener, options.handler);
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') whenStillPartial(socket, connections, broke);
+    else broke();
   });
   return server;
+}
+
+/** What came is no request, or has not come in time. */
+function endBroken(
+  error: NodeJS.ErrnoException,
+  socket: Duplex,
+  listener: ListenerConfig,
+  handler: ExchangeHandler,
+): void {
+  const { connections, lingering } = handler;
+  if (!connections.owes(socket)) {
+    handler.unread(answerClientError(error, socket, lingering), listener.name);
+    return;
+  }
+  // An error answer in front of a response that is still owed would be taken for that response. What is already
+  // written of one still leaves.
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    if (connections.isHeld(socket)) return;
+    handler.limit('server.timeouts.request');
+    if (!connections.isWhole(socket) && handler.timedOut(socket)) return;
+  }
+  // A client that has ended its side has gone, and what is owed with it.
+  const hasEnded = error.code === 'HPE_INVALID_EOF_STATE' || !socket.readable;
+  if (hasEnded || !connections.endBehind(socket, () => lingering.end(socket))) destroyWhenFlushed(socket);
 }
 
 /** CONNECT, which no route relays. `node:http` lets go of its connection, whatever is owed on it. */

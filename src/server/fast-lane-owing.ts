@@ -6,6 +6,7 @@ import type { RequestRecord } from '../core/outcome.ts';
 import type { Connections } from './connections.ts';
 import { recordOf, type Told } from './fast-lane-answer.ts';
 import type { ServerLoad } from './load.ts';
+import { whenStillUnsent } from './second-look.ts';
 
 interface Telling {
   readonly observer: Pick<Observer, 'request' | 'limit'>;
@@ -37,16 +38,26 @@ export function owe(owing: Owing, { socket, told, startedMs, onSent }: Written):
   const { connections, load, config, observer, clock } = owing;
   const turn = connections.owe(socket, false);
   load.requestsInFlight += 1;
+  let isSent = false;
   const onTimeout = (): void => {
     // A response behind it may have had the same timeout, and ended the connection.
     if (socket.writableLength === 0 || socket.destroyed) return;
-    observer.limit('server.timeouts.send');
-    socket.destroy();
+    whenStillUnsent(socket, (hasTaken) => {
+      // It has left, and another time is counted; or one behind it has ended the connection.
+      if (isSent || socket.destroyed) return;
+      if (hasTaken) {
+        socket.setTimeout(config.timeouts.sendMs);
+        return;
+      }
+      observer.limit('server.timeouts.send');
+      socket.destroy();
+    });
   };
   socket.setTimeout(config.timeouts.sendMs);
   socket.on('timeout', onTimeout);
   // Of no bytes: its turn has come when all before it have left.
   socket.write(NOTHING, (error) => {
+    isSent = true;
     socket.off('timeout', onTimeout);
     onSent();
     load.requestsInFlight -= 1;

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
 import type { ProxyResponse, ResponseBody } from '../cache/ports.ts';
+import { whenStillUnsent } from './second-look.ts';
 
 /** How long a client may take to take something. */
 export interface SendLimit {
@@ -78,9 +79,18 @@ function rawFields({ fields, raw: ready }: ProxyResponse, close: boolean): strin
  */
 export function limitSending(res: ServerResponse, { sendTimeoutMs, onSlow }: SendLimit): void {
   res.setTimeout(sendTimeoutMs, () => {
-    if ((res.socket?.writableLength ?? 0) === 0) return;
-    onSlow();
-    cutOff(res);
+    const { socket } = res;
+    if (socket === null || socket.writableLength === 0) return;
+    whenStillUnsent(socket, (hasTaken) => {
+      // Ended since, or another's turn.
+      if (res.socket !== socket || res.destroyed) return;
+      if (hasTaken) {
+        socket.setTimeout(sendTimeoutMs);
+        return;
+      }
+      onSlow();
+      cutOff(res);
+    });
   });
   // First of all listeners: the next one lets go of the socket and sets the time that it may be idle.
   res.prependOnceListener('finish', () => res.socket?.setTimeout(0));
