@@ -169,8 +169,9 @@ export class MemoryIndex {
   testOf(scope: string, looks?: Looks): (record: number) => boolean {
     const { rows } = this.#records;
     const name = scope.slice(2);
-    if (scope.startsWith('u:')) return this.#urls.testOf(name, looks);
-    if (!scope.startsWith('t:')) return this.#testAlone(scope);
+    const index = this.#scopesOf(scope);
+    if (index === this.#urls) return this.#urls.testOf(name, looks);
+    if (index === undefined) return this.#testAlone(scope);
     const isMember = this.#tags.testOf(name, looks);
     return (record) => isMember(rows.get(record, words.tags));
   }
@@ -179,11 +180,9 @@ export class MemoryIndex {
   reach(scope: string): 'none' | 'some' | 'all' {
     if (this.size === 0) return 'none';
     const name = scope.slice(2);
+    const index = this.#scopesOf(scope);
+    if (index !== undefined) return index.members(name) === undefined ? 'none' : 'some';
     switch (scope.slice(0, 2)) {
-      case 't:':
-        return this.#tags.members(name) === undefined ? 'none' : 'some';
-      case 'u:':
-        return this.#urls.members(name) === undefined ? 'none' : 'some';
       case 'r:':
         return this.#routes.has(name) ? 'all' : 'none';
       case 'k:':
@@ -252,8 +251,16 @@ export class MemoryIndex {
 
   /** The index of its kind; `undefined`: there is none. */
   #scopesOf(scope: string): Pick<ScopeIndex, 'members' | 'walk'> | undefined {
-    if (scope.startsWith('t:')) return this.#tags;
-    return scope.startsWith('u:') ? this.#urls : undefined;
+    switch (scope.slice(0, 2)) {
+      case 't:':
+      case 'T:':
+        return this.#tags;
+      case 'u:':
+      case 'U:':
+        return this.#urls;
+      default:
+        return undefined;
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Pieces } from './discarded.ts';
 import { HashChains, slotBytes } from './hash-chains.ts';
 import { Rows } from './rows.ts';
+import { shortName } from './scope-names.ts';
 import { TextHash } from './text-hash.ts';
 
 /** Words of a name's row. */
@@ -62,7 +63,7 @@ export interface Looks {
 /**
  * Name → records, at constant cost to come and go, and 20 bytes for each membership. A name is known by 64 bits of its
  * keyed hash alone: that two of a million are one to it is one chance in ten million, and would widen a count or what is
- * looked through, never what a purge covers.
+ * looked through, never what a purge covers. A long one is found by its digest too, by which purges of other processes name it.
  */
 export class ScopeIndex {
   readonly #names = new Rows(namedWords);
@@ -175,7 +176,8 @@ export class ScopeIndex {
   }
 
   /** 0: there is none of that name. */
-  #find(name: string): number {
+  #find(given: string): number {
+    const name = shortName(given);
     const place = name.length % knownNames;
     const known = this.#known[place];
     if (known !== undefined && known.name === name && this.#isStill(known)) return known.row;

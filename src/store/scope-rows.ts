@@ -1,13 +1,14 @@
 import { baseKeyOf } from '../core/vary.ts';
 import type { PurgeableItem } from './purge-table.ts';
+import { mostLogged, shortName } from './scope-names.ts';
 import { TextHash } from './text-hash.ts';
 
 interface Row {
   readonly seq: number;
 }
 
-/** The first letter of a scope: all, route, key, URL, tag, prefix of a URL. */
-const kinds = ['a', 'r', 'k', 'u', 't', 'p'] as const;
+/** The first letter of a scope: all, route, key, URL, tag, prefix of a URL; URL and tag by their digests (`scopesForLog`). */
+const kinds = ['a', 'r', 'k', 'u', 't', 'p', 'U', 'T'] as const;
 type Kind = (typeof kinds)[number];
 
 /**
@@ -43,6 +44,8 @@ export class ScopeRows<R extends Row> {
     u: new Map(),
     t: new Map(),
     p: new Map(),
+    U: new Map(),
+    T: new Map(),
   };
   #size = 0;
   /** Length of prefix → rows that have it. */
@@ -88,19 +91,29 @@ export class ScopeRows<R extends Row> {
 
   /** Visits the rows that cover the item and are later than its position, until one visit answers true. */
   someAfter(item: PurgeableItem, visit: (row: R) => boolean): boolean {
-    const { a, r, k, u, t, p } = this.#rows;
+    const { a, r, k, p } = this.#rows;
     const { key } = item;
     if (isHit(a.get(''), item, visit)) return true;
     if (isHit(rowOf(r, item.route), item, visit)) return true;
-    if (u.size > 0 && isHit(rowOf(u, item.url), item, visit)) return true;
+    if (this.#isUrlHit(item, visit)) return true;
     // A key names what is stored under it and all its variants, whose keys begin with it.
     if (k.size > 0 && (isHit(rowOf(k, key), item, visit) || isHit(rowOf(k, baseKeyOf(key)), item, visit))) return true;
-    if (t.size > 0 && this.#isTagHit(item, visit)) return true;
+    if (this.#isTagHit(item, visit)) return true;
     return p.size > 0 && this.#isPrefixHit(item, visit);
   }
 
+  #isUrlHit(item: PurgeableItem, visit: (row: R) => boolean): boolean {
+    const { u, U } = this.#rows;
+    if (u.size > 0 && isHit(rowOf(u, item.url), item, visit)) return true;
+    return isHit(digestRowOf(U, item.url), item, visit);
+  }
+
   #isTagHit(item: PurgeableItem, visit: (row: R) => boolean): boolean {
-    for (const tag of item.tags) if (isHit(rowOf(this.#rows.t, tag), item, visit)) return true;
+    const { t, T } = this.#rows;
+    if (t.size === 0 && T.size === 0) return false;
+    for (const tag of item.tags) {
+      if (isHit(rowOf(t, tag), item, visit) || isHit(digestRowOf(T, tag), item, visit)) return true;
+    }
     return false;
   }
 
@@ -122,6 +135,11 @@ export class ScopeRows<R extends Row> {
 
 function rowOf<R>(rows: ReadonlyMap<string, R>, name: string): R | undefined {
   return rows.get(shortened(name));
+}
+
+/** Of a name that stands in the log by its digest. */
+function digestRowOf<R>(rows: ReadonlyMap<string, R>, name: string): R | undefined {
+  return rows.size > 0 && name.length > mostLogged ? rows.get(shortName(name)) : undefined;
 }
 
 /** No closure over the item, nor an iterator: in a walk through many they would be most of what V8 has to collect. */

@@ -2,13 +2,18 @@ import type { StoredItem } from '../core/stored-response.ts';
 import type { Pieces } from './discarded.ts';
 import type { Looks, MemberFacts, RecordWalk, ScopeTotals } from './scope-index.ts';
 import { ScopeIndex } from './scope-index.ts';
+import { mostLogged } from './scope-names.ts';
 import type { StoredRecords } from './stored-records.ts';
 import { words } from './stored-records.ts';
 
-/** Whether the key of the item is its route and its URL and no more, so that whoever knows both finds it. Most are so. */
+/**
+ * Whether the key of the item is its route and its URL and no more, so that whoever knows both finds it. Most are so. Of a long URL
+ * a purge may tell the digest alone.
+ */
 export function hasUrlKey({ key, route, url }: Pick<StoredItem, 'key' | 'route' | 'url'>): boolean {
   const { length } = route;
-  return key.length === length + 1 + url.length && key[length] === '|' && key.startsWith(route) && key.endsWith(url);
+  if (url.length > mostLogged || key.length !== length + 1 + url.length) return false;
+  return key[length] === '|' && key.startsWith(route) && key.endsWith(url);
 }
 
 /** What is asked of the index by key. */

@@ -169,4 +169,30 @@ describe('an unsafe method in a fleet', () => {
     await expect.poll(postedAndAsked).toBe('posted');
     expect(isHit(await other.get('/a'))).toBe(true);
   });
+
+  it('purges a long target in all of it, and no other, and leaves little of it in Redis', async () => {
+    await using redis = await startRedis();
+    await using origin = await startOrigin(versions((_request, peer) => peer.respond(204, {}, '')));
+    const routes = `
+  - { name: honoured, match: /*, upstream: api, upstreamCacheControl: honour, forwardHeaders: "*" }`;
+    const fleet = await startFleet({ count: 2, redis: `{ url: "${redis.url}" }`, origin: origin.url, routes });
+    const [one] = fleet;
+    const targets = ['q', 'r'].map((name) => `/${'p'.repeat(300)}?${name.padEnd(7000, 'x')}`);
+    const [purged = '', kept = ''] = targets;
+    for (const sidecar of fleet) {
+      for (const target of targets) {
+        await expect.poll(async () => (await sidecar.get(target)).cacheStatus).toMatch(/; hit; .*detail=memory/);
+      }
+    }
+    for (let times = 0; times < 3; times += 1) {
+      await one?.get(purged, { method: 'DELETE' });
+      for (const sidecar of fleet) {
+        expect(isHit(await sidecar.get(kept))).toBe(true);
+        await sidecar.get(purged);
+      }
+      const versionsSeen = await Promise.all(fleet.map(async (sidecar) => (await sidecar.get(purged)).text));
+      expect(versionsSeen).toEqual(Array.from(fleet, () => `version ${3 + times}`));
+    }
+    expect((await redis.cli('xrange', 'forecache:{forecache}:log', '-', '+')).length).toBeLessThan(1000);
+  });
 });

@@ -1,4 +1,5 @@
 import { RedisFailure } from '../redis/link.ts';
+import { scopesForLog } from '../scope-names.ts';
 
 /** Why an epoch began; see `FleetEvent`. */
 export type EpochReason = 'new' | 'failover' | 'log-lost' | 'behind';
@@ -81,7 +82,7 @@ export function readAcksReply(reply: unknown, ids: readonly string[]): AcksReply
 
 /** As entries are written: kind, and one string. */
 export function entryFields(what: EntryContent): readonly [kind: string, content: string] {
-  return what.kind === 'notice' ? ['notice', what.notice] : [what.kind, JSON.stringify(what.scopes)];
+  return what.kind === 'notice' ? ['notice', what.notice] : [what.kind, JSON.stringify(scopesForLog(what.scopes))];
 }
 
 function entryOf(entry: unknown): LogEntry {
