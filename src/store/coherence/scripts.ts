@@ -10,7 +10,8 @@ import type { RedisScript } from '../redis/link.ts';
  * would leave a field for ever where nobody purges.
  *
  * What is of another type, or no epoch, was written by somebody else: the log is lost then, and must not be for ever. A user
- * who may not look at it finds no such thing: each look of his would end the epoch of everybody.
+ * who may not look at it finds no such thing: each look of his would end the epoch of everybody. Nothing of a script is taken
+ * back where Redis refuses its user a later command, so what may be refused is tried before anything is lost by it.
  *
  * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
  * Script flags need Redis 7; `allow-oom` lets purges through when memory is full.
@@ -44,6 +45,8 @@ local function begin(reason)
   epoch = string.sub(redis.sha1hex(hist .. t[1] .. '.' .. t[2] .. (c[1] or '') .. ARGV[1]), 1, 16)
   if now - born > prior + 5000 then prior = 0 end
   prior = math.max(prior, lease)
+  -- Who may not write it must not delete it: the leases that it knows of are waited for.
+  if not foreign then redis.call('HSET', ctl, 'prior', text(prior)) end
   seq, floor, why, born, made, lease = 0, 0, reason, now, 1, 0
   redis.call('DEL', ctl, log)
   redis.call('HSET', ctl, 'epoch', epoch, 'seq', 0, 'floor', 0, 'hist', hist, 'why', why, 'born', text(born), 'prior', text(prior))
@@ -121,9 +124,14 @@ export const purgeScript: RedisScript = {
   reply: 'text',
   lua: `${prelude}
 local slack, retention, most = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local members, all = {}, redis.call('HGETALL', ctl)
+forgetLapsed(all)
+-- Both change nothing. An entry that may not be taken out, or whose going may not be noted, must not be appended either.
+redis.call('HSET', ctl, 'floor', text(floor))
+redis.call('XDEL', log, '0-1')
 seq = redis.call('HINCRBY', ctl, 'seq', 1)
 local added = redis.pcall('XADD', log, string.format('%.0f-1', seq), 't', string.format('%.0f', now), 'k', ARGV[4], 's', ARGV[5])
--- Nothing of a script is taken back: a number without its entry would be a log that is not whole.
+-- A number without its entry would be a log that is not whole.
 if isRefused(added) then
   redis.call('HINCRBY', ctl, 'seq', -1)
   return added
@@ -137,7 +145,6 @@ for i, e in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 4)) do
     floor = s
   else break end
 end
-local members, all = {}, redis.call('HGETALL', ctl)
 for i = 1, #all, 2 do
   if string.sub(all[i], 1, 2) == 'm:' then
     local ends = untilOf(all[i + 1])
@@ -148,8 +155,8 @@ for i = 1, #all, 2 do
     if ends + slack > now then members[#members + 1] = {string.sub(all[i], 3), math.max(0, ends - now)} end
   end
 end
-forgetLapsed(all)
-redis.call('PUBLISH', ARGV[9], epoch .. '-' .. string.format('%.0f', seq))
+-- Unheard it costs time, and the purge holds all the same.
+redis.pcall('PUBLISH', ARGV[9], epoch .. '-' .. string.format('%.0f', seq))
 return {epoch, seq, floor, now, why, made, members, math.max(lease, prior), math.max(0, now - born)}`,
 };
 

@@ -3,6 +3,7 @@ import type { Clock } from '../../../src/cache/ports.ts';
 import type { Position } from '../../../src/core/stored-response.ts';
 import { redisKeys } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/system-clock.ts';
+import { connected } from '../../support/redis-links.ts';
 import { granted, itemAt, joinFleet, settled } from '../../support/purge-fleet.ts';
 import { startRedis, type RedisProcess } from '../../support/redis.ts';
 
@@ -287,6 +288,49 @@ describe('a process whose user in Redis may not do what it needs', () => {
       await redis.cli('acl', 'deluser', name);
     },
   );
+
+  test.each(['hset', 'xdel', 'hgetall'])(
+    'appends no purge, ends no epoch and leaves the log within its bound: %s',
+    async (word) => {
+      const config = { maxPurges: 10 };
+      const ann = await joinFleet(redis, { config });
+      for (let number = 0; number < 10; number += 1) await ann.purge(`t:${number}`);
+      await redis.cli('acl', 'setuser', 'poor', 'reset', 'on', '>pw', '~*', '&*', '+@all', `-${word}`);
+      const user = { username: 'poor', password: 'pw' };
+      const bob = await joinFleet(redis, { config: { ...config, ...user }, unstarted: true });
+      await connected(bob.links);
+      const held = itemAt(ann.position());
+      expect(await bob.log.append({ scopes: ['t:berlin'], soft: false })).toMatchObject({ ok: false });
+      const late = await joinFleet(redis, { config });
+      expect(late.position()).toEqual(held.position);
+      expect(late.log.isValid(held)).toBe(true);
+      expect(await redis.cli('xlen', keys.log)).toBe('10');
+      expect([ann, late].flatMap((one) => one.told('epoch').map(({ reason }) => reason))).not.toContain('log-lost');
+    },
+  );
+
+  test('purges without a bell where it may not ring it', async () => {
+    await redis.cli('acl', 'setuser', 'mute', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-publish');
+    const [ann, bob] = [
+      await joinFleet(redis),
+      await joinFleet(redis, { config: { username: 'mute', password: 'pw' } }),
+    ];
+    const held = itemAt(ann.position());
+    expect((await bob.purge('t:berlin')).complete).toBe(true);
+    expect(ann.log.isValid(held)).toBe(false);
+  });
+
+  test('who comes first after a fail-over takes nothing away of what others know: hset', async () => {
+    const ann = await joinFleet(redis, { config: { leaseMs: 5000 } });
+    await ann.log.leave();
+    await redis.cli('hset', keys.control, 'hist', 'another');
+    const before = await redis.cli('hgetall', keys.control);
+    await redis.cli('acl', 'setuser', 'poor', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-hset');
+    const bob = await joinFleet(redis, { config: { username: 'poor', password: 'pw' }, unstarted: true });
+    void bob.log.start(5000);
+    await expect.poll(() => bob.told('sync').at(-1)?.result, { timeout: 3000 }).toBe('auth');
+    expect(await redis.cli('hgetall', keys.control)).toBe(before);
+  });
 
   test('ends no epoch by a purge that it may not append', async () => {
     const ann = await joinFleet(redis);
