@@ -1,6 +1,6 @@
 import { acknowledged, judge, openBarrier } from '../../../src/store/coherence/barrier.ts';
 import { isLeased, reduce } from '../../../src/store/coherence/protocol.ts';
-import { readAcksReply, readPurgeReply, readSyncReply } from '../../../src/store/coherence/replies.ts';
+import { type LogEntry, readAcksReply, readPurgeReply, readSyncReply } from '../../../src/store/coherence/replies.ts';
 import type { CoherenceRules } from '../../../src/store/coherence/rules.ts';
 import {
   type Answered,
@@ -23,6 +23,11 @@ export interface Exploration {
 export interface ExploreOptions extends Outlook {
   /** Whose syncs may be delayed and lost; those of the other one take no time. Both at once would be too many worlds. */
   readonly slow: 'ann' | 'bob' | 'none';
+  /**
+   * Entries that the log keeps, and how many purges of something else there are besides: they push the others out of it, and cover
+   * nothing that is stored.
+   */
+  readonly trim?: { readonly most: number; readonly others: number };
   /** Throws beyond it: a protocol that grows without bounds is not what is to be shown. */
   readonly maxWorlds: number;
 }
@@ -106,15 +111,14 @@ function isViolated({ sidecars, stored, required }: World, rules: CoherenceRules
   });
 }
 
-function* stepsFrom(
-  world: World,
-  { rules, failOver, purges, slow }: Omit<ExploreOptions, 'maxWorlds'>,
-): Generator<Step> {
+function* stepsFrom(world: World, options: Omit<ExploreOptions, 'maxWorlds'>): Generator<Step> {
+  const { rules, failOver, slow } = options;
   yield ['time passes', later(world)];
   for (const index of [0, 1] as const) {
     yield* names[index] === slow ? syncSteps(world, index, rules) : quickSync(world, index, rules);
   }
-  yield* purgeSteps(world, rules, purges);
+  yield* purgeSteps(world, options);
+  yield* otherPurges(world, options);
   if (!failOver || world.master.hist !== 'one') return;
   const old = { ...world.master, replicas: 0 };
   // Its own replica follows the new one. Its clients may not have heard of it yet.
@@ -177,6 +181,10 @@ function* quickSync(world: World, index: 0 | 1, rules: CoherenceRules): Generato
   }
 }
 
+function isOfAll({ what }: LogEntry): boolean {
+  return what.kind === 'hard' && what.scopes.includes('all');
+}
+
 /** What `LogFollower` does with it. */
 function heard({ state, purged, sync }: Sidecar, rules: CoherenceRules): Sidecar {
   if (sync?.reply === undefined) throw new Error('nothing was answered');
@@ -185,13 +193,35 @@ function heard({ state, purged, sync }: Sidecar, rules: CoherenceRules): Sidecar
   let last = purged;
   for (const effect of step.effects) {
     if (effect.kind === 'epoch') last = 0;
-    if (effect.kind === 'apply') last = Math.max(last, ...effect.entries.map((entry) => entry.seq));
+    if (effect.kind === 'apply') last = Math.max(last, ...effect.entries.filter(isOfAll).map((entry) => entry.seq));
   }
   return { state: step.state, purged: last, sync: undefined };
 }
 
+const hardPurge = { kind: 'hard', slackMs: 0, retentionMs: 1e9 };
+
+function mostOf(trim: ExploreOptions['trim']): number {
+  return trim?.most ?? 100;
+}
+
+/**
+ * By somebody else, who waits for nobody; not before there is a purge in the log that they could push out. Before it is heard that
+ * it is there is as soon after.
+ */
+function* otherPurges(world: World, { rules, trim }: Pick<ExploreOptions, 'rules' | 'trim'>): Generator<Step> {
+  const isNone = world.master.log.length === 0 || world.purge.kind === 'sent' || world.purge.kind === 'appended';
+  if (isNone || world.others >= (trim?.others ?? 0)) return;
+  const call = { ...callBy(0, world, rules), ...hardPurge, id: 'cat', most: mostOf(trim), content: '["t:other"]' };
+  for (const { where, world: after } of carriedOut(world, (server) => modelPurge(server, call))) {
+    yield [`${where} appends a purge of something else`, { ...after, others: world.others + 1 }];
+  }
+}
+
 /** One after the other. */
-function* purgeSteps(world: World, rules: CoherenceRules, purges: number): Generator<Step> {
+function* purgeSteps(
+  world: World,
+  { rules, purges, trim }: Pick<ExploreOptions, 'rules' | 'purges' | 'trim'>,
+): Generator<Step> {
   const { purge } = world;
   switch (purge.kind) {
     case 'none': {
@@ -201,8 +231,7 @@ function* purgeSteps(world: World, rules: CoherenceRules, purges: number): Gener
     }
     case 'sent': {
       yield ['the purge is refused', { ...world, purge: { kind: 'none' } }];
-      const limits = { slackMs: 0, retentionMs: 1e9, most: 100 };
-      const call = { ...callBy(0, world, rules), kind: 'hard', content: '["all"]', ...limits };
+      const call = { ...callBy(0, world, rules), ...hardPurge, most: mostOf(trim), content: '["all"]' };
       for (const { where, world: after, reply } of carriedOut(world, (server) => modelPurge(server, call))) {
         const appended = { kind: 'appended', reply: readPurgeReply(reply) } as const;
         const before = where === 'the master' ? world.master : after.before;

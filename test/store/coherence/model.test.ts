@@ -18,6 +18,29 @@ describe('invariant 1: no order of steps lets a read after a complete purge have
       expect(completed[options.purges]).toBeGreaterThan(complete);
     },
   );
+
+  // With answers to bob delayed he may have been told that the log begins later, and not have heard it.
+  test.each([
+    { slow: 'none', least: 13_000, complete: 200 },
+    { slow: 'bob', least: 120_000, complete: 1500 },
+  ] as const)(
+    'while purges of something else push them out of the log, answers delayed or lost: $slow',
+    { timeout: 60_000 },
+    ({ slow, least, complete }) => {
+      const trim = { most: 1, others: 1 };
+      const { worlds, completed, violation } = explore({
+        rules: allRules,
+        purges: 1,
+        failOver: false,
+        slow,
+        trim,
+        maxWorlds: 150_000,
+      });
+      expect(violation).toBeUndefined();
+      expect(worlds).toBeGreaterThan(least);
+      expect(completed[1]).toBeGreaterThan(complete);
+    },
+  );
 });
 
 describe('without one of its rules the exploration finds such a read', () => {

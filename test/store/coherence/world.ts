@@ -1,6 +1,6 @@
 import type { Barrier } from '../../../src/store/coherence/barrier.ts';
 import { type LogState, unknownLog } from '../../../src/store/coherence/protocol.ts';
-import type { PurgeReply, SyncReply } from '../../../src/store/coherence/replies.ts';
+import type { LogEntry, PurgeReply, SyncReply } from '../../../src/store/coherence/replies.ts';
 import type { CoherenceRules } from '../../../src/store/coherence/rules.ts';
 import type { ControlModel, ServerModel } from '../../support/log-server-model.ts';
 
@@ -28,6 +28,8 @@ export interface World {
   readonly stored: ReadonlyMap<string, number>;
   /** Epochs begun so far. */
   readonly epochs: number;
+  /** Purges of something else so far. */
+  readonly others: number;
 }
 
 export interface Sidecar {
@@ -62,6 +64,7 @@ export const firstWorld: World = {
   required: 0,
   stored: new Map(),
   epochs: 0,
+  others: 0,
 };
 
 export const leaseMs = 200;
@@ -123,7 +126,7 @@ export interface Outlook {
 
 /** Equal for worlds of which the same can become. */
 export function nameOf(world: World, { rules, failOver, purges }: Outlook): string {
-  const { master, before, old, sidecars, purge, version, required, stored } = world;
+  const { master, before, old, sidecars, purge, version, required, stored, others } = world;
   const isQuiet = version === purges && purge.kind === 'none';
   const server = (model: ServerModel): string => serverName(model, isQuiet, rules.epoch);
   return [
@@ -136,15 +139,16 @@ export function nameOf(world: World, { rules, failOver, purges }: Outlook): stri
     purgeName(purge),
     version,
     required,
+    others,
     Array.from(stored, String).toSorted().join('+'),
   ].join(';');
 }
 
 /** A quiet world is one in which nobody asks for members any more. With the rule of epochs nothing of another history is used. */
 function serverName(server: ServerModel, isQuiet: boolean, forgets: boolean): string {
-  const { hist, replicas, ctl } = server;
+  const { hist, replicas, ctl, log } = server;
   if (ctl === undefined || (forgets && ctl.hist !== hist)) return hist;
-  const head = `${hist}${replicas} ${ctl.epoch}${ctl.hist}${ctl.seq} `;
+  const head = `${hist}${replicas} ${ctl.epoch}${ctl.hist}${ctl.seq}-${ctl.floor} ${log.map(({ content }) => content).join('')} `;
   return isQuiet ? head : head + membersName(ctl.members);
 }
 
@@ -161,11 +165,16 @@ function membersName(members: ControlModel['members']): string {
 const membersNames = new WeakMap<ControlModel['members'], string>();
 
 function sidecarName({ state, purged, sync }: Sidecar): string {
-  const { epoch, applied, renewed } = state;
-  const reply = sync?.reply && `${sync.reply.epoch}-${sync.reply.seq}-${sync.reply.entries.length}`;
+  const { epoch, applied, floor, renewed } = state;
+  const reply =
+    sync?.reply && [sync.reply.epoch, sync.reply.seq, sync.reply.floor, ...sync.reply.entries.map(entryName)].join('-');
   const message = sync && `${sync.sentMs} ${sync.ack.epoch} ${sync.ack.seq} ${reply}`;
   // A lease that is over, and none, are the same.
-  return `${epoch} ${applied} ${Math.max(longAgoMs, renewed?.monoMs ?? longAgoMs)} ${purged} ${message}`;
+  return `${epoch} ${applied} ${floor} ${Math.max(longAgoMs, renewed?.monoMs ?? longAgoMs)} ${purged} ${message}`;
+}
+
+function entryName({ seq, what }: LogEntry): string {
+  return what.kind === 'notice' ? '' : `${seq}${what.scopes.join()}`;
 }
 
 function purgeName(purge: Purge): string {
