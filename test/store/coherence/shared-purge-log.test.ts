@@ -224,8 +224,8 @@ describe('leases of different length', () => {
     const held = itemAt(ann.position());
     proxy.refuse(true);
     proxy.cut();
-    await redis.cli('flushall');
     const before = bob.position().epoch;
+    await redis.cli('flushall');
     await expect.poll(() => bob.log.position()?.epoch ?? before, { timeout: 3000 }).not.toBe(before);
     expect((await bob.purge('t:berlin')).complete).toBe(true);
     // It would serve what was purged for as long as it had a lease.
