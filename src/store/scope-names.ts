@@ -1,5 +1,3 @@
-import { hash } from 'node:crypto';
-
 import { withSearchScopes } from '../core/no-vary-search.ts';
 
 /** Characters of the name of a URL or tag that stands in the purge log in Redis as it is. */
@@ -15,6 +13,8 @@ const last = { name: '', digest: '' };
 export function shortName(name: string): string {
   if (name.length <= mostLogged) return name;
   if (name !== last.name) {
+    // Loaded with the first long name: the start has no use for it.
+    const { hash } = process.getBuiltinModule('node:crypto');
     last.digest = hash('sha256', name, 'base64url').slice(0, 22);
     last.name = name;
   }
