@@ -131,17 +131,29 @@ export class WorkerPool {
     input: WorkerCalls[Name]['input'],
     workers: readonly WorkerThread[] = this.serving,
   ): Promise<readonly (readonly [WorkerThread, WorkerCalls[Name]['output']])[]> {
-    const { clock } = this.#options;
     const answers: (readonly [WorkerThread, WorkerCalls[Name]['output']])[] = [];
-    const late = Promise.withResolvers<void>();
-    const cancel = clock.after(this.#times.answerMs, () => late.resolve());
-    const asked = workers.map(async (worker) => {
-      answers.push([worker, await worker.call(name, input)]);
-    });
-    await Promise.race([Promise.allSettled(asked), late.promise]);
-    cancel();
+    await this.#inTime(
+      workers.map(async (worker) => {
+        answers.push([worker, await worker.call(name, input)]);
+      }),
+    );
     // A copy: whoever comes late changes nothing any more.
     return answers.toSorted(([one], [other]) => one.place - other.place);
+  }
+
+  /**
+   * Has those that serve tell their numbers; who does not in time is left with what it told last. Each is heard as it answers: what it
+   * tells by itself while others are waited for is newer.
+   */
+  async hearNumbers(): Promise<void> {
+    await this.#inTime(this.serving.map((worker) => worker.askNumbers()));
+  }
+
+  async #inTime(asked: readonly Promise<void>[]): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(this.#times.answerMs, () => late.resolve());
+    await Promise.race([Promise.allSettled(asked), late.promise]);
+    cancel();
   }
 
   /** Each ends what it serves, with the grace of the configuration; resolves when all are gone. */

@@ -36,7 +36,7 @@ export class WorkerSums {
 
   /** Asks all; who does not answer soon counts as it last told. */
   async refresh(): Promise<void> {
-    for (const [worker, numbers] of await this.#pool.askAll('numbers', undefined)) worker.numbers = numbers;
+    await this.#pool.hearNumbers();
   }
 
   /** Keeps what this one had counted; to be told once of each, when it is gone. */

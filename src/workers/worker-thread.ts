@@ -84,6 +84,11 @@ export class WorkerThread {
     return promise;
   }
 
+  /** Has it tell its numbers. Rejects as {@link call} does. */
+  async askNumbers(): Promise<void> {
+    this.numbers = await this.call('numbers', undefined);
+  }
+
   /**
    * Whether its event loop has a turn within so many milliseconds. Whoever asks while an answer is owed has the same one: a worker
    * that is stuck is waited for once, not by each who asks.
@@ -132,7 +137,8 @@ export class WorkerThread {
       case 'fetching':
         return this.#options.onFetching(this);
       case 'counted':
-        this.numbers = word.numbers;
+        // What it does not tell by itself is as it was when it was asked.
+        this.numbers = { ...word.numbers, thread: word.numbers.thread ?? this.numbers?.thread };
         return undefined;
       case 'answer':
         this.#pending.get(word.id)?.resolve(word.value);

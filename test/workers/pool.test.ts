@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
+import type { WorkerNumbers } from '../../src/workers/messages.ts';
 import type { PoolTimes } from '../../src/workers/pool.ts';
 import { ask } from '../support/http.ts';
 import { samples } from '../support/metrics.ts';
@@ -43,6 +44,11 @@ upstreams:
 routes:
   - { name: ruled, match: /ruled/*, upstream: api, ttl: 1h }
 `;
+}
+
+function requestsOf(numbers: WorkerNumbers | undefined): number {
+  const outcomes = [...(numbers?.counts.routes.values() ?? [])].flatMap(({ arrays }) => [...(arrays[0] ?? [])]);
+  return outcomes.reduce((sum, count) => sum + count, 0);
 }
 
 describe('a worker that does not answer in time', () => {
@@ -87,6 +93,31 @@ describe('a worker that does not answer in time', () => {
     expect(origin.requests.length - fetches).toBe(workers);
     const last = await proxy.call('POST', '/api/purge', { all: true });
     expect(last.body).toMatchObject({ matched: workers });
+    vi.restoreAllMocks();
+  });
+});
+
+describe('what a worker tells by itself', () => {
+  it('while another is waited for is not undone by what it was asked for before', async () => {
+    const { proxy } = await start({ answerMs: 60_000 });
+    const { pool } = proxy.coordinator;
+    const { length } = await askEach(proxy, workers, '/ruled/a');
+    const slow = pool.serving[1];
+    if (slow === undefined) throw new Error('not all workers serve');
+    const goOn = Promise.withResolvers<void>();
+    const call = slow.call.bind(slow);
+    const asked = vi.spyOn(slow, 'call').mockImplementation(async (name, input) => {
+      await goOn.promise;
+      return call(name, input);
+    });
+    const told = (): number => pool.serving.reduce((sum, { numbers }) => sum + requestsOf(numbers), 0);
+    const report = proxy.call('GET', '/api/metrics/cache');
+    await expect.poll(() => asked.mock.calls.length).toBe(1);
+    await pool.serving[0]?.call('turn', undefined);
+    const more = await Promise.all(Array.from({ length: 16 }, () => proxy.get('/ruled/a')));
+    await expect.poll(told, { timeout: 10_000 }).toBe(length + more.length);
+    goOn.resolve();
+    expect((await report).body).toMatchObject({ requests: length + more.length });
     vi.restoreAllMocks();
   });
 });
