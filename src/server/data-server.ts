@@ -120,13 +120,10 @@ function buildServer(listener: ListenerConfig, options: DataServerOptions): Serv
   server.on('timeout', (socket: Socket) => {
     // With a response owed it is the send timeout, which has its own listener.
     if (connections.owes(socket)) return;
-    const end = (): void => {
+    whenStillIdle(socket, connections, () => {
       options.handler.limit('server.timeouts.keepAlive');
       socket.destroy();
-    };
-    // The fast lane counts that time itself, and does so without what the process stood still.
-    if (socket.timeout === 0) end();
-    else whenStillIdle(socket, connections, end);
+    });
   });
   refuseConnect(server, listener, options);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {

@@ -166,10 +166,10 @@ export class IdleTimer {
     if (this.#isTaken) this.#wheel.add(this);
   }
 
-  /** Of the wheel: as the socket does it, whose timeout this is. */
+  /** Of the wheel: as the socket does it, whose timeout this is. It has that again, for whoever finds that it is not idle. */
   end(): void {
     if (!this.#isTaken) return;
-    this.#isTaken = false;
+    this.giveBack();
     this.#socket.emit('timeout');
   }
 

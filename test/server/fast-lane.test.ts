@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { setTimeout as wait } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { FakeClock } from '../support/clock.ts';
 import { ParsedRequests, read, readSlowly, warm, warmHead } from '../support/fast-lane.ts';
@@ -67,6 +68,28 @@ describe('The fast lane', () => {
     expect(fast.field('cache-status')).toContain('hit');
     expect(fast.field('connection')).toBe('keep-alive');
     expect(fast.field('keep-alive')).toMatch(/^timeout=\d+$/);
+  });
+
+  it('answers what came before anybody looked, behind the time that the connection may be idle', async () => {
+    // Those of sockets, and of `node:http`, stay real.
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { stage, ask, ready } = await scene({ clock: new FakeClock(), server: 'timeouts: { keepAlive: 60s }' });
+    const [connection, quiet] = [await ready(known), await ready(known)];
+    for (const one of [connection, quiet]) expect((await ask(one, known)).parsed).toBe(0);
+    // From here on as in a timer: before anything is read in this turn of the loop.
+    await wait(1);
+    const sent = connection.send(known);
+    vi.advanceTimersByTime(70_000);
+    await sent;
+    expect((await connection.reply()).status).toBe(200);
+    await quiet.ended();
+    expect(await limitHits(stage.admin)).toEqual({ 'server.timeouts.keepAlive': 1 });
+    // It may be idle for as long again, and no longer.
+    vi.advanceTimersByTime(59_000);
+    expect((await ask(connection, known)).parsed).toBe(0);
+    vi.advanceTimersByTime(70_000);
+    await connection.ended();
   });
 
   it('answers HEAD without content', async () => {
