@@ -19,15 +19,17 @@ export function whenStillIdle(socket: Socket, connections: Connections, end: () 
 
 /**
  * Calls back where the request whose time is over has not come whole by then. `node:http` does not look at its time again: a part
- * more of it is not enough.
+ * more of it is not enough, and neither is an answer that did not wait for its rest.
  */
 export function whenStillPartial(socket: Duplex, connections: Connections, end: () => void): void {
   const { count, last } = connections.of(socket);
-  const wasPartial = last?.complete === false;
+  const partial = last?.complete === false ? last : undefined;
   setImmediate(() => {
+    if (socket.destroyed) return;
     const now = connections.of(socket);
-    const isWhole = now.last?.complete !== false && (wasPartial || now.count !== count);
-    if (!isWhole && !socket.destroyed) end();
+    // Without one it was within a head.
+    const isWhole = partial === undefined ? now.count !== count && now.last?.complete !== false : partial.complete;
+    if (!isWhole) end();
   });
 }
 
