@@ -17,6 +17,7 @@ import { confirmedFields } from './confirmed-fields.ts';
 import type { Redactor } from './redact.ts';
 import { refusedHead } from './refused-head.ts';
 import { fieldLinesOf, framingOf, type ResponseFraming } from './response-head.ts';
+import { hasWriteFault } from './write-fault.ts';
 
 /** Hears the content of an answer. */
 export interface ContentSink {
@@ -68,7 +69,9 @@ export class NodeAnswer implements AnswerSource {
   }
 
   get complete(): boolean {
-    return this.#answer.complete;
+    // What writing met first, reading is told of as an end in order.
+    const isCut = this.framing?.kind === 'close' && hasWriteFault(this.#answer.socket);
+    return this.#answer.complete && !isCut;
   }
 
   get destroyed(): boolean {
@@ -93,7 +96,7 @@ export class NodeAnswer implements AnswerSource {
     const cut = (): void => sink.cut();
     answer.on('data', (chunk: Buffer) => sink.chunk(chunk));
     answer.once('end', () => {
-      if (answer.complete) sink.end();
+      if (this.complete) sink.end();
       else sink.cut();
     });
     answer.once('error', cut);

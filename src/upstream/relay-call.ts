@@ -175,11 +175,18 @@ export class RelayCall implements AnswerSource {
     // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8). Of other content that
     // error says nothing: it may come behind all of it.
     this.complete = !isBroken || this.framing?.kind !== 'close';
-    if (!this.complete) this.#exchange.broke(this.#line.fault);
+    if (!this.complete) this.#cutByReset();
     if (isBroken) this.#line.destroy();
     else this.#lines.give(this.#line);
     if (this.complete) this.#sink?.end();
     else this.#sink?.cut();
+  }
+
+  /** Its error may be one that ends the connection later. */
+  #cutByReset(): void {
+    const { fault } = this.#line;
+    if (fault === undefined) this.#exchange.fail(describe('reset'));
+    else this.#exchange.broke(fault);
   }
 
   onResponseError(_control: unknown, error: unknown): void {

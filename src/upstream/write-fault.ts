@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
 
 /** A connection of an agent serves many requests. */
-const known = new WeakSet<Socket>();
+const known = new WeakSet<object>();
+/** An error of writing was put off, and ends them. */
+const faulty = new WeakSet<object>();
 
 type Done = (error?: Error | null) => void;
 
@@ -23,6 +25,7 @@ export function readBehindWrites(socket: Socket, onError?: () => void): void {
       }
       // What has let go of it by then hears nothing: told to nobody, an error would end the process.
       socket.on('error', () => undefined);
+      faulty.add(socket);
       onError?.();
       const letGo = (): void => {
         socket.removeListener('end', letGo);
@@ -42,6 +45,11 @@ export function readBehindWrites(socket: Socket, onError?: () => void): void {
       Reflect.apply(write, socket, [...given.slice(0, -1), held(done)]);
     });
   }
+}
+
+/** Whether an error of writing ends the connection: content that ends with it may be a part alone, however its end was told (RFC 9112 §8). */
+export function hasWriteFault(socket: object): boolean {
+  return faulty.has(socket);
 }
 
 /** The other side takes nothing more. */

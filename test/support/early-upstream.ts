@@ -2,29 +2,41 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { onTestFinished } from 'vitest';
 
-/** What it runs. It reads the head of a request and nothing more, answers, and closes its connection on what it has not read. */
+/** What it runs. It reads the head of a request, or nothing at all, answers, and closes its connection on what it has not read. */
 const script = `
 const { createServer } = require('node:net');
-const delayMs = Number(process.argv[1]);
-const server = createServer((socket) => {
+const { delayMs, length, isUnasked } = JSON.parse(process.argv[1]);
+const framing = length === undefined ? '' : 'Content-Length: ' + length + '\\r\\n';
+const head = 'HTTP/1.1 413 Content Too Large\\r\\nContent-Type: text/plain\\r\\n' + framing + 'Connection: close\\r\\n\\r\\n';
+const server = createServer({ pauseOnConnect: isUnasked }, (socket) => {
   socket.on('error', () => {});
-  socket.once('data', () => {
+  const cut = () => length === undefined ? socket.resetAndDestroy() : socket.destroy();
+  const answer = () => socket.write(head + 'too much', () => isUnasked ? cut() : setTimeout(cut, delayMs));
+  if (isUnasked) answer();
+  else socket.once('data', () => {
     socket.pause();
-    setTimeout(() => {
-      const head = 'HTTP/1.1 413 Content Too Large\\r\\nContent-Type: text/plain\\r\\nContent-Length: 8\\r\\nConnection: close\\r\\n\\r\\n';
-      socket.write(head + 'too much', () => socket.destroy());
-    }, delayMs);
+    setTimeout(answer, delayMs);
   });
 });
 server.listen(0, '127.0.0.1', () => process.stdout.write(String(server.address().port)));
 `;
 
+export interface EarlyAnswer {
+  /** Between the head of the request, the answer and its end, each. */
+  readonly delayMs?: number;
+  /** Of its 8 bytes of content; left out: a reset cuts off what would end with the connection. */
+  readonly length?: number;
+  /** It does not wait for the request. */
+  readonly isUnasked?: boolean;
+}
+
 /**
- * Starts an upstream that answers uploads early with 413 and closes; gives its origin. It is a process of its own: within one, what is
+ * Starts an upstream that answers early with 413 and closes; gives its origin. It is a process of its own: within one, what is
  * written and what is closed happen in one order, and never side by side. It is gone at the end of the test.
  */
-export async function startEarlyUpstream(delayMs: number): Promise<string> {
-  const child = spawn(process.execPath, ['-e', script, String(delayMs)], { stdio: ['ignore', 'pipe', 'inherit'] });
+export async function startEarlyUpstream({ delayMs = 0, length, isUnasked = false }: EarlyAnswer): Promise<string> {
+  const told = JSON.stringify({ delayMs, length, isUnasked });
+  const child = spawn(process.execPath, ['-e', script, told], { stdio: ['ignore', 'pipe', 'inherit'] });
   onTestFinished(() => {
     child.kill();
   });
