@@ -14,6 +14,7 @@ import { NodeAnswer } from './relay-answer.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import { headersOf } from './relay-request.ts';
 import { fieldLinesOf } from './response-head.ts';
+import { hasWriteFault } from './write-fault.ts';
 
 export interface SwitchOptions {
   readonly exchange: RelayExchange;
@@ -113,12 +114,12 @@ async function joined(
   const upstreamClosed = closing(upstream);
   const clientClosed = closing(client);
   void upstreamClosed.then(() => client.destroySoon());
-  // What the client said last is still sent.
-  void clientClosed.then(() =>
-    upstream.writableFinished ? upstream.destroy() : upstream.end(() => upstream.destroy()),
-  );
+  void clientClosed.then(() => leave(upstream));
+  void clientClosed.then(hurry);
   await Promise.all([upstreamClosed, clientClosed]);
   for (const one of stop) one();
+  // It was ended for its client's sake before that error was told.
+  if (hasWriteFault(upstream)) failure ??= describe('reset');
   return {
     status: 101,
     bytesSent: client.bytesWritten - bytesBefore,
@@ -128,6 +129,16 @@ async function joined(
     aborted: false,
     attempts: exchange.attempts,
   };
+}
+
+/**
+ * What the client said last is still sent. What upstream says now is for nobody, but its end stands behind that, and an error of writing
+ * waits for it (`write-fault.ts`).
+ */
+function leave(upstream: Duplex): void {
+  upstream.resume();
+  if (upstream.writableFinished) upstream.destroy();
+  else upstream.end(() => upstream.destroy());
 }
 
 function closing(stream: Duplex): Promise<void> {

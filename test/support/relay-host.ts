@@ -25,6 +25,8 @@ export interface RelayHost extends AsyncDisposable {
   readonly results: readonly RelayResult[];
   /** Errors that nobody caught, of the whole process, since it was started. */
   readonly uncaught: readonly unknown[];
+  /** Connections of clients that asked for another protocol. */
+  readonly upgraded: readonly Socket[];
   ended(count: number): Promise<void>;
 }
 
@@ -57,7 +59,9 @@ export async function startRelayHost({ config, clock, plan, before }: RelayHostO
     else void before().then(go);
   });
   const onUnsent = (): void => plan?.onUnsent?.();
+  const upgraded: Socket[] = [];
   server.on('upgrade', (req, socket, head) => {
+    upgraded.push(req.socket);
     void relay.upgrade({ req, socket, head, plan: planFor(req.url), onUnsent }).then(record);
   });
   const uncaught: unknown[] = [];
@@ -71,6 +75,7 @@ export async function startRelayHost({ config, clock, plan, before }: RelayHostO
     port: address.port,
     results,
     uncaught,
+    upgraded,
     ended: (count) =>
       results.length >= count
         ? Promise.resolve()

@@ -103,6 +103,55 @@ describe('a WebSocket', () => {
     expect(host.uncaught).toEqual([]);
   });
 
+  test('that upstream resets while its client takes nothing, and that its client resets then, is over', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { origin, host } = await setUp(async (_request, peer) => {
+      await peer.write(`${switching}\r\n`);
+      void peer.write(Buffer.alloc(32 * 1024 * 1024)).catch(() => undefined);
+      await gate.promise;
+      peer.reset();
+    });
+    using client = await rawClient(host.port, upgrade());
+    await client.until('101');
+    client.socket.pause();
+    await expect.poll(() => host.upgraded[0]?.writableNeedDrain).toBe(true);
+    gate.resolve();
+    await expect.poll(() => origin.openConnections).toBe(0);
+    // Upstream's end stands behind what nobody reads: writing meets it first.
+    client.send('hello');
+    await expect.poll(() => host.upgraded[0]?.bytesRead).toBe(upgrade().length + 5);
+    client.socket.resetAndDestroy();
+    await host.ended(1);
+    expect(host.results[0]).toMatchObject({ status: 101, failure: 'reset' });
+  });
+
+  test('whose client is gone ends although its upstream takes nothing, after as long as a body may stall', async () => {
+    const clock = new FakeClock();
+    const gate = Promise.withResolvers<void>();
+    const { host } = await setUp(
+      async (_request, peer) => {
+        await peer.write(`${switching}\r\n`);
+        peer.socket.pause();
+        await gate.promise;
+        await peer.write('anybody there?').catch(() => undefined);
+        await peer.closed();
+      },
+      { bodyTimeoutMs: 300 },
+      { clock },
+    );
+    using client = await rawClient(host.port, upgrade());
+    await client.until('101');
+    client.send(Buffer.alloc(32 * 1024 * 1024));
+    await expect.poll(() => host.upgraded[0]?.isPaused()).toBe(true);
+    client.socket.resetAndDestroy();
+    gate.resolve();
+    await expect.poll(() => host.upgraded[0]?.closed).toBe(true);
+    expect(host.results).toEqual([]);
+    clock.advance(300);
+    await host.ended(1);
+    expect(host.results[0]).toMatchObject({ status: 101 });
+  });
+
   test('that is quiet is left alone for longer than any body may stall', async () => {
     const clock = new FakeClock();
     const { host } = await setUp((_request, peer) => peer.write(`${switching}\r\n`), {}, { clock });
