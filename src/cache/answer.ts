@@ -9,7 +9,7 @@ import { withKey } from '../core/cache-status.ts';
 import { asStored } from './by-query.ts';
 import type { CacheStatus } from '../core/outcome.ts';
 import type { DecodedContents } from './decoded-contents.ts';
-import type { Fallback, FetchPlan } from './fetch-plan.ts';
+import { type Fallback, type FetchPlan, isUnstored, type Unstored } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
 import { isLeased, mayServe } from './judge.ts';
 import type { Clock, MaybePromise, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
@@ -53,15 +53,14 @@ export function answerWith(
 function answerUnstored(
   deps: AnswerDeps,
   plan: FetchPlan,
-  result: Extract<FillResult, { kind: 'answer' | 'bare' | 'stream' }>,
+  result: Unstored,
   leader: boolean,
 ): MaybePromise<ProxyResponse> {
   const { ask, fwd } = plan;
   const collapsed = leader ? {} : { collapsed: true };
   const stale = insteadOf(deps, plan, result);
   if (stale !== undefined) {
-    // Of those who share it, whoever began the call may be reading it.
-    if (leader && result.kind === 'stream') result.cancel();
+    if (result.kind === 'stream') result.cancel();
     return serveStale(deps, plan, stale, { fwdStatus: result.status, ...collapsed });
   }
   const status = { hit: false, fwd, detail: detailOf(plan, result), ...collapsed };
@@ -162,17 +161,24 @@ function detailOf({ unleased }: FetchPlan, { reason }: { readonly reason: string
   return unleased === true ? 'lease' : reason;
 }
 
+/** Something stale in the place of an answer that whoever began the call may be reading; `undefined` where nothing is better. */
+export function answerInstead(
+  deps: AnswerDeps,
+  plan: FetchPlan,
+  result: FillResult,
+): MaybePromise<ProxyResponse> | undefined {
+  if (!isUnstored(result)) return undefined;
+  const stale = insteadOf(deps, plan, result);
+  return stale && serveStale(deps, plan, stale, { fwdStatus: result.status, collapsed: true });
+}
+
 /** Whether something stale is given in its place: of the answer itself nobody gets anything then. */
 export function isReplaced(deps: AnswerDeps, plan: FetchPlan, result: FillResult): boolean {
-  return (result.kind === 'answer' || result.kind === 'stream') && insteadOf(deps, plan, result) !== undefined;
+  return isUnstored(result) && insteadOf(deps, plan, result) !== undefined;
 }
 
 /** The stale response that is better than an error status, or than a 2xx whose content failed the route's check. */
-function insteadOf(
-  deps: AnswerDeps,
-  plan: FetchPlan,
-  result: Pick<Extract<FillResult, { kind: 'answer' | 'bare' | 'stream' }>, 'status' | 'reason'>,
-): Stale | undefined {
+function insteadOf(deps: AnswerDeps, plan: FetchPlan, result: Unstored): Stale | undefined {
   if (!isFailureStatus(result.status) && !BODY_CHECKS.has(result.reason)) return undefined;
   return staleOf(onFailure(deps, plan, isFailureStatus(result.status) ? result.status : 'malformed'));
 }

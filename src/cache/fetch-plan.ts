@@ -68,6 +68,13 @@ export function validatedBy({ ask, validate }: FetchPlan, found: Fallback | unde
   return mayValidate && found !== undefined && hasValidator(found.item) ? found.item : undefined;
 }
 
+/** What came of a fetch for those who waited for it, and nobody later. */
+export type Unstored = Extract<FillResult, { kind: 'answer' | 'bare' | 'stream' }>;
+
+export function isUnstored(result: FillResult): result is Unstored {
+  return result.kind === 'answer' || result.kind === 'bare' || result.kind === 'stream';
+}
+
 /** What those who wait in other processes are told of a fetch; without a result a bug ended it. */
 export function outcomeOf(result: FillResult | undefined): FillOutcome {
   if (result?.kind === 'stored' && result.put === 'stored') return 'stored';

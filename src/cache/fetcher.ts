@@ -1,7 +1,7 @@
 import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
 import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
-import { answerWith, hasStaleFallback, isReplaced, staleWhileDown } from './answer.ts';
+import { answerInstead, answerWith, hasStaleFallback, isReplaced, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
@@ -103,10 +103,12 @@ export class Fetcher {
     result: FillResult,
   ): MaybePromise<ProxyResponse> {
     const { flight, leader } = boarding;
-    if (leader) this.#note(plan, result);
+    const fetched = asFetched(plan, flight);
+    if (leader) this.#note(fetched, result);
     const share = leader ? 'use' : this.#shareOf(plan, boarding, result);
-    if (share === 'use') return answerWith(this.#deps, asFetched(plan, flight), result, leader);
+    if (share === 'use') return answerWith(this.#deps, fetched, result, leader);
     if (share === 'alone') return this.#alone(plan, came.dueMs);
+    if (share === 'instead') return answerInstead(this.#deps, fetched, result) ?? this.#alone(plan, came.dueMs);
     // Who want one variant share one call: it begins later than each of them came.
     return this.#goRound(share === 'retry' ? plan : { ...plan, key: share.variant }, came);
   }
@@ -147,9 +149,10 @@ export class Fetcher {
       return awaited.response;
     }
     const { result } = awaited;
+    const fetched = asFetched(plan, { position });
     // What an insisting request gets says nothing of how others fare, and neither does the answer to its own conditions.
-    if (!insistsOnItsOwn(plan) && plan.own === undefined) this.#note(plan, result);
-    return answerWith(this.#deps, asFetched(plan, { position }), result, true);
+    if (!insistsOnItsOwn(plan) && plan.own === undefined) this.#note(fetched, result);
+    return answerWith(this.#deps, fetched, result, true);
   }
 
   /** What comes of a call whose request was answered before: nobody else reads a body that could not be stored. */
@@ -176,8 +179,7 @@ export class Fetcher {
     // Given up in the very step in which it was joined, when all who had waited for it were gone.
     const isGivenUp = result.kind === 'failed' && result.failure === 'aborted';
     if (isGivenUp && plan.ask.client?.isOver === false) return 'retry';
-    const isInstead = isReplaced(this.#deps, plan, result);
-    return shareOf(this.#deps, plan, { flight, early, leader: flight.begunBy, isReplaced: isInstead }, result);
+    return shareOf(this.#deps, plan, { flight, early, leader: flight.begunBy }, result);
   }
 
   #board(plan: FetchPlan, purpose: UpstreamCall['purpose'], cameAt: number): Boarding<FillResult, FetchPlan> {

@@ -6,7 +6,7 @@ import { decideReuse, type ReuseDecision } from '../core/reuse-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { withoutRule } from './by-query.ts';
-import type { Fallback, FetchPlan } from './fetch-plan.ts';
+import { type Fallback, type FetchPlan, isUnstored } from './fetch-plan.ts';
 import type { FetchRules, FillResult } from './fill-types.ts';
 import { type Departed, isGoodFor, isLeased } from './judge.ts';
 import type { LearnedSearch } from './learned-search.ts';
@@ -30,15 +30,14 @@ interface Joined {
   readonly early: boolean;
   /** Whose request began it: upstream saw that one's fields. */
   readonly leader: FetchPlan;
-  /** What the request gets in place of the result is stored. */
-  readonly isReplaced?: boolean;
 }
 
 /**
- * What a request that has waited for another's fetch does with its result. `variant`: the key under which it goes on, since it
- * is now known that upstream varies, and that this is not the request's variant.
+ * What a request that has waited for another's fetch does with its result. `instead`: it may have what stands in for that, and goes
+ * alone where nothing does. `variant`: the key under which it goes on, since it is now known that upstream varies, and that this is
+ * not the request's variant.
  */
-type Share = 'use' | 'alone' | 'retry' | { readonly variant: string };
+type Share = 'use' | 'instead' | 'alone' | 'retry' | { readonly variant: string };
 
 /** Invariants 6 and 7: a fetch that has been sent is joined with a lease, and if nothing was purged since it began. */
 export function isOpenTo({ ask }: FetchPlan, { position }: Departed, { purgeLog, rules }: SharingDeps): boolean {
@@ -53,7 +52,7 @@ export function shareOf(deps: SharingDeps, plan: FetchPlan, joined: Joined, resu
   if (!joined.early && !isUnpurged(deps, plan.ask, joined.flight, result)) return 'retry';
   if (isFor(deps, plan, joined.leader, result)) return 'use';
   // An error may be one of the leader's own request.
-  if (joined.isReplaced && appearanceOf(deps, plan) === appearanceOf(deps, joined.leader)) return 'use';
+  if (isUnstored(result) && appearanceOf(deps, plan) === appearanceOf(deps, joined.leader)) return 'instead';
   const variant = otherVariant(deps, plan, result);
   return variant === undefined ? 'alone' : { variant };
 }

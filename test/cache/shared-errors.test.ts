@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { Route } from '../../src/core/route.ts';
-import { ExchangeRig, type Seen } from '../support/exchange-rig.ts';
+import { ExchangeRig, ScriptedLocks, type Seen } from '../support/exchange-rig.ts';
 import { fieldsOf, honourRoute, MINUTE } from '../support/policy.ts';
 
 /** What one of those who wait together sends. */
@@ -65,6 +65,33 @@ describe('an error in whose place something stale is given', () => {
     const { rig, answers } = await failedTogether({ body: large, lifetime: 'max-age=60' }, [], asks);
     expect((await Promise.all(answers)).map(({ text }) => text)).toEqual([large, 'v1']);
     expect(rig.calls).toHaveLength(2);
+  });
+});
+
+describe('an error that came of a call without a lease', () => {
+  it.each([
+    ['large', large],
+    ['small', 'down'],
+  ])('is for whoever began the call alone, where nothing stale may be given for it: %s', async (_case, body) => {
+    const locks = new ScriptedLocks();
+    const rig = new ExchangeRig({ routes: [route], locks });
+    onTestFinished(() => rig[Symbol.dispose]());
+    locks.answers = [locks.ours];
+    const stored = rig.get();
+    await rig.settle();
+    rig.call(0).answer(200, 'v1', fieldsOf(`cache-control: ${LIFETIME}`));
+    await stored;
+    await rig.pass(2 * MINUTE, 2 * MINUTE);
+    const both = [rig.get(), rig.get()];
+    // Lost while the process waits for its turn, and back when upstream answers.
+    rig.log.leased = false;
+    await rig.settle();
+    rig.log.leased = true;
+    rig.call(1).answer(503, body);
+    await rig.settle();
+    expect(rig.calls).toHaveLength(3);
+    rig.call(2).answer(200, 'v2', fieldsOf('cache-control: max-age=60'));
+    expect((await Promise.all(both)).map(({ text }) => text)).toEqual([body, 'v2']);
   });
 });
 

@@ -260,9 +260,10 @@ function difference(shared: Shared, { shareOf: policy }: CollapsingPolicy, cover
   };
   const result = resultOf(shared, leader);
   const decided = policy(deps, joiner, { flight: { position }, early, leader }, result);
-  // Who goes on under the key of another variant takes nothing of this answer, whoever else is there.
+  // Who goes on under the key of another variant takes nothing of this answer, whoever else is there. Nor does who has something stale in
+  // its place, or is alone.
   const isOther = typeof decided === 'object' && !(result.kind === 'stored' && result.item.key === decided.variant);
-  const share = isOther ? 'alone' : decided;
+  const share = isOther || decided === 'instead' ? 'alone' : decided;
   return differ('share', share, firstOf(sharing, { shared, facts: factsOf(exchange) }, coverage).gives);
 }
 
