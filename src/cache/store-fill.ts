@@ -160,7 +160,8 @@ function variantRules(
   vary: readonly string[],
 ): VariantRules {
   const union = [...new Set([...(known?.names ?? []), ...vary])].toSorted();
-  const names = union.length > MAX_VARY_NAMES ? vary : union;
+  // An answer without Vary names nothing to follow from.
+  const names = union.length > MAX_VARY_NAMES && vary.length > 0 ? vary : union;
   // By other names all have other keys, so nothing is found by its language any more.
   const isAsBefore = known !== undefined && known.names.join(',') === names.join(',');
   const languages = languagesWith(isAsBefore ? known.languages : undefined, names, response, sentFields(input));

@@ -201,6 +201,18 @@ const vary: readonly CachingCase[] = [
     ],
   },
   {
+    name: 'an answer without Vary hides no variant, by however many fields these are told apart',
+    exchanges: [
+      first(
+        { ...lasting, Vary: ['Foo', ...Array.from({ length: 17 }, (_, index) => `F-${index}`)].join() },
+        { fields: { Foo: '1' } },
+      ),
+      askedAgain({ fields: { Foo: '2' }, origin: { fields: lasting } }),
+      reused({ fields: { Foo: '1' }, of: 1 }),
+      reused({ fields: { Foo: '2' }, of: 2 }),
+    ],
+  },
+  {
     name: 'a variant that is told of without Vary from then on stays one',
     exchanges: [
       first({ ...lasting, Vary: 'Foo' }, { fields: { Foo: '1' } }),
