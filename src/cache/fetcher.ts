@@ -13,7 +13,7 @@ import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { interimsFor } from './interims.ts';
 import type { Background, MaybePromise, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
-import { appearanceOf, isForAll, isOpenTo, shareOf } from './sharing.ts';
+import { appearanceOf, isForAll, isGivenUp, isOpenTo, shareOf } from './sharing.ts';
 import { SilentKeys, type Silences } from './silent-keys.ts';
 import { awaitSoftly, softDueMs } from './soft-timeout.ts';
 
@@ -126,6 +126,7 @@ export class Fetcher {
   async refresh(plan: FetchPlan, purpose: UpstreamCall['purpose']): Promise<FillResult> {
     const { flight, leader } = this.#board(plan, purpose, this.#flights.moment);
     const result = await flight.result;
+    if (!leader && isGivenUp(result)) return this.refresh(plan, purpose);
     if (leader) this.#note(plan, result);
     if (leader && result.kind === 'stream') result.cancel();
     if (result.kind !== 'stored' && result.kind !== 'taken') this.#failedRefresh.note(plan.key, this.#nowMs());
@@ -176,9 +177,7 @@ export class Fetcher {
     { flight, early }: Boarding<FillResult, FetchPlan>,
     result: FillResult,
   ): ReturnType<typeof shareOf> {
-    // Given up in the very step in which it was joined, when all who had waited for it were gone.
-    const isGivenUp = result.kind === 'failed' && result.failure === 'aborted';
-    if (isGivenUp && plan.ask.client?.isOver === false) return 'retry';
+    if (isGivenUp(result) && plan.ask.client?.isOver === false) return 'retry';
     return shareOf(this.#deps, plan, { flight, early, leader: flight.begunBy }, result);
   }
 

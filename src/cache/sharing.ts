@@ -45,6 +45,11 @@ export function isOpenTo({ ask }: FetchPlan, { position }: Departed, { purgeLog,
   return position !== undefined && isLeased(purgeLog) && isGoodFor(purgeLog, ask, position);
 }
 
+/** Of a fetch that was joined: it was given up in the very step in which it was, when all who had waited for it were gone. */
+export function isGivenUp(result: FillResult): boolean {
+  return result.kind === 'failed' && result.failure === 'aborted';
+}
+
 /** Whether a request may have the result of a fetch that it joined. */
 export function shareOf(deps: SharingDeps, plan: FetchPlan, joined: Joined, result: FillResult): Share {
   // Purged in the air: only those who came before it departed may have it. A lease is not asked for here: there was one

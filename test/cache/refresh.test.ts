@@ -51,6 +51,33 @@ describe('warming of what varies', () => {
   });
 });
 
+describe('warming that joins a call as it is given up', () => {
+  it('makes one of its own', async () => {
+    const { rig, refresh } = warmerOf(routeOf());
+    const client = { interim: () => {}, whenOver: () => {}, isOver: false };
+    const asked = rig.ask({ client });
+    await rig.settle();
+    client.isOver = true;
+    const warmed = refresh();
+    await rig.settle();
+    rig.call(0).fail('aborted');
+    await rig.settle();
+    rig.call(1).answer(200, 'x');
+    expect(await warmed).toMatchObject({ result: 'fetched', status: 200 });
+    expect((await asked).status).toBe(502);
+  });
+
+  it('fails where everything ends', async () => {
+    const { rig, refresh } = warmerOf(routeOf());
+    const both = [refresh(), refresh()];
+    await rig.settle();
+    const stopped = rig.background.stop();
+    rig.call(0).fail('aborted');
+    await stopped;
+    expect(await Promise.all(both)).toMatchObject([{ result: 'failed' }, { result: 'failed' }]);
+  });
+});
+
 describe('warming while upstream is not to be asked', () => {
   it('reuses what is good, and has failed with the reason, without a call, where it is not', async () => {
     const { rig, refresh } = warmerOf(routeOf());
