@@ -123,20 +123,33 @@ function isWeak(etag: string): boolean {
 }
 
 /**
- * What a HEAD says of the stored response that a GET would have got (RFC 9111 §4.3.5): only a 200 says anything. All of
- * its validators and its Content-Length have to be those that are stored, else something else is upstream by now.
+ * What a HEAD says of the stored response that a GET would have got (RFC 9111 §4.3.5): a 200, of which all validators and the
+ * Content-Length have to be those that are stored, else something else is upstream by now; and a 304 to a condition of its client's
+ * that names what is stored (§4.3.4).
  */
 export function freshenByHead(input: HeadInput): HeadDecision {
-  const { stored, fields } = input;
-  if (input.status !== 200) return { kind: 'ignore', reason: headReasons.ignored };
+  const { stored, status, fields } = input;
+  if (status === 304 && names(stored, fields)) return freshenedByHead(input, headReasons.confirmed);
+  if (status !== 200) return { kind: 'ignore', reason: headReasons.ignored };
   if (stored.status !== 200 || !isSameAsHead(stored, fields))
     return { kind: 'invalidate', reason: headReasons.differs };
+  return freshenedByHead(input, headReasons.updated);
+}
+
+function freshenedByHead(input: HeadInput, reason: string): HeadDecision {
+  const { stored } = input;
   const { key, zone } = input.keyed;
   const keyed = { key, zone, canonical: { method: 'GET' as const } };
   const { response, storage, ends } = freshenStored({ ...input, keyed });
   if (storage.kind === 'pass') return { kind: ends ? 'invalidate' : 'ignore', reason: passReasons[storage.reason] };
   if (!isToldApartBy(stored, storage.vary)) return { kind: 'invalidate', reason: headReasons.varies };
-  return { kind: 'update', response, storage, reason: headReasons.updated };
+  return { kind: 'update', response, storage, reason };
+}
+
+/** Whether a 304 has a validator of the stored response. Without any it confirms what its client has, which is not known to be that. */
+function names(stored: StoredResponse, fields: FieldLines): boolean {
+  const isDated = stored.lastModified !== undefined && hasField(fields, 'last-modified');
+  return (isDated || entityTagsOf(fields).length > 0) && confirms(stored, fields);
 }
 
 /** Whether its key holds what it varies by now: what is stored under another key would be found by requests that it is not for. */

@@ -151,7 +151,8 @@ export const headReasons = {
   updated: 'validators and length of the HEAD are those that are stored: freshened by its fields (RFC 9111 §4.3.5)',
   differs: 'the HEAD tells of another representation than the stored one (RFC 9111 §4.3.5)',
   varies: 'the HEAD names fields in Vary that the stored response is not told apart by (RFC 9111 §4.1, §4.3.5)',
-  ignored: 'only a 200 to HEAD says anything of what is stored (RFC 9111 §4.3.5)',
+  confirmed: 'the 304 to the HEAD has a validator that is stored: freshened by its fields (RFC 9111 §4.3.4, §4.3.5)',
+  ignored: 'only a 200 to HEAD, or a 304 with its validator, says anything of what is stored (RFC 9111 §4.3.4, §4.3.5)',
 } as const satisfies Readonly<Record<string, string>>;
 
 /** What an answer after `softTimeout` is decided for. */

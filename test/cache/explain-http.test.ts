@@ -510,6 +510,12 @@ describe('the answer to a HEAD or a 304 says what it makes of what is stored', (
     differs: { response: answered(200, 'etag: "2"', fresh), stored: false, says: 'RFC 9111 §4.3.5' },
     varies: { response: answered(200, 'etag: "1"', fresh, 'vary: accept'), stored: false, says: '§4.1, §4.3.5' },
     ignored: { response: answered(404), stored: false, says: 'only a 200 to HEAD' },
+    confirmed: {
+      response: answered(304, 'etag: "1"', fresh),
+      request: { method: 'HEAD', headers: { 'if-none-match': '"1"' } },
+      stored: true,
+      says: 'RFC 9111 §4.3.4',
+    },
   };
 
   test.each(Object.entries(rows))('HEAD: %s', async (token, { stored, says, ...row }) => {

@@ -244,6 +244,24 @@ describe('a HEAD for a stored response to a GET (RFC 9111 §4.3.5)', () => {
     expect(head(['ETag: "a"', 'Cache-Control: private'], { request }).kind).toBe('invalidate');
   });
 
+  it.each<[string, readonly string[], string]>([
+    ['the same ETag', ['ETag: "a"', 'Content-Length: 3'], 'update'],
+    ['the same ETag, weak', ['ETag: W/"a"'], 'update'],
+    ['the same Last-Modified', ['Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'], 'update'],
+    ['the same ETag and a Vary that is new', ['ETag: "a"', 'Vary: Accept'], 'invalidate'],
+    ['the same ETag and no-store', ['ETag: "a"', 'Cache-Control: no-store'], 'invalidate'],
+    ['another ETag', ['ETag: "b"', 'Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'], 'ignore'],
+    ['another Last-Modified', ['Last-Modified: Sun, 22 Nov 2026 12:00:01 GMT'], 'ignore'],
+    ['no validator', [], 'ignore'],
+  ])('as a 304 to a condition of its client, with %s: %s', (_case, lines, expected) => {
+    expect(head(lines, { status: 304 }).kind).toBe(expected);
+  });
+
+  it('as a 304 with a validator that is not stored says nothing', () => {
+    const tagged = storedOf({ etag: '"a"', fields: fieldsOf('ETag: "a"', 'Cache-Control: max-age=60') });
+    expect(head(['Last-Modified: Sun, 22 Nov 2026 12:00:00 GMT'], { status: 304, of: tagged }).kind).toBe('ignore');
+  });
+
   it.each([204, 206, 301, 304, 404, 410, 500, 503])('says nothing by a %i', (status) => {
     expect(head(['ETag: "b"'], { status }).kind).toBe('ignore');
   });

@@ -67,6 +67,32 @@ const heads: readonly CachingCase[] = [
       askedAgain({ fields: { 'Accept-Language': 'de' }, sent: { 'if-none-match': null } }),
     ],
   },
+  ...[{ ETag: '"a"' }, { ETag: 'W/"a"' }].map((validator): CachingCase => ({
+    name: `a 304 to a condition of a HEAD makes the stored answer fresh again where it names that: ${validator.ETag} (RFC 9111 §4.3.4)`,
+    exchanges: [
+      first({ ...outdated, 'X-A': '1' }, { answer: { content: digits } }),
+      askedAgain({
+        method: 'HEAD',
+        sentMethod: 'HEAD',
+        fields: { 'If-None-Match': '"a"' },
+        origin: { status: 304, fields: { 'Cache-Control': lasting, 'X-A': '2', ...validator } },
+      }),
+      reused({ of: 1, expect: { 'x-a': '2', 'cache-control': lasting, etag: validator.ETag } }),
+    ],
+  })),
+  ...[{ ETag: '"b"' }, {}].map((validator): CachingCase => ({
+    name: `a 304 to a condition of a HEAD changes nothing where it may be about something else: ${JSON.stringify(validator)}`,
+    exchanges: [
+      first(outdated, { answer: { content: digits } }),
+      askedAgain({
+        method: 'HEAD',
+        sentMethod: 'HEAD',
+        fields: { 'If-None-Match': '"b"' },
+        origin: { status: 304, fields: { 'Cache-Control': lasting, ...validator } },
+      }),
+      askedAgain({ sent: { 'if-none-match': '"a"' } }),
+    ],
+  })),
   {
     name: 'HEAD within stale-while-revalidate is answered from what is stale',
     exchanges: [

@@ -116,6 +116,12 @@ const headWithout = (...names: readonly string[]): ValidationPolicy =>
 
 findsOut(headPart, {
   'learns from any status': head((input) => ({ ...input, status: 200 })),
+  'learns nothing from a 304': head((input) => (input.status === 304 ? { ...input, status: 404 } : input)),
+  'takes a 304 without a validator for one that names what is stored': head((input) => {
+    const isNamed = input.fields.some(([name]) => name === 'etag' || name === 'last-modified');
+    const { etag = '' } = input.stored;
+    return input.status === 304 && !isNamed ? { ...input, fields: [...input.fields, ['etag', etag]] } : input;
+  }),
   'updates an error by a 200': head((input) => ({ ...input, stored: { ...input.stored, status: 200 } })),
   'does not compare entity tags': headWithout('etag'),
   'does not compare Last-Modified': headWithout('last-modified'),

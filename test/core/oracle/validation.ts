@@ -293,34 +293,41 @@ interface HeadFacts {
 const isSameTag = (stored: string | undefined, tag: string): boolean =>
   stored !== undefined && (isWeak(tag) ? opaque(stored) === opaque(tag) : stored === tag);
 
+/** Of a 304 that nobody here has asked for (§4.3.4): by a validator in it, and not for what was sent. */
+const isNamed = ({ one, compared }: HeadFacts): boolean => {
+  const first = identifies.find((clause) => clause.holds(compared));
+  return one.status === 304 && first?.updates === true && first.id !== 'V7';
+};
+
 /** §4.3.5: the first that holds. */
 const byHead: readonly (Clause<HeadFacts> & { readonly gives: ReturnType<typeof freshenByHead>['kind'] })[] = [
   {
     id: 'H1',
-    of: 'RFC 9111 §4.3.5',
-    says: 'only a 200 (OK) to HEAD updates or invalidates',
-    holds: ({ one }) => one.status !== 200,
+    of: 'RFC 9111 §4.3.4, §4.3.5',
+    says: 'only a 200 (OK) to HEAD updates or invalidates, and a 304 with a validator of the stored response',
+    holds: (facts) => facts.one.status !== 200 && !isNamed(facts),
     gives: 'ignore',
   },
   {
     id: 'H2',
     of: 'own',
     says: 'stored is no 200: the HEAD shows that a GET would get one now',
-    holds: ({ stored }) => stored.status !== 200,
+    holds: ({ one, stored }) => one.status === 200 && stored.status !== 200,
     gives: 'invalidate',
   },
   {
     id: 'H3',
     of: 'RFC 9111 §4.3.5, RFC 9110 §8.8.3.2',
     says: 'a received entity tag does not match that of the stored response',
-    holds: ({ compared }) => tags(compared).some((tag) => !isSameTag(compared.etag, tag)),
+    holds: ({ one, compared }) => one.status === 200 && tags(compared).some((tag) => !isSameTag(compared.etag, tag)),
     gives: 'invalidate',
   },
   {
     id: 'H4',
     of: 'RFC 9111 §4.3.5',
     says: 'a received Last-Modified does not match that of the stored response',
-    holds: ({ one, compared }) => isPresent(one.received, 'last-modified') && !isSameDate(compared),
+    holds: ({ one, compared }) =>
+      one.status === 200 && isPresent(one.received, 'last-modified') && !isSameDate(compared),
     gives: 'invalidate',
   },
   {
@@ -328,6 +335,7 @@ const byHead: readonly (Clause<HeadFacts> & { readonly gives: ReturnType<typeof 
     of: 'RFC 9111 §4.3.5',
     says: 'a received Content-Length does not match the stored response',
     holds: ({ one }) =>
+      one.status === 200 &&
       isPresent(one.received, 'content-length') &&
       linesOf(one.received, 'content-length').join(', ') !== String(LENGTH),
     gives: 'invalidate',
@@ -359,7 +367,7 @@ const byHead: readonly (Clause<HeadFacts> & { readonly gives: ReturnType<typeof 
   {
     id: 'H9',
     of: 'RFC 9111 §4.3.5',
-    says: 'all that was received matches: updated by the fields of the HEAD',
+    says: 'all that was received matches, or a 304 names it: updated by the fields of the HEAD',
     holds: () => true,
     gives: 'update',
   },
