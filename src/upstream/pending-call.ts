@@ -251,18 +251,26 @@ export class PendingCall {
    * also break while the request still waits to be written to it: undici fails both then.
    */
   #mayRetry(failure: FailureKind): boolean {
-    if (this.#isRepeated || this.#stopped) return false;
+    if (this.#isRepeated || this.#stopped || this.#isOverdue()) return false;
     if (this.#phase === 'connecting') return this.wire?.keptBroke === true;
     return failure === 'reset' && this.#reused && !this.#firstByte;
   }
 
-  /** Its turn has come; false where it is not sent, since nobody waits for it any more. */
+  /** Its turn has come; false where it is not sent, since nobody waits for it any more or there is no time left for it. */
   #granted(): boolean {
     this.#leaveQueue = undefined;
     const isWanted = this.#call.isWanted?.() !== false;
-    if (isWanted) this.#send();
-    else this.#stop(describe('aborted'));
-    return isWanted;
+    if (!isWanted || this.#isOverdue()) {
+      this.#stop(describe(isWanted ? 'busy' : 'aborted'));
+      return false;
+    }
+    this.#send();
+    return true;
+  }
+
+  /** Its time is over, though the timer that ends it is late: what was sent now would cost upstream's quota and come to nothing. */
+  #isOverdue(): boolean {
+    return this.deadline !== undefined && this.deadline.dueMs <= this.#ground.clock.monotonicMs();
   }
 
   #send(): void {

@@ -33,6 +33,15 @@ afterEach(async () => {
   for (const one of open.splice(0).toReversed()) await one[Symbol.asyncDispose]();
 });
 
+/** Time goes on, and its timers have not noticed yet. */
+class LateClock extends FakeClock {
+  lateMs = 0;
+
+  override monotonicMs(): number {
+    return super.monotonicMs() + this.lateMs;
+  }
+}
+
 async function setUp(
   script: OriginScript,
   changes: Partial<UpstreamConfig> = {},
@@ -561,6 +570,33 @@ describe('time', () => {
     body.cancel();
     await expect.poll(() => origin.openConnections).toBe(0);
     expect(origin.requests).toHaveLength(1);
+  });
+
+  test('a call whose time is over is not sent any more, nor once more, though the timer that ends it is late', async () => {
+    const clock = new LateClock();
+    const gate = Promise.withResolvers<void>();
+    const { origin, fetch } = await setUp(
+      async (_request, peer) => {
+        await gate.promise;
+        await peer.respond(200, {}, 'ok');
+      },
+      { totalTimeoutMs: 3000, maxConnections: 1 },
+      { clock },
+    );
+    const [sent, waiting] = [fetch(), fetch()];
+    await origin.arrived(1);
+    clock.lateMs = 3000;
+    gate.resolve();
+    expect(response(await sent).status).toBe(200);
+    expect(await waiting).toMatchObject({ kind: 'failure', failure: 'busy', attempts: 0 });
+    clock.lateMs = 0;
+    origin.script((_request, peer) => {
+      clock.lateMs = 3000;
+      peer.reset();
+    });
+    // The kept connection breaks.
+    expect(await fetch()).toMatchObject({ kind: 'failure', failure: 'reset', attempts: 1 });
+    expect(origin.requests).toHaveLength(2);
   });
 
   test('a call whose time is over together with that of the one it waits for was never sent', async () => {
