@@ -264,6 +264,8 @@ export interface WarmRecord {
   readonly fetched: number;
   readonly reused: number;
   readonly failed: number;
+  /** Of those that failed: upstream was not asked, since it had said 429 in this run. Absent where it was asked for all. */
+  readonly unasked?: number;
   readonly durationMs: number;
   /** Why the first of those that failed did; absent where none has. */
   readonly reason?: string;

@@ -96,13 +96,14 @@ async function warmAll(
   signal: AbortSignal,
 ): Promise<WarmReport> {
   const startMs = parts.clock.monotonicMs();
-  const run = { limited, refusedBy: new Set<string>(), signal };
+  const run: Run = { limited, refusedBy: new Set(), unasked: 0, signal };
   const items = await Promise.all(planned.map((one) => warmOne(parts, run, one)));
   const count = (result: WarmItem['result']): number => items.filter((item) => item.result === result).length;
   const counts = { fetched: count('fetched'), reused: count('reused'), failed: count('failed') };
   const durationMs = parts.clock.monotonicMs() - startMs;
   const reason = items.find((item) => item.result === 'failed')?.detail;
-  parts.observer.warm({ job, ...counts, durationMs, ...(reason === undefined ? {} : { reason }) });
+  const unasked = run.unasked === 0 ? {} : { unasked: run.unasked };
+  parts.observer.warm({ job, ...counts, ...unasked, durationMs, ...(reason === undefined ? {} : { reason }) });
   return { ...counts, durationMs, items };
 }
 
@@ -111,6 +112,8 @@ interface Run {
   readonly limited: Limiter;
   /** Upstreams that answered with 429: they are asked for nothing more in this run, which would cost quota and fail as well. */
   readonly refusedBy: Set<string>;
+  /** Requests that failed for that. */
+  unasked: number;
   readonly signal: AbortSignal;
 }
 
@@ -134,11 +137,8 @@ async function warmOne(parts: WarmerParts, run: Run, { route, values }: PlannedW
 }
 
 /** When its turn has come. */
-async function refreshIn(
-  { signal, refusedBy }: Run,
-  refresher: Refresher,
-  input: RefreshInput,
-): Promise<RefreshOutcome> {
+async function refreshIn(run: Run, refresher: Refresher, input: RefreshInput): Promise<RefreshOutcome> {
+  const { signal, refusedBy } = run;
   if (signal.aborted) return stopping;
   const { upstream } = input.route;
   const withoutCall = refusedBy.has(upstream)
@@ -146,6 +146,7 @@ async function refreshIn(
     : undefined;
   const outcome = await refresher.refresh({ ...input, withoutCall }, signal);
   if (outcome.status === tooManyRequests) refusedBy.add(upstream);
+  if (withoutCall !== undefined && outcome.detail === withoutCall) run.unasked += 1;
   return outcome;
 }
 

@@ -68,6 +68,8 @@ interface WarmTally {
   fetched: number;
   reused: number;
   failed: number;
+  /** Of those that failed. */
+  unasked: number;
 }
 
 /** As which warming by call is counted. */
@@ -163,11 +165,12 @@ export class Counters implements Observer {
 
   warm(record: WarmRecord): void {
     const name = this.#jobNames.has(record.job) ? record.job : 'other';
-    const job = this.warmJobs.get(name) ?? { runs: 0, fetched: 0, reused: 0, failed: 0 };
+    const job = this.warmJobs.get(name) ?? { runs: 0, fetched: 0, reused: 0, failed: 0, unasked: 0 };
     job.runs += 1;
     job.fetched += record.fetched;
     job.reused += record.reused;
     job.failed += record.failed;
+    job.unasked += record.unasked ?? 0;
     this.warmJobs.set(name, job);
   }
 

@@ -19,7 +19,7 @@ interface Numbers {
 }
 
 type Durations = Pick<DurationTally, 'buckets' | 'sumSeconds'>;
-type WarmNumbers = Readonly<Record<'runs' | 'fetched' | 'reused' | 'failed', number>>;
+type WarmNumbers = Readonly<Record<'runs' | 'fetched' | 'reused' | 'failed' | 'unasked', number>>;
 type RedisOperation = Counters['fleetTally']['operationDurations'] extends Map<infer Name, unknown> ? Name : never;
 
 /** The parts of a tally that grow: what is counted but missing here would be missing in the sums. */
@@ -54,11 +54,12 @@ export function addCounts(counters: Counters, counts: Counts): void {
   }
   add(ofWhole(counters), counts.whole);
   for (const [name, job] of counts.warmJobs) {
-    const sum = counters.warmJobs.get(name) ?? { runs: 0, fetched: 0, reused: 0, failed: 0 };
+    const sum = counters.warmJobs.get(name) ?? { runs: 0, fetched: 0, reused: 0, failed: 0, unasked: 0 };
     sum.runs += job.runs;
     sum.fetched += job.fetched;
     sum.reused += job.reused;
     sum.failed += job.failed;
+    sum.unasked += job.unasked;
     counters.warmJobs.set(name, sum);
   }
   const { fleetTally } = counters;

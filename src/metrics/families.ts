@@ -146,8 +146,11 @@ export function operationFamilies(counters: Counters): readonly Family[] {
     counter(
       'forecache_warm_requests_total',
       'Requests of warming jobs, by result.',
-      jobs.flatMap(([job, { fetched, reused, failed }]) =>
-        Object.entries({ fetched, reused, failed }).map(([result, value]) => ({ labels: { job, result }, value })),
+      jobs.flatMap(([job, { fetched, reused, failed, unasked }]) =>
+        Object.entries({ fetched, reused, failed: failed - unasked, unasked }).map(([result, value]) => ({
+          labels: { job, result },
+          value,
+        })),
       ),
     ),
   ];

@@ -417,6 +417,7 @@ describe('warming by request', () => {
     ]);
     // Another upstream said nothing of the kind.
     expect(made).toMatchObject({ fetched: 4, reused: 1, failed: 3 });
+    expect(at.records).toMatchObject([{ job: 'api', fetched: 4, reused: 1, failed: 3, unasked: 2 }]);
     // The next run finds out anew.
     isLimited = false;
     expect(await report(at, { kind: 'locations', locations: places })).toMatchObject({

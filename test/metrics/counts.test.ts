@@ -24,7 +24,7 @@ const happenings: readonly ((counters: Counters) => void)[] = [
   (counters) => counters.storage('events', 'no-store'),
   (counters) => counters.purge(purgeRecord()),
   (counters) => counters.purge(purgeRecord({ by: 'all', soft: true, source: 'schedule', matched: 9 })),
-  (counters) => counters.warm({ job: 'hourly', fetched: 3, reused: 1, failed: 2, durationMs: 8 }),
+  (counters) => counters.warm({ job: 'hourly', fetched: 3, reused: 1, failed: 2, unasked: 1, durationMs: 8 }),
   (counters) => counters.warm({ job: 'api', fetched: 1, reused: 0, failed: 0, durationMs: 8 }),
   (counters) => counters.limit('store.memory.maxBytes'),
   ...someEvents.map((event) => (counters: Counters) => counters.fleet(event)),

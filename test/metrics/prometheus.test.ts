@@ -199,12 +199,18 @@ describe('the Prometheus exposition', () => {
     const { observer, prometheus } = metrics();
     observer.purge(purgeRecord());
     observer.warm({ job: 'hourly', fetched: 3, reused: 2, failed: 1, durationMs: 5 });
+    observer.warm({ job: 'hourly', fetched: 0, reused: 0, failed: 7, unasked: 6, durationMs: 5 });
     observer.limit('maxTargetBytes');
     observer.request(requestRecord({ outcome: 'error', status: 502, problem: 'upstream-unreachable' }));
     const text = await prometheus();
     expect(samples(text, 'forecache_purges_total')).toEqual(['{by="tags",mode="hard",source="api"} 1']);
     expect(samples(text, 'forecache_purged_responses_total')).toContain('{by="tags"} 3');
-    expect(samples(text, 'forecache_warm_requests_total')).toContain('{job="hourly",result="fetched"} 3');
+    expect(samples(text, 'forecache_warm_requests_total')).toEqual([
+      '{job="hourly",result="fetched"} 3',
+      '{job="hourly",result="reused"} 2',
+      '{job="hourly",result="failed"} 2',
+      '{job="hourly",result="unasked"} 6',
+    ]);
     expect(samples(text, 'forecache_limit_hits_total')).toEqual(['{option="maxTargetBytes"} 1']);
     expect(samples(text, 'forecache_problems_total')).toEqual(['{code="upstream-unreachable"} 1']);
     expect(samples(text, 'forecache_store_evictions_total')).toContain('{tier="memory",reason="retention"} 2');
