@@ -31,13 +31,14 @@ Exit codes:
 export const serveNotes = `
 Prints one line with both addresses when it is ready (GET /readyz on the admin listener answers
 200). SIGTERM, SIGINT or SIGHUP: readiness turns 503, requests in flight are finished, then it ends.
-A second signal ends it at once; SIGHUP is never a second one.
+A second signal ends it at once (exit code 1): 250 ms behind the first or later, since what runs a
+program may send its signal twice. SIGHUP is never a second one.
 
 Example:
   forecache serve --config config/forecache.yaml
 
 Exit codes: 0 after an ordinary stop, 1 where it cannot start (an address is in use) or not stop in
-order (its log or stdout is on a full disk), 64 with issues in the configuration.
+order (a second signal, its log or stdout on a full disk), 64 with issues in the configuration.
 `;
 
 export const checkNotes = `

@@ -42,8 +42,8 @@ export interface ProxyStart {
 
 const maxOutput = 1024 * 1024;
 const pollMs = 20;
-/** Long enough for one that has nothing to wait for to end by itself, and not to take both signals for one. */
-const secondSignalAfterMs = 200;
+/** Long enough for one that has nothing to wait for to end by itself, and twice what it takes both signals for one in (stop-signal.ts), late as it may hear the first. */
+const secondSignalAfterMs = 500;
 const addressLine = /\bproxy (https?:\/\/\S+?)\/? .*\badmin (https?:\/\/\S+?)\/?\s/;
 
 /**

@@ -1,6 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
@@ -9,6 +10,7 @@ import { configFile, launch, launchServe, runProgram, type Launch, type Served }
 import { samples } from '../support/metrics.ts';
 import { type Origin, startOrigin } from '../support/origin.ts';
 import { startRedis } from '../support/redis.ts';
+import { anotherAskMs } from '../support/signals.ts';
 import { askEach, servedBy } from '../support/workers.ts';
 
 const workers = 2;
@@ -85,6 +87,7 @@ describe('the program with workers', () => {
     await origin.arrived(1);
     served.signal('SIGTERM');
     await served.says('stderr', /"closing"/);
+    await delay(anotherAskMs);
     served.signal('SIGTERM');
     expect(await served.ended).toEqual({ code: 1, signal: null });
     expect(await waiting).toBe('cut');

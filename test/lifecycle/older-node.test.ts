@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
 import { ask } from '../support/http.ts';
 import { configFile, launch, launchServe } from '../support/launch.ts';
 import { startOrigin } from '../support/origin.ts';
+import { anotherAskMs, untilTaken } from '../support/signals.ts';
 
 const yaml = `
 server: { listen: 127.0.0.1:0 }
@@ -61,6 +63,7 @@ describe.each([pretended, ...installed])('the program on an older Node ($name)',
     const program = await launchServe(yaml.replace(':0 }', ':0, drainDelay: 1h }'), { node });
     program.signal('SIGTERM');
     await program.says('stderr', /"msg":"draining"/);
+    await delay(anotherAskMs);
     program.signal('SIGTERM');
     expect(await program.ended).toEqual({ code: 1, signal: null });
   });
@@ -72,10 +75,22 @@ describe.each([pretended, ...installed])('the program on an older Node ($name)',
     expect(await program.ended).toEqual({ code: 0, signal: null });
   });
 
+  it.each(['SIGTERM', 'SIGINT'] as const)('takes %s for one that all of them get twice in a moment', async (signal) => {
+    const program = await launchServe(yaml.replace(':0 }', ':0, drainDelay: 600ms }'), { node });
+    const [child = 0] = childrenOf(program.pid);
+    process.kill(-program.pid, signal);
+    await untilTaken(program.pid);
+    await untilTaken(child);
+    process.kill(-program.pid, signal);
+    await program.says('stderr', /"msg":"closing"/);
+    expect(await program.ended).toEqual({ code: 0, signal: null });
+  });
+
   it('ends at once with 1 when both processes get a second one', async () => {
     const program = await launchServe(yaml.replace(':0 }', ':0, drainDelay: 1h }'), { node });
     process.kill(-program.pid, 'SIGINT');
     await program.says('stderr', /"msg":"draining"/);
+    await delay(anotherAskMs);
     process.kill(-program.pid, 'SIGINT');
     expect(await program.ended).toEqual({ code: 1, signal: null });
   });

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Agent } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -7,6 +8,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { ask, json } from '../support/http.ts';
 import { launchServe, type Served } from '../support/launch.ts';
 import { answer, chunk, gated, lastChunk, type Origin, silent, startOrigin } from '../support/origin.ts';
+import { anotherAskMs, untilTaken } from '../support/signals.ts';
 
 interface Stopping {
   readonly drainDelay?: string;
@@ -76,6 +78,33 @@ describe('forecache serve, stopping', () => {
     const program = await serve(await upstream(), { channel: true });
     program.signal('SIGTERM');
     expect(await program.ended).toEqual({ code: 0, signal: null });
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('takes %s that comes twice in a moment for one', async (signal) => {
+    const origin = await upstream();
+    const gate = Promise.withResolvers<void>();
+    origin.script(gated(gate.promise, answer(200, {}, 'late')));
+    const program = await serve(origin, {});
+    const slow = ask(program.proxy, '/plain');
+    await origin.arrived(1);
+    program.signal(signal);
+    await untilTaken(program.pid);
+    program.signal(signal);
+    await program.says('stderr', closing);
+    gate.resolve();
+    expect((await slow).text).toBe('late');
+    expect(await program.ended).toEqual({ code: 0, signal: null });
+  });
+
+  it('ends at once with 1 on a signal that comes again after that moment, the second or a later one', async () => {
+    const program = await serve(await upstream(), { drainDelay: '1h' });
+    program.signal('SIGTERM');
+    await untilTaken(program.pid);
+    program.signal('SIGTERM');
+    await program.says('stderr', draining);
+    await delay(anotherAskMs);
+    program.signal('SIGTERM');
+    expect(await program.ended).toEqual({ code: 1, signal: null });
   });
 
   it('is not ready during the drain delay, but serves old and new connections', async () => {
@@ -211,6 +240,7 @@ describe('forecache serve, stopping', () => {
     await origin.arrived(1);
     program.signal(first);
     await program.says('stderr', draining);
+    await delay(anotherAskMs);
     program.signal(second);
     expect(await program.ended).toEqual({ code: 1, signal: null });
     expect(await cut).toContain('socket hang up');
