@@ -173,7 +173,8 @@ Ctrl-C ends it.`);
 async function main(options: Options): Promise<number> {
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort();
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  // Not `once`: npm passes on the Ctrl-C that the terminal has sent to this process too, and the second would end it in the midst of its end.
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   const screen = createScreen(process.stdout);
   await using stack = new AsyncDisposableStack();
   screen.line('Forecache demo: two upstream simulators and the proxy, in memory, on this machine alone.\n');

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { callJson, get } from '../../src/demo/http-get.ts';
 import { builtMain } from '../support/program.ts';
+import { untilTaken } from '../support/signals.ts';
 
 let script = '';
 let running: ChildProcess | undefined;
@@ -89,6 +90,10 @@ describe('npm run demo', () => {
     expect([answer.status, answer.fields['cache-status']]).toEqual([200, expect.stringMatching(/^forecache; /)]);
     const purged = await callJson(`${admin}/api/purge`, { tag: 'location:cape town' });
     expect(purged.get('matched')).toBeGreaterThan(0);
+    // Twice, as under npm, which passes on what the terminal has sent to both.
+    const { pid = 0 } = demo.child;
+    demo.child.kill('SIGINT');
+    await untilTaken(pid);
     demo.child.kill('SIGINT');
     expect(await ended(demo.child)).toBe(0);
     await expect(get(`${proxy}/weather/forecast?location=berlin`)).rejects.toThrow(/ECONNREFUSED/);
