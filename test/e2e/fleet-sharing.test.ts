@@ -177,7 +177,8 @@ describe('a fleet on one Redis', () => {
     await using redis = await startRedis();
     const gate = Promise.withResolvers<void>();
     await using origin = await startOrigin(gated(gate.promise, answer(200, {}, 'alone')));
-    const fleet = await fleetOf(origin, redis, '', waitsForAll);
+    // A lease that outlives what 600 requests take to come: behind its end each burst of them has a call of its own.
+    const fleet = await fleetOf(origin, redis, ', lease: 20s', waitsForAll);
     await redis.kill();
     const asked = fleet.flatMap((sidecar) => Array.from({ length: 200 }, () => sidecar.get('/cold?location=lima')));
     await origin.arrived(3);
