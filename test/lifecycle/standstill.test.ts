@@ -2,10 +2,13 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { buildFirst } from '../support/build-first.ts';
 import { head, get } from '../support/hostile.ts';
 import { launchServe, type Served } from '../support/launch.ts';
 import { answer, huge, startOrigin, type Origin, type OriginScript } from '../support/origin.ts';
 import { openRaw, type RawConnection } from '../support/raw.ts';
+
+buildFirst();
 
 const MiB = 1024 * 1024;
 
