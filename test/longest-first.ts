@@ -24,6 +24,7 @@ export const longest = [
   'store/coherence/shared-purge-log',
   'server/fast-lane-redis-differential',
   'workers/pool',
+  'lifecycle/standstill',
   'server/bounded-memory',
   'conformance/run',
   'store/purge-log.contract',
