@@ -158,6 +158,25 @@ describe('the families of the fleet', () => {
     expect(samples('forecache_redis_bytes_total')).toEqual(['{operation="get"} 1500']);
   });
 
+  it('give the part of reads that found something by the query in docs/metrics.md, of those that were made', async () => {
+    const get = { kind: 'redis', operation: 'get', bytes: 0 } as const;
+    const samples = await scraped([
+      { ...get, result: 'hit', durationMs: 1 },
+      { ...get, result: 'miss', durationMs: 1 },
+      { ...get, result: 'over-budget', durationMs: 50 },
+      { ...get, result: 'lease', durationMs: undefined },
+      { ...get, result: 'breaker', durationMs: undefined },
+    ]);
+    const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    const [, query = ''] = /^Part of the reads of Redis.*\n\n```promql\n([^`]+)```/mu.exec(docs) ?? [];
+    const sums = [...query.matchAll(/rate\((\w+)\{([^}]*)\}\[5m\]\)/gu)].map(([, name = '', labels = '']) =>
+      samples(name)
+        .filter((sample) => labels.split(',').every((label) => sample.includes(label)))
+        .reduce((sum, sample) => sum + Number(sample.split(' ').at(-1)), 0),
+    );
+    expect(sums).toEqual([1, 3]);
+  });
+
   it('are each explained in docs/metrics.md', async () => {
     const without = new Set(await familyNames({}));
     const ofTheFleet = (await familyNames({ coherence: () => someCoherence, redis: () => someRedis })).filter(
