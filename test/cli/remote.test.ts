@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createTlsServer } from 'node:https';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
@@ -371,6 +371,20 @@ describe('answers that are not the wished-for one', () => {
     const { run } = await ask(['stats'], { status: 403, json });
     expect(run).toEqual({ code: 1, stdout: '', stderr: `forecache: 403 ${json.title}: ${json.detail}\n` });
   });
+
+  test.each([400, 401, 404, 409, 413, 429, 500, 501, 502, 503, 504, 507])(
+    '%i ends with the code that docs/cli.md says',
+    async (status) => {
+      const { run } = await ask(['purge', '--all'], { status, json: { title: 'Not done' } });
+      const docs = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
+      const rows = [...docs.matchAll(/^\| (\d+) \| (.*) \|$/gmu)].map(
+        ([, code, means = '']) => [Number(code), means] as const,
+      );
+      const named = rows.filter(([, means]) => means.includes(String(status)));
+      const ofClass = rows.filter(([, means]) => means.includes(`${String(status)[0]}xx`));
+      expect([run.code]).toEqual((named.length > 0 ? named : ofClass).map(([code]) => code));
+    },
+  );
 
   test.each([429, 502, 503, 504])('%i ends with 75 and says when to repeat it', async (status) => {
     const { run } = await ask(['purge', '--all'], { status, json: { title: 'Not now', retryAfter: 3 } });

@@ -15,7 +15,7 @@ What is printed for people may change; with \`--json\` the answer of the admin l
 | exit code | means |
 |---|---|
 | 0 | done |
-| 1 | the proxy refused it (a 4xx answer), or a part of it failed (\`warm\`); \`serve\` cannot start, or not stop in order |
+| 1 | the proxy refused it or failed at it (an answer of 4xx or 5xx, but for those of 75), a part of it failed (\`warm\`), or what is to be printed cannot be written; \`serve\` cannot start, or not stop in order |
 | 64 | wrong use of the command line, or issues in the configuration |
 | 69 | nobody answers at the admin address, not in time, or not an admin listener |
 | 75 | it may work later: a purge that not every sidecar has applied, or an answer of 429, 502, 503 or 504 |
