@@ -95,7 +95,11 @@ export const serverSchema = map({
     'After SIGTERM readiness answers 503 and serving goes on for this long, so that balancers can take note. 5s suits Kubernetes.',
     '0',
   ),
-  grace: option(duration({ min: 0, max: hour }), 'After that, requests in flight get this long to end.', '30s'),
+  grace: option(
+    duration({ min: 0, max: hour }),
+    'After that, requests in flight get this long to end. Kubernetes kills a pod 30 s after it is told to end, and `docker stop` a container after 10: this and `drainDelay` have to fit in with some seconds to spare.',
+    '30s',
+  ),
   fastLane: option(
     flag(),
     'Whether a request head that is byte for byte one answered from memory before, or differs from one in its target alone, is answered without parsing it again: from memory at once, from Redis and upstream when they have answered. Off: each request is parsed, and gets the same answer, slower.',
