@@ -17,7 +17,7 @@ export function callUpstream<T>(
 ): Promise<T> {
   const startedMs = deps.clock.monotonicMs();
   const canonical = requestOf(input);
-  const { validate, own, purpose, onInterim, isWanted } = input;
+  const { validate, own, purpose, onInterim, isWanted, whenGone } = input;
   const forwarded = forwardedFields(input.route, input.requestFields);
   const isPlain = validate === undefined && own === undefined;
   const fields = isPlain
@@ -25,11 +25,13 @@ export function callUpstream<T>(
     : [...forwarded, ...(validate === undefined ? [] : validationFields(validate)), ...(own?.conditions ?? [])];
   // Ruled routes store one identity form; honour routes keep upstream's bytes as they are (RFC 9111 §3.1).
   const decode = input.route.policy.upstreamCacheControl !== 'honour';
-  return deps.upstream.fetch({ canonical, fields, decode, purpose, onInterim, isWanted }, signal).then((answer) => {
-    // A call that never got a connection is none that upstream saw.
-    if (answer.attempts > 0) tell(deps, input, answer, startedMs);
-    return then(answer);
-  });
+  return deps.upstream
+    .fetch({ canonical, fields, decode, purpose, onInterim, isWanted, whenGone }, signal)
+    .then((answer) => {
+      // A call that never got a connection is none that upstream saw.
+      if (answer.attempts > 0) tell(deps, input, answer, startedMs);
+      return then(answer);
+    });
 }
 
 function tell({ observer, clock }: FillDeps, input: FillInput, answer: UpstreamAnswer, startedMs: number): void {

@@ -140,8 +140,10 @@ export class Fetcher {
     const own = plan.own?.method === 'HEAD' ? { own: plan.own, validate: undefined } : { own: plan.own };
     let goesOn = false;
     const isWanted = (): boolean => goesOn || plan.ask.client?.isOver !== true;
+    // Nobody else gets what comes of it, so that it ends with its client.
+    const whenGone = (end: () => void): void => plan.ask.client?.whenGone?.(() => (goesOn ? undefined : end()));
     const filled = this.#deps.background.own('fill', (signal) =>
-      fill(this.#deps, { ...input, ...own, isWanted }, signal),
+      fill(this.#deps, { ...input, ...own, isWanted, whenGone }, signal),
     );
     const awaited = await awaitSoftly(this.#deps, plan, filled, dueMs);
     if (awaited.kind === 'stale') {
@@ -247,8 +249,7 @@ export class Fetcher {
     // Nothing comes between the position and the request (invariant 2).
     const position = this.#deps.purgeLog.position();
     flight.depart(position);
-    const isWanted = (): boolean => flight.isWanted;
-    return fill(this.#deps, { ...this.#inputOf(plan, purpose, position), isWanted }, signal);
+    return fill(this.#deps, { ...this.#inputOf(plan, purpose, position), isWanted: () => flight.isWanted }, signal);
   }
 
   #inputOf(plan: FetchPlan, purpose: UpstreamCall['purpose'], position: Position | undefined): FillInput {

@@ -71,6 +71,8 @@ export interface FillInput {
   readonly onInterim?: UpstreamCall['onInterim'];
   /** See {@link UpstreamCall.isWanted}. */
   readonly isWanted?: UpstreamCall['isWanted'];
+  /** See {@link UpstreamCall.whenGone}. */
+  readonly whenGone?: UpstreamCall['whenGone'];
 }
 
 /** What came of it. */

@@ -79,6 +79,8 @@ export interface ClientLink {
   interim(status: number, fields: FieldLines): void;
   /** Calls back once, when its answer has been sent or never will be: at once where that is so already. Never throws. */
   whenOver(callback: () => void): void;
+  /** As {@link whenOver}, for what ends by itself in any case: nobody waits with the answer until it has been called back. */
+  whenGone?(callback: () => void): void;
   /** Its answer has been sent, or never will be. */
   readonly isOver: boolean;
   /** There where an answer that takes time may be told to the client itself. */

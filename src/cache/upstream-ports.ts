@@ -22,6 +22,8 @@ export interface UpstreamCall {
   readonly onInterim?: ((status: number, fields: FieldLines) => void) | undefined;
   /** Asked before a call that had to wait is sent; false: nobody waits for it any more. Absent: it goes on in any case. Must not throw. */
   readonly isWanted?: (() => boolean) | undefined;
+  /** Is given what ends the call, to be called once nobody waits for it any more, and without effect behind its end. Absent: it goes on in any case. */
+  readonly whenGone?: ((end: () => void) => void) | undefined;
 }
 
 export type UpstreamAnswer = UpstreamResponse | UpstreamFailure;

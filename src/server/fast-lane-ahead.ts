@@ -41,6 +41,8 @@ export class LateLink implements ClientLink, LateAnswer {
   #failure: { readonly error: unknown } | undefined = undefined;
   /** Who hears of the end of its response, of which there is no object yet. */
   #unheard: (() => void)[] = [];
+  /** As these, but for who need not be told by the response object. */
+  #unheeded: (() => void)[] = [];
   #isGone = false;
 
   /** `mayWait`: its answer may be told here. */
@@ -78,13 +80,13 @@ export class LateLink implements ClientLink, LateAnswer {
 
   bind(res: ServerResponse): void {
     this.#link = new InterimLink(res);
-    for (const callback of this.#unheard.splice(0)) this.#link.whenOver(callback);
+    for (const callback of this.#waiting()) this.#link.whenOver(callback);
   }
 
   /** There will be no response object: its answer was sent without one, or its client has gone. */
   gone(): void {
     this.#isGone = true;
-    for (const callback of this.#unheard.splice(0)) callback();
+    for (const callback of this.#waiting()) callback();
   }
 
   /** What is to be sent is held until that has been done: that is told by the response object alone. */
@@ -101,6 +103,16 @@ export class LateLink implements ClientLink, LateAnswer {
     if (this.#link !== undefined) this.#link.whenOver(callback);
     else if (this.#isGone) callback();
     else this.#unheard.push(callback);
+  }
+
+  whenGone(callback: () => void): void {
+    if (this.#link !== undefined) this.#link.whenOver(callback);
+    else if (this.#isGone) callback();
+    else this.#unheeded.push(callback);
+  }
+
+  #waiting(): readonly (() => void)[] {
+    return [...this.#unheard.splice(0), ...this.#unheeded.splice(0)];
   }
 
   interim(status: number, fields: FieldLines): void {

@@ -35,6 +35,10 @@ export class InterimLink implements ClientLink {
     if (this.isOver) callback();
     else this.#res.once('close', callback);
   }
+
+  whenGone(callback: () => void): void {
+    this.whenOver(callback);
+  }
 }
 
 /** Whose clients wait to be told to go on. */

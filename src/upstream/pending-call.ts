@@ -103,6 +103,10 @@ export class PendingCall {
     }
     this.#place = underWay(this.#signal).add(this);
     deadlines.add(this);
+    this.#call.whenGone?.(() => {
+      // What it went on may be another call's by now.
+      if (this.#place !== undefined) this.abort();
+    });
     if (slots.tryTake()) {
       this.#send();
       return;
