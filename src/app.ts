@@ -5,6 +5,7 @@ import type { Clock } from './cache/ports.ts';
 import type { Config } from './core/config.ts';
 import { workersOf } from './core/worker-shares.ts';
 import { graphqlReaderFor } from './graphql-reader.ts';
+import { newProcessMark } from './process-mark.ts';
 import { createLog } from './log/log.ts';
 import { rehearseLater } from './rehearse-later.ts';
 import type { BoundListener } from './server/data-server.ts';
@@ -58,7 +59,8 @@ export async function createApp(
   const graphql = await graphqlReaderFor(config.routes);
   const sharing = await sharedTierFor(config);
   const onFirstCall = rehearses ? () => void rehearseLater(clock, log) : undefined;
-  const ground = { config, log, stack, clock, graphql, sharing, processMemory, onFirstCall };
+  const processMark = newProcessMark();
+  const ground = { config, log, stack, clock, graphql, sharing, processMark, processMemory, onFirstCall };
   const parts = buildParts({ ...ground, rules: { ...allRules, ...rules } });
   let listeners: readonly BoundListener[] = config.server.listeners;
   const admin = buildAdmin(config, parts, { state: () => state, listeners: () => listeners });

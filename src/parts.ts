@@ -12,6 +12,7 @@ import type { Clock, PurgeCounter, StoreStats } from './cache/ports.ts';
 import type { Refresher } from './cache/refresher.ts';
 import type { Config } from './core/config.ts';
 import type { GraphqlReader } from './core/graphql-text.ts';
+import { createLoopMarks } from './core/loop-marks.ts';
 import type { Problem } from './core/problem.ts';
 import { nextCronRunMs } from './cron.ts';
 import { combineObservers } from './log/combine-observers.ts';
@@ -45,6 +46,8 @@ export interface Ground {
   readonly graphql: GraphqlReader | undefined;
   /** As {@link sharedTierFor} gives it. */
   readonly sharing: SharedTierParts | undefined;
+  /** See {@link createLoopMarks}. */
+  readonly processMark: string;
   /** See `TierParts` in `tiers.ts`. */
   readonly processMemory?: ProcessMemory | undefined;
   /** Where this is one thread of several. */
@@ -83,7 +86,7 @@ export interface Parts {
 
 /** Builds everything that stands between the listeners; opens nothing but the way to Redis. */
 export function buildParts(ground: Ground): Parts {
-  const { config, log, stack, clock, rules, graphql, sharing, threads, processMemory } = ground;
+  const { config, log, stack, clock, rules, graphql, sharing, threads, processMemory, processMark } = ground;
   const load = idleLoad();
   const table = routeTableOf(config);
   const metrics: Metrics = stack.use(metricsOf(ground, load, () => tiers));
@@ -116,6 +119,7 @@ export function buildParts(ground: Ground): Parts {
     decoded: new DecodedContents({ decoder, maxBytes: decodedBytesOf(config), observer }),
     graphql,
     maxHops: config.server.limits.maxHops,
+    loops: createLoopMarks({ processMark, routes: config.routes, maxHops: config.server.limits.maxHops }),
     ownHosts: new Set(config.server.listeners.map((listener) => listener.host)),
     onInvalidationRefused: (route: string, { detail }: Problem) =>
       log.warn({ route, problem: detail }, 'not invalidated'),

@@ -1,6 +1,9 @@
+import type { FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
 import { validationFields } from '../core/freshen.ts';
+import { hasMarks } from '../core/loop-marks.ts';
 import type { CanonicalRequest } from '../core/request.ts';
+import { loopDetected } from '../core/via.ts';
 import type { FillDeps, FillInput } from './fill-types.ts';
 import type { MaybePromise } from './ports.ts';
 import type { UpstreamAnswer } from './upstream-ports.ts';
@@ -25,13 +28,28 @@ export function callUpstream<T>(
     : [...forwarded, ...(validate === undefined ? [] : validationFields(validate)), ...(own?.conditions ?? [])];
   // Ruled routes store one identity form; honour routes keep upstream's bytes as they are (RFC 9111 §3.1).
   const decode = input.route.policy.upstreamCacheControl !== 'honour';
-  return deps.upstream
-    .fetch({ canonical, fields, decode, purpose, onInterim, isWanted, whenGone }, signal)
-    .then((answer) => {
-      // A call that never got a connection is none that upstream saw.
-      if (answer.attempts > 0) tell(deps, input, answer, startedMs);
-      return then(answer);
-    });
+  const marks = deps.loops?.sent(input.route.name, passedOn(input));
+  const call = { canonical, fields, marks, decode, purpose, onInterim, isWanted, whenGone };
+  return deps.upstream.fetch(call, signal).then((answer) => {
+    // A call that never got a connection is none that upstream saw.
+    if (answer.attempts > 0) tell(deps, input, answer, startedMs);
+    return then(answer);
+  });
+}
+
+/** A refresh is waited for by nobody: that it was begun by one request or another does not make it part of that one's way. */
+function passedOn({ purpose, requestFields }: FillInput): FieldLines {
+  return purpose === 'interactive' ? requestFields : noFields;
+}
+
+const noFields: FieldLines = [];
+
+/**
+ * Whether the answer may be about the way of this one request: it has told upstream whom it had passed, and a client can say
+ * anything of that. Who waits for it too goes himself, and nobody gets it later.
+ */
+export function isOfItsWay(input: FillInput, status: number): boolean {
+  return status === loopDetected.status && hasMarks(passedOn(input));
 }
 
 function tell({ observer, clock }: FillDeps, input: FillInput, answer: UpstreamAnswer, startedMs: number): void {

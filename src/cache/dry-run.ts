@@ -24,6 +24,8 @@ export interface DryRunParts extends DryStoreParts {
   readonly answers: AnswerReader;
   /** `undefined`: nothing was learnt. */
   readonly search?: Pick<LearnedSearch, 'copy'>;
+  /** `undefined`: no request is known to have come back. */
+  readonly loops?: ExchangeDeps['loops'];
   /** `undefined`: the lease cannot be lost. */
   readonly unleased?: UnleasedReads;
   /** `undefined`: no key is known to be kept waiting. */
@@ -102,7 +104,7 @@ export async function dryRun(parts: DryRunParts, asked: DryRequest): Promise<Dry
     background,
     ownHosts: new Set<string>(),
     graphql: parts.graphql,
-    ...(parts.unleased === undefined ? {} : { unleased: uncounted(parts.unleased) }),
+    ...wherePresent(parts),
   };
   const { isCut, ...sent } = settle(parts, await handle(deps, asked), asked);
   if (isCut === true) tokens.push('too-large');
@@ -204,6 +206,13 @@ function dryObserver(tokens: string[]): Observer {
     warm: nothing,
     limit: nothing,
     fleet: nothing,
+  };
+}
+
+function wherePresent({ loops, unleased }: DryRunParts): Pick<ExchangeDeps, 'loops' | 'unleased'> {
+  return {
+    ...(loops === undefined ? {} : { loops }),
+    ...(unleased === undefined ? {} : { unleased: uncounted(unleased) }),
   };
 }
 

@@ -2,8 +2,10 @@ import { classifyRequest } from '../core/classify-request.ts';
 import type { GraphqlReader } from '../core/graphql-text.ts';
 import { isCutKey } from '../core/key.ts';
 import type { ProxyRequest } from '../core/request.ts';
-import { decideAbsent, decideReuse } from '../core/reuse-policy.ts';
+import { decideAbsent, decideReuse, type ReuseDecision } from '../core/reuse-policy.ts';
 import { matchRoute, type RouteMatch } from '../core/route-table.ts';
+import { cameBack } from './come-back.ts';
+import type { Fallback, FetchPlan } from './fetch-plan.ts';
 import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { asHandled, asHandledLate, type ClientLink, type Handled } from './handled.ts';
 import { farAnswer, keepFarAnswer } from './far-answers.ts';
@@ -225,16 +227,7 @@ export class Exchange {
           })
         );
       case 'reuse-stale':
-        tally.hits += 1;
-        if (decision.revalidate) this.#fetcher.refreshBehind({ ask, key, fwd: 'stale', found: stale, validate: true });
-        return respondStored(this.#deps, ask, {
-          item,
-          staleSinceMs,
-          nowMs,
-          status: { hit: true, ttl: decision.ttlSeconds, detail: tier },
-          outcome: 'stale',
-          tier,
-        });
+        return this.#stale({ ask, key, fwd: 'stale', found: stale, validate: true }, decision, nowMs);
       case 'validate':
       case 'fetch': {
         const { fwd } = decision;
@@ -252,5 +245,21 @@ export class Exchange {
       case 'refuse':
         return onlyIfCached(ask);
     }
+  }
+
+  #stale(
+    plan: FetchPlan & { readonly found: Fallback },
+    { ttlSeconds, revalidate }: Extract<ReuseDecision, { kind: 'reuse-stale' }>,
+    nowMs: number,
+  ): MaybePromise<ProxyResponse> {
+    const { ask, found } = plan;
+    // Taken for upstream's word, what is stale would be stored anew.
+    const refused = cameBack(this.#deps, ask);
+    if (refused !== undefined) return refused;
+    const { item, staleSinceMs, tier, tally } = found;
+    tally.hits += 1;
+    if (revalidate) this.#fetcher.refreshBehind(plan);
+    const status = { hit: true, ttl: ttlSeconds, detail: tier };
+    return respondStored(this.#deps, ask, { item, staleSinceMs, nowMs, status, outcome: 'stale', tier });
   }
 }

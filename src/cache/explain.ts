@@ -8,6 +8,7 @@ import { malformedRequest, refusedMethod } from '../core/methods.ts';
 import { forwardsLeft } from '../core/max-forwards.ts';
 import { keySteps } from '../core/key-steps.ts';
 import { deriveKey } from '../core/key.ts';
+import type { LoopMarks } from '../core/loop-marks.ts';
 import { ok, type Problem, type Result } from '../core/problem.ts';
 import { followsRules, relayTarget } from '../core/relay-target.ts';
 import { relayReasons } from '../core/reasons.ts';
@@ -50,6 +51,8 @@ export interface ExplainerParts extends CoherenceParts {
   readonly listeners: () => readonly ListenerConfig[];
   /** `undefined`: explained from the configuration alone, as if nothing were stored. */
   readonly store: StoredView | undefined;
+  /** As the exchange has them; `undefined`: no request is known to have come back. */
+  readonly loops?: LoopMarks;
   /** As the exchange knows it; `undefined`: nothing was learnt. */
   readonly search?: Pick<LearnedSearch, 'peek' | 'copy'>;
   /** As the fetcher has them; `undefined`: the lease cannot be lost. */
@@ -182,8 +185,9 @@ async function explainLookUp(
 function decidedOn(
   { coherence }: ExplainerParts,
   { ask, usable, onFailure, nowMs }: Pick<SupposedLookUp, 'ask' | 'usable' | 'onFailure' | 'nowMs'>,
-  { isSilent }: Pick<DryRun, 'isSilent'>,
+  { isSilent, response }: Pick<DryRun, 'isSilent' | 'response'>,
 ): Decided {
+  if (response?.meta.problem === loopDetected.code) return refusal(loopDetected);
   if (isSilent) return decideSilent(ask, onFailure, nowMs);
   return coherence?.status().leased === false ? decideUnleased(ask) : decide(ask, usable, nowMs);
 }
@@ -210,7 +214,8 @@ async function explainRelay(
   const shown = followsRules(reason) ? known : { ...known, steps: [] };
   if (forwardsLeft(request.method, request.fields) === 0) return { ...shown, ...forwardedNoMore };
   const { maxBodyBytes = Number.POSITIVE_INFINITY, maxHops = Number.POSITIVE_INFINITY } = parts.listener ?? {};
-  if (hopsOf(request.fields) > maxHops) return { ...shown, ...refused(loopDetected) };
+  const isLoop = hopsOf(request.fields) > maxHops || parts.loops?.isLoop(match.route.name, request) === true;
+  if (isLoop) return { ...shown, ...refused(loopDetected) };
   if (!target.ok) return { ...shown, ...refused(target.error) };
   const declared = Number(fieldValue(request.fields, 'content-length') ?? 0);
   if (Math.max(arrived.body.length, declared) > maxBodyBytes)

@@ -3,6 +3,7 @@ import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { answerInstead, answerWith, hasStaleFallback, isReplaced, staleWhileDown } from './answer.ts';
 import { type Boarding, type Flight, Flights, HoldList } from './collapse.ts';
+import { cameBack } from './come-back.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { burstOver, landed } from './departure.ts';
 import { asFetched, type FetchPlan, improved, isGood, isOfVariant, outcomeOf, validatedBy } from './fetch-plan.ts';
@@ -65,6 +66,8 @@ export class Fetcher {
   }
 
   fetch(plan: FetchPlan): Promise<ProxyResponse> {
+    const refused = cameBack(this.#deps, plan.ask);
+    if (refused !== undefined) return Promise.resolve(refused);
     if (insistsOnItsOwn(plan)) return this.#alone(plan);
     const stale = this.#isSilent(plan) ? staleWhileDown(this.#deps, plan) : undefined;
     if (stale !== undefined) {

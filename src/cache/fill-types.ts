@@ -1,5 +1,6 @@
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
+import type { LoopMarks } from '../core/loop-marks.ts';
 import type { KeyedRequest } from '../core/request.ts';
 import type { Route } from '../core/route.ts';
 import type { Position, StoredResponse, VaryMarker } from '../core/stored-response.ts';
@@ -32,6 +33,8 @@ export interface FillDeps {
   readonly observer: Observer;
   readonly clock: Clock;
   readonly sha256: Sha256;
+  /** Absent: calls are not marked, and what comes back is not known. */
+  readonly loops?: LoopMarks;
   /** What upstreams' No-Vary-Search has said; absent: nothing is learnt. */
   readonly search?: LearnedSearch;
   /** `undefined`, or both true: as it has to be. */
@@ -112,6 +115,8 @@ export type FillResult =
       readonly bytes: Buffer;
       readonly reason: string;
       readonly shareable: boolean;
+      /** True: others had better ask than go by it, since it may be about the way that this request has come. */
+      readonly isOneWay?: boolean;
       /** Those of the request, and those that upstream gives: who purges one while it is fetched means the answer too. */
       readonly tags: readonly string[];
     }

@@ -11,7 +11,7 @@ import {
 import type { StoreIf } from '../core/route.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { bare, fetchHead } from './bare-answer.ts';
-import { callUpstream, isUnasked } from './call-upstream.ts';
+import { callUpstream, isOfItsWay, isUnasked } from './call-upstream.ts';
 import { collectBody, type Collected } from './collect-body.ts';
 import { onProxy, passedFields } from './passed-fields.ts';
 import { freshen, storeResponse } from './store-fill.ts';
@@ -67,7 +67,8 @@ function storageDecision(
   answer: UpstreamResponse,
 ): StoreDecision | { readonly kind: 'pass'; readonly reason: string } {
   if (!input.mayStore) return { kind: 'pass', reason: 'request-no-store' };
-  if (input.staleFallback && isFailureStatus(answer.status)) return { kind: 'pass', reason: 'status' };
+  const isFailed = input.staleFallback && isFailureStatus(answer.status);
+  if (isFailed || isOfItsWay(input, answer.status)) return { kind: 'pass', reason: 'status' };
   const decision = decideStorage(storageInput(input, answer));
   const isCut = decision.kind === 'store' && hasCutTags(deps, input, decision.fields);
   return isCut ? { kind: 'pass', reason: 'tags' } : decision;
@@ -117,8 +118,9 @@ function complete(
   const { status } = answer;
   const { tags, cut } = tagsOfAnswer(deps, input, answer.fields);
   // Nobody could say of one whose tags are not all known whether a purge has come since.
-  const shareable = input.route.policy.upstreamCacheControl === 'ignore' && !cut;
-  return { kind: 'answer', status, fields: passedFields(deps, input, answer), bytes, shareable, tags };
+  const isOneWay = isOfItsWay(input, status);
+  const shareable = input.route.policy.upstreamCacheControl === 'ignore' && !cut && !isOneWay;
+  return { kind: 'answer', status, fields: passedFields(deps, input, answer), bytes, shareable, isOneWay, tags };
 }
 
 type Streamed = Extract<FillResult, { kind: 'stream' }>;

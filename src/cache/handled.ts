@@ -38,6 +38,8 @@ export interface RelayDecision {
   /** For records: canonical where it can be had, never with a secret. */
   readonly url: string;
   readonly fwd: Fwd;
+  /** Goes upstream with it, so that it is known should it come back (`core/loop-marks.ts`). */
+  readonly mark?: string | undefined;
   /** The `Cache-Status` value of the answer. */
   readonly cacheStatus: string;
   /** Content that was collected already: it is sent in place of the request's. */

@@ -22,7 +22,7 @@ export function relayed(
 ): Handled {
   const { route } = match;
   if (forwardsLeft(request.method, request.fields) === 0) return asHandled(forwardedNoMore(request, match));
-  if (hopsOf(request.fields) > (deps.maxHops ?? Infinity)) {
+  if (hopsOf(request.fields) > (deps.maxHops ?? Infinity) || deps.loops?.isLoop(route.name, request) === true) {
     deps.observer.limit('server.limits.maxHops');
     return asHandled(refusal(request, loopDetected, match));
   }
@@ -37,6 +37,7 @@ export function relayed(
       target: target.value,
       url: maskedUrl(match, request),
       fwd,
+      mark: deps.loops?.own(route.name),
       cacheStatus: formatCacheStatus({ hit: false, fwd }),
       settled: (head) => followRelayed(deps, { match, request, position }, head),
     },

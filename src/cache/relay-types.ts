@@ -10,6 +10,8 @@ export interface RelayPlan {
   /** Path and query upstream, forwarded byte for byte; the route's secret parameters are already gone. */
   readonly target: string;
   readonly route: Route;
+  /** The route's own (`core/loop-marks.ts`). */
+  readonly mark?: string | undefined;
   /** Our member of `Cache-Status`, appended to what upstream sent (RFC 9211 §2). */
   readonly cacheStatus: string;
   /** Request content past this is refused with 413. Bytes. */

@@ -93,7 +93,7 @@ export function isForAll(deps: SharingDeps, { ask }: FetchPlan, result: FillResu
     case 'stream':
       return false;
     case 'answer':
-      return result.shareable;
+      return result.shareable || result.isOneWay === true;
     case 'stored':
       return isReusable(deps, { route: ask.route, requestFields: noFields }, result.item);
   }

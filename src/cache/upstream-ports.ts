@@ -14,6 +14,8 @@ export interface UpstreamCall {
   readonly canonical: CanonicalRequest;
   /** Further fields: validators (If-None-Match, If-Modified-Since), forwarded fields of honour routes. Never hop-by-hop. */
   readonly fields: FieldLines;
+  /** The value of CDN-Loop (`core/loop-marks.ts`). */
+  readonly marks?: string | undefined;
   /** True: bodies are decoded to identity (gzip, deflate, br, zstd), bounded; `false`: bytes untouched. */
   readonly decode: boolean;
   /** Interactive calls go before warming and revalidation once quotas exist. */

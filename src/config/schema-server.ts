@@ -48,7 +48,7 @@ const limits = map({
   ),
   maxHops: option(
     numeric({ min: 0, max: 1000, whole: true }),
-    'Proxies of this kind that a relayed request has passed before, by its `Via`; past it 508: an upstream leads back here.',
+    'Proxies of this kind that a request has passed before, by its `CDN-Loop`, relayed also by its `Via`; past it 508: an upstream leads back here.',
     '8',
   ),
 });

@@ -37,6 +37,7 @@ const framing: ReadonlySet<string> = new Set([
 
 /** Fields whose meaning the proxy itself works out, for what is in store as for what is fetched. */
 const own: ReadonlySet<string> = new Set([
+  'cdn-loop',
   'if-match',
   'if-modified-since',
   'if-none-match',

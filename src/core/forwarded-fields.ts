@@ -17,6 +17,7 @@ const NEVER = new Set([
   'content-type',
   'content-encoding',
   'via',
+  'cdn-loop',
   'front-end-https',
   'proxy',
   'x-host',

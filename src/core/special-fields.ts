@@ -20,6 +20,7 @@ export const special = {
   traceparent: 2048,
   contentLength: 4096,
   transferEncoding: 8192,
+  cdnLoop: 16384,
 } as const;
 
 const bits: ReadonlyMap<string, number> = new Map([
@@ -39,6 +40,7 @@ const bits: ReadonlyMap<string, number> = new Map([
   ['traceparent', special.traceparent],
   ['content-length', special.contentLength],
   ['transfer-encoding', special.transferEncoding],
+  ['cdn-loop', special.cdnLoop],
 ]);
 
 /** The bits of {@link special} for which there is a line. What overrides the method does so under each name that is read as its own. */

@@ -2,6 +2,7 @@ import { BoundedMemo } from './bounded-memo.ts';
 import type { FieldLines } from './fields.ts';
 import { fieldLineValues } from './fields.ts';
 import { splitList } from './list.ts';
+import { CDN_LOOP } from './loop-marks.ts';
 import type { StoredResponse, VaryMarker } from './stored-response.ts';
 import { preferredLanguages, varyValue } from './vary-values.ts';
 
@@ -18,6 +19,8 @@ export function varyNames(fields: FieldLines): readonly string[] | '*' {
       if (member !== '') names.add(member.toLowerCase());
     }
   }
+  // All calls have it, and what it says is which way each has come.
+  names.delete(CDN_LOOP);
   return names.has('*') ? '*' : [...names].toSorted();
 }
 

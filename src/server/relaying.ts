@@ -90,6 +90,7 @@ export class Relaying {
       upstream: relay.route.upstream,
       target: relay.target,
       route: relay.route,
+      mark: relay.mark,
       cacheStatus: relay.cacheStatus,
       maxBodyBytes,
       content: relay.content,

@@ -1,6 +1,7 @@
 import type { UpstreamCall } from '../cache/upstream-ports.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import { type FieldLines, withoutFields } from '../core/fields.ts';
+import { CDN_LOOP } from '../core/loop-marks.ts';
 import type { CanonicalContent } from '../core/request.ts';
 import { requestFields } from './request-fields.ts';
 
@@ -16,9 +17,13 @@ export function createCallFields(config: UpstreamConfig, version: string): CallF
   const untouched = lines({ ...plain, decode: false, purpose: 'interactive' });
   return (call) => {
     const { fields, content } = call.canonical;
-    if (fields.length > 0 || call.fields.length > 0 || content !== undefined) return lines(call);
-    return call.decode ? decoded : untouched;
+    const isOther = fields.length > 0 || call.fields.length > 0 || content !== undefined;
+    return marked(isOther ? lines(call) : call.decode ? decoded : untouched, call.marks);
   };
+}
+
+function marked(lines: string[], marks: string | undefined): string[] {
+  return marks === undefined ? lines : lines.concat(CDN_LOOP, marks);
 }
 
 /** The keyed fields and the further ones; of a name in both the keyed lines count. */

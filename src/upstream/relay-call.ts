@@ -1,5 +1,6 @@
 import { describe, nameFailure } from './failure.ts';
 import type { AnswerSource, ContentSink } from './relay-answer.ts';
+import type { RelayPlan } from '../cache/relay-types.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { targetWithCredentials } from './credentials.ts';
@@ -29,10 +30,10 @@ interface RequestGround {
 /** @param fields the client's, as they came */
 export function bareRequest(
   { config, host, redactor }: RequestGround,
-  target: string,
+  { target, mark }: Pick<RelayPlan, 'target' | 'mark'>,
   fields: FieldLines,
 ): BareRequest {
-  const headers = rawHeadersOf([['host', host], ...relayedFields(fields, config, redactor.active)]);
+  const headers = rawHeadersOf([['host', host], ...relayedFields(fields, config, redactor.active, mark)]);
   return { path: targetWithCredentials(target, config.credentials), headers };
 }
 

@@ -113,7 +113,7 @@ function relayWeb(link: RelayLink, { req, res, plan }: WebRelay, ground: RelayGr
   }
   // HEAD is not among them: undici gives up its connection behind each.
   if (isBare && req.method === 'GET') {
-    new RelayCall(exchange, link.lines, link.lines.take(), bareRequest(link, plan.target, fields)).start();
+    new RelayCall(exchange, link.lines, link.lines.take(), bareRequest(link, plan, fields)).start();
     return exchange.result;
   }
   // A kept connection may be gone when we write to it. What can safely be sent again is; nothing else is risked.
@@ -236,7 +236,7 @@ function relayRequest(link: RelayLink, parts: RequestParts): RelayRequest | Bare
   const { req, plan, onChunk, extra, attempt } = parts;
   const fields: FieldLines = [
     ['host', link.host],
-    ...relayedFields(parts.fields, link.config, link.redactor.active),
+    ...relayedFields(parts.fields, link.config, link.redactor.active, plan.mark),
     ...parts.extra,
   ];
   const url = targetWithCredentials(plan.target, link.config.credentials);

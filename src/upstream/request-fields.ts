@@ -4,6 +4,7 @@ import { anyAccept } from '../core/any-accept.ts';
 import type { UpstreamConfig } from '../core/config.ts';
 import type { FieldLine, FieldLines } from '../core/fields.ts';
 import { hasField } from '../core/fields.ts';
+import { CDN_LOOP } from '../core/loop-marks.ts';
 import { tellsOfClient } from '../core/forwarded-fields.ts';
 import { endToEnd, isHopByHopName } from '../core/hop-by-hop.ts';
 import { withOneForwardLess } from '../core/max-forwards.ts';
@@ -36,10 +37,17 @@ export function clientFields({ method = '', rawHeaders }: Pick<IncomingMessage, 
  * As {@link requestFields} for a client's request that is relayed: nothing is added but what must be.
  *
  * @param searched credentials are looked for in the answer, so that it has to be plain and whole
+ * @param mark goes behind those that the request has brought
  */
-export function relayedFields(fields: FieldLines, upstream: UpstreamConfig, searched: boolean): FieldLines {
+export function relayedFields(
+  fields: FieldLines,
+  upstream: UpstreamConfig,
+  searched: boolean,
+  mark: string | undefined,
+): FieldLines {
   const sent = (searched ? plainFields(fields) : fields).filter(([name]) => !tellsOfClient(readName(name)));
-  return withStatic(sent, upstream);
+  const lines = withStatic(sent, upstream);
+  return mark === undefined ? lines : [...lines, [CDN_LOOP, mark]];
 }
 
 function withStatic(fields: FieldLines, upstream: UpstreamConfig): FieldLines {

@@ -71,7 +71,8 @@ export async function startWorkers(options: CoordinatorOptions): Promise<Coordin
     refresher: createWorkerRefresher(pool, wire !== undefined),
     storeStats: () => sums.store(),
   };
-  const parts = buildParts({ config, log, stack, clock, graphql, sharing, rules: allRules, threads });
+  const { processMark } = pool;
+  const parts = buildParts({ config, log, stack, clock, graphql, sharing, processMark, rules: allRules, threads });
   const services: AdminServices = {
     ...workerServices(parts, pool, sums),
     purge: (command) => parts.purger.purge(command),

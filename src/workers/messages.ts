@@ -22,6 +22,8 @@ export interface WorkerStart {
   readonly wire: PurgeWire | undefined;
   /** `undefined`: memory is taken as far as `maxBytes`, whatever else there is. */
   readonly bounds: SharedBounds | undefined;
+  /** The same for all of them: what one has sent may come back to another. */
+  readonly processMark: string;
 }
 
 /** What its thread is given. */

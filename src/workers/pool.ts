@@ -4,6 +4,7 @@ import { shareOf } from '../core/worker-shares.ts';
 import { describe } from '../log/describe.ts';
 import type { Log } from '../log/log.ts';
 import type { SharedBounds } from '../process-memory.ts';
+import { newProcessMark } from '../process-mark.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import { assertFree } from './assert-free.ts';
 import type { CallName, WorkerCalls, WorkerStart } from './messages.ts';
@@ -70,6 +71,8 @@ export interface Restarts {
 /** The workers: starts them, starts again those that end, stops them. */
 export class WorkerPool {
   readonly restarts: Restarts = { ended: 0, stuck: 0 };
+  /** As of {@link WorkerStart}; those that are started again have it too. */
+  readonly processMark = newProcessMark();
   readonly #options: PoolOptions;
   readonly #times: PoolTimes;
   /** By place; those that serve. */
@@ -237,7 +240,8 @@ export class WorkerPool {
       return { ...listener, port: bound?.port ?? listener.port, shared: true };
     });
     // The coordinator waits out the delay for all.
-    return { config: { ...share, server: { ...server, listeners, drainDelayMs: 0 } }, place, wire, bounds };
+    const own = { ...share, server: { ...server, listeners, drainDelayMs: 0 } };
+    return { config: own, place, wire, bounds, processMark: this.processMark };
   }
 
   #watch(): void {

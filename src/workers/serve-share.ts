@@ -25,7 +25,7 @@ export async function serveShare(
   port: MessagePort,
   tell: (word: WorkerWord) => void,
 ): Promise<void> {
-  const { config, place, bounds } = start;
+  const { config, place, bounds, processMark } = start;
   await using stack = new AsyncDisposableStack();
   const backlog = new LineBacklog(start.lineWords);
   const send = (text: string): void => {
@@ -39,7 +39,8 @@ export async function serveShare(
   const threads = hooksOf(start, stack, log);
   const processMemory = bounds && memoryOfThread(bounds);
   const onFirstCall = (): void => tell({ kind: 'fetching' });
-  const ground = { config, log, stack, clock: systemClock, graphql, sharing, processMemory, onFirstCall };
+  const clock = systemClock;
+  const ground = { config, log, stack, clock, graphql, sharing, processMark, processMemory, onFirstCall };
   const parts = buildParts({ ...ground, rules: allRules, threads });
   await parts.tiers.shared?.log.start(FIRST_LEASE_PATIENCE_MS);
   parts.fleetCounters?.start();

@@ -71,7 +71,15 @@ describe('request fields on a ruled route', () => {
   it('go upstream only where the route keys them, with the upstream as Host', async () => {
     const { origin, proxy } = await start();
     await proxy.get('/plain', withFields({ ...hostile, 'accept-language': 'de', 'user-agent': 'agent/1' }));
-    expect(namesAt(origin)).toEqual(['accept', 'accept-encoding', 'connection', 'host', 'user-agent', 'via']);
+    expect(namesAt(origin)).toEqual([
+      'accept',
+      'accept-encoding',
+      'cdn-loop',
+      'connection',
+      'host',
+      'user-agent',
+      'via',
+    ]);
     const [request] = origin.requests;
     expect(request?.field('host')).toBe(`127.0.0.1:${origin.port}`);
     expect(request?.field('user-agent')).toMatch(/^forecache\//);
@@ -166,7 +174,7 @@ describe('request fields on an honour route', () => {
     await proxy.get('/honoured', withFields(fields));
     // Conditions and ranges go upstream where nothing stored answers them; what comes is for that request alone.
     const own = ['if-none-match', 'range'];
-    const names = ['accept', 'accept-language', 'connection', 'host', ...own, 'user-agent', 'via'];
+    const names = ['accept', 'accept-language', 'cdn-loop', 'connection', 'host', ...own, 'user-agent', 'via'];
     expect(namesAt(origin)).toEqual(names);
     expect(origin.requests[0]?.field('accept')).toBe('text/x');
     expect(origin.requests[0]?.field('user-agent')).toBe('agent/1');
@@ -179,6 +187,7 @@ describe('request fields on an honour route', () => {
     await proxy.get('/everything', withFields({ ...fields, 'x-tenant': 'a' }));
     expect(namesAt(origin)).toEqual([
       'accept',
+      'cdn-loop',
       'connection',
       'host',
       'if-none-match',

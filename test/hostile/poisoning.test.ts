@@ -55,6 +55,9 @@ const unkeyed = [
   'Expect: 100-continue',
   'TE: trailers',
   'Via: 1.1 evil',
+  'CDN-Loop: evil',
+  'CDN-Loop: forecache; id=evil',
+  'CDN_Loop: forecache;id=AAAAAAAAAAAA.0',
   'Max-Forwards: 0',
   'Content-Type: evil/evil',
   'Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
@@ -80,7 +83,7 @@ describe('Cache poisoning: fields that are not in the key', () => {
 
   it('fields that change method, host or path on an honour route that forwards * → none upstream, or never stored', async () => {
     const dangerous = unkeyed.filter((line) =>
-      /^(?:x[-_.](?:forwarded|h|o|r|m|e|s|u)|forwarded|via|proxy)/i.test(line),
+      /^(?:x[-_.](?:forwarded|h|o|r|m|e|s|u)|forwarded|via|cdn|proxy)/i.test(line),
     );
     await using stage = await startStage({
       routes:
