@@ -144,6 +144,14 @@ describe('routes', () => {
       ['9:15: routes[0].listener: there is no listener "defualt"; did you mean default?'],
     ],
     [
+      'a field that shows loops',
+      'upstreamCacheControl: honour\nheaders: [CDN_Loop]\nforwardHeaders: [cdn-loop]',
+      [
+        '9:15: routes[0].headers[0]: cdn_loop is worked out by the proxy itself and never forwarded',
+        '10:22: routes[0].forwardHeaders[0]: cdn-loop is worked out by the proxy itself and never forwarded',
+      ],
+    ],
+    [
       'forwarded fields on a ruled route',
       'ttl: 1h\nforwardHeaders: [accept]',
       [
@@ -358,6 +366,10 @@ describe('upstreams', () => {
         '4:53: upstreams.api.fields.if-none-match: if-none-match is worked out by the proxy itself and cannot be set',
         '5:31: upstreams.api.credentials.headers.x-forwarded-for: x-forwarded-for is worked out by the proxy itself and cannot be set',
       ],
+    ],
+    [
+      'fields: { CDN-Loop: x }',
+      ['4:15: upstreams.api.fields.CDN-Loop: cdn-loop is worked out by the proxy itself and cannot be set'],
     ],
     ['fields: { A: x, a: y }', ['4:21: upstreams.api.fields.a: a is given twice (field names have no case)']],
     [
