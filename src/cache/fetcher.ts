@@ -1,4 +1,4 @@
-import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
+import { requestForbidsStoring } from '../core/client-directives.ts';
 import type { Position } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { answerInstead, answerWith, hasStaleFallback, isReplaced, staleWhileDown } from './answer.ts';
@@ -14,7 +14,7 @@ import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { interimsFor } from './interims.ts';
 import type { Background, MaybePromise, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
-import { appearanceOf, isForAll, isGivenUp, isOpenTo, shareOf } from './sharing.ts';
+import { appearanceOf, insistsOnItsOwn, isForAll, isGivenUp, isOpenTo, shareOf } from './sharing.ts';
 import { SilentKeys, type Silences } from './silent-keys.ts';
 import { awaitSoftly, softDueMs } from './soft-timeout.ts';
 
@@ -300,14 +300,4 @@ export class Fetcher {
   #nowMs(): number {
     return this.#deps.clock.monotonicMs();
   }
-}
-
-/**
- * A request that must not be given what was under way before it came (`no-cache`, RFC 9111 §5.2.1.4), or whose answer
- * nobody else may have (`no-store`, §5.2.1.5).
- */
-function insistsOnItsOwn({ ask, fwd }: FetchPlan): boolean {
-  const { policy } = ask.route;
-  if (fwd === 'request' || requestForbidsStoring(policy, ask.requestFields)) return true;
-  return clientDirectives(policy, ask.requestFields).noCache;
 }

@@ -1,3 +1,4 @@
+import { clientDirectives, requestForbidsStoring } from '../core/client-directives.ts';
 import type { FailureKind } from '../core/failure.ts';
 import type { FieldLines } from '../core/fields.ts';
 import { forwardedFields } from '../core/forwarded-fields.ts';
@@ -38,6 +39,16 @@ interface Joined {
  * not the request's variant.
  */
 type Share = 'use' | 'instead' | 'alone' | 'retry' | { readonly variant: string };
+
+/**
+ * A request that must not be given what was under way before it came (`no-cache`, RFC 9111 §5.2.1.4), or whose answer
+ * nobody else may have (`no-store`, §5.2.1.5).
+ */
+export function insistsOnItsOwn({ ask, fwd }: FetchPlan): boolean {
+  const { policy } = ask.route;
+  if (fwd === 'request' || requestForbidsStoring(policy, ask.requestFields)) return true;
+  return clientDirectives(policy, ask.requestFields).noCache;
+}
 
 /** Invariants 6 and 7: a fetch that has been sent is joined with a lease, and if nothing was purged since it began. */
 export function isOpenTo({ ask }: FetchPlan, { position }: Departed, { purgeLog, rules }: SharingDeps): boolean {

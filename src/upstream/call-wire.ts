@@ -1,3 +1,11 @@
+/** What is sent: path and query, and names and values of the fields by turns. */
+export interface CallRequest {
+  readonly path: string;
+  readonly method: string;
+  readonly headers: string[];
+  readonly body: Uint8Array | null;
+}
+
 /** What a call needs of its connection; undici's controller has it. */
 export interface ConnectionControl {
   readonly rawHeaders?: unknown;

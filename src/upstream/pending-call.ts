@@ -6,7 +6,7 @@ import type { UpstreamConfig } from '../core/config.ts';
 import type { Places } from '../core/places.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { BodyQueue } from './body-queue.ts';
-import type { CallWire, ConnectionControl } from './call-wire.ts';
+import type { CallRequest, CallWire, ConnectionControl } from './call-wire.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
 import {
   describe,
@@ -21,14 +21,6 @@ import { refusedHead } from './refused-head.ts';
 import { fieldLinesOf, framingOf, isLast, type NamedFields, type ResponseFraming } from './response-head.ts';
 import type { Slots } from './slots.ts';
 import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
-
-/** What is sent: path and query, and names and values of the fields by turns. */
-interface CallRequest {
-  readonly path: string;
-  readonly method: string;
-  readonly headers: string[];
-  readonly body: Uint8Array | null;
-}
 
 /** What all calls to one upstream have in common. */
 export interface CallGround {
