@@ -99,6 +99,8 @@ export class PendingCall {
       // What it went on may be another call's by now.
       if (this.#place !== undefined) this.abort();
     });
+    // Whoever it is for may have gone before it was made.
+    if (this.#stopped) return;
     if (slots.tryTake()) {
       this.#send();
       return;

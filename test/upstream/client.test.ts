@@ -655,6 +655,17 @@ describe('an abort', () => {
     await expect.poll(() => origin.openConnections).toBe(0);
   });
 
+  test('of a call that nobody waited for when it was made costs no connection, kept or new', async () => {
+    const { origin, fetch } = await setUp(answer(200, {}, 'x'), { maxConnections: 1 });
+    const gone = { whenGone: (end: () => void) => end() };
+    expect(await fetch(gone)).toMatchObject({ failure: 'aborted', attempts: 0 });
+    await read(response(await fetch()).body);
+    expect(await fetch(gone)).toMatchObject({ failure: 'aborted', attempts: 0 });
+    await read(response(await fetch()).body);
+    expect(origin.requests.map((request) => request.requestOnConnection)).toEqual([1, 2]);
+    expect(origin.connections).toBe(1);
+  });
+
   test('of a waiting call leaves the slot to the next', async () => {
     const { origin, fetch } = await setUp(silent, { maxConnections: 1 });
     const first = new AbortController();
