@@ -9,7 +9,7 @@ import { withKey } from '../core/cache-status.ts';
 import { asStored } from './by-query.ts';
 import type { CacheStatus } from '../core/outcome.ts';
 import type { DecodedContents } from './decoded-contents.ts';
-import { type Fallback, type FetchPlan, isUnstored, type Unstored } from './fetch-plan.ts';
+import { type Fallback, type FetchPlan, isOneWay, isUnstored, type Unstored } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
 import { isLeased, mayServe } from './judge.ts';
 import type { Clock, MaybePromise, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
@@ -179,7 +179,7 @@ export function isReplaced(deps: AnswerDeps, plan: FetchPlan, result: FillResult
 
 /** The stale response that is better than an error status, or than a 2xx whose content failed the route's check. */
 function insteadOf(deps: AnswerDeps, plan: FetchPlan, result: Unstored): Stale | undefined {
-  if (!isFailureStatus(result.status) && !BODY_CHECKS.has(result.reason)) return undefined;
+  if (isOneWay(result) || (!isFailureStatus(result.status) && !BODY_CHECKS.has(result.reason))) return undefined;
   return staleOf(onFailure(deps, plan, isFailureStatus(result.status) ? result.status : 'malformed'));
 }
 

@@ -1,5 +1,5 @@
 import { freshenByHead } from '../core/freshen.ts';
-import { callUpstream, isUnasked } from './call-upstream.ts';
+import { callUpstream, isOfItsWay, isUnasked } from './call-upstream.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { passedFields } from './passed-fields.ts';
 import { retagged } from './tagged.ts';
@@ -9,7 +9,9 @@ import type { UpstreamAnswer, UpstreamResponse } from './upstream-ports.ts';
 export function bare(deps: FillDeps, input: FillInput, answer: UpstreamResponse, reason: string): FillResult {
   answer.body.cancel();
   deps.observer.storage(input.route.name, reason);
-  return { kind: 'bare', status: answer.status, fields: passedFields(deps, input, answer), reason };
+  const { status } = answer;
+  const isOneWay = isOfItsWay(input, status);
+  return { kind: 'bare', status, fields: passedFields(deps, input, answer), reason, isOneWay };
 }
 
 /**

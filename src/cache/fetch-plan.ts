@@ -75,6 +75,14 @@ export function isUnstored(result: FillResult): result is Unstored {
   return result.kind === 'answer' || result.kind === 'bare' || result.kind === 'stream';
 }
 
+/**
+ * Others had better ask than go by it, and nothing stale is better than it: it may be about the way that its request says it has
+ * come, and upstream is well.
+ */
+export function isOneWay(result: FillResult): boolean {
+  return isUnstored(result) && result.isOneWay === true;
+}
+
 /** What those who wait in other processes are told of a fetch; without a result a bug ended it. */
 export function outcomeOf(result: FillResult | undefined): FillOutcome {
   if (result?.kind === 'stored' && result.put === 'stored') return 'stored';

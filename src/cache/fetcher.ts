@@ -14,7 +14,7 @@ import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { interimsFor } from './interims.ts';
 import type { Background, MaybePromise, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
 import type { UpstreamCall } from './upstream-ports.ts';
-import { appearanceOf, insistsOnItsOwn, isForAll, isGivenUp, isOpenTo, shareOf } from './sharing.ts';
+import { appearanceOf, insistsOnItsOwn, isForAll, isGivenUp, isOpenTo, saysNothing, shareOf } from './sharing.ts';
 import { SilentKeys, type Silences } from './silent-keys.ts';
 import { awaitSoftly, softDueMs } from './soft-timeout.ts';
 
@@ -129,7 +129,7 @@ export class Fetcher {
   async refresh(plan: FetchPlan, purpose: UpstreamCall['purpose']): Promise<FillResult> {
     const { flight, leader } = this.#board(plan, purpose, this.#flights.moment);
     const result = await flight.result;
-    if (!leader && isGivenUp(result)) return this.refresh(plan, purpose);
+    if (!leader && saysNothing(result)) return this.refresh(plan, purpose);
     if (leader) this.#note(plan, result);
     if (leader && result.kind === 'stream') result.cancel();
     if (result.kind !== 'stored' && result.kind !== 'taken') this.#failedRefresh.note(plan.key, this.#nowMs());

@@ -115,7 +115,7 @@ export type FillResult =
       readonly bytes: Buffer;
       readonly reason: string;
       readonly shareable: boolean;
-      /** True: others had better ask than go by it, since it may be about the way that this request has come. */
+      /** See `isOneWay`. */
       readonly isOneWay?: boolean;
       /** Those of the request, and those that upstream gives: who purges one while it is fetched means the answer too. */
       readonly tags: readonly string[];
@@ -128,10 +128,19 @@ export type FillResult =
       readonly chunks: AsyncIterable<Buffer>;
       readonly length: number | undefined;
       readonly reason: string;
+      /** See `isOneWay`. */
+      readonly isOneWay?: boolean;
       cancel(): void;
     }
   /** Without content whatever its fields say, for the one who asked: the answer to a HEAD, or a 304 to the client's own condition. */
-  | { readonly kind: 'bare'; readonly status: number; readonly fields: FieldLines; readonly reason: string }
+  | {
+      readonly kind: 'bare';
+      readonly status: number;
+      readonly fields: FieldLines;
+      readonly reason: string;
+      /** See `isOneWay`. */
+      readonly isOneWay?: boolean;
+    }
   | {
       readonly kind: 'failed';
       readonly failure: FailureKind;

@@ -103,7 +103,7 @@ async function pass(deps: FillDeps, input: FillInput, answer: UpstreamResponse, 
     case 'complete':
       return { ...complete(deps, input, answer, collected.bytes), reason };
     case 'overflow':
-      return stream(answer, { fields, chunks: collected.chunks, reason });
+      return stream(answer, { fields, chunks: collected.chunks, reason, isOneWay: isOfItsWay(input, answer.status) });
     case 'broken':
       return { kind: 'failed', failure: collected.failure, detail: collected.detail, fwdStatus: answer.status };
   }
@@ -125,7 +125,10 @@ function complete(
 
 type Streamed = Extract<FillResult, { kind: 'stream' }>;
 
-function stream(answer: UpstreamResponse, passed: Pick<Streamed, 'fields' | 'chunks' | 'reason'>): Streamed {
+function stream(
+  answer: UpstreamResponse,
+  passed: Pick<Streamed, 'fields' | 'chunks' | 'reason' | 'isOneWay'>,
+): Streamed {
   const { status, body } = answer;
   return { kind: 'stream', status, length: body.length, ...passed, cancel: () => body.cancel() };
 }

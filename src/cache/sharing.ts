@@ -7,7 +7,7 @@ import { decideReuse, type ReuseDecision } from '../core/reuse-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { withoutRule } from './by-query.ts';
-import { type Fallback, type FetchPlan, isUnstored } from './fetch-plan.ts';
+import { type Fallback, type FetchPlan, isOneWay, isUnstored } from './fetch-plan.ts';
 import type { FetchRules, FillResult } from './fill-types.ts';
 import { type Departed, isGoodFor, isLeased } from './judge.ts';
 import type { LearnedSearch } from './learned-search.ts';
@@ -91,6 +91,11 @@ function itemOf(result: Extract<FillResult, { kind: 'stored' | 'taken' }>): Stor
   return result.kind === 'stored' ? result.item : result.read.item;
 }
 
+/** Of a fetch that was joined: it tells whoever fetches for nobody in particular nothing of what upstream has. */
+export function saysNothing(result: FillResult): boolean {
+  return isGivenUp(result) || isOneWay(result);
+}
+
 /**
  * Whether the next requests for the key had better wait for each other: not where this result was its own requester's
  * alone by what upstream said, and not by what that request asked for.
@@ -102,9 +107,9 @@ export function isForAll(deps: SharingDeps, { ask }: FetchPlan, result: FillResu
       return true;
     case 'bare':
     case 'stream':
-      return false;
+      return isOneWay(result);
     case 'answer':
-      return result.shareable || result.isOneWay === true;
+      return result.shareable || isOneWay(result);
     case 'stored':
       return isReusable(deps, { route: ask.route, requestFields: noFields }, result.item);
   }

@@ -273,4 +273,63 @@ describe('What a client says in CDN-Loop', () => {
     expect((await Promise.all(waiting)).map(({ text }) => text)).toEqual(['good', 'good']);
     expect((await proxy.get('/c/a')).cacheStatus).toContain('; hit;');
   });
+
+  it.each<readonly [string, Ask]>([
+    ['a GET', {}],
+    ['a GET with no-cache', { headers: { 'cache-control': 'no-cache' } }],
+    ['a HEAD', { method: 'HEAD' }],
+  ])('is no reason for a stale answer: %s', async (_what, asked) => {
+    const gate = Promise.withResolvers<void>();
+    const mark = 'forecache;id=AAAAAAAAAAAA.7';
+    const fresh = { 'Cache-Control': 'max-age=0, stale-if-error=3600' };
+    const origin = await startUpstream(async (request, peer) => {
+      if (origin.requests.length === 1) return peer.respond(200, fresh, 'old');
+      if (origin.requests.length === 2) await gate.promise;
+      const isForged = request.field('cdn-loop')?.includes(mark) === true;
+      return isForged ? peer.respond(508, {}, request.method === 'HEAD' ? '' : 'forged') : peer.respond(200, {}, 'new');
+    });
+    const proxy = await start({ port: 0, upstream: origin.url });
+    expect((await proxy.get('/h/a')).text).toBe('old');
+    const forging = proxy.get('/h/a', { ...asked, headers: { ...asked.headers, 'cdn-loop': mark } });
+    await origin.arrived(2);
+    const waiting = proxy.get('/h/a');
+    await sleep(100);
+    gate.resolve();
+    expect([(await forging).status, (await waiting).text]).toEqual([508, 'new']);
+  });
+
+  it('is not what a warming that waited with it comes to', async () => {
+    const gate = Promise.withResolvers<void>();
+    const origin = await startUpstream(async (request, peer) => {
+      if (origin.requests.length > 1) return peer.respond(200, {}, 'new');
+      await gate.promise;
+      return peer.respond(508, {}, request.field('cdn-loop'));
+    });
+    const proxy = await start({ port: 0, upstream: origin.url });
+    const forging = proxy.get('/w?x=a', { headers: { 'cdn-loop': 'forecache;id=AAAAAAAAAAAA.7' } });
+    await origin.arrived(1);
+    const warming = proxy.call('POST', '/api/warm', { route: 'warmed', with: [{ x: 'a' }] });
+    await sleep(200);
+    gate.resolve();
+    expect([(await forging).status, JSON.stringify((await warming).body)]).toEqual([
+      508,
+      expect.not.stringContaining('508'),
+    ]);
+    expect((await proxy.get('/w?x=a')).cacheStatus).toContain('; hit;');
+  });
+
+  it('has no proxy on the way give another something stale to store', async () => {
+    const origin = await startUpstream((_request, peer) =>
+      peer.respond(200, {}, origin.requests.length === 1 ? 'old' : 'new'),
+    );
+    const short = '\n  - { name: ruled, match: /c/*, upstream: up, ttl: 200ms, staleIfError: 1h }';
+    const near = await start({ port: 0, upstream: origin.url, server: ', limits: { maxHops: 2 }', routes: short });
+    const middle = await start({ port: 0, upstream: near.origin, routes: short });
+    const far = await start({ port: 0, upstream: middle.origin });
+    expect((await middle.get('/c/a')).text).toBe('old');
+    await sleep(250);
+    const forging = far.get('/c/a', { headers: { 'cdn-loop': 'forecache;id=AAAAAAAAAAAA.7' } });
+    expect(isLoop(await forging)).toBe(true);
+    expect((await far.get('/c/a')).text).toBe('new');
+  });
 });
