@@ -108,7 +108,7 @@ describe('What a proxy has sent upstream itself', () => {
       head('GET /r/a HTTP/1.1', 'Host: a.test', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==', ...upgrade),
     );
     expect((await connection.reply()).status).toBe(508);
-    expect(await limitHits(proxy.admin)).toEqual({ 'server.limits.maxHops': 1 });
+    expect([await callsOf(proxy.admin), await limitHits(proxy.admin)]).toEqual([1, { 'server.limits.maxHops': 1 }]);
   });
 
   it('is refused where it is a refresh behind a stale answer, and what is stale is not stored anew', async () => {
@@ -127,8 +127,8 @@ describe('What a proxy has sent upstream itself', () => {
     await sleep(250);
     expect((await proxy.get('/c/a')).cacheStatus).toContain('; hit; ttl=-');
     await expect.poll(() => returns.map((one) => isLoop(one))).toEqual([true]);
-    expect((await proxy.get('/c/a')).cacheStatus).toContain('; hit; ttl=-');
     expect(origin.requests).toHaveLength(2);
+    expect((await proxy.get('/c/a')).cacheStatus).toContain('; hit; ttl=-');
   });
 
   it('is refused where it is warming', async () => {
@@ -148,7 +148,7 @@ describe('What a proxy has sent upstream itself', () => {
       }
     }
     await expect.poll(() => callsOf(served.admin)).toBe(20);
-    expect(await limitHits(served.admin)).toEqual({ 'server.limits.maxHops': 20 });
+    await expect.poll(() => limitHits(served.admin)).toEqual({ 'server.limits.maxHops': 20 });
   });
 
   it('is foreseen by explain, which shows no mark; and what is stored and fresh answers it', async () => {
