@@ -73,7 +73,8 @@ export function staticFieldProblem(value: string): string | undefined {
   const problem = fieldNameProblem(value);
   if (problem !== undefined) return problem;
   const name = value.toLowerCase();
-  if (!own.has(name) && !alwaysOurs.has(name) && !name.startsWith('x-forwarded-')) return undefined;
+  // What is read as one of them takes the place of a client's (`isReadAs`).
+  if (!own.has(readName(name)) && !alwaysOurs.has(name) && !name.startsWith('x-forwarded-')) return undefined;
   const hint = name === 'accept-encoding' ? ' (see acceptEncoding)' : '';
   return `${name} is worked out by the proxy itself and cannot be set${hint}`;
 }

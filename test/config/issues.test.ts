@@ -371,6 +371,13 @@ describe('upstreams', () => {
       'fields: { CDN-Loop: x }',
       ['4:15: upstreams.api.fields.CDN-Loop: cdn-loop is worked out by the proxy itself and cannot be set'],
     ],
+    [
+      'fields: { CDN_Loop: x }\ncredentials: { headers: { if_none_match: y } }',
+      [
+        '4:15: upstreams.api.fields.CDN_Loop: cdn_loop is worked out by the proxy itself and cannot be set',
+        '5:31: upstreams.api.credentials.headers.if_none_match: if_none_match is worked out by the proxy itself and cannot be set',
+      ],
+    ],
     ['fields: { A: x, a: y }', ['4:21: upstreams.api.fields.a: a is given twice (field names have no case)']],
     [
       'credentials: { headers: { A: x } }\nfields: { a: y }',
