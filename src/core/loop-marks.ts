@@ -8,6 +8,9 @@ export const CDN_LOOP = 'cdn-loop';
 /** As {@link LoopMarks.own} writes it. Whatever else a client writes is nobody's mark, and goes no further on cached routes. */
 const ofOurKind = /^\s*(forecache;id=[\w-]{12}\.\d{1,5})\s*$/;
 
+/** No more go upstream whatever `maxHops` says: what a client makes up there takes less than servers refuse a request for. */
+const MOST_MARKS = 100;
+
 /** What calls are marked by, so that one that comes back is known. */
 export interface LoopMarks {
   /** The mark of a route of this process, and of no other. */
@@ -43,7 +46,7 @@ export function createLoopMarks({ processMark, routes, maxHops }: LoopMarksOptio
     isLoop: (route, { fields, special: known }) => {
       if (((known ?? specialOf(fields)) & special.cdnLoop) === 0) return false;
       const passed = marksOf(fields);
-      return passed.length > maxHops || passed.includes(own(route));
+      return passed.length > Math.min(maxHops, MOST_MARKS) || passed.includes(own(route));
     },
   };
 }
