@@ -86,6 +86,8 @@ export function isOneWay(result: FillResult): boolean {
 /** What those who wait in other processes are told of a fetch; without a result a bug ended it. */
 export function outcomeOf(result: FillResult | undefined): FillOutcome {
   if (result?.kind === 'stored' && result.put === 'stored') return 'stored';
+  // One of those who wait asks for all of them.
+  if (result !== undefined && isOneWay(result)) return 'left';
   if (result?.kind !== 'failed') return 'unshared';
   // Of this process alone: it stops, or all who waited here have gone.
   if (result.failure === 'aborted') return 'left';

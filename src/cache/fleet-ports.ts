@@ -75,7 +75,7 @@ export interface FillLock {
    * `stored`: in the store of this process; where it was not written to Redis (too large, no room, no connection) that is
    * as good as `unshared` to the others. `unshared`: what was fetched was not stored, and those who wait should not wait for
    * one another. `timeout`: so is a fetch that upstream did not answer in time, and those who waited for it fetch no more.
-   * `left`: nothing was fetched, since nobody here wants it any more: one of those who wait takes its place.
+   * `left`: nothing was fetched that says anything to others, or nobody here wants it any more: one of those who wait takes its place.
    * `keys`: what was written beside what the lock is for; it is let go once all of that is in Redis. Returns at once.
    */
   release(outcome: FillOutcome, keys?: readonly string[]): void;

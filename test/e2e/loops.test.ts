@@ -5,11 +5,11 @@ import type { Explanation } from '../../src/cache/operations.ts';
 import { head } from '../support/hostile.ts';
 import { type Ask, ask, type Reply } from '../support/http.ts';
 import { launchServe } from '../support/launch.ts';
-import { limitHits, outcomes, upstreamCalls } from '../support/metrics.ts';
+import { limitHits, outcomes, samples, upstreamCalls } from '../support/metrics.ts';
 import { answer, gated, type Origin, type OriginScript, startOrigin } from '../support/origin.ts';
 import { startTestProxy, type TestProxy } from '../support/proxy.ts';
 import { openRaw } from '../support/raw.ts';
-import { freePort } from '../support/redis.ts';
+import { freePort, startRedis } from '../support/redis.ts';
 
 interface Place {
   readonly port: number;
@@ -38,8 +38,8 @@ routes:${routes}
 }
 
 /** With `log: silent`, since it is in this process. */
-async function start(place: Place): Promise<TestProxy> {
-  const proxy = await startTestProxy({ yaml: yamlOf(place).replace('level: error', 'level: silent') });
+async function start(place: Place, more = ''): Promise<TestProxy> {
+  const proxy = await startTestProxy({ yaml: yamlOf(place).replace('level: error', 'level: silent') + more });
   onTestFinished(() => proxy[Symbol.asyncDispose]());
   return proxy;
 }
@@ -63,6 +63,10 @@ function isLoop({ status, text }: Reply, method = 'GET'): boolean {
 /** All calls upstream, whatever came of them. */
 async function callsOf(admin: string): Promise<number> {
   return Object.values(await upstreamCalls(admin)).reduce((sum, one) => sum + one, 0);
+}
+
+async function gauge({ admin }: TestProxy, name: string): Promise<unknown> {
+  return (await samples(admin)).get(name);
 }
 
 function marksAt(origin: Origin, index = -1): string {
@@ -316,6 +320,35 @@ describe('What a client says in CDN-Loop', () => {
       expect.not.stringContaining('508'),
     ]);
     expect((await proxy.get('/w?x=a')).cacheStatus).toContain('; hit;');
+  });
+
+  it('leaves the next call to one of a fleet', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis[Symbol.asyncDispose]());
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const origin = await startUpstream(async (_request, peer) => {
+      const call = origin.requests.length;
+      await gates[call - 1]?.promise;
+      return call === 1 ? peer.respond(508, {}, 'forged') : peer.respond(200, {}, 'new');
+    });
+    const more = `store: { redis: { url: "${redis.url}", timeout: 1s, fillLock: 10s } }`;
+    const place: Place = { port: 0, upstream: origin.url };
+    const fleet: TestProxy[] = [];
+    for (let count = 0; count < 3; count += 1) fleet.push(await start(place, more));
+    for (const proxy of fleet) await expect.poll(() => gauge(proxy, 'forecache_lease_held')).toBe(1);
+    const [first, ...others] = fleet;
+    const forging = first?.get('/c/a', { headers: { 'cdn-loop': 'forecache;id=AAAAAAAAAAAA.7' } });
+    await origin.arrived(1);
+    const waiting = others.map((proxy) => proxy.get('/c/a'));
+    for (const proxy of others) await expect.poll(() => gauge(proxy, 'forecache_requests_in_flight')).toBe(1);
+    await sleep(300);
+    gates[0]?.resolve();
+    expect((await forging)?.status).toBe(508);
+    await origin.arrived(2);
+    await sleep(300);
+    gates[1]?.resolve();
+    expect((await Promise.all(waiting)).map(({ text }) => text)).toEqual(['new', 'new']);
+    expect(origin.requests).toHaveLength(2);
   });
 
   it('has no proxy on the way give another something stale to store', async () => {
