@@ -14,7 +14,7 @@ import { NodeAnswer } from './relay-answer.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import { headersOf } from './relay-request.ts';
 import { fieldLinesOf } from './response-head.ts';
-import { hasWriteFault } from './write-fault.ts';
+import { hasWriteFault, whenWriteFault } from './write-fault.ts';
 
 export interface SwitchOptions {
   readonly exchange: RelayExchange;
@@ -114,6 +114,9 @@ async function joined(
   const upstreamClosed = closing(upstream);
   const clientClosed = closing(client);
   void upstreamClosed.then(() => client.destroySoon());
+  // By an error nobody has said goodbye, and its client may take nothing of what is left for it.
+  void upstreamClosed.then(hurry);
+  whenWriteFault(upstream, hurry);
   void clientClosed.then(() => leave(upstream));
   void clientClosed.then(hurry);
   await Promise.all([upstreamClosed, clientClosed]);

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 const known = new WeakSet<object>();
 /** An error of writing was put off, and ends them. */
 const faulty = new WeakSet<object>();
+const hearers = new WeakMap<object, () => void>();
 
 type Done = (error?: Error | null) => void;
 
@@ -27,6 +28,7 @@ export function readBehindWrites(socket: Socket, onError?: () => void): void {
       socket.on('error', () => undefined);
       faulty.add(socket);
       onError?.();
+      hearers.get(socket)?.();
       const letGo = (): void => {
         socket.removeListener('end', letGo);
         socket.removeListener('close', letGo);
@@ -50,6 +52,12 @@ export function readBehindWrites(socket: Socket, onError?: () => void): void {
 /** Whether an error of writing ends the connection: content that ends with it may be a part alone, however its end was told (RFC 9112 §8). */
 export function hasWriteFault(socket: object): boolean {
   return faulty.has(socket);
+}
+
+/** Calls back when {@link hasWriteFault} becomes true: whoever does not read on waits for that end in vain. For one of each connection. */
+export function whenWriteFault(socket: object, hear: () => void): void {
+  if (faulty.has(socket)) hear();
+  else hearers.set(socket, hear);
 }
 
 /** The other side takes nothing more. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 
@@ -150,6 +151,61 @@ describe('a WebSocket', () => {
     clock.advance(300);
     await host.ended(1);
     expect(host.results[0]).toMatchObject({ status: 101 });
+  });
+
+  test('that upstream resets ends although its client takes nothing, after as long as a body may stall', async () => {
+    const clock = new FakeClock();
+    const { host } = await setUp(
+      async (_request, peer) => {
+        await peer.write(`${switching}\r\n`);
+        // Until something is left for the client, and not so much that nothing more is read for it.
+        while (host.upgraded[0]?.writableLength === 0) {
+          await peer.write(Buffer.alloc(4096));
+          await turn();
+        }
+        peer.reset();
+      },
+      { bodyTimeoutMs: 300 },
+      { clock },
+    );
+    using client = await rawClient(host.port, upgrade());
+    client.socket.pause();
+    await expect.poll(() => host.upgraded[0]?.writableEnded).toBe(true);
+    expect(host.upgraded[0]?.writableLength).toBeGreaterThan(0);
+    clock.advance(299);
+    expect(host.upgraded[0]?.closed).toBe(false);
+    clock.advance(1);
+    await host.ended(1);
+    expect(host.results[0]).toMatchObject({ status: 101, failure: 'reset' });
+  });
+
+  test('that upstream resets unseen ends as long after writing met that, although its client takes nothing', async () => {
+    const clock = new FakeClock();
+    const gate = Promise.withResolvers<void>();
+    const { origin, host } = await setUp(
+      async (_request, peer) => {
+        await peer.write(`${switching}\r\n`);
+        void peer.write(Buffer.alloc(32 * 1024 * 1024)).catch(() => undefined);
+        await gate.promise;
+        peer.reset();
+      },
+      { bodyTimeoutMs: 300 },
+      { clock },
+    );
+    using client = await rawClient(host.port, upgrade());
+    await client.until('101');
+    client.socket.pause();
+    await expect.poll(() => host.upgraded[0]?.writableNeedDrain).toBe(true);
+    gate.resolve();
+    await expect.poll(() => origin.openConnections).toBe(0);
+    const { pending } = clock;
+    client.send('hello');
+    await expect.poll(() => clock.pending).toBe(pending + 1);
+    clock.advance(299);
+    expect(host.upgraded[0]?.closed).toBe(false);
+    clock.advance(1);
+    await host.ended(1);
+    expect(host.results[0]).toMatchObject({ status: 101, failure: 'reset' });
   });
 
   test('that is quiet is left alone for longer than any body may stall', async () => {
