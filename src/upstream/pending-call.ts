@@ -147,8 +147,9 @@ export class PendingCall {
     this.#control = control;
     this.#reused = this.wire?.takesReused() === true;
     this.#phase = 'waiting';
-    // Given up while the connection was made: nothing is sent.
+    // Given up, or out of time, when the connection was made: nothing is sent.
     if (this.#stopped) control.abort(new Error('given up'));
+    else if (this.#isOverdue()) this.expire();
   }
 
   onResponseStarted(): void {
@@ -294,8 +295,7 @@ export class PendingCall {
       this.#queue.fail(failure, detail);
       return;
     }
-    const responseTimeMs = this.#ground.clock.nowMs();
-    const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs };
+    const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs: this.#ground.clock.nowMs() };
     this.#settle({ kind: 'failure', failure, detail, attempts: this.#attempts, ...times });
   }
 

@@ -599,6 +599,18 @@ describe('time', () => {
     expect(origin.requests).toHaveLength(2);
   });
 
+  test('a call whose time is over when its connection is made is not sent, though the timer that ends it is late', async () => {
+    const clock = new LateClock();
+    const { origin, fetch } = await setUp(ok, { totalTimeoutMs: 3000, maxConnections: 1 }, { clock });
+    const late = fetch();
+    clock.lateMs = 3000;
+    expect(await late).toMatchObject({ kind: 'failure', failure: 'timeout', attempts: 1 });
+    clock.lateMs = 0;
+    // The place is free again.
+    expect(response(await fetch()).status).toBe(200);
+    expect(origin.requests).toHaveLength(1);
+  });
+
   test('a call whose time is over together with that of the one it waits for was never sent', async () => {
     const clock = new FakeClock();
     const { origin, fetch } = await setUp(silent, { totalTimeoutMs: 3000, maxConnections: 1 }, { clock });
