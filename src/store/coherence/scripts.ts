@@ -126,7 +126,8 @@ export const purgeScript: RedisScript = {
 local slack, retention, most = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local members, all = {}, redis.call('HGETALL', ctl)
 forgetLapsed(all)
--- Both change nothing. An entry that may not be taken out, or whose going may not be noted, must not be appended either.
+-- All change nothing. An entry that may not be taken out, or whose going may not be noted, must not be appended either.
+redis.call('XRANGE', log, '-', '+', 'COUNT', 1)
 redis.call('HSET', ctl, 'floor', text(floor))
 redis.call('XDEL', log, '0-1')
 seq = redis.call('HINCRBY', ctl, 'seq', 1)

@@ -309,6 +309,19 @@ describe('a process whose user in Redis may not do what it needs', () => {
     },
   );
 
+  test('appends no purge to a log that is empty either: xrange', async () => {
+    const ann = await joinFleet(redis);
+    await redis.cli('acl', 'setuser', 'poor', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-xrange');
+    const bob = await joinFleet(redis, { config: { username: 'poor', password: 'pw' }, unstarted: true });
+    await connected(bob.links);
+    const held = itemAt(ann.position());
+    expect(await bob.log.append({ scopes: ['t:berlin'], soft: false })).toMatchObject({ ok: false });
+    expect(await redis.cli('xlen', keys.log)).toBe('0');
+    const late = await joinFleet(redis);
+    expect(late.position()).toEqual(held.position);
+    expect(late.log.isValid(held)).toBe(true);
+  });
+
   test('purges without a bell where it may not ring it', async () => {
     await redis.cli('acl', 'setuser', 'mute', 'reset', 'on', '>pw', '~*', '&*', '+@all', '-publish');
     const [ann, bob] = [
