@@ -131,9 +131,14 @@ function heed(
   }
 }
 
-/** A fetch from before a purge that covers the request ends in nothing that could be had. */
+/**
+ * A fetch from before a purge that covers the request ends in nothing that could be had. Who knows of more purges than this process is
+ * waited for: with the next look it is judged again, and this process will have heard of them by then.
+ */
 function isWorthWaiting({ purgeLog }: FleetFillDeps, { ask }: FetchPlan, position: Position | undefined): boolean {
-  return position === undefined || isGoodFor(purgeLog, ask, position);
+  if (position === undefined || isGoodFor(purgeLog, ask, position)) return true;
+  const here = purgeLog.position();
+  return here !== undefined && position.epoch === here.epoch && position.seq > here.seq;
 }
 
 /** What is stored satisfies the request, or is something to go on from. */

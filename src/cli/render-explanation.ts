@@ -89,7 +89,7 @@ function validity(found: JsonRecord): string {
 
 const reasons: ReadonlyMap<string, string> = new Map([
   ['lease', 'no lease on the purge log'],
-  ['epoch', 'of another epoch of the purge log'],
+  ['epoch', 'of another epoch of the purge log, or of a place that it has not reached here'],
   ['floor', 'older than the purges that are remembered'],
   ['purged', 'purged'],
 ]);

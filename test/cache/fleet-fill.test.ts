@@ -280,6 +280,28 @@ describe('who waits for another process', () => {
     expect(await asked).toMatchObject({ text: 'new', cacheStatus: 'forecache; fwd=uri-miss; stored' });
   });
 
+  test('waits for one that has heard of more purges than this process, and takes what it stored once they are known here', async () => {
+    const locks = new ScriptedLocks({ kind: 'theirs', position: { epoch: 'e', seq: 1 } });
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.pass(25);
+    expect([locks.claims.length, rig.calls.length]).toEqual([2, 0]);
+    await rig.purge('r:other');
+    locks.answers = [storedAnswer(rig.stored())];
+    await rig.pass(25);
+    expect(await asked).toMatchObject({ text: 'stored', outcome: 'collapsed' });
+    expect(rig.calls).toHaveLength(0);
+  });
+
+  test('does not wait for one of another epoch, however far that had come', async () => {
+    const locks = new ScriptedLocks({ kind: 'theirs', position: { epoch: 'another', seq: 9 } });
+    const rig = rigOf({ locks });
+    const asked = rig.get();
+    await rig.settle();
+    rig.call(0).answer(200, 'own');
+    expect((await asked).text).toBe('own');
+  });
+
   test('is not given what was purged before it is taken, but fetches', async () => {
     const locks = new ScriptedLocks(theirs, theirs);
     const rig = rigOf({ locks });

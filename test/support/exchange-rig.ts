@@ -43,8 +43,9 @@ class LeasedLog implements PurgeLog {
     return this.leased ? this.#log.position() : undefined;
   }
 
+  /** As the log of a fleet, which knows of others that may be ahead. */
   isValid(item: Parameters<PurgeLog['isValid']>[0]): boolean {
-    return this.#log.isValid(item);
+    return item.position.seq <= this.#log.position().seq && this.#log.isValid(item);
   }
 
   softPurgedAtMs(item: Parameters<PurgeLog['isValid']>[0]): number | undefined {

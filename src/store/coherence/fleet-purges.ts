@@ -92,7 +92,9 @@ export class FleetPurges {
   /** Why an item may not be used, the lease aside. */
   invalidity(item: PurgeableItem): Exclude<Invalidity, 'lease'> | undefined {
     const { epoch, seq } = item.position;
-    if (epoch !== this.#epoch) return 'epoch';
+    // Were a place that the log has not reached here made up, purges that come until it does would not be later: they would leave what
+    // has it. What another process stored, ahead of this one, is fetched once more at worst.
+    if (epoch !== this.#epoch || seq > this.#seq) return 'epoch';
     if (seq < this.#floor) return 'floor';
     return this.#table.isPurged(item) || this.#early.isPurged(item) ? 'purged' : undefined;
   }

@@ -37,6 +37,20 @@ describe('invariant 2: positions', () => {
     expect(ann.log.isValid(itemAt(ann.position()))).toBe(true);
   });
 
+  test('one that the log has not reached is served by nobody: no purge would ever be later', async () => {
+    const [ann, bob] = [await joinFleet(redis), await joinFleet(redis)];
+    const { epoch, seq } = ann.position();
+    for (const ahead of [seq + 1, 2 ** 47]) {
+      const planted = itemAt({ epoch, seq: ahead });
+      expect([ann.log.invalidity(planted), bob.log.invalidity(planted)]).toEqual(['epoch', 'epoch']);
+    }
+    const planted = itemAt({ epoch, seq: 2 ** 47 });
+    await ann.log.append({ scopes: ['all'], soft: false });
+    expect([ann.log.isValid(planted), bob.log.isValid(planted)]).toEqual([false, false]);
+    // What was stored behind the purge is there for all who know of that.
+    expect([ann.log.isValid(itemAt(ann.position())), bob.log.isValid(itemAt(ann.position()))]).toEqual([true, true]);
+  });
+
   test('there is none before the first contact, and whoever starts without Redis goes on trying', async () => {
     await using late = await startRedis();
     await late.kill();
