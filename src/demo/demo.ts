@@ -17,6 +17,7 @@ import { checkLine, createScreen, figureLines, purgeLines, type Screen } from '.
 import { createRandom, hashOf } from './seeded.ts';
 import type { Simulator } from './simulator-server.ts';
 import { startEventSimulator, startWeatherSimulator } from './start-simulators.ts';
+import { hearStopAsks } from '../stop-signal.ts';
 
 const usage = `usage: npm run demo -- [--once] [--seed N] [--requests N]
 
@@ -169,12 +170,13 @@ It is all yours now: proxy ${proxy}, admin and dashboard ${admin}/. Try
 Ctrl-C ends it.`);
 }
 
-/** The exit code: 0, or 1 where a cross-check failed or the proxy ended by itself, or 130 after Ctrl-C in the middle. */
+/** The exit code: 0, or 1 where a cross-check failed or the proxy ended by itself, or 130 after Ctrl-C in the middle, and after a second one. */
 async function main(options: Options): Promise<number> {
   const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
-  // Not `once`: npm passes on the Ctrl-C that the terminal has sent to this process too, and the second would end it in the midst of its end.
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  const asks = hearStopAsks(true);
+  void asks.first.then(() => interrupted.abort());
+  // Whoever asks once more does not want to wait. The proxy hears by its channel that this process is gone.
+  void asks.second.then(() => process.exit(130));
   const screen = createScreen(process.stdout);
   await using stack = new AsyncDisposableStack();
   screen.line('Forecache demo: two upstream simulators and the proxy, in memory, on this machine alone.\n');

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { hearStopAsks } from '../stop-signal.ts';
 import type { SimulatorOptions } from './simulator-server.ts';
 import { defaultEventsApiKey, startEventSimulator, startWeatherSimulator } from './start-simulators.ts';
 
@@ -35,9 +36,9 @@ async function main(): Promise<void> {
   const weather = await startWeatherSimulator({ ...options, port: Number(values['weather-port']) });
   const events = await startEventSimulator({ ...options, port: Number(values['events-port']), apiKey });
   process.stdout.write(`simulators ready: weather ${weather.origin} events ${events.origin}\n`);
-  const stop = (): void => void Promise.all([weather.close(), events.close()]);
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+  const asks = hearStopAsks(true);
+  void asks.first.then(() => Promise.all([weather.close(), events.close()]));
+  void asks.second.then(() => process.exit(130));
 }
 
 main().catch((error: unknown) => {

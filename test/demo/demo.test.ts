@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { callJson, get } from '../../src/demo/http-get.ts';
 import { builtMain } from '../support/program.ts';
@@ -98,6 +100,26 @@ describe('npm run demo', () => {
     expect(await ended(demo.child)).toBe(0);
     await expect(get(`${proxy}/weather/forecast?location=berlin`)).rejects.toThrow(/ECONNREFUSED/);
   });
+
+  it(
+    'ends at once on a Ctrl-C behind the moment of the first, also where its proxy hangs',
+    { timeout: 60_000 },
+    async () => {
+      const demo = startDemo('--requests', '50', '--seed', '5');
+      await demo.until(/Ctrl-C ends it/);
+      const { pid = 0 } = demo.child;
+      const proxyPid = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim());
+      process.kill(proxyPid, 'SIGSTOP');
+      try {
+        demo.child.kill('SIGINT');
+        await wait(300);
+        demo.child.kill('SIGINT');
+        expect(await ended(demo.child)).toBe(130);
+      } finally {
+        process.kill(proxyPid, 'SIGKILL');
+      }
+    },
+  );
 
   it.each([[['--requests', '7']], [['--seed', 'x']], [['--twice']]])(
     'refuses %j with 64 and how to use it',
