@@ -81,8 +81,8 @@ export const scenarios: readonly Scenario[] = [
     rule: 'leaseFromSend',
     what: 'the last answer that a sidecar gets from Redis comes late, and then a purge is made that it cannot hear of',
     options: { leaseMs: 1_000 },
-    // Needs the purge within some 200 ms of the last renewal that Redis saw.
-    attempts: 12,
+    // Needs the purge within some 200 ms of the last renewal that Redis saw, which a busy machine misses a dozen times in a row.
+    attempts: 20,
     async play(rig, attempt) {
       const [one, other] = rig.sidecars;
       if (attempt === 0) await settle(rig);
