@@ -7,7 +7,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import type { UpstreamConfig } from '../../src/core/config.ts';
 import { FakeClock } from '../support/clock.ts';
 import { answer, silent, startOrigin, type OriginScript } from '../support/origin.ts';
-import { rawClient, startRelayHost, type RelayHostOptions } from '../support/relay-host.ts';
+import { rawClient, startRelayHost, type RelayHost, type RelayHostOptions } from '../support/relay-host.ts';
 import { upstreamConfig } from '../support/upstream-config.ts';
 
 const open: AsyncDisposable[] = [];
@@ -55,6 +55,15 @@ const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Versio
 const upgrade = (more = '', protocol = 'websocket'): string =>
   `GET /live HTTP/1.1\r\nHost: proxy.example\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n${key}${more}\r\n`;
 const switching = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n';
+
+/** The only WebSocket of the host ends when that has passed, and not before. */
+async function endsAsReset(host: RelayHost, clock: FakeClock, afterMs: number): Promise<void> {
+  clock.advance(afterMs - 1);
+  expect(host.upgraded[0]?.closed).toBe(false);
+  clock.advance(1);
+  await host.ended(1);
+  expect(host.results[0]).toMatchObject({ status: 101, failure: 'reset' });
+}
 
 describe('a WebSocket', () => {
   test('carries texts, binary frames and its close both ways', async () => {
@@ -172,11 +181,7 @@ describe('a WebSocket', () => {
     client.socket.pause();
     await expect.poll(() => host.upgraded[0]?.writableEnded).toBe(true);
     expect(host.upgraded[0]?.writableLength).toBeGreaterThan(0);
-    clock.advance(299);
-    expect(host.upgraded[0]?.closed).toBe(false);
-    clock.advance(1);
-    await host.ended(1);
-    expect(host.results[0]).toMatchObject({ status: 101, failure: 'reset' });
+    await endsAsReset(host, clock, 300);
   });
 
   test('that upstream resets unseen ends as long after writing met that, although its client takes nothing', async () => {
@@ -201,11 +206,7 @@ describe('a WebSocket', () => {
     const { pending } = clock;
     client.send('hello');
     await expect.poll(() => clock.pending).toBe(pending + 1);
-    clock.advance(299);
-    expect(host.upgraded[0]?.closed).toBe(false);
-    clock.advance(1);
-    await host.ended(1);
-    expect(host.results[0]).toMatchObject({ status: 101, failure: 'reset' });
+    await endsAsReset(host, clock, 300);
   });
 
   test('that is quiet is left alone for longer than any body may stall', async () => {
