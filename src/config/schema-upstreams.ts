@@ -69,7 +69,7 @@ const upstream = map({
   ),
   framing: option(
     choice(['strict', 'lenient']),
-    'Answers of which only the end of the connection says that they are complete: `strict` passes them on without storing them, since an upstream that stopped halfway ends them alike, and refuses those in an unknown transfer coding (502). `lenient` takes both as they come, as RFC 9112 §8 allows. One in a known coding, such as `gzip`, is refused either way: nobody asked for it.',
+    'Answers of which only the end of the connection says that they are complete: `strict` passes them on without storing them, since an upstream that stopped halfway ends them alike, and refuses those in an unknown transfer coding (502). `lenient` takes both as they come, as RFC 9112 §8 allows. One in a known coding, such as `gzip`, is refused either way: nobody asked for it. Over TLS such an answer is whole only where upstream closes with an alert (`close_notify`); without one it is broken off, either way.',
     'strict',
   ),
   credentials: option(

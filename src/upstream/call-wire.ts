@@ -20,6 +20,8 @@ export interface CallWire {
   takesReused(): boolean;
   /** Whether it ended by an error. */
   readonly broken: boolean;
+  /** How content that ends with it was cut; `undefined`: it is all there. */
+  readonly cut: 'reset' | 'truncated' | undefined;
   /** Whether it has served others and ended by an error, and none was made in its place yet. */
   readonly keptBroke: boolean;
 }

@@ -5,6 +5,7 @@ import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
 
 import type { UpstreamConfig } from '../core/config.ts';
 import type { CallWire } from './call-wire.ts';
+import { cutOf, watchClosingAlert } from './closing-alert.ts';
 import { PendingCall } from './pending-call.ts';
 import { readToEnd } from './read-to-end.ts';
 import { trusted } from './trusted.ts';
@@ -55,6 +56,10 @@ class Wire implements CallWire {
     return this.#served > 1;
   }
 
+  get cut(): CallWire['cut'] {
+    return cutOf(this.socket, this.broken);
+  }
+
   get keptBroke(): boolean {
     return this.broken && this.#served > 0;
   }
@@ -85,6 +90,7 @@ function watch(socket: Socket, wire: Wire): void {
   socket.once('error', onError);
   readToEnd(socket, onError);
   readBehindWrites(socket, onError);
+  watchClosingAlert(socket);
   // undici reads by this alone.
   const read = socket.read.bind(socket);
   socket.read = (size?: number): unknown => wire.unasked.passed(read(size));

@@ -222,9 +222,10 @@ export class PendingCall {
 
   onResponseEnd(): void {
     this.#over();
-    // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8). Of other content that
-    // error says nothing: it may come behind all of it.
-    if (this.#framing?.kind === 'close' && this.wire?.broken === true) this.#fail(describe('reset'));
+    // Content that ends with its connection is complete unless that reports an error (RFC 9112 §8) or, with TLS, was not closed in
+    // order (§9.8). Of other content this says nothing: it may come behind all of it.
+    const cut = this.#framing?.kind === 'close' ? this.wire?.cut : undefined;
+    if (cut !== undefined) this.#fail(describe(cut));
     else this.#queue?.finish();
   }
 

@@ -8,6 +8,7 @@ import { endToEnd } from '../core/hop-by-hop.ts';
 import type { Route } from '../core/route.ts';
 import { decodedFields } from '../core/response-fields.ts';
 import { withoutTagFields } from '../core/upstream-tags.ts';
+import { cutOf } from './closing-alert.ts';
 import { codingsOf, decodeStream, type Coding } from './decode.ts';
 import { describe, type NamedFailure } from './failure.ts';
 import { locationOnProxy } from '../core/location.ts';
@@ -69,9 +70,10 @@ export class NodeAnswer implements AnswerSource {
   }
 
   get complete(): boolean {
+    if (!this.#answer.complete || this.framing?.kind !== 'close') return this.#answer.complete;
     // What writing met first, reading is told of as an end in order.
-    const isCut = this.framing?.kind === 'close' && hasWriteFault(this.#answer.socket);
-    return this.#answer.complete && !isCut;
+    const { socket } = this.#answer;
+    return cutOf(socket, hasWriteFault(socket)) === undefined;
   }
 
   get destroyed(): boolean {

@@ -7,7 +7,7 @@ import { targetWithCredentials } from './credentials.ts';
 import { rawHeadersOf } from './relay-request.ts';
 import { relayedFields } from './request-fields.ts';
 import { BodyQueue } from './body-queue.ts';
-import type { ConnectionControl } from './call-wire.ts';
+import type { CallWire, ConnectionControl } from './call-wire.ts';
 import type { Redactor } from './redact.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import type { RelayLine } from './connection.ts';
@@ -172,11 +172,11 @@ export class RelayCall implements AnswerSource {
   onResponseEnd(): void {
     if (this.destroyed) return;
     this.destroyed = true;
-    const isBroken = this.#line.wire.broken;
-    // Content that ends with its connection is complete unless the connection reports an error (RFC 9112 §8). Of other content that
-    // error says nothing: it may come behind all of it.
-    this.complete = !isBroken || this.framing?.kind !== 'close';
-    if (!this.complete) this.#cutByReset();
+    const { broken: isBroken, cut } = this.#line.wire;
+    // Content that ends with its connection is complete unless that reports an error (RFC 9112 §8) or, with TLS, was not closed in
+    // order (§9.8). Of other content this says nothing: it may come behind all of it.
+    this.complete = cut === undefined || this.framing?.kind !== 'close';
+    if (!this.complete) this.#cutShort(cut);
     if (isBroken) this.#line.destroy();
     else this.#lines.give(this.#line);
     if (this.complete) this.#sink?.end();
@@ -184,9 +184,9 @@ export class RelayCall implements AnswerSource {
   }
 
   /** Its error may be one that ends the connection later. */
-  #cutByReset(): void {
+  #cutShort(cut: CallWire['cut']): void {
     const { fault } = this.#line;
-    if (fault === undefined) this.#exchange.fail(describe('reset'));
+    if (fault === undefined) this.#exchange.fail(describe(cut ?? 'reset'));
     else this.#exchange.broke(fault);
   }
 

@@ -10,6 +10,7 @@ import { failureProblem } from '../core/failure-policy.ts';
 import { interimFields, MAX_INTERIM_RESPONSES } from '../core/interim.ts';
 import type { Problem } from '../core/problem.ts';
 import { withoutTagFields } from '../core/upstream-tags.ts';
+import { watchClosingAlert } from './closing-alert.ts';
 import { describe, nameFailure, pastLimit, type NamedFailure, type OnUpstreamLimit } from './failure.ts';
 import type { Redactor } from './redact.ts';
 import {
@@ -124,6 +125,7 @@ export class RelayExchange {
     }
     const { socket } = upstream;
     if (socket !== null) readBehindWrites(socket);
+    watchClosingAlert(socket);
     const ready = 'encrypted' in (socket ?? {}) ? 'secureConnect' : 'connect';
     if (upstream.reusedSocket || socket === null) this.#sending(upstream);
     else socket.once(ready, () => this.#sending(upstream));
