@@ -1,14 +1,33 @@
 import { request } from 'node:http';
-import { expect, onTestFinished, test } from 'vitest';
+import { afterAll, expect, onTestFinished, test } from 'vitest';
 
 import type { UpstreamCall } from '../../src/cache/upstream-ports.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { createUpstreamClient } from '../../src/upstream/client.ts';
+import { selfSigned } from '../support/certificate.ts';
 import { startEarlyUpstream } from '../support/early-upstream.ts';
 import { startRelayHost } from '../support/relay-host.ts';
 import { upstreamConfig } from '../support/upstream-config.ts';
 
 const MIB = 1024 * 1024;
+
+const certificate = await selfSigned();
+afterAll(() => certificate[Symbol.dispose]());
+
+const times = [
+  { scheme: 'http', delayMs: 0 },
+  { scheme: 'http', delayMs: 20 },
+  { scheme: 'http', delayMs: 60 },
+  { scheme: 'https', delayMs: 0 },
+  { scheme: 'https', delayMs: 20 },
+] as const;
+
+function tlsOf(scheme: 'http' | 'https') {
+  return scheme === 'https' ? certificate : undefined;
+}
+
+/** Of whatever scheme. */
+const ca = { caFile: certificate.certFile };
 
 /** What a client gets that sends so much to `port`; `bytes`: nothing, by a GET, where there are none. */
 function upload(port: number, bytes: number): Promise<string> {
@@ -28,11 +47,11 @@ function upload(port: number, bytes: number): Promise<string> {
   });
 }
 
-test.each([0, 20, 60])(
-  'an upload that upstream answers early, after %i ms, and closes on gets that answer',
-  async (delayMs) => {
-    const origin = await startEarlyUpstream({ delayMs, length: 8 });
-    const host = await startRelayHost({ config: upstreamConfig(origin), plan: { maxBodyBytes: 64 * MIB } });
+test.each(times)(
+  'an upload that upstream answers early, by $scheme after $delayMs ms, and closes on gets that answer',
+  async ({ scheme, delayMs }) => {
+    const origin = await startEarlyUpstream({ delayMs, length: 8, tls: tlsOf(scheme) });
+    const host = await startRelayHost({ config: upstreamConfig(origin, ca), plan: { maxBodyBytes: 64 * MIB } });
     onTestFinished(() => host[Symbol.asyncDispose]());
     const answers: string[] = [];
     for (let round = 0; round < 12; round++) answers.push(await upload(host.port, 16 * MIB));
@@ -41,14 +60,22 @@ test.each([0, 20, 60])(
   },
 );
 
-test.each<[string, { readonly bytes: number; readonly rounds: number; readonly isUnasked: boolean }]>([
-  ['to an upload, behind its head', { bytes: 16 * MIB, rounds: 12, isUnasked: false }],
-  ['to a GET, before its head', { bytes: 0, rounds: 300, isUnasked: true }],
+interface Cut {
+  readonly bytes: number;
+  readonly rounds: number;
+  readonly isUnasked: boolean;
+  readonly scheme: 'http' | 'https';
+}
+
+test.each<[string, Cut]>([
+  ['to an upload, behind its head', { bytes: 16 * MIB, rounds: 12, isUnasked: false, scheme: 'http' }],
+  ['to an upload over TLS', { bytes: 16 * MIB, rounds: 12, isUnasked: false, scheme: 'https' }],
+  ['to a GET, before its head', { bytes: 0, rounds: 300, isUnasked: true, scheme: 'http' }],
 ])(
   'what would end with its connection and is cut by a reset is never whole, whether reading or writing meets that: %s',
-  async (_case, { bytes, rounds, isUnasked }) => {
-    const origin = await startEarlyUpstream({ isUnasked });
-    const host = await startRelayHost({ config: upstreamConfig(origin), plan: { maxBodyBytes: 64 * MIB } });
+  async (_case, { bytes, rounds, isUnasked, scheme }) => {
+    const origin = await startEarlyUpstream({ isUnasked, tls: tlsOf(scheme) });
+    const host = await startRelayHost({ config: upstreamConfig(origin, ca), plan: { maxBodyBytes: 64 * MIB } });
     onTestFinished(() => host[Symbol.asyncDispose]());
     const answers = new Set<string>();
     for (let round = 0; round < rounds; round++) answers.add(await upload(host.port, bytes));
@@ -60,11 +87,11 @@ test.each<[string, { readonly bytes: number; readonly rounds: number; readonly i
   },
 );
 
-test.each([0, 20, 60])(
-  'a call with content that upstream answers early, after %i ms, has that answer',
-  async (delayMs) => {
-    const origin = await startEarlyUpstream({ delayMs, length: 8 });
-    const config = upstreamConfig(origin);
+test.each(times)(
+  'a call with content that upstream answers early, by $scheme after $delayMs ms, has that answer',
+  async ({ scheme, delayMs }) => {
+    const origin = await startEarlyUpstream({ delayMs, length: 8, tls: tlsOf(scheme) });
+    const config = upstreamConfig(origin, ca);
     const client = createUpstreamClient({
       upstreams: new Map([[config.name, config]]),
       clock: systemClock,
