@@ -13,10 +13,14 @@ export function watchClosingAlert(socket: Socket | null): void {
   if (socket === null || !('encrypted' in socket) || known.has(socket)) return;
   known.add(socket);
   const push = socket.push.bind(socket);
+  let tells: boolean | undefined;
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    if (chunk === null && !ends.has(socket)) {
-      const end = endOf(socket);
+    if (chunk === null) {
+      const end = tells === true && !ends.has(socket) ? endOf(socket) : undefined;
       if (end !== undefined) ends.set(socket, end);
+    } else {
+      // Its first bytes are being read: a handle that does not say so would call each end a bare one.
+      tells ??= isReading(socket) === true;
     }
     return push(chunk, encoding);
   };
@@ -37,21 +41,29 @@ export function cutOf(socket: object | undefined, isBroken: boolean): 'reset' | 
 
 /**
  * Asked while the end is told. An alert comes among bytes, and libuv goes on reading behind them; at the end of the connection itself it
- * has stopped. Who stopped before has heard no such end. `undefined`: this Node has no such parts, and nothing is known.
+ * has stopped. Who stopped before has heard no such end.
  */
 function endOf(socket: object): 'alert' | 'bare' | undefined {
   const secure = part(socket, '_handle');
+  if (secure !== undefined && Reflect.get(secure, 'reading') === false) return 'alert';
+  const goesOn = isReading(socket);
+  if (goesOn === undefined) return undefined;
+  if (goesOn) return 'alert';
+  const plain = secure && part(secure, '_parent');
+  const stop: unknown = plain && Reflect.get(plain, 'readStop');
+  if (typeof stop === 'function') Reflect.apply(stop, plain, []);
+  return 'bare';
+}
+
+/** Whether libuv was reading from the connection below; it is then. `undefined`: this Node has no such parts, or they answer otherwise. */
+function isReading(socket: object): boolean | undefined {
+  const secure = part(socket, '_handle');
   const plain = secure && part(secure, '_parent');
   const start: unknown = plain && Reflect.get(plain, 'readStart');
-  const stop: unknown = plain && Reflect.get(plain, 'readStop');
-  if (secure === undefined || typeof start !== 'function' || typeof stop !== 'function') return undefined;
-  if (Reflect.get(secure, 'reading') === false) return 'alert';
+  if (typeof start !== 'function') return undefined;
   const started: unknown = Reflect.apply(start, plain, []);
-  if (started === 0) {
-    Reflect.apply(stop, plain, []);
-    return 'bare';
-  }
-  return typeof started === 'number' && getSystemErrorName(started) === 'EALREADY' ? 'alert' : undefined;
+  if (started === 0) return false;
+  return typeof started === 'number' && started < 0 && getSystemErrorName(started) === 'EALREADY' ? true : undefined;
 }
 
 function part(whole: object, name: string): object | undefined {

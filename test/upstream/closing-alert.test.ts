@@ -1,10 +1,13 @@
+import { once } from 'node:events';
 import { request } from 'node:http';
 import { setImmediate as turnEnd } from 'node:timers/promises';
+import { connect, type TLSSocket } from 'node:tls';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 
 import { UpstreamBodyError } from '../../src/cache/upstream-ports.ts';
 import { systemClock } from '../../src/system-clock.ts';
 import { createUpstreamClient } from '../../src/upstream/client.ts';
+import { cutOf, watchClosingAlert } from '../../src/upstream/closing-alert.ts';
 import { selfSigned } from '../support/certificate.ts';
 import { startTestProxy } from '../support/proxy.ts';
 import { startRelayHost } from '../support/relay-host.ts';
@@ -103,6 +106,62 @@ it.each(Array.from({ length: 12 }, (_none, at) => 96 + 16 * at))(
     expect(await called(await upstream(content, 'fin'), 'lenient', true)).toBe('truncated');
   },
 );
+
+/** The handle of the connection below, which is no documented part of Node. */
+function below(socket: TLSSocket): object {
+  const secure: unknown = Reflect.get(socket, '_handle');
+  const plain: unknown = typeof secure === 'object' && secure !== null ? Reflect.get(secure, '_parent') : undefined;
+  if (typeof plain !== 'object' || plain === null) throw new Error('this Node has no such handle');
+  return plain;
+}
+
+const handles: Readonly<Record<string, (plain: object) => void>> = {
+  'that takes each start of reading': (plain) => {
+    const start: unknown = Reflect.get(plain, 'readStart');
+    if (typeof start !== 'function') throw new Error('this Node has no such handle');
+    Reflect.set(plain, 'readStart', () => {
+      Reflect.apply(start, plain, []);
+      return 0;
+    });
+  },
+  'that answers something else': (plain) => Reflect.set(plain, 'readStart', () => 'yes'),
+  'that answers no error of the system': (plain) => Reflect.set(plain, 'readStart', () => 1),
+  'that cannot start reading': (plain) => Reflect.set(plain, 'readStart', undefined),
+};
+
+const versions = ['TLSv1.2', 'TLSv1.3'] as const;
+
+describe.each(versions)('of a connection with %s', (version) => {
+  async function ended(end: TlsEnd, change: (plain: object) => void): Promise<{ cut: unknown; bytes: number }> {
+    const { port } = new URL((await upstream(`${head}\r\nall of i`, end)).url);
+    const options = { port: Number(port), host: '127.0.0.1', servername: 'localhost', ca: certificate.cert };
+    const socket = connect({ ...options, minVersion: version, maxVersion: version });
+    onTestFinished(() => void socket.destroy());
+    await once(socket, 'secureConnect');
+    watchClosingAlert(socket);
+    let bytes = 0;
+    socket.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    change(below(socket));
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await once(socket, 'end');
+    return { cut: cutOf(socket, false), bytes: bytes - head.length - 2 };
+  }
+
+  it.each<[TlsEnd, string | undefined]>([
+    ['alert', undefined],
+    ['fin', 'truncated'],
+  ])('how it was closed is known: %s', async (end, cut) => {
+    expect(await ended(end, () => undefined)).toEqual({ cut, bytes: 8 });
+  });
+
+  it.each(Object.keys(handles))('nothing is made of its end by a handle %s', async (name) => {
+    for (const end of ['alert', 'fin'] as const) {
+      expect(await ended(end, handles[name] ?? (() => undefined))).toEqual({ cut: undefined, bytes: 8 });
+    }
+  });
+});
 
 it.each<[TlsEnd, number]>([
   ['alert', 2],
