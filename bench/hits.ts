@@ -4,9 +4,27 @@
 import { systemTool } from '../test/support/system-tools.ts';
 import { runAlone } from './alone.ts';
 import type { Bar, BenchOptions, Figure } from './bars.ts';
-import { alternate, beside, figuresBeside, hotPaths, startAll, warm, withoutOrigin } from './http/measure.ts';
+import {
+  alternate,
+  beside,
+  figuresBeside,
+  hotPaths,
+  leastOfNode,
+  startAll,
+  warm,
+  withoutOrigin,
+} from './http/measure.ts';
 import type { Load } from './http/load.ts';
-import { startForecache, startHaproxy, startNginx, startOrigin, startVarnish, type Server } from './http/servers.ts';
+import {
+  bareSocket,
+  startBareSocket,
+  startForecache,
+  startHaproxy,
+  startNginx,
+  startOrigin,
+  startVarnish,
+  type Server,
+} from './http/servers.ts';
 
 type Rival = 'nginx' | 'HAProxy' | 'Varnish';
 const startRival = { nginx: startNginx, HAProxy: startHaproxy, Varnish: startVarnish } as const;
@@ -44,14 +62,15 @@ function hitBar({ name, size, bytes, limits }: HitBar): Bar {
     await using stack = new AsyncDisposableStack();
     const rivals = (['nginx', 'HAProxy', 'Varnish'] as const).filter((rival) => rival in limits);
     const { origin, servers } = await startWarm(stack, options, { rivals, bytes });
+    const least = await startAll(stack, [() => startBareSocket(bytes, options.cores.server)]);
     const load = await loadOf(options, bytes);
     const costs = await withoutOrigin(origin, 'city', () =>
       alternate(
-        servers.map((server) => ({ server, load })),
+        [...servers, ...least].map((server) => ({ server, load })),
         options,
       ),
     );
-    const cpu = figuresBeside(costs, { bar: name, requirement: 1, what: `CPU a hit, ${size}` }, limits);
+    const cpu = { bar: name, requirement: 1, what: `CPU a hit, ${size}` };
     const rates = rivals.map((rival): Figure => ({
       bar: name,
       requirement: 1,
@@ -60,7 +79,11 @@ function hitBar({ name, size, bytes, limits }: HitBar): Bar {
       unit: '/s',
       rounds: beside(costs.get('forecache'), costs.get(rival), (cost) => cost.load.perSecond),
     }));
-    return [...cpu, ...rates];
+    return [
+      ...figuresBeside(costs, cpu, { ...limits, [bareSocket]: undefined }),
+      ...leastOfNode(costs, cpu, rivals),
+      ...rates,
+    ];
   };
   const title = `CPU of a fresh hit, ${size}, 200 URLs, 32 connections, beside ${Object.keys(limits).join(', ')}`;
   return { name, requirement: 1, title, run };

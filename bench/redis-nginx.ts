@@ -10,9 +10,9 @@ import { runAlone } from './alone.ts';
 import type { Bar, BenchOptions, Figure } from './bars.ts';
 import { pin } from './http/cores.ts';
 import type { Load } from './http/load.ts';
-import { alternate, figuresBeside, hotPaths, startAll, warm, withoutOrigin } from './http/measure.ts';
-import { startOrigin, type Server } from './http/servers.ts';
-import { fillForNginx, startForecacheOnRedis, startNginxOnRedis } from './redis/servers.ts';
+import { alternate, figuresBeside, hotPaths, leastOfNode, startAll, warm, withoutOrigin } from './http/measure.ts';
+import { bareSocket, startOrigin, type Server } from './http/servers.ts';
+import { fillForNginx, startBareSocketOnRedis, startForecacheOnRedis, startNginxOnRedis } from './redis/servers.ts';
 
 const urls = 2000;
 
@@ -31,11 +31,13 @@ function redisBar({ name, size, bytes }: RedisBar): Bar {
     pin(redis.pid, cores.load);
     const [origin] = await startAll(stack, [() => startOrigin(cores.load)]);
     if (origin === undefined) throw new Error('there is no origin');
-    const [ours, nginx] = await startAll(stack, [
+    const [ours, nginx, socket] = await startAll(stack, [
       () => startForecacheOnRedis(redis.url, origin.origin, cores.server),
       () => startNginxOnRedis(redis.port, cores.server),
+      () => startBareSocketOnRedis(redis.port, cores.server),
     ]);
-    if (ours === undefined || nginx === undefined) throw new Error('not all servers have started');
+    if (ours === undefined || nginx === undefined || socket === undefined)
+      throw new Error('not all servers have started');
     await fillForNginx(redis, bytes, urls);
     const env = { SIZE: String(bytes), COUNT: String(urls) };
     const load: Load = {
@@ -46,7 +48,7 @@ function redisBar({ name, size, bytes }: RedisBar): Bar {
       seconds,
       core: cores.load,
     };
-    for (const server of [ours, nginx]) await warm(server, hotPaths(bytes, urls));
+    for (const server of [ours, nginx, socket]) await warm(server, hotPaths(bytes, urls));
     const fields = { ...nginx, name: 'the same with three fields of a hash' };
     const costs = await withoutOrigin(origin, 'city', () =>
       alternate(
@@ -54,13 +56,18 @@ function redisBar({ name, size, bytes }: RedisBar): Bar {
           { server: ours, load },
           { server: nginx, load },
           { server: fields, load: { ...load, env: { ...env, TARGET: '/fields/v1/forecast' } } },
+          { server: socket, load },
         ],
         options,
       ),
     );
     say(`${await shareFromRedis(ours, bytes)} % of the answers came from Redis`);
     const what = `CPU a hit from Redis, ${size}`;
-    return figuresBeside(costs, { bar: name, requirement: 3, what }, { [nginx.name]: 1, [fields.name]: undefined });
+    const beside = { [nginx.name]: 1, [fields.name]: undefined, [bareSocket]: undefined };
+    return [
+      ...figuresBeside(costs, { bar: name, requirement: 3, what }, beside),
+      ...leastOfNode(costs, { bar: name, requirement: 3, what }, [nginx.name]),
+    ];
   };
   return { name, requirement: 3, title, run };
 }

@@ -10,7 +10,7 @@ import type { Bar, BenchOptions, Figure, Round } from './bars.ts';
 import { cpuSeconds, pinThreads } from './http/cores.ts';
 import { runLoad } from './http/load.ts';
 import { hotPaths, warm } from './http/measure.ts';
-import { type Server, startNginx, startOrigin } from './http/servers.ts';
+import { bareSocket, type Server, startBareSocket, startNginx, startOrigin } from './http/servers.ts';
 
 /**
  * Requirement 13: one worker against two, in alternating rounds: `node bench/workers.ts`.
@@ -21,7 +21,7 @@ import { type Server, startNginx, startOrigin } from './http/servers.ts';
  * other, and what it costs the kernel that half of the connections lead from one core to the other, where those of one worker and
  * its load lead nowhere. Capacity: how many requests a second of the server's own CPU time answers, of two cores beside one, with
  * the load on both cores in either case, so that as many connections lead from one to the other: what the workers cost each other.
- * nginx is measured in the same way in the same rounds: what it loses is the machine's.
+ * nginx and a bare socket of Node are measured in the same way in the same rounds: what they lose is the machine's.
  */
 const connections = 128;
 
@@ -82,6 +82,12 @@ async function startWorkers(folder: string, origin: string, cores: readonly numb
   return { name: 'forecache', origin: proxy.proxy, pid: proxy.pid, stop: async () => void (await proxy.stopAtOnce()) };
 }
 
+async function startSockets(cores: readonly number[]): Promise<Server> {
+  const server = await startBareSocket(1024, cores);
+  pinThreads(server.pid, cores.length === 1 ? 'node-MainThread' : 'WorkerThread', cores);
+  return server;
+}
+
 async function runWorkers({ rounds, seconds, cores, say }: BenchOptions): Promise<readonly Figure[]> {
   if (cores.server === cores.load) throw new Error('there is one core, and two workers want two');
   await using stack = new AsyncDisposableStack();
@@ -112,12 +118,17 @@ async function runWorkers({ rounds, seconds, cores, say }: BenchOptions): Promis
   };
   const ours = await contend((on) => startWorkers(folder, origin.origin, on));
   const nginx = await contend((on) => startNginx(origin.origin, on));
-  const all = [ours, nginx].flatMap(({ one: single, spread, two }) => [single, spread, two]);
+  const sockets = await contend((on) => startSockets(on));
+  const all = [ours, nginx, sockets].flatMap(({ one: single, spread, two }) => [single, spread, two]);
   for (let round = 0; round < rounds; round += 1) {
     for (const contender of all) contender.measured.push(await measure(contender, wrk, seconds));
     say(`round ${round + 1} of ${rounds}: ${all.map(lastOf).join(', ')}`);
   }
-  return [...figures(ours, ''), ...figures(nginx, 'the same of nginx, ')];
+  return [
+    ...figures(ours, ''),
+    ...figures(nginx, 'the same of nginx, '),
+    ...figures(sockets, `the same of a ${bareSocket}, `),
+  ];
 }
 
 function lastOf({ server, workers, cores, measured }: Contender): string {

@@ -2,7 +2,7 @@ import { Agent } from 'node:http';
 import { get } from '../../src/demo/http-get.ts';
 import type { BenchOptions, Figure, Round } from '../bars.ts';
 import { costOf, runLoad, type Cost, type Load } from './load.ts';
-import { originCounts, type Server } from './servers.ts';
+import { bareSocket, originCounts, type Server } from './servers.ts';
 
 /** One of the servers that are measured beside each other. */
 export interface Contender {
@@ -93,17 +93,28 @@ export async function startAll<S extends Server>(
   return servers;
 }
 
-/** Figures of one thing that is measured beside several rivals, those without a limit only told. */
+/** Figures of one thing that is measured beside several rivals, those without a limit only told. `name`: whose. */
 export function figuresBeside(
   costs: ReadonlyMap<string, readonly Cost[]>,
   figure: Omit<Figure, 'rounds' | 'rival' | 'limit' | 'unit'>,
   limits: Readonly<Record<string, number | undefined>>,
+  name = 'forecache',
 ): readonly Figure[] {
   return Object.entries(limits).map(([rival, limit]) => ({
     ...figure,
     rival,
     unit: 'µs',
-    rounds: beside(costs.get('forecache'), costs.get(rival)),
+    rounds: beside(costs.get(name), costs.get(rival)),
     ...(limit === undefined ? {} : { limit }),
   }));
+}
+
+/** What a bare socket of Node takes beside the rivals, in the same rounds: what a program on Node can reach of their limits. Told, not judged. */
+export function leastOfNode(
+  costs: ReadonlyMap<string, readonly Cost[]>,
+  { bar, requirement, what }: Pick<Figure, 'bar' | 'requirement' | 'what'>,
+  rivals: readonly string[],
+): readonly Figure[] {
+  const limits = Object.fromEntries(rivals.map((rival) => [rival, undefined]));
+  return figuresBeside(costs, { bar, requirement, what: `${what}, of a ${bareSocket}` }, limits, bareSocket);
 }

@@ -122,6 +122,15 @@ export function startBareNode(core: number): Promise<Server> {
   return start({ name: 'bare node:http', command: process.execPath, args: [besideThisFile('bare.ts')], core });
 }
 
+export const bareSocket = 'bare Node socket';
+
+/** The least that Node does for an answer of so many bytes, in as many threads as there are cores. */
+export function startBareSocket(bytes: number, cores: number | readonly number[]): Promise<Server> {
+  const list = [cores].flat();
+  const args = [besideThisFile('bare-socket.ts'), String(bytes), String(list.length)];
+  return start({ name: bareSocket, command: process.execPath, args, core: list.join(',') });
+}
+
 /** A relay by http-proxy-3 alone: what the package itself takes for a request. */
 export function startBareProxy(origin: string, core: number): Promise<Server> {
   const args = [besideThisFile('bare-proxy.ts'), origin];

@@ -9,7 +9,7 @@ import { builtMain } from '../../test/support/program.ts';
 import { freePort, type RedisProcess } from '../../test/support/redis.ts';
 import { systemTool } from '../../test/support/system-tools.ts';
 import { pin } from '../http/cores.ts';
-import { fillIn, start, type Server } from '../http/servers.ts';
+import { bareSocket, fillIn, start, type Server } from '../http/servers.ts';
 
 const run = promisify(execFile);
 
@@ -55,6 +55,12 @@ export async function startNginxOnRedis(redisPort: number, core: number): Promis
   writeFileSync(path, text);
   const args = ['-p', folder, '-c', path, '-e', join(folder, 'error.log')];
   return start({ name: 'nginx with Lua and Redis', command, args, core, port, folder });
+}
+
+/** The least that Node does for an answer out of Redis; asked for what {@link fillForNginx} has put there. */
+export function startBareSocketOnRedis(redisPort: number, core: number): Promise<Server> {
+  const args = [besideThisFile('bare-socket.ts'), String(redisPort)];
+  return start({ name: bareSocket, command: process.execPath, args, core });
 }
 
 async function installModules(): Promise<void> {
