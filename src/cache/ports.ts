@@ -243,6 +243,8 @@ export interface UpstreamCallRecord {
 export interface BrokenBodyRecord {
   readonly upstream: string;
   readonly failure: FailureKind;
+  /** As in {@link UpstreamCallRecord}. */
+  readonly reason: string | undefined;
 }
 
 export interface PurgeRecord {

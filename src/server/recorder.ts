@@ -125,7 +125,7 @@ export class Recorder {
     if (transit.answered) {
       // What ends a switched connection is no end of an answer.
       if (failure !== undefined && result.status !== 101) {
-        this.#observer.brokenBody({ upstream: relay.route.upstream, failure });
+        this.#observer.brokenBody({ upstream: relay.route.upstream, failure, reason });
       }
     } else if (attempts > 0) {
       this.#call(transit, relay, { status: undefined, failure: failure ?? 'aborted', reason, attempts });

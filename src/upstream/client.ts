@@ -98,7 +98,7 @@ function openLink(
       else pool.dispatch(request, call);
     },
     onLimit: (option) => observer?.limit(option),
-    onBroken: (failure) => observer?.brokenBody({ upstream: config.name, failure }),
+    onBroken: (failure, reason) => observer?.brokenBody({ upstream: config.name, failure, reason }),
   };
   return { ground, pool, freshPool, fields: createCallFields(config, version) };
 }

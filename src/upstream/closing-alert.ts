@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 
+import { describe, type NamedFailure } from './failure.ts';
+
 /** How the other side's end was told, the first time, of connections with TLS. */
 const ends = new WeakMap<object, 'alert' | 'bare'>();
 const known = new WeakSet<object>();
@@ -37,6 +39,11 @@ export function cutOf(socket: object | undefined, isBroken: boolean): 'reset' | 
   if (end === 'alert') return undefined;
   if (isBroken) return 'reset';
   return end === 'bare' ? 'truncated' : undefined;
+}
+
+/** The failure of content that was cut so, with the reason in it. */
+export function cutFailure(cut: 'reset' | 'truncated'): NamedFailure {
+  return describe(cut, cut === 'truncated' ? 'no close_notify' : undefined);
 }
 
 /**

@@ -39,7 +39,7 @@ interface ResponseGround {
   readonly redactor: Redactor;
   readonly onLimit: OnUpstreamLimit;
   /** Hears how a body broke off, or proved wrong, while it was read; not that its reader gave it up. */
-  readonly onBroken: (failure: FailureKind) => void;
+  readonly onBroken: (failure: FailureKind, reason: string) => void;
 }
 
 /** What the port promises: decoded, secrets taken out, hop-by-hop lines gone. `passing` hears that the body is passed on as it comes. */
@@ -155,7 +155,7 @@ async function* releasing(
   } catch (error) {
     if (error instanceof UpstreamBodyError) {
       if (error.failure === 'too-large') onLimit('upstreams.maxBodyBytes');
-      if (error.failure !== 'aborted') onBroken(error.failure);
+      if (error.failure !== 'aborted') onBroken(error.failure, error.message);
     }
     throw error;
   } finally {

@@ -75,7 +75,7 @@ describe('the log of what happens', () => {
     observer.warm({ job: 'hourly', fetched: 0, reused: 0, failed: 2, durationMs: 5, reason: 'no answer' });
     observer.upstreamCall(callRecord());
     observer.upstreamCall(callRecord({ status: undefined, failure: 'timeout', reason: 'no head in time' }));
-    observer.brokenBody({ upstream: 'met', failure: 'truncated' });
+    observer.brokenBody({ upstream: 'met', failure: 'truncated', reason: 'no close_notify' });
     observer.storage('weather', 'stored');
     observer.limit('maxTargetBytes');
     expect(lines()).toEqual([
@@ -90,7 +90,7 @@ describe('the log of what happens', () => {
         url: '/weather?location=berlin',
         reason: 'no head in time',
       }),
-      expect.objectContaining({ level: 'warn', failure: 'truncated', upstream: 'met' }),
+      expect.objectContaining({ level: 'warn', failure: 'truncated', upstream: 'met', reason: 'no close_notify' }),
     ]);
   });
 
@@ -119,7 +119,7 @@ describe('combined observers', () => {
     const both = combineObservers([named('a'), named('b')]);
     both.request(requestRecord());
     both.upstreamCall(callRecord());
-    both.brokenBody({ upstream: 'met', failure: 'truncated' });
+    both.brokenBody({ upstream: 'met', failure: 'truncated', reason: undefined });
     both.storage('weather', 'stored');
     both.purge(purgeRecord());
     both.warm({ job: 'j', fetched: 0, reused: 0, failed: 0, durationMs: 0 });

@@ -19,7 +19,7 @@ const happenings: readonly ((counters: Counters) => void)[] = [
   (counters) => counters.request(requestRecord({ outcome: 'stale-error', tier: 'redis', method: 'HEAD' })),
   (counters) => counters.upstreamCall(callRecord({ durationMs: 128, attempts: 2 })),
   (counters) => counters.upstreamCall(callRecord({ purpose: 'warm', status: undefined, failure: 'timeout' })),
-  (counters) => counters.brokenBody({ upstream: 'tickets', failure: 'truncated' }),
+  (counters) => counters.brokenBody({ upstream: 'tickets', failure: 'truncated', reason: undefined }),
   (counters) => counters.storage('weather', 'stored'),
   (counters) => counters.storage('events', 'no-store'),
   (counters) => counters.purge(purgeRecord()),

@@ -181,8 +181,8 @@ describe('the Prometheus exposition', () => {
   it('counts each attempt of a call that was sent again, and answers that broke off apart', async () => {
     const { observer, prometheus, report } = metrics();
     observer.upstreamCall(callRecord({ attempts: 2 }));
-    observer.brokenBody({ upstream: 'met', failure: 'truncated' });
-    observer.brokenBody({ upstream: 'unheard-of', failure: 'timeout' });
+    observer.brokenBody({ upstream: 'met', failure: 'truncated', reason: undefined });
+    observer.brokenBody({ upstream: 'unheard-of', failure: 'timeout', reason: undefined });
     const text = await prometheus();
     expect(samples(text, 'forecache_upstream_calls_total')).toEqual([
       '{upstream="met",purpose="interactive",result="2xx"} 1',

@@ -95,7 +95,9 @@ describe('A relayed request', () => {
   });
 
   it('that broke off behind its head is a broken body; a switched connection has none', () => {
-    expect(told({ failure: 'truncated' }, 200).broken).toEqual([{ upstream: 'api', failure: 'truncated' }]);
+    expect(told({ failure: 'truncated', reason: 'why' }, 200).broken).toEqual([
+      { upstream: 'api', failure: 'truncated', reason: 'why' },
+    ]);
     expect(told({ status: 101, failure: 'reset' }, 101).broken).toEqual([]);
     expect(told({ status: 502, failure: 'reset' }).broken).toEqual([]);
     expect(told({ aborted: true }, 200).broken).toEqual([]);
