@@ -5,6 +5,7 @@ import { Fetcher, type FetcherDeps } from './cache/fetcher.ts';
 import { LearnedSearch } from './cache/learned-search.ts';
 import { createPurger } from './cache/purge.ts';
 import { createRefresher } from './cache/refresh.ts';
+import { RetryTimes } from './cache/retry-times.ts';
 import { createPurgeSchedule } from './cache/schedule.ts';
 import { SilentKeys } from './cache/silent-keys.ts';
 import { createWarmer } from './cache/warm.ts';
@@ -73,7 +74,7 @@ export interface Parts {
   /** `undefined`: the counters of this process are all there are. */
   readonly fleetCounters: FleetCounters | undefined;
   readonly background: BackgroundWork;
-  readonly deps: FetcherDeps & ConstructorParameters<typeof Exchange>[0];
+  readonly deps: FetcherDeps & ConstructorParameters<typeof Exchange>[0] & { readonly retryTimes: RetryTimes };
   readonly exchange: Exchange;
   readonly relay: UpstreamRelay;
   readonly purger: ReturnType<typeof createPurger>;
@@ -114,6 +115,7 @@ export function buildParts(ground: Ground): Parts {
     rules,
     search: new LearnedSearch(observer, clock),
     silent: new SilentKeys(),
+    retryTimes: new RetryTimes(clock),
     bodyCheck: createBodyCheck(),
     decoder,
     decoded: new DecodedContents({ decoder, maxBytes: decodedBytesOf(config), observer }),

@@ -64,7 +64,14 @@ const warmSchemas: Schema = {
     items: { type: 'array', items: ref('WarmItem') },
   }),
   WarmItem: object(
-    { url: text, route: text, result: { enum: ['fetched', 'reused', 'failed'] }, status: count, detail: text },
+    {
+      url: text,
+      route: text,
+      result: { enum: ['fetched', 'reused', 'failed'] },
+      status: count,
+      detail: text,
+      retryAt: { type: 'string', format: 'date-time', description: 'Its upstream is not asked before.' },
+    },
     ['url', 'route', 'result'],
   ),
 };

@@ -52,8 +52,10 @@ export function isOfItsWay(input: FillInput, status: number): boolean {
   return status === loopDetected.status && hasMarks(passedOn(input));
 }
 
-function tell({ observer, clock }: FillDeps, input: FillInput, answer: UpstreamAnswer, startedMs: number): void {
+function tell(deps: FillDeps, input: FillInput, answer: UpstreamAnswer, startedMs: number): void {
+  const { observer, clock, retryTimes } = deps;
   const isFailure = answer.kind === 'failure';
+  const retryAfterMs = isFailure ? undefined : retryTimes?.learn(input, answer);
   observer.upstreamCall({
     upstream: input.keyed.canonical.upstream,
     route: input.route.name,
@@ -64,6 +66,7 @@ function tell({ observer, clock }: FillDeps, input: FillInput, answer: UpstreamA
     attempts: answer.attempts,
     url: input.keyed.url,
     reason: isFailure ? answer.detail : undefined,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
 }
 

@@ -120,6 +120,7 @@ export class Fetcher {
   refreshBehind(plan: FetchPlan): void {
     const { key } = plan;
     if (this.#flights.has(key) || this.#failedRefresh.has(key, this.#nowMs())) return;
+    if (this.#deps.retryTimes?.has(plan.ask.route.upstream, key) === true) return;
     this.#deps.background.run('stale-while-revalidate', async () => {
       await this.refresh(plan, 'revalidate');
     });

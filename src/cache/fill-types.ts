@@ -18,6 +18,7 @@ import type {
 } from './ports.ts';
 import type { UpstreamCall, UpstreamClient } from './upstream-ports.ts';
 import type { FailureKind } from '../core/failure.ts';
+import type { RetryTimes } from './retry-times.ts';
 import type { OwnRequest } from './own-request.ts';
 
 /** What a fill needs from outside. */
@@ -35,6 +36,8 @@ export interface FillDeps {
   readonly sha256: Sha256;
   /** Absent: calls are not marked, and what comes back is not known. */
   readonly loops?: LoopMarks;
+  /** Hears of work in the background that is to be left for a while; absent: nobody does. */
+  readonly retryTimes?: RetryTimes;
   /** What upstreams' No-Vary-Search has said; absent: nothing is learnt. */
   readonly search?: LearnedSearch;
   /** `undefined`, or both true: as it has to be. */

@@ -238,6 +238,8 @@ export interface UpstreamCallRecord {
   readonly url: string;
   /** Why it failed, for people; nothing secret or untrusted. `undefined` where it did not, or no more is known than `failure`. */
   readonly reason: string | undefined;
+  /** For so long warming and refreshes leave it alone from now, since it has told one of them so; absent: it has not. */
+  readonly retryAfterMs?: number;
 }
 
 export interface BrokenBodyRecord {
@@ -266,7 +268,7 @@ export interface WarmRecord {
   readonly fetched: number;
   readonly reused: number;
   readonly failed: number;
-  /** Of those that failed: upstream was not asked, since it had said 429 in this run. Absent where it was asked for all. */
+  /** Of those that failed: upstream was not asked, since it had said 429 in this run or by Retry-After when to ask again. Absent where it was asked for all. */
   readonly unasked?: number;
   readonly durationMs: number;
   /** Why the first of those that failed did; absent where none has. */

@@ -21,8 +21,11 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
         return failed(undefined, 'no lease on the purge log: nothing is stored');
       if (found !== undefined && stillGood(deps, input, found)) return storedOutcome('reused', found.item.status);
       if (input.withoutCall !== undefined) return failed(undefined, input.withoutCall);
+      const unasked = putOff(deps, input.route.upstream);
+      if (unasked !== undefined) return unasked;
       const plan = { ask, key, fwd: 'miss', found, validate: found !== undefined } as const;
-      return outcomeOf(await fetcher.refresh(plan, input.purpose));
+      const outcome = outcomeOf(await fetcher.refresh(plan, input.purpose));
+      return outcome.result === 'failed' ? withRetryTime(deps, input.route.upstream, outcome) : outcome;
     },
   };
 }
@@ -82,6 +85,31 @@ function outcomeOf(result: FillResult): RefreshOutcome {
 function storedOutcome(result: 'fetched' | 'reused', status: number, toldStatus = status): RefreshOutcome {
   if (isFailureStatus(status)) return failed(toldStatus, 'an error, which is stored for its own lifetime');
   return { result, status: toldStatus, detail: undefined };
+}
+
+/** It has failed with an answer, which may be the one that said when to ask again. */
+function withRetryTime({ retryTimes }: FetcherDeps, upstream: string, outcome: RefreshOutcome): RefreshOutcome {
+  const retryAfterMs = outcome.status === undefined ? undefined : retryTimes?.leftMs(upstream);
+  return retryAfterMs === undefined ? outcome : { ...outcome, retryAfterMs };
+}
+
+/** What comes of a request whose upstream has said by Retry-After when it may be asked again; `undefined`: it may be now. */
+export function putOff(
+  { retryTimes, clock }: Pick<FetcherDeps, 'retryTimes' | 'clock'>,
+  upstream: string,
+): RefreshOutcome | undefined {
+  const leftMs = retryTimes?.leftMs(upstream);
+  if (leftMs === undefined) return undefined;
+  const until = instantOf(clock.nowMs() + leftMs);
+  return {
+    ...failed(undefined, `not asked for: upstream ${upstream} had said Retry-After ${until}`),
+    retryAfterMs: leftMs,
+  };
+}
+
+/** To the second, rounded up: Retry-After says no more. */
+export function instantOf(ms: number): string {
+  return `${new Date(Math.ceil(ms / 1000) * 1000).toISOString().slice(0, -5)}Z`;
 }
 
 function failed(status: number | undefined, detail: string): RefreshOutcome {

@@ -30,4 +30,9 @@ export interface RefreshOutcome {
   readonly status: number | undefined;
   /** For people: why it failed, a sentence or token without credentials. */
   readonly detail: string | undefined;
+  /**
+   * How long its upstream is to be left alone from now, milliseconds: with a status it has just said so by Retry-After,
+   * without one it was not asked for that. Absent: it may be asked.
+   */
+  readonly retryAfterMs?: number;
 }

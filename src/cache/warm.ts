@@ -5,7 +5,9 @@ import type { JobLeases } from './fleet-ports.ts';
 import { createLimiter, type Limiter } from './limiter.ts';
 import type { WarmItem, WarmReport, WarmRequest } from './operations.ts';
 import type { Background, Clock, Observer, Sha256 } from './ports.ts';
+import { instantOf, putOff } from './refresh.ts';
 import type { Refresher, RefreshInput, RefreshOutcome } from './refresher.ts';
+import type { RetryTimes } from './retry-times.ts';
 import { JobTimers } from './warm-timers.ts';
 import { planJob, planRequest, type PlannedWarm } from './warm-plan.ts';
 import { WarmTurns } from './warm-turns.ts';
@@ -18,6 +20,8 @@ export interface WarmerParts {
   readonly observer: Pick<Observer, 'warm'>;
   readonly clock: Clock;
   readonly background: Background;
+  /** Shared with the refresher, where that is of this thread. */
+  readonly retryTimes: RetryTimes;
   /** Each run of a job is claimed, so that it is done once for the fleet. */
   readonly leases: JobLeases;
   readonly sha256: Sha256;
@@ -125,29 +129,48 @@ async function warmOne(parts: WarmerParts, run: Run, { route, values }: PlannedW
   const { keyed } = target.value;
   const { reuseAbove } = parts.config;
   const input = { route, keyed, purpose: 'warm', reuseAbove, values: values.value } as const;
-  const outcome = await run.limited(() => refreshIn(run, parts.refresher, input));
-  const { result, status, detail } = outcome;
+  const outcome = await run.limited(() => refreshIn(run, parts, input));
+  const { result, status, detail, retryAfterMs } = outcome;
   return {
     url: keyed.url,
     route: route.name,
     result,
     ...(status === undefined ? {} : { status }),
     ...(detail === undefined ? {} : { detail }),
+    ...(retryAfterMs === undefined ? {} : { retryAt: instantOf(parts.clock.nowMs() + retryAfterMs) }),
   };
 }
 
 /** When its turn has come. */
-async function refreshIn(run: Run, refresher: Refresher, input: RefreshInput): Promise<RefreshOutcome> {
-  const { signal, refusedBy } = run;
-  if (signal.aborted) return stopping;
+async function refreshIn(run: Run, parts: WarmerParts, input: RefreshInput): Promise<RefreshOutcome> {
+  if (run.signal.aborted) return stopping;
   const { upstream } = input.route;
-  const withoutCall = refusedBy.has(upstream)
-    ? `not asked for: upstream ${upstream} had answered with 429 (Too Many Requests)`
-    : undefined;
-  const outcome = await refresher.refresh({ ...input, withoutCall }, signal);
-  if (outcome.status === tooManyRequests) refusedBy.add(upstream);
-  if (withoutCall !== undefined && outcome.detail === withoutCall) run.unasked += 1;
-  return outcome;
+  const unasked = putOff(parts, upstream) ?? refusedOnce(run.refusedBy, upstream);
+  const done = await parts.refresher.refresh({ ...input, withoutCall: unasked?.detail }, run.signal);
+  if (unasked !== undefined && done.detail === unasked.detail) {
+    run.unasked += 1;
+    return unasked;
+  }
+  learn(run, parts, upstream, done);
+  if (isPutOff(done)) run.unasked += 1;
+  return done;
+}
+
+/** Where another thread has asked, only that one knows by itself. */
+function learn(run: Run, { retryTimes }: WarmerParts, upstream: string, outcome: RefreshOutcome): void {
+  if (outcome.status === tooManyRequests) run.refusedBy.add(upstream);
+  if (outcome.retryAfterMs !== undefined) retryTimes.putOff(upstream, outcome.retryAfterMs);
+}
+
+function isPutOff({ status, retryAfterMs }: RefreshOutcome): boolean {
+  return status === undefined && retryAfterMs !== undefined;
+}
+
+/** Without Retry-After a 429 counts for the rest of the run. */
+function refusedOnce(refusedBy: ReadonlySet<string>, upstream: string): RefreshOutcome | undefined {
+  if (!refusedBy.has(upstream)) return undefined;
+  const detail = `not asked for: upstream ${upstream} had answered with 429 (Too Many Requests)`;
+  return { result: 'failed', status: undefined, detail };
 }
 
 /** RFC 6585 §4. */

@@ -38,6 +38,8 @@ export function createLogObserver(
     repeats: () => (requests ? undefined : untold),
     upstreamCall(call) {
       if (call.failure !== undefined) log.warn({ ...rounded(call), url: shortened(call) }, 'upstream call failed');
+      else if (call.retryAfterMs !== undefined)
+        log.info({ ...rounded(call), url: shortened(call) }, 'upstream puts off warming and refreshes');
       else if (debug) log.debug({ ...rounded(call), url: shortened(call) }, 'upstream call');
     },
     brokenBody(record) {

@@ -56,6 +56,8 @@ export class UpstreamTally {
   readonly durations = new DurationTally();
   /** Answers that broke off behind their heads, by kind of failure. */
   readonly brokenBodies = new TokenTally();
+  /** Answers that put off warming and refreshes: one place. */
+  readonly putOffs = new Float64Array(1);
 }
 
 interface Alike {
@@ -147,6 +149,7 @@ export class Counters implements Observer {
     bump(upstream.calls, first + callResultOf(call));
     if (call.attempts > 1) bump(upstream.calls, first + resetResult, call.attempts - 1);
     upstream.durations.add(call.durationMs);
+    if (call.retryAfterMs !== undefined) bump(upstream.putOffs, 0);
   }
 
   brokenBody({ upstream, failure }: BrokenBodyRecord): void {

@@ -80,8 +80,8 @@ function ofRoute(tally: RouteTally): Growing {
   };
 }
 
-function ofUpstream({ calls, brokenBodies, durations }: UpstreamTally): Growing {
-  return { arrays: [calls], tokens: [brokenBodies], durations: [durations] };
+function ofUpstream({ calls, putOffs, brokenBodies, durations }: UpstreamTally): Growing {
+  return { arrays: [calls, putOffs], tokens: [brokenBodies], durations: [durations] };
 }
 
 function ofWhole({ purgedBy, problems, limits, purges, purgeDurations, fleetTally }: Counters): Growing {

@@ -86,6 +86,7 @@ function cacheFamilies(counters: Counters): readonly Family[] {
 export function upstreamFamilies(counters: Counters): readonly Family[] {
   const calls: Sample[] = [];
   const broken: Sample[] = [];
+  const putOffs: Sample[] = [];
   const durations: [Labels, DurationTally][] = [];
   for (const [upstream, tally] of counters.upstreams) {
     for (const [purposePlace, purpose] of purposeNames.entries()) {
@@ -94,6 +95,7 @@ export function upstreamFamilies(counters: Counters): readonly Family[] {
         if (value > 0) calls.push({ labels: { upstream, purpose, result }, value });
       }
     }
+    putOffs.push({ labels: { upstream }, value: tally.putOffs[0] ?? 0 });
     for (const [failure, value] of tally.brokenBodies.entries()) broken.push({ labels: { upstream, failure }, value });
     if (tally.durations.count > 0) durations.push([{ upstream }, tally.durations]);
   }
@@ -103,6 +105,11 @@ export function upstreamFamilies(counters: Counters): readonly Family[] {
       'forecache_upstream_broken_bodies_total',
       'Upstream answers that broke off or proved wrong behind their heads, by kind of failure.',
       broken,
+    ),
+    counter(
+      'forecache_upstream_put_offs_total',
+      'Answers to warming and refreshes that put off all of them by Retry-After.',
+      putOffs,
     ),
     histogram(
       'forecache_upstream_call_duration_seconds',

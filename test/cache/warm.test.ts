@@ -4,6 +4,7 @@ import type { JobLeases } from '../../src/cache/fleet-ports.ts';
 import { localJobs } from '../../src/cache/local-jobs.ts';
 import type { WarmReport, WarmRequest } from '../../src/cache/operations.ts';
 import type { Refresher, RefreshInput, RefreshOutcome } from '../../src/cache/refresher.ts';
+import { RetryTimes } from '../../src/cache/retry-times.ts';
 import { createWarmer } from '../../src/cache/warm.ts';
 import type { WarmConfig, WarmJob } from '../../src/core/config.ts';
 import { FakeClock } from '../support/clock.ts';
@@ -62,7 +63,9 @@ function setUp(
   const observer = warmRecords();
   const table = tableOf();
   const whole: WarmConfig = { locations: ['berlin', 'new york'], jobs: [], concurrency: 4, reuseAbove: 0.5, ...config };
-  const warmer = createWarmer({ config: whole, table, refresher, observer, clock, background, leases, sha256, random });
+  const retryTimes = new RetryTimes(clock);
+  const parts = { config: whole, table, refresher, observer, clock, background, leases, retryTimes, sha256, random };
+  const warmer = createWarmer(parts);
   onTestFinished(() => {
     warmer.stop();
     expect(background.errors).toEqual([]);
@@ -425,6 +428,32 @@ describe('warming by request', () => {
       reused: 1,
       failed: 0,
     });
+  });
+
+  test('what another thread has heard of Retry-After holds for later runs until then, and the report says when', async () => {
+    const said: RefreshOutcome = { result: 'failed', status: 503, detail: 'not stored: status', retryAfterMs: 90_500 };
+    let answer = said;
+    const at = setUp({ concurrency: 1 }, (input) => {
+      const { withoutCall } = input;
+      if (withoutCall !== undefined)
+        return Promise.resolve({ result: 'failed', status: undefined, detail: withoutCall });
+      return Promise.resolve(input.route.name === 'weather-forecast' ? answer : fetched);
+    });
+    const both = [{ location: 'rome' }, { location: 'lima' }];
+    const retryAt = '2026-11-23T12:01:31Z';
+    const detail = `not asked for: upstream weather had said Retry-After ${retryAt}`;
+    const unasked = { url: expect.any(String), route: 'weather-forecast', result: 'failed', detail, retryAt };
+    expect((await report(at, byRoute('weather-forecast', ...both))).items).toEqual([
+      expect.objectContaining({ result: 'failed', status: 503, retryAt }),
+      unasked,
+    ]);
+    at.clock.advance(90_000);
+    expect((await report(at, byRoute('weather-forecast', ...both))).items).toEqual([unasked, unasked]);
+    expect(await report(at, byRoute('event-search', { location: 'rome' }))).toMatchObject({ fetched: 1 });
+    expect(at.records.map((record) => record.unasked)).toEqual([1, 2, undefined]);
+    at.clock.advance(500);
+    answer = fetched;
+    expect(await report(at, byRoute('weather-forecast', ...both))).toMatchObject({ fetched: 2, failed: 0 });
   });
 
   test('locations run the jobs that use one, for these locations alone', async () => {

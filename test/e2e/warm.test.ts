@@ -1,6 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { ask, json } from '../support/http.ts';
+import { launchServe } from '../support/launch.ts';
+import { samples } from '../support/metrics.ts';
 import { callsWith, startMission, startStillMission } from '../support/mission.ts';
+import { startOrigin } from '../support/origin.ts';
 
 /** Parameters of one request for the past. */
 function pastOf(location: string): object {
@@ -89,3 +93,41 @@ it('warms the configured locations by itself at the start and at each interval, 
   await expect.poll(runs).toMatchObject({ runs: 3, fetched: 9 });
   expect(weather.calls()).toBe(calls);
 });
+
+it.each([1, 2])(
+  'with %i workers leaves an upstream that says Retry-After alone in later runs too, and clients not',
+  async (workers) => {
+    const origin = await startOrigin((_request, peer) => peer.respond(429, { 'Retry-After': '3600' }, 'no'));
+    onTestFinished(() => origin.close());
+    const { proxy, admin } = await launchServe(`
+server: { listen: 127.0.0.1:0, workers: ${workers} }
+admin: { listen: 127.0.0.1:0 }
+upstreams: { api: { origin: "${origin.url}" } }
+routes: [{ name: forecast, match: /forecast, upstream: api, ttl: 1h }]
+warm: { concurrency: 1 }
+`);
+    const warm = (): ReturnType<typeof ask> =>
+      ask(admin, '/api/warm', {
+        method: 'POST',
+        body: JSON.stringify({ route: 'forecast', with: [{ place: 'a' }, { place: 'b' }] }),
+        headers: { 'content-type': 'application/json' },
+      });
+    const detail: unknown = expect.stringMatching(/^not asked for: upstream api had said Retry-After /);
+    const unasked = { result: 'failed', detail };
+    const before = Date.now();
+    const first = await warm();
+    expect(json(first)).toMatchObject({ failed: 2, items: [{ result: 'failed', status: 429 }, unasked] });
+    const [, retryAt = ''] = /"retryAt":"([^"]+)"/.exec(first.text) ?? [];
+    const inMs = Date.parse(retryAt) - before;
+    expect(inMs).toBeGreaterThanOrEqual(3_600_000 - 1000);
+    expect(inMs).toBeLessThan(3_700_000);
+    for (let run = 0; run < 3; run += 1)
+      expect(json(await warm())).toMatchObject({ failed: 2, items: [unasked, unasked] });
+    expect(origin.requests).toHaveLength(1);
+    expect((await ask(proxy, '/forecast?place=a')).status).toBe(429);
+    expect(origin.requests).toHaveLength(2);
+    const counted = await samples(admin);
+    expect(counted.get('forecache_upstream_put_offs_total{upstream="api"}')).toBe(1);
+    expect(counted.get('forecache_warm_requests_total{job="api",result="unasked"}')).toBe(7);
+  },
+);

@@ -75,6 +75,7 @@ describe('the log of what happens', () => {
     observer.warm({ job: 'hourly', fetched: 0, reused: 0, failed: 2, durationMs: 5, reason: 'no answer' });
     observer.upstreamCall(callRecord());
     observer.upstreamCall(callRecord({ status: undefined, failure: 'timeout', reason: 'no head in time' }));
+    observer.upstreamCall(callRecord({ purpose: 'warm', status: 429, retryAfterMs: 60_000 }));
     observer.brokenBody({ upstream: 'met', failure: 'truncated', reason: 'no close_notify' });
     observer.storage('weather', 'stored');
     observer.limit('maxTargetBytes');
@@ -90,6 +91,7 @@ describe('the log of what happens', () => {
         url: '/weather?location=berlin',
         reason: 'no head in time',
       }),
+      expect.objectContaining({ level: 'info', msg: 'upstream puts off warming and refreshes', retryAfterMs: 60_000 }),
       expect.objectContaining({ level: 'warn', failure: 'truncated', upstream: 'met', reason: 'no close_notify' }),
     ]);
   });

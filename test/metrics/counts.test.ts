@@ -28,6 +28,7 @@ const happenings: readonly ((counters: Counters) => void)[] = [
   (counters) => counters.warm({ job: 'api', fetched: 1, reused: 0, failed: 0, durationMs: 8 }),
   (counters) => counters.limit('store.memory.maxBytes'),
   ...someEvents.map((event) => (counters: Counters) => counters.fleet(event)),
+  (counters) => counters.upstreamCall(callRecord({ purpose: 'warm', retryAfterMs: 512, durationMs: 0 })),
 ];
 
 const thread = { heapTotal: 1, heapUsed: 1, external: 1, lagMean: 0, lagP99: 0, lagMax: 0, utilization: 0 };

@@ -195,6 +195,14 @@ describe('the Prometheus exposition', () => {
     ]);
   });
 
+  it('counts answers that put off warming and refreshes, from naught on', async () => {
+    const { observer, prometheus } = metrics();
+    expect(samples(await prometheus(), 'forecache_upstream_put_offs_total')).toContain('{upstream="met"} 0');
+    observer.upstreamCall(callRecord({ purpose: 'warm', status: 429, retryAfterMs: 60_000 }));
+    observer.upstreamCall(callRecord({ purpose: 'warm', status: 429 }));
+    expect(samples(await prometheus(), 'forecache_upstream_put_offs_total')).toContain('{upstream="met"} 1');
+  });
+
   it('tells purges, warming, problems, limits, evictions and the store', async () => {
     const { observer, prometheus } = metrics();
     observer.purge(purgeRecord());

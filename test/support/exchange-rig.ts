@@ -14,6 +14,7 @@ import type {
 import type { UpstreamAnswer, UpstreamCall } from '../../src/cache/upstream-ports.ts';
 import { LearnedSearch } from '../../src/cache/learned-search.ts';
 import { createRefresher } from '../../src/cache/refresh.ts';
+import { RetryTimes } from '../../src/cache/retry-times.ts';
 import type { FailureKind } from '../../src/core/failure.ts';
 import type { FieldLines } from '../../src/core/fields.ts';
 import type { Problem, Result } from '../../src/core/problem.ts';
@@ -174,6 +175,7 @@ export class ExchangeRig implements Disposable {
       clock: this.clock,
       sha256,
       search: this.search,
+      retryTimes: new RetryTimes(this.clock),
       bodyCheck: createBodyCheck(),
       decoder: createContentDecoder(),
       decoded: decodedContents(),
