@@ -66,6 +66,7 @@ function tell(deps: FillDeps, input: FillInput, answer: UpstreamAnswer, startedM
     attempts: answer.attempts,
     url: input.keyed.url,
     reason: isFailure ? answer.detail : undefined,
+    clientGone: isFailure ? answer.clientGone : undefined,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
 }

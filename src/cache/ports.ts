@@ -238,6 +238,8 @@ export interface UpstreamCallRecord {
   readonly url: string;
   /** Why it failed, for people; nothing secret or untrusted. `undefined` where it did not, or no more is known than `failure`. */
   readonly reason: string | undefined;
+  /** True: it was ended since its client went, which is nothing that an operator could mend. */
+  readonly clientGone?: boolean | undefined;
   /** For so long warming and refreshes leave it alone from now, since it has told one of them so; absent: it has not. */
   readonly retryAfterMs?: number;
 }

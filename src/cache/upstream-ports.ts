@@ -104,6 +104,8 @@ export interface UpstreamFailure {
   readonly detail: string;
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
+  /** True: its client went, and nobody else was to get the answer (see {@link UpstreamCall.whenGone}). Upstream did nothing wrong. */
+  readonly clientGone?: boolean | undefined;
   /** As of {@link UpstreamResponse}; 0 where the call never got a connection, so that nothing was sent. */
   readonly attempts: number;
 }

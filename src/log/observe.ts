@@ -37,10 +37,8 @@ export function createLogObserver(
     },
     repeats: () => (requests ? undefined : untold),
     upstreamCall(call) {
-      if (call.failure !== undefined) log.warn({ ...rounded(call), url: shortened(call) }, 'upstream call failed');
-      else if (call.retryAfterMs !== undefined)
-        log.info({ ...rounded(call), url: shortened(call) }, 'upstream puts off warming and refreshes');
-      else if (debug) log.debug({ ...rounded(call), url: shortened(call) }, 'upstream call');
+      const [level, message] = lineOf(call);
+      if (level !== 'debug' || debug) log[level]({ ...rounded(call), url: shortened(call) }, message);
     },
     brokenBody(record) {
       log.warn({ ...record }, 'upstream answer broke off');
@@ -62,6 +60,14 @@ export function createLogObserver(
       if (debug) log.debug({ option }, 'limit hit');
     },
   };
+}
+
+function lineOf(call: UpstreamCallRecord): readonly ['debug' | 'info' | 'warn', string] {
+  // Agents with short timeouts would flood the log, and an operator has nothing to mend. The request's own line has it, and the metrics.
+  if (call.clientGone === true) return ['debug', 'upstream call given up'];
+  if (call.failure !== undefined) return ['warn', 'upstream call failed'];
+  if (call.retryAfterMs !== undefined) return ['info', 'upstream puts off warming and refreshes'];
+  return ['debug', 'upstream call'];
 }
 
 /** Members without a value are left out of the line. */

@@ -128,7 +128,8 @@ export class Recorder {
         this.#observer.brokenBody({ upstream: relay.route.upstream, failure, reason });
       }
     } else if (attempts > 0) {
-      this.#call(transit, relay, { status: undefined, failure: failure ?? 'aborted', reason, attempts });
+      const clientGone = isLeft(transit, result);
+      this.#call(transit, relay, { status: undefined, failure: failure ?? 'aborted', reason, attempts, clientGone });
     }
     const { refusal } = transit;
     const problem = refusal?.code ?? result.problem;
@@ -148,7 +149,7 @@ export class Recorder {
   #call(
     transit: Transit,
     relay: RelayDecision,
-    result: Pick<UpstreamCallRecord, 'status' | 'failure' | 'reason' | 'attempts'>,
+    result: Pick<UpstreamCallRecord, 'status' | 'failure' | 'reason' | 'attempts' | 'clientGone'>,
   ): void {
     this.#observer.upstreamCall({
       upstream: relay.route.upstream,
@@ -163,6 +164,11 @@ export class Recorder {
 
 function traceOf({ fields, special: found }: ProxyRequest): string | undefined {
   return found !== undefined && (found & special.traceparent) === 0 ? undefined : traceIdOf(fields);
+}
+
+/** Nothing went wrong with the call: its client went. */
+function isLeft({ refusal }: Transit, { failure, aborted }: RelayResult): boolean {
+  return failure === undefined && aborted && refusal === undefined;
 }
 
 function outcomeOf(result: RelayResult): ResponseMeta['outcome'] {

@@ -7,7 +7,12 @@ export interface NamedFailure {
   readonly detail: string;
   /** `undefined`: no limit of ours. */
   readonly limit?: UpstreamLimit | undefined;
+  /** As of `UpstreamFailure`. */
+  readonly clientGone?: boolean;
 }
+
+/** The failure of a call whose client has gone. */
+export const clientGone: NamedFailure = { failure: 'aborted', detail: 'its client had gone', clientGone: true };
 
 /** Limits of an upstream that end a call; options of that name. */
 export type UpstreamLimit =

@@ -10,6 +10,7 @@ import type { CallRequest, CallWire, ConnectionControl } from './call-wire.ts';
 import { cutFailure } from './closing-alert.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
 import {
+  clientGone,
   describe,
   nameFailure,
   pastLimit,
@@ -98,7 +99,7 @@ export class PendingCall {
     deadlines.add(this);
     this.#call.whenGone?.(() => {
       // What it went on may be another call's by now.
-      if (this.#place !== undefined) this.abort();
+      if (this.#place !== undefined) this.#stop(clientGone);
     });
     // Whoever it is for may have gone before it was made.
     if (this.#stopped) return;
@@ -291,14 +292,14 @@ export class PendingCall {
     if (!this.#holdsSlot) this.#over();
   }
 
-  #fail({ failure, detail, limit }: NamedFailure): void {
+  #fail({ failure, detail, limit, clientGone: isGone }: NamedFailure): void {
     if (limit !== undefined) this.#ground.onLimit(`upstreams.${limit}`);
     if (this.#queue !== undefined) {
       this.#queue.fail(failure, detail);
       return;
     }
     const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs: this.#ground.clock.nowMs() };
-    this.#settle({ kind: 'failure', failure, detail, attempts: this.#attempts, ...times });
+    this.#settle({ kind: 'failure', failure, detail, clientGone: isGone, attempts: this.#attempts, ...times });
   }
 
   /** The connection is done with this call. */

@@ -96,6 +96,18 @@ describe('the log of what happens', () => {
     ]);
   });
 
+  it('tells of calls whose clients went at debug alone, since there is nothing to mend', () => {
+    const gone = callRecord({ status: undefined, failure: 'aborted', clientGone: true });
+    const ended = callRecord({ status: undefined, failure: 'aborted' });
+    const { observer, lines } = observed('info', false);
+    observer.upstreamCall(gone);
+    observer.upstreamCall(ended);
+    expect(lines()).toMatchObject([{ level: 'warn', msg: 'upstream call failed' }]);
+    const all = observed('debug', false);
+    all.observer.upstreamCall(gone);
+    expect(all.lines()).toMatchObject([{ level: 'debug', msg: 'upstream call given up', failure: 'aborted' }]);
+  });
+
   it('tells everything at debug', () => {
     const { observer, lines } = observed('debug', false);
     observer.upstreamCall(callRecord());
