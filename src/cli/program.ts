@@ -15,13 +15,20 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     code = result;
   });
   try {
-    await program.parseAsync(argv, { from: 'user' });
+    await program.parseAsync(withoutHelpOnNothing(program, argv), { from: 'user' });
     return code;
   } catch (error) {
     // commander has already written what there is to say; help and version end with 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.ok : exitCode.usage;
     throw error;
   }
+}
+
+/** commander answers `help NAME` of no command with the usage alone; NAME by itself gets the error that names it. */
+function withoutHelpOnNothing({ commands }: Command, argv: readonly string[]): readonly string[] {
+  const [first, name] = argv;
+  if (first !== 'help' || name === undefined || name.startsWith('-')) return argv;
+  return commands.some((known) => known.name() === name) ? argv : [name];
 }
 
 /** The command tree; `done` hears the exit code of the command that ran. */

@@ -86,6 +86,21 @@ describe('help and wrong use', () => {
     expect((await cli(['purgee'])).stderr).toContain('Did you mean purge?');
   });
 
+  test('help of a command that there is not names it, like the command itself', async () => {
+    for (const name of ['nope', 'purgee', '__proto__', '', '\u001b[2J']) {
+      const asked = await cli(['help', name]);
+      expect(asked).toEqual(await cli([name]));
+      expect(asked).toMatchObject({ code: 64, stdout: '' });
+      expect(asked.stderr).toContain('unknown command');
+    }
+    expect((await cli(['help', 'purgee', '--json'])).stderr).toContain(
+      "unknown command 'purgee'\n(Did you mean purge?)",
+    );
+    const general = await cli(['--help']);
+    expect(await cli(['help'])).toEqual(general);
+    expect(await cli(['help', 'help'])).toEqual(general);
+  });
+
   test('what is quoted of the arguments cannot steer the terminal', async () => {
     expect((await cli(['\u001b[2J'])).stderr).toContain('\\u{1b}[2J');
     expect((await cli(['warm', '--route', 'r', '--with', '\u001b[2J'])).stderr).toContain('\\u{1b}[2J');
