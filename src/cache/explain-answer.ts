@@ -1,6 +1,8 @@
 import { decideOnFailure, isFailureStatus } from '../core/failure-policy.ts';
 import { confirms, freshenByHead } from '../core/freshen.ts';
 import { freshnessOf, initialAgeMs } from '../core/freshness.ts';
+import { hasMarks } from '../core/loop-marks.ts';
+import { loopDetected } from '../core/via.ts';
 import { answerReasons, failureReasons, passReason, storableReason } from '../core/reasons.ts';
 import { selectingFields } from '../core/storage-policy.ts';
 import type { StoredResponse } from '../core/stored-response.ts';
@@ -105,7 +107,7 @@ function verdictOf(supposed: SupposedAnswer, run: DryRun): Verdict {
   if (run.stored !== undefined) return { token: null, reason: storedBecause(supposed, run.stored) };
   // An answer that is taken for a failure is not told as one that is not stored.
   const why = token ?? 'upstream-malformed';
-  return { token: why, reason: staleInstead(supposed, run) ?? passReason(why) };
+  return { token: why, reason: staleInstead(supposed, run) ?? errorPassed(supposed, run) ?? passReason(why) };
 }
 
 function storedBecause({ found, answer }: SupposedAnswer, stored: StoredResponse): string {
@@ -126,6 +128,14 @@ function staleInstead({ ask, onFailure, answer, nowMs }: SupposedAnswer, run: Dr
     nowMs,
   });
   return `${answerReasons.outdone}: ${reason}`;
+}
+
+/** Why an error is not stored, whatever lifetime its status has. */
+function errorPassed({ ask, answer }: SupposedAnswer, run: DryRun): string | undefined {
+  if (run.tokens.at(-1) !== 'status' || !isFailureStatus(answer.status)) return undefined;
+  if (run.response?.meta.outcome === 'stale') return answerReasons.behind;
+  const isOneWay = answer.status === loopDetected.status && hasMarks(ask.requestFields);
+  return isOneWay ? answerReasons['one-way'] : undefined;
 }
 
 function headVerdict({ ask, answer, nowMs }: SupposedAnswer, stored: StoredResponse): Verdict {

@@ -2,7 +2,8 @@ import { clientDirectives, type ClientDirectives } from '../core/client-directiv
 import { parseCacheControl } from '../core/cache-control.ts';
 import { decideOnFailure, decideOnSoftTimeout, type FailureDecision } from '../core/failure-policy.ts';
 import { fieldLineValues, hasField } from '../core/fields.ts';
-import { clientDirectiveSections } from '../core/reasons.ts';
+import { hasMarks } from '../core/loop-marks.ts';
+import { answerReasons, clientDirectiveSections } from '../core/reasons.ts';
 import { baseKeyOf } from '../core/vary.ts';
 import { codingNotes, interimNotes, withoutCodings } from './explain-fields.ts';
 import type { OnFailure } from './explain-fallback.ts';
@@ -213,9 +214,12 @@ function failureNotes({ ask, onFailure, nowMs, status }: Asked): readonly Explai
       requestFields: ask.requestFields,
       nowMs,
     });
+  const answered = decided(503);
+  const isReplaced = answered.kind === 'serve-stale' && hasMarks(ask.requestFields);
   return [
     note('failure', `if upstream cannot be reached: ${failureText(decided('connect'), onFailure)}`),
-    note('failure', `if upstream answers 5xx or 429: ${failureText(decided(503), onFailure)}`),
+    note('failure', `if upstream answers 5xx or 429: ${failureText(answered, onFailure)}`),
+    ...(isReplaced ? [note('failure', `but if that is a 508: passed on: ${answerReasons['one-way']}`)] : []),
   ];
 }
 

@@ -187,6 +187,9 @@ export const answerReasons = {
   refused: 'it is refused as no valid answer (RFC 9110 §15.6.3), and is no better than none',
   outdone: 'what is stored is served in its place',
   unasked: 'upstream would not be asked',
+  behind: 'a refresh behind a stale answer that fails leaves what is stored as it is (RFC 5861 §3)',
+  'one-way':
+    'it may be about the way of this request alone, of which CDN-Loop has told upstream, so that nothing is stored or given in its place (RFC 8586 §2)',
   'post-unkept':
     'an answer to POST is stored for later GETs only with explicit freshness and a Content-Location that equals the target URI, and where the POST told upstream no more than a GET would (RFC 9110 §9.3.3)',
   'post-kept': 'its Content-Location says that it is what a GET of this URL would get (RFC 9110 §9.3.3)',
