@@ -278,7 +278,7 @@ class ScriptedOrigin implements Origin {
   }
 
   resetAll(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) this.#reset(socket);
   }
 
   endAll(): void {
@@ -307,7 +307,7 @@ class ScriptedOrigin implements Origin {
     socket.once('close', () => this.#sockets.delete(socket));
     socket.on('error', () => {});
     const reader = new WireReader(socket);
-    const peer = createPeer(socket);
+    const peer = createPeer(socket, () => this.#reset(socket));
     for (let requestOnConnection = 1; ; requestOnConnection++) {
       const head = await readHead(reader);
       if (head === undefined) {
@@ -324,6 +324,19 @@ class ScriptedOrigin implements Origin {
       }
       await this.#run({ ...received, body }, peer);
     }
+  }
+
+  /** Of TLS, which Node does not reset, the connection beneath, known by the other side's port. */
+  #reset(socket: Socket): void {
+    if (this.#options.tls === undefined) {
+      socket.resetAndDestroy();
+      return;
+    }
+    if (socket.destroyed) return;
+    const beneath = [...this.#accepted].find(({ remotePort }) => remotePort === socket.remotePort);
+    if (beneath === undefined) throw new Error('no connection beneath that of TLS');
+    beneath.resetAndDestroy();
+    socket.destroy();
   }
 
   async #run(request: OriginRequest, peer: OriginPeer): Promise<void> {
@@ -343,7 +356,7 @@ class ScriptedOrigin implements Origin {
   }
 }
 
-function createPeer(socket: Socket): OriginPeer {
+function createPeer(socket: Socket, reset: () => void): OriginPeer {
   const write = (data: string | Buffer): Promise<void> =>
     new Promise((resolve) => {
       // A connection that is gone takes nothing more; scripts need not care.
@@ -355,7 +368,7 @@ function createPeer(socket: Socket): OriginPeer {
     write,
     respond: (status, fields, body) => write(responseBytes(status, fields, body)),
     end: () => void socket.end(),
-    reset: () => void socket.resetAndDestroy(),
+    reset,
     closed: () =>
       socket.destroyed || socket.readableEnded
         ? Promise.resolve()

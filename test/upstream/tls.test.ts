@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
+import { connect } from 'node:tls';
 import { afterAll, expect, test } from 'vitest';
 
 import { systemClock } from '../../src/system-clock.ts';
@@ -53,6 +54,28 @@ test('an upstream that does not speak TLS fails as tls', async () => {
   server.close();
   await once(server, 'close');
 });
+
+test.each(['before the answer', 'within the answer', 'from outside'])(
+  'a reset is one over TLS too: %s',
+  async (when) => {
+    await using origin = await startOrigin(
+      async (_request, peer) => {
+        if (when === 'within the answer') await peer.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc');
+        if (when === 'from outside') origin.resetAll();
+        else peer.reset();
+      },
+      { tls: { key: certificate.key, cert: certificate.cert } },
+    );
+    const client = connect({ port: origin.port, host: '127.0.0.1', servername: 'localhost', ca: certificate.cert });
+    const received: Buffer[] = [];
+    client.on('data', (data: Buffer) => received.push(data));
+    const failed: Promise<unknown[]> = once(client, 'error');
+    client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect(await failed).toMatchObject([{ code: 'ECONNRESET', syscall: 'read' }]);
+    expect(Buffer.concat(received).length > 0).toBe(when === 'within the answer');
+    await expect.poll(() => origin.openConnections).toBe(0);
+  },
+);
 
 test('the relay makes the same difference', async () => {
   await using origin = await startOrigin(ok, { tls: { key: certificate.key, cert: certificate.cert } });
