@@ -7,8 +7,8 @@ export interface WarmTurnsParts {
   readonly locations: readonly string[];
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly sha256: Sha256;
-  /** Warms what the job names. */
-  readonly warm: (job: WarmJob, signal: AbortSignal) => Promise<unknown>;
+  /** Warms what the job names. Where its upstream has put some of it off, resolves to the milliseconds that are left of that. */
+  readonly warm: (job: WarmJob, signal: AbortSignal) => Promise<number | undefined>;
 }
 
 /**
@@ -23,6 +23,9 @@ const shortestAskMs = 500;
 
 /** While Redis does not answer, jobs ask at least this often: a daily one should not wait an hour after its return. */
 const longestOutageWaitMs = 60_000;
+
+/** What was put off is not tried sooner: an upstream that says a second each time would be called all along by a job of every day. */
+const soonestAgainMs = 60_000;
 
 /** Sees to it that a job is run by one process of the fleet. */
 export class WarmTurns {
@@ -39,8 +42,7 @@ export class WarmTurns {
     const claim = await leases.claim(this.#leaseName(job));
     switch (claim.kind) {
       case 'ours':
-        await this.#run(job, claim.lease, signal);
-        return undefined;
+        return this.#run(job, claim.lease, signal);
       case 'running':
         return leases.retryMs;
       case 'done':
@@ -55,16 +57,22 @@ export class WarmTurns {
     this.#stopped = true;
   }
 
-  async #run(job: WarmJob, lease: JobLease, signal: AbortSignal): Promise<void> {
+  /** Resolves as {@link take}: what was put off comes again before the next turn, where that is later. */
+  async #run(job: WarmJob, lease: JobLease, signal: AbortSignal): Promise<number | undefined> {
     const { clock, warm } = this.#parts;
     const startMs = clock.monotonicMs();
     let holdMs = 0;
     try {
       // The claim may have come back after the stop.
-      if (this.#stopped) return;
-      await warm(job, signal);
+      if (this.#stopped) return undefined;
+      const putOffMs = await warm(job, signal);
       // A run that was cut short by a stop is somebody else's to do, at once.
-      if (!signal.aborted) holdMs = startMs + job.everyMs * (1 - askAgainPart) - clock.monotonicMs();
+      if (signal.aborted) return undefined;
+      const tookMs = clock.monotonicMs() - startMs;
+      const againMs = putOffMs === undefined ? job.everyMs : Math.max(putOffMs, soonestAgainMs);
+      const isSooner = againMs < job.everyMs - tookMs;
+      holdMs = isSooner ? againMs * (1 - askAgainPart) : job.everyMs * (1 - askAgainPart) - tookMs;
+      return isSooner ? againMs : undefined;
     } finally {
       await lease.finish(Math.max(0, holdMs));
     }

@@ -51,9 +51,12 @@ export function createWarmer(parts: WarmerParts): Warmer {
   const turns = new WarmTurns({ ...parts, locations: config.locations, warm: warmJob });
   const timers = new JobTimers({ jobs: config.jobs, clock, random: parts.random, run: runJob });
 
-  async function warmJob(job: WarmJob, signal: AbortSignal): Promise<void> {
+  async function warmJob(job: WarmJob, signal: AbortSignal): Promise<number | undefined> {
     const planned = planJob(table, job, config.locations, clock.nowMs());
-    await warmAll(parts, limited, { job: job.name, planned }, signal);
+    const { items } = await warmAll(parts, limited, { job: job.name, planned }, signal);
+    const [one] = planned;
+    const isPut = one !== undefined && items.some(({ retryAt }) => retryAt !== undefined);
+    return isPut ? (parts.retryTimes.leftMs(one.route.upstream) ?? 0) : undefined;
   }
 
   function runJob(job: WarmJob, ended: (againMs?: number) => void): void {

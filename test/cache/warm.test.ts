@@ -456,6 +456,32 @@ describe('warming by request', () => {
     expect(await report(at, byRoute('weather-forecast', ...both))).toMatchObject({ fetched: 2, failed: 0 });
   });
 
+  test.each([
+    ['at that time', 10 * minuteMs, [0, 10, 70, 130]],
+    ['after a minute at the soonest', 1000, [0, 1, 61, 121]],
+    ['at its next turn where that is sooner', 2 * hourMs, [0, 60, 120, 180]],
+  ])('a job that was put off by Retry-After is run again %s', async (_when, retryAfterMs, minutes) => {
+    const clock = new FakeClock();
+    const fleet = new JobFleet(clock);
+    const place = { clock, leases: fleet.member('a') };
+    const told: RefreshOutcome = { result: 'failed', status: 429, detail: 'not stored: status', retryAfterMs };
+    let isFirst = true;
+    const answer: Answer = ({ withoutCall }) => {
+      if (withoutCall !== undefined)
+        return Promise.resolve({ result: 'failed', status: undefined, detail: withoutCall });
+      const outcome = isFirst ? told : fetched;
+      isFirst = false;
+      return Promise.resolve(outcome);
+    };
+    const at = setUp({ jobs: [forecastJob], locations: ['rome', 'lima'], concurrency: 1 }, answer, () => 0, place);
+    await at.begin();
+    await at.pass(3 * hourMs + 15 * minuteMs);
+    const runs = at.asked.filter(({ input }) => input.keyed.url.endsWith('=rome')).map((one) => one.at / minuteMs);
+    expect(runs.slice(0, 4)).toEqual(minutes);
+    // Nobody else runs it sooner, and somebody does where this one is gone by then.
+    expect(fleet.holds[0]).toBe((minutes[1] ?? 0) * 0.95 * minuteMs);
+  });
+
   test('locations run the jobs that use one, for these locations alone', async () => {
     const fixed = job('fixed', 'event-search', { params: { location: 'rome' } });
     const at = setUp({ jobs: [forecastJob, fixed, eventsJob] });
