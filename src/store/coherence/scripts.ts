@@ -13,6 +13,8 @@ import type { RedisScript } from '../redis/link.ts';
  * who may not look at it finds no such thing: each look of his would end the epoch of everybody. Nothing of a script is taken
  * back where Redis refuses its user a later command, so what may be refused is tried before anything is lost by it.
  *
+ * A replica may be set up to take writes. What is written there its master never hears of, nor anybody who asks that one.
+ *
  * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
  * Script flags need Redis 7; `allow-oom` lets purges through when memory is full.
  */
@@ -21,6 +23,7 @@ local ctl, log = KEYS[1], KEYS[2]
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local info = redis.call('INFO', 'replication')
+if string.match(info, 'role:(%a+)') == 'slave' then return redis.error_reply('READONLY a replica') end
 local need = tonumber(ARGV[2])
 if need > 0 then
   local good = 0

@@ -15,7 +15,7 @@ import {
 } from '../../support/log-server-model.ts';
 import { redisConfig } from '../../support/redis-config.ts';
 import { connected, failureOf, openLinks } from '../../support/redis-links.ts';
-import { startRedis, type RedisProcess } from '../../support/redis.ts';
+import { replicationOf, startRedis, type RedisProcess } from '../../support/redis.ts';
 
 let redis: RedisProcess;
 
@@ -27,8 +27,8 @@ afterAll(async () => {
   await redis[Symbol.asyncDispose]();
 });
 
-async function linkTo(keyPrefix: string) {
-  const links = openLinks(redisConfig(redis, { keyPrefix }));
+async function linkTo(keyPrefix: string, server = redis) {
+  const links = openLinks(redisConfig(server, { keyPrefix }));
   await connected(links);
   const { control, log, bell } = redisKeys(keyPrefix);
   const call = (script: RedisScript, ...args: readonly (string | number)[]): Promise<unknown> =>
@@ -227,6 +227,22 @@ describe('the scripts in Redis', () => {
     );
     expect((await failureOf(call(acksScript, 'ann', 1, 1, 'ann'))).kind).toBe('noreplicas');
     expect(await redis.cli('exists', control)).toBe('0');
+  });
+
+  // With `replica-read-only no` it takes writes, of which its master and the processes there never hear.
+  test.each([
+    ['grant no lease', syncScript, ['ann', 0, 1, '', 0, 2000, 500]],
+    ['take no purge', purgeScript, ['ann', 0, 1, 'hard', '["all"]', 2000, 60_000, 100, 'bell']],
+    ['tell of no acknowledgement', acksScript, ['ann', 0, 1, 'ann']],
+  ] as const)('on a replica that takes writes they %s', async (_, script, args) => {
+    await using master = await startRedis();
+    const config = [`replicaof 127.0.0.1 ${master.port}`, 'replica-read-only no'];
+    await using replica = await startRedis({ config });
+    await expect.poll(() => replicationOf(master, replica), { timeout: 5000 }).toBe('up, online');
+    const { call, control, link } = await linkTo('astray', replica);
+    expect(await link.run(command, ['astray:x'], ['SET', 'x'])).toBe('OK');
+    expect((await failureOf(call(script, ...args))).kind).toBe('readonly');
+    expect(await replica.cli('exists', control)).toBe('0');
   });
 
   test('run when memory is full, where a write of anything else is refused', async () => {
