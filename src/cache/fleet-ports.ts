@@ -191,7 +191,7 @@ export type FleetEvent =
       readonly kind: 'redis';
       readonly operation: 'get' | 'put' | 'claim' | 'release' | 'unlink' | 'counters' | 'job';
       /**
-       * `over-budget`: not answered within `timeout`. `outdated`: what is stored is newer, and stays. Not sent at all:
+       * `over-budget`: not answered within `timeout`. `outdated`: what is stored is newer, or leads to variants, and stays. Not sent at all:
        * `breaker`, `lease`, `pending`, `too-large`, `spent` (other calls have used up the request's budget), and a failure
        * where there was no connection.
        */

@@ -105,7 +105,7 @@ export interface HitTally {
   hits: number;
 }
 
-/** `outdated`: what is stored was asked for later (RFC 9111 §4 prefers the newer), so it stays. */
+/** `outdated`: what is stored was asked for later (RFC 9111 §4 prefers the newer), or is a marker for a response, so it stays. */
 export type PutOutcome = 'stored' | 'purged' | 'too-large' | 'outdated';
 
 /** What an operator sees of what is stored. */

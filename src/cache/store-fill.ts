@@ -84,7 +84,7 @@ function putUnderKey(
  * told apart from these by its fields, so is its answer. Some resources leave Vary out of what they say to who asks for nothing
  * in particular.
  */
-function selectsVariant({ route, isVariant }: FillInput): boolean {
+function selectsVariant({ route, isVariant }: Pick<FillInput, 'route' | 'isVariant'>): boolean {
   return isVariant === true && route.policy.upstreamCacheControl === 'honour';
 }
 
@@ -104,7 +104,10 @@ function putAlone(
     deps.observer.storage(item.route, 'no-lease');
     return { kind: 'stored', item, fwdStatus, validated, put: 'no-lease', names };
   }
-  const told = (put: PutOutcome): FillResult => {
+  const told = (put: PutOutcome): MaybePromise<FillResult> => {
+    // Upstream proved to vary while this was fetched.
+    const isOther = put === 'outdated' && selectsVariant({ route: input.route, isVariant: input.isVariant !== true });
+    if (isOther) return putVariant(deps, { ...input, position, isVariant: true }, response, facts);
     deps.observer.storage(item.route, put);
     return { kind: 'stored', item, fwdStatus, validated, put, names };
   };

@@ -88,7 +88,7 @@ export class RecordJudge {
   isOutdated(item: StoredItem, record: number): boolean {
     if (item.kind !== 'response') return false;
     const stored = this.#table.unpacked(record).item;
-    return stored.kind === 'response' && wasAskedLater(stored, item, this.#clock);
+    return stored.kind === 'vary' || wasAskedLater(stored, item, this.#clock);
   }
 
   #check(record: number, known: PurgeableItem | undefined): boolean {

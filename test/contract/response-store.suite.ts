@@ -147,6 +147,25 @@ export function responseStoreContract(name: string, makeStore: () => Promise<Sto
         expect((await store.get(item.key))?.item).toEqual(item);
       });
 
+      test('a response takes no marker’s place: it hides the variants that this leads to', async () => {
+        const item = marker({ key: 'r|/a', url: '/a' });
+        await store.put(item);
+        expect(await store.put(response({ key: 'r|/a', url: '/a' }))).toBe('outdated');
+        expect((await store.get(item.key))?.item).toEqual(item);
+      });
+
+      test('a response takes the place of a marker that a purge covers, or that is past its retention', async () => {
+        await store.put(marker({ key: 'r|/a', url: '/a' }));
+        await store.put(marker({ key: 'r|/b', url: '/b', retainMs: 100 }));
+        await hard('u:/a');
+        clock.advance(100);
+        for (const url of ['/a', '/b']) {
+          const item = response({ key: `r|${url}`, url });
+          expect(await store.put(item)).toBe('stored');
+          expect((await store.get(item.key))?.item).toEqual(item);
+        }
+      });
+
       test('an item larger than the tier is refused', async () => {
         const item = response({ body: Buffer.alloc(64 * 1024 * 1024) });
         expect(await store.put(item)).toBe('too-large');

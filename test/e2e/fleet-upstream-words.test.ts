@@ -40,6 +40,10 @@ async function isHit(sidecar: Sidecar, target: string): Promise<boolean> {
   return (await sidecar.get(target)).cacheStatus.includes('; hit');
 }
 
+function inLanguage(sidecar: Sidecar, language: string, fields = {}): ReturnType<Sidecar['get']> {
+  return sidecar.get('/h/a', { headers: { 'accept-language': language, ...fields } });
+}
+
 describe('what upstream says of its answers, in a fleet', () => {
   it('is a tag by which any process purges what another has fetched, and lists it', async () => {
     await using redis = await startRedis();
@@ -84,6 +88,31 @@ describe('what upstream says of its answers, in a fleet', () => {
     await remembered(one, '/h/p?a=1&utm=1');
     await remembered(other, '/h/p?a=1&utm=1', '/h/p?utm=2&a=1');
     expect(origin.requests.map((request) => request.target)).toEqual(['/h/p?a=1&utm=1']);
+  });
+
+  it('of languages is not hidden by an answer without it that another process was waiting for', async () => {
+    const gates = { de: Promise.withResolvers<void>(), en: Promise.withResolvers<void>() };
+    await using redis = await startRedis();
+    await using origin = await startOrigin(async (request, peer) => {
+      const language = request.field('accept-language') === 'de' ? 'de' : 'en';
+      await gates[language].promise;
+      const vary = language === 'de' ? { Vary: 'Accept-Language' } : {};
+      return peer.respond(200, { 'Cache-Control': 'max-age=3600', ...vary }, language);
+    });
+    const [one, other] = await two(origin, redis.url);
+    const first = inLanguage(one, 'de', { 'cache-control': 'no-cache' });
+    const second = inLanguage(other, 'en');
+    await expect.poll(() => origin.requests).toHaveLength(2);
+    gates.de.resolve();
+    await first;
+    await expect.poll(() => redis.cli('dbsize')).toBe('5');
+    gates.en.resolve();
+    await second;
+    await expect.poll(async () => (await inLanguage(other, 'de')).text).toBe('de');
+    expect(origin.requests).toHaveLength(2);
+    expect((await inLanguage(other, 'en')).text).toBe('en');
+    await inLanguage(other, 'fr');
+    expect((await inLanguage(one, 'de')).text).toBe('de');
   });
 
   it('of languages is found by any process', async () => {

@@ -95,6 +95,29 @@ describe('a route that honours upstream (RFC 9111)', () => {
     expect(origin.requests).toHaveLength(3);
   });
 
+  it('keeps a variant that was stored while another request was under way, whose answer has no Vary', async () => {
+    const gates = { de: Promise.withResolvers<void>(), en: Promise.withResolvers<void>() };
+    const { get, origin } = await start(async (request, peer) => {
+      const language = request.field('accept-language') === 'de' ? 'de' : 'en';
+      await gates[language].promise;
+      const vary = language === 'de' ? { Vary: 'Accept-Language' } : {};
+      return peer.respond(200, { 'Cache-Control': 'max-age=60', ...vary }, language);
+    });
+    // It waits for nobody's answer, and nobody for its.
+    const first = get('/honour/a', { 'accept-language': 'de', 'cache-control': 'no-cache' });
+    const second = get('/honour/a', { 'accept-language': 'en' });
+    await expect.poll(() => origin.requests).toHaveLength(2);
+    gates.de.resolve();
+    await first;
+    gates.en.resolve();
+    await second;
+    expect((await get('/honour/a', { 'accept-language': 'de' })).text).toBe('de');
+    expect((await get('/honour/a', { 'accept-language': 'en' })).text).toBe('en');
+    expect(origin.requests).toHaveLength(2);
+    await get('/honour/a', { 'accept-language': 'fr' });
+    expect(origin.requests).toHaveLength(3);
+  });
+
   it('keeps variants apart by what Vary names, side by side', async () => {
     const { origin, get, status } = await start((request, peer) =>
       peer.respond(

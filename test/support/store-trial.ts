@@ -166,11 +166,18 @@ export class StoreTrial {
       ...(this.#begun[step.slot] ?? this.#now()),
     };
     const item = step.marker ? varyMarker(traits) : storedResponse(traits);
+    const right = this.#isBehindMarker(item) ? 'outdated' : 'stored';
     const outcome = this.#store.put(item);
     const purged = this.#covering(item, false).length > 0;
     this.#check(!purged || outcome === 'purged', 'a purged response was stored');
-    this.#check(purged || outcome === 'stored' || !this.#options.exact, 'a valid response was refused');
+    this.#check(purged || outcome === right || !this.#options.exact, `a valid response was ${outcome}, not ${right}`);
     if (outcome === 'stored') this.#items.set(item.key, item);
+  }
+
+  /** It would hide what the marker leads to. */
+  #isBehindMarker({ kind, key }: StoredItem): boolean {
+    const before = this.#items.get(key);
+    return kind === 'response' && before?.kind === 'vary' && this.#readable(before);
   }
 
   #read(key: string, how: 'get' | 'peek'): void {

@@ -19,6 +19,9 @@ local function timeOf(s) return u48(s, 19) end`;
  * KEYS: entry. ARGV: value, milliseconds to live, now on the clock of Redis as the process reckons it. A response that was
  * asked for later stays (RFC 9111 §4), unless it is from the future: then some clock was set back, and it says nothing. A
  * write that was held up says an earlier now and may win so; whether it may be served its place in the log says all the same.
+ *
+ * Who has met no marker does not take the place of one: it may be told so, looks whether it is of use, and says 1 as the fourth
+ * ARGV where it is not.
  */
 export const putScript: RedisScript = {
   name: 'putEntry',
@@ -28,6 +31,7 @@ export const putScript: RedisScript = {
 ${readHead}
 local new = ARGV[1]
 local old = redis.call('GETRANGE', KEYS[1], 0, 23)
+if isOurs(old) and isMarker(old) and not isMarker(new) and ARGV[4] ~= '1' then return 'varies' end
 if isOurs(old) and not isMarker(old) and not isMarker(new) and epochOf(old) == epochOf(new)
   and seqOf(old) >= seqOf(new) and timeOf(old) > timeOf(new) and timeOf(old) <= tonumber(ARGV[3]) then
   return 'outdated'

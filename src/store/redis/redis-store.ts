@@ -238,7 +238,22 @@ export class RedisStore implements ResponseStore, StoredView {
       return 'too-large';
     }
     const args = [value, this.#ttlMs(item), Math.round(this.#options.clock.nowMs() + this.#options.skewMs())];
-    const answer = await gate.write({
+    const sent = await this.#send(entry, args, progress);
+    const isPast = sent?.value === 'varies' && !(await this.#leadsOn(item.key, progress));
+    const answer = isPast ? await this.#send(entry, [...args, 1], progress) : sent;
+    if (answer === undefined) return 'unsent';
+    const { durationMs } = answer;
+    // Redis had something newer, or what leads to variants: the value was sent and is not there.
+    if (answer.value === 'outdated' || answer.value === 'varies') {
+      gate.tell('put', 'outdated', { durationMs });
+      return 'outdated';
+    }
+    gate.tell('put', 'ok', { durationMs, bytes: value.byteLength });
+    return 'stored';
+  }
+
+  #send(entry: string, args: readonly (Buffer | number)[], progress: Progress): Promise<Answered<unknown> | undefined> {
+    return this.#options.gate.write({
       operation: 'put',
       key: entry,
       send: (link) => {
@@ -247,15 +262,12 @@ export class RedisStore implements ResponseStore, StoredView {
         return reply;
       },
     });
-    if (answer === undefined) return 'unsent';
-    const { durationMs } = answer;
-    // Redis had something newer: the value was sent and is not there.
-    if (answer.value === 'outdated') {
-      gate.tell('put', 'outdated', { durationMs });
-      return 'outdated';
-    }
-    gate.tell('put', 'ok', { durationMs, bytes: value.byteLength });
-    return 'stored';
+  }
+
+  /** Whether there is a marker that can be used. What removes the entry meanwhile has to wait for what is written then. */
+  async #leadsOn(key: string, progress: Progress): Promise<boolean> {
+    progress.isSent = false;
+    return (await this.get(key))?.item.kind === 'vary';
   }
 
   #ttlMs(item: StoredItem): number {
