@@ -7,7 +7,8 @@ export const passReasons: Readonly<Record<PassReason, string>> = {
   method: 'an answer to HEAD has no content to store; it only freshens what is stored (RFC 9111 §4.3.5)',
   status: 'the rule gives this status no lifetime, or it is an answer to the conditions of one request (RFC 9111 §3)',
   partial: 'a part of the content is not stored (206, RFC 9111 §3.3)',
-  'vary-star': 'Vary: * : no later request can be known to match (RFC 9111 §4.1)',
+  'vary-star':
+    'Vary: *, or more fields or longer names than are gone by: no later request can be known to match (RFC 9111 §4.1)',
   authorization:
     'the request had Authorization, and the answer has none of public, must-revalidate and s-maxage (RFC 9111 §3.5)',
   cookie: 'the request had a Cookie that neither the key nor Vary could tell apart (RFC 9111 §7.3)',

@@ -18,7 +18,7 @@ import { formatHttpDate, parseHttpDate } from './http-date.ts';
 import type { CanonicalRequest } from './request.ts';
 import type { CachePolicy, Route } from './route.ts';
 import type { Freshness, StoredResponse } from './stored-response.ts';
-import { varyNames } from './vary.ts';
+import { isSelecting, varyNames } from './vary.ts';
 
 /** A complete response and the request that it answers; all times wall clock in milliseconds. */
 export interface StorageInput {
@@ -109,8 +109,8 @@ export function decideStorage(input: StorageInput): StorageDecision {
   const { etag, lastModified } = validatorsOf(fields, input.responseTimeMs);
   const useless = uselessBecause(input, directives, freshness, etag !== undefined || lastModified !== undefined);
   if (useless !== undefined) return { kind: 'pass', reason: useless };
-  const selecting = selectingFields(route, status, vary);
-  if (selecting === undefined) return { kind: 'pass', reason: 'request-error' };
+  const selecting = selectingOrRefusal(route, status, vary);
+  if (typeof selecting === 'string') return { kind: 'pass', reason: selecting };
   return {
     kind: 'store',
     freshness,
@@ -159,6 +159,15 @@ export function selectingFields(
   if (speaksForAll(policy, status)) return vary;
   if (forwardHeaders.includes('*')) return undefined;
   return [...new Set([...vary, ...forwardHeaders])].toSorted();
+}
+
+/** As {@link selectingFields}; why it may not be stored where nobody can name them, or they are too many to go by. */
+function selectingOrRefusal(
+  ...[route, status, vary]: Parameters<typeof selectingFields>
+): readonly string[] | PassReason {
+  const names = selectingFields(route, status, vary);
+  if (names === undefined) return 'request-error';
+  return isSelecting(names) ? names : 'vary-star';
 }
 
 /** Whether an answer is about the resource, and not perhaps about a field that this one request had. */

@@ -46,6 +46,23 @@ export type VariantRules = Pick<VaryMarker, 'names' | 'languages'>;
 /** Languages that a marker remembers at most, so that an upstream that makes them up cannot make it grow. */
 export const MAX_MARKER_LANGUAGES = 16;
 
+/**
+ * Fields that the variants of one key are told apart by at most, and characters of each: every look-up goes through all of them,
+ * and whoever writes to the shared tier would else have it go through millions. Answers name ten at most.
+ */
+export const MAX_SELECTING_FIELDS = 256;
+export const MAX_SELECTING_CHARACTERS = 256;
+
+/** Whether variants may be told apart by these fields. */
+export function isSelecting(names: readonly string[]): boolean {
+  return names.length <= MAX_SELECTING_FIELDS && names.every(({ length }) => length <= MAX_SELECTING_CHARACTERS);
+}
+
+/** What is remembered of a language: the tag, and the Accept-Language, which is shown in keys. */
+export function isRememberedLanguage(text: string): boolean {
+  return text.length <= MAX_SHOWN_CHARACTERS;
+}
+
 /** A Content-Language of one tag and no more (RFC 9110 §8.5). */
 const LANGUAGE_TAG = /^[a-z]{1,8}(?:-[a-z0-9]{1,8})*$/;
 
@@ -147,7 +164,8 @@ export function languagesWith(
   const language = languageOf(response.fields);
   const isShort = encode(sent).length <= MAX_SHOWN_CHARACTERS;
   const isFound = isInLanguage(response, language);
-  const own = isFound && isShort && LANGUAGE_TAG.test(language) ? ([language, sent] as const) : undefined;
+  const isTag = isRememberedLanguage(language) && LANGUAGE_TAG.test(language);
+  const own = isFound && isShort && isTag ? ([language, sent] as const) : undefined;
   const wanted = new Set(preferredLanguages(sent));
   // What was just stored has to be found by the next such request. Where that is not in a language that it wants most, those
   // that are would be selected before it.

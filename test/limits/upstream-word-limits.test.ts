@@ -5,7 +5,14 @@ import { LearnedSearch, MAX_SEARCH_PATHS } from '../../src/cache/learned-search.
 import { MAX_NAMING_LINES } from '../../src/cache/named-places.ts';
 import { MAX_STRUCTURED_FIELD } from '../../src/core/structured-field.ts';
 import { MAX_UPSTREAM_TAG } from '../../src/core/upstream-tags.ts';
-import { languagesWith, MAX_MARKER_LANGUAGES, variantKey, type VariantRules } from '../../src/core/vary.ts';
+import {
+  languagesWith,
+  MAX_MARKER_LANGUAGES,
+  MAX_SELECTING_CHARACTERS,
+  MAX_SELECTING_FIELDS,
+  variantKey,
+  type VariantRules,
+} from '../../src/core/vary.ts';
 import { FakeClock } from '../support/clock.ts';
 import { honourRoute } from '../support/policy.ts';
 import { get, startStage } from '../support/hostile.ts';
@@ -36,6 +43,12 @@ const locating: OriginScript = (request, peer) => {
   const fields = request.method === 'POST' ? { Location: lines } : {};
   return peer.respond(200, { 'Cache-Control': 'max-age=600', ...fields }, 'content');
 };
+
+/** An answer that names so many fields in Vary, of so many characters. */
+function varying(count: number, characters: number) {
+  const names = Array.from({ length: count }, (_, index) => `f${index}`.padEnd(characters, '-'));
+  return { 'Cache-Control': 'max-age=600', Vary: names.join() };
+}
 
 /** A CDN-Cache-Control of that many characters. */
 function freshFor(length: number): string {
@@ -134,6 +147,22 @@ describe('What upstream may say of an answer', () => {
       key(tag, knownAfter(count)) === key(`${tag}, en;q=0.1`, undefined);
     expect(languageTags.slice(0, 16).every((tag) => isFound(tag, 16))).toBe(true);
     expect(languageTags.map((tag) => isFound(tag, 17))).toEqual([false, ...languageTags.slice(1).map(() => true)]);
+  });
+
+  it('an answer that varies by exactly 256 fields, of 256 characters, is stored, one with one more of either is not', async () => {
+    expect([MAX_SELECTING_FIELDS, MAX_SELECTING_CHARACTERS]).toEqual([256, 256]);
+    await using stage = await startStage({
+      routes: '  - { name: h, match: /h/*, upstream: api, upstreamCacheControl: honour }',
+      upstream: 'maxHeaderBytes: 128KiB',
+      script: saying({ exact: varying(256, 256), more: varying(257, 5), longer: varying(1, 257) }),
+    });
+    const statuses: unknown[] = [];
+    for (const target of ['/h/exact', '/h/more', '/h/longer']) {
+      const { replies } = await stage.converse(get(target));
+      statuses.push(replies[0]?.field('cache-status'));
+    }
+    const refused = 'forecache; fwd=uri-miss; detail=vary-star';
+    expect(statuses).toEqual(['forecache; fwd=uri-miss; stored', refused, refused]);
   });
 
   it('what upstream says of queries is remembered of exactly 10,000 paths, one more makes it forget the one unused for longest', () => {

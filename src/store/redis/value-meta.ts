@@ -2,7 +2,7 @@ import type { FieldLines } from '../../core/fields.ts';
 import { isHopByHopName } from '../../core/hop-by-hop.ts';
 import type { Position, StoredItem, StoredResponse, VaryMarker } from '../../core/stored-response.ts';
 import { MAX_TAGS } from '../../core/tags.ts';
-import { MAX_MARKER_LANGUAGES } from '../../core/vary.ts';
+import { isRememberedLanguage, isSelecting, MAX_MARKER_LANGUAGES } from '../../core/vary.ts';
 
 /** What a value says of its item in JSON. Times count from the request time in the header, so that no clock is in them. */
 export interface ValueMeta {
@@ -193,12 +193,12 @@ function isAge(value: unknown): value is number {
 
 function isMarkerMeta(meta: Readonly<Record<string, unknown>>): meta is Readonly<Record<string, unknown>> & MarkerMeta {
   const { v, g, d } = meta;
-  return isTexts(v) && (g === undefined || isLanguages(g)) && isTimes(d, 1);
+  return isTexts(v) && isSelecting(v) && (g === undefined || isLanguages(g)) && isTimes(d, 1);
 }
 
 function isLanguages(value: unknown): value is Languages {
   if (!Array.isArray(value) || value.length > MAX_MARKER_LANGUAGES) return false;
-  return value.every((pair) => isTexts(pair) && pair.length === 2);
+  return value.every((pair) => isTexts(pair) && pair.length === 2 && pair.every(isRememberedLanguage));
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

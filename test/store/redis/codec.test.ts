@@ -274,6 +274,20 @@ describe('invariant 14: what is no whole value of ours is a miss', () => {
     expect(decodeItem(valueOf({ ...plain, t: tags }), { ...reading, key: 'k' })).toEqual(unusable('foreign'));
   });
 
+  test('tells variants apart by as many fields, of as many characters, as can be written, and no more', () => {
+    const leading = { k: 'k', r: 'r', p: 'p', u: '/', t: [], n: 0, b: 0, d: [1000] };
+    const read = (parts: object) =>
+      decodeItem(valueOf({ ...leading, ...parts }, undefined, 2), { ...reading, key: 'k' });
+    const names = Array.from({ length: 256 }, (_, index) => `f${index}`.padEnd(256, '-'));
+    expect(read({ v: names })).toMatchObject({ item: { kind: 'vary', names } });
+    expect(read({ v: [...names, 'g'] })).toEqual(unusable('foreign'));
+    expect(read({ v: ['f'.padEnd(257, '-')] })).toEqual(unusable('foreign'));
+    const long = 'x'.repeat(80);
+    expect(read({ v: ['accept-language'], g: [[long, long]] })).toMatchObject({ item: { languages: [[long, long]] } });
+    expect(read({ v: ['accept-language'], g: [[`${long}x`, long]] })).toEqual(unusable('foreign'));
+    expect(read({ v: ['accept-language'], g: [[long, `${long}x`]] })).toEqual(unusable('foreign'));
+  });
+
   test('bytes that are no UTF-8 are in no field value', () => {
     const value = valueOf({ ...plain, f: [['a', 'b?']] });
     const torn = forged(value, (copy) => copy.writeUInt8(0xff, copy.indexOf('b?') + 1));
