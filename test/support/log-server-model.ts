@@ -76,7 +76,9 @@ export function modelSync(before: ServerModel, call: SyncCall): Answered {
   const { server, ctl, made } = opened;
   const ack = call.epoch === ctl.epoch ? call.ack : 0;
   const others = ctl.members.has(call.id) ? ctl.members : unlapsed(ctl.members, call.nowMs);
-  const members = new Map(others).set(call.id, { ack, untilMs: call.nowMs + call.leaseMs });
+  // One that was held up on its way takes nothing back.
+  const said = call.epoch === ctl.epoch ? Math.max(ack, ctl.members.get(call.id)?.ack ?? 0) : ack;
+  const members = new Map(others).set(call.id, { ack: said, untilMs: call.nowMs + call.leaseMs });
   const entries = server.log.filter((entry) => entry.seq > Math.max(ack, ctl.floor)).slice(0, call.batch);
   const rows = entries.map(({ seq, atMs, kind, content }) => [seq, String(atMs), kind, content]);
   const next = { ...ctl, members, leaseMs: Math.max(ctl.leaseMs, call.leaseMs) };

@@ -46,6 +46,7 @@ export class LogFollower {
   readonly #notices: ((notice: string) => void)[] = [];
   readonly #pauseMs: number;
   #state = unknownLog;
+  #told = '';
   #held = false;
   #started = false;
   #syncing = false;
@@ -74,6 +75,11 @@ export class LogFollower {
     const held = isLeased(this.#state, this.#now(), config.leaseMs, rules);
     if (held !== this.#held) this.#noteLease(held);
     return held;
+  }
+
+  /** What Redis has been told, and has answered: `EPOCH-ACK`. Empty without a lease: it forgets who has had none for long. */
+  get told(): string {
+    return this.leased() ? this.#told : '';
   }
 
   onNotice(hear: (notice: string) => void): void {
@@ -125,11 +131,12 @@ export class LogFollower {
     const sent = this.#now();
     const ack = { epoch: this.#state.epoch, seq: this.#state.applied };
     try {
-      const args = [...base.args, ack.epoch, ack.seq, config.leaseMs, batch];
+      const args = [...base.args, ack.epoch, ack.seq, config.leaseMs, batch, this.told];
       const reply = readSyncReply(await link.run(syncScript, base.keys, args));
       const received = this.#now();
       this.skew.note(sent, received, reply.nowMs);
       observer.fleet({ kind: 'sync', result: 'ok', durationMs: received.monoMs - sent.monoMs });
+      this.#told = `${reply.epoch}-${reply.epoch === ack.epoch ? ack.seq : 0}`;
       this.#take({ kind: 'synced', sent, received, ack, reply });
       this.#keepBounded();
       this.leased();

@@ -34,7 +34,7 @@ export interface PurgePublisherParts {
   readonly instanceId: string;
   readonly rules: CoherenceRules;
   readonly purges: FleetPurges;
-  readonly follower: Pick<LogFollower, 'state' | 'kick' | 'skew'>;
+  readonly follower: Pick<LogFollower, 'state' | 'kick' | 'skew' | 'told'>;
   /** A sentence for the operator. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -86,10 +86,10 @@ export class PurgePublisher {
   }
 
   async #append(what: EntryContent): Promise<PurgeReply> {
-    const { link, base, config, bell } = this.#parts;
+    const { link, base, config, bell, follower } = this.#parts;
     const limits = [slackMs, config.purgeRetentionMs, config.maxPurges];
     return readPurgeReply(
-      await link.run(purgeScript, base.keys, [...base.args, ...entryFields(what), ...limits, bell]),
+      await link.run(purgeScript, base.keys, [...base.args, ...entryFields(what), ...limits, bell, follower.told]),
     );
   }
 

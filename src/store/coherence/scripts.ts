@@ -15,6 +15,9 @@ import type { RedisScript } from '../redis/link.ts';
  *
  * A replica may be set up to take writes. What is written there its master never hears of, nor anybody who asks that one.
  *
+ * What a process with a lease has acknowledged is there, else an older copy was put back (RESTORE, SWAPDB), of the same history.
+ * It tells so itself, before it hears of purges that have taken the places of others, or makes one.
+ *
  * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
  * Script flags need Redis 7; `allow-oom` lets purges through when memory is full.
  */
@@ -68,6 +71,14 @@ local function isWhole()
   local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
   return seqOf(first) == floor + 1 and seqOf(last) == seq
 end
+local function acknowledged()
+  local member = redis.call('HGET', ctl, 'm:' .. ARGV[1])
+  return member and (tonumber(string.match(member, '^%d+')) or 0)
+end
+local function isPutBack(told)
+  local of, ack = string.match(told or '', '^(%x+)-(%d+)$')
+  return of == epoch and ARGV[3] ~= '0' and (acknowledged() or -1) < tonumber(ack)
+end
 if foreign or (epoch and not string.match(epoch, '^' .. string.rep('[0-9a-f]', 16) .. '$')) then begin('log-lost')
 elseif not epoch or not seq or not floor then begin('new')
 elseif ARGV[3] ~= '0' then
@@ -77,7 +88,7 @@ end
 
 /**
  * Renews the lease, acknowledges, and reads on, in one step; answers the longest lease that any process may have as well. Further ARGV: epoch and last purge that are applied, milliseconds of
- * the lease, entries at most. The entries of one answer also end where they are a megabyte, so that it comes in time.
+ * the lease, entries at most, and `EPOCH-ACK` of the last one that was answered where that still is a lease. The entries of one answer also end where they are a megabyte, so that it comes in time.
  *
  * Who is behind the floor learns of that by the answer, and acknowledges it when that has come: until then it has a lease by
  * which it serves what was stored before, and a purge that has left the log already may still wait for it.
@@ -88,11 +99,14 @@ export const syncScript: RedisScript = {
   reply: 'text',
   lua: `${prelude}
 local ack = tonumber(ARGV[5])
-if ARGV[4] == epoch and ack > seq and ARGV[3] ~= '0' then begin('behind') end
+if ARGV[4] == epoch and ack > seq and ARGV[3] ~= '0' or isPutBack(ARGV[8]) then begin('behind') end
 if ARGV[4] ~= epoch then ack = 0 end
 local mine = tonumber(ARGV[6])
-if not redis.call('HGET', ctl, 'm:' .. ARGV[1]) then forgetLapsed(redis.call('HGETALL', ctl)) end
-redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', ack, now + mine))
+local before = acknowledged()
+if not before then forgetLapsed(redis.call('HGETALL', ctl)) end
+-- One that was held up on its way takes nothing back.
+local said = ARGV[4] == epoch and math.max(ack, before or 0) or ack
+redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', said, now + mine))
 if mine > lease then
   lease = mine
   redis.call('HSET', ctl, 'lease', text(lease))
@@ -116,7 +130,7 @@ return {epoch, seq, floor, now, why, made, entries, math.max(lease, prior)}`,
 /**
  * Appends one entry, and answers who held a lease then, the longest that any process may have, and how old the epoch is. Further ARGV: kind, what it says (one string, since Lua spreads no more
  * than some thousand values), slack in milliseconds for steps of the clock, milliseconds for which entries are kept, how many are,
- * channel of the bell.
+ * channel of the bell, and the same as of a look.
  *
  * No lease ends later than the longest of the epoch after now. One that seems to was granted before the clock was set back: by a
  * process that is gone, since any other has renewed it, and purges must not wait for that one until the clock has caught up.
@@ -127,6 +141,7 @@ export const purgeScript: RedisScript = {
   reply: 'text',
   lua: `${prelude}
 local slack, retention, most = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+if isPutBack(ARGV[10]) then begin('behind') end
 local members, all = {}, redis.call('HGETALL', ctl)
 forgetLapsed(all)
 -- All change nothing. An entry that may not be taken out, or whose going may not be noted, must not be appended either.

@@ -77,6 +77,35 @@ describe('invariant 9: what was stored before is not served after', () => {
     expect(bob.log.isValid(held)).toBe(false);
   });
 
+  // RESTORE, COPY or SWAPDB in a server that goes on: its history is the same, and so is the length of the log.
+  test('the log put back from an older copy, and as many purges as that lacks before anybody looks', async () => {
+    await using redis = await startRedis();
+    const config = { leaseMs: 5000 };
+    const [ann, bob] = [await joinFleet(redis, { config }), await joinFleet(redis, { config })];
+    await ann.purge('t:one');
+    for (const key of [keys.control, keys.log]) await redis.cli('copy', key, `${key}:old`);
+    await ann.purge('t:two');
+    await ann.purge('t:three');
+    const held = itemAt(bob.position());
+    for (const key of [keys.control, keys.log]) await redis.cli('copy', `${key}:old`, key, 'replace');
+    await Promise.all([ann.purge('t:berlin'), ann.purge('t:four')]);
+    expect(bob.log.position() === undefined || !bob.log.isValid(held)).toBe(true);
+    expect(ann.log.position() === undefined || !ann.log.isValid(held)).toBe(true);
+  });
+
+  test('the same by who is not known to the copy', async () => {
+    await using redis = await startRedis();
+    const config = { leaseMs: 5000 };
+    await (await joinFleet(redis, { config })).purge('t:one');
+    for (const key of [keys.control, keys.log]) await redis.cli('copy', key, `${key}:old`);
+    const [ann, bob] = [await joinFleet(redis, { config }), await joinFleet(redis, { config })];
+    await ann.purge('t:two');
+    const held = itemAt(bob.position());
+    for (const key of [keys.control, keys.log]) await redis.cli('copy', `${key}:old`, key, 'replace');
+    await ann.purge('t:berlin');
+    expect(bob.log.position() === undefined || !bob.log.isValid(held)).toBe(true);
+  });
+
   test('the same history with a log that is behind what was applied', async () => {
     await using redis = await startRedis();
     const ann = await joinFleet(redis);
