@@ -45,6 +45,7 @@ describe('with a token', () => {
     `Bearer ${token.slice(1)}`,
     `Bearer ${token.toUpperCase()}`,
     `Bearer ${token} ${token}`,
+    `Bearer${token}`,
     'Bearer',
     'Bearer ',
     '',
@@ -121,6 +122,7 @@ describe('without a token', () => {
   it.each([
     { origin: 'https://evil.test' },
     { origin: 'http://127.0.0.1:1' },
+    { origin: 'http://localhost:1' },
     { origin: 'null' },
     { 'sec-fetch-site': 'cross-site' },
     { 'sec-fetch-site': 'same-site' },
@@ -163,6 +165,7 @@ describe('without a token', () => {
     const headers = { origin: 'https://evil.test' };
     for (const method of ['GET', 'OPTIONS']) {
       const answer = await ask(port, '/api/stored', { method, headers });
+      expect(answer.status).toBe(method === 'GET' ? 200 : 403);
       expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
       expect(answer.headers['cross-origin-resource-policy']).toBe('same-origin');
       expect(answer.headers['x-content-type-options']).toBe('nosniff');
