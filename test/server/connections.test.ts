@@ -86,13 +86,18 @@ describe('Connections', () => {
     const connections = new Connections(1);
     const log: string[] = [];
     const full: boolean[] = [];
+    const held: boolean[] = [];
     const events = new EventEmitter();
     const socket = Object.assign(events, { pause: () => log.push('pause'), resume: () => log.push('resume') });
     const turns = Array.from({ length: 1 + 65 }, () => {
       const turn = connections.owe(socket, false);
-      if (!turn.running) full.push(connections.queued(connections.of(socket), socket));
+      if (!turn.running) {
+        full.push(connections.queued(connections.of(socket), socket));
+        held.push(connections.isHeld(socket));
+      }
       return turn;
     });
+    expect(held.indexOf(true)).toBe(64 - 1);
     expect([new Set(full), log]).toEqual([new Set([true]), []]);
     await nextTurn();
     expect(log).toEqual(['pause']);
@@ -100,7 +105,9 @@ describe('Connections', () => {
     events.emit('resume');
     expect(log.splice(1)).toEqual(['pause']);
     const [first, second, third] = turns;
-    for (const turn of [first, second]) if (turn !== undefined) connections.settle(socket, turn);
+    if (first !== undefined) connections.settle(socket, first);
+    expect(connections.isHeld(socket)).toBe(true);
+    if (second !== undefined) connections.settle(socket, second);
     expect([log, events.listenerCount('resume')]).toEqual([['pause', 'resume'], 0]);
     if (third !== undefined) connections.settle(socket, third);
     expect(log).toEqual(['pause', 'resume']);
