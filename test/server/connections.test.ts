@@ -113,6 +113,20 @@ describe('Connections', () => {
     expect(log).toEqual(['pause', 'resume']);
   });
 
+  it('abandon those behind the first that are still owed, and keep none that has been answered', () => {
+    const connections = new Connections(3);
+    const socket = {};
+    const abandoned: number[] = [];
+    const turns = [0, 1, 2].map((place) => {
+      const turn = connections.owe(socket, false);
+      turn.response = { destroy: () => abandoned.push(place) };
+      return turn;
+    });
+    if (turns[1] !== undefined) connections.settle(socket, turns[1]);
+    connections.abandon(socket);
+    expect(abandoned).toEqual([2]);
+  });
+
   it('count the requests of each, and know which is ending', () => {
     const connections = new Connections(3);
     const [one, other] = [{}, {}];
