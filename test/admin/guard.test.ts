@@ -140,13 +140,13 @@ describe('without a token', () => {
     expect(calls).toEqual([]);
   });
 
-  it('a write from the dashboard is taken', async () => {
+  it.each(['127.0.0.1', 'LOCALHOST'])('a write from the dashboard is taken, at %s', async (name) => {
     const { port, calls } = await startAdmin();
-    const host = `127.0.0.1:${port}`;
+    const host = `${name}:${port}`;
     const headers = {
       host,
       'content-type': 'application/json',
-      origin: `http://${host}`,
+      origin: `http://${host.toLowerCase()}`,
       'sec-fetch-site': 'same-origin',
     };
     expect((await ask(port, '/api/purge', { method: 'POST', headers, body: '{"all":true}' })).status).toBe(200);
