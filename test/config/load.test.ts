@@ -189,13 +189,13 @@ describe('a small file', () => {
     expect(() => upstreams instanceof Map && upstreams.set('x', 1)).toThrow('does not change');
   });
 
-  test('lets timeout stand for the timeouts that are not given', () => {
-    const text = small.replace('9" }', '9", timeout: 2s, bodyTimeout: 7s }');
-    expect(configOf(text).upstreams.get('api')).toMatchObject({
-      headersTimeoutMs: 2000,
-      bodyTimeoutMs: 7000,
-      totalTimeoutMs: 2000,
-    });
+  test.each([
+    ['bodyTimeout: 7s', { headersTimeoutMs: 2000, bodyTimeoutMs: 7000, totalTimeoutMs: 2000 }],
+    ['headersTimeout: 7s', { headersTimeoutMs: 7000, bodyTimeoutMs: 2000, totalTimeoutMs: 2000 }],
+    ['totalTimeout: 7s', { headersTimeoutMs: 2000, bodyTimeoutMs: 2000, totalTimeoutMs: 7000 }],
+  ])('lets timeout stand for the timeouts that are not given: %s', (given, timeouts) => {
+    const text = small.replace('9" }', `9", timeout: 2s, ${given} }`);
+    expect(configOf(text).upstreams.get('api')).toMatchObject(timeouts);
   });
 
   test.each([
