@@ -4,6 +4,18 @@ import { ask, completePurge, post, sendRaw, startAdmin, stopAdmins } from '../su
 
 afterEach(stopAdmins);
 
+function names(count: number): readonly string[] {
+  return Array.from({ length: count }, (_none, n) => `n${n}`);
+}
+
+function named(count: number): object {
+  return Object.fromEntries(names(count).map((name) => [name, '1']));
+}
+
+function sets(count: number): object {
+  return { route: 'weather', with: names(count).map(() => ({})) };
+}
+
 describe('health', () => {
   it('is always told, readiness only when ready', async () => {
     let state: 'starting' | 'ready' | 'draining' = 'starting';
@@ -71,8 +83,9 @@ describe('purging', () => {
     ['soft that is a word', { all: true, soft: 'no' }],
     ['dryRun that is a number', { all: true, dryRun: 1 }],
     ['control characters', { key: 'a\nb' }],
+    ['a control character past ASCII', { key: 'a\u0085b' }],
     ['half a character', { key: '\ud800' }],
-    ['an endless key', { key: 'k'.repeat(9000) }],
+    ['an endless key', { key: 'k'.repeat(8193) }],
     ['too many tags', { tags: Array.from({ length: 1001 }, (_none, n) => `t${n}`) }],
     ['a list', []],
     ['a text', 'all'],
@@ -192,6 +205,21 @@ describe('warming, explaining and listing', () => {
     const { port, calls } = await startAdmin();
     expect((await post(port, '/api/warm', body)).status).toBe(400);
     expect(calls).toEqual([]);
+  });
+
+  it('takes as much as may be given, and not one more', async () => {
+    const { port } = await startAdmin();
+    for (const [path, within, past] of [
+      ['/api/purge', { key: 'k'.repeat(8192) }, { key: 'k'.repeat(8193) }],
+      ['/api/purge', { tags: names(1000) }, { tags: names(1001) }],
+      ['/api/warm', sets(1000), sets(1001)],
+      ['/api/warm', { route: 'weather', with: [named(100)] }, { route: 'weather', with: [named(101)] }],
+      ['/api/explain', { url: '/a', headers: named(100) }, { url: '/a', headers: named(101) }],
+    ] as const) {
+      expect((await post(port, path, within)).status).toBe(200);
+      expect((await post(port, path, past)).status).toBe(400);
+    }
+    expect((await ask(port, '/api/stored?limit=1000')).status).toBe(200);
   });
 
   it('explains a request', async () => {
