@@ -1,6 +1,7 @@
 import { countedDirectives } from '../core/cache-control.ts';
 import { contentCodings, decideCoding } from '../core/content-coding.ts';
 import { type FieldLines, fieldValue, hasField } from '../core/fields.ts';
+import { givesWay } from '../core/forwarded-fields.ts';
 import { fieldsOfOneCaller } from '../core/hop-by-hop.ts';
 import { MAX_INTERIM_RESPONSES } from '../core/interim.ts';
 import type { Route } from '../core/route.ts';
@@ -20,7 +21,10 @@ export function sharingNotes(
   stored: StoredResponse,
 ): readonly ExplainedNote[] {
   const notes: ExplainedNote[] = [];
-  const isOfCaller = hasField(requestFields, 'authorization') && !route.headers.includes('authorization');
+  const isOfCaller =
+    hasField(requestFields, 'authorization') &&
+    !route.headers.includes('authorization') &&
+    !givesWay(route, 'authorization');
   const rights = isOfCaller ? sharedDespiteAuthorization(countedDirectives(stored.fields).directives) : [];
   if (rights.length > 0) {
     const text = `the request had Authorization; the answer may be stored for all, since it says ${rights.join(', ')} (RFC 9111 §3.5)`;

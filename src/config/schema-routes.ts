@@ -89,7 +89,7 @@ const keying = {
   ),
   headers: option(
     oneOrMany(text({ what: 'a field name', check: keyedFieldProblem }), 50),
-    'Request fields that enter the key and go upstream. `authorization` and `cookie` enter as digests; without being listed they make a request bypass the store.',
+    'Request fields that enter the key and go upstream. `authorization` and `cookie` enter as digests; without being listed they make a request bypass the store, unless the upstream puts on its own on a ruled route.',
   ),
   forwardHeaders: option(
     oneOrMany(

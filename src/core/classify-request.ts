@@ -1,6 +1,6 @@
 import { announcedContent, type ContentForm, type ContentRelayReason } from './content-key.ts';
 import { hasField } from './fields.ts';
-import { forwardsCredential } from './forwarded-fields.ts';
+import { forwardsCredential, givesWay } from './forwarded-fields.ts';
 import { asksForUpgrade } from './hop-by-hop.ts';
 import type { Fwd } from './outcome.ts';
 import type { Problem } from './problem.ts';
@@ -72,10 +72,8 @@ function classifyOther(route: Route, request: ProxyRequest): Classification {
 function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefined {
   const { fields } = request;
   if (asksForUpgrade(fields)) return 'upgrade';
-  for (const name of ['authorization', 'cookie'] as const) {
-    // What goes upstream as a forwarded field is kept apart by upstream's own word (RFC 9111 §3.5, §4.1).
-    if (hasField(fields, name) && !route.headers.includes(name) && !forwardsCredential(route, name)) return name;
-  }
+  const caller = callerNamedBy(route, request);
+  if (caller !== undefined) return caller;
   if (route.policy.upstreamCacheControl !== 'honour') return undefined;
   // Only upstream can evaluate these (RFC 9111 §4.3.2); on ruled routes they never go upstream and mean nothing.
   if (hasField(fields, 'if-match') || hasField(fields, 'if-unmodified-since')) return 'precondition';
@@ -85,6 +83,16 @@ function bypassReason(route: Route, request: ProxyRequest): RelayReason | undefi
     route.forwardHeaders.includes('*') || route.forwardHeaders.includes(name);
   const overridden = fields.some(([name]) => methodOverrides.has(readName(name)) && forwarded(name));
   return overridden ? 'method-override' : undefined;
+}
+
+/** The first field that says who the caller is, where the answer may be for that caller alone. */
+function callerNamedBy(route: Route, { fields }: ProxyRequest): 'authorization' | 'cookie' | undefined {
+  for (const name of ['authorization', 'cookie'] as const) {
+    if (!hasField(fields, name) || route.headers.includes(name) || givesWay(route, name)) continue;
+    // What goes upstream as a forwarded field is kept apart by upstream's own word (RFC 9111 §3.5, §4.1).
+    if (!forwardsCredential(route, name)) return name;
+  }
+  return undefined;
 }
 
 function contentProblem(method: string): Problem {

@@ -75,6 +75,15 @@ export function isPutOn({ putOn }: Pick<Route, 'putOn'>, name: string): boolean 
   return putOn.length > 0 && putOn.includes(readName(name));
 }
 
+/**
+ * Whether what a client says of itself by this field ends here: on a ruled route of an upstream whose settings put the field
+ * on. What comes back is an answer to the proxy, the same for everybody. Clients of such an API send one with each request,
+ * and would never be answered from store. On `honour` routes RFC 9111 §3.5 is about the request that came.
+ */
+export function givesWay(route: Pick<Route, 'policy' | 'putOn'>, name: 'authorization' | 'cookie'): boolean {
+  return route.policy.upstreamCacheControl !== 'honour' && isPutOn(route, name);
+}
+
 /** Whether a field of this name, as it is read, goes upstream only where the route keys it. */
 export function isNever(name: string): boolean {
   return NEVER.has(name) || isHopByHopName(name) || tellsOfClient(name) || ofBefore.test(name);

@@ -3,7 +3,7 @@ import { requestForbidsStoring } from './client-directives.ts';
 import { isFailureStatus } from './failure-policy.ts';
 import type { FieldLines } from './fields.ts';
 import { fieldLineValues, hasField } from './fields.ts';
-import { forwardsCredential } from './forwarded-fields.ts';
+import { forwardsCredential, givesWay } from './forwarded-fields.ts';
 import {
   allowsHeuristics,
   type FreshnessInput,
@@ -208,7 +208,8 @@ function statusRefusal(input: StorageInput): PassReason | undefined {
  */
 function credentialRefusal(input: StorageInput, directives: CacheDirectives): PassReason | undefined {
   const { requestFields, route } = input;
-  const unkeyed = (name: string): boolean => hasField(requestFields, name) && !route.headers.includes(name);
+  const unkeyed = (name: 'authorization' | 'cookie'): boolean =>
+    hasField(requestFields, name) && !route.headers.includes(name) && !givesWay(route, name);
   if (unkeyed('cookie') && !forwardsCredential(route, 'cookie')) return 'cookie';
   if (!unkeyed('authorization')) return undefined;
   const isShared = sharedDespiteAuthorization(directives).length > 0;

@@ -47,6 +47,23 @@ describe('a request on a cached route', () => {
     expect(classifyRequest(replaced, authorized)).toMatchObject({ reason: 'authorization' });
   });
 
+  it('is looked up with a field of the caller’s that gives way to the upstream’s own, on ruled routes', () => {
+    for (const [line, name] of [
+      ['Authorization: Bearer x', 'authorization'],
+      ['Cookie: a=b', 'cookie'],
+    ] as const) {
+      const request = requestOf({ fields: fieldsOf(line) });
+      const putOn = { putOn: [name] };
+      expect(classifyRequest(routeOf({}, putOn), request).kind).toBe('lookup');
+      expect(classifyRequest(routeOf({ upstreamCacheControl: 'cap' }, putOn), request).kind).toBe('lookup');
+      expect(classifyRequest(honourRoute({}, putOn), request)).toMatchObject({ kind: 'relay', reason: name });
+      expect(classifyRequest(routeOf({}, { putOn: ['x-key'] }), request)).toMatchObject({
+        kind: 'relay',
+        reason: name,
+      });
+    }
+  });
+
   it('is relayed where it asks for another protocol', () => {
     const upgrade = requestOf({ fields: fieldsOf('Connection: Upgrade', 'Upgrade: websocket') });
     expect(classifyRequest(routeOf(), upgrade)).toEqual({ kind: 'relay', fwd: 'bypass', reason: 'upgrade' });

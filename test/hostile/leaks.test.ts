@@ -18,6 +18,14 @@ const whoami: OriginScript = (request, peer) =>
     request.field('authorization') ?? request.field('cookie') ?? 'nobody',
   );
 
+/** Answers with how long the caller's Authorization is, since a value of the proxy's own would be masked, and with its Cookie. */
+const whoseField: OriginScript = (request, peer) =>
+  peer.respond(
+    200,
+    { 'Cache-Control': 'max-age=600' },
+    `${request.field('authorization')?.length ?? 0} ${request.field('cookie') ?? 'no cookie'}`,
+  );
+
 describe('Leaks between callers: credentials', () => {
   it.each([
     ['Authorization', 'c'],
@@ -56,6 +64,22 @@ describe('Leaks between callers: credentials', () => {
       expect(answers).toEqual(callers.map((caller) => caller ?? 'nobody'));
     }
   });
+
+  it.each(['c', 'cap'])(
+    'Authorization and Cookie in whose place the upstream’s credentials go (/%s) → one answer for all, theirs nowhere',
+    async (route) => {
+      const upstream = 'credentials: { headers: { authorization: "Bearer ${TOKEN}", cookie: "" } }';
+      await using stage = await startStage({ routes, upstream, script: whoseField, env: { TOKEN: 't0k3n-s3cr3t' } });
+      const callers = [['Authorization: Bearer alice'], ['Authorization: bob', 'Cookie: id=bob'], ['Cookie: a=b'], []];
+      for (const lines of callers) {
+        const { replies } = await stage.converse(get(`/${route}/me`, ...lines));
+        expect(replies[0]?.text).toBe('19 no cookie');
+      }
+      expect(stage.origin.requests).toHaveLength(1);
+      expect(await stage.stored()).toHaveLength(1);
+      await stage.sound();
+    },
+  );
 
   it('Authorization and Cookie that the route keys → a response for each value, shown as a digest', async () => {
     await using stage = await startStage({ routes: withKeyed, script: whoami });
