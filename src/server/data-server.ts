@@ -31,8 +31,8 @@ export interface DataServer {
   /** Binds all of them; rejects with the system's error (and binds none) where an address cannot be had. */
   listen(): Promise<readonly BoundListener[]>;
   /**
-   * From now on every response closes its connection, also one that has begun; idle connections are closed, those with bytes that
-   * have not left behind them.
+   * From now on every response closes its connection, also one that has begun; idle connections are closed when what has
+   * come on them has been read, those with bytes that have not left behind them.
    */
   beginDrain(): void;
   /** Stops accepting and resolves when the last connection has ended. */
@@ -60,10 +60,14 @@ export function createDataServer(options: DataServerOptions): DataServer {
     },
     beginDrain() {
       // Not now: `node:http` hears of the same end. And once for all that end in one turn, since each time all are looked at.
-      options.handler.beginDrain(atTurnEnd(closeIdle));
-      closeIdle();
+      const closeSoon = atTurnEnd(closeIdle);
+      options.handler.beginDrain(closeSoon);
+      // Not now either: what has come on them and was not read yet is answered.
+      closeSoon();
     },
     async close() {
+      // `node:http` ends idle connections with it: see above.
+      await new Promise((resolve) => void setImmediate(resolve));
       // Their connections would be taken for idle ones.
       options.handler.lane?.handOver();
       options.handler.lingering.close();

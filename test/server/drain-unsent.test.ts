@@ -88,6 +88,20 @@ describe.each([true, false])('A drain (fast lane: %s)', (fastLane) => {
     await stopped;
   });
 
+  it('answers what had come on an idle connection and was not read yet, as the last of it', async () => {
+    const { stage, open } = await scene(fastLane);
+    const connection = await open();
+    // Behind the delay of a drain, which is none here, and before anything is read: both are due in one step.
+    setTimeout(() => connection.socket.write(plain('/c/small')), 1);
+    const stopped = stage[Symbol.asyncDispose]();
+    const fromMs = performance.now();
+    while (performance.now() - fromMs < 5);
+    const reply = await connection.reply();
+    expect([reply.status, reply.text, reply.field('connection')]).toEqual([200, 'small', 'close']);
+    await connection.ended();
+    await stopped;
+  });
+
   it('ends with its grace where a client takes nothing', async () => {
     const played = await scene(fastLane, '100ms');
     await played.stage.get('/c/large');
