@@ -1,3 +1,5 @@
+import type { NamedFailure } from './failure.ts';
+
 /** What is sent: path and query, and names and values of the fields by turns. */
 export interface CallRequest {
   readonly path: string;
@@ -21,7 +23,7 @@ export interface CallWire {
   /** Whether it ended by an error. */
   readonly broken: boolean;
   /** How content that ends with it was cut; `undefined`: it is all there. */
-  readonly cut: 'reset' | 'truncated' | undefined;
+  readonly cut: NamedFailure | undefined;
   /** Whether it has served others and ended by an error, and none was made in its place yet. */
   readonly keptBroke: boolean;
 }

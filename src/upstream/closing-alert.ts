@@ -34,16 +34,11 @@ export function watchClosingAlert(socket: Socket | null): void {
  *
  * @param isBroken an error ended the connection
  */
-export function cutOf(socket: object | undefined, isBroken: boolean): 'reset' | 'truncated' | undefined {
+export function cutOf(socket: object | undefined, isBroken: boolean): NamedFailure | undefined {
   const end = socket && ends.get(socket);
   if (end === 'alert') return undefined;
-  if (isBroken) return 'reset';
-  return end === 'bare' ? 'truncated' : undefined;
-}
-
-/** The failure of content that was cut so, with the reason in it. */
-export function cutFailure(cut: 'reset' | 'truncated'): NamedFailure {
-  return describe(cut, cut === 'truncated' ? 'no close_notify' : undefined);
+  if (isBroken) return describe('reset');
+  return end === 'bare' ? describe('truncated', 'no close_notify') : undefined;
 }
 
 /**

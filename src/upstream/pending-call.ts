@@ -7,7 +7,6 @@ import type { Places } from '../core/places.ts';
 import { endToEnd } from '../core/hop-by-hop.ts';
 import { BodyQueue } from './body-queue.ts';
 import type { CallRequest, CallWire, ConnectionControl } from './call-wire.ts';
-import { cutFailure } from './closing-alert.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
 import {
   clientGone,
@@ -227,7 +226,7 @@ export class PendingCall {
     // Content that ends with its connection is complete unless that reports an error (RFC 9112 §8) or, with TLS, was not closed in
     // order (§9.8). Of other content this says nothing: it may come behind all of it.
     const cut = this.#framing?.kind === 'close' ? this.wire?.cut : undefined;
-    if (cut !== undefined) this.#fail(cutFailure(cut));
+    if (cut !== undefined) this.#fail(cut);
     else this.#queue?.finish();
   }
 

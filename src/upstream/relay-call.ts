@@ -8,7 +8,6 @@ import { rawHeadersOf } from './relay-request.ts';
 import { relayedFields } from './request-fields.ts';
 import { BodyQueue } from './body-queue.ts';
 import type { CallWire, ConnectionControl } from './call-wire.ts';
-import { cutFailure } from './closing-alert.ts';
 import type { Redactor } from './redact.ts';
 import type { RelayExchange } from './relay-exchange.ts';
 import type { RelayLine } from './connection.ts';
@@ -187,7 +186,7 @@ export class RelayCall implements AnswerSource {
   /** Its error may be one that ends the connection later. */
   #cutShort(cut: CallWire['cut']): void {
     const { fault } = this.#line;
-    if (fault === undefined) this.#exchange.fail(cutFailure(cut ?? 'reset'));
+    if (fault === undefined) this.#exchange.fail(cut ?? describe('reset'));
     else this.#exchange.broke(fault);
   }
 

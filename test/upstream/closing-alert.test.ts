@@ -148,7 +148,7 @@ describe.each(versions)('of a connection with %s', (version) => {
     change(below(socket));
     socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await once(socket, 'end');
-    return { cut: cutOf(socket, false), bytes: bytes - head.length - 2 };
+    return { cut: cutOf(socket, false)?.failure, bytes: bytes - head.length - 2 };
   }
 
   it.each<[TlsEnd, string | undefined]>([
