@@ -1,17 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import type { CoherenceRules } from '../../src/store/coherence/rules.ts';
 import type { AlterationName } from './alterations.ts';
+import { builtSidecar } from './built-sidecar.ts';
 import { endWithParent } from './children.ts';
 import type { SidecarOrders, SidecarReady, SidecarStep } from './sidecar.ts';
 
 const program = fileURLToPath(new URL('sidecar.ts', import.meta.url));
 const preloaded = new URL('load-altered.ts', import.meta.url).href;
-/** Takes of the program what was compiled for the one before: half of what a start costs. Node looks whether the text is the same. */
 const compiled = fileURLToPath(new URL('../../node_modules/.cache/forecache-sidecar', import.meta.url));
 
 /** A sidecar in a process of its own, which can be stopped, killed and started again. */
@@ -54,7 +55,7 @@ export interface SidecarOptions {
 }
 
 export async function startSidecarProcess(options: SidecarOptions, skewMs: number): Promise<SidecarProcess> {
-  const sidecar = createSidecarProcess(options);
+  const sidecar = createSidecarProcess(options, await programOf(options.altered ?? []));
   try {
     await sidecar.start(skewMs);
     return sidecar;
@@ -64,7 +65,7 @@ export async function startSidecarProcess(options: SidecarOptions, skewMs: numbe
   }
 }
 
-function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: SidecarOptions): SidecarProcess {
+function createSidecarProcess({ name, folder, yaml, rules }: SidecarOptions, { args, env }: Program): SidecarProcess {
   const configFile = `${folder}/${name}.yaml`;
   writeFileSync(configFile, yaml);
   let child: ChildProcess | undefined;
@@ -106,9 +107,8 @@ function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: Sidec
     async start(skewMs = wrongByMs) {
       wrongByMs = skewMs;
       const orders: SidecarOrders = { configFile, skewMs, rules };
-      const hooks = altered.length === 0 ? [] : ['--import', preloaded];
-      const born = spawn(process.execPath, [...hooks, program, JSON.stringify(orders)], {
-        env: { PATH: process.env['PATH'] ?? '', ALTERATIONS: altered.join(','), NODE_COMPILE_CACHE: compiled },
+      const born = spawn(process.execPath, [...args, JSON.stringify(orders)], {
+        env: { PATH: process.env['PATH'] ?? '', ...env },
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       });
       child = born;
@@ -129,6 +129,24 @@ function createSidecarProcess({ name, folder, yaml, rules, altered = [] }: Sidec
     },
     [Symbol.asyncDispose]: kill,
   };
+}
+
+interface Program {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * As it was built, or from its sources where its text is altered: that is done as they are loaded. Each start takes what was
+ * compiled for the one before: half of what a start costs. Node looks whether the text is the same.
+ */
+async function programOf(altered: readonly AlterationName[]): Promise<Program> {
+  if (altered.length === 0) {
+    const built = await builtSidecar();
+    return { args: [built], env: { NODE_COMPILE_CACHE: join(dirname(built), 'compiled') } };
+  }
+  const env = { ALTERATIONS: altered.join(','), NODE_COMPILE_CACHE: compiled };
+  return { args: ['--import', preloaded, program], env };
 }
 
 /** What the clock of the log, which has whole milliseconds, and that of this process may differ by. */

@@ -48,4 +48,5 @@ async function main({ configFile, skewMs, rules }: SidecarOrders): Promise<void>
   process.on('SIGTERM', () => void app.stop().then(() => process.exit(0)));
 }
 
-await main(JSON.parse(process.argv[2] ?? ''));
+// Not awaited: it is built as CommonJS too (`built-sidecar.ts`). What it throws ends the process.
+void main(JSON.parse(process.argv[2] ?? ''));
