@@ -1,9 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { coreWaitMs } from '../../bench/http/cores.ts';
 import { buildFirst } from '../support/build-first.ts';
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
-import { leased, startFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
+import { leased, openFleet, startSidecar, type Sidecar } from '../support/fleet.ts';
 import { answer, startOrigin, type Origin } from '../support/origin.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
 
@@ -78,11 +78,16 @@ async function place(stack: AsyncDisposableStack): Promise<Place> {
   const link = stack.use(await startFaultProxy(redis.port));
   const origin = stack.use(await startOrigin(answer(200, {}, 'weather')));
   const redisOption = `{ url: "redis://127.0.0.1:${link.port}" }`;
-  const [first, second] = await startFleet({ count: 2, redis: redisOption, origin: origin.url });
+  const { fleet } = stack.use(await openFleet({ count: 2, redis: redisOption, origin: origin.url }));
+  const [first, second] = fleet;
   if (first === undefined || second === undefined) throw new Error('no fleet of two');
+  await bothLeased({ first, second });
+  return { redis, link, origin, first, second };
+}
+
+async function bothLeased({ first, second }: Pick<Place, 'first' | 'second'>): Promise<void> {
   await leased(first);
   await leased(second);
-  return { redis, link, origin, first, second };
 }
 
 type Fault = readonly [
@@ -126,41 +131,58 @@ const faults: readonly Fault[] = [
   ],
 ];
 
-describe('whatever Redis does, agents get their answers', () => {
+describe('whatever Redis does, one thing after the other, agents get their answers', () => {
+  const stack = new AsyncDisposableStack();
+  let at: Place;
+  let times = 0;
+
+  beforeAll(async () => {
+    at = await place(stack);
+  });
+  afterAll(() => stack.disposeAsync());
+
+  /** What nobody has asked for before this test. */
+  async function begin(): Promise<(what: string) => string> {
+    await bothLeased(at);
+    times += 1;
+    const time = times;
+    return (what) => `${what}-${time}-`;
+  }
+
   it.each(mildFaults)(
     'while it is %s, and it is shared again within two seconds of its return',
     async (_, breaks, mends) => {
-      await using stack = new AsyncDisposableStack();
-      const at = await place(stack);
-      const usual = await serves(at.first, 'usual');
+      const own = await begin();
+      const usual = await serves(at.first, own('usual'));
       await breaks(at);
-      expectWithinBudget(await serves(at.first, 'early'), usual, 6);
-      expectWithinBudget(await serves(at.second, 'late'), usual, 6);
+      expectWithinBudget(await serves(at.first, own('early')), usual, 6);
+      expectWithinBudget(await serves(at.second, own('late')), usual, 6);
       await mends(at);
-      expect(await sharedAfterMs(at.first, at.second, 'after')).toBeLessThan(returnMs);
+      expect(await sharedAfterMs(at.first, at.second, own('after'))).toBeLessThan(returnMs);
     },
   );
 
   it.each(faults)(
     'while it is %s, and it is shared again within two seconds of its return',
     async (_, breaks, mends) => {
-      await using stack = new AsyncDisposableStack();
-      const at = await place(stack);
-      const usual = await serves(at.first, 'usual');
+      const own = await begin();
+      const usual = await serves(at.first, own('usual'));
       await breaks(at);
       // While the lease still holds: five failures open the breaker, and what is under way then ends.
-      expectWithinBudget(await serves(at.first, 'early'), usual, 6);
+      expectWithinBudget(await serves(at.first, own('early')), usual, 6);
       for (const sidecar of [at.first, at.second]) {
         await expect.poll(async () => sidecar.metrics()).toMatch(/^forecache_lease_held 0$/m);
       }
-      const bypassed = await at.second.get('/forecast?location=bypassed');
+      const bypassed = await at.second.get(`/forecast?location=${own('bypassed')}`);
       expect([bypassed.status, bypassed.cacheStatus]).toEqual([200, 'forecache; fwd=bypass; detail=lease']);
-      expectWithinBudget(await serves(at.second, 'late'), usual, 0);
+      expectWithinBudget(await serves(at.second, own('late')), usual, 0);
       await mends(at);
-      expect(await sharedAfterMs(at.first, at.second, 'after')).toBeLessThan(returnMs);
+      expect(await sharedAfterMs(at.first, at.second, own('after'))).toBeLessThan(returnMs);
     },
   );
+});
 
+describe('whatever Redis does, agents get their answers', () => {
   it('when it is not there at the start: ready, serving, and purges are refused until it comes', async () => {
     await using stack = new AsyncDisposableStack();
     const redis = stack.use(await startRedis());
@@ -191,8 +213,7 @@ describe('whatever Redis does, agents get their answers', () => {
     at.origin.script(answer(200, {}, 'new'));
     await at.redis.kill();
     await at.redis.restart();
-    await leased(at.first);
-    await leased(at.second);
+    await bothLeased(at);
     for (const sidecar of [at.first, at.second]) {
       expect((await sidecar.get('/forecast?location=berlin')).text).toBe('new');
     }
