@@ -70,7 +70,7 @@ const warmSchemas: Schema = {
       result: { enum: ['fetched', 'reused', 'failed'] },
       status: count,
       detail: text,
-      retryAt: { type: 'string', format: 'date-time', description: 'Its upstream is not asked before.' },
+      retryAt: { type: 'string', format: 'date-time', description: 'It is not asked for before.' },
     },
     ['url', 'route', 'result'],
   ),

@@ -58,7 +58,7 @@ export interface WarmItem {
   readonly status?: number;
   /** Why it failed or was not stored; nothing secret. */
   readonly detail?: string;
-  /** The instant (ISO 8601) from which its upstream may be asked again, by its own Retry-After; absent: it may be now. */
+  /** The instant (ISO 8601) from which it may be asked for again, by its upstream's Retry-After; absent: it may be now. */
   readonly retryAt?: string;
 }
 

@@ -21,11 +21,12 @@ export function createRefresher(deps: FetcherDeps, fetcher: Fetcher): Refresher 
         return failed(undefined, 'no lease on the purge log: nothing is stored');
       if (found !== undefined && stillGood(deps, input, found)) return storedOutcome('reused', found.item.status);
       if (input.withoutCall !== undefined) return failed(undefined, input.withoutCall);
-      const unasked = putOff(deps, input.route.upstream);
+      const name = { upstream: input.route.upstream, key: found?.item.key ?? keyed.key };
+      const unasked = putOff(deps, name);
       if (unasked !== undefined) return unasked;
       const plan = { ask, key, fwd: 'miss', found, validate: found !== undefined } as const;
       const outcome = outcomeOf(await fetcher.refresh(plan, input.purpose));
-      return outcome.result === 'failed' ? withRetryTime(deps, input.route.upstream, outcome) : outcome;
+      return { ...outcome, ...(isAskingToWait(outcome) ? timeLeft(deps, name) : undefined) };
     },
   };
 }
@@ -87,24 +88,35 @@ function storedOutcome(result: 'fetched' | 'reused', status: number, toldStatus 
   return { result, status: toldStatus, detail: undefined };
 }
 
-/** It has failed with an answer, which may be the one that said when to ask again. */
-function withRetryTime({ retryTimes }: FetcherDeps, upstream: string, outcome: RefreshOutcome): RefreshOutcome {
-  const retryAfterMs = outcome.status === undefined ? undefined : retryTimes?.leftMs(upstream);
-  return retryAfterMs === undefined ? outcome : { ...outcome, retryAfterMs };
+/** It has failed with an answer that may have said when to ask again. */
+function isAskingToWait({ result, status }: RefreshOutcome): boolean {
+  return result === 'failed' && (status === 429 || status === 503);
 }
 
-/** What comes of a request whose upstream has said by Retry-After when it may be asked again; `undefined`: it may be now. */
-export function putOff(
-  { retryTimes, clock }: Pick<FetcherDeps, 'retryTimes' | 'clock'>,
-  upstream: string,
-): RefreshOutcome | undefined {
-  const leftMs = retryTimes?.leftMs(upstream);
-  if (leftMs === undefined) return undefined;
-  const until = instantOf(clock.nowMs() + leftMs);
-  return {
-    ...failed(undefined, `not asked for: upstream ${upstream} had said Retry-After ${until}`),
-    retryAfterMs: leftMs,
-  };
+/** What upstream may be asked for. */
+export interface PutOffName {
+  readonly upstream: string;
+  /** Of what is stored. */
+  readonly key: string;
+}
+
+/** For how long it is not to be asked for; `undefined`: it may be now. What holds of all its upstream has goes first. */
+function timeLeft(
+  { retryTimes }: Pick<FetcherDeps, 'retryTimes'>,
+  { upstream, key }: PutOffName,
+): Pick<RefreshOutcome, 'retryAfterMs' | 'isAlone'> | undefined {
+  const allMs = retryTimes?.leftMs(upstream);
+  if (allMs !== undefined) return { retryAfterMs: allMs };
+  const ownMs = retryTimes?.leftOfKeyMs(key);
+  return ownMs === undefined ? undefined : { retryAfterMs: ownMs, isAlone: true };
+}
+
+/** What comes of a request that upstream has put off by Retry-After; `undefined`: it may be asked now. */
+export function putOff(deps: Pick<FetcherDeps, 'retryTimes' | 'clock'>, name: PutOffName): RefreshOutcome | undefined {
+  const left = timeLeft(deps, name);
+  if (left?.retryAfterMs === undefined) return undefined;
+  const until = instantOf(deps.clock.nowMs() + left.retryAfterMs);
+  return { ...failed(undefined, `not asked for: upstream ${name.upstream} had said Retry-After ${until}`), ...left };
 }
 
 /** To the second, rounded up: Retry-After says no more. */

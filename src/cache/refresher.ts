@@ -31,8 +31,10 @@ export interface RefreshOutcome {
   /** For people: why it failed, a sentence or token without credentials. */
   readonly detail: string | undefined;
   /**
-   * How long its upstream is to be left alone from now, milliseconds: with a status it has just said so by Retry-After,
-   * without one it was not asked for that. Absent: it may be asked.
+   * For how long it is not to be asked for from now, milliseconds: with a status upstream has just said so by Retry-After,
+   * without one it was not asked for that. Absent: it may be.
    */
   readonly retryAfterMs?: number;
+  /** True: that holds of it alone, and not of all that its upstream has. */
+  readonly isAlone?: boolean;
 }

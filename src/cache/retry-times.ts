@@ -9,14 +9,14 @@ const keyCapacity = 10_000;
 
 /**
  * Until when warming and refreshes leave upstreams alone that have said so to one of them by Retry-After. Requests of clients
- * are no business of it, neither to be held back nor to be learnt from: what one of them is told may be about him alone.
+ * are not held back, and put nothing off: what one of them is told may be about him alone.
  */
 export class RetryTimes {
   readonly #clock: Pick<Clock, 'nowMs' | 'monotonicMs'>;
   readonly #capacity: number;
   /** Monotonic, by upstream; as many as are configured. */
   readonly #upstreams = new Map<string, number>();
-  /** As {@link #upstreams}, of what may be about one client: by the key of what is stored. */
+  /** As {@link #upstreams}, of what is about one response, or may be about one client: by the key of what is stored. */
   readonly #keys = new Map<string, number>();
 
   constructor(clock: Pick<Clock, 'nowMs' | 'monotonicMs'>, capacity = keyCapacity) {
@@ -26,11 +26,16 @@ export class RetryTimes {
 
   /** Takes in an answer to work in the background. For so many milliseconds from now it puts off its upstream; `undefined`: it does not. */
   learn(input: FillInput, { status, fields }: Pick<UpstreamResponse, 'status' | 'fields'>): number | undefined {
-    if (input.purpose === 'interactive') return undefined;
+    const key = input.known?.key ?? input.keyed.key;
+    if (input.purpose === 'interactive') {
+      // What a client was given of this very response shows that it may be asked for again.
+      if (this.#keys.size > 0 && status < 400) this.#keys.delete(key);
+      return undefined;
+    }
     const waitMs = retryAfterMs(status, fields, this.#clock.nowMs());
     if (waitMs === undefined) return undefined;
-    if (!isAboutAll(input)) {
-      this.putOffKey(input.known?.key ?? input.keyed.key, waitMs);
+    if (status === unavailable || !isAboutAll(input)) {
+      this.putOffKey(key, waitMs);
       return undefined;
     }
     this.putOff(input.route.upstream, waitMs);
@@ -42,16 +47,19 @@ export class RetryTimes {
     extend(this.#upstreams, upstream, this.#clock.monotonicMs() + waitMs);
   }
 
-  /** How long it is to be left alone from now, in milliseconds; `undefined`: it may be asked. */
+  /** How long all of it is to be left alone from now, in milliseconds; `undefined`: it may be asked. */
   leftMs(upstream: string): number | undefined {
     return leftOf(this.#upstreams, upstream, this.#clock.monotonicMs());
   }
 
+  /** How long what is stored under the key alone is to be left; `undefined`: only what {@link leftMs} says holds. */
+  leftOfKeyMs(key: string): number | undefined {
+    return leftOf(this.#keys, key, this.#clock.monotonicMs());
+  }
+
   /** Whether what is stored under the key is not to be refreshed now. */
   has(upstream: string, key: string): boolean {
-    if (this.#upstreams.size === 0 && this.#keys.size === 0) return false;
-    const nowMs = this.#clock.monotonicMs();
-    return leftOf(this.#upstreams, upstream, nowMs) !== undefined || leftOf(this.#keys, key, nowMs) !== undefined;
+    return this.leftMs(upstream) !== undefined || this.leftOfKeyMs(key) !== undefined;
   }
 
   /** As {@link putOff}, of what is stored under the key alone. */
@@ -60,6 +68,9 @@ export class RetryTimes {
     extend(this.#keys, key, this.#clock.monotonicMs() + waitMs);
   }
 }
+
+/** A balancer says it of one path whose servers are away (RFC 9110 §15.6.4), and that must not hold up the rest; 429 is a quota. */
+const unavailable = 503;
 
 /**
  * Whether the next request for anything else of that upstream would be told the same. What a client's request has brought along

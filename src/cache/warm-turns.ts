@@ -7,8 +7,16 @@ export interface WarmTurnsParts {
   readonly locations: readonly string[];
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly sha256: Sha256;
-  /** Warms what the job names. Where its upstream has put some of it off, resolves to the milliseconds that are left of that. */
-  readonly warm: (job: WarmJob, signal: AbortSignal) => Promise<number | undefined>;
+  /** Warms what the job names; `undefined`: nothing of it was put off. */
+  readonly warm: (job: WarmJob, signal: AbortSignal) => Promise<JobPutOff | undefined>;
+}
+
+/** What upstream has put off of a run by Retry-After. */
+export interface JobPutOff {
+  /** Requests. */
+  readonly count: number;
+  /** Until the first of them may be asked for. */
+  readonly leftMs: number;
 }
 
 /**
@@ -65,11 +73,11 @@ export class WarmTurns {
     try {
       // The claim may have come back after the stop.
       if (this.#stopped) return undefined;
-      const putOffMs = await warm(job, signal);
+      const putOff = await warm(job, signal);
       // A run that was cut short by a stop is somebody else's to do, at once.
       if (signal.aborted) return undefined;
       const tookMs = clock.monotonicMs() - startMs;
-      const againMs = putOffMs === undefined ? job.everyMs : Math.max(putOffMs, soonestAgainMs);
+      const againMs = putOff === undefined ? job.everyMs : Math.max(putOff.leftMs, soonestAgainMs);
       const isSooner = againMs < job.everyMs - tookMs;
       holdMs = isSooner ? againMs * (1 - askAgainPart) : job.everyMs * (1 - askAgainPart) - tookMs;
       return isSooner ? againMs : undefined;

@@ -10,7 +10,7 @@ import type { Refresher, RefreshInput, RefreshOutcome } from './refresher.ts';
 import type { RetryTimes } from './retry-times.ts';
 import { JobTimers } from './warm-timers.ts';
 import { planJob, planRequest, type PlannedWarm } from './warm-plan.ts';
-import { WarmTurns } from './warm-turns.ts';
+import { type JobPutOff, WarmTurns } from './warm-turns.ts';
 import { warmTarget } from './warm-target.ts';
 
 export interface WarmerParts {
@@ -51,12 +51,15 @@ export function createWarmer(parts: WarmerParts): Warmer {
   const turns = new WarmTurns({ ...parts, locations: config.locations, warm: warmJob });
   const timers = new JobTimers({ jobs: config.jobs, clock, random: parts.random, run: runJob });
 
-  async function warmJob(job: WarmJob, signal: AbortSignal): Promise<number | undefined> {
+  async function warmJob(job: WarmJob, signal: AbortSignal): Promise<JobPutOff | undefined> {
     const planned = planJob(table, job, config.locations, clock.nowMs());
-    const { items } = await warmAll(parts, limited, { job: job.name, planned }, signal);
-    const [one] = planned;
-    const isPut = one !== undefined && items.some(({ retryAt }) => retryAt !== undefined);
-    return isPut ? (parts.retryTimes.leftMs(one.route.upstream) ?? 0) : undefined;
+    const { putOff: left } = await warmAll(parts, limited, { job: job.name, planned }, signal);
+    if (left.length === 0) return undefined;
+    const nowMs = clock.monotonicMs();
+    return {
+      count: left.length,
+      leftMs: left.reduce((least, { untilMs }) => Math.min(least, untilMs - nowMs), Number.POSITIVE_INFINITY),
+    };
   }
 
   function runJob(job: WarmJob, ended: (againMs?: number) => void): void {
@@ -76,7 +79,9 @@ export function createWarmer(parts: WarmerParts): Warmer {
     const { promise, resolve, reject } = Promise.withResolvers<WarmReport>();
     const work = { job: warmingByCall, planned: planned.value };
     // The background owns the work, so that stopping ends it; whoever asked only waits for its report.
-    background.run('warm by request', (signal) => warmAll(parts, limited, work, signal).then(resolve, reject));
+    background.run('warm by request', (signal) =>
+      warmAll(parts, limited, work, signal).then(({ report }) => resolve(report), reject),
+    );
     return ok(await promise);
   }
 
@@ -101,9 +106,9 @@ async function warmAll(
   limited: Limiter,
   { job, planned }: WarmWork,
   signal: AbortSignal,
-): Promise<WarmReport> {
+): Promise<Warmed> {
   const startMs = parts.clock.monotonicMs();
-  const run: Run = { limited, refusedBy: new Set(), unasked: 0, signal };
+  const run: Run = { limited, refusedBy: new Set(), unasked: 0, putOff: [], signal };
   const items = await Promise.all(planned.map((one) => warmOne(parts, run, one)));
   const count = (result: WarmItem['result']): number => items.filter((item) => item.result === result).length;
   const counts = { fetched: count('fetched'), reused: count('reused'), failed: count('failed') };
@@ -111,7 +116,12 @@ async function warmAll(
   const reason = items.find((item) => item.result === 'failed')?.detail;
   const unasked = run.unasked === 0 ? {} : { unasked: run.unasked };
   parts.observer.warm({ job, ...counts, ...unasked, durationMs, ...(reason === undefined ? {} : { reason }) });
-  return { ...counts, durationMs, items };
+  return { report: { ...counts, durationMs, items }, putOff: run.putOff };
+}
+
+/** What came of one run. */
+interface Warmed extends Pick<Run, 'putOff'> {
+  readonly report: WarmReport;
 }
 
 /** One run of a job, or one call. */
@@ -121,6 +131,8 @@ interface Run {
   readonly refusedBy: Set<string>;
   /** Requests that failed for that. */
   unasked: number;
+  /** Of each request that upstream put off by Retry-After, on the monotonic clock. */
+  readonly putOff: { readonly untilMs: number }[];
   readonly signal: AbortSignal;
 }
 
@@ -134,6 +146,7 @@ async function warmOne(parts: WarmerParts, run: Run, { route, values }: PlannedW
   const input = { route, keyed, purpose: 'warm', reuseAbove, values: values.value } as const;
   const outcome = await run.limited(() => refreshIn(run, parts, input));
   const { result, status, detail, retryAfterMs } = outcome;
+  if (retryAfterMs !== undefined) run.putOff.push({ untilMs: parts.clock.monotonicMs() + retryAfterMs });
   return {
     url: keyed.url,
     route: route.name,
@@ -148,21 +161,24 @@ async function warmOne(parts: WarmerParts, run: Run, { route, values }: PlannedW
 async function refreshIn(run: Run, parts: WarmerParts, input: RefreshInput): Promise<RefreshOutcome> {
   if (run.signal.aborted) return stopping;
   const { upstream } = input.route;
-  const unasked = putOff(parts, upstream) ?? refusedOnce(run.refusedBy, upstream);
+  const unasked = putOff(parts, { upstream, key: input.keyed.key }) ?? refusedOnce(run.refusedBy, upstream);
   const done = await parts.refresher.refresh({ ...input, withoutCall: unasked?.detail }, run.signal);
   if (unasked !== undefined && done.detail === unasked.detail) {
     run.unasked += 1;
     return unasked;
   }
-  learn(run, parts, upstream, done);
+  learn(run, parts, input, done);
   if (isPutOff(done)) run.unasked += 1;
   return done;
 }
 
 /** Where another thread has asked, only that one knows by itself. */
-function learn(run: Run, { retryTimes }: WarmerParts, upstream: string, outcome: RefreshOutcome): void {
-  if (outcome.status === tooManyRequests) run.refusedBy.add(upstream);
-  if (outcome.retryAfterMs !== undefined) retryTimes.putOff(upstream, outcome.retryAfterMs);
+function learn(run: Run, { retryTimes }: WarmerParts, { route, keyed }: RefreshInput, outcome: RefreshOutcome): void {
+  const { status, retryAfterMs, isAlone } = outcome;
+  if (status === tooManyRequests) run.refusedBy.add(route.upstream);
+  if (retryAfterMs === undefined) return;
+  if (isAlone === true) retryTimes.putOffKey(keyed.key, retryAfterMs);
+  else retryTimes.putOff(route.upstream, retryAfterMs);
 }
 
 function isPutOff({ status, retryAfterMs }: RefreshOutcome): boolean {

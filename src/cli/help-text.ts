@@ -97,8 +97,8 @@ or not now; repeating it is safe.
 export const warmNotes = `
 Fetches what is not fresh, under the proxy's limit of fetches at once; fresh answers are reused. A
 failing request does not stop the others, but an upstream that says 429 is asked for nothing more,
-and one that says Retry-After not before that: the rest fails without a call. Values may hold
-{today}, {today+7d} and {today-1d} (UTC).
+nor before the time of its Retry-After: the rest fails without a call. Values may hold {today},
+{today+7d} and {today-1d} (UTC).
 ${remote}
 
 Examples:

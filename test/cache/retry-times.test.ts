@@ -58,34 +58,32 @@ function ruled(secret: boolean): Partial<Route> {
 }
 
 describe('an upstream that said Retry-After to warming', () => {
-  it.each([429, 503])(
-    'with a %s is asked by warming and refreshes again when it is over, not before',
-    async (status) => {
-      const { rig, warm, answered, store } = stage(routeOf(swr));
-      await store(['/forecast?place=a']);
-      expect(await answered(warm('/forecast?place=b'), status, retryAfter)).toMatchObject({
-        status,
-        retryAfterMs: 600_000,
-      });
-      const before = rig.calls.length;
-      expect((await rig.get('/forecast?place=a')).outcome).toBe('stale');
-      await rig.pass(599_000, 599_000);
-      expect((await rig.get('/forecast?place=a')).outcome).toBe('stale');
-      const detail = 'not asked for: upstream weather had said Retry-After 2026-11-23T13:11:00Z';
-      expect(await warm('/forecast?place=c')).toEqual({
-        result: 'failed',
-        status: undefined,
-        detail,
-        retryAfterMs: 1000,
-      });
-      expect(rig.calls).toHaveLength(before);
-      await rig.pass(1000, 1000);
-      expect((await rig.get('/forecast?place=a')).outcome).toBe('stale');
-      await rig.settle();
-      expect(rig.calls).toHaveLength(before + 1);
-      expect(await answered(warm('/forecast?place=c'), 200)).toMatchObject({ result: 'fetched' });
-    },
-  );
+  it('with a 429 is asked by warming and refreshes again when it is over, not before', async () => {
+    const status = 429;
+    const { rig, warm, answered, store } = stage(routeOf(swr));
+    await store(['/forecast?place=a']);
+    expect(await answered(warm('/forecast?place=b'), status, retryAfter)).toMatchObject({
+      status,
+      retryAfterMs: 600_000,
+    });
+    const before = rig.calls.length;
+    expect((await rig.get('/forecast?place=a')).outcome).toBe('stale');
+    await rig.pass(599_000, 599_000);
+    expect((await rig.get('/forecast?place=a')).outcome).toBe('stale');
+    const detail = 'not asked for: upstream weather had said Retry-After 2026-11-23T13:11:00Z';
+    expect(await warm('/forecast?place=c')).toEqual({
+      result: 'failed',
+      status: undefined,
+      detail,
+      retryAfterMs: 1000,
+    });
+    expect(rig.calls).toHaveLength(before);
+    await rig.pass(1000, 1000);
+    expect((await rig.get('/forecast?place=a')).outcome).toBe('stale');
+    await rig.settle();
+    expect(rig.calls).toHaveLength(before + 1);
+    expect(await answered(warm('/forecast?place=c'), 200)).toMatchObject({ result: 'fetched' });
+  });
 
   it('is asked for clients as ever', async () => {
     const { rig, warm, answered } = stage(routeOf());
@@ -114,6 +112,44 @@ describe('an upstream that said Retry-After to a refresh', () => {
     ['whatever it is', honourRoute({}, { rawQuery: true })],
   ])('is left alone for the same response alone where it may be about one client: %s', async (_what, route, field) => {
     expect(await callsAfter(route, ...(field === undefined ? [] : [field]))).toEqual([1, 0]);
+  });
+});
+
+describe('an upstream that said Retry-After with a 503, as of one path whose servers are away', () => {
+  it.each([
+    ['warming', { status: 503, retryAfterMs: 600_000, isAlone: true }],
+    ['a refresh', { outcome: 'stale' }],
+  ])('to %s is asked for all else, and for that when it is over', async (by, told) => {
+    const { rig, warm, answered, store } = stage(routeOf(swr, ruled(false)));
+    await store(['/forecast?place=a'], ['/forecast?place=b']);
+    const asked: Promise<object> = by === 'warming' ? warm('/forecast?place=a') : rig.get('/forecast?place=a');
+    expect(await answered(asked, 503, retryAfter)).toMatchObject(told);
+    await rig.pass(599_000, 599_000);
+    const before = rig.calls.length;
+    expect((await rig.get('/forecast?place=a')).outcome).toBe('stale');
+    expect(await warm('/forecast?place=a')).toMatchObject({ status: undefined, retryAfterMs: 1000, isAlone: true });
+    expect(rig.calls).toHaveLength(before);
+    expect((await answered(rig.get('/forecast?place=b'), 200)).outcome).toBe('stale');
+    expect(await answered(warm('/forecast?place=c'), 200)).toMatchObject({ result: 'fetched' });
+    expect(rig.calls).toHaveLength(before + 2);
+    await rig.pass(1000, 1000);
+    expect(await answered(warm('/forecast?place=a'), 200)).toMatchObject({ result: 'fetched' });
+  });
+
+  it('is asked for that too once a client was given it', async () => {
+    const { rig, warm, answered, store } = stage(routeOf({ ...swr, staleIfErrorMs: 0 }));
+    await store(['/forecast?place=a']);
+    await answered(rig.get('/forecast?place=a'), 503, retryAfter);
+    await rig.pass(1000, 1000);
+    const askAnew = (): ReturnType<typeof rig.get> => rig.get('/forecast?place=a', 'cache-control: no-cache');
+    await answered(askAnew(), 503, retryAfter);
+    expect(await warm('/forecast?place=a')).toMatchObject({ status: undefined });
+    await answered(askAnew(), 200, stored);
+    await rig.pass(61 * MINUTE, 61 * MINUTE);
+    const before = rig.calls.length;
+    await rig.get('/forecast?place=a');
+    await rig.settle();
+    expect(rig.calls).toHaveLength(before + 1);
   });
 });
 

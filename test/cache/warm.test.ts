@@ -456,6 +456,26 @@ describe('warming by request', () => {
     expect(await report(at, byRoute('weather-forecast', ...both))).toMatchObject({ fetched: 2, failed: 0 });
   });
 
+  test('what another thread has heard of one response holds of that alone', async () => {
+    const said = {
+      result: 'failed',
+      status: 503,
+      detail: 'not stored: status',
+      retryAfterMs: 90_500,
+      isAlone: true,
+    } as const;
+    const at = setUp({ concurrency: 1 }, ({ keyed, withoutCall }) => {
+      if (withoutCall !== undefined)
+        return Promise.resolve({ result: 'failed', status: undefined, detail: withoutCall });
+      return Promise.resolve(keyed.url.endsWith('=rome') ? said : fetched);
+    });
+    const ask = byRoute('weather-forecast', { location: 'rome' }, { location: 'lima' });
+    expect(await report(at, ask)).toMatchObject({ fetched: 1, items: [{ status: 503 }, { result: 'fetched' }] });
+    const detail: unknown = expect.stringMatching(/^not asked for: upstream weather had said Retry-After /);
+    expect(await report(at, ask)).toMatchObject({ fetched: 1, items: [{ detail }, { result: 'fetched' }] });
+    expect(at.records.map((record) => record.unasked)).toEqual([undefined, 1]);
+  });
+
   test.each([
     ['at that time', 10 * minuteMs, [0, 10, 70, 130]],
     ['after a minute at the soonest', 1000, [0, 1, 61, 121]],
