@@ -38,6 +38,8 @@ const soonestAgainMs = 60_000;
 /** Sees to it that a job is run by one process of the fleet. */
 export class WarmTurns {
   readonly #parts: WarmTurnsParts;
+  /** Of jobs that are run again out of turn: the fewest that were left of one since its turn, and what it waited for at least. */
+  readonly #again = new Map<WarmJob, { readonly fewest: number; readonly soonestMs: number }>();
   #stopped = false;
 
   constructor(parts: WarmTurnsParts) {
@@ -77,13 +79,30 @@ export class WarmTurns {
       // A run that was cut short by a stop is somebody else's to do, at once.
       if (signal.aborted) return undefined;
       const tookMs = clock.monotonicMs() - startMs;
-      const againMs = putOff === undefined ? job.everyMs : Math.max(putOff.leftMs, soonestAgainMs);
+      const againMs = this.#againMs(job, putOff);
       const isSooner = againMs < job.everyMs - tookMs;
+      if (!isSooner) this.#again.delete(job);
       holdMs = isSooner ? againMs * (1 - askAgainPart) : job.everyMs * (1 - askAgainPart) - tookMs;
       return isSooner ? againMs : undefined;
     } finally {
       await lease.finish(Math.max(0, holdMs));
     }
+  }
+
+  /**
+   * When to run it again. Each run asks for whatever is not fresh, so one that leaves as much as those before (an upstream that
+   * always says so, a limit that does not let all of it through) comes after twice the wait: the rest of its turn is some ten runs.
+   */
+  #againMs(job: WarmJob, putOff: JobPutOff | undefined): number {
+    if (putOff === undefined) return job.everyMs;
+    const { count, leftMs } = putOff;
+    const { fewest, soonestMs } = this.#again.get(job) ?? {
+      fewest: Number.POSITIVE_INFINITY,
+      soonestMs: soonestAgainMs,
+    };
+    const atLeastMs = count < fewest ? soonestAgainMs : soonestMs * 2;
+    this.#again.set(job, { fewest: Math.min(count, fewest), soonestMs: atLeastMs });
+    return Math.max(leftMs, atLeastMs);
   }
 
   /** Two configurations that mean different things by a name are both warmed: in a rolling update both are there. */

@@ -502,6 +502,35 @@ describe('warming by request', () => {
     expect(fleet.holds[0]).toBe((minutes[1] ?? 0) * 0.95 * minuteMs);
   });
 
+  /** When a job of a day is run in its first six hours, by minutes, of which each run leaves so many of four. */
+  async function runsThatLeave(left: readonly number[]): Promise<readonly number[]> {
+    const locations = ['rome', 'lima', 'oslo', 'bern'];
+    let asked = 0;
+    const answer: Answer = ({ withoutCall }) => {
+      if (withoutCall !== undefined)
+        return Promise.resolve({ result: 'failed', status: undefined, detail: withoutCall });
+      const [run, place] = [Math.floor(asked / 4), asked % 4];
+      asked += 1;
+      const isLeft = place >= 4 - (left[Math.min(run, left.length - 1)] ?? 0);
+      const told = { result: 'failed', status: 503, detail: 'no', retryAfterMs: 1000, isAlone: true } as const;
+      return Promise.resolve(isLeft ? told : fetched);
+    };
+    const jobs = [{ ...forecastJob, everyMs: 24 * hourMs }];
+    const at = setUp({ jobs, locations, concurrency: 1 }, answer);
+    await at.begin();
+    await at.pass(6 * hourMs);
+    return at.asked.filter((_one, index) => index % 4 === 0).map((one) => one.at / minuteMs);
+  }
+
+  test('a job of which as much is put off each time is run again after twice the wait each time', async () => {
+    expect(await runsThatLeave([2])).toEqual([0, 1, 3, 7, 15, 31, 63, 127, 255]);
+  });
+
+  test('a job of which less is put off than ever before waits no longer', async () => {
+    expect(await runsThatLeave([3, 2, 1, 0])).toEqual([0, 1, 2, 3]);
+    expect(await runsThatLeave([3, 3, 2, 3, 2, 2, 1, 0])).toEqual([0, 1, 3, 4, 6, 10, 18, 19]);
+  });
+
   test('locations run the jobs that use one, for these locations alone', async () => {
     const fixed = job('fixed', 'event-search', { params: { location: 'rome' } });
     const at = setUp({ jobs: [forecastJob, fixed, eventsJob] });
