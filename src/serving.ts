@@ -60,10 +60,13 @@ export function tellNotes(log: Log, { notes }: Pick<Config, 'notes'>): void {
   for (const { line, path, message } of notes) log.warn({ line, path, note: message }, 'hardly meant');
 }
 
+/** Without `closeNow`: whoever it stands for ends by themselves when the grace is over. */
+type Drained = Pick<DataServer, 'beginDrain' | 'close'> & Partial<Pick<DataServer, 'closeNow'>>;
+
 /** The reverse of the start, with the deadlines of the config; the admin listener outlives it for the last scrape. */
 export async function shutDown(
   config: Config,
-  parts: Omit<Parts, 'exchange' | 'relay'> & { readonly server: Omit<DataServer, 'listen'> },
+  parts: Omit<Parts, 'exchange' | 'relay'> & { readonly server: Drained },
 ): Promise<void> {
   const { server, background, warmer, schedule, deps, log, tiers, fleetCounters } = parts;
   log.info({ drainDelayMs: config.server.drainDelayMs, graceMs: config.server.graceMs }, 'draining');
@@ -73,7 +76,12 @@ export async function shutDown(
   server.beginDrain();
   const ended = server.close();
   log.info({}, 'closing');
-  const cancelGrace = deps.clock.after(config.server.graceMs, () => server.closeNow());
+  const cancelGrace = deps.clock.after(config.server.graceMs, () => {
+    if (server.closeNow === undefined) return;
+    // The calls that it ends say no more than that their clients are gone.
+    log.warn({}, 'grace is over, ending what is under way');
+    server.closeNow();
+  });
   // The clock's timers do not keep the process alive; an open connection does.
   await ended;
   const deadline = Promise.withResolvers<void>();

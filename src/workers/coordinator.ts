@@ -113,9 +113,8 @@ function buildAdmin(config: Config, { deps, log }: Parts, services: AdminService
 function asServer(pool: WorkerPool): Parameters<typeof shutDown>[1]['server'] {
   return {
     beginDrain: () => undefined,
-    close: () => pool.stop(),
     // Each worker keeps to the grace of the configuration by itself.
-    closeNow: () => undefined,
+    close: () => pool.stop(),
   };
 }
 

@@ -54,6 +54,7 @@ async function upstream(): Promise<Origin> {
 }
 
 const draining = /"msg":"draining"/;
+const cutOff = /"level":"warn".*"msg":"grace is over, ending what is under way"/gu;
 const closing = /"msg":"closing"/;
 
 describe('forecache serve, stopping', () => {
@@ -62,6 +63,7 @@ describe('forecache serve, stopping', () => {
     await ask(program.proxy, '/plain');
     program.signal(signal);
     expect(await program.ended).toEqual({ code: 0, signal: null });
+    expect(program.stderr()).not.toMatch(cutOff);
   });
 
   it('ends with 0, idle kept-alive connections and all, when its parent is gone', async () => {
@@ -205,6 +207,7 @@ describe('forecache serve, stopping', () => {
     program.signal('SIGTERM');
     expect(await program.ended).toEqual({ code: 0, signal: null });
     expect(await cut).toContain('socket hang up');
+    expect(program.stderr().match(cutOff)).toHaveLength(1);
   });
 
   it('cuts off WebSockets with the grace period', async () => {
