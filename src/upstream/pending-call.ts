@@ -8,26 +8,16 @@ import { endToEnd } from '../core/hop-by-hop.ts';
 import { BodyQueue } from './body-queue.ts';
 import type { CallRequest, CallWire, ConnectionControl } from './call-wire.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
-import {
-  clientGone,
-  describe,
-  nameFailure,
-  pastLimit,
-  type CallPhase,
-  type NamedFailure,
-  type OnUpstreamLimit,
-} from './failure.ts';
-import type { Redactor } from './redact.ts';
+import { clientGone, describe, nameFailure, pastLimit, type CallPhase, type NamedFailure } from './failure.ts';
 import { refusedHead } from './refused-head.ts';
 import { fieldLinesOf, framingOf, isLast, type NamedFields, type ResponseFraming } from './response-head.ts';
 import type { Slots } from './slots.ts';
-import { upstreamResponse, type ReceivedHead } from './upstream-response.ts';
+import { upstreamResponse, type ReceivedHead, type ResponseGround } from './upstream-response.ts';
 
 /** What all calls to one upstream have in common. */
-export interface CallGround {
+export interface CallGround extends ResponseGround {
   readonly config: UpstreamConfig;
   readonly clock: Clock;
-  readonly redactor: Redactor;
   readonly slots: Slots;
   /** In which answers are handed on. */
   readonly turn: Turn;
@@ -37,8 +27,6 @@ export interface CallGround {
   readonly underWay: (signal: AbortSignal) => Places<PendingCall>;
   /** Hands the call to a connection; `fresh`: to one that has served nothing yet. */
   readonly dispatch: (call: PendingCall, fresh: boolean) => void;
-  readonly onLimit: OnUpstreamLimit;
-  readonly onBroken: (failure: FailureKind, reason: string) => void;
 }
 
 /** One call from the wait for a connection to the end of the body; the `on…` methods are undici's handler interface. */

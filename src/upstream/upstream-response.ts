@@ -34,7 +34,7 @@ export interface ReceivedHead extends TakenHead {
 }
 
 /** What of its upstream decides how a response is read. */
-interface ResponseGround {
+export interface ResponseGround {
   readonly config: Pick<UpstreamConfig, 'framing' | 'maxBodyBytes'>;
   readonly redactor: Redactor;
   readonly onLimit: OnUpstreamLimit;
