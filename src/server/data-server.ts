@@ -32,7 +32,7 @@ export interface DataServer {
   listen(): Promise<readonly BoundListener[]>;
   /**
    * From now on every response closes its connection, also one that has begun; idle connections are closed when what has
-   * come on them has been read, those with bytes that have not left behind them.
+   * come on them, and on those that wait to be let in, has been read; those with bytes that have not left behind them.
    */
   beginDrain(): void;
   /** Stops accepting and resolves when the last connection has ended. */
@@ -47,6 +47,11 @@ export function createDataServer(options: DataServerOptions): DataServer {
   const closeIdle = (): void => {
     for (const { server } of servers) server.closeIdleConnections();
   };
+  const closeAll = (): void => {
+    options.handler.closeUpgraded();
+    for (const { server } of servers) server.closeAllConnections();
+  };
+  let isOver = false;
   return {
     async listen() {
       const bound: BoundListener[] = [];
@@ -61,21 +66,32 @@ export function createDataServer(options: DataServerOptions): DataServer {
     beginDrain() {
       // Not now: `node:http` hears of the same end. And once for all that end in one turn, since each time all are looked at.
       const closeSoon = atTurnEnd(closeIdle);
-      options.handler.beginDrain(closeSoon);
-      // Not now either: what has come on them and was not read yet is answered.
-      closeSoon();
+      // Not before what has come on them and was not read yet is answered.
+      let isRead = false;
+      options.handler.beginDrain(() => {
+        if (isRead) closeSoon();
+      });
+      const closeWhenRead = async (): Promise<void> => {
+        await whatHasComeIsRead();
+        isRead = true;
+        closeIdle();
+      };
+      void closeWhenRead();
     },
     async close() {
       // `node:http` ends idle connections with it: see above.
-      await new Promise((resolve) => void setImmediate(resolve));
+      await whatHasComeIsRead();
       // Their connections would be taken for idle ones.
       options.handler.lane?.handOver();
       options.handler.lingering.close();
-      await Promise.all(servers.map(({ server }) => closed(server)));
+      const ended = Promise.all(servers.map(({ server }) => closed(server)));
+      // With next to no grace connections have been let in since.
+      if (isOver) closeAll();
+      await ended;
     },
     closeNow() {
-      options.handler.closeUpgraded();
-      for (const { server } of servers) server.closeAllConnections();
+      isOver = true;
+      closeAll();
     },
   };
 }
@@ -215,6 +231,11 @@ function isUpgrade({ headers, httpVersionMinor, socket }: IncomingMessage, handl
   // Before `node:http` takes its listener off a connection that will not be its own any more.
   handler.lane?.leave(socket, true);
   return true;
+}
+
+/** The rest of this turn of the loop and two whole ones: connections that wait are let in, then what has come on them is read. */
+async function whatHasComeIsRead(): Promise<void> {
+  for (let turns = 0; turns < 3; turns += 1) await new Promise((resolve) => void setImmediate(resolve));
 }
 
 /** Calls back at the end of a turn of the loop, once however often it was asked to in it. */

@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { clientBeside } from '../support/client-beside.ts';
 import { ParsedRequests, read, warm } from '../support/fast-lane.ts';
 import { head, startStage, type Stage } from '../support/hostile.ts';
 import { samples } from '../support/metrics.ts';
@@ -99,6 +100,19 @@ describe.each([true, false])('A drain (fast lane: %s)', (fastLane) => {
     const reply = await connection.reply();
     expect([reply.status, reply.text, reply.field('connection')]).toEqual([200, 'small', 'close']);
     await connection.ended();
+    await stopped;
+  });
+
+  it('answers what had come on a connection that was not let in yet', async () => {
+    const { stage, open } = await scene(fastLane);
+    const connection = await open();
+    const ask = await clientBeside(stage.url, plain('/c/small'));
+    const stopped = stage[Symbol.asyncDispose]();
+    // Its answer ends while the other one is let in.
+    connection.socket.write(plain('/c/small'));
+    const { got } = ask();
+    expect((await connection.reply()).field('connection')).toBe('close');
+    expect(await got).toMatch(/^HTTP\/1\.1 200 [^]*connection: close[^]*\r\n\r\nsmall$/i);
     await stopped;
   });
 

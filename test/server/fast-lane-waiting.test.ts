@@ -10,6 +10,7 @@ import { createDataServer, type DataServer } from '../../src/server/data-server.
 import { MOST_WAIT_MS } from '../../src/server/fast-lane-held.ts';
 import { idleLoad, type ServerLoad } from '../../src/server/load.ts';
 import { ExchangeHandler } from '../../src/server/request-handler.ts';
+import { clientBeside } from '../support/client-beside.ts';
 import { FakeClock } from '../support/clock.ts';
 import { ParsedRequests, read, readSlowly } from '../support/fast-lane.ts';
 import { head } from '../support/hostile.ts';
@@ -166,6 +167,10 @@ class Rig {
       await connection.reply();
     }
     return connection;
+  }
+
+  get origin(): string {
+    return this.#origin;
   }
 
   /** Sends it, and gives what was begun of it. */
@@ -745,6 +750,21 @@ describe('A request that waits on the fast lane', () => {
         await read();
       });
     }
+  });
+});
+
+describe('A server whose grace is over before it takes no more connections', () => {
+  it.each([true, false])('ends those that came meanwhile too (fast lane: %s)', async (fastLane) => {
+    const rig = await new Rig(fastLane, {}).listen();
+    const ask = await clientBeside(rig.origin, get('/?late'));
+    const { got } = ask();
+    rig.beginDrain();
+    const closed = rig.close();
+    rig.closeNow();
+    await closed;
+    expect(await got).not.toContain('HTTP');
+    expect(rig.begun.map(({ query }) => query)).toEqual(['late']);
+    await expect.poll(() => rig.load.requestsInFlight).toBe(0);
   });
 });
 
