@@ -25,6 +25,7 @@ export function noteCaching(notes: IssueList, compilation: Compilation, noted: N
   noteUpstreamTags(notes, compilation, noted);
   noteKeyed(notes, noted);
   noteForwarded(notes, noted);
+  noteWithheld(notes, noted);
 }
 
 /** What was written down and is cut by `retain`, which may be the default. */
@@ -85,6 +86,16 @@ function noteKeyed(notes: IssueList, { path, input }: NotedRoute): void {
       [...path, 'headers', index],
       'is the name of one field, its * included; each that enters the key is named',
     );
+  }
+}
+
+/** Names are compared whole: what a client sends under another one is keyed and goes upstream. */
+function noteWithheld(notes: IssueList, { path, input }: NotedRoute): void {
+  for (const option of ['ignore', 'secret'] as const) {
+    for (const [index, name] of (input[option] ?? []).entries()) {
+      if (!name.includes('*')) continue;
+      notes.add([...path, option, index], 'is the name of one parameter, its * included; each is named by itself');
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { pathOfListener } from './compile-server.ts';
 import { noteCredentials, noteRedisPasswords } from './credential-notes.ts';
 import { noteForward } from './forward-notes.ts';
 import type { IssueList } from './issue.ts';
+import { notePaths } from './path-notes.ts';
 import { accountVariables, addressVariables } from './redis-location.ts';
 import { longestPurgeRetentionMs } from './schema-redis.ts';
 import { isWritten, type Path, nodeAt } from './source.ts';
@@ -29,9 +30,11 @@ export function findNotes(compilation: Compilation, sound: Sound): readonly Conf
   noteRedisPasswords(notes, compilation);
   if (sound.redis !== undefined) notePurgeRetention(notes, compilation, sound.redis, sound.routes);
   noteJitter(notes, compilation);
+  noteLocations(notes, compilation);
   for (const name of Object.keys(compilation.input.upstreams)) noteCredentials(notes, compilation, name);
   for (const [index, route] of sound.routes) {
     noteForward(notes, ['routes', index], route);
+    notePaths(notes, ['routes', index], route);
     noteUnused(notes, compilation, ['routes', index], route);
     const input = compilation.input.routes[index];
     if (input && route.cache === 'on') noteCaching(notes, compilation, { path: ['routes', index], input, route });
@@ -106,6 +109,13 @@ function noteJitter(notes: IssueList, { input }: Compilation): void {
     const message = `is longer than every (${formatDuration(every)}), so that is not kept: two runs may be ${formatDuration(every + jitter)} apart`;
     notes.add(['warm', 'jobs', index, 'jitter'], message);
   }
+}
+
+function noteLocations(notes: IssueList, { input }: Compilation): void {
+  const { locations, jobs = [] } = input.warm;
+  const isUsed = jobs.some((job) => Object.values(job.with).some((value) => value.includes('{location}')));
+  if (locations === undefined || isUsed) return;
+  notes.add(['warm', 'locations'], 'does nothing: no job has {location} in its with', 'key');
 }
 
 /** Options that a relayed request never comes to. */

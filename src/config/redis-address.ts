@@ -13,6 +13,8 @@ export interface RedisAddress extends RedisNode {
 
 const form = 'redis://host:6379, redis://user:password@host:6379/0, or rediss:// for TLS';
 
+const escapes = 'in user and password the characters :/?#[]@% are written as %XX';
+
 /** Databases that an option or a URL may name; what a server has it says itself. */
 export const maxDatabase = 1_000_000;
 
@@ -20,7 +22,7 @@ export const maxDatabase = 1_000_000;
 export function parseRedisUrl(text: string): Result<RedisAddress, string> {
   const url = URL.parse(text);
   if (!url || (url.protocol !== 'redis:' && url.protocol !== 'rediss:')) {
-    return refused(`is no Redis URL: ${form}; in user and password the characters :/?#[]@% are written as %XX`);
+    return refused(`is no Redis URL: ${form}; ${escapes}`);
   }
   const problem = urlProblem(url);
   if (problem !== undefined) return refused(problem);
@@ -40,7 +42,8 @@ function urlProblem(url: URL): string | undefined {
   if (problem !== undefined) return problem;
   if (url.port === '0') return 'has port 0; a port is 1 to 65535';
   if (!/^\/?(\d{0,7})$/.test(url.pathname) || Number(url.pathname.slice(1)) > maxDatabase) {
-    return 'has a path that is no number of a database';
+    const what = 'has a path that is no number of a database';
+    return url.username + url.password === '' ? what : `${what}; ${escapes}`;
   }
   if (url.search !== '' || url.hash !== '') {
     return 'has a ? or #; options stand beside url, and in a password they are written %3F and %23';

@@ -4,6 +4,7 @@ import type { Environment } from './env.ts';
 import { givenHost, hostProblem, maxDatabase, parseRedisUrl } from './redis-address.ts';
 import { isGiven, readable, unlessRefused } from './refused.ts';
 import { quoted } from './units.ts';
+import { bareVariableHint } from './words.ts';
 
 /** Where Redis is, and as whom to ask. */
 export type FoundRedis = Account &
@@ -108,13 +109,8 @@ function serverOf(
     return { at: 'server', host, port, ...account(compilation, section, parsed.value) };
   }
   if (given.from === 'environment') issues.add(at, `the environment's REDIS_URL ${parsed.error}`, 'key');
-  else issues.add([...at, 'url'], parsed.error + hintOn(given.url));
+  else issues.add([...at, 'url'], parsed.error + bareVariableHint(given.url));
   return undefined;
-}
-
-/** Nothing of the URL is shown, which may hold a password. */
-function hintOn(url: string): string {
-  return /\$[A-Za-z_]/.test(url) ? '; variables are written ${NAME}' : '';
 }
 
 function hostOf(compilation: Compilation, section: Section): FoundRedis | undefined {

@@ -126,13 +126,20 @@ export function parseOrigin(text: string): Result<string, string> {
   }
   // Paths and queries of APIs hold keys often enough.
   const shown = quoted(/^(?:[a-z][a-z0-9+.-]*:\/\/)?[^/?#\\]*/i.exec(text)?.[0] ?? '');
-  if (!URL.canParse(text)) return refused(`${shape}, given ${shown}`);
+  const hint = bareVariableHint(shown);
+  // A host may have a `$` by the rules of URLs, and none has.
+  if (!URL.canParse(text) || hint !== '') return refused(`${shape}, given ${shown}${hint}`);
   const url = new URL(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return refused(`${shape}, given ${shown}`);
   if (/^https?:\/\/[^/?#\\]+\/?$/i.test(text)) return ok(url.origin);
   return refused(
     `${shape} without a path, query or fragment, given more after ${shown}; paths belong to a route's forward, secrets into credentials`,
   );
+}
+
+/** For a text that is refused and may be meant as a variable; empty where it is none. */
+export function bareVariableHint(text: string): string {
+  return /\$[A-Za-z_]/.test(text) ? '; variables are written ${NAME}' : '';
 }
 
 /** A host as requests name it: lower-cased, no port (RFC 3986 §3.2.2). */

@@ -202,10 +202,21 @@ function sortPiece(plan: RoutePlan, raw: string, piece: Piece, sorted: SortedQue
   const rawName = raw.slice(from, nameEnd);
   if (meaning === 'reject') {
     const shown = printable(decodeQueryText(rawName) ?? rawName);
-    return parameterProblem('parameter-unknown', shown, 'is not known here');
+    return parameterProblem('parameter-unknown', shown, `is not known here${namesKnown(plan)}`);
   }
   (sorted.kept ??= []).push(speltPair(rawName, rawValue));
   return undefined;
+}
+
+/** Of parameters that a problem names; the others are counted. */
+const MOST_NAMED = 20;
+
+/** The parameters that have a rule, without those whose values are secret. Long names would make the answer long. */
+function namesKnown({ slots }: RoutePlan): string {
+  const names = slots.flatMap(({ rule }) => (rule.secret || rule.name.length > 64 ? [] : [printable(rule.name)]));
+  if (names.length === 0) return '';
+  const named = names.slice(0, MOST_NAMED).join(', ');
+  return `; known: ${named}${names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : ''}`;
 }
 
 /** As {@link meaningOf}, of a name that means itself, where it stands: it is taken out only where it has to be. */

@@ -404,12 +404,15 @@ describe('upstreams', () => {
     'http://x\\y',
     'http:///',
     'https://:0:0',
+    '$ORIGIN',
+    'https://$HOST',
   ])('need an origin, which %s is not', (origin) => {
     const issues = issuesOf(file().replace('http://127.0.0.1:9', JSON.stringify(origin)));
     expect(issues).toHaveLength(1);
     expect(issues[0]).toMatch(
       /^3:13: upstreams\.api\.origin: expected http:\/\/host\[:port\] or https:\/\/host\[:port\]/,
     );
+    expect(issues[0]?.endsWith('; variables are written ${NAME}')).toBe(origin.includes('$'));
   });
 });
 

@@ -131,6 +131,66 @@ describe('what is allowed but hardly meant', () => {
     expect(notes).toEqual(note === undefined ? [] : [note]);
   });
 
+  const onlyName = 'is the name of one parameter, its * included; each is named by itself';
+  const oneForAll =
+    'is the same whatever * of match stands for, so all these paths have one stored response; {0} puts it in';
+  test.each<readonly [match: string, route: string, note: string | undefined]>([
+    ['/a/{city}', '', 'match: {city} matches the text city alone, since braces make no group; one is written :city'],
+    ['/a/{city}/b', '', 'match: {city} matches the text city alone, since braces make no group; one is written :city'],
+    ['/a/:g{city}', '', undefined],
+    ['/a/{city}?', '', undefined],
+    ['/a/{:city}', '', undefined],
+    ['/a/([0-9]{2})', '', undefined],
+    [
+      '/a/:city',
+      'forward: "/x/:city"',
+      'forward: :city is sent as it stands; what :city of match stands for is written {city} here',
+    ],
+    ['/a/:city', 'forward: "/x/:town"', undefined],
+    ['/a/:city', 'forward: "/x/{city}:city"', undefined],
+    ['/a/:city', 'forward: "/x"', undefined],
+    ['/a/*', 'forward: "/x/*"', 'forward: * is sent as it stands; what * of match stands for is written {0} here'],
+    [
+      '/a/*',
+      'forward: "/x/*", cache: off',
+      'forward: * is sent as it stands; what * of match stands for is written {0} here',
+    ],
+    ['/a/:city', 'forward: "/x/*/{city}"', undefined],
+    ['/a/*', 'forward: "/x/{0}/*"', undefined],
+    ['/a/*', 'forward: "/x"', `forward: ${oneForAll}`],
+    ['/a/:b/*', 'forward: "/x"', `forward: ${oneForAll}`],
+    ['/a/:b/*', 'forward: "/x/{b}"', undefined],
+    ['/a/*', 'forward: "/x", cache: off', undefined],
+    ['/a/*', 'forward: "/app/index.html"', undefined],
+    ['/a{/*}?', 'forward: "/x"', undefined],
+    ['/a', 'forward: "/x"', undefined],
+    ['/a', 'ignore: [a, "utm_*"]', `ignore[1]: ${onlyName}`],
+    ['/a', 'secret: "*_token"', `secret[0]: ${onlyName}`],
+    ['/a', 'ignore: [a, utm_source]', undefined],
+    [
+      '/a/:city',
+      'query: { city: { type: text } }',
+      'query.city: is a rule for the query, and match has a group :city, to which it does not apply; rules for groups stand under pathParams',
+    ],
+    ['/a/:city', 'query: { city: { type: text } }, pathParams: { city: { type: text } }', undefined],
+    ['/a/:city', 'query: { town: { type: text } }', undefined],
+  ])('is what paths and names hardly mean: %s with %s', (match, route, note) => {
+    const caching = route.includes('cache:') ? 'tags: ' : 'ttl: 1h';
+    const text = file([caching, route].filter(Boolean).join(', ')).replace('/one/:g', match);
+    const notes = notesOf(text).map((one) => one.replace(/^3:\d+: routes\[0\]\./, ''));
+    expect(notes).toEqual(note === undefined ? [] : [note]);
+  });
+
+  test.each([
+    ['locations: [berlin]', true],
+    ['locations: [berlin], jobs: [{ route: one, with: { g: a }, every: 1h }]', true],
+    ['locations: [berlin], jobs: [{ route: one, with: { g: "{location}" }, every: 1h }]', false],
+    ['jobs: [{ route: one, with: { g: a }, every: 1h }]', false],
+  ])('is a list of locations that nothing uses: %s', (warm, isNoted) => {
+    const message = '4:9: warm.locations: does nothing: no job has {location} in its with';
+    expect(notesOf(file('ttl: 1h', '', `warm: { ${warm} }\n`))).toEqual(isNoted ? [message] : []);
+  });
+
   test('is told of a route that is relayed once, and at its place of others', () => {
     expect(notesOf(file('cache: off, ttl: 1h, expireAt: { every: 7h }, maxUpstreamTags: 9'))).toHaveLength(1);
     expect(notesOf(file('ttl: 1h, expireAt: { every: 7h }'))[0]).toMatch(/^3:79: /);

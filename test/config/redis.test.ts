@@ -76,6 +76,10 @@ describe('an address of Redis', () => {
     ['redis://cache:0', 'has port 0'],
     ['redis://cache:70000', 'is no Redis URL'],
     ['redis://cache/hunter2', 'has a path that is no number of a database'],
+    [
+      'redis://:p@hunter2/w@a',
+      'has a path that is no number of a database; in user and password the characters :/?#[]@% are written as %XX',
+    ],
     ['redis://cache/1000001', 'has a path that is no number of a database'],
     ['redis://cache?password=hunter2', 'has a ? or #'],
     ['redis://cache/0#hunter2', 'has a ? or #'],

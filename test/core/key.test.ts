@@ -17,6 +17,11 @@ function forecast(overrides: Partial<Route> = {}): Route {
   return routeOf({}, { name: 'forecast', match: '/weather/forecast', forward: '/v1/forecast', ...rules, ...overrides });
 }
 
+function strictRoute(...rules: readonly ParamRule[]): Route {
+  const names = { ignore: ['c'], secret: ['d'], unknownQuery: 'reject' } as const;
+  return routeOf({}, { match: '/a', params: rulesOf(...rules), ...names });
+}
+
 function problemOf(route: Route, raw: string): unknown {
   const result = keyOf(tableOf(route), raw);
   return result.ok ? undefined : result.error;
@@ -253,8 +258,18 @@ describe('parameters without a rule', () => {
       extra: { parameter: 'Location' },
     });
     expect(problemOf(strict, '/weather/forecast?location=a&%1B%5B31m%22%C3%A9=b')).toMatchObject({
-      detail: 'Parameter "?[31m??" is not known here.',
+      detail: 'Parameter "?[31m??" is not known here; known: days, location, units.',
     });
+  });
+
+  test('of a strict route are named where another one is refused, without those that are secret, and not all of many', () => {
+    const rules = Array.from({ length: 22 }, (_, index) => ruleOf(`p${index + 10}`, exact));
+    const hidden = [ruleOf('a', exact, { secret: true }), ruleOf('b'.repeat(65), exact)];
+    const named = rules.slice(0, 20).map(({ name }) => name);
+    expect(problemOf(strictRoute(...hidden, ...rules), '/a?x')).toMatchObject({
+      detail: `Parameter "x" is not known here; known: ${named.join(', ')} and 2 more.`,
+    });
+    expect(problemOf(strictRoute(...hidden), '/a?x')).toMatchObject({ detail: 'Parameter "x" is not known here.' });
   });
 
   test('leave no question mark behind when none is left', () => {

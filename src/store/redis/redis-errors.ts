@@ -42,6 +42,16 @@ export function redisFailure(error: unknown): RedisFailure {
 /** What the library says where it has no connection to send a command on, and may keep none for later. */
 const unsent = /^(?:Stream isn't writeable|Cluster isn't ready) and enableOfflineQueue/;
 
+/** What the library says of a server that is none of Redis, and what to look at. */
+const hints: readonly (readonly [words: RegExp, said: string])[] = [
+  // Without an address: its own time to connect is over, in which TLS is agreed on too.
+  [
+    /^connect ETIMEDOUT$/,
+    'connect ETIMEDOUT: no connection within the time for it; see host and port, and with TLS (rediss://) whether this Redis takes it',
+  ],
+  [/^Unknown RESP type\b/, 'what answers there does not speak the protocol of Redis; see host and port'],
+];
+
 /** Why there is no connection, for the log: addresses and system errors, no credential. `undefined`: nothing new. */
 export function describeTrouble(error: unknown): string | undefined {
   const message = innermost(error);
@@ -54,8 +64,13 @@ export function describeTrouble(error: unknown): string | undefined {
     return failure.kind === 'other' && isOfDatabase(error) ? 'Redis has no database of this number' : failure.message;
   }
   if (error instanceof AggregateError && message === '') return error.errors.map(describeTrouble).join(', ');
-  // The connection's own words ("connect ECONNREFUSED 127.0.0.1:6379") name hosts and ports.
-  return message.replace(/ ?Please report this\.$/, '').slice(0, 200) || 'the connection broke';
+  return libraryWords(message) || 'the connection broke';
+}
+
+/** The connection's own words ("connect ECONNREFUSED 127.0.0.1:6379") name hosts and ports. */
+function libraryWords(message: string): string {
+  const hint = hints.find(([words]) => words.test(message))?.[1];
+  return hint ?? message.replace(/ ?Please report this\.$/, '').slice(0, 200);
 }
 
 /**

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { describe, expect, it } from 'vitest';
 
 import { startFaultProxy } from '../../support/fault-proxy.ts';
@@ -97,6 +99,19 @@ describe('something that is not Redis', () => {
     proxy.cut();
     expect(await untilServed(links.data)).toBeLessThan(2000);
     expect(await untilServed(links.control)).toBeLessThan(2000);
+    expect(links.troubles.join('\n')).not.toContain('hunter2');
+  });
+});
+
+describe('an HTTP server in the place of Redis', () => {
+  it('is told of as what to look at', async () => {
+    await using server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    const links = openLinks(redisConfig({ port: port ?? 0, password: 'hunter2' }));
+    const said = 'what answers there does not speak the protocol of Redis; see host and port';
+    await expect.poll(() => links.troubles).toEqual(expect.arrayContaining([`data: ${said}`]));
     expect(links.troubles.join('\n')).not.toContain('hunter2');
   });
 });

@@ -53,6 +53,16 @@ describe('TLS', () => {
     expect(links.data.isReady).toBe(false);
   });
 
+  it('that Redis does not speak is told of as what to look at', async () => {
+    const files = await certificate();
+    await using redis = await startRedis();
+    const links = openLinks(redisConfig(redis, { tls: trusting(files) }));
+    await expect.poll(() => links.troubles).toHaveLength(3);
+    const said =
+      'connect ETIMEDOUT: no connection within the time for it; see host and port, and with TLS (rediss://) whether this Redis takes it';
+    expect(links.troubles.filter((trouble) => !trouble.endsWith(`: ${said}`))).toEqual([]);
+  });
+
   it('takes the name of the configuration instead of the host’s', async () => {
     const files = await certificate();
     await using redis = await startRedis({ tls: files });
