@@ -38,6 +38,14 @@ export interface CallModel {
   readonly nowMs: number;
   /** Name of the epoch that this call would begin. */
   readonly nextEpoch: string;
+  /** What the process has heard that it has acknowledged. */
+  readonly told?: Told | undefined;
+}
+
+export interface Told {
+  readonly epoch: string;
+  readonly ack: number;
+  readonly untilMs: number;
 }
 
 export interface SyncCall extends CallModel {
@@ -70,14 +78,15 @@ export interface Answered {
 export function modelSync(before: ServerModel, call: SyncCall): Answered {
   let opened = open(before, call);
   if (opened === undefined) return { server: before, reply: undefined };
-  if (call.checkEpoch && call.epoch === opened.ctl.epoch && call.ack > opened.ctl.seq) {
+  const isBehind = call.epoch === opened.ctl.epoch && call.ack > opened.ctl.seq;
+  if (call.checkEpoch && (isBehind || isPutBack(opened.ctl, call))) {
     opened = begin(opened.server, call, 'behind');
   }
   const { server, ctl, made } = opened;
   const ack = call.epoch === ctl.epoch ? call.ack : 0;
   const others = ctl.members.has(call.id) ? ctl.members : unlapsed(ctl.members, call.nowMs);
   // One that was held up on its way takes nothing back.
-  const said = call.epoch === ctl.epoch ? Math.max(ack, ctl.members.get(call.id)?.ack ?? 0) : ack;
+  const said = Math.max(ack, ctl.members.get(call.id)?.ack ?? 0);
   const members = new Map(others).set(call.id, { ack: said, untilMs: call.nowMs + call.leaseMs });
   const entries = server.log.filter((entry) => entry.seq > Math.max(ack, ctl.floor)).slice(0, call.batch);
   const rows = entries.map(({ seq, atMs, kind, content }) => [seq, String(atMs), kind, content]);
@@ -86,8 +95,9 @@ export function modelSync(before: ServerModel, call: SyncCall): Answered {
 }
 
 export function modelPurge(before: ServerModel, call: PurgeCall): Answered {
-  const opened = open(before, call);
+  let opened = open(before, call);
   if (opened === undefined) return { server: before, reply: undefined };
+  if (call.checkEpoch && isPutBack(opened.ctl, call)) opened = begin(opened.server, call, 'behind');
   const { ctl, made } = opened;
   const { nowMs, kind, content } = call;
   const seq = ctl.seq + 1;
@@ -107,6 +117,12 @@ export function modelPurge(before: ServerModel, call: PurgeCall): Answered {
     server: { ...opened.server, ctl: next, log },
     reply: [...headOf(next, call, made), rows, longestOf(next), Math.max(0, nowMs - ctl.bornMs)],
   };
+}
+
+/** Whether it is not there, although it may not be forgotten yet. */
+function isPutBack({ epoch, members }: ControlModel, { id, told, nowMs }: CallModel): boolean {
+  if (told?.epoch !== epoch || told.untilMs + 60_000 < nowMs) return false;
+  return (members.get(id)?.ack ?? -1) < told.ack;
 }
 
 /** By a clock that was set back leases seem to end later than they do. */

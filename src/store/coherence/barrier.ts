@@ -87,9 +87,10 @@ function foreignLeasesEndMs(
   return Math.min(epochSeenMs + foreignMs, nowMs + leftMs) + marginMs;
 }
 
-export function acknowledged(barrier: Barrier, { epoch, acks }: AcksReply, nowMs: number): Barrier {
-  // In another epoch nobody acknowledges this one any more, but leases of it may be left.
-  if (epoch !== barrier.epoch) return { ...barrier, unheard: false };
+export function acknowledged(barrier: Barrier, { epoch, seq, acks }: AcksReply, nowMs: number): Barrier {
+  // In another epoch nobody acknowledges this one any more, but leases of it may be left. So in an older copy of the log that
+  // was put back: whom that does not know has not left.
+  if (epoch !== barrier.epoch || seq < barrier.seq) return { ...barrier, unheard: false };
   const waiting = new Set(barrier.waiting);
   const applied = new Map(barrier.applied);
   for (const [id, ack] of acks) {

@@ -77,9 +77,9 @@ export class LogFollower {
     return held;
   }
 
-  /** What Redis has been told, and has answered: `EPOCH-ACK`. Empty without a lease: it forgets who has had none for long. */
+  /** What Redis has been told, and has answered: `EPOCH-ACK-LEASE_UNTIL_MS`, by its clock. It forgets at once who has left. */
   get told(): string {
-    return this.leased() ? this.#told : '';
+    return this.#state.left ? '' : this.#told;
   }
 
   onNotice(hear: (notice: string) => void): void {
@@ -136,7 +136,8 @@ export class LogFollower {
       const received = this.#now();
       this.skew.note(sent, received, reply.nowMs);
       observer.fleet({ kind: 'sync', result: 'ok', durationMs: received.monoMs - sent.monoMs });
-      this.#told = `${reply.epoch}-${reply.epoch === ack.epoch ? ack.seq : 0}`;
+      const told = reply.epoch === ack.epoch ? ack.seq : 0;
+      this.#told = `${reply.epoch}-${told}-${reply.nowMs + config.leaseMs}`;
       this.#take({ kind: 'synced', sent, received, ack, reply });
       this.#keepBounded();
       this.leased();

@@ -15,8 +15,9 @@ import type { RedisScript } from '../redis/link.ts';
  *
  * A replica may be set up to take writes. What is written there its master never hears of, nor anybody who asks that one.
  *
- * What a process with a lease has acknowledged is there, else an older copy was put back (RESTORE, SWAPDB), of the same history.
- * It tells so itself, before it hears of purges that have taken the places of others, or makes one.
+ * What a process was told that it has acknowledged is there until it may be forgotten, else an older copy was put back (RESTORE,
+ * SWAPDB), of the same history. It tells so itself, before it hears of purges that have taken the places of others, or makes one.
+ * A call that was held up on its way for so long that its process has been forgotten meanwhile proves nothing.
  *
  * ARGV of each but `leave`: id of the process, replicas that must keep up, 0 where the rule of epochs is taken away.
  * Script flags need Redis 7; `allow-oom` lets purges through when memory is full.
@@ -58,9 +59,10 @@ local function begin(reason)
   redis.call('HSET', ctl, 'epoch', epoch, 'seq', 0, 'floor', 0, 'hist', hist, 'why', why, 'born', text(born), 'prior', text(prior))
 end
 local function untilOf(member) return tonumber(string.match(member, ':(%d+)$')) or 0 end
+local function mayBeForgotten(ends) return ends + 60000 < now end
 local function forgetLapsed(all)
   for i = 1, #all, 2 do
-    if string.sub(all[i], 1, 2) == 'm:' and untilOf(all[i + 1]) + 60000 < now then redis.call('HDEL', ctl, all[i]) end
+    if string.sub(all[i], 1, 2) == 'm:' and mayBeForgotten(untilOf(all[i + 1])) then redis.call('HDEL', ctl, all[i]) end
   end
 end
 local function seqOf(entry) return tonumber(string.match(entry[1], '^%d+')) end
@@ -76,8 +78,9 @@ local function acknowledged()
   return member and (tonumber(string.match(member, '^%d+')) or 0)
 end
 local function isPutBack(told)
-  local of, ack = string.match(told or '', '^(%x+)-(%d+)$')
-  return of == epoch and ARGV[3] ~= '0' and (acknowledged() or -1) < tonumber(ack)
+  local of, ack, ends = string.match(told or '', '^(%x+)-(%d+)-(%d+)$')
+  if of ~= epoch or ARGV[3] == '0' or mayBeForgotten(tonumber(ends)) then return false end
+  return (acknowledged() or -1) < tonumber(ack)
 end
 if foreign or (epoch and not string.match(epoch, '^' .. string.rep('[0-9a-f]', 16) .. '$')) then begin('log-lost')
 elseif not epoch or not seq or not floor then begin('new')
@@ -88,7 +91,7 @@ end
 
 /**
  * Renews the lease, acknowledges, and reads on, in one step; answers the longest lease that any process may have as well. Further ARGV: epoch and last purge that are applied, milliseconds of
- * the lease, entries at most, and `EPOCH-ACK` of the last one that was answered where that still is a lease. The entries of one answer also end where they are a megabyte, so that it comes in time.
+ * the lease, entries at most, and of the last one that was answered `EPOCH-ACK-LEASE_UNTIL_MS`. The entries of one answer also end where they are a megabyte, so that it comes in time.
  *
  * Who is behind the floor learns of that by the answer, and acknowledges it when that has come: until then it has a lease by
  * which it serves what was stored before, and a purge that has left the log already may still wait for it.
@@ -104,9 +107,8 @@ if ARGV[4] ~= epoch then ack = 0 end
 local mine = tonumber(ARGV[6])
 local before = acknowledged()
 if not before then forgetLapsed(redis.call('HGETALL', ctl)) end
--- One that was held up on its way takes nothing back.
-local said = ARGV[4] == epoch and math.max(ack, before or 0) or ack
-redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', said, now + mine))
+-- One that was held up on its way takes nothing back, nor one of somebody who has to read all anew: he has no lease until he has.
+redis.call('HSET', ctl, 'm:' .. ARGV[1], string.format('%.0f:%.0f', math.max(ack, before or 0), now + mine))
 if mine > lease then
   lease = mine
   redis.call('HSET', ctl, 'lease', text(lease))

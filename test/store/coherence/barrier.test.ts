@@ -72,6 +72,13 @@ describe('a barrier', () => {
     expect(barrier.waiting.size).toBe(2);
   });
 
+  test('takes those for nothing that an older copy of the log tells of, which does not know who has come since', () => {
+    const put = { ...acks({ ann: 6, bob: undefined }), seq: 6 };
+    const barrier = acknowledged(opened(), put, 120);
+    expect([...barrier.waiting]).toEqual(['ann', 'bob']);
+    expect(verdictAt(barrier, 120)).toEqual({ kind: 'wait' });
+  });
+
   test('knows again that the log is heard of where what it heard is of another epoch', () => {
     const unheard = unanswered(opened());
     const endMs = 110 + leaseMs + marginMs;

@@ -106,6 +106,24 @@ describe('invariant 9: what was stored before is not served after', () => {
     expect(bob.log.position() === undefined || !bob.log.isValid(held)).toBe(true);
   });
 
+  test('the same by those who had lost their leases', async () => {
+    await using redis = await startRedis();
+    let steppedMs = 0;
+    const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + steppedMs };
+    const options = { clock, config: { leaseMs: 5000 } };
+    const [ann, bob] = [await joinFleet(redis, options), await joinFleet(redis, options)];
+    await ann.purge('t:one');
+    for (const key of [keys.control, keys.log]) await redis.cli('copy', key, `${key}:old`);
+    await ann.purge('t:two');
+    const held = itemAt(bob.position());
+    for (const key of [keys.control, keys.log]) await redis.cli('copy', `${key}:old`, key, 'replace');
+    steppedMs = 10_000;
+    expect([ann.log.position(), bob.log.position()]).toEqual([undefined, undefined]);
+    await ann.purge('t:berlin');
+    await expect.poll(() => bob.log.position(), { timeout: 3000 }).toBeDefined();
+    expect(bob.log.isValid(held)).toBe(false);
+  });
+
   test('the same history with a log that is behind what was applied', async () => {
     await using redis = await startRedis();
     const ann = await joinFleet(redis);

@@ -1,6 +1,5 @@
 import { deepStrictEqual, match, notStrictEqual } from 'node:assert/strict';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { redisKeys } from '../../../src/store/redis/keys.ts';
 import type { RedisScript } from '../../../src/store/redis/link.ts';
 import { readSyncReply } from '../../../src/store/coherence/replies.ts';
 import { acksScript, leaveScript, purgeScript, syncScript } from '../../../src/store/coherence/scripts.ts';
@@ -12,9 +11,10 @@ import {
   type Answered,
   type CallModel,
   type ServerModel,
+  type Told,
 } from '../../support/log-server-model.ts';
-import { redisConfig } from '../../support/redis-config.ts';
-import { connected, failureOf, openLinks } from '../../support/redis-links.ts';
+import { linkToLog, type LogLink } from '../../support/log-link.ts';
+import { failureOf } from '../../support/redis-links.ts';
 import { replicationOf, startRedis, type RedisProcess } from '../../support/redis.ts';
 
 let redis: RedisProcess;
@@ -26,15 +26,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await redis[Symbol.asyncDispose]();
 });
-
-async function linkTo(keyPrefix: string, server = redis) {
-  const links = openLinks(redisConfig(server, { keyPrefix }));
-  await connected(links);
-  const { control, log, bell } = redisKeys(keyPrefix);
-  const call = (script: RedisScript, ...args: readonly (string | number)[]): Promise<unknown> =>
-    links.control.run(script, [control, log], args);
-  return { link: links.control, control, log, bell, call };
-}
 
 const command: RedisScript = {
   name: 'anyCommand',
@@ -64,12 +55,12 @@ function seeded(seed: number) {
 
 /** Runs the same calls against Redis and against the model of it. */
 class Twins {
-  readonly #to: Awaited<ReturnType<typeof linkTo>>;
+  readonly #to: LogLink;
   readonly #random: ReturnType<typeof seeded>;
   #server: ServerModel;
   readonly begun: string[] = [];
 
-  constructor(to: Awaited<ReturnType<typeof linkTo>>, seed: number, hist: string) {
+  constructor(to: LogLink, seed: number, hist: string) {
     this.#to = to;
     this.#random = seeded(seed);
     this.#server = { hist, replicas: 0, ctl: undefined, log: [] };
@@ -92,8 +83,10 @@ class Twins {
     const ack = Math.max(0, (this.#server.ctl?.seq ?? 0) + next(8) - 6);
     const batch = pick([1, 2, 60, 500]);
     const checkEpoch = next(8) !== 0;
-    const reply = await this.#to.call(syncScript, id, 0, checkEpoch ? 1 : 0, epoch, ack, 2000, batch);
-    this.#compare(reply, { id, checkEpoch }, (call) =>
+    const told = this.#told();
+    const args = [id, 0, checkEpoch ? 1 : 0, epoch, ack, 2000, batch, ...textsOf(told)];
+    const reply = await this.#to.call(syncScript, ...args);
+    this.#compare(reply, { id, checkEpoch, told }, (call) =>
       modelSync(this.#server, { ...call, epoch, ack, leaseMs: 2000, batch }),
     );
     return `sync ${id} ${epoch} ${ack} ${batch} ${checkEpoch}`;
@@ -107,9 +100,11 @@ class Twins {
     const retentionMs = pick([5, 60_000]);
     const slackMs = pick([-2000, 0, 2000]);
     const id = pick(ids);
+    const told = this.#told();
     const limits = [slackMs, retentionMs, most];
-    const reply = await this.#to.call(purgeScript, id, 0, 1, kind, content, ...limits, this.#to.bell);
-    this.#compare(reply, { id, checkEpoch: true }, (call) =>
+    const args = [id, 0, 1, kind, content, ...limits, this.#to.bell, ...textsOf(told)];
+    const reply = await this.#to.call(purgeScript, ...args);
+    this.#compare(reply, { id, checkEpoch: true, told }, (call) =>
       modelPurge(this.#server, { ...call, kind, content, slackMs, retentionMs, most }),
     );
     return `purge ${kind} ${most} ${retentionMs} ${slackMs}`;
@@ -159,12 +154,25 @@ class Twins {
     return 'history changed';
   }
 
+  /** Mostly nothing, as of a version that does not say it, else epochs would end before anything happens in them. */
+  #told(): Told | undefined {
+    const { next, pick } = this.#random;
+    const epoch = pick([this.#epoch, 'e']);
+    const ack = Math.max(0, (this.#server.ctl?.seq ?? 0) + next(6) - 5);
+    const untilMs = Date.now() - pick([0, 30_000, 90_000]);
+    return next(3) === 0 ? { epoch, ack, untilMs } : undefined;
+  }
+
   get #epoch(): string {
     return this.#server.ctl?.epoch ?? '';
   }
 
   /** The clock and the name of an epoch are Redis' own: the model is told them. */
-  #compare(reply: unknown, said: Pick<CallModel, 'id' | 'checkEpoch'>, ask: (call: CallModel) => Answered): void {
+  #compare(
+    reply: unknown,
+    said: Pick<CallModel, 'id' | 'checkEpoch' | 'told'>,
+    ask: (call: CallModel) => Answered,
+  ): void {
     if (!Array.isArray(reply)) throw new Error('no reply');
     const before = this.#epoch;
     const call = { ...said, minReplicas: 0, nowMs: Number(reply[3]), nextEpoch: String(reply[0]) };
@@ -179,6 +187,10 @@ class Twins {
   }
 }
 
+function textsOf(told: Told | undefined): readonly string[] {
+  return told === undefined ? [] : [`${told.epoch}-${told.ack}-${told.untilMs}`];
+}
+
 /** Members are in no order. */
 function sorted(reply: readonly unknown[]): readonly unknown[] {
   const [members] = reply.slice(6, 7);
@@ -188,7 +200,7 @@ function sorted(reply: readonly unknown[]): readonly unknown[] {
 
 describe('the scripts in Redis', () => {
   test.each([1, 2, 3, 4])('answer as their model does, whatever is done and damaged (seed %i)', async (seed) => {
-    const to = await linkTo(`twins${seed}`);
+    const to = await linkToLog(redis, `twins${seed}`);
     const twins = new Twins(to, seed, await redis.info('replication', 'master_replid'));
     const done: string[] = [];
     for (let step = 0; step < 400; step += 1) {
@@ -202,7 +214,7 @@ describe('the scripts in Redis', () => {
   });
 
   test('keep the entries of one answer within a megabyte, and no entry is skipped for it', async () => {
-    const { call, bell } = await linkTo('large');
+    const { call, bell } = await linkToLog(redis, 'large');
     const content = JSON.stringify([`t:${'x'.repeat(300_000)}`]);
     for (let index = 0; index < 8; index += 1) {
       await call(purgeScript, 'ann', 0, 1, 'hard', content, 2000, 60_000, 100, bell);
@@ -220,7 +232,7 @@ describe('the scripts in Redis', () => {
   });
 
   test('invariant 10: without the replicas that are asked for they grant no lease and take no purge', async () => {
-    const { call, bell, control } = await linkTo('alone');
+    const { call, bell, control } = await linkToLog(redis, 'alone');
     expect((await failureOf(call(syncScript, 'ann', 1, 1, '', 0, 2000, 500))).kind).toBe('noreplicas');
     expect((await failureOf(call(purgeScript, 'ann', 1, 1, 'hard', '["all"]', 2000, 1, 1, bell))).kind).toBe(
       'noreplicas',
@@ -239,14 +251,14 @@ describe('the scripts in Redis', () => {
     const config = [`replicaof 127.0.0.1 ${master.port}`, 'replica-read-only no'];
     await using replica = await startRedis({ config });
     await expect.poll(() => replicationOf(master, replica), { timeout: 5000 }).toBe('up, online');
-    const { call, control, link } = await linkTo('astray', replica);
+    const { call, control, link } = await linkToLog(replica, 'astray');
     expect(await link.run(command, ['astray:x'], ['SET', 'x'])).toBe('OK');
     expect((await failureOf(call(script, ...args))).kind).toBe('readonly');
     expect(await replica.cli('exists', control)).toBe('0');
   });
 
   test('run when memory is full, where a write of anything else is refused', async () => {
-    const { call, bell, link } = await linkTo('full');
+    const { call, bell, link } = await linkToLog(redis, 'full');
     await redis.cli('config', 'set', 'maxmemory', '1');
     try {
       expect((await failureOf(link.run(command, ['full:x'], ['SET', 'x']))).kind).toBe('oom');
@@ -258,7 +270,7 @@ describe('the scripts in Redis', () => {
   });
 
   test('forget the members whose lease ended a minute ago when another one joins', async () => {
-    const { call, control } = await linkTo('joining');
+    const { call, control } = await linkToLog(redis, 'joining');
     const members = async (): Promise<readonly string[]> =>
       (await redis.cli('hkeys', control)).split('\n').filter((field) => field.startsWith('m:'));
     await call(syncScript, 'ann', 0, 1, '', 0, 2000, 500);
@@ -281,7 +293,7 @@ describe('the scripts in Redis', () => {
   });
 
   test('invariant 12: a purge takes the same commands, whatever is stored', async () => {
-    const { call, bell } = await linkTo('cost');
+    const { call, bell } = await linkToLog(redis, 'cost');
     const commandsOfPurge = async (): Promise<readonly string[]> => {
       await redis.cli('config', 'resetstat');
       for (let index = 0; index < 10; index += 1) {
