@@ -239,7 +239,7 @@ export class RedisStore implements ResponseStore, StoredView {
     }
     const args = [value, this.#ttlMs(item), Math.round(this.#options.clock.nowMs() + this.#options.skewMs())];
     const sent = await this.#send(entry, args, progress);
-    const isPast = sent?.value === 'varies' && !(await this.#leadsOn(item.key, progress));
+    const isPast = sent?.value === 'varies' && !(await this.#leadsOn(item, progress));
     const answer = isPast ? await this.#send(entry, [...args, 1], progress) : sent;
     if (answer === undefined) return 'unsent';
     const { durationMs } = answer;
@@ -265,9 +265,11 @@ export class RedisStore implements ResponseStore, StoredView {
   }
 
   /** Whether there is a marker that can be used. What removes the entry meanwhile has to wait for what is written then. */
-  async #leadsOn(key: string, progress: Progress): Promise<boolean> {
+  async #leadsOn({ key, url, tags }: StoredItem, progress: Progress): Promise<boolean> {
     progress.isSent = false;
-    return (await this.get(key))?.item.kind === 'vary';
+    const marker = (await this.get(key))?.item;
+    // Who asks judges it by the tags of today and the URL of now too: whom it does not lead on, the item must not be kept from.
+    return marker?.kind === 'vary' && this.#options.purgeLog.isValid({ ...marker, url, tags });
   }
 
   #ttlMs(item: StoredItem): number {

@@ -315,6 +315,19 @@ describe('by today’s rules', () => {
     expect(made.events).toContainEqual({ kind: 'refused', reason: 'purged' });
   });
 
+  test('takes the place of a marker that a purge of a tag of today covers: nobody who asks by these rules is led on by it', async () => {
+    const made = process();
+    const traits = { key: 'weather-forecast|/new', url: '/new' };
+    const marker = varyMarker({ ...traits, tags: ['then'], position: made.position(), nowMs: made.clock.nowMs() });
+    await made.redis.put(marker);
+    await made.purgeLog.append({ scopes: ['t:now'], soft: false });
+    const asked = askedBy(routeOf({}, named), '/new', ['now']);
+    expect(await made.redis.get(marker.key, asked)).toBeUndefined();
+    const item = response(made, { ...traits, tags: ['now'] });
+    expect(await made.redis.put(item)).toBe('stored');
+    expect((await made.redis.get(item.key, asked))?.item.kind).toBe('response');
+  });
+
   test('the URL that is asked for counts beside the one that was stored', async () => {
     const made = process();
     const item = response(made, { url: '/old' });
