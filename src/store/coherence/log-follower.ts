@@ -33,6 +33,10 @@ const batch = 500;
 const longestPauseMs = 1000;
 const shortestPauseMs = 20;
 const ringForm = /^([0-9a-f]{16})-(\d{1,16})$/;
+/** For so long after its lease Redis remembers a process, see `scripts.ts`. */
+const rememberedMs = 60_000;
+/** Part of that by the clock of the process: it may run slower than that of Redis. */
+const counted = 0.9;
 /** Before the next try where one has failed. */
 const retryMs = 200;
 
@@ -46,7 +50,7 @@ export class LogFollower {
   readonly #notices: ((notice: string) => void)[] = [];
   readonly #pauseMs: number;
   #state = unknownLog;
-  #told = '';
+  #told = { text: '', sentMs: 0 };
   #held = false;
   #started = false;
   #syncing = false;
@@ -77,9 +81,15 @@ export class LogFollower {
     return held;
   }
 
-  /** What Redis has been told, and has answered: `EPOCH-ACK-LEASE_UNTIL_MS`, by its clock. It forgets at once who has left. */
+  /**
+   * What Redis has been told, and has answered: `EPOCH-ACK-LEASE_UNTIL_MS`, by its clock. It forgets at once who has left, and where
+   * that clock was set back it may forget others earlier than they were told.
+   */
   get told(): string {
-    return this.#state.left ? '' : this.#told;
+    const { config, clock } = this.#parts;
+    const { text, sentMs } = this.#told;
+    const isRemembered = clock.monotonicMs() - sentMs <= counted * (config.leaseMs + rememberedMs);
+    return isRemembered && !this.#state.left ? text : '';
   }
 
   onNotice(hear: (notice: string) => void): void {
@@ -137,7 +147,7 @@ export class LogFollower {
       this.skew.note(sent, received, reply.nowMs);
       observer.fleet({ kind: 'sync', result: 'ok', durationMs: received.monoMs - sent.monoMs });
       const told = reply.epoch === ack.epoch ? ack.seq : 0;
-      this.#told = `${reply.epoch}-${told}-${reply.nowMs + config.leaseMs}`;
+      this.#told = { text: `${reply.epoch}-${told}-${reply.nowMs + config.leaseMs}`, sentMs: sent.monoMs };
       this.#take({ kind: 'synced', sent, received, ack, reply });
       this.#keepBounded();
       this.leased();

@@ -59,6 +59,41 @@ test('a purge that could not be noted gives no lease, however often it fails, an
   follower.leave();
 });
 
+test('tells what it was told for as long as Redis remembers it, by its own clock too, and not once it has left', async () => {
+  await using redis = await startRedis();
+  const config = redisConfig(redis, { leaseMs: 5000 });
+  await using links = connectRedis(config, { onError: () => undefined });
+  await connected(links);
+  const { control, log } = redisKeys(config.keyPrefix);
+  let aheadMs = 0;
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
+  const leased = Promise.withResolvers<void>();
+  const follower = new LogFollower({
+    link: links.control,
+    base: { keys: [control, log], args: ['ann', 0, 1] },
+    config,
+    clock,
+    observer: { fleet: () => undefined, limit: () => undefined },
+    rules: allRules,
+    purges: new FleetPurges(),
+  });
+  expect(follower.told).toBe('');
+  follower.start(() => leased.resolve());
+  await leased.promise;
+  const [, untilMs] = (await redis.cli('hget', control, 'm:ann')).split(':');
+  expect(follower.told).toBe(`${follower.state.epoch}-0-${untilMs}`);
+  // Without a lease too.
+  aheadMs = 50_000;
+  expect(follower.leased()).toBe(false);
+  expect(follower.told).toMatch(/^[0-9a-f]{16}-0-\d{13}$/);
+  aheadMs = 60_000;
+  expect(follower.told).toBe('');
+  aheadMs = 0;
+  expect(follower.told).not.toBe('');
+  follower.leave();
+  expect(follower.told).toBe('');
+});
+
 /** A log with one purge. */
 const seeded = `
 redis.call('HSET', KEYS[1], 'epoch', '0123456789abcdef', 'seq', 1, 'floor', 0, 'hist', ARGV[1])
