@@ -80,7 +80,7 @@ describe('invariant 9: what was stored before is not served after', () => {
   // RESTORE, COPY or SWAPDB in a server that goes on: its history is the same, and so is the length of the log.
   test('the log put back from an older copy, and as many purges as that lacks before anybody looks', async () => {
     await using redis = await startRedis();
-    const config = { leaseMs: 5000 };
+    const config = { leaseMs: 2500 };
     const [ann, bob] = [await joinFleet(redis, { config }), await joinFleet(redis, { config })];
     await ann.purge('t:one');
     for (const key of [keys.control, keys.log]) await redis.cli('copy', key, `${key}:old`);
@@ -95,7 +95,7 @@ describe('invariant 9: what was stored before is not served after', () => {
 
   test('the same by who is not known to the copy', async () => {
     await using redis = await startRedis();
-    const config = { leaseMs: 5000 };
+    const config = { leaseMs: 2500 };
     await (await joinFleet(redis, { config })).purge('t:one');
     for (const key of [keys.control, keys.log]) await redis.cli('copy', key, `${key}:old`);
     const [ann, bob] = [await joinFleet(redis, { config }), await joinFleet(redis, { config })];
@@ -110,7 +110,7 @@ describe('invariant 9: what was stored before is not served after', () => {
     await using redis = await startRedis();
     let steppedMs = 0;
     const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + steppedMs };
-    const options = { clock, config: { leaseMs: 5000 } };
+    const options = { clock, config: { leaseMs: 2500 } };
     const [ann, bob] = [await joinFleet(redis, options), await joinFleet(redis, options)];
     await ann.purge('t:one');
     for (const key of [keys.control, keys.log]) await redis.cli('copy', key, `${key}:old`);
