@@ -24,6 +24,9 @@ export function combineObservers(observers: readonly Observer[]): Observer {
     purge: (record) => observers.forEach((observer) => observer.purge(record)),
     warm: (record) => observers.forEach((observer) => observer.warm(record)),
     limit: (option) => observers.forEach((observer) => observer.limit(option)),
-    fleet: (event) => observers.forEach((observer) => observer.fleet(event)),
+    // Told of every look at Redis.
+    fleet(event) {
+      for (const observer of observers) observer.fleet(event);
+    },
   };
 }

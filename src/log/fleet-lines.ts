@@ -45,6 +45,8 @@ export function createFleetLines(log: Lines, nowMs: () => number): (event: Fleet
   }
 
   return (event) => {
+    // Of each look at Redis: never a line but at `debug`.
+    if (event.kind === 'redis' && !debug) return;
     if (event.kind === 'epoch') epochs += 1;
     const line = refusals.isNews(event) ? lineOf(event, epochs) : undefined;
     if (line !== undefined) write(line);

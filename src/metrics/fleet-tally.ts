@@ -1,7 +1,16 @@
 import type { FleetEvent } from '../cache/fleet-ports.ts';
-import { DurationTally, TokenTally } from './tallies.ts';
+import { type Count, DurationTally, TokenTally } from './tallies.ts';
 
 type Redis = Extract<FleetEvent, { readonly kind: 'redis' }>;
+
+/** Where an operation with its result is counted. What of it was never met has no series. */
+interface Operation {
+  readonly operation: Redis['operation'];
+  readonly result: Redis['result'];
+  readonly count: Count;
+  bytes: Count | undefined;
+  durations: DurationTally | undefined;
+}
 
 /** Each operation with each result. */
 const maxOperationResults = 256;
@@ -23,7 +32,7 @@ export class FleetTally {
   readonly breakerChanges = known(['open', 'half-open', 'closed']);
   readonly jobLeases = known(['ours', 'running', 'done', 'unavailable', 'lost']);
   readonly refusedPurges = known(['api', 'method', 'schedule']);
-  #last = { operation: '', result: '', token: '' };
+  #last: Operation | undefined = undefined;
 
   add(event: FleetEvent): void {
     switch (event.kind) {
@@ -53,18 +62,22 @@ export class FleetTally {
   }
 
   #addOperation({ operation, result, durationMs, bytes }: Redis): void {
-    const last = this.#last;
-    // The same text as the last time, which a map finds without reading it: most are hits.
-    if (last.operation !== operation || last.result !== result) {
-      this.#last = { operation, result, token: `${operation}|${result}` };
+    let last = this.#last;
+    // Most are hits, as the last one was.
+    if (last === undefined || last.operation !== operation || last.result !== result) {
+      const count = this.operations.of(`${operation}|${result}`);
+      this.#last = last = { operation, result, count, bytes: undefined, durations: undefined };
     }
-    this.operations.add(this.#last.token);
-    if (bytes > 0) this.operationBytes.add(operation, bytes);
+    last.count.value += 1;
+    if (bytes > 0) (last.bytes ??= this.operationBytes.of(operation)).value += bytes;
     // What was not sent took no time, and would only hide how long the rest took.
-    if (durationMs === undefined) return;
+    if (durationMs !== undefined) (last.durations ??= this.#durationsOf(operation)).add(durationMs);
+  }
+
+  #durationsOf(operation: Redis['operation']): DurationTally {
     let durations = this.operationDurations.get(operation);
     if (durations === undefined) this.operationDurations.set(operation, (durations = new DurationTally()));
-    durations.add(durationMs);
+    return durations;
   }
 }
 

@@ -64,9 +64,14 @@ function bucketOf(seconds: number): number {
   return index;
 }
 
+/** How often something was met, for who counts it often: it is looked for once. */
+export interface Count {
+  value: number;
+}
+
 /** Counts by tokens that come from code or configuration. Bounded all the same: past the bound, or odd, is `other`. */
 export class TokenTally {
-  readonly #counts = new Map<string, number>();
+  readonly #counts = new Map<string, Count>();
   readonly #maxTokens: number;
 
   constructor(maxTokens = 64) {
@@ -74,17 +79,21 @@ export class TokenTally {
   }
 
   add(token: string, amount = 1): void {
-    const known = this.#counts.get(token);
-    if (known !== undefined) {
-      this.#counts.set(token, known + amount);
-      return;
-    }
-    const name = this.#nameFor(token);
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + amount);
+    this.of(token).value += amount;
   }
 
-  entries(): Iterable<readonly [token: string, count: number]> {
-    return this.#counts;
+  /** Of one token, from now on. */
+  of(token: string): Count {
+    const known = this.#counts.get(token);
+    if (known !== undefined) return known;
+    const name = this.#nameFor(token);
+    let count = this.#counts.get(name);
+    if (count === undefined) this.#counts.set(name, (count = { value: 0 }));
+    return count;
+  }
+
+  *entries(): Iterable<readonly [token: string, count: number]> {
+    for (const [token, { value }] of this.#counts) yield [token, value];
   }
 
   #nameFor(token: string): string {

@@ -35,6 +35,13 @@ export function guardObserver(observer: Observer, onBug: (error: unknown) => voi
     purge: (record) => guard(() => observer.purge(record)),
     warm: (record) => guard(() => observer.warm(record)),
     limit: (option) => guard(() => observer.limit(option)),
-    fleet: (event) => guard(() => observer.fleet(event)),
+    // Told of every look at Redis.
+    fleet(event) {
+      try {
+        observer.fleet(event);
+      } catch (error) {
+        onBug(error);
+      }
+    },
   };
 }
