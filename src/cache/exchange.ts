@@ -104,14 +104,14 @@ export class Exchange {
   }
 
   #lookedUp(ask: Ask): MaybePromise<Handled> {
-    const { store, purgeLog, clock } = this.#deps;
+    const { store, purgeLog } = this.#deps;
     const { key } = ask.keyed;
     const late = ask.client?.late;
     if (late === undefined || store.getLater === undefined || !isLeased(purgeLog))
       return asHandledLate(this.#lookUp(ask));
     const read = store.getLater(key, ask);
     if (!(read instanceof Later)) return asHandledLate(this.#found(ask, { key, read }));
-    read.hear(new LateLook(ask, clock.monotonicMs(), { late, come: this.#comeTo }));
+    read.hear(new LateLook(ask, { late, come: this.#comeTo }));
     return late.begin();
   }
 
@@ -132,17 +132,16 @@ export class Exchange {
 
   /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
   #come(ask: Ask, key: string, late: StoreRead | undefined, awaiting: Awaiting): MaybePromise<ProxyResponse> {
-    const { purgeLog, clock, observer, search } = this.#deps;
+    const { purgeLog, observer, search } = this.#deps;
     if (!isLeased(purgeLog)) return answerUnleased(this.#deps, this.#fetcher, ask);
     const { sinceMs, ruled, promise, marker } = awaiting;
-    const waitedMs = clock.monotonicMs() - sinceMs;
     if (late === undefined || isUncovered(purgeLog, ask, late.item)) {
       // Another process has stored it, and upstream may have told that one what counts of a query.
       if (late?.item.kind === 'response') search?.learn(ask.keyed, late.item);
-      return this.#found(ask, { key, read: late, waitedMs, ruled, promise, marker });
+      return this.#found(ask, { key, read: late, sinceMs, ruled, promise, marker });
     }
     observer.fleet({ kind: 'refused', reason: 'purged' });
-    return this.#found(ask, { key, read: undefined, waitedMs, ruled, promise, marker });
+    return this.#found(ask, { key, read: undefined, sinceMs, ruled, promise, marker });
   }
 
   #found(ask: Ask, looked: LookedUp): MaybePromise<ProxyResponse> {
@@ -159,26 +158,26 @@ export class Exchange {
   }
 
   /** The next look at the store of one look-up: together they wait no longer than one may. */
-  #lookUnder(ask: Ask, key: string, { waitedMs, ruled, promise, marker }: Looking): MaybePromise<ProxyResponse> {
+  #lookUnder(ask: Ask, key: string, { sinceMs, ruled, promise, marker }: Looking): MaybePromise<ProxyResponse> {
     const { store, clock } = this.#deps;
-    const read = store.get(key, waitedMs === undefined ? ask : { ...ask, waitedMs });
+    const read = store.get(key, sinceMs === undefined ? ask : { ...ask, waitedMs: this.#waitedMs(sinceMs) });
     return read instanceof Promise
-      ? this.#late(ask, key, read, { sinceMs: clock.monotonicMs() - (waitedMs ?? 0), ruled, promise })
-      : this.#found(ask, { key, read, waitedMs, ruled, promise, marker });
+      ? this.#late(ask, key, read, { sinceMs: sinceMs ?? clock.monotonicMs(), ruled, promise })
+      : this.#found(ask, { key, read, sinceMs, ruled, promise, marker });
   }
 
   /** Nothing is there that is for the request: where else it may be, or upstream. */
-  #missed(ask: Ask, { key, waitedMs, ruled, promise }: LookedUp): MaybePromise<ProxyResponse> {
-    if (promise !== undefined) return this.#lookUnder(ask, promise.ownKey, { waitedMs, ruled });
-    if (ruled !== undefined) return this.#absent(ruled, 'uri-miss', ruled.keyed.key, waitedMs);
-    if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key, waitedMs);
+  #missed(ask: Ask, { key, sinceMs, ruled, promise }: LookedUp): MaybePromise<ProxyResponse> {
+    if (promise !== undefined) return this.#lookUnder(ask, promise.ownKey, { sinceMs, ruled });
+    if (ruled !== undefined) return this.#absent(ruled, 'uri-miss', ruled.keyed.key, sinceMs);
+    if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key, sinceMs);
     // What says no rule for queries is under its own query, whatever rule there is.
     const plain = withoutRule(ask);
-    if (plain === undefined) return this.#absent(ask, 'uri-miss', key, waitedMs);
-    return this.#lookUnder(plain, plain.keyed.key, { waitedMs, ruled: ask });
+    if (plain === undefined) return this.#absent(ask, 'uri-miss', key, sinceMs);
+    return this.#lookUnder(plain, plain.keyed.key, { sinceMs, ruled: ask });
   }
 
-  #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string, waitedMs = 0): MaybePromise<ProxyResponse> {
+  #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string, sinceMs?: number): MaybePromise<ProxyResponse> {
     const decision = decideAbsent(ask.route.policy, ask.requestFields, fwd);
     switch (decision.kind) {
       case 'refuse':
@@ -191,16 +190,16 @@ export class Exchange {
           found: undefined,
           validate: false,
           own: ownRequestOf(ask, false),
-          waitedMs,
+          waitedMs: this.#waitedMs(sinceMs),
         });
     }
   }
 
   /** The house's one switch: what is decided in `core/reuse-policy.ts` is done here. */
   #stored(ask: Ask, read: StoreRead, looked: LookedUp): MaybePromise<ProxyResponse> {
-    const { key, waitedMs = 0 } = looked;
+    const { key, sinceMs } = looked;
     const { item, staleSinceMs, tier, tally } = read;
-    if (item.kind !== 'response') return this.#absent(ask, 'vary-miss', key, waitedMs);
+    if (item.kind !== 'response') return this.#absent(ask, 'vary-miss', key, sinceMs);
     const nowMs = this.#deps.clock.nowMs();
     const found: Found = { read, item, marker: looked.marker, isSettled: isSettled(ask, looked) };
     const ready = tier === 'memory' ? this.#ready.find(ask, found, nowMs) : farAnswer(ask, read, item, nowMs);
@@ -239,12 +238,17 @@ export class Exchange {
           found: stale,
           validate,
           own: ownRequestOf(ask, true),
-          waitedMs,
+          waitedMs: this.#waitedMs(sinceMs),
         });
       }
       case 'refuse':
         return onlyIfCached(ask);
     }
+  }
+
+  /** By now. Known answers, of which there are most, never ask. */
+  #waitedMs(sinceMs: number | undefined): number {
+    return sinceMs === undefined ? 0 : this.#deps.clock.monotonicMs() - sinceMs;
   }
 
   #stale(

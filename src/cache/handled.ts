@@ -91,6 +91,8 @@ export interface ClientLink {
 
 /** Is told of an answer in the place of a promise of it, which each answer from Redis would pay for. */
 export interface LateAnswer extends LateHearer<Handled> {
+  /** When its request came, which is asked for in the same step. Monotonic, milliseconds. */
+  readonly sinceMs: number;
   /** Will be told. Gives what the exchange has to give back then. */
   begin(): Promise<Handled>;
 }

@@ -35,7 +35,12 @@ export function mayServe(log: Pick<PurgeLog, 'position' | 'isValid'>, ask: Judge
 
 /** As {@link mayServe}, for who has found the lease to be held in this very step. */
 export function isUncovered(log: Pick<PurgeLog, 'isValid'>, ask: Judged, item: StoredItem): boolean {
-  return log.isValid(item) && isGoodFor(log, ask, item.position);
+  return log.isValid(item) && (isOf(ask, item) || isGoodFor(log, ask, item.position));
+}
+
+/** Whether the request is, by what purges cover of it, the one that the item was stored for. */
+function isOf({ keyed, route }: Judged, item: StoredItem): boolean {
+  return item.tags === keyed.tags && item.url === keyed.url && item.key === keyed.key && item.route === route.name;
 }
 
 function scopesOf({ keyed, route }: Judged) {

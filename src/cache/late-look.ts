@@ -14,13 +14,10 @@ interface LookEnds {
 /** Waits for a look-up, and tells the client's link what it comes to: what is thrown on the way as well. */
 export class LateLook implements LateHearer<StoreRead | undefined> {
   readonly #ask: Ask;
-  /** Monotonic, milliseconds. */
-  readonly #sinceMs: number;
   readonly #ends: LookEnds;
 
-  constructor(ask: Ask, sinceMs: number, ends: LookEnds) {
+  constructor(ask: Ask, ends: LookEnds) {
     this.#ask = ask;
-    this.#sinceMs = sinceMs;
     this.#ends = ends;
   }
 
@@ -28,7 +25,7 @@ export class LateLook implements LateHearer<StoreRead | undefined> {
     const { late, come } = this.#ends;
     let response: MaybePromise<ProxyResponse>;
     try {
-      response = come(this.#ask, read, this.#sinceMs);
+      response = come(this.#ask, read, late.sinceMs);
     } catch (error) {
       late.failed(error);
       return;

@@ -7,8 +7,8 @@ export interface LookedUp {
   /** The key that was looked under, with its variant part. */
   readonly key: string;
   readonly read: StoreRead | undefined;
-  /** Milliseconds that were waited for it; absent where it was not. */
-  readonly waitedMs?: number | undefined;
+  /** Since when it was waited for, by the monotonic clock, milliseconds; absent where it was not. */
+  readonly sinceMs?: number | undefined;
   /** Where the request is looked up by its own query: as a rule for queries keys it, under which nothing was found. */
   readonly ruled?: Ask | undefined;
   /** Where another request's variant is looked for. */
@@ -18,15 +18,15 @@ export interface LookedUp {
 }
 
 /** What goes with a look-up from one look at the store to the next. */
-export type Looking = Pick<LookedUp, 'waitedMs' | 'ruled' | 'promise' | 'marker'>;
+export type Looking = Pick<LookedUp, 'sinceMs' | 'ruled' | 'promise' | 'marker'>;
 
 /** A look-up that takes time. */
-export interface Awaiting extends Omit<Looking, 'waitedMs'> {
+export interface Awaiting extends Looking {
   readonly sinceMs: number;
 }
 
 /** At once, under its own key or that of the variant which a marker of that key leads to. */
-export function isSettled(ask: Ask, { key, waitedMs, ruled, marker }: LookedUp): boolean {
-  if (waitedMs !== undefined || ruled !== undefined) return false;
+export function isSettled(ask: Ask, { key, sinceMs, ruled, marker }: LookedUp): boolean {
+  if (sinceMs !== undefined || ruled !== undefined) return false;
   return marker !== undefined || key === ask.keyed.key;
 }

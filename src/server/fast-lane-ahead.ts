@@ -39,14 +39,17 @@ export class LateLink implements ClientLink, LateAnswer {
   isPending = false;
   #hearer: LateHearer<Handled> | undefined = undefined;
   #failure: { readonly error: unknown } | undefined = undefined;
-  /** Who hears of the end of its response, of which there is no object yet. */
-  #unheard: (() => void)[] = [];
+  /** Who hears of the end of its response, of which there is no object yet. Hardly ever is there anyone. */
+  #unheard: (() => void)[] | undefined = undefined;
   /** As these, but for who need not be told by the response object. */
-  #unheeded: (() => void)[] = [];
+  #unheeded: (() => void)[] | undefined = undefined;
   #isGone = false;
 
+  readonly sinceMs: number;
+
   /** `mayWait`: its answer may be told here. */
-  constructor(mayWait: boolean) {
+  constructor(mayWait: boolean, sinceMs: number) {
+    this.sinceMs = sinceMs;
     this.late = mayWait ? this : undefined;
   }
 
@@ -91,7 +94,7 @@ export class LateLink implements ClientLink, LateAnswer {
 
   /** What is to be sent is held until that has been done: that is told by the response object alone. */
   get needsResponse(): boolean {
-    return this.#unheard.length > 0;
+    return this.#unheard !== undefined;
   }
 
   get isOver(): boolean {
@@ -102,17 +105,21 @@ export class LateLink implements ClientLink, LateAnswer {
     this.holder?.handOver();
     if (this.#link !== undefined) this.#link.whenOver(callback);
     else if (this.#isGone) callback();
-    else this.#unheard.push(callback);
+    else (this.#unheard ??= []).push(callback);
   }
 
   whenGone(callback: () => void): void {
     if (this.#link !== undefined) this.#link.whenOver(callback);
     else if (this.#isGone) callback();
-    else this.#unheeded.push(callback);
+    else (this.#unheeded ??= []).push(callback);
   }
 
   #waiting(): readonly (() => void)[] {
-    return [...this.#unheard.splice(0), ...this.#unheeded.splice(0)];
+    const [unheard, unheeded] = [this.#unheard, this.#unheeded];
+    if (unheard === undefined && unheeded === undefined) return NOBODY;
+    this.#unheard = undefined;
+    this.#unheeded = undefined;
+    return [...(unheard ?? NOBODY), ...(unheeded ?? NOBODY)];
   }
 
   interim(status: number, fields: FieldLines): void {
@@ -121,6 +128,8 @@ export class LateLink implements ClientLink, LateAnswer {
     this.#link?.interim(status, fields);
   }
 }
+
+const NOBODY: readonly (() => void)[] = [];
 
 /** Never settled: whoever waits for such an answer hears of it by its link. */
 const TOLD_LATER = new Promise<Handled>(() => {});
@@ -150,7 +159,7 @@ export function askAhead(
   const target = known?.target ?? head.toString('latin1', TARGET_AT, targetEnd);
   const request = known ? withRead(tail.head, known, known) : withTarget(tail.head, target, config.limits);
   if (request === undefined) return undefined;
-  const client = new LateLink(mayWait);
+  const client = new LateLink(mayWait, startedMs);
   const first = handledOr(handle, request, client);
   const { needsResponse } = client;
   // Whoever takes it over at once has nobody else to hear of it.

@@ -43,8 +43,13 @@ class Link implements LateAnswer {
   readonly late = this;
   readonly isOver = false;
   readonly answer = Promise.withResolvers<Handled>();
+  readonly sinceMs: number;
   begun = 0;
   told = 0;
+
+  constructor(sinceMs: number) {
+    this.sinceMs = sinceMs;
+  }
 
   interim(): void {}
 
@@ -90,7 +95,7 @@ function begin(options: RigOptions = {}) {
   const looks: Look[] = [];
   const rig = new ExchangeRig({ ...options, between: (memory) => laterStore(memory, looks) });
   onTestFinished(() => rig[Symbol.dispose]());
-  const link = new Link();
+  const link = new Link(rig.clock.monotonicMs());
   void rig.exchange.handle(requestOf(), link);
   const [look] = looks;
   if (look === undefined) throw new Error('not looked up');
@@ -189,7 +194,7 @@ describe('an answer that is told to the link of its client', () => {
     const rig = new ExchangeRig({ between: (memory) => laterStore(memory, looks) });
     onTestFinished(() => rig[Symbol.dispose]());
     rig.log.leased = false;
-    const asked = rig.ask({ client: new Link() });
+    const asked = rig.ask({ client: new Link(rig.clock.monotonicMs()) });
     await rig.pass(3);
     rig.call(0).answer(200, 'fetched');
     expect(await asked).toMatchObject({ cacheStatus: 'forecache; fwd=bypass; detail=lease' });
