@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
-/** The names of everything in Redis, under one prefix. Control keys share a slot; data keys spread over all. */
+/** The names of everything in Redis, under one prefix, all of ASCII. Control keys share a slot; data keys spread over all. */
 export interface RedisKeys {
   /** HASH: epoch, seq, floor, replication history, members. */
   readonly control: string;

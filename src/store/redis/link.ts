@@ -29,7 +29,7 @@ export interface RedisLink {
   readonly isReady: boolean;
   /** Names the node of a cluster that serves the key, where that is known: a node that is down must not count against others. */
   nodeOf?(key: string): string | undefined;
-  /** A view into a socket's chunk: copy what is kept. */
+  /** Of a name of {@link RedisKeys}. A view into a socket's chunk: copy what is kept. */
   get(key: string): Promise<Buffer | null>;
   /** As {@link get} without its promise, which each answer from Redis would pay for; absent where nothing is saved by it. */
   tellOf?(key: string, hearer: ReplyHearer<Buffer | null>): void;
