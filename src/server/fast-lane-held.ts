@@ -29,7 +29,6 @@ export interface Waiter {
 }
 
 interface HeldParts {
-  readonly chunk: Buffer;
   readonly tail: Tail;
   readonly ahead: Ahead;
   readonly turn: Turn;
@@ -37,7 +36,6 @@ interface HeldParts {
 
 /** A request of which the parser has not been told, and whose answer takes time. */
 export class Held implements LateHearer<Handled> {
-  readonly chunk: Buffer;
   readonly tail: Tail;
   readonly ahead: Ahead;
   readonly turn: Turn;
@@ -51,10 +49,9 @@ export class Held implements LateHearer<Handled> {
   /** `over`: it is none of the fast lane's any more. */
   #state: 'waits' | 'over' | 'gone' = 'waits';
 
-  constructor(waiter: Waiter, telling: Telling, { chunk, tail, ahead, turn }: HeldParts) {
+  constructor(waiter: Waiter, telling: Telling, { tail, ahead, turn }: HeldParts) {
     this.#waiter = waiter;
     this.#telling = telling;
-    this.chunk = chunk;
     this.tail = tail;
     this.ahead = ahead;
     this.turn = turn;

@@ -121,6 +121,11 @@ export class KnownTails {
   }
 }
 
+/** The chunk that was found to be of this tail and this target: all of its bytes. */
+export function chunkOf({ bytes }: Tail, target: string): Buffer {
+  return Buffer.concat([Buffer.from(`GET ${target}`, 'latin1'), bytes]);
+}
+
 const VERSION = Buffer.from(' HTTP/1.1\r\n');
 
 /** Where the space behind its target is; `undefined`: it is no GET of a path. */

@@ -7,7 +7,7 @@ import type { Ahead } from './fast-lane-ahead.ts';
 import type { AnswerText, AnswerWriter } from './fast-lane-answer.ts';
 import { Held } from './fast-lane-held.ts';
 import type { Shared } from './fast-lane-shared.ts';
-import type { Tail } from './fast-lane-tails.ts';
+import { chunkOf, type Tail } from './fast-lane-tails.ts';
 
 /** What is answered for its tail. */
 export interface Asked {
@@ -57,9 +57,9 @@ export class Waiting {
   }
 
   /** Its answer takes time. The connection owes it from now on, as if the parser had told of it. */
-  begin(chunk: Buffer, tail: Tail, ahead: Ahead): void {
+  begin(tail: Tail, ahead: Ahead): void {
     const { connections, load, held: list } = this.#shared;
-    const held = new Held(this, this.#shared, { chunk, tail, ahead, turn: connections.oweOn(this.#connection, false) });
+    const held = new Held(this, this.#shared, { tail, ahead, turn: connections.oweOn(this.#connection, false) });
     load.requestsInFlight += 1;
     ahead.client.holder = this;
     this.#held = held;
@@ -73,9 +73,9 @@ export class Waiting {
     if (held === undefined) return;
     held.end();
     this.#release(held);
-    const { ahead } = held;
+    const { ahead, tail } = held;
     if (ahead.client.isPending) ahead.handled = ahead.client.promise();
-    this.#place.feed(held.chunk, held.ahead);
+    this.#place.feed(chunkOf(tail, ahead.target), ahead);
   }
 
   /** See `Waiter`. */

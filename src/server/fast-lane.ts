@@ -5,7 +5,7 @@ import type { MaybePromise, ProxyResponse } from '../cache/ports.ts';
 import type { Connection } from './connections.ts';
 import { type Ahead, askAhead, letGo } from './fast-lane-ahead.ts';
 import { type AnswerText, contentOf, repeatsOf, type Told } from './fast-lane-answer.ts';
-import { copyOf, heldOf, ownOf } from './fast-lane-copies.ts';
+import { copyOf, ownOf } from './fast-lane-copies.ts';
 import type { KnownHead, KnownHeads } from './fast-lane-heads.ts';
 import { IdleTimer } from './fast-lane-idle.ts';
 import type { Lane } from './fast-lane-lanes.ts';
@@ -53,7 +53,7 @@ import type { WordBuffer } from './fast-lane-words.ts';
  * (a relay, a refusal, an answer for this request alone) goes on as ever: the parser gets the chunk in the same step, and its
  * request takes over what has begun (`Ahead`), so that nothing is begun or counted twice.
  *
- * An answer that takes time (a miss, a hit from Redis) is waited for, with the chunk in hand. The parser gets each chunk whole or not
+ * An answer that takes time (a miss, a hit from Redis) is waited for, with the chunk in hand: its target and its tail, which together are all of its bytes. The parser gets each chunk whole or not
  * at all, and in the order in which they came: while one is held nothing else is answered here, and before anything
  * else happens on the connection (another chunk, its end, an error, a drain, an interim response, a second that has passed, an answer
  * that cannot be sent as it is) the parser is given it. It has stood between two messages all the time, with nothing owed that it
@@ -174,7 +174,7 @@ export class Joined {
     const { handled, request } = ahead;
     if (ahead.mayWait) {
       this.#idle.touch();
-      this.#waiting.begin(heldOf(bytes, length), tail, ahead);
+      this.#waiting.begin(tail, ahead);
       return;
     }
     const response = responseNow(handled);
@@ -253,7 +253,8 @@ export class Joined {
     const hasLeft = socket.writableLength === 0 && socket.errored === null;
     if (hasLeft) this.#connection.count += 1;
     // What is not sent again is not worth an entry of its own.
-    const repeats = hasLeft && response.repeat ? repeatsOf(this.#shared, request, response, text) : undefined;
+    const isAgain = response.repeat !== undefined || response.head !== undefined;
+    const repeats = hasLeft && isAgain ? repeatsOf(this.#shared, request, response, text) : undefined;
     if (repeats === undefined) {
       const { method, listener } = request;
       const { status, meta } = response;
