@@ -9,12 +9,26 @@ const { performance } = globalThis;
 /** A timer that goes off later than this had to wait for something else; what came meanwhile has not been read. Milliseconds. */
 const LATE_MS = 10;
 
+let isHeld = false;
+let heldMs: number | undefined;
+
 /**
  * The process's own clocks. A timer that is late is told when what has come by then was read: timers go off first, and behind a standstill
  * of the process answers that came in time would be given up for being late.
  */
 export const systemClock: Clock = {
-  nowMs: () => Date.now(),
+  nowMs() {
+    if (!isHeld) return Date.now();
+    heldMs ??= Date.now();
+    return heldMs;
+  },
+  hold() {
+    isHeld = true;
+  },
+  release() {
+    isHeld = false;
+    heldMs = undefined;
+  },
   monotonicMs: () => performance.now(),
   after(delayMs, callback) {
     let timer: NodeJS.Timeout;

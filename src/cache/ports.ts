@@ -18,6 +18,12 @@ export interface Clock {
   monotonicMs(): number;
   /** Calls back once after `delayMs` (any length: longer than 2^31-1 ms is cut into pieces); the function returned cancels. Does not keep the process alive. */
   after(delayMs: number, callback: () => void): () => void;
+  /**
+   * Until {@link release} is called, which is to be in the same step of the event loop, `nowMs` may say what it said first: for who does the same
+   * for many in a row. Absent: it looks each time.
+   */
+  hold?(): void;
+  release?(): void;
 }
 
 export type MaybePromise<T> = T | Promise<T>;

@@ -115,7 +115,8 @@ export class MemoryTable {
     // The page that is kept empty is for what comes: who takes it has two others go.
     if (this.#keepsPage() && !this.#hasPageToSpare()) return false;
     // Before it is packed, which takes half as long as a read from Redis: a tier that is full mostly has no room for less.
-    if (!this.#isGranted(this.#keptBytes() + this.#index.needs(item) + leastNeeded(item, this.#pages))) return false;
+    const leastBytes = this.#keptBytes() + leastNeeded(item, this.#pages);
+    if (!this.#isGranted(leastBytes) || !this.#isGranted(leastBytes + this.#index.needs(item))) return false;
     const packed = packItem(item, mostInline(this.#pages.pageBytes));
     return this.#isGranted(this.#keptBytes() + this.#needs(packed));
   }

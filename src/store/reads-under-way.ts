@@ -1,4 +1,4 @@
-import { TextHash } from './text-hash.ts';
+import { type HashWords, TextHash } from './text-hash.ts';
 
 /** A look at Redis that is under way. */
 export interface ReadUnderWay<T> {
@@ -24,9 +24,10 @@ export class ReadsUnderWay<T> {
   readonly #chains: (Entry<T> | undefined)[] = Array.from({ length: chains }, () => undefined);
   readonly #hash = new TextHash();
 
-  /** 32 bits of the key's hash, by which all others here are to be asked. */
-  hashOf(key: string): number {
-    return this.#hash.take(key).low;
+  /** Of the key's hash the first word is what all others here are to be asked by. */
+  hashOf(key: string): HashWords {
+    const { low, high } = this.#hash.take(key);
+    return { low: low | 0, high: high | 0 };
   }
 
   find(hash: number, key: string, url: string): T | undefined {

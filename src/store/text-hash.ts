@@ -31,6 +31,19 @@ const lastRounds = 3;
 /** What was hashed last: a key that is looked for in one place is looked for in the next by the same text. */
 const last = { text: '', low: 0, high: 0 };
 
+/** The two words of a hash, for who comes back to its text when others have been hashed. As V8 keeps integers without allocating: below 0 too. */
+export interface HashWords {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** As if the text had been hashed last: it is not hashed anew when it is asked for next. */
+export function recall(text: string, { low, high }: HashWords): void {
+  last.text = text;
+  last.low = low >>> 0;
+  last.high = high >>> 0;
+}
+
 /**
  * 64 bits of a text as two words: HalfSipHash-1-3 (Aumasson and Bernstein; Linux keys its tables with it). Clients choose
  * keys, so that by an unkeyed hash they could choose one chain for all. An object that is filled, as a pair for each look-up

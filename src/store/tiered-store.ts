@@ -16,7 +16,9 @@ import { Ghosts } from './ghosts.ts';
 import type { MemoryStore } from './memory-store.ts';
 import { LateRead, type LateWays, turnOfStep } from './late-read.ts';
 import { ReadsUnderWay } from './reads-under-way.ts';
+import { Place } from './redis/entry-read.ts';
 import type { RedisStore } from './redis/redis-store.ts';
+import { type HashWords, recall } from './text-hash.ts';
 
 export interface TieredStoreOptions {
   readonly memory: Pick<
@@ -25,7 +27,7 @@ export interface TieredStoreOptions {
   >;
   readonly redis: Pick<RedisStore, 'getFor' | 'peek' | 'inspect' | 'put' | 'invalidate' | 'mayHold' | 'idle'>;
   readonly purgeLog: PurgeLog;
-  readonly clock: Pick<Clock, 'nowMs' | 'after'>;
+  readonly clock: Pick<Clock, 'nowMs' | 'after' | 'hold' | 'release'>;
   /** Hears that Redis is being looked into for what may be fetched next, with what memory has of it. */
   readonly foresee?: (claim: FillClaim) => void;
   /** Hears what went wrong in a write behind an answer; without a listener it is forgotten. */
@@ -61,7 +63,7 @@ export class TieredStore implements ResponseStore, StoredView {
     this.#passed = new Ghosts(options.memory.stats().maxBytes, leastPassed);
     this.#ways = {
       finish: (open, late) => this.#come(open, late),
-      turn: turnOfStep(),
+      turn: turnOfStep(options.clock),
       onBug: (error) => options.onBug?.(error),
     };
   }
@@ -73,9 +75,13 @@ export class TieredStore implements ResponseStore, StoredView {
   }
 
   getLater(key: string, asked?: ReadFor): StoreRead | undefined | Later<StoreRead | undefined> {
+    // Of the very same request, where it has come before: it need not be hashed anew.
+    const place = placeOf(key, asked);
+    const hash = place?.isHashed === true ? place : undefined;
+    if (hash !== undefined) recall(key, hash);
     const near = this.#held('get', key);
     if (near !== undefined && this.#isFresh(near)) return near;
-    return this.#together(key, asked, near);
+    return this.#together({ key, asked, hash: hash ?? this.#reads.hashOf(key) }, near);
   }
 
   peek(key: string, asked?: ReadFor): MaybePromise<StoreRead | undefined> {
@@ -124,13 +130,15 @@ export class TieredStore implements ResponseStore, StoredView {
 
   /** Puts into memory what was read from Redis, where it is worth its place; `undefined` where a purge covers it by now. */
   adopt(read: StoreRead): StoreRead | undefined {
-    return this.#adopted(read, this.#reads.hashOf(read.item.key));
+    const { key } = read.item;
+    return this.#adopted(read, { key, hash: this.#reads.hashOf(key) });
   }
 
-  /** `hash`: of its key. */
-  #adopted(read: StoreRead, hash: number): StoreRead | undefined {
+  /** `sought`: under which it was found. */
+  #adopted(read: StoreRead, { key, hash }: Pick<LateRead, 'key' | 'hash'>): StoreRead | undefined {
     const { memory, purgeLog } = this.#options;
-    const { key } = read.item;
+    // Others have been hashed since it was asked for.
+    recall(key, hash);
     if (!this.#isWorthwhile(read.item, hash)) return purgeLog.isValid(read.item) ? read : undefined;
     switch (memory.put(read.item)) {
       case 'stored': {
@@ -154,12 +162,12 @@ export class TieredStore implements ResponseStore, StoredView {
    * eviction, more than the read itself, and a place of one that may be in use. What is there in an older form is replaced,
    * and a marker leads to others.
    */
-  #isWorthwhile(item: StoredItem, hash: number): boolean {
+  #isWorthwhile(item: StoredItem, { low }: HashWords): boolean {
     const { memory } = this.#options;
     if (item.kind === 'vary' || memory.hasRoomFor(item)) return true;
     if (memory.holds(item.key) && memory.peek(item.key) !== undefined) return true;
-    if (this.#passed.take(hash)) return true;
-    this.#passed.add(hash);
+    if (this.#passed.take(low >>> 0)) return true;
+    this.#passed.add(low >>> 0);
     return false;
   }
 
@@ -181,18 +189,18 @@ export class TieredStore implements ResponseStore, StoredView {
   }
 
   /** What a read that began before a purge brings is judged after it, here and by whoever uses it. */
-  #together(key: string, asked: ReadFor | undefined, near: StoreRead | undefined): LateRead {
+  #together({ key, asked, hash }: Looked, near: StoreRead | undefined): LateRead {
     const reads = this.#reads;
     const url = asked?.keyed.url ?? '';
-    const hash = reads.hashOf(key);
-    const known = reads.find(hash, key, url);
+    const known = reads.find(hash.low, key, url);
     if (known !== undefined) return known;
     const { redis, foresee } = this.#options;
     const read = new LateRead({ key, url, hash }, near, this.#ways);
     // That there is a lease was found in this step, by whoever asks.
     redis.getFor({ key, asked, isLeased: true }, read);
+    keepHash(hash, placeOf(key, asked));
     if (asked !== undefined) foresee?.({ key, asked, known: near?.item });
-    reads.begin(hash, { key, url, read });
+    reads.begin(hash.low, { key, url, read });
     return read;
   }
 
@@ -204,7 +212,7 @@ export class TieredStore implements ResponseStore, StoredView {
       isLater = far instanceof Promise;
       return far instanceof Promise ? this.#comeLater(far, late) : this.#preferred(far, late);
     } finally {
-      if (!isLater) this.#reads.end(late.hash, late);
+      if (!isLater) this.#reads.end(late.hash.low, late);
     }
   }
 
@@ -212,16 +220,17 @@ export class TieredStore implements ResponseStore, StoredView {
     try {
       return this.#preferred(await far, late);
     } finally {
-      this.#reads.end(late.hash, late);
+      this.#reads.end(late.hash.low, late);
     }
   }
 
-  #preferred(far: StoreRead | undefined, { key, hash, near }: LateRead): StoreRead | undefined {
+  #preferred(far: StoreRead | undefined, late: LateRead): StoreRead | undefined {
     const { purgeLog, memory } = this.#options;
+    const { key, near } = late;
     // It may have been lost while Redis was asked.
     if (purgeLog.position() === undefined) return undefined;
     const isBetter = far !== undefined && isNewer(far.item, near?.item);
-    if (isBetter) return this.#adopted(far, hash) ?? memory.peek(key);
+    if (isBetter) return this.#adopted(far, late) ?? memory.peek(key);
     // What memory had may have been evicted while Redis was asked.
     return memory.peek(key) ?? (far !== undefined && purgeLog.isValid(far.item) ? far : undefined);
   }
@@ -250,6 +259,26 @@ export class TieredStore implements ResponseStore, StoredView {
   #isFresh({ item, staleSinceMs }: StoreRead): boolean {
     return item.kind === 'vary' || standingOf(item, staleSinceMs, this.#options.clock.nowMs()).ttlMs > 0;
   }
+}
+
+/** What is looked for, on whose behalf. */
+interface Looked {
+  readonly key: string;
+  readonly asked: ReadFor | undefined;
+  readonly hash: HashWords;
+}
+
+/** What Redis keeps of the key with its request; `undefined`: nothing yet, or the key is another. */
+function placeOf(key: string, asked: ReadFor | undefined): Place | undefined {
+  const keyed = asked?.keyed;
+  return keyed?.place instanceof Place && keyed.key === key ? keyed.place : undefined;
+}
+
+function keepHash({ low, high }: HashWords, place: Place | undefined): void {
+  if (place === undefined || place.isHashed) return;
+  place.low = low;
+  place.high = high;
+  place.isHashed = true;
 }
 
 /** See {@link TieredStore}. */

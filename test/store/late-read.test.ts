@@ -17,7 +17,7 @@ function rig() {
   const turn = turnOfStep();
   const onBug = (error: unknown): void => void bugs.push(error);
   const lateOf = (key: string): LateRead =>
-    new LateRead({ key, url: '/', hash: 1 }, undefined, { finish: (open) => open(), turn, onBug });
+    new LateRead({ key, url: '/', hash: { low: 1, high: 1 } }, undefined, { finish: (open) => open(), turn, onBug });
   return { bugs, lateOf };
 }
 
@@ -103,5 +103,21 @@ describe('what has come from Redis', () => {
       { status: 'rejected', reason: { message: 'second' } },
       { status: 'fulfilled', value: { item: { key: 'third' } } },
     ]);
+  });
+
+  test('is told while the wall clock is held, which is released whatever happens', async () => {
+    const told: string[] = [];
+    const clock = { hold: () => void told.push('hold'), release: () => void told.push('release') };
+    const turn = turnOfStep(clock);
+    const late = new LateRead({ key: 'one', url: '/', hash: { low: 1, high: 1 } }, undefined, {
+      finish: (open) => open(),
+      turn,
+      onBug: () => {},
+    });
+    late.hear({ came: () => void told.push('came'), failed: () => {} });
+    late.resolve(undefined);
+    expect(told).toEqual(['hold']);
+    await Promise.resolve();
+    expect(told).toEqual(['hold', 'came', 'release']);
   });
 });

@@ -6,7 +6,7 @@ import { Dice } from '../support/spellings.ts';
 describe('reads under way', () => {
   test('are found by key and URL until they have ended', () => {
     const reads = new ReadsUnderWay<Promise<string>>();
-    const hash = reads.hashOf('key');
+    const hash = reads.hashOf('key').low;
     const read = Promise.resolve('read');
     const other = Promise.resolve('other');
     reads.begin(hash, { key: 'key', url: '/a', read });
@@ -39,7 +39,7 @@ describe('reads under way', () => {
     const model = new Map<string, Promise<number>>();
     for (let step = 0; step < 20_000; step += 1) {
       const key = `key ${dice.roll(5000)}`;
-      const hash = reads.hashOf(key);
+      const hash = reads.hashOf(key).low;
       const known = model.get(key);
       expect(reads.find(hash, key, '')).toBe(known);
       if (known === undefined) {

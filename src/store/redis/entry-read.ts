@@ -1,14 +1,18 @@
 import type { ReadFor } from '../../cache/fleet-ports.ts';
 import type { MaybePromise, StoreRead } from '../../cache/ports.ts';
 import type { Answered, GateRead, Reader } from './gate-reading.ts';
+import type { HashWords } from '../text-hash.ts';
 import type { LastValue } from './last-value.ts';
 import { readOf, type RedisLink, type ReplyHearer } from './link.ts';
 
-/** Where the value of a key is, as one store says, and what it was when it was read last. */
-export class Place {
+/** Where the value of a key is, as one store says, and what it was when it was read last; with the hash of the key, once that is known. */
+export class Place implements HashWords {
   readonly store: object;
   readonly entry: string;
   last: LastValue | undefined = undefined;
+  isHashed = false;
+  low = 0;
+  high = 0;
 
   constructor(store: object, entry: string) {
     this.store = store;
