@@ -26,17 +26,27 @@ export function farAnswer(ask: Ask, read: StoreRead, item: StoredResponse, nowMs
 /** Keeps what answers to such requests have in common, where it was decided that the response is fresh for this one. */
 export function keepFarAnswer(ask: Ask, { same }: StoreRead, item: StoredResponse, nowMs: number): void {
   // What another waits with is its own to keep something of: a request that is not known may hold all of its fields.
-  if (same === undefined || same.made !== undefined || ask.keyed.memo !== same.memo) return;
+  if (same === undefined || ask.keyed.memo !== same.memo) return;
+  if (same.made !== undefined && !(same.made instanceof Refused && same.made.isOver())) return;
   const isCoded = isCodedContent(item);
   // Of a known request all fields are known: it never gets the whole.
   if (!isPlain(ask, item, isCoded)) return;
   const composed = composedOf(ask, item, nowMs);
   const isKept = composed.body.kind === 'bytes' && same.grow(bytesOf(composed.fields));
-  same.made = isKept ? new FarAnswer(ask, isCoded, { item, composed, nowMs }) : REFUSED;
+  same.made = isKept ? new FarAnswer(ask, isCoded, { item, composed, nowMs }) : new Refused();
 }
 
-/** So that it is not tried with each answer. */
-const REFUSED = {};
+/** There is no room for one. It is tried again after so many answers, and not with each. */
+const REFUSED_FOR = 64;
+
+class Refused {
+  #left = REFUSED_FOR;
+
+  isOver(): boolean {
+    this.#left -= 1;
+    return this.#left === 0;
+  }
+}
 
 function bytesOf(fields: FieldLines): number {
   let bytes = OBJECT_BYTES;

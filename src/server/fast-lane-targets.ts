@@ -76,6 +76,7 @@ export class KnownTargets {
   #hashes = new Int32Array(0);
   #bytes = 0;
   #tried = 0;
+  #missed = 0;
   #hand = 0;
   readonly #room: Room = { take: (bytes) => this.#take(bytes) };
 
@@ -131,21 +132,30 @@ export class KnownTargets {
     return this.#tried % TRIES === 0 ? first + this.#tried / TRIES : undefined;
   }
 
-  /** Whoever was not asked for since the hand came by last goes first. */
   #makeRoom(bytes: number): void {
-    while (this.#bytes + bytes > MAX_KNOWN_TARGET_BYTES) {
-      const known = this.#places[this.#hand];
-      if (known?.isUsed === true) known.isUsed = false;
-      else this.#drop(this.#hand);
-      this.#hand = (this.#hand + 1) % PLACES;
-    }
+    while (this.#bytes + bytes > MAX_KNOWN_TARGET_BYTES) this.#turnHand();
   }
 
-  /** What is made of answers goes without where there is no room, and drives out no target. */
+  /** Whoever was not asked for since the hand came by last goes first. */
+  #turnHand(): void {
+    const known = this.#places[this.#hand];
+    if (known?.isUsed === true) known.isUsed = false;
+    else this.#drop(this.#hand);
+    this.#hand = (this.#hand + 1) % PLACES;
+  }
+
+  /**
+   * What is made of answers goes without where there is no room, and drives out no target that is in use. Those that nobody asks for any more (of a
+   * client that has gone, or sends other fields by now) would hold it for ever where no new ones come: one in so many goes on with the hand.
+   */
   #take(bytes: number): boolean {
-    if (this.#bytes + bytes > MAX_KNOWN_TARGET_BYTES) return false;
-    this.#bytes += bytes;
-    return true;
+    if (this.#bytes + bytes <= MAX_KNOWN_TARGET_BYTES) {
+      this.#bytes += bytes;
+      return true;
+    }
+    this.#missed = (this.#missed + 1) % TRIES;
+    if (this.#missed === 0) this.#turnHand();
+    return false;
   }
 
   #drop(place: number): void {

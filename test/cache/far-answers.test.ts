@@ -255,9 +255,14 @@ describe('an answer from the shared tier that was given before', () => {
       expect(refused).not.toHaveProperty('head', expect.anything());
       expect(said(refused)).toEqual(said(answer));
     }
-    // Not tried again with each answer.
+    // Not tried again with each answer, but when 64 more have been given.
     full.hasRoom = true;
-    await on.answer(request, { item, same: full });
+    for (let times = 0; times < 61; times += 1) await on.answer(request, { item, same: full });
     expect(full.bytes).toBe(0);
+    for (let times = 0; times < 2; times += 1) await on.answer(request, { item, same: full });
+    expect(full.bytes).toBe(448 + lines.length);
+    const again = await on.answer(request, { item, same: full });
+    expect(again).toHaveProperty('head', expect.anything());
+    expect(said(again)).toEqual(said(answer));
   });
 });

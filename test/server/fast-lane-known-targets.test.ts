@@ -138,6 +138,41 @@ describe('known targets', () => {
     expect(kept.reduce((sum, target) => sum + 2048 + 4 * target.length, 0)).toBe(bytes);
   });
 
+  it('that nobody asks for any more make room for what is made of the answers of others', () => {
+    const known = new KnownTargets();
+    const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=city${index}&size=1024&days=7`);
+    for (const target of targets) remember(known, 1, target);
+    for (const target of targets) remember(known, 2, target);
+    const grown = new Set<string>();
+    const isIn = (target: string): boolean => find(known, 2, target) !== undefined;
+    const inUse = targets.filter(isIn);
+    expect(inUse.length).toBeGreaterThan(1800);
+    let most = 0;
+    for (let round = 0; round < 200; round += 1) {
+      for (const target of inUse) {
+        const isGrown = grown.has(target) || find(known, 2, target)?.grow(2400) === true;
+        if (isGrown) grown.add(target);
+      }
+      for (const target of inUse) find(known, 2, target);
+      most = Math.max(most, known.bytes);
+    }
+    expect(most).toBeLessThanOrEqual(MAX_KNOWN_TARGET_BYTES);
+    // Without it some 700: the last ones are slow to come, as few are left that ask.
+    expect(grown.size).toBeGreaterThan(0.95 * inUse.length);
+    expect(inUse.filter(isIn)).toHaveLength(inUse.length);
+  });
+
+  it('that are in use stay, however often there is no room for what is made of their answers', () => {
+    const known = new KnownTargets();
+    const targets = Array.from({ length: 4600 }, (_, index) => `/full/${index}`);
+    for (const target of targets) remember(known, 1, target);
+    const isIn = (target: string): boolean => find(known, 1, target) !== undefined;
+    const inUse = targets.filter(isIn);
+    expect(inUse.length).toBeGreaterThan(4000);
+    for (let round = 0; round < 50; round += 1) for (const target of inUse) find(known, 1, target)?.grow(900_000);
+    expect(inUse.filter(isIn)).toHaveLength(inUse.length);
+  });
+
   it('are of as many sets as serve 2,000 in turn', () => {
     const known = new KnownTargets();
     const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=city${index}&size=1024&days=7`);
