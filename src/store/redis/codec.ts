@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { FleetEvent } from '../../cache/fleet-ports.ts';
 import type { MaybePromise } from '../../cache/ports.ts';
 import type { Position, StoredItem, StoredResponse } from '../../core/stored-response.ts';
+import { responseWith } from './as-asked.ts';
 import { decompressed } from './compress.ts';
 import { bodyBytesSaid, bodyLengths, packedMeta, unpackedMeta } from './packed-meta.ts';
 import { bareMarker, isPrintable, metaText, parseMeta, responseOf, type ValueMeta } from './value-meta.ts';
@@ -114,7 +115,11 @@ function decodePacked(value: Buffer, { key, skewMs, maxBodyBytes }: DecodeOption
   if (meta === 'collision') return unusable(meta);
   if (meta === undefined || meta.n !== body.byteLength) return unusable('foreign');
   const { n, b } = meta;
-  return withBody(meta.item, { n, b, isCompressed: (flags & flagCompressed) !== 0 }, maxBodyBytes);
+  return withBody(
+    { item: meta.item, stored: body },
+    { n, b, isCompressed: (flags & flagCompressed) !== 0 },
+    maxBodyBytes,
+  );
 }
 
 /** Where the parts of a value are whose meta is packed, and how its body is stored. */
@@ -154,7 +159,7 @@ function decodeJson(value: Buffer, options: DecodeOptions): MaybePromise<Decoded
   const item = responseOf(meta, { position, requestTimeMs: originMs, printable }, stored);
   if (item === undefined) return unusable('foreign');
   const { n, b } = meta;
-  return withBody(item, { n, b, isCompressed: (flags & flagCompressed) !== 0 }, options.maxBodyBytes);
+  return withBody({ item, stored }, { n, b, isCompressed: (flags & flagCompressed) !== 0 }, options.maxBodyBytes);
 }
 
 interface BodyForm {
@@ -164,18 +169,29 @@ interface BodyForm {
   readonly isCompressed: boolean;
 }
 
-/** `item`: with its body as it is stored, of `n` bytes. */
+interface Bodied {
+  /** Its body is any. */
+  readonly item: StoredResponse;
+  /** The body as it is stored. */
+  readonly stored: Buffer;
+}
+
+/** The item with its body as it is served. */
 export function withBody(
-  item: StoredResponse,
+  { item, stored }: Bodied,
   { n, b, isCompressed }: BodyForm,
   maxBodyBytes: number,
 ): MaybePromise<Decoded> {
   if (b > maxBodyBytes) return unusable('coding');
-  if (!isCompressed) return n === b ? { kind: 'item', item } : unusable('coding');
-  const whole = (body: Buffer | undefined): Decoded =>
-    body === undefined ? unusable('coding') : { kind: 'item', item: { ...item, body } };
-  const body = decompressed(item.body, b);
-  return body instanceof Promise ? body.then(whole) : whole(body);
+  if (!isCompressed) return n === b ? decodedWith(item, stored) : unusable('coding');
+  const body = decompressed(stored, b);
+  return body instanceof Promise ? body.then((late) => decodedWith(item, late)) : decodedWith(item, body);
+}
+
+function decodedWith(item: StoredResponse, body: Buffer | undefined): Decoded {
+  if (body === undefined) return unusable('coding');
+  const isThere = item.body === body;
+  return { kind: 'item', item: isThere ? item : responseWith(item, item.tags, body, item.freshness) };
 }
 
 const lastRead = { epochHigh: 0, epochLow: 0, seqHigh: 0, seqLow: 0, position: { epoch: '0'.repeat(16), seq: 0 } };

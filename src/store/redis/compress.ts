@@ -1,15 +1,8 @@
 import { promisify } from 'node:util';
-import {
-  constants,
-  deflateSync,
-  inflateSync,
-  zstdCompress,
-  zstdCompressSync,
-  zstdDecompress,
-  zstdDecompressSync,
-} from 'node:zlib';
+import { constants, deflateSync, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
 
 import type { MaybePromise } from '../../cache/ports.ts';
+import { Inflater } from './inflater.ts';
 
 /** Level 3: less than 0.25 ms for 100 KB of JSON, and a tenth of its bytes (docs/coherence.md). */
 const zstdOptions = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
@@ -52,6 +45,7 @@ const firstOfZstd = 0x28;
 export function decompressed(coded: Buffer, length: number): MaybePromise<Buffer | undefined> {
   // One byte is the least limit that zlib takes, and nothing of no bytes is ever compressed.
   if (length < 1) return undefined;
+  if (coded[0] !== firstOfZstd && length <= maxSyncBytes) return inflater.inflate(coded, length);
   // In one piece, with a byte to spare that shows that there is no more; else another piece is begun to find that out.
   const limit = { maxOutputLength: length, chunkSize: Math.max(leastPiece, length + 1) };
   if (length > maxSyncBytes) {
@@ -61,11 +55,13 @@ export function decompressed(coded: Buffer, length: number): MaybePromise<Buffer
     );
   }
   try {
-    return exactly(coded[0] === firstOfZstd ? zstdDecompressSync(coded, limit) : inflateSync(coded, limit), length);
+    return exactly(zstdDecompressSync(coded, limit), length);
   } catch {
     return undefined;
   }
 }
+
+const inflater = new Inflater();
 
 /** The least `chunkSize` that zlib takes. */
 const leastPiece = 64;

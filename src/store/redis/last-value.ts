@@ -3,7 +3,6 @@ import type { MaybePromise, SameReads } from '../../cache/ports.ts';
 import { fieldLineValues } from '../../core/fields.ts';
 import type { RequestMemo } from '../../core/request.ts';
 import type { StoredResponse } from '../../core/stored-response.ts';
-import { responseWith } from './as-asked.ts';
 import { maxKeptLine } from './packed-meta.ts';
 import { type Decoded, frameOf, type ValueFrame, withBody, wholeBody } from './codec.ts';
 
@@ -79,10 +78,8 @@ export class LastValue implements SameReads {
   again(value: Buffer, skewMs: number, maxBodyBytes: number): MaybePromise<Decoded> | undefined {
     const { metaEnd } = this.#frame;
     if (skewMs !== this.#skewMs || value.toString('latin1', 0, metaEnd) !== this.#head) return undefined;
-    const body = wholeBody(value, this.#frame);
-    if (body === undefined) return undefined;
-    const item = responseWith(this.#item, this.#item.tags, body, this.#item.freshness);
-    return withBody(item, this.#frame, maxBodyBytes);
+    const stored = wholeBody(value, this.#frame);
+    return stored && withBody({ item: this.#item, stored }, this.#frame, maxBodyBytes);
   }
 }
 
