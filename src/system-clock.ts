@@ -22,6 +22,11 @@ export const systemClock: Clock = {
     heldMs ??= Date.now();
     return heldMs;
   },
+  lookMs() {
+    const nowMs = Date.now();
+    if (isHeld) heldMs = nowMs;
+    return nowMs;
+  },
   hold() {
     isHeld = true;
   },

@@ -19,11 +19,13 @@ export interface Clock {
   /** Calls back once after `delayMs` (any length: longer than 2^31-1 ms is cut into pieces); the function returned cancels. Does not keep the process alive. */
   after(delayMs: number, callback: () => void): () => void;
   /**
-   * Until {@link release} is called, which is to be in the same step of the event loop, `nowMs` may say what it said first: for who does the same
+   * Until {@link release} is called, which is to be in the same step of the event loop, `nowMs` may say what was seen last: for who does the same
    * for many in a row. Absent: it looks each time.
    */
   hold?(): void;
   release?(): void;
+  /** As `nowMs`, but looks whatever is held. Absent: as `nowMs` does. */
+  lookMs?(): number;
 }
 
 export type MaybePromise<T> = T | Promise<T>;

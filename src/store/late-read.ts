@@ -30,7 +30,7 @@ export interface LateWays {
  */
 export function turnOfStep(clock: Pick<Clock, 'hold' | 'release'> = {}): Turn {
   return new Turn((end) => {
-    // A look at the wall clock takes a tenth of a microsecond, and each answer would take two.
+    // A look at the wall clock takes a tenth of a microsecond, and each answer would take two beside those of the lease.
     clock.hold?.();
     queueMicrotask(() => {
       try {

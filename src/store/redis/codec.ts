@@ -126,6 +126,8 @@ function decodePacked(value: Buffer, { key, skewMs, maxBodyBytes }: DecodeOption
 export interface ValueFrame extends BodyForm {
   /** Where its body begins. */
   readonly metaEnd: number;
+  /** The checksum of all before that. */
+  readonly metaCrc: number;
 }
 
 /** Of a value that {@link decodeItem} has read. `undefined`: its meta is JSON. */
@@ -133,14 +135,16 @@ export function frameOf(value: Buffer): ValueFrame | undefined {
   if (value[2] !== packedVersion) return undefined;
   const metaEnd = headBytes + value.readUInt32BE(24);
   const [n, b] = bodyLengths(value, headBytes);
-  return { metaEnd, n, b, isCompressed: ((value[3] ?? 0) & flagCompressed) !== 0 };
+  const metaCrc = crc32(value.subarray(0, metaEnd));
+  return { metaEnd, metaCrc, n, b, isCompressed: ((value[3] ?? 0) & flagCompressed) !== 0 };
 }
 
-/** The body as it is stored, of a value with that head and meta; `undefined` where it is not whole. */
-export function wholeBody(value: Buffer, { metaEnd, n }: ValueFrame): Buffer | undefined {
+/** The body as it is stored, of a value that begins with that very head and meta; `undefined` where it is not whole. */
+export function wholeBody(value: Buffer, { metaEnd, n, metaCrc }: ValueFrame): Buffer | undefined {
   const crcAt = metaEnd + n;
   if (value.byteLength !== crcAt + crcBytes) return undefined;
-  return crc32(value.subarray(0, crcAt)) === value.readUInt32BE(crcAt) ? value.subarray(metaEnd, crcAt) : undefined;
+  const stored = value.subarray(metaEnd, crcAt);
+  return crc32(stored, metaCrc) === value.readUInt32BE(crcAt) ? stored : undefined;
 }
 
 function decodeJson(value: Buffer, options: DecodeOptions): MaybePromise<Decoded> {
