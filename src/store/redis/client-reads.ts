@@ -56,7 +56,7 @@ export class Reads {
     const command = this.#spare.pop() ?? new Get(explain, this.#ended);
     command.begin(key, hearer);
     const held = this.#holding(client);
-    this.#watch(command, held?.sinceMs ?? performance.now());
+    this.#watch(command, held?.sending ?? { sinceMs: performance.now() });
     client.sendCommand(command, held);
     command.isSending = false;
   }
@@ -81,11 +81,10 @@ export class Reads {
     return this.#held;
   }
 
-  #watch(command: Get, sinceMs: number): void {
-    const { timeoutMs } = this.#limits;
-    command.dueMs = sinceMs + timeoutMs;
+  #watch(command: Get, sending: Sending): void {
+    command.sending = sending;
     this.#waiting.push(command);
-    if (this.#timer === undefined) this.#lookAfter(timeoutMs);
+    if (this.#timer === undefined) this.#lookAfter(this.#limits.timeoutMs);
   }
 
   #end(command: Get, isAnswered: boolean): void {
@@ -104,9 +103,10 @@ export class Reads {
     this.#timer = undefined;
     const nowMs = performance.now();
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      const dueMs = first.sending.sinceMs + this.#limits.timeoutMs;
       // Timers are early by a part of a millisecond now and then.
-      if (first.dueMs > nowMs + 1) {
-        this.#lookAfter(first.dueMs - nowMs);
+      if (dueMs > nowMs + 1) {
+        this.#lookAfter(dueMs - nowMs);
         return;
       }
       // With which it leaves the list.
@@ -123,13 +123,20 @@ export function flushReadsOf(client: Redis): void {
   holders.get(client)?.flush();
 }
 
+/** Of commands that are written together, which are due together too. */
+interface Sending {
+  /** When they were written; until then, when the first of them was asked for. Monotonic, milliseconds. */
+  sinceMs: number;
+}
+
+const never: Sending = { sinceMs: 0 };
+
 /** Commands as text, for one write; to the library the stream of a pipeline, which it takes in the place of the socket. */
 class HeldReads {
   readonly isPipeline = true;
   readonly destination: { readonly redis: Redis };
   readonly stream: NetStream;
-  /** When the first of them was asked for: as all go together, all are due together. Monotonic, milliseconds. */
-  readonly sinceMs = performance.now();
+  readonly sending: Sending = { sinceMs: performance.now() };
   /** Joined once: of a text that grows by each V8 makes a tree of pieces, which takes three times as long to be written. */
   readonly #commands: string[] = [];
 
@@ -145,6 +152,8 @@ class HeldReads {
   /** On a connection that has gone meanwhile nothing is sent: the library has rejected what was waiting for it. */
   send(): void {
     if (this.#commands.length === 0 || !this.stream.writable) return;
+    // What this process did in the meantime is no silence of Redis.
+    this.sending.sinceMs = performance.now();
     // As the names in it are; written at half the cost when that is said.
     this.stream.write(this.#commands.join(''), 'latin1');
   }
@@ -155,8 +164,8 @@ class HeldReads {
  * has come.
  */
 export class Get extends Command {
-  /** Monotonic, milliseconds. */
-  dueMs = 0;
+  /** With which it was sent. */
+  sending = never;
   /** The library is being given it, and may refuse it at once. */
   isSending = false;
   readonly #explain: ReadLimits['explain'];

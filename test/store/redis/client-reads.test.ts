@@ -103,6 +103,20 @@ describe('reads of one turn of the event loop', () => {
     expect(await links.data.get('k')).toBeNull();
   });
 
+  it('have it from when they are sent, however long this process was busy between two of one turn', async () => {
+    await using redis = await startRedis();
+    const links = openLinks(redisConfig(redis, { timeoutMs: 50 }));
+    await connected(links);
+    const early = links.data.get('a');
+    // Longer than a command has, and nothing is sent meanwhile.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+    const late = links.data.get('b');
+    expect(await Promise.allSettled([early, late])).toEqual([
+      { status: 'fulfilled', value: null },
+      { status: 'fulfilled', value: null },
+    ]);
+  });
+
   it('are answered after a connection that broke under others of theirs', async () => {
     await using redis = await startRedis();
     const links = openLinks(redisConfig(redis));
