@@ -42,7 +42,7 @@ export interface StoredResponse {
   readonly status: number;
   /** Fields as they are replayed: hop-by-hop, Set-Cookie (ruled routes), rate-limit and Age lines already removed. */
   readonly fields: FieldLines;
-  /** The stored bytes. What memory keeps owns them; what was just read from Redis may be a view into a socket's chunk. */
+  /** The stored bytes. What memory keeps owns them; what was just read from Redis may be a view into a socket's chunk, or into what others share. */
   readonly body: Buffer;
   /** Wall clock when the request was sent and when the response head came (RFC 9111 §4.2.3). */
   readonly requestTimeMs: number;

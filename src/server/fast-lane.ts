@@ -53,12 +53,12 @@ import type { WordBuffer } from './fast-lane-words.ts';
  * (a relay, a refusal, an answer for this request alone) goes on as ever: the parser gets the chunk in the same step, and its
  * request takes over what has begun (`Ahead`), so that nothing is begun or counted twice.
  *
- * An answer that takes time (a miss, a hit from Redis) is waited for, with the chunk in hand: its target and its tail, which together are all of its bytes. The parser gets each chunk whole or not
- * at all, and in the order in which they came: while one is held nothing else is answered here, and before anything
- * else happens on the connection (another chunk, its end, an error, a drain, an interim response, a second that has passed, an answer
- * that cannot be sent as it is) the parser is given it. It has stood between two messages all the time, with nothing owed that it
- * knows of: it reads what it would have read then. If nothing of that happens before the answer is there, the chunk is answered like
- * any other by 1 to 3. Meanwhile the connection owes a response to all who ask (`Connections`).
+ * An answer that takes time (a miss, a hit from Redis) is waited for, with the chunk in hand: its target and its tail, which together
+ * are all of its bytes (`chunkOf`). The parser gets each chunk whole or not at all, and in the order in which they came: while one is
+ * held nothing else is answered here, and before anything else happens on the connection (another chunk, its end, an error, a drain,
+ * an interim response, a second that has passed, an answer that cannot be sent as it is) the parser is given it. It has stood between
+ * two messages all the time, with nothing owed that it knows of: it reads what it would have read then. If nothing of that happens
+ * before the answer is there, the chunk is answered like any other by 1 to 3. Meanwhile the connection owes a response to all who ask (`Connections`).
  *
  * What is made for its request alone, and counts until it has been sent (`ClientLink.whenOver`), is sent by `node:http`: the parser gets
  * the chunk at once.

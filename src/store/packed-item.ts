@@ -218,8 +218,8 @@ export function ownCopy(bytes: Buffer): Buffer {
 }
 
 /**
- * A Buffer may be a small view into a large allocation (a socket's chunk, Node's pool): storing the view would hold all of it
- * and make the byte count a lie. Bodies that fill at least seven eighths of what they hold are not copied.
+ * A Buffer may be a small view into a large allocation (a socket's chunk, Node's pool, what bodies from Redis are decompressed into):
+ * storing the view would hold all of it and make the byte count a lie. Bodies that fill at least seven eighths of what they hold are not copied.
  */
 export function ownBytes(body: Buffer): Buffer {
   if (body.buffer.byteLength - body.byteLength <= body.byteLength / 8) return body;

@@ -90,9 +90,9 @@ export function encodeItem(item: StoredItem, body: StoredBody, skewMs: number): 
 }
 
 /**
- * The item of a value, or why there is none. A body that is not compressed is a view of the value, since most are sent and
- * not kept: who keeps it copies it, as the memory tier does. Never throws or rejects, whatever the bytes are. A promise
- * only where a large body has to be decompressed.
+ * The item of a value, or why there is none. A body that is not compressed is a view of the value, and a small one that is lies in one
+ * piece of memory with others, since most are sent and not kept: who keeps it copies it, as the memory tier does. Never throws or
+ * rejects, whatever the bytes are. A promise only where a large body has to be decompressed.
  */
 export function decodeItem(value: Buffer, options: DecodeOptions): MaybePromise<Decoded> {
   return value[2] === packedVersion ? decodePacked(value, options) : decodeJson(value, options);

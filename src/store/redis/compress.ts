@@ -40,7 +40,8 @@ const firstOfZstd = 0x28;
 
 /**
  * Exactly `length` bytes, or `undefined`: what is not compressed, is cut, or would become larger than was said (no more than that, and
- * a byte, is ever allocated). Of each length both forms are read: earlier versions wrote zstd alone. Never throws or rejects.
+ * a byte, is ever written). Of each length both forms are read: earlier versions wrote zstd alone. What zlib gives lies in memory that others
+ * lie in too (`inflater.ts`): who keeps it copies it. Never throws or rejects.
  */
 export function decompressed(coded: Buffer, length: number): MaybePromise<Buffer | undefined> {
   // One byte is the least limit that zlib takes, and nothing of no bytes is ever compressed.
