@@ -5,7 +5,7 @@ import type { StoreRead } from '../../src/cache/ports.ts';
 import type { StoredItem } from '../../src/core/stored-response.ts';
 import { ExchangeRig, type RigOptions, ScriptedLocks } from '../support/exchange-rig.ts';
 import { keyedOf, tableOf } from '../support/operations.ts';
-import { honourRoute, HOUR, routeOf } from '../support/policy.ts';
+import { freshnessWith, honourRoute, HOUR, routeOf } from '../support/policy.ts';
 
 const theirs: FillAnswer = { kind: 'theirs' };
 
@@ -28,6 +28,37 @@ function ourLocks(): ScriptedLocks {
   const locks = new ScriptedLocks();
   locks.answers = [locks.ours];
   return locks;
+}
+
+/** Whose looks at Redis each take until the test ends them, and what they and claims said that the request had waited. */
+function slowRig(options: RigOptions) {
+  const looks: (number | string | undefined)[] = [];
+  const gates: PromiseWithResolvers<StoreRead | undefined>[] = [];
+  const locks = new ScriptedLocks({ kind: 'unshared' }, { kind: 'unshared' });
+  const rig = rigOf({
+    ...options,
+    locks,
+    between: (memory) => ({
+      tier: 'redis',
+      get: (_, asked) => {
+        looks.push(asked?.waitedMs);
+        const gate = Promise.withResolvers<StoreRead | undefined>();
+        gates.push(gate);
+        return gate.promise;
+      },
+      peek: () => undefined,
+      put: (item) => memory.put(item),
+      invalidate: () => false,
+    }),
+  });
+  const ended = async (afterMs: number, item: StoredItem | undefined): Promise<void> => {
+    const claims = locks.claims.length;
+    await rig.pass(afterMs, afterMs);
+    gates.at(-1)?.resolve(item && readOf(item));
+    await rig.settle();
+    for (const { waitedMs } of locks.claims.slice(claims)) looks.push(`claimed after ${waitedMs}`);
+  };
+  return { rig, looks, ended };
 }
 
 describe('whose turn it is', () => {
@@ -520,6 +551,51 @@ describe('a lock is claimed', () => {
     expect(locks.claims.map(({ waitedMs }) => waitedMs)).toEqual([50]);
     rig.call(0).answer(200, 'Wetter', [['cache-control', 'max-age=60']]);
     expect((await asked).text).toBe('Wetter');
+  });
+
+  test('invariant 18: for what is stale with the time that it took to find it', async () => {
+    const { rig, looks, ended } = slowRig({ routes: [routeOf()] });
+    const past = freshnessWith({ freshUntilMs: 0, swrUntilMs: 0, retainUntilMs: rig.clock.nowMs() + HOUR });
+    const asked = rig.get();
+    await ended(30, rig.stored('/forecast', { freshness: past, etag: '"1"' }));
+    rig.call(0).answer(200, 'fetched');
+    expect((await asked).text).toBe('fetched');
+    expect(looks).toEqual([undefined, 'claimed after 30']);
+  });
+
+  test('invariant 18: for a language that was promised in vain with the time of all three look-ups', async () => {
+    const { rig, looks, ended } = slowRig({ routes: [honourRoute({}, { forwardHeaders: ['accept-language'] })] });
+    const { key, url, tags, position, upstream } = rig.stored();
+    const common = { route: 'forecast', upstream, url, tags, position, retainUntilMs: rig.clock.nowMs() + HOUR };
+    const languages = [['en', 'en,fr']] as const;
+    const asked = rig.get('/forecast', 'accept-language: en');
+    await ended(30, { kind: 'vary', key, names: ['accept-language'], languages, ...common });
+    await ended(15, undefined);
+    await ended(3, undefined);
+    rig.call(0).answer(200, 'weather', [['cache-control', 'max-age=60']]);
+    expect((await asked).text).toBe('weather');
+    expect(looks).toEqual([undefined, 30, 45, 'claimed after 48']);
+  });
+
+  test('invariant 18: for a query with the time of the look-ups by the rule of upstream and without it', async () => {
+    const { rig, looks, ended } = slowRig({
+      routes: [honourRoute({}, { noVarySearch: true, unknownQuery: 'keep' })],
+    });
+    const fields = [
+      ['cache-control', 'max-age=60'],
+      ['no-vary-search', 'params=("utm")'],
+    ] as const;
+    const taught = rig.get('/forecast?a=1&utm=2');
+    await ended(0, undefined);
+    rig.call(0).answer(200, 'first', fields);
+    await taught;
+    looks.length = 0;
+    const asked = rig.get('/forecast?a=2&utm=2');
+    await ended(30, undefined);
+    await ended(15, undefined);
+    rig.call(1).answer(200, 'second', fields);
+    expect((await asked).text).toBe('second');
+    expect(looks).toEqual([undefined, 30, 'claimed after 45']);
   });
 
   test('once for all who wait in this process', async () => {

@@ -6,7 +6,7 @@ import type { ProxyResponse, Repeat } from '../../src/cache/ports.ts';
 import type { RequestRecord } from '../../src/core/outcome.ts';
 import { AnswerWriter, isRepeatable, repeatsOf } from '../../src/server/fast-lane-answer.ts';
 import { type HeadFacts, KnownHeads, SeenHeads } from '../../src/server/fast-lane-heads.ts';
-import { KnownTails } from '../../src/server/fast-lane-tails.ts';
+import { chunkOf, KnownTails } from '../../src/server/fast-lane-tails.ts';
 import { keepAliveReserveMs, toldKeepAliveMs } from '../../src/server/keep-alive.ts';
 import { metaOfHit, ofTail as tailOf } from '../support/fast-lane.ts';
 import { head } from '../support/hostile.ts';
@@ -273,6 +273,17 @@ describe('What is behind the target of a head', () => {
     expect(tails.find(Buffer.from(text.replace('GET', 'PUT')))).toBeUndefined();
     expect(tails.find(Buffer.from(text.replace('/a', 'a')))).toBeUndefined();
     expect(tails.find(Buffer.from('GET /nothing-behind-it'))).toBeUndefined();
+  });
+
+  it('makes with the target all bytes of the head once more, whatever is given to the parser for it', () => {
+    const tails = new KnownTails();
+    const first = text.replace('X: 0', 'X: \u00ff\t');
+    tails.remember(Buffer.from(first, 'latin1'), '/a', tailOf);
+    for (const target of ['/', '/a', '/%c3%a9?~=[]|', `/${'x'.repeat(300)}`]) {
+      const given = Buffer.from(first.replace('/a', target), 'latin1');
+      const found = tails.find(given);
+      expect(found && chunkOf(found, target)).toEqual(given);
+    }
   });
 
   it('is kept as it was, once', () => {

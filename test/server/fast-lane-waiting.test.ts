@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import type { ClientLink, Handled } from '../../src/cache/handled.ts';
-import type { ProxyResponse, ResponseBody } from '../../src/cache/ports.ts';
+import type { ProxyResponse, ResponseBody, SameHead } from '../../src/cache/ports.ts';
 import type { ServerConfig } from '../../src/core/config.ts';
 import type { RequestRecord } from '../../src/core/outcome.ts';
 import type { ProxyRequest } from '../../src/core/request.ts';
@@ -76,6 +76,8 @@ interface Begun {
 /** A server of which a test decides when and how each request is answered. */
 class Rig {
   readonly records: RequestRecord[] = [];
+  /** Bytes of those that were counted with their like. */
+  readonly repeated: number[] = [];
   readonly limits: string[] = [];
   readonly bugs: unknown[] = [];
   readonly load: ServerLoad = idleLoad();
@@ -92,7 +94,10 @@ class Rig {
   #origin = '';
   #parsed: ParsedRequests | undefined;
 
-  constructor(fastLane: boolean, { timeouts = {}, mostRequests = 0, byLink = false }: RigOptions) {
+  constructor(
+    fastLane: boolean,
+    { timeouts = {}, mostRequests = 0, byLink = false, countsRepeats = false }: RigOptions,
+  ) {
     this.#byLink = byLink;
     const ignored = { upstreamCall: nothing, brokenBody: nothing, storage: nothing, purge: nothing, warm: nothing };
     const options = config(fastLane, timeouts, mostRequests);
@@ -120,6 +125,7 @@ class Rig {
       observer: {
         ...ignored,
         request: (record) => this.records.push(record),
+        repeats: () => (countsRepeats ? { repeated: (bytes) => this.repeated.push(bytes) } : undefined),
         limit: (option) => this.limits.push(option),
         fleet: nothing,
       },
@@ -213,6 +219,8 @@ interface RigOptions {
   readonly mostRequests?: number;
   /** Answers that take time are told to the client's link, where it takes them, and not promised. */
   readonly byLink?: boolean;
+  /** Answers whose like come again are counted together. */
+  readonly countsRepeats?: boolean;
 }
 
 /** What became of it. */
@@ -386,6 +394,31 @@ describe('A request that waits on the fast lane', () => {
         listener: 'one',
       },
     ]);
+  });
+
+  it('is counted with its like where its answer is one of many, and told of by itself where it is not', async () => {
+    const rig = await new Rig(true, { countsRepeats: true }).listen();
+    const connection = await rig.open();
+    const told = rig.records.length;
+    const many: SameHead = { ageLine: -1, ttlFrom: 0, ageSeconds: 0, ttlSeconds: 0, ready: undefined };
+    for (const same of [many, undefined, many]) {
+      const begun = await rig.begin(connection, 'a');
+      begun.answered.resolve(asResponse(answer(same === many ? 'many' : 'alone', { head: same })));
+      await connection.reply();
+    }
+    expect(rig.repeated).toEqual([4, 4]);
+    expect(rig.records.slice(told).map(({ bytesSent }) => bytesSent)).toEqual([5]);
+  });
+
+  it('tells whoever answers it since when it waits', async () => {
+    const rig = await new Rig(true, { byLink: true }).listen();
+    const connection = await rig.open();
+    rig.clock.advance(7);
+    const [sinceMs, begun] = [rig.clock.monotonicMs(), await rig.begin(connection, 'a')];
+    rig.clock.advance(5);
+    expect(begun.client?.late?.sinceMs).toBe(sinceMs);
+    begun.answered.resolve(asResponse(answer('late')));
+    expect((await connection.reply()).text).toBe('late');
   });
 
   it('is followed by others that are, on a connection that has nothing else', async () => {

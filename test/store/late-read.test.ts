@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
 import { promiseOf } from '../../src/cache/later.ts';
 import type { StoreRead } from '../../src/cache/ports.ts';
@@ -105,7 +105,7 @@ describe('what has come from Redis', () => {
     ]);
   });
 
-  test('is told while the wall clock is held, which is released whatever happens', async () => {
+  test('is told while the wall clock is held', async () => {
     const told: string[] = [];
     const clock = { hold: () => void told.push('hold'), release: () => void told.push('release') };
     const turn = turnOfStep(clock);
@@ -119,5 +119,19 @@ describe('what has come from Redis', () => {
     expect(told).toEqual(['hold']);
     await Promise.resolve();
     expect(told).toEqual(['hold', 'came', 'release']);
+  });
+
+  test('does not leave the wall clock held where what it is told to throws', () => {
+    const told: string[] = [];
+    const clock = { hold: () => void told.push('hold'), release: () => void told.push('release') };
+    const queued = vi.spyOn(globalThis, 'queueMicrotask').mockReturnValue();
+    onTestFinished(() => queued.mockRestore());
+    turnOfStep(clock).add({
+      handOn() {
+        throw new Error('a bug');
+      },
+    });
+    expect(queued.mock.calls[0]?.[0]).toThrow('a bug');
+    expect(told).toEqual(['hold', 'release']);
   });
 });

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
+import type { ReadFor } from '../../src/cache/fleet-ports.ts';
 import { createLocalPurgeLog } from '../../src/store/local-purge-log.ts';
 import type { RedisLinks } from '../../src/store/redis/link.ts';
+import { TextHash } from '../../src/store/text-hash.ts';
 import { MINUTE, routeOf } from '../support/policy.ts';
 import { redisConfig } from '../support/redis-config.ts';
 import { startRedis, type RedisProcess } from '../support/redis.ts';
@@ -166,10 +168,44 @@ describe('memory before Redis', () => {
     });
   });
 
-  test('keeps no part of the chunk that a response was read from', async () => {
-    await store(first, { body: ownBytes('x'.repeat(1000)) });
-    const read = await second.tiered.get(key);
-    expect(read?.item.kind === 'response' && read.item.body.buffer.byteLength).toBe(1000);
+  test.each([
+    ['the chunk that a response was read from', 1000, 16 * 2 ** 20],
+    ['what a body was decompressed into with others', 10_000, 16 * 2 ** 20],
+    ['that, where the body has a page of its own', 10_000, 2 ** 18],
+  ])('keeps no part of %s', async (_, bytes, memoryBytes) => {
+    await store(first, { body: ownBytes('x'.repeat(bytes)) });
+    const made = process({ clock: first.clock, purgeLog: first.purgeLog, memoryBytes });
+    const read = await made.tiered.get(key);
+    expect(read?.item.kind === 'response' && read.item.body.buffer.byteLength).toBe(bytes);
+    expect(made.tiered.get(key)).toMatchObject({ tier: 'memory' });
+  });
+
+  test('keeps the hash of a key with its request, and takes it for no other key that is looked for on its behalf', async () => {
+    const variant = `${key} accept-language=de`;
+    const keys = [key, variant];
+    for (const one of keys) await store(first, { key: one });
+    const { route, keyed } = askedBy(routeOf({}, { name: 'weather-forecast' }), '/v1/forecast?location=berlin');
+    const known: ReadFor = { route, keyed: { ...keyed, key, place: undefined } };
+    for (let round = 0; round < 3; round += 1) {
+      for (const one of keys) expect((await second.tiered.get(one, known))?.item.key).toBe(one);
+      // Each where it is looked for by its own hash.
+      second.memory.peek('another');
+      for (const one of keys) expect(second.memory.peek(one)?.item.key).toBe(one);
+      for (const one of keys) second.memory.invalidate(one);
+    }
+    const { low, high } = new TextHash().take(key);
+    expect(known.keyed.place).toMatchObject({ isHashed: true, low: low | 0, high: high | 0 });
+  });
+
+  test('holds the wall clock while it tells what has come', async () => {
+    await store(first);
+    const held: string[] = [];
+    const { purgeLog } = first;
+    const hold = (): void => void held.push('held');
+    const release = (): void => void held.push('released');
+    const made = process({ clock: Object.assign(first.clock, { hold, release }), purgeLog });
+    expect(await made.tiered.get(key)).toMatchObject({ tier: 'redis' });
+    expect(held).toEqual(['held', 'released']);
   });
 
   test('counts hits on what came from Redis with those from memory', async () => {
