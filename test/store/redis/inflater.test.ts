@@ -1,4 +1,4 @@
-import { deflateSync, gzipSync, inflateSync } from 'node:zlib';
+import { deflateRawSync, deflateSync, gzipSync, inflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 
 import { Inflater } from '../../../src/store/redis/inflater.ts';
@@ -19,6 +19,16 @@ function expected(coded: Buffer, length: number): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What would become the text if there were that text before it; with the checksum of the text. */
+function reachingBack(text: string): Buffer {
+  const whole = deflateSync(text);
+  return Buffer.concat([
+    whole.subarray(0, 2),
+    deflateRawSync(text, { dictionary: Buffer.from(text) }),
+    whole.subarray(-4),
+  ]);
 }
 
 const nodes = [
@@ -54,6 +64,7 @@ describe.each(nodes)('decompressing by %s', (_, node) => {
     ['no stream of zlib', Buffer.from('not compressed')],
     ['gzip', gzipSync('a'.repeat(100))],
     ['a dictionary that is not there', deflateSync('a'.repeat(100), { dictionary: Buffer.from('aaaa') })],
+    ['what is said to be bytes of the body before it', reachingBack('b'.repeat(100))],
     ['a stream that is cut', deflateSync('a'.repeat(100)).subarray(0, -1)],
     ['a checksum that is wrong', Buffer.concat([deflateSync('a'.repeat(100)).subarray(0, -4), Buffer.alloc(4)])],
   ])('gives nothing of %s, and the next body all the same', (_name, coded) => {
