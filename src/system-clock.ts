@@ -17,15 +17,11 @@ let heldMs: number | undefined;
  * of the process answers that came in time would be given up for being late.
  */
 export const systemClock: Clock = {
-  nowMs() {
-    if (!isHeld) return Date.now();
-    heldMs ??= Date.now();
+  nowMs: () => Date.now(),
+  heldMs() {
+    if (!isHeld) return this.nowMs();
+    heldMs ??= this.nowMs();
     return heldMs;
-  },
-  lookMs() {
-    const nowMs = Date.now();
-    if (isHeld) heldMs = nowMs;
-    return nowMs;
   },
   hold() {
     isHeld = true;

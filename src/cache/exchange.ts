@@ -23,6 +23,7 @@ import { relayed } from './relay-decision.ts';
 import type { RelayFollowDeps } from './relay-store.ts';
 import { type Found, ReadyAnswers } from './ready-answers.ts';
 import { type Ask, respondStored } from './respond.ts';
+import { wallMsOf } from './turn.ts';
 import { answerUnleased } from './unleased.ts';
 import { isKept, variantOf } from './variant.ts';
 import { type KeyableRequest, wantContent } from './want-content.ts';
@@ -200,7 +201,7 @@ export class Exchange {
     const { key, sinceMs } = looked;
     const { item, staleSinceMs, tier, tally } = read;
     if (item.kind !== 'response') return this.#absent(ask, 'vary-miss', key, sinceMs);
-    const nowMs = this.#deps.clock.nowMs();
+    const nowMs = wallMsOf(this.#deps.clock);
     const found: Found = { read, item, marker: looked.marker, isSettled: isSettled(ask, looked) };
     const ready = tier === 'memory' ? this.#ready.find(ask, found, nowMs) : farAnswer(ask, read, item, nowMs);
     if (ready !== undefined) {

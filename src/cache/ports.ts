@@ -19,13 +19,13 @@ export interface Clock {
   /** Calls back once after `delayMs` (any length: longer than 2^31-1 ms is cut into pieces); the function returned cancels. Does not keep the process alive. */
   after(delayMs: number, callback: () => void): () => void;
   /**
-   * Until {@link release} is called, which is to be in the same step of the event loop, `nowMs` may say what was seen last: for who does the same
-   * for many in a row. Absent: it looks each time.
+   * Until {@link release} is called, which is to be in the same step of the event loop, {@link heldMs} says what it said first: for who does the
+   * same for many in a row. These three are there together, or not at all.
    */
   hold?(): void;
   release?(): void;
-  /** As `nowMs`, but looks whatever is held. Absent: as `nowMs` does. */
-  lookMs?(): number;
+  /** As `nowMs`, but for what is held. Never for a lease: a machine may have been suspended meanwhile. */
+  heldMs?(): number;
 }
 
 export type MaybePromise<T> = T | Promise<T>;

@@ -1,3 +1,5 @@
+import type { Clock } from './ports.ts';
+
 /** Something that has come and is to be handed on. */
 export interface HandedOn {
   handOn(): void;
@@ -41,4 +43,9 @@ export class Turn {
     this.#come = [...rest, ...this.#come];
     if (!isDue) this.#schedule(this.#end);
   }
+}
+
+/** The wall clock for one of many that are handed on in a row, milliseconds since the Unix epoch: as it is, or as it was for the first of them. */
+export function wallMsOf(clock: Pick<Clock, 'nowMs' | 'heldMs'>): number {
+  return clock.heldMs?.() ?? clock.nowMs();
 }

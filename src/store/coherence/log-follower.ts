@@ -227,9 +227,8 @@ export class LogFollower {
     if (held) this.#onLease();
   }
 
-  /** Of both clocks as they are: a machine may have been suspended among the answers of one turn. */
   #now(): Instant {
     const { clock } = this.#parts;
-    return { monoMs: clock.monotonicMs(), wallMs: clock.lookMs?.() ?? clock.nowMs() };
+    return { monoMs: clock.monotonicMs(), wallMs: clock.nowMs() };
   }
 }

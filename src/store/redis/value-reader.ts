@@ -1,5 +1,6 @@
 import type { Invalidity, ReadFor } from '../../cache/fleet-ports.ts';
 import type { MaybePromise, SameReads, StoreRead } from '../../cache/ports.ts';
+import { wallMsOf } from '../../cache/turn.ts';
 import type { StoredItem } from '../../core/stored-response.ts';
 import { asAsked } from './as-asked.ts';
 import { type Decoded, decodeItem, maxExpansion } from './codec.ts';
@@ -110,7 +111,7 @@ export class ValueReader {
   /** By the rules of today; `undefined` where they, or the time, would not have it kept. */
   #keptFor(stored: StoredItem, asked: ReadFor | undefined): StoredItem | undefined {
     const item = asked === undefined ? stored : asAsked(stored, asked);
-    return item !== undefined && retainUntilMsOf(item) > this.#options.clock.nowMs() ? item : undefined;
+    return item !== undefined && retainUntilMsOf(item) > wallMsOf(this.#options.clock) ? item : undefined;
   }
 
   #invalidity(item: StoredItem, asked: ReadFor | undefined): Invalidity | undefined {
