@@ -25,18 +25,36 @@ interface Start {
   readonly idleMiB: number | undefined;
 }
 
-async function runStart({ rounds, say }: BenchOptions): Promise<readonly Figure[]> {
-  await using stack = new AsyncDisposableStack();
+/** What is started: the arguments of Node. */
+interface Started {
+  readonly program: readonly string[];
+  readonly bare: readonly string[];
+}
+
+async function started(stack: AsyncDisposableStack): Promise<Started> {
   const main = await builtMain();
   const folder = mkdtempSync(join(tmpdir(), 'forecache-bench-'));
   stack.defer(() => rmSync(folder, { recursive: true }));
   const bareFile = join(folder, 'bare.cjs');
   writeFileSync(bareFile, `require('node:http').createServer().listen(0, '127.0.0.1', () => console.log('ready'));\n`);
-  const program = [main, 'serve', '--config', join(root, 'config/forecache.yaml')];
+  return { program: [main, 'serve', '--config', join(root, 'config/forecache.yaml')], bare: [bareFile] };
+}
+
+/** What is resident when nothing happens, MiB, beside a bare Node that serves HTTP: one start of each. */
+export async function idleRound(): Promise<Required<Round>> {
+  await using stack = new AsyncDisposableStack();
+  const { program, bare } = await started(stack);
+  const [ours, rival] = [await start(program, true), await start(bare, true)];
+  return { ours: ours.idleMiB ?? Number.NaN, rival: rival.idleMiB ?? Number.NaN };
+}
+
+async function runStart({ rounds, say }: BenchOptions): Promise<readonly Figure[]> {
+  await using stack = new AsyncDisposableStack();
+  const { program, bare: bareNode } = await started(stack);
   const [ours, bare]: [Start[], Start[]] = [[], []];
   for (let round = 0; round < rounds * startsPerRound; round += 1) {
     ours.push(await start(program, round < 3));
-    bare.push(await start([bareFile], round < 3));
+    bare.push(await start(bareNode, round < 3));
     say(
       `start ${round + 1}: ready after ${ours.at(-1)?.readyMs.toFixed(0)} ms, bare ${bare.at(-1)?.readyMs.toFixed(0)} ms`,
     );
