@@ -101,6 +101,8 @@ export class Reads {
 
   #look(): void {
     this.#timer = undefined;
+    // What waits to be sent has all of its time from now on: timers may come before what sends it.
+    this.flush();
     const nowMs = performance.now();
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       const dueMs = first.sending.sinceMs + this.#limits.timeoutMs;
