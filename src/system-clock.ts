@@ -9,6 +9,7 @@ const { performance } = globalThis;
 /** A timer that goes off later than this had to wait for something else; what came meanwhile has not been read. Milliseconds. */
 const LATE_MS = 10;
 
+// One for all clocks that are made of this one: a thread has one that it serves by.
 let isHeld = false;
 let heldMs: number | undefined;
 

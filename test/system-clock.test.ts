@@ -39,7 +39,7 @@ test('who does not ask for what is held sees the clock as it is', () => {
   expect(systemClock.heldMs?.()).toBe(1000);
 });
 
-test('a clock that is set apart from this one holds its own time', () => {
+test('a clock that is set apart from this one is held at what it says itself', () => {
   const early = { ...systemClock, nowMs: () => systemClock.nowMs() - 500 };
   expect(early.heldMs?.()).toBe(500);
   early.hold?.();

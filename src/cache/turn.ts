@@ -45,7 +45,7 @@ export class Turn {
   }
 }
 
-/** The wall clock for one of many that are handed on in a row, milliseconds since the Unix epoch: as it is, or as it was for the first of them. */
+/** The wall clock for one of many that are handed on in a row, milliseconds since the Unix epoch: as it is, or as it was when the first of them asked since it is held. */
 export function wallMsOf(clock: Pick<Clock, 'nowMs' | 'heldMs'>): number {
   return clock.heldMs?.() ?? clock.nowMs();
 }

@@ -130,10 +130,11 @@ export interface ValueFrame extends BodyForm {
   readonly metaCrc: number;
 }
 
-/** Of a value that {@link decodeItem} has read. `undefined`: its meta is JSON. */
-export function frameOf(value: Buffer): ValueFrame | undefined {
+/** Of a value that {@link decodeItem} has read. `undefined`: its meta is JSON, or head and meta are more than so many bytes. */
+export function frameOf(value: Buffer, mostBytes: number): ValueFrame | undefined {
   if (value[2] !== packedVersion) return undefined;
   const metaEnd = headBytes + value.readUInt32BE(24);
+  if (metaEnd > mostBytes) return undefined;
   const [n, b] = bodyLengths(value, headBytes);
   const metaCrc = crc32(value.subarray(0, metaEnd));
   return { metaEnd, metaCrc, n, b, isCompressed: ((value[3] ?? 0) & flagCompressed) !== 0 };

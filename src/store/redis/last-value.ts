@@ -52,8 +52,8 @@ export class LastValue implements SameReads {
 
   /** `undefined`: it is too large, or there is no room for it. */
   static of(value: Buffer, options: LastOptions): LastValue | undefined {
-    const frame = frameOf(value);
-    if (frame === undefined || frame.metaEnd > maxLastBytes) return undefined;
+    const frame = frameOf(value, maxLastBytes);
+    if (frame === undefined) return undefined;
     const bytes = bytesOf(frame, options);
     if (!options.memo.grow(bytes)) return undefined;
     const last = new LastValue(value, frame, options);
