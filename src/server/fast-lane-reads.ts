@@ -1,12 +1,10 @@
 import type { Socket } from 'node:net';
 
+import { isTestedNode } from '../tested-node.ts';
 import { WordBuffer } from './fast-lane-words.ts';
 
 /** What libuv reads at most at once. */
 const READ_BYTES = 64 * 1024;
-
-/** Major versions of Node that the tests have passed on with this; on others connections are read by their streams alone. */
-const NODE_MAJORS: ReadonlySet<string | undefined> = new Set(['24', '26']);
 
 /**
  * What came last on a connection that is read directly, until anything else is read: all have one buffer, as each read is told of in the step
@@ -23,10 +21,10 @@ export type DirectRead = (buffer: WordBuffer, length: number) => boolean;
  *
  * Node documents this for connections that it makes (`onread` of `net.Socket`), and has no way to ask for it on those that
  * a server accepts. So it is set here where `net.Socket` sets it. False: this Node keeps it elsewhere, or is none that
- * {@link NODE_MAJORS} names, and nothing was changed. `onRead` may give what it does not read to the stream, by `push` and as a copy.
+ * {@link isTestedNode} knows, and nothing was changed. `onRead` may give what it does not read to the stream, by `push` and as a copy.
  */
 export function readDirectly(socket: Socket, onRead: DirectRead, node = process.versions.node): boolean {
-  const place = NODE_MAJORS.has(/^\d+/.exec(node)?.[0]) ? placeIn(socket) : undefined;
+  const place = isTestedNode(node) ? placeIn(socket) : undefined;
   if (place === undefined) return false;
   const buffer = (read ??= new WordBuffer(READ_BYTES));
   place.use(buffer.bytes);

@@ -134,7 +134,7 @@ export class TieredStore implements ResponseStore, StoredView {
     return this.#adopted(read, { key, hash: this.#reads.hashOf(key) });
   }
 
-  /** `sought`: under which it was found. */
+  /** What was found under the key; with that its hash. */
   #adopted(read: StoreRead, { key, hash }: Pick<LateRead, 'key' | 'hash'>): StoreRead | undefined {
     const { memory, purgeLog } = this.#options;
     // Others have been hashed since it was asked for.

@@ -1,7 +1,6 @@
 import { constants, createInflate, type Inflate, inflateSync } from 'node:zlib';
 
-/** Major versions of Node that the tests have passed on with this; on others a decompressor is set up for each body. */
-const nodeMajors: ReadonlySet<string | undefined> = new Set(['24', '26']);
+import { isTestedNode } from '../../tested-node.ts';
 
 /** Bodies are cut from pieces of so many bytes: to allocate one of 10 KB for itself takes as long as to decompress it. */
 const slabBytes = 64 * 1024;
@@ -26,7 +25,7 @@ interface Parts {
  * a window of 32 KiB and an object that the collector has to come for, which takes longer than to decompress 10 KB.
  *
  * A stream of zlib can do that with `reset`, but has no public way to be used in one step; so its parts are used as `inflateSync` uses
- * them (decision 39). Where this Node keeps them elsewhere, or is none that {@link nodeMajors} names, `inflateSync` does it.
+ * them (decision 39). Where this Node keeps them elsewhere, or is none that {@link isTestedNode} knows, `inflateSync` does it.
  */
 export class Inflater {
   /** False: not with this Node. */
@@ -36,7 +35,7 @@ export class Inflater {
   #taken = 0;
 
   constructor(node: string = process.versions.node) {
-    this.#isShared = nodeMajors.has(/^\d+/.exec(node)?.[0]);
+    this.#isShared = isTestedNode(node);
   }
 
   /** Exactly `length` bytes (at least one), or `undefined`: the bytes are none of zlib's, are cut, or would become more or fewer. Never throws. */
