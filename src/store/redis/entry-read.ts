@@ -16,8 +16,13 @@ export class Place implements HashWords {
 
   constructor(store: object, entry: string) {
     this.store = store;
-    this.entry = entry;
+    this.entry = inOnePiece(entry);
   }
+}
+
+/** It was put together from pieces, which V8 would go through each time that it is sent. Names are ASCII (`keys.ts`). */
+function inOnePiece(entry: string): string {
+  return Buffer.from(entry, 'latin1').toString('latin1');
 }
 
 /** Of what is not there. */

@@ -34,17 +34,20 @@ async function startTap(redisPort: number): Promise<{ readonly port: number; rea
 }
 
 describe('reads of one turn of the event loop', () => {
-  it('go to Redis in one write, and each has its own answer', async () => {
+  it.each([
+    { length: 'of one length', first: 10 },
+    { length: 'of several', first: 0 },
+  ])('go to Redis in one write, and each has its own answer, with keys $length', async ({ first }) => {
     await using redis = await startRedis();
     const tap = await startTap(redis.port);
     const links = openLinks(redisConfig({ port: tap.port, password: undefined }));
     await connected(links);
-    const keys = Array.from({ length: 40 }, (_, index) => `k${index}`);
+    const keys = Array.from({ length: 40 }, (_, index) => `k${first + index}`);
     await Promise.all(keys.slice(1).map((key) => links.data.run(set, [key], [`of ${key}`])));
     tap.chunks.length = 0;
     const values = await Promise.all(keys.map((key) => links.data.get(key)));
     expect(values.map(String)).toEqual(['null', ...keys.slice(1).map((key) => `of ${key}`)]);
-    const reads = tap.chunks.filter((chunk) => chunk.includes('\r\nk1\r\n'));
+    const reads = tap.chunks.filter((chunk) => chunk.includes(`\r\n${keys[1]}\r\n`));
     expect(reads.map((chunk) => keys.filter((key) => chunk.includes(`\r\n${key}\r\n`)))).toEqual([keys]);
   });
 
