@@ -13,7 +13,14 @@ import { runLoad, type Load } from './http/load.ts';
 import { alternate, beside, hotPaths, startAll, warm, withoutOrigin } from './http/measure.ts';
 import { refuseUnlike, runOpenLoop } from './http/open-loop.ts';
 import { lagMs } from './http/scrape.ts';
-import { originCounts, startForecache, startOrigin, type ForecacheServer, type Server } from './http/servers.ts';
+import {
+  originCounts,
+  startBareRelay,
+  startForecache,
+  startOrigin,
+  type ForecacheServer,
+  type Server,
+} from './http/servers.ts';
 
 async function startOne(
   stack: AsyncDisposableStack,
@@ -112,7 +119,24 @@ const floodsMib = [16, 64, 256] as const;
 async function runFloods(options: BenchOptions): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
   for (const mib of floodsMib) figures.push(...(await runFlood(options, mib)));
+  for (const compiles of [true, false]) figures.push(await runFloodBeside(options, compiles));
   return figures;
+}
+
+/** Fewer, as what compiles nothing takes 200 microseconds for each. */
+const besideKeys = 100_000;
+
+/** What a process of Node takes in a flood that stores nothing at all: what a program on Node can reach of the limit. Told, not judged. */
+async function runFloodBeside({ cores, say }: BenchOptions, compiles: boolean): Promise<Figure> {
+  await using stack = new AsyncDisposableStack();
+  const wrk = await systemTool('wrk');
+  const [origin] = await startAll(stack, [() => startOrigin(cores.load)]);
+  if (origin === undefined) throw new Error('there is no origin');
+  const [relay] = await startAll(stack, [() => startBareRelay(origin.origin, { core: cores.server, compiles })]);
+  if (relay === undefined) throw new Error('there is no server');
+  await fill(relay, { wrk, prefix: 'flood', responses: besideKeys, bytes: 1024, core: cores.load, say });
+  const what = `RSS of a ${relay.name}, which stores nothing, 100,000 keys`;
+  return { bar: 'flood', requirement: 7, what, unit: 'MiB', rounds: roundsOf([memoryMib(relay.pid).peak]) };
 }
 
 /** A million keys that are asked for once, and 200 URLs that are asked for again and again meanwhile. */

@@ -8,7 +8,7 @@ import { setFlagsFromString } from 'node:v8';
  * them under these as well, in a directory that Node finds by the flags.
  */
 const startFlags = ['--no-opt', '--no-maglev', '--no-sparkplug'] as const;
-const usualFlags = ['--opt', '--maglev', '--sparkplug'] as const;
+export const usualFlags = ['--opt', '--maglev', '--sparkplug'] as const;
 
 /**
  * What keeps a process small that serves (docs/decisions/0018-what-the-process-takes.md): a young generation that stays at
@@ -42,7 +42,7 @@ export const leanFlags = [...startFlags, ...smallFlags] as const;
  * Half of what is left after a collection is room until the next; V8's own measure lets 13 MiB grow to 60 where there is
  * much memory. It costs a miss some 5 % of its time. A fifth where the whole process is small: 20 MiB in use would grow to 30.
  */
-const tightFlags = { some: '--heap-growing-percent=50', small: '--heap-growing-percent=20' } as const;
+export const tightFlags = { some: '--heap-growing-percent=50', small: '--heap-growing-percent=20' } as const;
 
 let isLean = false;
 let isTight = false;

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { callJson, get } from '../../src/demo/http-get.ts';
 import { startProxy } from '../../src/demo/proxy-process.ts';
+import { leanFlags, tightFlags, usualFlags } from '../../src/lean.ts';
 import { builtMain } from '../../test/support/program.ts';
 import { systemTool } from '../../test/support/system-tools.ts';
 import { pin } from './cores.ts';
@@ -40,11 +41,11 @@ function tidyUpAtExit(): void {
 }
 
 /** Runs a program on one core, and so all that it starts. */
-function spawnPinned(command: string, args: readonly string[], core: number | string): ChildProcess {
+function spawnPinned({ command, args, core, env }: Spawned): ChildProcess {
   tidyUpAtExit();
   const child = spawn('taskset', ['--cpu-list', String(core), command, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_ENV: 'production' },
+    env: { ...process.env, NODE_ENV: 'production', ...env },
   });
   running.add(child);
   child.once('exit', () => running.delete(child));
@@ -62,11 +63,14 @@ export interface Spawned {
   readonly port?: number;
   /** Removed when it has ended. */
   readonly folder?: string;
+  /** Beside that of this process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Runs a server until it is stopped; rejects where it does not come to listen. */
-export async function start({ name, command, args, core, port, folder }: Spawned): Promise<Server> {
-  const child = spawnPinned(command, args, core);
+export async function start(spawned: Spawned): Promise<Server> {
+  const { name, port, folder } = spawned;
+  const child = spawnPinned(spawned);
   const ended = once(child, 'exit');
   let printed = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -137,6 +141,20 @@ export function startBareProxy(origin: string, core: number): Promise<Server> {
   return start({ name: 'bare http-proxy-3', command: process.execPath, args, core });
 }
 
+/**
+ * A relay by undici alone, under the flags of V8 that a small process of the program has; `compiles`: with V8's optimising compilers, as
+ * that has them while it serves.
+ */
+export function startBareRelay(
+  origin: string,
+  { core, compiles }: { core: number; compiles: boolean },
+): Promise<Server> {
+  const flags = [[...leanFlags, tightFlags.small], compiles ? usualFlags : []].map((list) => list.join(' '));
+  const args = [besideThisFile('bare-relay.cjs'), origin, ...flags];
+  const name = compiles ? 'bare relay' : 'bare relay, nothing compiled';
+  return start({ name, command: process.execPath, args, core, env: allocator });
+}
+
 /** The weather simulator in a process of its own: what agents would ask without a cache, 80 to 400 ms away. */
 export async function startSimulators(core: number): Promise<Server> {
   const simulators = join(await builtMain(), '../demo/simulators.js');
@@ -151,22 +169,22 @@ export interface ForecacheStart {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** As the image sets it. */
+const allocator = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_MMAP_THRESHOLD_: '1048576',
+  MALLOC_TRIM_THRESHOLD_: '2097152',
+};
+
 /** Arguments and environment of the program for the configuration beside this file. */
 export function forecacheServe(origin: string): {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 } {
   const listen = { FORECACHE_LISTEN: '127.0.0.1:0', FORECACHE_ADMIN_LISTEN: '127.0.0.1:0' };
-  // What the image sets.
-  const image = {
-    NODE_ENV: 'production',
-    MALLOC_ARENA_MAX: '1',
-    MALLOC_MMAP_THRESHOLD_: '1048576',
-    MALLOC_TRIM_THRESHOLD_: '2097152',
-  };
   return {
     args: ['serve', '--config', besideThisFile('forecache.yaml')],
-    env: { ...listen, ...image, WEATHER_ORIGIN: origin },
+    env: { ...listen, NODE_ENV: 'production', ...allocator, WEATHER_ORIGIN: origin },
   };
 }
 
