@@ -38,12 +38,12 @@ export function writeResponse(res: ServerResponse, response: ProxyResponse, opti
   switch (body.kind) {
     case 'none':
       res.end();
+      limitRest(res, options);
       break;
     case 'bytes':
       sent.bytes = body.bytes.length;
       endWith(res, response, body.bytes);
-      // Only where the kernel did not take everything at once is there anything to wait for.
-      if (res.socket !== null && res.socket.writableLength > 0) limitSending(res, options);
+      limitRest(res, options);
       break;
     case 'stream':
       void pump(res, body, options, sent);
@@ -71,6 +71,14 @@ function rawFields({ fields, raw: ready }: ProxyResponse, close: boolean): strin
   for (const [name, value] of fields) raw.push(name, value);
   if (close) raw.push('connection', 'close');
   return raw;
+}
+
+/**
+ * Only where the kernel did not take everything at once is there anything to wait for. Behind responses that are still owed that is not
+ * known yet; a head alone may be too much too, where many stand behind one another.
+ */
+function limitRest(res: ServerResponse, limit: SendLimit): void {
+  if (res.socket === null || res.socket.writableLength > 0) limitSending(res, limit);
 }
 
 /**

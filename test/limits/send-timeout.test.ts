@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import { get, startStage, type Stage } from '../support/hostile.ts';
-import { limitHits, outcomes } from '../support/metrics.ts';
+import { get, head, startStage, type Stage } from '../support/hostile.ts';
+import { limitHits, outcomes, samples } from '../support/metrics.ts';
 import { huge } from '../support/origin.ts';
 import type { RawConnection } from '../support/raw.ts';
 
@@ -92,5 +92,40 @@ describe.each([
     expect(taken).toBeGreaterThan(total);
     expect(performance.now() - startedMs).toBeGreaterThan(1000);
     expect(await sendHits(stage)).toBe(0);
+  });
+});
+
+const plain = (method: string, target: string, ...lines: readonly string[]): string =>
+  head(`${method} ${target} HTTP/1.1`, 'Host: api.test', ...lines);
+
+describe('The send timeout of what stands behind other responses of its connection', () => {
+  it.each([
+    ['a stored response', plain('GET', '/c/big')],
+    ['many small ones', plain('GET', '/c/small').repeat(5000)],
+    ['many heads alone', plain('HEAD', '/c/small').repeat(5000)],
+    ['many confirmations', plain('GET', '/c/small', 'If-None-Match: "a"').repeat(5000)],
+  ])('cuts off a client that takes nothing: %s', async (_kind, behind) => {
+    const large = Buffer.alloc(total);
+    await using stage = await startStage({
+      server: 'timeouts: { send: 150ms, keepAlive: 1h }',
+      // So large that the kernel's buffers do not take all of those heads.
+      script: (request, peer) =>
+        peer.respond(
+          200,
+          { ETag: '"a"', 'X-Padding': 'x'.repeat(3000) },
+          request.target === '/c/big' ? large : 'small',
+        ),
+      routes,
+    });
+    await stage.get('/c/small');
+    await stage.get('/c/big');
+    using connection = await stage.open();
+    connection.socket.pause();
+    // Not to be waited for: where answers are not taken, requests are not read.
+    connection.socket.write(plain('GET', '/r/first') + behind);
+    await expect.poll(() => sendHits(stage), { timeout: 5000 }).toBe(1);
+    const inFlight = async () => (await samples(stage.admin)).get('forecache_requests_in_flight');
+    await expect.poll(inFlight).toBe(0);
+    expect((await samples(stage.admin)).get('forecache_connections')).toBe(0);
   });
 });
