@@ -18,6 +18,8 @@ export interface Connection {
   count: number;
   /** A response says, or will say, that it is the last one. */
   ending: boolean;
+  /** Requests behind the last one that have been read, and are not looked at. */
+  unheeded: number;
   /** Requests that run and whose response is owed. */
   running: number;
   /** Of them, those that may not run beside another. */
@@ -34,7 +36,7 @@ export interface Connection {
   onSettled: (() => void) | undefined;
 }
 
-/** Requests of a connection that wait; with so many no more is read of it. What has been read by then, 64 KiB at most, is looked at. */
+/** Requests of a connection that wait, or that stand behind its last one; with so many no more is read of it. What has been read by then, 64 KiB at most, is looked at. */
 const MAX_WAITING = 64;
 
 /** What is under way on each client connection; nothing is kept of one that is gone. */
@@ -74,6 +76,16 @@ export class Connections {
     return this.#isFull(connection);
   }
 
+  /**
+   * A request came behind the last one. Where many have nothing more is read until all that is owed has been answered: until then `node:http`
+   * keeps each of them, and when the connection closes it takes time by the square of their number.
+   */
+  unheeded(connection: Connection, socket: Readable): void {
+    connection.unheeded += 1;
+    if (connection.unheeded < MAX_WAITING || connection.running + connection.waiting.length === 0) return;
+    connection.held ??= new HeldReading(socket);
+  }
+
   /** The response has ended, or never will be; starts what waited for it. */
   settle(socket: object, turn: Turn): void {
     this.settleOn(this.of(socket), turn);
@@ -99,7 +111,8 @@ export class Connections {
       connection.onSettled?.();
     }
     const { held } = connection;
-    if (held === undefined || waiting.length >= MAX_WAITING) return;
+    // Behind the last one it is read on by whoever ends the connection.
+    if (held === undefined || waiting.length >= MAX_WAITING || connection.unheeded >= MAX_WAITING) return;
     connection.held = undefined;
     held.release();
   }
@@ -180,6 +193,7 @@ export class Connections {
     const connection: Connection = {
       count: 0,
       ending: false,
+      unheeded: 0,
       running: 0,
       runningAlone: 0,
       waiting: [],

@@ -167,7 +167,10 @@ export class ExchangeHandler {
     const { config, load } = this.#options;
     const { connections } = this;
     const connection = connections.of(req.socket);
-    if (connection.ending) return undefined;
+    if (connection.ending) {
+      connections.unheeded(connection, req.socket);
+      return undefined;
+    }
     const turn = connections.oweOn(connection, isUnsafe(req.method ?? ''));
     turn.response = res;
     connection.last = req;

@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import { ParsedRequests, read } from '../support/fast-lane.ts';
 import { get, head, startStage, type Stage } from '../support/hostile.ts';
 import { limitHits, outcomes, samples, upstreamCalls } from '../support/metrics.ts';
 import { answer, gated, silent } from '../support/origin.ts';
@@ -144,6 +145,41 @@ describe('How many', () => {
     await sent;
     for (let count = 0; count < 8 + 64 + 5000; count += 1) expect((await connection.reply()).text).toBe('late');
     expect(await inFlight()).toBe(0);
+    await stage.sound();
+  });
+});
+
+describe('A connection with 64 requests behind its last one', () => {
+  // HTTP/1.1 without Host: so short that much of it stands in one packet.
+  const short = 'GET / HTTP/1.1\r\n\r\n';
+
+  it.each([
+    ['one that is refused for its form', '', 0, 2],
+    ['one that offers another protocol', head('GET /c/2 HTTP/1.1', 'Host: api.test', 'Upgrade: h2c'), 0, 2],
+    ['the last one that a connection has', kept('/c/2') + kept('/c/3'), 3, 3],
+  ])('is not read on before it has been answered: behind %s', async (_what, last, most, answered) => {
+    const gate = Promise.withResolvers<void>();
+    await using stage = await startStage({
+      script: gated(gate.promise, answer(200, {}, 'late')),
+      server: `limits: { maxRequestsPerConnection: ${most} }`,
+    });
+    using parsed = new ParsedRequests(stage.url);
+    using connection = await stage.open();
+    await connection.send(kept('/c/1') + last);
+    await stage.origin.arrived(last === '' ? 1 : answered);
+    const behind = 20_000;
+    const sent = connection.send(short.repeat(behind));
+    await expect.poll(() => parsed.count).toBeGreaterThan(64);
+    await read();
+    // What had been read with the last of them was looked at: one packet, and what may have come in pieces before it.
+    expect(parsed.count).toBeLessThan(answered + 64 + (2 * 64 * 1024) / short.length);
+    gate.resolve();
+    await sent;
+    const statuses: number[] = [];
+    for (let count = 0; count < answered; count += 1) statuses.push((await connection.reply()).status);
+    expect(statuses).toEqual(last === '' ? [200, 400] : Array.from({ length: answered }, () => 200));
+    expect(await connection.ended()).toBe('fin');
+    expect(parsed.count).toBeLessThan(behind / 2);
     await stage.sound();
   });
 });

@@ -113,6 +113,24 @@ describe('Connections', () => {
     expect(log).toEqual(['pause', 'resume']);
   });
 
+  it('are not read with 64 requests behind the last one, whatever is answered meanwhile, until they are released', () => {
+    const connections = new Connections(2);
+    const log: string[] = [];
+    const socket = Object.assign(new EventEmitter(), { pause: () => 0, resume: () => log.push('resume') });
+    const one = connections.of(socket);
+    // Nothing is owed: whoever ends the connection has it read on.
+    for (let count = 0; count < 63; count += 1) connections.unheeded(one, socket);
+    const turns = [connections.owe(socket, false), connections.owe(socket, false)];
+    expect(connections.isHeld(socket)).toBe(false);
+    connections.unheeded(one, socket);
+    expect(connections.isHeld(socket)).toBe(true);
+    for (const turn of turns) connections.settle(socket, turn);
+    expect([connections.isHeld(socket), log]).toEqual([true, []]);
+    connections.release(socket);
+    connections.unheeded(one, socket);
+    expect([connections.isHeld(socket), log]).toEqual([false, ['resume']]);
+  });
+
   it('abandon those behind the first that are still owed, and keep none that has been answered', () => {
     const connections = new Connections(3);
     const socket = {};
