@@ -34,6 +34,9 @@ describe('How many', () => {
     expect(JSON.parse(replies[0]?.text ?? '')).toMatchObject({ type: 'urn:forecache:problem:too-many-connections' });
     expect([rest.length, end]).toEqual([0, 'fin']);
     expect(await limitHits(stage.admin)).toEqual({ 'server.limits.maxConnections': 1 });
+    // Nor does its end make room.
+    await expect.poll(async () => (await samples(stage.admin)).get('forecache_connections')).toBe(3);
+    expect((await stage.converse('')).replies.map((reply) => reply.status)).toEqual([429]);
 
     // Those that are open stay so, and one that goes makes room.
     await open[0]?.send(kept('/c/x'));
@@ -70,6 +73,18 @@ describe('How many', () => {
     expect(stage.asked()).toEqual(['/c/1', '/c/2', '/c/3']);
     expect(await limitHits(stage.admin)).toEqual({ 'server.limits.maxRequestsPerConnection': 1 });
     await stage.sound();
+  });
+
+  it.each([
+    ['upstream gives no answer to', '', 502],
+    ['is refused for its content', `Content-Length: ${1024 * 1024}`, 413],
+  ])('the last request of a connection ends it where it is relayed, and %s', async (_what, field, status) => {
+    await using stage = await startStage({
+      server: 'limits: { maxRequestsPerConnection: 1, maxBodyBytes: 1KiB }, timeouts: { keepAlive: 1h }',
+      script: (_request, peer) => peer.reset(),
+    });
+    const { replies } = await stage.converse(head('DELETE /r/x HTTP/1.1', 'Host: api.test', field || 'X-A: b'));
+    expect(replies.map((reply) => [reply.status, reply.field('connection')])).toEqual([[status, 'close']]);
   });
 
   it('exactly maxPipelined requests of a connection run at once, one more waits for the first to end', async () => {
@@ -168,7 +183,8 @@ describe('A connection with 64 requests behind its last one', () => {
     await connection.send(kept('/c/1') + last);
     await stage.origin.arrived(last === '' ? 1 : answered);
     const behind = 20_000;
-    const sent = connection.send(short.repeat(behind));
+    // More than the kernel's buffers take: a client that reads only when it has sent all gets its answers if it is read on at the end.
+    const sent = connection.send(short.repeat(behind) + 'x'.repeat(8 * 1024 * 1024));
     await expect.poll(() => parsed.count).toBeGreaterThan(64);
     await read();
     // What had been read with the last of them was looked at: one packet, and what may have come in pieces before it.

@@ -126,6 +126,17 @@ describe('Pipelined requests', () => {
     expect(connection.received.length).toBe(0);
   });
 
+  it('go with a client that ends its side behind half a request', async () => {
+    await using stage = await startStage({ script: silent });
+    using connection = await stage.open();
+    await connection.send(`${plain('/r/1')}GET /c/half HTTP/1.1\r\nHost:`);
+    await stage.origin.arrived(1);
+    connection.socket.end();
+    expect(await connection.ended()).toBe('fin');
+    await expect.poll(() => outcomes(stage.admin)).toEqual({ aborted: 1 });
+    await expect.poll(() => stage.origin.openConnections).toBe(0);
+  });
+
   it('of a client that goes are dropped while they wait', async () => {
     const gate = Promise.withResolvers<void>();
     await using stage = await startStage({ script: gated(gate.promise, counting()) });
