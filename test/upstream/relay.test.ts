@@ -572,6 +572,18 @@ describe('an upstream that fails', () => {
     expect(origin.requests.at(-1)?.requestOnConnection).toBe(1);
   });
 
+  test('by closing a kept connection behind the first bytes of an answer is not asked again: it has had the request', async () => {
+    const { origin, host } = await setUp(async (request, peer) => {
+      if (request.requestOnConnection === 1) return peer.respond(200, {}, 'x');
+      await peer.write('HTTP/1.1 200 OK\r\nContent-');
+      peer.end();
+    });
+    expect((await ask(host.port, last())).body).toBe('x');
+    const { head, body } = await ask(host.port, last());
+    expect([head.slice(0, 12), problemCode(body)]).toEqual(['HTTP/1.1 502', 'upstream-reset']);
+    expect(origin.requests.map((request) => request.connection)).toEqual([1, 1]);
+  });
+
   test('by resetting a kept connection for which a request waits is asked on a new one, and once', async () => {
     let reset = false;
     const before = async (): Promise<void> => {
