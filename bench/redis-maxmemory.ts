@@ -14,7 +14,8 @@ import { createRedisStore } from '../src/store/redis/redis-store.ts';
 import { systemClock } from '../src/system-clock.ts';
 import { redisConfig } from '../test/support/redis-config.ts';
 import { startRedis } from '../test/support/redis.ts';
-import { forecastJson, machineLine, ms, quantile } from './redis/figures.ts';
+import { forecastJson } from './forecast.ts';
+import { machineLine, ms, quantile } from './redis/figures.ts';
 import { createRandom } from '../src/demo/seeded.ts';
 import { storedItemForBench } from './store-support.ts';
 

@@ -10,7 +10,8 @@ import type { RedisLink, RedisScript } from '../src/store/redis/link.ts';
 import type { StoredResponse } from '../src/core/stored-response.ts';
 import { redisConfig } from '../test/support/redis-config.ts';
 import { startRedis } from '../test/support/redis.ts';
-import { forecastJson, machineLine } from './redis/figures.ts';
+import { forecastJson } from './forecast.ts';
+import { machineLine } from './redis/figures.ts';
 import { storedItemForBench } from './store-support.ts';
 
 const sizes = [1024, 10 * 1024, 100 * 1024];

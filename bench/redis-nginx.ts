@@ -20,9 +20,11 @@ interface RedisBar {
   readonly name: string;
   readonly size: string;
   readonly bytes: number;
+  /** As in a configuration; nginx has its values as they are. */
+  readonly compressAbove: string;
 }
 
-function redisBar({ name, size, bytes }: RedisBar): Bar {
+function redisBar({ name, size, bytes, compressAbove }: RedisBar): Bar {
   const title = `CPU of a hit from Redis, ${size}, ${urls} URLs and a memory tier of 64 KiB, beside nginx with lua-resty-redis`;
   const run = async (options: BenchOptions): Promise<readonly Figure[]> => {
     await using stack = new AsyncDisposableStack();
@@ -32,7 +34,7 @@ function redisBar({ name, size, bytes }: RedisBar): Bar {
     const [origin] = await startAll(stack, [() => startOrigin(cores.load)]);
     if (origin === undefined) throw new Error('there is no origin');
     const [ours, nginx, socket] = await startAll(stack, [
-      () => startForecacheOnRedis(redis.url, origin.origin, cores.server),
+      () => startForecacheOnRedis({ redisUrl: redis.url, origin: origin.origin, core: cores.server, compressAbove }),
       () => startNginxOnRedis(redis.port, cores.server),
       () => startBareSocketOnRedis(redis.port, cores.server),
     ]);
@@ -88,8 +90,9 @@ async function shareFromRedis(server: Server, bytes: number): Promise<number> {
 }
 
 export const redisBars: readonly Bar[] = [
-  redisBar({ name: 'redis-1k', size: '1 KB', bytes: 1024 }),
-  redisBar({ name: 'redis-10k', size: '10 KB', bytes: 10_240 }),
+  redisBar({ name: 'redis-1k', size: '1 KB', bytes: 1024, compressAbove: '2KiB' }),
+  redisBar({ name: 'redis-10k', size: '10 KB as it is', bytes: 10_240, compressAbove: 'off' }),
+  redisBar({ name: 'redis-10k-packed', size: '10 KB compressed', bytes: 10_240, compressAbove: '2KiB' }),
 ];
 
 if (import.meta.main) await runAlone(redisBars);

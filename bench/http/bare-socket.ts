@@ -6,6 +6,7 @@
 import { createServer, type Socket } from 'node:net';
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { readDirectly } from '../../src/server/fast-lane-reads.ts';
+import { forecastBody } from '../forecast.ts';
 
 interface Job {
   readonly bytes: number;
@@ -17,7 +18,7 @@ interface Job {
 const urls = 200;
 
 function answersOf(bytes: number): readonly Buffer[] {
-  const content = JSON.stringify({ text: 'x'.repeat(Math.max(0, bytes - '{"text":""}'.length)) });
+  const content = forecastBody(bytes).toString('latin1');
   // What the program sends for a hit.
   const lines = ['HTTP/1.1 200 OK', 'Content-Type: application/json', 'Cache-Control: max-age=3600', 'Age: 0']
     .concat(

@@ -1,7 +1,8 @@
 /** The least that a server on node:http does for an answer of 1 KB; prints `bare URL` when it listens. */
 import { createServer } from 'node:http';
+import { forecastBody } from '../forecast.ts';
 
-const body = Buffer.from(JSON.stringify({ text: 'x'.repeat(1024 - '{"text":""}'.length) }));
+const body = forecastBody(1024);
 const fields = Object.entries({
   'content-type': 'application/json',
   'content-length': String(body.length),

@@ -8,6 +8,7 @@ import { startProxy } from '../../src/demo/proxy-process.ts';
 import { builtMain } from '../../test/support/program.ts';
 import { freePort, type RedisProcess } from '../../test/support/redis.ts';
 import { systemTool } from '../../test/support/system-tools.ts';
+import { forecastBody } from '../forecast.ts';
 import { pin } from '../http/cores.ts';
 import { bareSocket, fillIn, start, type Server } from '../http/servers.ts';
 
@@ -21,8 +22,17 @@ function besideThisFile(file: string): string {
   return fileURLToPath(new URL(file, import.meta.url));
 }
 
+export interface OnRedisStart {
+  readonly redisUrl: string;
+  readonly origin: string;
+  readonly core: number;
+  /** From which size on bodies are compressed in Redis: as in a configuration. */
+  readonly compressAbove: string;
+}
+
 /** The built program with the configuration beside this file. */
-export async function startForecacheOnRedis(redisUrl: string, origin: string, core: number): Promise<Server> {
+export async function startForecacheOnRedis(asked: OnRedisStart): Promise<Server> {
+  const { redisUrl, origin, core, compressAbove } = asked;
   const proxy = await startProxy({
     main: await builtMain(),
     args: ['serve', '--config', besideThisFile('forecache.yaml')],
@@ -31,6 +41,7 @@ export async function startForecacheOnRedis(redisUrl: string, origin: string, co
       FORECACHE_ADMIN_LISTEN: '127.0.0.1:0',
       WEATHER_ORIGIN: origin,
       REDIS_URL: redisUrl,
+      COMPRESS_ABOVE: compressAbove,
       NODE_ENV: 'production',
     },
   });
@@ -73,7 +84,7 @@ async function installModules(): Promise<void> {
 
 /** What the configuration of nginx looks for: for each of the URLs of `urls.lua` a string, and a hash under `/fields`. */
 export async function fillForNginx(redis: RedisProcess, bytes: number, count: number): Promise<void> {
-  const body = JSON.stringify({ text: 'x'.repeat(Math.max(0, bytes - '{"text":""}'.length)) });
+  const body = forecastBody(bytes).toString('latin1');
   const lua = `for i = 1, tonumber(ARGV[3]) do
   local key = '/v1/forecast?location=city' .. i .. '&size=' .. ARGV[2] .. '&days=7'
   redis.call('SET', key, ARGV[1])

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Agent, createServer } from 'node:http';
 import { ask, json } from '../../test/support/http.ts';
 import { startProgram } from '../../test/support/program.ts';
-import { forecastJson } from './figures.ts';
+import { forecastJson } from '../forecast.ts';
 
 /** One proxy of a fleet, in a process of its own. */
 export interface Sidecar {
