@@ -17,6 +17,7 @@ import { systemClock } from './system-clock.ts';
 import { version } from './version.ts';
 import { buildParts, type Parts } from './parts.ts';
 import { sharedTierFor } from './tiers.ts';
+import { giveRoomWhenBusy } from './young-generation.ts';
 
 /** A running proxy. */
 export interface App {
@@ -33,6 +34,8 @@ export interface AppOptions {
   readonly rules?: Partial<CoherenceRules>;
   /** Where the process is this proxy's alone: what it takes in all bounds its memory tier. */
   readonly processMemory?: ProcessMemory;
+  /** In the same case: what V8's young generation is while the process is busy (`src/young-generation.ts`). */
+  readonly youngBytes?: number | undefined;
   /** Rehearses purges (`src/rehearsal.ts`) once something is fetched: in each thread that does, one at a time. */
   readonly rehearses?: boolean;
 }
@@ -45,7 +48,7 @@ type State = 'starting' | 'ready' | 'draining';
  */
 export async function createApp(
   config: Config,
-  { clock = systemClock, rules, processMemory, rehearses = false }: AppOptions = {},
+  { clock = systemClock, rules, processMemory, youngBytes, rehearses = false }: AppOptions = {},
 ): Promise<App> {
   const count = workersOf(config, availableParallelism());
   // Loaded where it is wanted: a sidecar has one worker, and that is this thread.
@@ -74,6 +77,7 @@ export async function createApp(
   parts.schedule.start();
   parts.warmer.start();
   tellNotes(log, config);
+  if (youngBytes !== undefined) stack.defer(giveRoomWhenBusy(youngBytes, { clock, log }));
   state = 'ready';
   log.info({ version, admin: `${adminAddress.host}:${adminAddress.port}` }, 'ready');
   const owned = stack.move();

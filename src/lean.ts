@@ -71,6 +71,7 @@ export function collectSooner(room: keyof typeof tightFlags): void {
   isTight = true;
 }
 
-function hasOwnOptions(): boolean {
+/** Flags of V8 are whoever's who gives some. */
+export function hasOwnOptions(): boolean {
   return process.execArgv.length > 0 || Boolean(process.env['NODE_OPTIONS']);
 }

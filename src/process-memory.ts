@@ -17,6 +17,16 @@ export function processMemoryFor(maxBytes: number): ProcessMemory {
   };
 }
 
+const roomyYoungBytes = 4 * 2 ** 20;
+
+/**
+ * What V8's young generation is while a process is busy, in bytes of what may be allocated between two collections; `undefined`: the
+ * MiB that it starts with. Beside a small tier there is no room for more.
+ */
+export function youngBytesFor(maxBytes: number): number | undefined {
+  return maxBytes < smallTierBytes ? undefined : roomyYoungBytes;
+}
+
 /** What bounds the tiers of a process of several threads: plain numbers, for each thread asks the system by itself. */
 export type SharedBounds = Required<Pick<ProcessMemory, 'mostBytes' | 'leastBytes'>>;
 

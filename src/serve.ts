@@ -8,7 +8,7 @@ import { workersOf } from './core/worker-shares.ts';
 import { endLean } from './lean.ts';
 import { loadConfigFile } from './offline.ts';
 import type { Environment } from './config/env.ts';
-import { processMemoryFor } from './process-memory.ts';
+import { processMemoryFor, youngBytesFor } from './process-memory.ts';
 import type { StopAsks } from './stop-signal.ts';
 
 /**
@@ -27,10 +27,12 @@ export async function serve(configFile: string, env: Environment, asks: StopAsks
   // The program is read without a turn of the event loop, and only that delivers signals.
   await setImmediate();
   if (asks.heard()) return exitCode.ok;
+  const { maxBytes } = config.value.store.memory;
   let app: App;
   try {
     app = await createApp(config.value, {
-      processMemory: processMemoryFor(config.value.store.memory.maxBytes),
+      processMemory: processMemoryFor(maxBytes),
+      youngBytes: youngBytesFor(maxBytes),
       rehearses: true,
     });
   } catch (error) {
