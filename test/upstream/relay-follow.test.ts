@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 
 import type { RelayedHead, RelayTap } from '../../src/cache/handled.ts';
@@ -5,7 +6,7 @@ import type { RelayPlan } from '../../src/cache/relay-types.ts';
 import type { UpstreamConfig } from '../../src/core/config.ts';
 import type { FieldLines } from '../../src/core/fields.ts';
 import { FakeClock } from '../support/clock.ts';
-import { answer, chunk, lastChunk, startOrigin, truncated, type OriginScript } from '../support/origin.ts';
+import { answer, chunk, huge, lastChunk, startOrigin, truncated, type OriginScript } from '../support/origin.ts';
 import { cacheOffRoute } from '../support/relay-route.ts';
 import { rawClient, startRelayHost, type RelayHostOptions } from '../support/relay-host.ts';
 import { upstreamConfig } from '../support/upstream-config.ts';
@@ -110,6 +111,26 @@ describe('what follows the head of a relayed answer', () => {
     settle();
     await client.ended;
     expect(client.received).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\ndone$/);
+  });
+
+  test('holds up upstream, too, while it holds the head back, so that content takes bounded memory', async () => {
+    const { promise: ready, resolve: settle } = Promise.withResolvers<void>();
+    const total = 48 * 1024 * 1024;
+    const sent = { bytes: 0 };
+    const script = huge(total, 'content-length', (bytes) => (sent.bytes = bytes));
+    const { host } = await setUp(script, { onHead: () => ({ ready, tap: undefined }) });
+    using client = await rawClient(host.port, 'GET /p HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    // As much as the kernel takes has left when nothing has for a while.
+    let before = -1;
+    while (sent.bytes === 0 || sent.bytes !== before) {
+      before = sent.bytes;
+      await delay(150);
+    }
+    expect(sent.bytes).toBeLessThan(total / 2);
+    settle();
+    await client.ended;
+    expect(sent.bytes).toBe(total);
+    expect(client.received.length).toBeGreaterThan(total);
   });
 
   test('is not timed as upstream’s silence while it holds the head back', async () => {
