@@ -7,8 +7,17 @@ interface Named extends Timed {
   readonly name: string;
 }
 
+/** Time goes on, and its timers have not noticed yet. */
+class LateClock extends FakeClock {
+  lateMs = 0;
+
+  override monotonicMs(): number {
+    return super.monotonicMs() + this.lateMs;
+  }
+}
+
 function rig(delayMs = 100) {
-  const clock = new FakeClock();
+  const clock = new LateClock();
   const startMs = clock.nowMs();
   const told: string[] = [];
   const deadlines = new Deadlines<Named>(clock, delayMs);
@@ -87,6 +96,25 @@ describe('one span of time for many', () => {
     clock.advance(50);
     deadlines.add(a);
     expect(deadlines.take(a)).toBe(50);
+  });
+
+  it('is over in the order of its beginnings where the timer is late for many, whoever had a place before', () => {
+    const { clock, deadlines, add, told } = rig();
+    const gone = add('gone');
+    add('first');
+    clock.advance(10);
+    deadlines.delete(gone);
+    add('second');
+    clock.lateMs = 50;
+    clock.advance(90);
+    expect(told).toEqual(['first@100', 'second@100']);
+  });
+
+  it('leaves nothing to one whose timer is late', () => {
+    const { clock, deadlines, add } = rig();
+    const late = add('late');
+    clock.lateMs = 150;
+    expect(deadlines.take(late)).toBe(0);
   });
 
   it('goes on where one that is over lets others in, or takes them out', () => {

@@ -15,6 +15,7 @@ describe('An error of a connection', () => {
     ['EAI_NODATA', 'connecting', 'dns'],
     ['ECONNREFUSED', 'connecting', 'connect'],
     ['ECONNRESET', 'connecting', 'connect'],
+    ['EADDRNOTAVAIL', 'connecting', 'connect'],
     ['ECONNRESET', 'waiting', 'reset'],
     ['EPIPE', 'body', 'reset'],
     ['CERT_HAS_EXPIRED', 'connecting', 'tls'],
@@ -37,8 +38,9 @@ describe('An error of a connection', () => {
 
   it('is known by the code of its cause, or of the first of several', () => {
     expect(nameFailure(new Error('outer', { cause: coded('ENOTFOUND') }), 'connecting').failure).toBe('dns');
-    const several = new AggregateError([coded('ECONNREFUSED'), coded('ETIMEDOUT')]);
-    expect(nameFailure(several, 'connecting').failure).toBe('connect');
+    // Not one that an error without any code is named, too.
+    const several = new AggregateError([coded('ETIMEDOUT'), coded('ECONNREFUSED')]);
+    expect(nameFailure(several, 'connecting').failure).toBe('timeout');
   });
 
   it('with a chain of causes that bites its tail is named all the same', () => {

@@ -281,6 +281,7 @@ test.each([
   ['application/json', 'UTF-8', true],
   ['application/json', 'utf-8, br', false],
   ['application/json; charset=utf-8', undefined, true],
+  ['application/json ; charset=utf-8', undefined, true],
   ['application/problem+json', undefined, true],
   ['text/html', 'identity', true],
   [undefined, undefined, true],

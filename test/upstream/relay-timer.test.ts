@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { RelayTimer, RelayTimers } from '../../src/upstream/relay-timer.ts';
 import { FakeClock } from '../support/clock.ts';
@@ -29,6 +29,17 @@ describe('the timer of a relay', () => {
     expect(told).toEqual(['a@160']);
     clock.advance(1000);
     expect(told).toEqual(['a@160']);
+  });
+
+  it('sets no timer for a limit that is reached later than the one that is set', () => {
+    const { clock, told, timerOf } = rig();
+    timerOf('sooner').limit(50);
+    const after = vi.spyOn(clock, 'after');
+    const later = timerOf('later');
+    for (let limitMs = 60; limitMs < 100; limitMs += 10) later.limit(limitMs);
+    expect(after).not.toHaveBeenCalled();
+    clock.advance(100);
+    expect(told).toEqual(['sooner@50', 'later@90']);
   });
 
   it('goes by its latest limit, a shorter or a longer one', () => {
