@@ -209,6 +209,26 @@ describe('a WebSocket', () => {
     await endsAsReset(host, clock, 300);
   });
 
+  test('whose client said goodbye ends at upstream, too, and nothing of it is timed any more', async () => {
+    const clock = new FakeClock();
+    const { origin, host } = await setUp(
+      async (_request, peer) => {
+        await peer.write(`${switching}\r\n`);
+        await peer.closed();
+      },
+      {},
+      { clock },
+    );
+    using client = await rawClient(host.port, upgrade());
+    await client.until('101');
+    // The one that all relays have in common may be set still.
+    const before = clock.pending;
+    client.socket.end();
+    await host.ended(1);
+    await expect.poll(() => origin.openConnections).toBe(0);
+    expect(clock.pending).toBe(before);
+  });
+
   test('that is quiet is left alone for longer than any body may stall', async () => {
     const clock = new FakeClock();
     const { host } = await setUp((_request, peer) => peer.write(`${switching}\r\n`), {}, { clock });
@@ -269,10 +289,13 @@ describe('an upgrade', () => {
   });
 
   test('that upstream switches to something else is a 502', async () => {
-    const { host } = await setUp((_request, peer) => peer.write(switching.replace('websocket', 'other') + '\r\n'));
+    const { origin, host } = await setUp((_request, peer) =>
+      peer.write(switching.replace('websocket', 'other') + '\r\n'),
+    );
     using client = await rawClient(host.port, upgrade());
     await client.ended;
     expect(client.received).toMatch(/^HTTP\/1\.1 502 [\s\S]*upstream-malformed/);
+    await expect.poll(() => origin.openConnections).toBe(0);
   });
 
   test('with nobody upstream is a 502, with silence a 504', async () => {
