@@ -25,7 +25,8 @@ interface Ground {
  * process does not grow, and V8 itself makes it small again where little is allocated. What is returned ends it.
  */
 export function giveRoomWhenBusy(bytes: number, { clock, log }: Ground): () => void {
-  if (hasOwnOptions()) return () => {};
+  // Of a V8 that names its spaces otherwise nothing is known.
+  if (hasOwnOptions() || youngBytes() === 0) return () => {};
   let last = performance.eventLoopUtilization();
   const look = (): void => {
     const now = performance.eventLoopUtilization();
