@@ -1,3 +1,4 @@
+import { type GroupEnds, keptApart } from './group-ends.ts';
 import { normaliseValues, type CompiledParam } from './normalise.ts';
 import { ok, refused, type Problem, type Result } from './problem.ts';
 import { decodePathText, encodePathText } from './query.ts';
@@ -55,14 +56,16 @@ export function canonicalPath(match: RouteMatch, path: string, sha256: Sha256Fn)
   if (plan.pathParams.size === 0) return pathOfRawGroups(match, path);
   const values = ruledValues(plan, groups);
   if (!values.ok) return values;
-  const encoded = encodeRuled(plan, values.value, groups);
+  const { endsHere, endsUpstream } = plan;
+  const encoded = encodeRuled(plan, values.value, groups, endsUpstream);
   const target = targetOf(match, encoded);
   const issue = pathIssue(target);
   if (issue !== undefined) return refused(targetProblem(`Forwarded: ${issue}`));
   const shown = masked(plan, values.value, sha256);
-  const shownEncoded = shown === values.value ? encoded : encodeRuled(plan, shown, groups);
+  const shownEncoded = shown === values.value ? encoded : encodeRuled(plan, shown, groups, endsUpstream);
   const keyed = shown === values.value ? target : targetOf(match, shownEncoded);
-  return ok({ target, keyed, url: urlPath(match, shownEncoded), values: shown });
+  const encodedHere = endsHere === endsUpstream ? shownEncoded : encodeRuled(plan, shown, groups, endsHere);
+  return ok({ target, keyed, url: urlPath(match, encodedHere), values: shown });
 }
 
 function pathOfRawGroups(match: RouteMatch, path: string): Result<CanonicalPath> {
@@ -177,11 +180,12 @@ function encodeRuled(
   plan: RoutePlan,
   values: ReadonlyMap<string, string>,
   groups: ReadonlyMap<string, string>,
+  ends: GroupEnds,
 ): ReadonlyMap<string, string> {
   const encoded = new Map(groups);
   for (const name of plan.pathParams.keys()) {
     const value = values.get(name);
-    if (value !== undefined) encoded.set(name, encodePathText(value));
+    if (value !== undefined) encoded.set(name, keptApart(encodePathText(value), ends.get(name)));
   }
   return encoded;
 }

@@ -1,5 +1,6 @@
 import { hashOn } from './hash-on.ts';
 import { parseForward, parseTemplate, templateNames, type TemplatePiece } from './forward.ts';
+import { endsInForward, endsInPattern, type GroupEnds } from './group-ends.ts';
 import { byCodeUnit, compileParam, type CompiledParam } from './normalise.ts';
 import type { ParamRule } from './params.ts';
 import { ok, refused, type Result } from './problem.ts';
@@ -34,6 +35,9 @@ export interface RoutePlan {
   /** Groups of `match` that do not reach upstream. */
   readonly dropped: ReadonlySet<string>;
   readonly pathParams: ReadonlyMap<string, CompiledParam>;
+  /** In the path on the proxy, and in that upstream. */
+  readonly endsHere: GroupEnds;
+  readonly endsUpstream: GroupEnds;
   /** In the order of their encoded names. */
   readonly slots: readonly ParamSlot[];
   /** What a decoded query name (aliases included) means: an index of `slots`, or that it is dropped. */
@@ -128,8 +132,11 @@ function pathsOf(
   route: Route,
   parts: readonly PatternPart[],
   forward: readonly TemplatePiece[] | undefined,
-): Pick<RoutePlan, 'forward' | 'fixedForward' | 'fixedPath'> {
+): Pick<RoutePlan, 'forward' | 'fixedForward' | 'fixedPath' | 'endsHere' | 'endsUpstream'> {
+  const endsHere = endsInPattern(parts);
   return {
+    endsHere,
+    endsUpstream: forward === undefined ? endsHere : endsInForward(forward),
     forward,
     fixedForward: forward === undefined || templateNames(forward).length === 0 ? route.forward : undefined,
     fixedPath: parts.every((part) => part.kind === 'literal') ? parts.map((part) => part.text).join('') : undefined,

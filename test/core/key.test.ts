@@ -363,6 +363,33 @@ describe('a path', () => {
     expect(keyed(table, '/artists/A+B').canonical.target).toBe('/artists/a%2Bb');
   });
 
+  test.for([
+    // What ends a group within its value, as a client's encoder wrote it there.
+    ['/at/:x,:y', undefined, '/at/A%2CB,c', '/at/a%2Cb,c'],
+    ['/at/:x,:y', undefined, '/at/a,B%2Cc', '/at/a,b,c'],
+    ['/at/:x,:y', '/v1/{x},{y}', '/at/A%2CB,c', '/v1/a%2Cb,c'],
+    ['/at/:x--:y', undefined, '/at/A%2D%2DB--c', '/at/a%2D%2Db--c'],
+    ['/at/:x--:y', undefined, '/at/A%2D--c', '/at/a%2D--c'],
+    ['/at/:x--:y', undefined, '/at/A-B--c', '/at/a-b--c'],
+    ['/at/:x{.json}?/:y?', undefined, '/at/A%2Ejson/B', '/at/a%2Ejson/b'],
+    ['/at/:x{.json}?/:y?', undefined, '/at/V1.2.json', '/at/v1.2.json'],
+    ['/at{/:x@}?:y', undefined, '/at/A%40B@c', '/at/a%40b@c'],
+    ['/at/:x{,:y}?', undefined, '/at/A%2CB', '/at/a%2Cb'],
+    // Nothing else may follow in the segment.
+    ['/at/:x,/:y', undefined, '/at/A%2CB,/c', '/at/a,b,/c'],
+    ['/at/:y/:x.json', undefined, '/at/b/A.json.json', '/at/b/a.json.json'],
+    ['/at/:x,:y', '/v1/{y}/{x}', '/at/A%2CB,c', '/v1/c/a,b'],
+    // Encoded already.
+    ['/at/{:x}\u00fc:y', undefined, '/at/A%c3%bc%C3%BCB', '/at/a%C3%BC%C3%BCb'],
+  ] as const)('of %s, forwarded as %s, keeps %s apart from what would end its groups elsewhere', (row) => {
+    const [match, forward, path, expected] = row;
+    const pathParams = rulesOf(ruleOf('x', folded), ruleOf('y', folded));
+    const table = tableOf(routeOf({}, { name: 'p', match, forward, pathParams }));
+    const request = keyed(table, path);
+    expect(request).toMatchObject({ key: `p|${expected}`, canonical: { target: expected } });
+    expect(keyed(table, request.url)).toMatchObject({ key: request.key, url: request.url });
+  });
+
   test('cannot become a dot segment or another host by what is put together', () => {
     const joined = tableOf(routeOf({}, { name: 'p', match: '/p/*', forward: '/{0}' }));
     expect(keyOf(joined, '/p//evil.example/x')).toMatchObject({ ok: false, error: { code: 'target-invalid' } });

@@ -299,6 +299,17 @@ describe('Cache poisoning: parameters that two readers read differently', () => 
     await stage.sound();
   });
 
+  it('what stands between two groups of a path, encoded within the first → each group keeps its value, a response of its own', async () => {
+    const pathParams = '{ city: { type: text, fold: true }, land: { type: text, fold: true } }';
+    const route = `{ name: p, match: "/at/:city,:land", upstream: api, ttl: 10m, pathParams: ${pathParams}, tags: ["city:{city}"] }`;
+    await using stage = await startStage({ routes: `  - ${route}` });
+    for (const path of ['Washington%2CDC,US', 'washington,dc%2Cus', 'washington,DC,us']) {
+      await stage.converse(get(`/at/${path}`));
+    }
+    expect(stage.asked()).toEqual(['/at/washington%2Cdc,us', '/at/washington,dc,us']);
+    await stage.sound();
+  });
+
   it('bytes that a lenient decoder folds together (%FF, %FE, U+FFFD, %C0%AF, /) → as many responses as spellings', async () => {
     await using stage = await startStage({ routes: typed });
     const values = ['%FF', '%FE', '%EF%BF%BD', '%C0%AF', '/', '%ED%A0%80', '%ED%A0%81', '%C3%A9', 'e%CC%81', '%E9'];
