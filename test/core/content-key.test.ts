@@ -6,7 +6,7 @@ import type { KeyedRequest } from '../../src/core/request.ts';
 import { matchRoute } from '../../src/core/route-table.ts';
 import type { ContentMethod, ContentRules, Route } from '../../src/core/route.ts';
 import { baseKeyOf, variantKey } from '../../src/core/vary.ts';
-import { fieldsOf, requestOf, routeOf } from '../support/policy.ts';
+import { fieldsOf, honourRoute, requestOf, routeOf } from '../support/policy.ts';
 import { exact, ruleOf, rulesOf, sha256, tableOf } from '../support/routes.ts';
 
 interface Sent {
@@ -61,6 +61,12 @@ test('a key with content is told apart by itself alone, never by the values that
   expect(keyWith(route, undefined).values).toBeDefined();
   expect(keyWith(route, undefined).key).not.toBe(keyWith(route, json).key);
   expect(keyWith(route, json).values).toBeUndefined();
+});
+
+test('a key with content takes no rule of upstream for queries, which is about the URL alone', () => {
+  const route = honourRoute({}, { rawQuery: true, noVarySearch: true, content: rulesFor('auto') });
+  expect(keyWith(route, undefined).search).toBeDefined();
+  expect(keyWith(route, { type: 'application/json', body: '{}' }).search).toBeUndefined();
 });
 
 describe('content by its type', () => {

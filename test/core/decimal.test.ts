@@ -103,6 +103,7 @@ describe('a decimal', () => {
     expect(compareDecimals(parsed('-90.00000000000000000001'), parsed('-90'))).toBeLessThan(0);
     expect(compareDecimals(parsed('9'), parsed('10'))).toBeLessThan(0);
     expect(compareDecimals(parsed('-1'), parsed('0'))).toBeLessThan(0);
+    expect(compareDecimals(parsed('1'), parsed('-2'))).toBeGreaterThan(0);
     expect(compareDecimals(parsed('0.5'), parsed('0.50'))).toBe(0);
     expect(compareDecimals(parsed('0.45'), parsed('0.5'))).toBeLessThan(0);
   });

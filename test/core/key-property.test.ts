@@ -225,7 +225,12 @@ function upstreamBytes(keyed: KeyedRequest): string {
   ]);
 }
 
-/** The invariant: one key, one upstream request, one URL, one set of tags. Answers whether the keys are equal, `undefined` where one is refused. */
+/** What a hit is known by before there is a key, as a text that is another for all else. */
+function knownBy({ values: known }: KeyedRequest): string | undefined {
+  return known && JSON.stringify([known.path, known.values, known.hash]);
+}
+
+/** The invariant: one key, one upstream request, one URL, one set of tags, and where there are values, these. Answers whether the keys are equal, `undefined` where one is refused. */
 function checkPair(table: RouteTable, a: Spelling, b: Spelling, tally: Tally): boolean | undefined {
   const first = keyOf(table, a.target, a.fields);
   const second = keyOf(table, b.target, b.fields);
@@ -237,6 +242,10 @@ function checkPair(table: RouteTable, a: Spelling, b: Spelling, tally: Tally): b
   tally[equal ? 'equal' : 'different'] += 1;
   if (equal !== (upstreamBytes(first.value) === upstreamBytes(second.value))) {
     throw new Error(`${first.value.key}\n${second.value.key}\n${JSON.stringify([a, b])}`);
+  }
+  const [known, other] = [knownBy(first.value), knownBy(second.value)];
+  if (known !== undefined && other !== undefined && equal !== (known === other)) {
+    throw new Error(`values that are no key: ${JSON.stringify([known, other, a, b])}`);
   }
   if (equal && (first.value.url !== second.value.url || first.value.tags.join('\n') !== second.value.tags.join('\n'))) {
     throw new Error(`one key, two URLs or sets of tags: ${JSON.stringify([first.value, second.value])}`);

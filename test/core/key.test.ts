@@ -96,6 +96,12 @@ describe('a key', () => {
     expect(values(['accept', 'text/html'])).toBeUndefined();
   });
 
+  test('is told apart by its path too where its values make it', () => {
+    const table = tableOf(routeOf({}, { name: 'p', match: '/a/:x', forward: '/v1/{x}', unknownQuery: 'drop' }));
+    expect(keyed(table, '/a/1').values).toMatchObject({ path: '/v1/1' });
+    expect(keyed(table, '/a/2').values).toMatchObject({ path: '/v1/2' });
+  });
+
   test('sends upstream exactly the fields that are keyed', () => {
     const table = tableOf(forecast({ headers: ['cookie', 'accept'] }));
     const fields = [
@@ -131,6 +137,15 @@ describe('a key', () => {
     expect(key).toMatch(/^forecast\|\/v1\/forecast\?days=7&location=x+#[0-9a-f]{64}$/);
     expect(key.slice(-64)).toBe(sha256(`forecast|/v1/forecast?days=7&location=${location}&units=metric`));
     expect(keyed(table, `/weather/forecast?location=${location}x`).key).not.toBe(key);
+  });
+
+  test('that is cut tells requests apart by all that there was of it', () => {
+    const table = tableOf(forecast({ maxKeyBytes: 120 }));
+    const location = 'x'.repeat(7000);
+    const keys = [location, `${location}y`, `${location}z`].map(
+      (text) => keyed(table, `/weather/forecast?location=${text}`).key,
+    );
+    expect(new Set(keys).size).toBe(3);
   });
 
   test('just at its bound is whole, one byte past it is cut', () => {

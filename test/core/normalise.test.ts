@@ -48,6 +48,8 @@ describe('text', () => {
     ['Mu\u0308nchen', 'm\u00fcnchen'],
     ['M\u00dcNCHEN', 'm\u00fcnchen'],
     ['\u212bngstrom', '\u00e5ngstrom'],
+    // Composed in lower case alone.
+    ['J\u030c', '\u01f0'],
     ['   ', ''],
     ['', ''],
     ['Paris , FR', 'paris , fr'],
@@ -171,8 +173,11 @@ describe('a boolean', () => {
   test.for<[readonly [string, string], string]>([
     [['no', 'yes'], 'the word for true first'],
     [['on', '1'], 'the word for true first'],
+    [['False', 'off'], 'the word for true first'],
     [['Y', 'y'], 'one word for true and for false'],
     [['y ', 'n'], 'white space'],
+    [['y', ' n'], 'white space'],
+    [['y', ' Y'], 'one word for true and for false'],
   ])('has no words such as %j', ([words, issue]) => {
     expect(booleanWordsIssue(words)).toContain(issue);
     expect(booleanWordsIssue(['y', 'n'])).toBeUndefined();
@@ -204,6 +209,7 @@ describe('dates', () => {
     expect(normalised({ type: 'datetime', floorMs: 3_600_000 }, ['2026-11-23T10:59:59 02:00'])).toBe(
       '2026-11-23T08:00:00Z',
     );
+    expect(normalised({ type: 'datetime' }, [' 2026-11-23T10:59+02:00 '])).toBe('2026-11-23T08:59:00Z');
     expect(refusal({ type: 'date' }, ['2021-02-29'])).toBe('must be a date, YYYY-MM-DD');
     expect(refusal({ type: 'datetime', floorMs: undefined }, ['now'])).toBe(
       'must be a date and time, YYYY-MM-DDThh:mm, with or without a zone (Z, +02:00)',
