@@ -11,7 +11,7 @@ import type { CacheStatus } from '../core/outcome.ts';
 import type { DecodedContents } from './decoded-contents.ts';
 import { type Fallback, type FetchPlan, isOneWay, isUnstored, type Unstored } from './fetch-plan.ts';
 import type { FillResult } from './fill-types.ts';
-import { isLeased, mayServe } from './judge.ts';
+import { isLeased, mayStillServe } from './judge.ts';
 import type { Clock, MaybePromise, ProxyResponse, PurgeLog, Sha256, UnleasedReads } from './ports.ts';
 import type { FailureKind } from '../core/failure.ts';
 import { problemReply } from './problem-reply.ts';
@@ -84,7 +84,7 @@ export function staleWhileDown(deps: AnswerDeps, plan: FetchPlan): MaybePromise<
  */
 export function staleOnSoftTimeout(deps: AnswerDeps, plan: FetchPlan): MaybePromise<ProxyResponse> | undefined {
   const { ask, found, fwd } = plan;
-  if (found === undefined || plan.unleased === true || !mayServe(deps.purgeLog, ask, found.item)) return undefined;
+  if (found === undefined || plan.unleased === true || !mayStillServe(deps.purgeLog, ask, found)) return undefined;
   const { item: stored, staleSinceMs } = found;
   const decision = decideOnSoftTimeout({
     stored,
@@ -237,7 +237,7 @@ function fallbackOf(deps: AnswerDeps, plan: FetchPlan): Fallback | undefined {
   if (isBypass(deps, plan)) {
     return plan.ask.route.onLeaseLost === 'serve-if-upstream-fails' ? readUnleased(deps, plan.ask) : undefined;
   }
-  return plan.found !== undefined && mayServe(deps.purgeLog, plan.ask, plan.found.item) ? plan.found : undefined;
+  return plan.found !== undefined && mayStillServe(deps.purgeLog, plan.ask, plan.found) ? plan.found : undefined;
 }
 
 function isBypass(deps: AnswerDeps, plan: FetchPlan): boolean {
@@ -253,7 +253,7 @@ export function readUnleased(
   const variant = base?.item.kind === 'vary' ? variantOf(sha256, ask, base.item) : undefined;
   const read = variant === undefined ? base : unleased?.peekUnleased(variant.key);
   return read?.item.kind === 'response' && isKept(variant?.promise, read.item)
-    ? { ...read, item: read.item }
+    ? { ...read, item: read.item, foundAt: undefined }
     : undefined;
 }
 

@@ -10,7 +10,7 @@ import type { Fetcher, FetcherDeps } from './fetcher.ts';
 import { asHandled, asHandledLate, type ClientLink, type Handled } from './handled.ts';
 import { farAnswer, keepFarAnswer } from './far-answers.ts';
 import { fitsQuery, withoutRule } from './by-query.ts';
-import { isLeased, isUncovered } from './judge.ts';
+import { isUncovered } from './judge.ts';
 import { isMeantForUs } from './own-hosts.ts';
 import { ownRequestOf } from './own-request.ts';
 import { noRoute, onlyIfCached, refusal } from './own-answers.ts';
@@ -108,22 +108,23 @@ export class Exchange {
     const { store, purgeLog } = this.#deps;
     const { key } = ask.keyed;
     const late = ask.client?.late;
-    if (late === undefined || store.getLater === undefined || !isLeased(purgeLog))
-      return asHandledLate(this.#lookUp(ask));
+    const at = purgeLog.position();
+    if (late === undefined || store.getLater === undefined || at === undefined) return asHandledLate(this.#lookUp(ask));
     const read = store.getLater(key, ask);
-    if (!(read instanceof Later)) return asHandledLate(this.#found(ask, { key, read }));
+    if (!(read instanceof Later)) return asHandledLate(this.#found(ask, { key, read, at }));
     read.hear(new LateLook(ask, { late, come: this.#comeTo }));
     return late.begin();
   }
 
   #lookUp(ask: Ask): MaybePromise<ProxyResponse> {
     const { store, purgeLog, clock } = this.#deps;
-    if (!isLeased(purgeLog)) return answerUnleased(this.#deps, this.#fetcher, ask);
+    const at = purgeLog.position();
+    if (at === undefined) return answerUnleased(this.#deps, this.#fetcher, ask);
     const { key } = ask.keyed;
     const read = store.get(key, ask);
     return read instanceof Promise
       ? this.#late(ask, key, read, { sinceMs: clock.monotonicMs() })
-      : this.#found(ask, { key, read });
+      : this.#found(ask, { key, read, at });
   }
 
   /** Without `async`, which would be two promises more for each answer that is waited for. */
@@ -134,15 +135,16 @@ export class Exchange {
   /** What was waited for is judged anew in the step that decides on it: a purge or the end of the lease may have come. */
   #come(ask: Ask, key: string, late: StoreRead | undefined, awaiting: Awaiting): MaybePromise<ProxyResponse> {
     const { purgeLog, observer, search } = this.#deps;
-    if (!isLeased(purgeLog)) return answerUnleased(this.#deps, this.#fetcher, ask);
+    const at = purgeLog.position();
+    if (at === undefined) return answerUnleased(this.#deps, this.#fetcher, ask);
     const { sinceMs, ruled, promise, marker } = awaiting;
     if (late === undefined || isUncovered(purgeLog, ask, late.item)) {
       // Another process has stored it, and upstream may have told that one what counts of a query.
       if (late?.item.kind === 'response') search?.learn(ask.keyed, late.item);
-      return this.#found(ask, { key, read: late, sinceMs, ruled, promise, marker });
+      return this.#found(ask, { key, read: late, at, sinceMs, ruled, promise, marker });
     }
     observer.fleet({ kind: 'refused', reason: 'purged' });
-    return this.#found(ask, { key, read: undefined, sinceMs, ruled, promise, marker });
+    return this.#found(ask, { key, read: undefined, at, sinceMs, ruled, promise, marker });
   }
 
   #found(ask: Ask, looked: LookedUp): MaybePromise<ProxyResponse> {
@@ -159,23 +161,23 @@ export class Exchange {
   }
 
   /** The next look at the store of one look-up: together they wait no longer than one may. */
-  #lookUnder(ask: Ask, key: string, { sinceMs, ruled, promise, marker }: Looking): MaybePromise<ProxyResponse> {
+  #lookUnder(ask: Ask, key: string, { at, sinceMs, ruled, promise, marker }: Looking): MaybePromise<ProxyResponse> {
     const { store, clock } = this.#deps;
     const read = store.get(key, sinceMs === undefined ? ask : { ...ask, waitedMs: this.#waitedMs(sinceMs) });
     return read instanceof Promise
       ? this.#late(ask, key, read, { sinceMs: sinceMs ?? clock.monotonicMs(), ruled, promise })
-      : this.#found(ask, { key, read, sinceMs, ruled, promise, marker });
+      : this.#found(ask, { key, read, at, sinceMs, ruled, promise, marker });
   }
 
   /** Nothing is there that is for the request: where else it may be, or upstream. */
-  #missed(ask: Ask, { key, sinceMs, ruled, promise }: LookedUp): MaybePromise<ProxyResponse> {
-    if (promise !== undefined) return this.#lookUnder(ask, promise.ownKey, { sinceMs, ruled });
+  #missed(ask: Ask, { key, at, sinceMs, ruled, promise }: LookedUp): MaybePromise<ProxyResponse> {
+    if (promise !== undefined) return this.#lookUnder(ask, promise.ownKey, { at, sinceMs, ruled });
     if (ruled !== undefined) return this.#absent(ruled, 'uri-miss', ruled.keyed.key, sinceMs);
     if (key !== ask.keyed.key) return this.#absent(ask, 'vary-miss', key, sinceMs);
     // What says no rule for queries is under its own query, whatever rule there is.
     const plain = withoutRule(ask);
     if (plain === undefined) return this.#absent(ask, 'uri-miss', key, sinceMs);
-    return this.#lookUnder(plain, plain.keyed.key, { sinceMs, ruled: ask });
+    return this.#lookUnder(plain, plain.keyed.key, { at, sinceMs, ruled: ask });
   }
 
   #absent(ask: Ask, fwd: 'uri-miss' | 'vary-miss', key: string, sinceMs?: number): MaybePromise<ProxyResponse> {
@@ -210,7 +212,7 @@ export class Exchange {
     }
     const { policy } = ask.route;
     const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
-    const stale = { item, staleSinceMs, tier, tally };
+    const stale = { item, staleSinceMs, tier, tally, foundAt: looked.at };
     switch (decision.kind) {
       case 'reuse':
         tally.hits += 1;

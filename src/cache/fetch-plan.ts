@@ -11,6 +11,8 @@ import type { Ask } from './respond.ts';
 /** A stored response that cannot be reused as it is, but may be validated, or served if upstream fails. */
 export interface Fallback extends StoreRead {
   readonly item: StoredResponse;
+  /** Of the purge log, from when it was found to be valid: see {@link mayStillServe}. `undefined`: without a lease. */
+  readonly foundAt: Position | undefined;
 }
 
 /** A request that has to go upstream, and why. */

@@ -9,7 +9,7 @@ import { burstOver, landed } from './departure.ts';
 import { asFetched, type FetchPlan, improved, isGood, isOfVariant, outcomeOf, validatedBy } from './fetch-plan.ts';
 import { fill } from './fill.ts';
 import { takeTurn, type FleetFillDeps, type Turn } from './fleet-fill.ts';
-import { isLeased, mayServe } from './judge.ts';
+import { isLeased, mayServe, mayStillServe } from './judge.ts';
 import type { FillDeps, FillInput, FillResult } from './fill-types.ts';
 import { interimsFor } from './interims.ts';
 import type { Background, MaybePromise, ProxyResponse, PurgeLog, UnleasedReads } from './ports.ts';
@@ -260,7 +260,7 @@ export class Fetcher {
     const { ask } = plan;
     // A purge may have come since it was found: then nothing of it may live on, not even by a 304.
     const usable =
-      plan.found !== undefined && position !== undefined && mayServe(this.#deps.purgeLog, ask, plan.found.item);
+      plan.found !== undefined && position !== undefined && mayStillServe(this.#deps.purgeLog, ask, plan.found);
     const found = usable ? plan.found : undefined;
     return {
       route: ask.route,

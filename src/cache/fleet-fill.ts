@@ -1,5 +1,5 @@
 import { decideReuse } from '../core/reuse-policy.ts';
-import type { Position, StoredItem, StoredResponse, VaryMarker } from '../core/stored-response.ts';
+import type { Position, StoredItem, VaryMarker } from '../core/stored-response.ts';
 import type { VariantRules } from '../core/vary.ts';
 import { pause } from './departure.ts';
 import type { Fallback, FetchPlan, Improvement } from './fetch-plan.ts';
@@ -37,6 +37,7 @@ export type Turn =
   | Extract<FillResult, { kind: 'failed' }>;
 
 type Taken = Extract<FillResult, { kind: 'taken' }>;
+type Read = Taken['read'];
 
 /** What is looked for, and what is known of it. */
 interface Search {
@@ -150,16 +151,17 @@ function meet(deps: FleetFillDeps, plan: FetchPlan, search: Search, read: StoreR
 }
 
 /** A response that another process stored: good for the request, or the next to be improved on. */
-function weigh(deps: FleetFillDeps, plan: FetchPlan, search: Search, read: Fallback): Taken | Search {
+function weigh(deps: FleetFillDeps, plan: FetchPlan, search: Search, read: Read): Taken | Search {
   const { ask } = plan;
   const { item, staleSinceMs } = read;
   const { key, rules } = search;
   const nowMs = deps.clock.nowMs();
   const { policy } = ask.route;
   const decision = decideReuse({ stored: item, staleSinceMs, policy, requestFields: ask.requestFields, nowMs });
+  const foundAt = deps.purgeLog.position();
   const valid = mayServe(deps.purgeLog, ask, item);
   if (valid && decision.kind === 'reuse') return { kind: 'taken', read, ...rules };
-  return { key, rules, known: item, found: valid ? read : undefined };
+  return { key, rules, known: item, found: valid ? { ...read, foundAt } : undefined };
 }
 
 /** Upstream proved to vary: the request's own variant is what to wait for. */
@@ -183,7 +185,7 @@ async function follow(
   return isLeased(deps.purgeLog) ? weigh(deps, plan, variant, read) : fetchWith(search);
 }
 
-function isResponse(read: StoreRead): read is StoreRead & { readonly item: StoredResponse } {
+function isResponse(read: StoreRead): read is Read {
   return read.item.kind === 'response';
 }
 

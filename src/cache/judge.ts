@@ -33,6 +33,18 @@ export function mayServe(log: Pick<PurgeLog, 'position' | 'isValid'>, ask: Judge
   return isLeased(log) && isUncovered(log, ask, item);
 }
 
+/**
+ * Whether what was found to be valid at a position of the log may answer the request still: by what was purged since. Of purges before
+ * that the log may have forgotten some, and refuses what is older; whoever gave it has judged it by them.
+ */
+export function mayStillServe(
+  log: Pick<PurgeLog, 'position' | 'isValid'>,
+  ask: Judged,
+  { item, foundAt }: { readonly item: StoredItem; readonly foundAt: Position | undefined },
+): boolean {
+  return foundAt !== undefined && mayServe(log, ask, { ...item, position: foundAt });
+}
+
 /** As {@link mayServe}, for who has found the lease to be held in this very step. */
 export function isUncovered(log: Pick<PurgeLog, 'isValid'>, ask: Judged, item: StoredItem): boolean {
   return log.isValid(item) && (isOf(ask, item) || isGoodFor(log, ask, item.position));

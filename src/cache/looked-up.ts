@@ -1,3 +1,4 @@
+import type { Position } from '../core/stored-response.ts';
 import type { StoreRead } from './ports.ts';
 import type { Ask } from './respond.ts';
 import type { VariantPromise } from './variant.ts';
@@ -7,6 +8,8 @@ export interface LookedUp {
   /** The key that was looked under, with its variant part. */
   readonly key: string;
   readonly read: StoreRead | undefined;
+  /** Of the purge log, from before the look by which the read was found to be valid. */
+  readonly at: Position;
   /** Since when it was waited for, by the monotonic clock, milliseconds; absent where it was not. */
   readonly sinceMs?: number | undefined;
   /** Where the request is looked up by its own query: as a rule for queries keys it, under which nothing was found. */
@@ -18,10 +21,10 @@ export interface LookedUp {
 }
 
 /** What goes with a look-up from one look at the store to the next. */
-export type Looking = Pick<LookedUp, 'sinceMs' | 'ruled' | 'promise' | 'marker'>;
+export type Looking = Pick<LookedUp, 'at' | 'sinceMs' | 'ruled' | 'promise' | 'marker'>;
 
-/** A look-up that takes time. */
-export interface Awaiting extends Looking {
+/** A look-up that takes time: what it comes to is judged when it is there. */
+export interface Awaiting extends Omit<Looking, 'at'> {
   readonly sinceMs: number;
 }
 

@@ -40,19 +40,21 @@ interface Place {
 /** As a client's request finds it: where upstream varies, the variant that this one selects (RFC 9111 §4.1). */
 async function storedFor(deps: FetcherDeps, ask: Ask): Promise<Place> {
   const { key } = ask.keyed;
+  // From before the first look: while it waits for the next one a purge may come.
+  const foundAt = deps.purgeLog.position();
   const read = await deps.store.peek(key, ask);
-  if (read?.item.kind !== 'vary') return placeOf(key, read);
+  if (read?.item.kind !== 'vary') return placeOf(key, read, foundAt);
   const variant = variantOf(deps.sha256, ask, read.item);
   const { promise } = variant;
   const selected = await deps.store.peek(variant.key, ask);
   const isBroken = promise !== undefined && (selected === undefined || !isKept(promise, selected.item));
   return isBroken
-    ? placeOf(promise.ownKey, await deps.store.peek(promise.ownKey, ask))
-    : placeOf(variant.key, selected);
+    ? placeOf(promise.ownKey, await deps.store.peek(promise.ownKey, ask), foundAt)
+    : placeOf(variant.key, selected, foundAt);
 }
 
-function placeOf(key: string, read: StoreRead | undefined): Place {
-  return { key, found: read?.item.kind === 'response' ? { ...read, item: read.item } : undefined };
+function placeOf(key: string, read: StoreRead | undefined, foundAt: Fallback['foundAt']): Place {
+  return { key, found: read?.item.kind === 'response' ? { ...read, item: read.item, foundAt } : undefined };
 }
 
 function stillGood(deps: FetcherDeps, input: RefreshInput, found: Fallback): boolean {
