@@ -118,9 +118,11 @@ export class Fetcher {
 
   /** One refresh at a time for a key, detached from whoever triggered it (RFC 5861 §3). */
   refreshBehind(plan: FetchPlan): void {
-    const { key } = plan;
+    const { key, ask } = plan;
+    // Nothing of what came back could be stored, and nobody waits for it.
+    if (requestForbidsStoring(ask.route.policy, ask.requestFields)) return;
     if (this.#flights.has(key) || this.#failedRefresh.has(key, this.#nowMs())) return;
-    if (this.#deps.retryTimes?.has(plan.ask.route.upstream, key) === true) return;
+    if (this.#deps.retryTimes?.has(ask.route.upstream, key) === true) return;
     this.#deps.background.run('stale-while-revalidate', async () => {
       await this.refresh(plan, 'revalidate');
     });

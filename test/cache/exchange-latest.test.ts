@@ -91,6 +91,19 @@ describe('an answer that may not be stored', () => {
     expect((await rig.get()).cacheStatus).toContain('hit');
   });
 
+  it('for a reason of one request is not asked for behind a hit: the next request has that refreshed for all', async () => {
+    const rig = await rigOf(honoured);
+    await rig.pass(2 * MINUTE, 2 * MINUTE);
+    expect((await rig.get('/forecast', 'cache-control: no-store')).outcome).toBe('stale');
+    await rig.settle();
+    expect(rig.calls).toHaveLength(1);
+    expect((await rig.get()).outcome).toBe('stale');
+    await rig.settle();
+    rig.call(1).answer(200, 'new', fieldsOf(windows));
+    await rig.settle();
+    expect((await rig.get()).text).toBe('new');
+  });
+
   it('for a reason of one request and of upstream takes its place', async () => {
     const rig = await rigOf(honoured);
     const own = rig.get('/forecast', 'cache-control: no-cache, no-store');
