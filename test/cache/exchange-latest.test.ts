@@ -115,6 +115,12 @@ describe('an answer that may not be stored', () => {
     expect(rig.calls).toHaveLength(3);
   });
 
+  it('is let go where it was fetched behind a hit: nobody reads it', async () => {
+    const rig = await rigOf(honoured);
+    await refreshWith(rig, 200, 'cache-control: private');
+    expect(rig.cancelled).toBe(1);
+  });
+
   it('since it is too large for the route takes its place', async () => {
     const rig = await rigOf(honourRoute({ maxStoredBytes: 5 }));
     await rig.pass(2 * MINUTE, 2 * MINUTE);

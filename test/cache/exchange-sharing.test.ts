@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { Route } from '../../src/core/route.ts';
 import { ExchangeRig, type Seen } from '../support/exchange-rig.ts';
-import { fieldsOf, honourRoute, MINUTE, routeOf, SECOND } from '../support/policy.ts';
+import { fieldsOf, honourRoute, HOUR, MINUTE, routeOf, SECOND } from '../support/policy.ts';
 
 function rigOf(route: Route): ExchangeRig {
   const rig = new ExchangeRig({ routes: [route] });
@@ -131,6 +131,19 @@ describe('what was fetched for another', () => {
     rig.call(0).answer(200, 'v1', fieldsOf('cache-control: no-cache', 'etag: "a"'));
     expect((await Promise.all(answers)).map((seen) => seen.text)).toEqual(['v1', 'v1']);
     expect(rig.calls).toHaveLength(1);
+  });
+
+  it('is for all on such a route too where a 304 confirmed what may not be stored any more', async () => {
+    const rig = rigOf(routeOf({ keepForValidationMs: HOUR, retainMs: HOUR }));
+    const stored = rig.get();
+    await rig.settle();
+    rig.call(0).answer(200, 'v1', fieldsOf('etag: "a"'));
+    await stored;
+    await rig.pass(HOUR, HOUR);
+    const { answers } = await together(rig, [], [], []);
+    rig.call(1).answer(304, '', fieldsOf('etag: "a"', 'vary: *'));
+    for (const seen of await Promise.all(answers)) expect(seen.text).toBe('v1');
+    expect(rig.calls).toHaveLength(2);
   });
 
   it('behind a hit is for nobody who came meanwhile, where it may not be used without validation', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import type { ClientLink } from '../../src/cache/handled.ts';
 import type { CachePolicy } from '../../src/core/route.ts';
 import { ExchangeRig } from '../support/exchange-rig.ts';
 import { fieldsOf, HOUR, MINUTE, routeOf } from '../support/policy.ts';
@@ -17,6 +18,29 @@ async function staleRig(more: Partial<CachePolicy> = {}): Promise<ExchangeRig> {
   await first;
   await rig.pass(HOUR + MINUTE, HOUR + MINUTE);
   return rig;
+}
+
+/** A client whose answer is over when the test says so. */
+class Leaving implements ClientLink {
+  isOver = false;
+  readonly #callbacks: (() => void)[] = [];
+
+  interim(): void {
+    // It hears none.
+  }
+
+  whenOver(callback: () => void): void {
+    this.#callbacks.push(callback);
+  }
+
+  whenGone(callback: () => void): void {
+    this.#callbacks.push(callback);
+  }
+
+  leave(): void {
+    this.isOver = true;
+    for (const callback of this.#callbacks) callback();
+  }
 }
 
 /** Whether the answer is there, without waiting for it. */
@@ -127,6 +151,33 @@ describe('softTimeout', () => {
     await rig.settle();
     // Nobody reads them any more: the connections are let go.
     expect(rig.cancelled).toBe(before + 2);
+  });
+
+  it('leaves a call wanted though all who waited for it have been answered', async () => {
+    const rig = await staleRig();
+    const clients = [new Leaving(), new Leaving()];
+    const asked = clients.map((client) => rig.ask({ client }));
+    await rig.pass(SOFT, SOFT);
+    for (const seen of await Promise.all(asked)) expect(seen.text).toBe('old');
+    for (const client of clients) client.leave();
+    expect(rig.call(1).isWanted?.()).toBe(true);
+  });
+
+  it('leaves a call that nobody shares wanted, and does not end it, though its client has been answered', async () => {
+    const rig = await staleRig({ maxStoredBytes: 3 });
+    const first = rig.get();
+    await rig.settle();
+    rig.call(1).answer(200, 'too large');
+    await first;
+    const client = new Leaving();
+    const asked = rig.ask({ client });
+    await rig.settle();
+    let ended = 0;
+    rig.call(2).whenGone?.(() => (ended += 1));
+    await rig.pass(SOFT, SOFT);
+    expect((await asked).text).toBe('old');
+    client.leave();
+    expect([rig.call(2).isWanted?.(), ended]).toEqual([true, 0]);
   });
 
   it('lets a call that ends in a timeout be known, so that the next are not kept waiting', async () => {

@@ -218,6 +218,23 @@ describe('tags from Surrogate-Key and Cache-Tag', () => {
     expect((await after).text).toBe('from after');
   });
 
+  it('that are not all read keep what a 304 confirmed from whoever came after any purge and waited', async () => {
+    const rig = rigWith({ ...ruled, maxUpstreamTags: 1 });
+    await fetched(rig, '/p/a', { text: 'from before', lines: ['ETag: "1"', 'Surrogate-Key: x'] });
+    rig.clock.advance(2 * HOUR);
+    const before = rig.get('/p/a');
+    await rig.settle();
+    await rig.purge('t:y');
+    const after = rig.get('/p/a');
+    await rig.settle();
+    expect(rig.calls).toHaveLength(2);
+    rig.call(1).answer(304, '', fieldsOf('ETag: "1"', 'Surrogate-Key: x y'));
+    expect((await before).text).toBe('from before');
+    await rig.settle();
+    rig.call(2).answer(200, 'from after', fieldsOf('Surrogate-Key: x y'));
+    expect((await after).text).toBe('from after');
+  });
+
   it('that a 304 brings are not passed on, even where there are more than are read', async () => {
     const rig = rigWith({ ...ruled, maxUpstreamTags: 1 });
     await fetched(rig, '/p/a', { lines: ['ETag: "1"', 'Surrogate-Key: x'] });

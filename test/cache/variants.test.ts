@@ -52,6 +52,10 @@ function answerFrom(rig: ExchangeRig, from: number, prefix = ''): void {
   }
 }
 
+function named(prefix: string, count: number): readonly string[] {
+  return Array.from({ length: count }, (_none, index) => `x-${prefix}${index}`);
+}
+
 describe('variants by language', () => {
   const byLanguage = 'Vary: Accept-Language';
 
@@ -96,6 +100,28 @@ describe('variants by language', () => {
     const vary = 'Vary: Accept-Language, Accept';
     await fetched(rig, ['Accept-Language: en', 'Accept: a/b'], 'two', vary, 'Content-Language: en');
     expect(marker(rig)).toMatchObject({ names: ['accept', 'accept-language'], languages: [['en', 'en']] });
+  });
+
+  it('are told apart by sixteen fields, and by the latest alone where upstream has named more', async () => {
+    const rig = newRig();
+    await fetched(rig, [], 'one', `Vary: ${named('a', 10).join()}`);
+    rig.clock.advance(61_000);
+    await fetched(rig, [], 'two', `Vary: ${named('b', 6).join()}`);
+    expect(marker(rig).names).toEqual([...named('a', 10), ...named('b', 6)]);
+    rig.clock.advance(61_000);
+    await fetched(rig, [], 'three', `Vary: ${named('c', 2).join()}`);
+    expect(marker(rig).names).toEqual(named('c', 2));
+  });
+
+  it('are no longer known to be there than the last answer that said so is kept, where upstream has ceased to vary', async () => {
+    const rig = newRig();
+    await fetched(rig, ['Accept-Language: de'], 'deutsch', byLanguage);
+    const { retainUntilMs } = marker(rig);
+    rig.clock.advance(HOUR);
+    await fetched(rig, ['Accept-Language: en'], 'for all');
+    expect(marker(rig).retainUntilMs).toBe(retainUntilMs);
+    await fetched(rig, ['Accept-Language: fr'], 'français', byLanguage);
+    expect(marker(rig).retainUntilMs).toBe(retainUntilMs + HOUR);
   });
 
   it('let whoever wants the language of the answer wait for it with others', async () => {
