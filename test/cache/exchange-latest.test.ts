@@ -141,8 +141,11 @@ describe('an answer that may not be stored', () => {
     expect(await afterFailure(rig)).not.toBe('old');
   });
 
-  it('since it is too large for the store takes its place', async () => {
-    const rig = await rigOf(honoured, {
+  it.each<[string, Route, boolean]>([
+    ['takes its place', honoured, false],
+    ['leaves it where the route goes by its rule alone', routeOf(ruled), true],
+  ])('since it is too large for the store %s', async (_case, route, isLeft) => {
+    const rig = await rigOf(route, {
       between: (memory) => ({
         tier: 'memory',
         get: (key) => memory.get(key),
@@ -156,7 +159,7 @@ describe('an answer that may not be stored', () => {
     await rig.settle();
     rig.call(1).answer(200, 'longer than that', fieldsOf('cache-control: max-age=60'));
     await rig.pass(2000, 2000);
-    expect(await afterFailure(rig)).not.toBe('old');
+    expect((await afterFailure(rig)) === 'old').toBe(isLeft);
   });
 
   it('since it fails the check of the route leaves what is stored: it is no better than a failure', async () => {

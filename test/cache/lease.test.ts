@@ -102,6 +102,31 @@ describe('without a lease', () => {
     expect(await french).toMatchObject({ status: 502 });
   });
 
+  test('such a route serves it too where the lease was lost only while upstream was asked, and says that it may be purged', async () => {
+    const rig = rigOf({ routes: [routeOf(hour, { onLeaseLost: 'serve-if-upstream-fails' })] });
+    const nowMs = rig.clock.nowMs();
+    const { freshness } = rig.stored();
+    rig.memory.put(rig.stored('/forecast', { freshness: { ...freshness, freshUntilMs: nowMs, swrUntilMs: nowMs } }));
+    const asked = rig.get();
+    await rig.settle();
+    rig.log.leased = false;
+    rig.call(0).fail();
+    expect(await asked).toMatchObject({ status: 200, text: 'stored', outcome: 'stale-error' });
+    expect((await asked).cacheStatus).toBe('forecache; fwd=bypass; ttl=0; detail=lease');
+  });
+
+  test('such a route serves it at once once upstream has kept a request waiting, and says that it may be purged', async () => {
+    const rig = unleased(routeOf(hour, { onLeaseLost: 'serve-if-upstream-fails' }));
+    const first = rig.get();
+    await rig.pass(2);
+    rig.call(0).fail('timeout');
+    await first;
+    expect(await rig.get()).toMatchObject({
+      text: 'stored',
+      cacheStatus: 'forecache; fwd=bypass; ttl=3599; detail=lease',
+    });
+  });
+
   test('a route that bypasses has no fallback, though the lease was lost only while upstream was asked', async () => {
     const rig = rigOf({ routes: [routeOf(hour)] });
     const nowMs = rig.clock.nowMs();

@@ -54,6 +54,15 @@ describe('a HEAD on an honour route', () => {
     expect(rig.call(1).canonical.method).toBe('GET');
   });
 
+  it('lets go of an answer to a range or condition that it did not bring', async () => {
+    const rig = rigOf();
+    const all = [rig.head(), rig.get()];
+    await rig.settle();
+    for (const call of rig.calls) call.answer(206, 'v', fieldsOf('content-range: bytes 0-0/2'));
+    expect((await Promise.all(all)).map(({ status }) => status)).toEqual([502, 502]);
+    expect(rig.cancelled).toBe(2);
+  });
+
   it('is shared with nobody', async () => {
     const rig = rigOf();
     const all = [rig.get(), rig.head(), rig.head()];

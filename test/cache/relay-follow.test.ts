@@ -182,6 +182,12 @@ describe('the answer to a POST (RFC 9110 §9.3.3)', () => {
     expect(rig.memory.stats().responses).toBe(0);
   });
 
+  it('is not stored with more tags than are read, by which a purge would not find it', async () => {
+    const rig = rigOf({}, { maxUpstreamTags: 1 });
+    await finish(rig, (await send(rig)).answer(200, ...explicit, 'Cache-Groups: "one", "two"'));
+    expect([rig.memory.stats().responses, rig.storage, rig.limits]).toEqual([0, ['tags'], ['routes.maxUpstreamTags']]);
+  });
+
   it('is not stored by the lifetime that the rule gives', async () => {
     const rig = rigOf({ ttlMs: 60 * SECOND });
     await finish(rig, (await send(rig)).answer(200, 'Content-Location: /forecast'));

@@ -60,6 +60,14 @@ describe('a stored error', () => {
     expect((await rig.get()).text).toBe('good');
   });
 
+  it('need not pass the check of a route, which is about what upstream has found', async () => {
+    const storeIf = { json: true, exists: ['$.data'], absent: [] };
+    const rig = rigOf(routeOf({ statusTtlMs: new Map([[404, MINUTE]]), storeIf }));
+    const seen = await answered(rig, (call) => call.answer(404, 'nothing there'));
+    expect([seen.status, seen.cacheStatus]).toEqual([404, 'forecache; fwd=uri-miss; stored']);
+    expect((await rig.get()).outcome).toBe('hit');
+  });
+
   it.each([
     ['connect', 502],
     ['timeout', 504],
@@ -95,6 +103,15 @@ describe.each([
     expect([seen.status, seen.text, seen.outcome]).toEqual([200, 'good', 'stale-error']);
     expect(seen.cacheStatus).toMatch(/^forecache; fwd=stale; fwd-status=503; ttl=-\d+; detail=stale-error$/);
     expect(rig.cancelled).toBe(1);
+  });
+
+  it('is let go where a HEAD asked for it', async () => {
+    const rig = rigOf(route);
+    const head = rig.head();
+    await rig.settle();
+    rig.call(0).answer(503, 'a page that tells much');
+    const seen = await head;
+    expect([seen.status, seen.text, rig.cancelled]).toEqual([503, '', 1]);
   });
 
   it('is passed on where nothing is stored', async () => {
