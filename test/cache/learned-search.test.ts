@@ -171,6 +171,17 @@ describe('No-Vary-Search of upstream', () => {
     expect(await held(rig, '/p/x?a=1&utm=2')).toBe('one');
   });
 
+  it('said by a slow answer that was asked for before the one that counts is not taken for that', async () => {
+    const rig = rigWith();
+    const slow = rig.get('/p/x?a=1&utm=1');
+    await rig.settle();
+    rig.clock.advance(1000);
+    await fetched(rig, '/p/x?b=1', 'later', 'No-Vary-Search: params=("a")');
+    rig.call(0).answer(200, 'slow', fieldsOf(fresh, noUtm));
+    expect(await slow).toMatchObject({ text: 'slow' });
+    expect(await held(rig, '/p/x?a=2&utm=1')).toBeUndefined();
+  });
+
   it('is shown in the key of what says it, and in no other', async () => {
     const rig = rigWith({ routes: [{ ...route, showKey: true }] });
     await fetched(rig, '/p/x?a=1&utm=1', 'one', noUtm);
@@ -436,6 +447,24 @@ describe('what is learnt', () => {
     expect(search.size).toBe(1);
     search.learn(asked, { status: 200, fields: [], requestTimeMs: 1000 });
     expect(search.size).toBe(0);
+  });
+
+  it('is forgotten first of the path that was asked for longest ago', () => {
+    const limits: string[] = [];
+    const search = new LearnedSearch({ limit: (option) => void limits.push(option) }, new FakeClock(1000), 2);
+    const first = keyed(tableOf(route), '/p/1');
+    const second = keyed(tableOf(route), '/p/2');
+    const third = keyed(tableOf(route), '/p/3');
+    search.learn(first, lesson);
+    search.learn(second, lesson);
+    search.keyed(first);
+    search.learn(third, lesson);
+    expect([first, second, third].map((asked) => search.peek(asked).search?.rule !== undefined)).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    expect(limits).toEqual(['routes.noVarySearch']);
   });
 
   it('is taken back by an earlier one where it is a millisecond in the future', () => {

@@ -2,7 +2,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { ClientLink } from '../../src/cache/handled.ts';
 import type { CachePolicy } from '../../src/core/route.ts';
-import { ExchangeRig } from '../support/exchange-rig.ts';
+import type { MemoryStore } from '../../src/store/memory-store.ts';
+import { ExchangeRig, lateStore } from '../support/exchange-rig.ts';
 import { fieldsOf, HOUR, MINUTE, routeOf } from '../support/policy.ts';
 
 const SOFT = 200;
@@ -95,6 +96,22 @@ describe('softTimeout', () => {
     const seen = await third;
     expect([seen.text, seen.outcome]).toEqual(['new', 'collapsed']);
     expect(rig.calls).toHaveLength(2);
+  });
+
+  it('counts from when the request came, though its look-up took time', async () => {
+    const gates: (() => void)[] = [];
+    const between = (memory: MemoryStore) => lateStore(memory, gates);
+    const rig = new ExchangeRig({ routes: [routeOf(policy)], between });
+    onTestFinished(() => rig[Symbol.dispose]());
+    rig.memory.put(rig.stored());
+    await rig.pass(HOUR + MINUTE, HOUR + MINUTE);
+    const asked = rig.get();
+    await rig.pass(SOFT - 50, SOFT - 50);
+    for (const open of gates.splice(0)) open();
+    await rig.pass(49, 49);
+    expect(await isThere(rig, asked)).toBe(false);
+    await rig.pass(1);
+    expect((await asked).cacheStatus).toContain('detail=soft-timeout');
   });
 
   it('never serves what was purged meanwhile', async () => {
