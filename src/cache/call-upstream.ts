@@ -31,7 +31,7 @@ export function callUpstream<T>(
   const marks = deps.loops?.sent(input.route.name, passedOn(input));
   const call = { canonical, fields, marks, decode, purpose, onInterim, isWanted, whenGone };
   return deps.upstream.fetch(call, signal).then((answer) => {
-    // A call that never got a connection is none that upstream saw.
+    // Where no connection was free for it, it was not even tried to call.
     if (answer.attempts > 0) tell(deps, input, answer, startedMs);
     return then(answer);
   });
@@ -64,6 +64,7 @@ function tell(deps: FillDeps, input: FillInput, answer: UpstreamAnswer, startedM
     failure: isFailure ? answer.failure : undefined,
     durationMs: clock.monotonicMs() - startedMs,
     attempts: answer.attempts,
+    unsent: isFailure ? answer.unsent : undefined,
     url: input.keyed.url,
     reason: isFailure ? answer.detail : undefined,
     clientGone: isFailure ? answer.clientGone : undefined,

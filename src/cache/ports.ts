@@ -242,6 +242,8 @@ export interface UpstreamCallRecord {
   readonly durationMs: number;
   /** At least 1. All but the last were reset before anything came back. */
   readonly attempts: number;
+  /** True: the last of them came to no connection, so that upstream saw nothing of it. */
+  readonly unsent?: boolean | undefined;
   /** Canonical URL on the proxy, secrets as digests. */
   readonly url: string;
   /** Why it failed, for people; nothing secret or untrusted. `undefined` where it did not, or no more is known than `failure`. */

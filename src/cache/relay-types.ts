@@ -46,4 +46,6 @@ export interface RelayResult {
   readonly aborted: boolean;
   /** Times that the call was handed to a connection: 0 where the relay refused the request, 2 where a kept connection broke before anything came and a new one took over; one that broke before the call was written to it does not count. */
   readonly attempts: number;
+  /** As of `UpstreamFailure`. */
+  readonly unsent?: boolean | undefined;
 }

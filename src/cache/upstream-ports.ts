@@ -106,8 +106,10 @@ export interface UpstreamFailure {
   readonly responseTimeMs: number;
   /** True: its client went, and nobody else was to get the answer (see {@link UpstreamCall.whenGone}). Upstream did nothing wrong. */
   readonly clientGone?: boolean | undefined;
-  /** As of {@link UpstreamResponse}; 0 where the call never got a connection, so that nothing was sent. */
+  /** As of {@link UpstreamResponse}; 0 where no connection was free for it in time. */
   readonly attempts: number;
+  /** True: the last of them came to no connection, so that upstream saw nothing of it. */
+  readonly unsent?: boolean | undefined;
 }
 
 /** Thrown by {@link UpstreamBody.chunks}. */

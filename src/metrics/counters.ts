@@ -43,7 +43,7 @@ export class RouteTally {
   readonly hitsByTier = new Float64Array(tierNames.length);
   readonly missesByFwd = new Float64Array(fwdNames.length);
   readonly storage = new TokenTally();
-  /** Upstream calls by purpose, each attempt counted. */
+  /** Upstream calls by purpose, each attempt counted that came to a connection. */
   readonly calls = new Float64Array(purposeNames.length);
   /** Calls that were answered, and the milliseconds that they took: the measured latency of this route's upstream. */
   readonly answered = new Float64Array(2);
@@ -139,7 +139,8 @@ export class Counters implements Observer {
   upstreamCall(call: UpstreamCallRecord): void {
     const route = this.#route(call.route);
     const purpose = purposeIndex[call.purpose];
-    bump(route.calls, purpose, call.attempts);
+    // By route, what upstream saw: reports take calls for what it costs. By upstream, what came of each attempt.
+    bump(route.calls, purpose, call.unsent === true ? call.attempts - 1 : call.attempts);
     if (call.status !== undefined && call.durationMs >= 0) {
       bump(route.answered, 0);
       bump(route.answered, 1, call.durationMs);

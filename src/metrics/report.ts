@@ -37,7 +37,7 @@ interface CacheNumbers {
   readonly bytes_sent: number;
   /** Of outcomes hit, stale, stale-error and revalidated. */
   readonly bytes_from_store: number;
-  /** All calls made: for requests, for revalidation behind a stale answer, for warming. */
+  /** All calls that came to a connection: for requests, for revalidation behind a stale answer, for warming. */
   readonly upstream_calls: number;
   /** Of them, those that no client waited for: revalidation and warming. */
   readonly upstream_calls_background: number;

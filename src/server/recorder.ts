@@ -121,7 +121,7 @@ export class Recorder {
   }
 
   relayed(transit: Transit, relay: RelayDecision, result: RelayResult): void {
-    const { attempts, failure, reason } = result;
+    const { attempts, unsent, failure, reason } = result;
     if (transit.answered) {
       // What ends a switched connection is no end of an answer.
       if (failure !== undefined && result.status !== 101) {
@@ -129,7 +129,8 @@ export class Recorder {
       }
     } else if (attempts > 0) {
       const clientGone = isLeft(transit, result);
-      this.#call(transit, relay, { status: undefined, failure: failure ?? 'aborted', reason, attempts, clientGone });
+      const attempted = { attempts, unsent, clientGone };
+      this.#call(transit, relay, { status: undefined, failure: failure ?? 'aborted', reason, ...attempted });
     }
     const { refusal } = transit;
     const problem = refusal?.code ?? result.problem;
@@ -149,7 +150,7 @@ export class Recorder {
   #call(
     transit: Transit,
     relay: RelayDecision,
-    result: Pick<UpstreamCallRecord, 'status' | 'failure' | 'reason' | 'attempts' | 'clientGone'>,
+    result: Pick<UpstreamCallRecord, 'status' | 'failure' | 'reason' | 'attempts' | 'unsent' | 'clientGone'>,
   ): void {
     this.#observer.upstreamCall({
       upstream: relay.route.upstream,

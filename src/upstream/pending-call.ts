@@ -135,10 +135,10 @@ export class PendingCall {
   onRequestStart(control: ConnectionControl): void {
     this.#control = control;
     this.#reused = this.wire?.takesReused() === true;
-    this.#phase = 'waiting';
     // Given up, or out of time, when the connection was made: nothing is sent.
     if (this.#stopped) control.abort(new Error('given up'));
     else if (this.#isOverdue()) this.expire();
+    else this.#phase = 'waiting';
   }
 
   onResponseStarted(): void {
@@ -286,7 +286,8 @@ export class PendingCall {
       return;
     }
     const times = { requestTimeMs: this.#requestTimeMs, responseTimeMs: this.#ground.clock.nowMs() };
-    this.#settle({ kind: 'failure', failure, detail, clientGone: isGone, attempts: this.#attempts, ...times });
+    const attempted = { attempts: this.#attempts, unsent: this.#phase === 'connecting' || undefined };
+    this.#settle({ kind: 'failure', failure, detail, clientGone: isGone, ...attempted, ...times });
   }
 
   /** The connection is done with this call. */

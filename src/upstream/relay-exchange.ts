@@ -63,6 +63,7 @@ export class RelayExchange {
   /** All of the answer was passed on. */
   #isWhole = false;
   #attempts = 0;
+  #unsent: true | undefined = undefined;
   #requestTimeMs = 0;
   #interims = 0;
 
@@ -87,6 +88,7 @@ export class RelayExchange {
         reason: this.#failure?.detail,
         aborted: reply.aborted,
         attempts: this.#attempts,
+        unsent: this.#unsent,
       });
     };
     if (res.closed || res.destroyed) closed();
@@ -239,6 +241,7 @@ export class RelayExchange {
 
   /** Nothing more is timed; the connection was handed over, or all is said. */
   end(): void {
+    if (this.#stage === 'connecting') this.#unsent = true;
     this.#stage = 'over';
     this.#timer.stop();
   }
@@ -277,10 +280,7 @@ export class RelayExchange {
   #sending(upstream: ClientRequest): void {
     if (!this.open) return;
     // Without content the head is all there is to be sent.
-    if (this.#options.isBare === true) {
-      this.sent();
-      return;
-    }
+    if (this.#options.isBare === true) return this.sent();
     this.#stage = 'sending';
     this.#timer.limit(this.#options.config.bodyTimeoutMs);
     const sent = (): void => {

@@ -9,7 +9,8 @@ const routes = `
   - { name: ruled, match: /c/*, upstream: api, ttl: 10m, maxStoredBytes: 1MiB }
   - { name: stale, match: /e/*, upstream: api, ttl: 10m, staleIfError: 1h, retain: 24h }
   - { name: streamed, match: /s/*, upstream: api, ttl: 10m, maxStoredBytes: 4 }
-  - { name: relayed, match: /r/*, upstream: api, cache: off }`;
+  - { name: relayed, match: /r/*, upstream: api, cache: off }
+  - { name: warmed, match: /w, upstream: api, ttl: 10m, query: { place: { type: text } } }`;
 
 /** Streams begin and hold their connection; everything else is answered. */
 const holding: OriginScript = (request, peer) =>
@@ -82,6 +83,29 @@ describe.each(['c', 'r'])('Calls of /%s', (route) => {
     expect(body).toMatchObject({ upstream_calls: 3 });
   });
 
+  it('are none where no connection could be made, but by their results', async () => {
+    await using stage = await startStage({ routes });
+    await stage.origin.close();
+    expect((await stage.get(`/${route}/1`)).status).toBe(502);
+    expect(await upstreamCalls(stage.admin)).toEqual({ connect: 1 });
+    const { body } = await stage.call('GET', '/api/metrics/cache');
+    expect(body).toMatchObject({ errors: 1, upstream_calls: 0, upstream_calls_background: 0 });
+  });
+
+  it('hold the request that a kept connection lost, but not the new connection that could not be made', async () => {
+    const closing: OriginScript = (_request, peer) => {
+      void stage.origin.close();
+      peer.reset();
+    };
+    await using stage = await startStage({ routes, script: inTurn(answer(200, {}, 'first'), closing) });
+    await stage.get(`/${route}/1`);
+    expect((await stage.get(`/${route}/2`)).status).toBe(502);
+    expect(await upstreamCalls(stage.admin)).toEqual({ '2xx': 1, reset: 1, connect: 1 });
+    const { body } = await stage.call('GET', '/api/metrics/cache');
+    expect(body).toMatchObject({ upstream_calls: stage.asked().length });
+    expect(stage.asked()).toHaveLength(2);
+  });
+
   it('whose content breaks off show as such', async () => {
     await using stage = await startStage({ routes, script: truncated('content-length', 'fin') });
     await stage.get(`/${route}/1`).catch(() => undefined);
@@ -95,6 +119,21 @@ describe.each(['c', 'r'])('Calls of /%s', (route) => {
     await using stage = await startStage({ routes, script: answer(200, {}, 'x'.repeat(100_000)) });
     await stage.get(`/${route}/1`);
     expect(await brokenBodies(stage.admin)).toEqual({});
+  });
+});
+
+describe('Calls that no client waits for', () => {
+  it.each([
+    ['of warming that reached upstream are taken off what was avoided', true, 1, -1],
+    ['of warming that found no connection are not', false, 0, 0],
+  ])('%s', async (_what, isThere, background, avoided) => {
+    await using stage = await startStage({ routes, script: answer(500, {}, 'oops') });
+    await (isThere ? Promise.resolve() : stage.origin.close());
+    const warmed = await stage.call('POST', '/api/warm', { route: 'warmed', with: [{ place: 'berlin' }] });
+    expect(warmed).toMatchObject({ status: 200, body: { fetched: 0, failed: 1 } });
+    const { body } = await stage.call('GET', '/api/metrics/cache');
+    const counted = { upstream_calls_background: background, upstream_calls_avoided: avoided };
+    expect(body).toMatchObject({ ...counted, routes: { warmed: counted } });
   });
 });
 

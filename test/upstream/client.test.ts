@@ -595,7 +595,7 @@ describe('time', () => {
       peer.reset();
     });
     // The kept connection breaks.
-    expect(await fetch()).toMatchObject({ kind: 'failure', failure: 'reset', attempts: 1 });
+    expect(await fetch()).toMatchObject({ kind: 'failure', failure: 'reset', attempts: 1, unsent: undefined });
     expect(origin.requests).toHaveLength(2);
   });
 
@@ -604,7 +604,7 @@ describe('time', () => {
     const { origin, fetch } = await setUp(ok, { totalTimeoutMs: 3000, maxConnections: 1 }, { clock });
     const late = fetch();
     clock.lateMs = 3000;
-    expect(await late).toMatchObject({ kind: 'failure', failure: 'timeout', attempts: 1 });
+    expect(await late).toMatchObject({ kind: 'failure', failure: 'timeout', attempts: 1, unsent: true });
     clock.lateMs = 0;
     // The place is free again.
     expect(response(await fetch()).status).toBe(200);
