@@ -1,9 +1,9 @@
-import process from 'node:process';
 import { pino, type Level } from 'pino';
 import type { Observer } from '../cache/ports.ts';
 import type { LogConfig } from '../core/config.ts';
 import { createLogObserver } from './observe.ts';
 import { createLogCleaner, type LogFields } from './redact.ts';
+import { standardError, type Sink } from './standard-error.ts';
 
 /** JSON lines. None of its functions throws or waits. Dispose of it last: that writes what is buffered. */
 export interface Log extends Disposable {
@@ -80,47 +80,6 @@ export function createLog(config: LogConfig, options: LogOptions = {}): Log {
 
 /** A line of `warn` or `error` among several, each of which begins with its level; no value has a line break in it. */
 const trouble = /^\{"level":"(?:warn|error)"/mu;
-
-interface Sink {
-  write(line: string): void;
-  flush(): void;
-  close(): void;
-}
-
-/**
- * Lines are gathered up to 4 KiB or 100 ms, since one write a line would cost a cached hit as much again. Writes are
- * synchronous, and the last ones happen on `exit`: no line is lost short of SIGKILL.
- */
-function standardError(): Sink {
-  const destination = pino.destination({ fd: 2, sync: true });
-  // A log that nobody reads any more, or on a full disk, is no reason to stop serving.
-  destination.on('error', () => {});
-  let pending = '';
-  let closed = false;
-  let timer: NodeJS.Timeout | undefined;
-  const flush = (): void => {
-    clearTimeout(timer);
-    timer = undefined;
-    if (pending === '') return;
-    const lines = pending;
-    pending = '';
-    destination.write(lines);
-  };
-  process.on('exit', flush);
-  return {
-    write(line) {
-      pending += line;
-      if (closed || pending.length >= 4096) flush();
-      else timer ??= setTimeout(flush, 100).unref();
-    },
-    flush,
-    close() {
-      closed = true;
-      process.off('exit', flush);
-      flush();
-    },
-  };
-}
 
 function givenStream(stream: LogStream): Sink {
   return { write: (line) => void stream.write(line), flush: () => undefined, close: () => undefined };

@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import process from 'node:process';
 import { check, dictionary, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -210,6 +211,27 @@ describe('the log', () => {
     child.stdin?.write('go\n');
     const [code] = await once(child, 'close');
     expect(code).toBe(7);
+  });
+
+  it.runIf(existsSync('/dev/full'))('keeps a bounded part of what a full disk does not take', async () => {
+    const program = `
+      import { createLog } from ${JSON.stringify(new URL('../../src/log/log.ts', import.meta.url).href)};
+      const log = createLog({ level: 'info', requests: true });
+      const url = 'x'.repeat(4000);
+      for (let n = 0; n < 20_000; n += 1) log.info({ url }, 'line');
+      global.gc();
+      const { heapUsed, external } = process.memoryUsage();
+      console.log((heapUsed + external) / 2 ** 20);`;
+    const full = openSync('/dev/full', 'w');
+    const args = ['--expose-gc', '--input-type=module', '--eval', program];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', full] });
+    closeSync(full);
+    let output = '';
+    child.stdout?.on('data', (chunk) => (output += String(chunk)));
+    expect(await once(child, 'close')).toEqual([0, null]);
+    // Of 80 MiB of lines.
+    expect(Number(output)).toBeGreaterThan(0);
+    expect(Number(output)).toBeLessThan(40);
   });
 
   it.each([
