@@ -7,6 +7,7 @@ import { answerPurge, endpointsOf, type Endpoint } from './endpoints.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { problemReply, sendReply, type Reply } from './reply.ts';
 import type { AdminServices } from './services.ts';
+import { Turns } from './turns.ts';
 
 export interface AdminServerOptions {
   readonly config: AdminConfig;
@@ -33,6 +34,8 @@ export interface AdminServer extends AsyncDisposable {
 /** What one client of the admin listener may take. Milliseconds, bytes. */
 export interface AdminLimits {
   readonly connections: number;
+  /** Requests of a connection that are answered, or wait for those before them. */
+  readonly pipelined: number;
   readonly headerBytes: number;
   readonly headersMs: number;
   readonly requestMs: number;
@@ -46,6 +49,7 @@ export interface AdminLimits {
 /** Without options: an operator, a dashboard or two, a scraper and probes; whoever needs more is not one of them. */
 export const adminLimits: AdminLimits = {
   connections: 256,
+  pipelined: 8,
   headerBytes: 16 * 1024,
   headersMs: 5_000,
   requestMs: 15_000,
@@ -58,6 +62,7 @@ export const adminLimits: AdminLimits = {
 export function createAdminServer(options: AdminServerOptions): AdminServer {
   const { limits = adminLimits } = options;
   const answer = createRouter(options);
+  const turns = new Turns(limits.pipelined);
   const server = createServer(
     {
       maxHeaderSize: limits.headerBytes,
@@ -72,6 +77,18 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   server.on('drop', () => options.onLimit?.('admin.maxConnections'));
 
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request;
+    // The parser goes on with what it has been given.
+    if (socket.destroyed) return;
+    const turn = turns.take(request, response);
+    if (turn === undefined) {
+      options.onLimit?.('admin.maxPipelined');
+      socket.destroy();
+      return;
+    }
+    await turn;
+    // Closed meanwhile: nobody is left to be answered.
+    if (socket.destroyed) return;
     try {
       sendReply(request, response, await answer(request));
     } catch (error) {

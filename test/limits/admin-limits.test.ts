@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 
+import type { AdminServices } from '../../src/admin/services.ts';
 import { adminLimits } from '../../src/admin/admin-server.ts';
 import { head } from '../support/hostile.ts';
 import { ask, startAdmin, stopAdmins } from '../support/admin.ts';
@@ -23,6 +24,7 @@ describe('The fixed limits', () => {
   it('are those of docs/limits.md, each with a test here', () => {
     expect(adminLimits).toMatchObject({
       connections: 256,
+      pipelined: 8,
       headerBytes: 16 * 1024,
       headersMs: 5000,
       requestMs: 15_000,
@@ -32,7 +34,7 @@ describe('The fixed limits', () => {
     const here = readFileSync(new URL(import.meta.url), 'utf8');
     const table = /\| of the admin listener \|[^]*?\n\n/.exec(text)?.[0] ?? '';
     const rows = [...table.matchAll(/^\| [a-z][^|`]+ \| (\d[^|]*) \| [^|]+ \| ([^|]+) \|$/gm)];
-    expect(rows.map(([, fixed]) => fixed)).toEqual(['256', '16 KiB', '5 s', '15 s', '65 s']);
+    expect(rows.map(([, fixed]) => fixed)).toEqual(['256', '8', '16 KiB', '5 s', '15 s', '65 s']);
     for (const [, , test = ''] of rows) expect(here).toContain(`it('${test}'`);
   });
 
@@ -55,6 +57,33 @@ describe('The fixed limits', () => {
         ),
       )
       .toBe(200);
+  });
+
+  it('the admin listener owes 8 answers on a connection, with one more it closes', async () => {
+    const gate = Promise.withResolvers<void>();
+    const state = { asked: 0 };
+    const services: Partial<AdminServices> = {
+      prometheus: async () => {
+        state.asked += 1;
+        await gate.promise;
+        return 'x';
+      },
+    };
+    const rig = await startAdmin({ services });
+    const scrape = head('GET /metrics HTTP/1.1', host);
+    using eight = await openRaw(urlOf(rig));
+    await eight.send(scrape.repeat(8));
+    const { replies, end } = await converse(urlOf(rig), scrape.repeat(3000));
+    expect([replies, end]).toEqual([[], 'reset']);
+    expect(rig.limitHits).toEqual(['admin.maxPipelined']);
+    // Of the first connection the first, of the other none.
+    expect(state.asked).toBe(1);
+    gate.resolve();
+    for (let count = 0; count < 8; count += 1) expect((await eight.reply()).text).toBe('x');
+    expect(state.asked).toBe(8);
+    // Where none is owed any more there is room again.
+    await eight.send(scrape.repeat(8));
+    for (let count = 0; count < 8; count += 1) expect((await eight.reply()).text).toBe('x');
   });
 
   it('a head of an admin call past 16 KiB is a 431', async () => {
