@@ -46,7 +46,7 @@ export interface WorkerCalls {
   readonly position: { readonly input: undefined; readonly output: Position | undefined };
   readonly refresh: { readonly input: RefreshCall; readonly output: Refreshed };
   readonly adopt: { readonly input: Adopted; readonly output: undefined };
-  readonly numbers: { readonly input: undefined; readonly output: WorkerNumbers };
+  readonly numbers: { readonly input: NumbersCall; readonly output: WorkerNumbers };
   /** Rehearses what a purge has it do (`src/rehearsal.ts`); answered when that is over. */
   readonly rehearse: { readonly input: undefined; readonly output: undefined };
   /** Ends what it serves with the grace of the configuration, and tells what it had counted in the end. */
@@ -54,6 +54,11 @@ export interface WorkerCalls {
 }
 
 export type CallName = keyof WorkerCalls;
+
+export interface NumbersCall {
+  /** With those of the thread, which begin anew by that. */
+  readonly thread: boolean;
+}
 
 export interface RefreshCall {
   readonly route: string;
@@ -91,7 +96,7 @@ export interface WorkerNumbers {
   };
   readonly coherence: CoherenceStatus | undefined;
   readonly redis: RedisStatus | undefined;
-  /** Only where it was asked: event-loop lag is that since it was last told. */
+  /** Only where they were asked for: event-loop lag is that since it was last told. */
   readonly thread: ThreadNumbers | undefined;
 }
 

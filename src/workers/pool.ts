@@ -7,7 +7,7 @@ import type { SharedBounds } from '../process-memory.ts';
 import { newProcessMark } from '../process-mark.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import { assertFree } from './assert-free.ts';
-import type { CallName, WorkerCalls, WorkerStart } from './messages.ts';
+import type { CallName, NumbersCall, WorkerCalls, WorkerStart } from './messages.ts';
 import type { PurgeWire } from './shared-purges.ts';
 import { type WorkerEnd, WorkerThread } from './worker-thread.ts';
 
@@ -148,8 +148,8 @@ export class WorkerPool {
    * Has those that serve tell their numbers; who does not in time is left with what it told last. Each is heard as it answers: what it
    * tells by itself while others are waited for is newer.
    */
-  async hearNumbers(): Promise<void> {
-    await this.#inTime(this.serving.map((worker) => worker.askNumbers()));
+  async hearNumbers(asked: NumbersCall): Promise<void> {
+    await this.#inTime(this.serving.map((worker) => worker.askNumbers(asked)));
   }
 
   async #inTime(asked: readonly Promise<void>[]): Promise<void> {

@@ -103,7 +103,7 @@ function callsOf(
     position: () => purgeLog.position(),
     refresh: (call) => refresh(parts, call),
     adopt: (adopted) => adopt(parts, adopted),
-    numbers: () => numbersOf(parts, parts.metrics.thread()),
+    numbers: ({ thread }) => numbersOf(parts, thread ? parts.metrics.thread() : undefined),
     rehearse: async () => {
       await (await import('../rehearsal.ts')).rehearseTold(systemClock);
       return undefined;

@@ -32,19 +32,19 @@ export function workerServices(
     explain: (request) => explain(pool, request),
     list: (filter) => list(pool, filter),
     async metricsReport() {
-      await sums.refresh();
+      await sums.refresh({ thread: false });
       const report = await fleetCounters?.report();
       // Without Redis the fleet's counters tell of the coordinator alone.
       return report?.scope === 'fleet' ? report : ownReport();
     },
     async resetMetrics() {
       if (fleetCounters !== undefined) return fleetCounters.reset();
-      await sums.refresh();
+      await sums.refresh({ thread: false });
       base = mark();
       return ok({ missing: [] });
     },
     async prometheus() {
-      await sums.refresh();
+      await sums.refresh({ thread: true });
       const exposed = familiesOf({
         counters: sums.counters(counters),
         store: sums.store(),

@@ -6,7 +6,7 @@ import { Counters } from '../metrics/counters.ts';
 import { counter, gauge, type Family } from '../metrics/family.ts';
 import { plus, type Totals } from '../metrics/totals.ts';
 import type { ThreadNumbers } from '../metrics/process-families.ts';
-import type { WorkerNumbers } from './messages.ts';
+import type { NumbersCall, WorkerNumbers } from './messages.ts';
 import type { WorkerPool } from './pool.ts';
 import type { WorkerThread } from './worker-thread.ts';
 
@@ -35,8 +35,8 @@ export class WorkerSums {
   }
 
   /** Asks all; who does not answer soon counts as it last told. */
-  async refresh(): Promise<void> {
-    await this.#pool.hearNumbers();
+  async refresh(asked: NumbersCall): Promise<void> {
+    await this.#pool.hearNumbers(asked);
   }
 
   /** Keeps what this one had counted; to be told once of each, when it is gone. */

@@ -3,7 +3,16 @@ import { Worker } from 'node:worker_threads';
 import type { Clock } from '../cache/ports.ts';
 import type { BoundListener } from '../server/data-server.ts';
 import { LineBacklog } from './line-backlog.ts';
-import type { Call, CallName, WorkerCalls, WorkerGround, WorkerNumbers, WorkerStart, WorkerWord } from './messages.ts';
+import type {
+  Call,
+  CallName,
+  NumbersCall,
+  WorkerCalls,
+  WorkerGround,
+  WorkerNumbers,
+  WorkerStart,
+  WorkerWord,
+} from './messages.ts';
 
 export interface WorkerThreadOptions {
   readonly start: WorkerStart;
@@ -85,8 +94,8 @@ export class WorkerThread {
   }
 
   /** Has it tell its numbers. Rejects as {@link call} does. */
-  async askNumbers(): Promise<void> {
-    this.numbers = await this.call('numbers', undefined);
+  async askNumbers(asked: NumbersCall): Promise<void> {
+    this.#told(await this.call('numbers', asked));
   }
 
   /**
@@ -137,9 +146,7 @@ export class WorkerThread {
       case 'fetching':
         return this.#options.onFetching(this);
       case 'counted':
-        // What it does not tell by itself is as it was when it was asked.
-        this.numbers = { ...word.numbers, thread: word.numbers.thread ?? this.numbers?.thread };
-        return undefined;
+        return this.#told(word.numbers);
       case 'answer':
         this.#pending.get(word.id)?.resolve(word.value);
         return void this.#pending.delete(word.id);
@@ -147,6 +154,11 @@ export class WorkerThread {
         this.#pending.get(word.id)?.reject(new Error(word.message));
         return void this.#pending.delete(word.id);
     }
+  }
+
+  /** Those of the thread are as they were when they were asked for. */
+  #told(numbers: WorkerNumbers): void {
+    this.numbers = { ...numbers, thread: numbers.thread ?? this.numbers?.thread };
   }
 
   #left(error: Error | undefined): void {

@@ -122,6 +122,28 @@ describe('what a worker tells by itself', () => {
   });
 });
 
+describe('the event-loop lag of workers', () => {
+  it('covers the time since the last scrape, whatever reports were asked for meanwhile', async () => {
+    const { proxy } = await start();
+    const { pool } = proxy.coordinator;
+    await samples(proxy.admin);
+    const scraped = pool.serving.map(({ numbers }) => numbers?.thread);
+    expect(scraped).toEqual(
+      Array.from({ length: workers }, () => expect.objectContaining({ lagMax: expect.any(Number) })),
+    );
+    const asked = pool.serving.map((worker) => vi.spyOn(worker, 'call'));
+    await proxy.call('GET', '/api/metrics/cache');
+    await proxy.call('POST', '/api/metrics/cache/reset');
+    // To tell it begins it anew.
+    const told = await Promise.all(asked.flatMap(({ mock }) => mock.results.map(({ value }) => value as unknown)));
+    expect(told).toEqual(Array.from({ length: 3 * workers }, () => expect.objectContaining({ thread: undefined })));
+    expect(pool.serving.map(({ numbers }) => numbers?.thread)).toEqual(scraped);
+    vi.restoreAllMocks();
+    await samples(proxy.admin);
+    expect(pool.serving.map(({ numbers }) => numbers?.thread)).not.toEqual(scraped);
+  });
+});
+
 describe('a worker that ends', () => {
   it('is started again on the same port, and what it had counted stays', async () => {
     const { proxy } = await start();
