@@ -30,6 +30,8 @@ export interface WorkerStart {
 export interface WorkerGround extends WorkerStart {
   /** Of what of its log is on its way (`line-backlog.ts`). */
   readonly lineWords: SharedArrayBuffer;
+  /** Of whether what it told of its counts was heard (`heard.ts`). */
+  readonly heardWords: SharedArrayBuffer;
 }
 
 /** What the coordinator can ask of a worker. All of it is plain data. */
@@ -115,7 +117,7 @@ export type WorkerWord<Value = unknown> =
   | { readonly kind: 'fetching' }
   /** Of its log. */
   | { readonly kind: 'lines'; readonly lines: string }
-  /** Now and then, so that little is lost of a worker that is killed. */
+  /** Now and then, once the last was heard, so that little is lost of a worker that is killed. */
   | { readonly kind: 'counted'; readonly numbers: WorkerNumbers }
   | { readonly kind: 'answer'; readonly id: number; readonly value: Value }
   | { readonly kind: 'refusal'; readonly id: number; readonly message: string };

@@ -10,6 +10,7 @@ import type { BoundListener } from '../server/data-server.ts';
 import { buildDataServer, buildExplainer, FIRST_LEASE_PATIENCE_MS, secretsOf, shutDown } from '../serving.ts';
 import { allRules } from '../store/coherence/rules.ts';
 import { systemClock } from '../system-clock.ts';
+import { Heard } from './heard.ts';
 import { LineBacklog } from './line-backlog.ts';
 import { LineBatch } from './line-batch.ts';
 import type { Call, CallName, WorkerCalls, WorkerGround, WorkerStart, WorkerWord } from './messages.ts';
@@ -46,7 +47,7 @@ export async function serveShare(
   parts.fleetCounters?.start();
   const server = buildDataServer(config, parts);
   const listeners = await server.listen();
-  const stopTelling = keepTelling(parts, tell);
+  const stopTelling = keepTelling(parts, tell, new Heard(start.heardWords));
   const owned = stack.move();
   const calls = callsOf({ config, parts, listeners }, async () => {
     stopTelling();
@@ -67,9 +68,14 @@ function hooksOf({ wire, place }: WorkerStart, stack: AsyncDisposableStack, log:
 }
 
 /** Tells what was counted every now and then, and when a bug ends this thread; until the returned function is called. */
-function keepTelling(parts: Parts, tell: (word: WorkerWord) => void): () => void {
-  const told = (): void => tell({ kind: 'counted', numbers: numbersOf(parts, undefined) });
-  const timer = setInterval(told, TELL_EVERY_MS);
+function keepTelling(parts: Parts, tell: (word: WorkerWord) => void, heard: Heard): () => void {
+  const told = (): void => {
+    heard.told();
+    tell({ kind: 'counted', numbers: numbersOf(parts, undefined) });
+  };
+  const timer = setInterval(() => {
+    if (heard.isAll) told();
+  }, TELL_EVERY_MS);
   process.on('uncaughtExceptionMonitor', told);
   return () => {
     clearInterval(timer);

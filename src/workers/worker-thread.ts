@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 
 import type { Clock } from '../cache/ports.ts';
 import type { BoundListener } from '../server/data-server.ts';
+import { Heard } from './heard.ts';
 import { LineBacklog } from './line-backlog.ts';
 import type {
   Call,
@@ -52,6 +53,7 @@ export class WorkerThread {
   readonly #worker: Worker;
   readonly #options: WorkerThreadOptions;
   readonly #backlog: LineBacklog;
+  readonly #heard: Heard;
   readonly #pending = new Map<number, Pending>();
   readonly #listening = Promise.withResolvers<readonly BoundListener[]>();
   #lastId = 0;
@@ -66,7 +68,9 @@ export class WorkerThread {
     this.listening.catch(() => undefined);
     const lineWords = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     this.#backlog = new LineBacklog(lineWords);
-    const workerData: WorkerGround = { ...options.start, lineWords };
+    const heardWords = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    this.#heard = new Heard(heardWords);
+    const workerData: WorkerGround = { ...options.start, lineWords, heardWords };
     this.#worker = new Worker(workerFile, { workerData, resourceLimits });
     this.#worker.on('message', (word: WorkerWord<never>) => this.#hear(word));
     let error: Error | undefined;
@@ -146,6 +150,7 @@ export class WorkerThread {
       case 'fetching':
         return this.#options.onFetching(this);
       case 'counted':
+        this.#heard.heard();
         return this.#told(word.numbers);
       case 'answer':
         this.#pending.get(word.id)?.resolve(word.value);

@@ -5,6 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 
 import { MAX_BACKLOG } from '../../src/workers/line-backlog.ts';
 import { launchServe } from '../support/launch.ts';
+import { memoryOf } from '../support/process-memory.ts';
 import { startOrigin } from '../support/origin.ts';
 
 const workers = 2;
@@ -76,3 +77,44 @@ routes: [{ name: c, match: /c/*, upstream: api, ttl: 1h }]
     await expect.poll(() => [answers(), lines()], { timeout: 60_000 }).toEqual([owed, owed]);
   },
 );
+
+it('keeps no count upon count of its workers while it waits for its log to be read', { timeout: 120_000 }, async () => {
+  const origin = await startOrigin((_request, peer) => peer.respond(200, {}, 'x'));
+  onTestFinished(() => origin.close());
+  const routes = Array.from(
+    { length: 500 },
+    (_none, n) => `  - { name: r${n}, match: /r${n}, upstream: api, ttl: 1h }`,
+  );
+  const program = await launchServe(`
+server: { listen: 127.0.0.1:0, workers: ${workers} }
+admin: { listen: 127.0.0.1:0 }
+log: { level: info, requests: true }
+upstreams: { api: { origin: "${origin.url}" } }
+routes:
+  - { name: c, match: /c/*, upstream: api, ttl: 1h }
+${routes.join('\n')}
+`);
+  program.listen(false);
+  // More lines than the pipe takes, and fewer than a worker would wait for.
+  const asker = new Asker(program.proxy);
+  await asker.begin();
+  await expect.poll(() => asker.answers).toBeGreaterThan(MAX_BACKLOG / (2 * urlLength));
+  asker.stop();
+  const stands = async (): Promise<boolean> => {
+    const signal = AbortSignal.timeout(500);
+    return fetch(`${program.admin}/healthz`, { signal }).then(
+      () => false,
+      () => true,
+    );
+  };
+  expect(await stands()).toBe(true);
+  await sleep(2000);
+  const before = memoryOf(program.pid).nowBytes;
+  await sleep(6000);
+  const grown = (memoryOf(program.pid).nowBytes - before) / 2 ** 20;
+  expect(await stands()).toBe(true);
+  // A count of these routes takes 4 MiB, and each worker has one every second.
+  expect(grown).toBeLessThan(20);
+  program.listen(true);
+  await expect.poll(stands).toBe(false);
+});
