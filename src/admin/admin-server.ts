@@ -39,6 +39,8 @@ export interface AdminLimits {
   readonly headerBytes: number;
   readonly headersMs: number;
   readonly requestMs: number;
+  /** That a client may take nothing of its answer. */
+  readonly sendMs: number;
   readonly keepAliveMs: number;
   /** How often the times are looked at. */
   readonly checkEveryMs: number;
@@ -53,6 +55,7 @@ export const adminLimits: AdminLimits = {
   headerBytes: 16 * 1024,
   headersMs: 5_000,
   requestMs: 15_000,
+  sendMs: 30_000,
   keepAliveMs: 65_000,
   checkEveryMs: 1_000,
   closeMs: 2_000,
@@ -89,13 +92,14 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
     await turn;
     // Closed meanwhile: nobody is left to be answered.
     if (socket.destroyed) return;
+    const asker = { request, response, sendMs: limits.sendMs };
     try {
-      sendReply(request, response, await answer(request));
+      sendReply(asker, await answer(request));
     } catch (error) {
       // A client that went while its content was read is no fault of ours.
       if (response.destroyed) return;
       options.log.error({ error, method: request.method }, 'an admin call failed');
-      sendReply(request, response, problemReply(internal));
+      sendReply(asker, problemReply(internal));
     }
   }
 

@@ -44,29 +44,34 @@ const protective: FieldLines = [
   ['referrer-policy', 'no-referrer'],
 ];
 
-/** A client that takes nothing of its answer for this long is cut off. */
-const sendTimeoutMs = 30_000;
-
 /** Unread request content up to this much is read and dropped, so that its sender sees the answer and not a reset. */
 export const maxDroppedBytes = 1024 * 1024;
 
+/** Where an answer goes. */
+export interface Asker {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** A client that takes nothing of its answer for this long is cut off. */
+  readonly sendMs: number;
+}
+
 /** Sends it: without the body to HEAD, closing the connection where much or endless request content was left unread. */
-export function sendReply(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+export function sendReply({ request, response, sendMs }: Asker, reply: Reply): void {
   if (response.headersSent || response.destroyed) return;
   response.statusCode = reply.status;
   for (const [name, value] of [...protective, ...reply.fields]) response.setHeader(name, value);
   response.setHeader('content-length', reply.body.byteLength);
   if (!request.complete && tooMuchToDrop(request)) response.setHeader('connection', 'close');
-  cutSlowReader(response);
+  cutSlowReader(response, sendMs);
   response.end(request.method === 'HEAD' ? undefined : reply.body);
 }
 
 /** One listener for each answer, taken off with it; after a kept answer `node:http` sets the idle timeout itself. */
-function cutSlowReader(response: ServerResponse): void {
+function cutSlowReader(response: ServerResponse, sendMs: number): void {
   const { socket } = response;
   if (socket === null) return;
   const giveUp = (): void => void socket.destroy();
-  socket.setTimeout(sendTimeoutMs, giveUp);
+  socket.setTimeout(sendMs, giveUp);
   response.once('close', () => socket.off('timeout', giveUp));
 }
 

@@ -405,11 +405,35 @@ describe('the listener', () => {
     expect(calls).toHaveLength(2);
   });
 
-  it('does not wait for content that is much too long', async () => {
-    const { port } = await startAdmin();
-    const announced =
-      'POST /api/purge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{';
-    expect(await sendRaw(port, announced)).toMatch(/^HTTP\/1\.1 413 /);
+  it.each([
+    ['that is announced as much too long', 413, 'application/json', 'Content-Length: 99999999999\r\n\r\n{'],
+    [
+      'that is much too long and goes on',
+      413,
+      'application/json',
+      `Transfer-Encoding: chunked\r\n\r\n200000\r\n${' '.repeat(1024 * 1024 + 1)}`,
+    ],
+    ['that it does not take and that may go on', 415, 'text/plain', 'Transfer-Encoding: chunked\r\n\r\n5\r\nbegin'],
+  ])('does not wait for content %s: it answers, and the connection ends', async (_what, status, type, rest) => {
+    // Whatever waits for the rest waits for longer than the test does.
+    const { port } = await startAdmin({ limits: { requestMs: 60_000 } });
+    const answer = await sendRaw(
+      port,
+      `POST /api/purge HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\n${rest}`,
+    );
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer).toMatch(/^connection: close\r$/im);
+  });
+
+  it('takes no content that is not UTF-8, in which a tag would be another', async () => {
+    const { port, calls } = await startAdmin();
+    const body = Buffer.from('{"tag":"a\u00ff"}', 'latin1');
+    const answer = await ask(port, '/api/purge', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+    expect([answer.status, calls]).toEqual([400, []]);
   });
 
   it('takes no other content types or codings', async () => {
@@ -507,6 +531,18 @@ describe('the listener', () => {
     await new Promise((resolve) => void setImmediate(resolve));
     process.off('warning', hear);
     expect(warnings).toEqual([]);
+  });
+
+  it('closes although a call has not ended', async () => {
+    const never = Promise.withResolvers<never>();
+    const { port, server } = await startAdmin({
+      services: { prometheus: () => never.promise },
+      limits: { closeMs: 50 },
+    });
+    const cut = ask(port, '/metrics').catch(String);
+    await expect.poll(() => ask(port, '/healthz').then(({ status }) => status)).toBe(200);
+    await server.close();
+    expect(await cut).toContain('socket hang up');
   });
 
   it('closes although a client keeps its connection', async () => {

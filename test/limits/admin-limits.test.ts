@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { AdminServices } from '../../src/admin/services.ts';
@@ -28,13 +29,14 @@ describe('The fixed limits', () => {
       headerBytes: 16 * 1024,
       headersMs: 5000,
       requestMs: 15_000,
+      sendMs: 30_000,
       keepAliveMs: 65_000,
     });
     const text = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8');
     const here = readFileSync(new URL(import.meta.url), 'utf8');
     const table = /\| of the admin listener \|[^]*?\n\n/.exec(text)?.[0] ?? '';
     const rows = [...table.matchAll(/^\| [a-z][^|`]+ \| (\d[^|]*) \| [^|]+ \| ([^|]+) \|$/gm)];
-    expect(rows.map(([, fixed]) => fixed)).toEqual(['256', '8', '16 KiB', '5 s', '15 s', '65 s']);
+    expect(rows.map(([, fixed]) => fixed)).toEqual(['256', '8', '16 KiB', '5 s', '15 s', '30 s', '65 s']);
     for (const [, , test = ''] of rows) expect(here).toContain(`it('${test}'`);
   });
 
@@ -106,6 +108,21 @@ describe('The fixed limits', () => {
     const { replies } = await converse(urlOf(rig), begun);
     expect(replies.map(({ status }) => status)).toEqual([408]);
     expect(rig.calls).toEqual([]);
+  });
+
+  it('a reader of the admin listener that takes nothing is cut off', async () => {
+    const text = 'x'.repeat(16 * 1024 * 1024);
+    const services: Partial<AdminServices> = { prometheus: () => Promise.resolve(text) };
+    const rig = await startAdmin({ services, limits: { sendMs: 200 } });
+    using reader = await openRaw(urlOf(rig));
+    reader.socket.pause();
+    await reader.send(head('GET /metrics HTTP/1.1', host));
+    await sleep(1000);
+    reader.socket.resume();
+    await reader.ended();
+    expect(reader.received.length).toBeLessThan(text.length);
+    // Whoever goes on taking it has as long as it takes.
+    expect((await ask(rig.port, '/metrics')).text.length).toBe(text.length);
   });
 
   it('an idle connection of the admin listener is closed', async () => {
