@@ -125,6 +125,10 @@ describe('lines of the fleet', () => {
     observer.fleet({ kind: 'unusable', reason: 'foreign' });
     observer.fleet({ kind: 'unusable', reason: 'foreign' });
     expect(lines()).toEqual([expect.objectContaining({ unsaid: 996 })]);
+    // Never more than five, however long it was quiet.
+    pass(3_600_000);
+    for (let count = 0; count < 1000; count += 1) observer.fleet({ kind: 'unusable', reason: 'foreign' });
+    expect(lines()).toHaveLength(5);
     // Other troubles have their own.
     observer.fleet({ kind: 'purge-refused', code: 'x', source: 'api' });
     expect(lines()).toHaveLength(1);

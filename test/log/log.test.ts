@@ -148,6 +148,12 @@ describe('the log', () => {
     expect(parsed(text())['msg']).toBe('a banana');
   });
 
+  it('leaves what has five characters and masks what has six', () => {
+    const { log, text } = capture({}, { secrets: ['12345', 'abcdef'] });
+    log.info({}, 'a 12345 b abcdef');
+    expect(parsed(text())['msg']).toBe('a 12345 b ***');
+  });
+
   it('writes errors as data, with their causes, and survives a cycle', () => {
     const { log, text } = capture();
     const error = new Error('outer', { cause: Object.assign(new Error('inner'), { code: 'ECONNRESET' }) });
@@ -232,6 +238,26 @@ describe('the log', () => {
     // Of 80 MiB of lines.
     expect(Number(output)).toBeGreaterThan(0);
     expect(Number(output)).toBeLessThan(40);
+  });
+
+  it.each([
+    ['warn', true],
+    ['error', true],
+    ['info', false],
+  ] as const)('writes a line of %s, and what was gathered before it, at once: %s', async (level, isAtOnce) => {
+    // As below.
+    const program = `
+      import { createLog } from ${JSON.stringify(new URL('../../src/log/log.ts', import.meta.url).href)};
+      const log = createLog({ level: 'info', requests: true });
+      log.info({}, 'before');
+      log[${JSON.stringify(level)}]({}, 'the line');
+      process.kill(process.pid, 'SIGKILL');
+      await new Promise(() => {});`;
+    const child = execFile(process.execPath, ['--input-type=module', '--eval', program]);
+    let text = '';
+    child.stderr?.on('data', (chunk: string) => (text += chunk));
+    await once(child, 'close');
+    expect(text.split('\n')).toHaveLength(isAtOnce ? 3 : 1);
   });
 
   it.each([

@@ -63,8 +63,12 @@ describe('the log of what happens', () => {
 
   it('cuts long targets', () => {
     const { observer, lines } = observed('info', true);
-    observer.request(requestRecord({ url: `/${'x'.repeat(100_000)}` }));
-    expect(JSON.stringify(lines()).length).toBeLessThan(3000);
+    const url = `/${'x'.repeat(100_000)}`;
+    observer.request(requestRecord({ url }));
+    observer.upstreamCall(callRecord({ url, status: undefined, failure: 'timeout' }));
+    const lengths = lines().map((line) => JSON.stringify(line).length);
+    expect(lengths).toHaveLength(2);
+    expect(Math.max(...lengths)).toBeLessThan(3000);
   });
 
   it('tells of purges, of warming and of upstream calls that failed', () => {

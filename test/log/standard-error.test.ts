@@ -49,6 +49,22 @@ describe('standard error', () => {
     expect(text()).toBe('one\ntwo\nfour\n');
   });
 
+  it('has lines that are few within a tenth of a second, many at once, and all at once when it is the last', async () => {
+    const { write, text } = device();
+    const sink = standardError(write);
+    sink.write('few\n');
+    expect(text()).toBe('');
+    await expect.poll(text, { timeout: 5000, interval: 20 }).toBe('few\n');
+    const many = `${'x'.repeat(4096)}\n`;
+    sink.write(many);
+    expect(text()).toBe(`few\n${many}`);
+    sink.write('gathered\n');
+    sink.close();
+    expect(text()).toBe(`few\n${many}gathered\n`);
+    sink.write('late\n');
+    expect(text()).toBe(`few\n${many}gathered\nlate\n`);
+  });
+
   it('is waited for as long as it has no room', () => {
     const { write, text } = device('EAGAIN', 1, 'EAGAIN', 'EAGAIN', 2);
     writeEach(['first', 'second'], write);

@@ -63,6 +63,15 @@ describe('counts of warming', () => {
   });
 });
 
+it('counts of the fleet are whole, since sums of fractions differ by the order in which they are made', () => {
+  const counters = none();
+  for (const durationMs of [0.1, 0.2, 1 / 3]) counters.upstreamCall(callRecord({ durationMs }));
+  const totals = totalsOf(counters);
+  const all = [totals.whole, ...totals.routes.values()].flatMap((counts) => [...counts]);
+  expect(all.filter((count) => !Number.isInteger(count))).toEqual([]);
+  expect(Math.max(...all)).toBe(633);
+});
+
 describe('counts of several threads', () => {
   it('add up to what one would have counted of everything', () => {
     const threads = [none(), none(), none()];

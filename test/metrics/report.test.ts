@@ -167,6 +167,13 @@ describe('the JSON report', () => {
     expect(report().upstream_seconds_saved_estimate).toBe(0.05);
   });
 
+  it('leaves calls out of it that a clock which jumped says nothing of', () => {
+    const { observer, report } = metrics();
+    observer.request(requestRecord());
+    for (const durationMs of [50, -1_000_000, Number.NaN]) observer.upstreamCall(callRecord({ durationMs }));
+    expect(report()).toMatchObject({ upstream_calls: 3, upstream_seconds_saved_estimate: 0.05 });
+  });
+
   it('starts from zero after a reset and says since when, while Prometheus counters go on', async () => {
     const clock = new FakeClock(Date.UTC(2026, 10, 23));
     const { observer, report, resetReport, prometheus } = metrics(['weather'], clock);

@@ -22,6 +22,15 @@ it('a count that is kept is that of its token, and of all others where that find
   expect(tally.of('later')).toBe(late);
 });
 
+it('a token that is no short word in ASCII is other', () => {
+  const tally = new TokenTally();
+  for (const token of ['x'.repeat(100), 'x'.repeat(101), '', 'a\nb', 'ü']) tally.add(token);
+  expect([...tally.entries()]).toEqual([
+    ['x'.repeat(100), 1],
+    ['other', 4],
+  ]);
+});
+
 it('what is done at Redis in turn is counted, weighed and timed each as its own', () => {
   const tally = new FleetTally();
   for (const durationMs of [250, 500]) {
