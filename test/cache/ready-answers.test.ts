@@ -121,6 +121,7 @@ describe('a fresh answer from memory', () => {
     const body = Buffer.from([0x8b, 0x02, 0x80, ...Buffer.from('stored'), 0x03]);
     rig.memory.put(rig.stored('/forecast', { etag: '"a"', body, fields: fieldsOf('etag: "a"', ...coded) }));
     const whole = answered(rig);
+    expect(answered(rig)).toBe(whole);
     const special = await rig.exchange.handle(requestOf({ fields: fieldsOf(...fields) }));
     if (special.kind !== 'response') throw new Error('relayed');
     expect(special.response.repeat).toBeUndefined();
@@ -254,6 +255,21 @@ describe('a request that is repeated', () => {
     rig.memory.put(marker);
     expect(toldOf(rig, repeat)).toBeUndefined();
     expect(toldOf(rig, repeatOf(answered(rig, '/forecast', fields)))).toBeDefined();
+  });
+
+  it('is given to the requests of its variant alone, however often it was', async () => {
+    const rig = newRig({ routes: [honourRoute({}, { forwardHeaders: ['accept-language'] })] });
+    const said = fieldsOf('cache-control: max-age=60', 'vary: accept-language');
+    const texts: string[] = [];
+    for (const language of ['de', 'de', 'de', 'fr', 'fr', 'fr', 'de']) {
+      const asked = rig.get('/forecast', `accept-language: ${language}`);
+      await rig.settle();
+      // Where there is no new call, the one before was answered already.
+      rig.calls.at(-1)?.answer(200, `in ${language}`, said);
+      texts.push((await asked).text);
+    }
+    expect(texts).toEqual(['in de', 'in de', 'in de', 'in fr', 'in fr', 'in fr', 'in de']);
+    expect(rig.calls).toHaveLength(2);
   });
 
   it.each(['marker', 'variant'])('counts uses of both while both are there, and none once its %s is not', (gone) => {

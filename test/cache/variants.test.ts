@@ -284,3 +284,27 @@ describe('variants by language', () => {
     expect(await held(rig, 'Accept-Language: de, fr;q=0.1')).toBe('deutsch');
   });
 });
+
+describe('the marker of a key whose answers vary', () => {
+  it('names what all of them do, sixteen fields at most, and past that those of the latest', async () => {
+    const rig = newRig();
+    const named = async (index: number): Promise<readonly string[]> => {
+      await fetched(rig, [`Accept: a/${index}`], String(index), `Vary: Accept, X-${index}`);
+      return marker(rig).names;
+    };
+    let names: readonly string[] = [];
+    for (let index = 1; index <= 15; index += 1) names = await named(index);
+    expect(names).toHaveLength(16);
+    expect(await named(16)).toEqual(['accept', 'x-16']);
+  });
+
+  it('is kept no longer for an answer that says no more what it varies by', async () => {
+    const rig = newRig();
+    await fetched(rig, ['Accept: a/a'], 'one', 'Vary: Accept');
+    const { retainUntilMs } = marker(rig);
+    rig.clock.advance(30_000);
+    await fetched(rig, ['Accept: a/b'], 'two');
+    expect(marker(rig)).toMatchObject({ names: ['accept'], retainUntilMs });
+    expect([await held(rig, 'Accept: a/a'), await held(rig, 'Accept: a/b')]).toEqual(['one', 'two']);
+  });
+});

@@ -121,6 +121,13 @@ describe('content by its type', () => {
     expect(upstream({ type: null, body: 'x' })).toEqual(['', 'x']);
   });
 
+  test('that is said twice is of no type: a POST is relayed as it came, a QUERY refused', () => {
+    const fields = fieldsOf('content-type: text/plain', 'content-type: text/plain');
+    const said = (method: ContentMethod) => announcedContent(rulesFor('bytes'), { method, fields, query: undefined });
+    expect(said('POST')).toEqual({ kind: 'relay', fwd: 'bypass', reason: 'content-type' });
+    expect(said('QUERY')).toMatchObject({ kind: 'reject', problem: { code: 'content-type-invalid' } });
+  });
+
   test.each(['json', 'graphql', 'form'] as const)('that is not read as %s is relayed', (as) => {
     for (const type of ['text/plain', 'multipart/form-data; boundary=x', 'application/json; charset=utf-16', null]) {
       expect(read({ as, type, body: '' })).toMatchObject({ kind: 'relay' });

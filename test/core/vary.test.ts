@@ -31,6 +31,7 @@ describe('the names in Vary (RFC 9110 §12.5.5)', () => {
   it.each<[readonly string[], readonly string[] | '*']>([
     [[], []],
     [['Vary: Accept'], ['accept']],
+    [['Vary: CDN-Loop, Accept'], ['accept']],
     [
       ['Vary: B, a', 'Vary: ,A,'],
       ['a', 'b'],
@@ -375,6 +376,13 @@ describe('the languages of stored variants', () => {
     ['that is an error', inLanguage('de', 406)],
   ])('do not hold a variant %s, nor what was there in its place', (_, response) => {
     expect(languagesWith([['de', 'de']], names, response, asked('de'))).toBeUndefined();
+  });
+
+  it('give way to what a request is answered where they would be selected before it, and else stay', () => {
+    const known = [['en', 'en']] as const;
+    expect(languagesWith(known, names, inLanguage('de', 406), asked('de, en'))).toBeUndefined();
+    expect(languagesWith(known, names, inLanguage('fr'), asked('de, en'))).toEqual([['fr', 'de,en']]);
+    expect(languagesWith(known, names, inLanguage('de'), asked('de, en'))).toEqual([['de', 'de,en'], ...known]);
   });
 
   it('are left as they are by a request without Accept-Language, and by a response that does not vary by it', () => {
