@@ -100,16 +100,22 @@ function targetOf({ plan, captures }: RouteMatch, values: ReadonlyMap<string, st
 
 /**
  * The path on the proxy. Whatever does not reach upstream is written in one way (left out where that may be, else `*`),
- * so that requests with one key have one URL, and a purge of any of their URLs finds them.
+ * so that requests with one key have one URL, and a purge of any of their URLs finds them. Where too little is left to be a path
+ * nothing is left out, lest no prefix cover it.
  */
-function urlPath({ plan, captures }: RouteMatch, values: ReadonlyMap<string, string>): string {
+function urlPath(match: RouteMatch, values: ReadonlyMap<string, string>): string {
+  const path = writtenPath(match, values, false);
+  return path.startsWith('/') ? path : writtenPath(match, values, true);
+}
+
+function writtenPath({ plan, captures }: RouteMatch, values: ReadonlyMap<string, string>, isWhole: boolean): string {
   return joined(plan.parts, (part, index) => {
     if (part.kind === 'text') {
       if (plan.forward === undefined) return captures[index] ?? '';
       return part.modifier === '+' ? part.text : '';
     }
     const optional = part.modifier === '?' || part.modifier === '*';
-    if (plan.dropped.has(part.name)) return optional ? '' : around(part, '*');
+    if (plan.dropped.has(part.name)) return optional && !isWhole ? '' : around(part, '*');
     const value = values.get(part.name);
     return optional && plan.forward !== undefined && value === '' ? '' : around(part, value);
   });

@@ -7,7 +7,7 @@ import { createPurger, type Purger } from '../../src/cache/purge.ts';
 import type { PurgeSelector } from '../../src/core/config.ts';
 import { ok, refused, type Result } from '../../src/core/problem.ts';
 import { StoreSetUp, sha256 } from '../support/operations.ts';
-import { honourRoute } from '../support/policy.ts';
+import { honourRoute, routeOf } from '../support/policy.ts';
 
 function setUp(prepared = new StoreSetUp()): { readonly at: StoreSetUp; readonly purger: Purger } {
   onTestFinished(() => prepared[Symbol.dispose]());
@@ -52,6 +52,13 @@ function fill(at: StoreSetUp): void {
 }
 
 describe('what a selector covers', () => {
+  test('a prefix of all paths covers what a route makes one response of', async () => {
+    const { at, purger } = setUp(new StoreSetUp([routeOf({}, { name: 'one', match: '/:rest*', forward: '/v1' })]));
+    at.put('/a/b');
+    expect(await purged(purger, { by: 'prefix', prefix: '/' })).toMatchObject({ matched: 1 });
+    expect(at.has('/c')).toBe(false);
+  });
+
   test.each<[string, PurgeSelector, number, readonly string[]]>([
     ['a tag', { by: 'tags', tags: ['location:lima'] }, 3, ['lima sur', 'berlin events']],
     ['any of several tags', { by: 'tags', tags: ['location:lima', 'location:berlin'] }, 4, ['lima sur']],

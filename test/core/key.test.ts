@@ -445,6 +445,19 @@ describe('the canonical URL', () => {
     const urls = ['/old/v1/a', '/old/v2/a'].map((path) => keyed(table, path).url);
     expect(urls).toEqual(['/old/*/a', '/old/*/a']);
   });
+
+  test.for([
+    ['/:rest*', '/a/b', '/*'],
+    ['/:one?', '/a', '/*'],
+    ['/:one?.json', '/a.json', '/*.json'],
+    ['/:one?{.json}?', '/a.json', '/*'],
+    ['/:one?/:two?', '/a/b', '/*/*'],
+    ['/*/:one?', '/a/b', '/*'],
+  ] as const)('of %s is a path though all that there is, of %s, is dropped', ([match, path, url]) => {
+    const table = tableOf(routeOf({}, { name: 'p', match, forward: '/v1' }));
+    expect(keyed(table, `${path}?x=1`)).toMatchObject({ key: 'p|/v1?x=1', url: `${url}?x=1` });
+    expect(keyed(table, url).url).toBe(url);
+  });
 });
 
 describe('a raw query', () => {
