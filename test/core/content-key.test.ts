@@ -121,6 +121,11 @@ describe('content by its type', () => {
     expect(upstream({ type: null, body: 'x' })).toEqual(['', 'x']);
   });
 
+  test('tells a quote within a parameter of its type from one around it', () => {
+    const types = [String.raw`text/x;a="b \";c=\" d"`, 'text/x;a="b ";c=" d"', String.raw`text/x;a="b \\";c=" d"`];
+    expect(types.map((type) => upstream({ type, body: '' })[0])).toEqual(types);
+  });
+
   test('that is said twice is of no type: a POST is relayed as it came, a QUERY refused', () => {
     const fields = fieldsOf('content-type: text/plain', 'content-type: text/plain');
     const said = (method: ContentMethod) => announcedContent(rulesFor('bytes'), { method, fields, query: undefined });
