@@ -168,6 +168,25 @@ describe('content whose coding clients rule out', () => {
     expect((await again)?.length).toBe(10_000);
   });
 
+  it('counts until its decoding has ended where all who asked have gone, and no longer', async () => {
+    const { contents, ...scripted } = rig(10_000);
+    const client = new Client();
+    const gone = fate(contents.decode(coded('a'), client));
+    await scripted.give('a', 5000);
+    client.over();
+    const past = contents.decode(coded('b'), new Client());
+    const refused = past?.catch((error: unknown) => contents.problemOf(error));
+    await scripted.give('b', 5001);
+    expect(await refused).toMatchObject({ code: 'too-much-decoded' });
+    // It was all there is, so that nothing more comes by which it would be noticed.
+    await scripted.give('a', 0);
+    expect(gone.now).toBe('5000 bytes');
+    const later = contents.decode(coded('c'), new Client());
+    await scripted.give('c', 5000);
+    await scripted.give('c', 0);
+    expect((await later)?.length).toBe(5000);
+  });
+
   it('is decoded for exactly four responses at once, others wait in order and are never begun where nobody waits', async () => {
     const { contents, ...scripted } = rig();
     const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];

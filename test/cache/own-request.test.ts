@@ -39,6 +39,18 @@ describe('a HEAD on an honour route', () => {
     expect(rig.calls).toHaveLength(1);
   });
 
+  it('is about the whole, whatever range it brings, and says which ranges can be had here', async () => {
+    const rig = rigOf();
+    await storedAndPast(rig, 1000, 'accept-ranges: none');
+    const seen = await rig.head('/forecast', 'range: bytes=0-0');
+    expect([seen.status, seen.outcome]).toEqual([200, 'hit']);
+    const said = seen.fields.filter(([name]) => ['accept-ranges', 'content-length', 'content-range'].includes(name));
+    expect(said).toEqual([
+      ['accept-ranges', 'bytes'],
+      ['content-length', '2'],
+    ]);
+  });
+
   it('goes upstream as a HEAD where nothing is stored, and stores nothing', async () => {
     const rig = rigOf();
     const head = rig.head();

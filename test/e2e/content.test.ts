@@ -325,6 +325,17 @@ describe('Content on a route that honours upstream', () => {
     expect((await send('QUERY', '/honoured', '{}')).cacheStatus).not.toContain('hit');
   });
 
+  it.each([{ 'if-none-match': '"v"' }, { range: 'bytes=0-1' }])(
+    'that brings %j where nothing is stored goes upstream as it is keyed',
+    async (condition) => {
+      const { send, origin, asked } = await start(fresh);
+      const reply = await send('QUERY', '/honoured', '{}', { ...jsonType, ...condition });
+      expect([304, 206]).toContain(reply.status);
+      expect(asked()).toEqual(['QUERY /honoured {}']);
+      expect(Object.keys(condition).map((name) => origin.requests[0]?.field(name))).toEqual([undefined]);
+    },
+  );
+
   it('with conditions of its own: a QUERY gets a 304 from store, a POST is nothing to be answered so', async () => {
     const { send } = await start(fresh);
     await send('QUERY', '/honoured', '{}');

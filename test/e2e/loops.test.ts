@@ -257,6 +257,19 @@ describe('What a client says in CDN-Loop', () => {
     expect((await proxy.get('/c/a')).cacheStatus).toContain('; hit;');
   });
 
+  it('goes with its own request alone, and not with a refresh that it began', async () => {
+    const origin = await startUpstream(answer(200, {}, 'x'));
+    const routes = '\n  - { name: ruled, match: /c/*, upstream: up, ttl: 100ms, staleWhileRevalidate: 1h }';
+    const proxy = await start({ port: await freePort(), upstream: origin.url, routes });
+    const mark = 'forecache;id=AAAAAAAAAAAA.7';
+    const headers = { 'CDN-Loop': mark };
+    await proxy.get('/c/a', { headers });
+    await sleep(150);
+    expect((await proxy.get('/c/a', { headers })).cacheStatus).toContain('; hit; ttl=-');
+    await expect.poll(() => origin.requests.length).toBe(2);
+    expect(origin.requests.map((request) => request.field('cdn-loop')?.includes(mark))).toEqual([true, false]);
+  });
+
   it('is for its own request alone: who waits with it is answered, and nothing is stored of it', async () => {
     const gate = Promise.withResolvers<void>();
     const mark = 'forecache;id=AAAAAAAAAAAA.7';
