@@ -41,7 +41,8 @@ export class PendingCall {
   readonly #call: UpstreamCall;
   readonly #signal: AbortSignal;
   #settle: (answer: UpstreamAnswer) => void = () => {};
-  readonly #requestTimeMs: number;
+  /** From when on what comes back is old (RFC 9111 §4.2.3): no wait of our own before counts. */
+  #requestTimeMs: number;
   #phase: CallPhase = 'connecting';
   #control: ConnectionControl | undefined;
   #reused = false;
@@ -226,6 +227,7 @@ export class PendingCall {
       this.#phase = 'connecting';
       this.#control = undefined;
       this.#isRepeated = true;
+      this.#requestTimeMs = this.#ground.clock.nowMs();
       this.#ground.dispatch(this, true);
       return;
     }
@@ -253,6 +255,7 @@ export class PendingCall {
       this.#stop(describe(isWanted ? 'busy' : 'aborted'));
       return false;
     }
+    this.#requestTimeMs = this.#ground.clock.nowMs();
     this.#send();
     return true;
   }

@@ -572,6 +572,30 @@ describe('time', () => {
     expect(origin.requests).toHaveLength(1);
   });
 
+  test('the time of a request is when it was sent, however long it waited for a connection or for another answer to break', async () => {
+    const clock = new FakeClock();
+    const startMs = clock.nowMs();
+    const gate = Promise.withResolvers<void>();
+    const { origin, fetch } = await setUp(
+      async (request, peer) => {
+        await gate.promise;
+        await resetSecond(request, peer);
+      },
+      { totalTimeoutMs: 60_000, maxConnections: 1 },
+      { clock },
+    );
+    const [sent, waiting] = [fetch(), fetch()];
+    await origin.arrived(1);
+    clock.advance(3000);
+    gate.resolve();
+    const first = response(await sent);
+    expect([first.requestTimeMs, first.responseTimeMs]).toEqual([startMs, startMs + 3000]);
+    await read(first.body);
+    // Its connection had served one, is reset, and it is sent once more on another.
+    const second = response(await waiting);
+    expect([second.requestTimeMs, second.attempts]).toEqual([startMs + 3000, 2]);
+  });
+
   test('a call whose time is over is not sent any more, nor once more, though the timer that ends it is late', async () => {
     const clock = new LateClock();
     const gate = Promise.withResolvers<void>();
