@@ -1,12 +1,15 @@
 import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import type { WorkerNumbers } from '../../src/workers/messages.ts';
 import type { PoolTimes } from '../../src/workers/pool.ts';
+import { head } from '../support/hostile.ts';
 import { ask } from '../support/http.ts';
 import { samples } from '../support/metrics.ts';
 import { type Origin, startOrigin } from '../support/origin.ts';
+import { openRaw } from '../support/raw.ts';
 import { askEach, calm, servedBy, startWorkersProxy, type WorkersProxy } from '../support/workers.ts';
 
 // Each start of a worker reads the program's source anew, which a busy machine takes seconds for.
@@ -24,25 +27,26 @@ interface Setting {
   readonly origin: Origin;
 }
 
-async function start(times: Partial<PoolTimes> = {}, listen = '127.0.0.1:0'): Promise<Setting> {
+async function start(times: Partial<PoolTimes> = {}, listen = '127.0.0.1:0', grace = '10s'): Promise<Setting> {
   const owned = new AsyncDisposableStack();
   stack.push(owned);
   const origin = await startOrigin((_request, peer) => peer.respond(200, {}, 'x'));
   owned.defer(() => origin.close());
-  const proxy = await startWorkersProxy(yamlOf(origin.url, listen), { ...calm, ...times });
+  const proxy = await startWorkersProxy(yamlOf(origin.url, listen, grace), { ...calm, ...times });
   owned.use(proxy);
   return { proxy, origin };
 }
 
-function yamlOf(upstream: string, listen: string): string {
+function yamlOf(upstream: string, listen: string, grace: string): string {
   return `
-server: { listen: "${listen}", workers: ${workers}, grace: 10s }
+server: { listen: "${listen}", workers: ${workers}, grace: ${grace} }
 admin: { listen: 127.0.0.1:0 }
 log: { level: silent }
 upstreams:
   api: { origin: "${upstream}", timeout: 10s }
 routes:
   - { name: ruled, match: /ruled/*, upstream: api, ttl: 1h }
+  - { name: few, match: /few/*, upstream: api, ttl: 1h, maxKeys: ${workers} }
 `;
 }
 
@@ -162,6 +166,34 @@ describe('a worker that ends', () => {
     expect(readiness.status).toBe(200);
   });
 
+  it('leaves what was evicted, what the fast lane answered and who served it as it was', async () => {
+    const { proxy } = await start();
+    const { pool } = proxy.coordinator;
+    await askEach(proxy, workers, '/few/a');
+    using kept = await openRaw(proxy.origin);
+    for (let index = 0; index < 40; index += 1) {
+      await kept.send(head(`GET /few/${index >> 1} HTTP/1.1`, 'Host: api.test'));
+      expect((await kept.reply()).status).toBe(200);
+    }
+    const names = [
+      'forecache_store_evictions_total{tier="memory",reason="route-limit"}',
+      'forecache_fast_lane_requests_total',
+      'forecache_fast_lane_targets_total',
+      'forecache_fast_lane_waits_total',
+      ...pool.serving.map(({ place }) => `forecache_worker_requests_total{worker="${place}"}`),
+    ];
+    const counts = async (): Promise<readonly unknown[]> => {
+      const all = await samples(proxy.admin);
+      return names.map((name) => all.get(name));
+    };
+    const before = await counts();
+    expect(before.filter((count) => Number(count) > 0)).toHaveLength(names.length);
+    await Promise.all(pool.serving.map((worker) => worker.end()));
+    expect(await counts()).toEqual(before);
+    await expect.poll(() => pool.serving.length).toBe(workers);
+    expect(await counts()).toEqual(before);
+  });
+
   it('leaves purges complete, before and after it is there again', async () => {
     const { proxy, origin } = await start({ pauseMs: 300, longestPauseMs: 300 });
     const { pool } = proxy.coordinator;
@@ -219,6 +251,53 @@ describe('a worker that ends', () => {
     for (const [index, leastMs] of [50, 100, 200, 200].entries()) {
       expect(pauses[index]).toBeGreaterThanOrEqual(leastMs - 2);
     }
+  });
+
+  it.each([
+    ['as if for the first time where it had lived long enough', { soundMs: 0, longestPauseMs: 60_000 }],
+    ['no longer than for the longest pause', { soundMs: 60_000, longestPauseMs: 1000 }],
+  ])('is waited for %s', async (_how, times) => {
+    const { proxy } = await start({ pauseMs: 1000, ...times });
+    const { pool } = proxy.coordinator;
+    let startMs = 0;
+    for (let end = 0; end < 4; end += 1) {
+      startMs = performance.now();
+      await pool.serving.find(({ place }) => place === 1)?.end();
+      await expect.poll(() => pool.serving.length, { timeout: 20_000 }).toBe(workers);
+    }
+    // Eight seconds of pause it would be now.
+    expect(performance.now() - startMs).toBeLessThan(6000);
+  });
+
+  it('is not started again by a proxy that has stopped', async () => {
+    const { proxy } = await start({ pauseMs: 500, longestPauseMs: 500 });
+    const { pool } = proxy.coordinator;
+    await pool.serving[0]?.end();
+    await proxy.coordinator.stop();
+    const goesOn = async (): Promise<boolean> =>
+      proxy.get('/ruled/a').then(
+        () => true,
+        () => false,
+      );
+    // Longer than the pause and a start.
+    for (let look = 0; look < 25; look += 1) {
+      await sleep(100);
+      expect([await goesOn(), pool.serving]).toEqual([false, []]);
+    }
+  });
+
+  it('is waited for at the end of the proxy for its grace and some seconds more, and then ended', async () => {
+    const { proxy } = await start({ stopMs: 300 }, undefined, '200ms');
+    const { pool } = proxy.coordinator;
+    const [stuck] = pool.serving;
+    if (stuck === undefined) throw new Error('no worker serves');
+    vi.spyOn(stuck, 'call').mockReturnValue(new Promise<never>(() => {}));
+    const startMs = performance.now();
+    await proxy.coordinator.stop();
+    expect(performance.now() - startMs).toBeGreaterThanOrEqual(498);
+    expect(pool.serving).toEqual([]);
+    expect(await stuck.ended).toEqual({ error: undefined });
+    vi.restoreAllMocks();
   });
 });
 

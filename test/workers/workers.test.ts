@@ -213,6 +213,14 @@ describe('what operators are told', () => {
     expect(after.body).toMatchObject({ requests: 0, hits: 0, misses: 0, purges: 0, missing: [] });
   });
 
+  it('has nothing in it after a reset of what ended right before that', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      for (let times = 0; times < 8; times += 1) await proxy.get('/ruled/turin');
+      await proxy.call('POST', '/api/metrics/cache/reset');
+      expect((await proxy.call('GET', '/api/metrics/cache')).body).toMatchObject({ requests: 0 });
+    }
+  });
+
   it('is the same in Prometheus text, where nothing goes back', async () => {
     const before = await samples(proxy.admin);
     const { length } = await askEach(proxy, workers, '/ruled/turin');
@@ -239,6 +247,12 @@ describe('what operators are told', () => {
     const isOfAll = (size: number): boolean => size > 0 && size % workers === 0 && size <= bytes;
     expect(body).toMatchObject({ stored: [{ size: expect.toSatisfy(isOfAll) }] });
     expect(stats.get('forecache_store_responses{tier="memory"}')).toBe(workers);
+  });
+
+  it('lists no more responses than it was asked for, though each worker has others', async () => {
+    for (let index = 0; index < 30; index += 1) await proxy.get(`/ruled/place${index}`);
+    const { body } = await proxy.call('GET', '/api/stored?limit=4');
+    expect(body).toMatchObject({ limit: 4, stored: Array.from({ length: 4 }, () => ({ kind: 'response' })) });
   });
 
   it('explains by a worker that has it stored, whichever that is', async () => {
