@@ -27,19 +27,19 @@ interface Setting {
   readonly origin: Origin;
 }
 
-async function start(times: Partial<PoolTimes> = {}, listen = '127.0.0.1:0', grace = '10s'): Promise<Setting> {
+async function start(times: Partial<PoolTimes> = {}, listen = '127.0.0.1:0', ending = 'grace: 10s'): Promise<Setting> {
   const owned = new AsyncDisposableStack();
   stack.push(owned);
   const origin = await startOrigin((_request, peer) => peer.respond(200, {}, 'x'));
   owned.defer(() => origin.close());
-  const proxy = await startWorkersProxy(yamlOf(origin.url, listen, grace), { ...calm, ...times });
+  const proxy = await startWorkersProxy(yamlOf(origin.url, listen, ending), { ...calm, ...times });
   owned.use(proxy);
   return { proxy, origin };
 }
 
-function yamlOf(upstream: string, listen: string, grace: string): string {
+function yamlOf(upstream: string, listen: string, ending: string): string {
   return `
-server: { listen: "${listen}", workers: ${workers}, grace: ${grace} }
+server: { listen: "${listen}", workers: ${workers}, ${ending} }
 admin: { listen: 127.0.0.1:0 }
 log: { level: silent }
 upstreams:
@@ -287,7 +287,7 @@ describe('a worker that ends', () => {
   });
 
   it('is waited for at the end of the proxy for its grace and some seconds more, and then ended', async () => {
-    const { proxy } = await start({ stopMs: 300 }, undefined, '200ms');
+    const { proxy } = await start({ stopMs: 300 }, undefined, 'grace: 200ms');
     const { pool } = proxy.coordinator;
     const [stuck] = pool.serving;
     if (stuck === undefined) throw new Error('no worker serves');
@@ -327,6 +327,18 @@ describe('workers', () => {
     await stopped;
     expect(proxy.coordinator.pool.serving).toEqual([]);
     await expect(ask(proxy.admin, '/readyz')).rejects.toThrow(/ECONNREFUSED/);
+  });
+
+  it('wait out the delay before a drain once, all together', async () => {
+    const { proxy } = await start({}, undefined, 'drainDelay: 2s, grace: 10s');
+    const startMs = performance.now();
+    const stopped = proxy.coordinator.stop();
+    expect((await proxy.get('/ruled/a')).status).toBe(200);
+    await stopped;
+    const tookMs = performance.now() - startMs;
+    expect(tookMs).toBeGreaterThanOrEqual(1998);
+    // Each by itself would wait another two seconds.
+    expect(tookMs).toBeLessThan(3900);
   });
 
   it('are none where the port is taken, by whoever, and the error is the system’s', async () => {
