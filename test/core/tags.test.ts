@@ -29,6 +29,8 @@ describe('tags', () => {
 
   test('come once each, few or many', () => {
     expect(tagsOf(['{location}', 'b', '{location}', 'a'], 'location=a')).toEqual(['a', 'b']);
+    expect(tagsOf(['{location}', 'a'], 'location=a')).toEqual(['a']);
+    expect(tagsOf(['b', '{location}', 'a'], 'location=a')).toEqual(['b', 'a']);
     const many = Array.from({ length: 12 }, (_, place) => `tag-${place % 6}`);
     expect(tagsOf([...many, '{location}'], 'location=tag-3')).toEqual(many.slice(0, 6));
   });
