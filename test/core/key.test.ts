@@ -211,16 +211,25 @@ describe('a secret', () => {
     expect(JSON.stringify([request.key, request.url, request.tags, request.steps()])).not.toContain('HUSH');
   });
 
-  test.for(['authorization', 'cookie', 'proxy-authorization', 'x-api-key', 'x-auth-token', 'apikey'])(
-    'field %s is keyed as a digest',
-    (name) => {
-      const table = tableOf(forecast({ headers: [name] }));
-      const request = keyed(table, '/weather/forecast?location=a', [[name, 'HUSH']]);
-      expect(request.key).toMatch(new RegExp(`\\|${name}=sha256-[0-9a-f]{32}$`));
-      expect(request.canonical.fields).toEqual([[name, 'HUSH']]);
-      expect(JSON.stringify([request.key, request.url, request.tags, request.steps()])).not.toContain('HUSH');
-    },
-  );
+  test.for([
+    'authorization',
+    'cookie',
+    'proxy-authorization',
+    'x-api-key',
+    'x-auth-token',
+    'apikey',
+    'x-client-secret',
+    'x-password',
+    'x-session-id',
+    'x-signature',
+    'x-amz-credential',
+  ])('field %s is keyed as a digest', (name) => {
+    const table = tableOf(forecast({ headers: [name] }));
+    const request = keyed(table, '/weather/forecast?location=a', [[name, 'HUSH']]);
+    expect(request.key).toMatch(new RegExp(`\\|${name}=sha256-[0-9a-f]{32}$`));
+    expect(request.canonical.fields).toEqual([[name, 'HUSH']]);
+    expect(JSON.stringify([request.key, request.url, request.tags, request.steps()])).not.toContain('HUSH');
+  });
 });
 
 describe('parameters without a rule', () => {

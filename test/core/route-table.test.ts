@@ -239,6 +239,8 @@ describe('a forward template', () => {
     ['/a/:x/:y', '/b/{x}{y}', true],
     ['/a/:y,:x', '/b/{x},{y}', true],
     ['/a/*/b/*', '/c/{0}/d/{1}', true],
+    // `/a-b-c` and `/a/-b-c`.
+    ['/a/:x?-:y', '/b/{x}-{y}', true],
   ] as const)('%s to %s loses what the groups were: %s', ([match, forward, refusedThen]) => {
     expect(issuesOf(route('r', match, { forward })).length > 0).toBe(refusedThen);
   });
