@@ -156,6 +156,7 @@ function lifetimeOfPassed({ ask, answer, nowMs }: SupposedAnswer): readonly Expl
     status: answer.status,
     freshness,
     initialAgeMs: initialAgeMs(head),
+    requestTimeMs: nowMs,
     responseTimeMs: nowMs,
     fields: answer.fields,
     tags: keyed.tags,

@@ -14,7 +14,10 @@ import type { ExplainedNote } from './explained-http.ts';
 
 /** A response that is stored, or would be. */
 export interface Lived {
-  readonly item: Pick<StoredResponse, 'status' | 'freshness' | 'initialAgeMs' | 'responseTimeMs' | 'fields' | 'tags'>;
+  readonly item: Pick<
+    StoredResponse,
+    'status' | 'freshness' | 'initialAgeMs' | 'requestTimeMs' | 'responseTimeMs' | 'fields' | 'tags'
+  >;
   /** Set by a soft purge. */
   readonly staleSinceMs: number | undefined;
   readonly policy: CachePolicy;
@@ -85,9 +88,8 @@ function lifetimeText({ item, policy, keyed }: Lived): string {
   const { freshness, responseTimeMs, initialAgeMs } = item;
   const { source, freshUntilMs } = freshness;
   const ageMs = byUpstream.has(source) ? initialAgeMs : 0;
-  // Had it been kept for as long as one likes; what came as old as it was had been under way for that long.
-  const requestTimeMs = responseTimeMs - initialAgeMs;
-  const wanted = freshnessOf({ ...item, keyed, requestTimeMs, policy: { ...policy, retainMs: Infinity } });
+  // Had it been kept for as long as one likes.
+  const wanted = freshnessOf({ ...item, keyed, policy: { ...policy, retainMs: Infinity } });
   const isCut = freshUntilMs === responseTimeMs + policy.retainMs && wanted.freshUntilMs > freshUntilMs;
   const cut = isCut ? ', cut to what retain allows' : '';
   const lifetime = `${seconds(freshUntilMs - responseTimeMs + ageMs)} s${cut}`;

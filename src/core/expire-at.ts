@@ -20,12 +20,12 @@ const zones = new BoundedMemo<Intl.DateTimeFormat>(128);
 const noZones = new BoundedMemo<true>(256);
 
 /**
- * When a response that came at `responseTimeMs` has to end at the latest: the first instant of the rule after it, moved by
+ * When a response that was asked for at `askedMs` has to end at the latest: the first instant of the rule after that, moved by
  * the jitter of its key. Wall clock in milliseconds. The same key always has the same jitter, so that whoever works a
  * lifetime out anew (from Redis, in another process) comes to the same end.
  */
-export function expiryOf(rule: ExpireAt, keyed: Pick<KeyedRequest, 'key' | 'zone'>, responseTimeMs: number): number {
-  return nextInstant(rule, keyed.zone, responseTimeMs) + jitterOf(keyed.key, rule.jitterMs);
+export function expiryOf(rule: ExpireAt, keyed: Pick<KeyedRequest, 'key' | 'zone'>, askedMs: number): number {
+  return nextInstant(rule, keyed.zone, askedMs) + jitterOf(keyed.key, rule.jitterMs);
 }
 
 /**

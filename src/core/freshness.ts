@@ -24,6 +24,8 @@ export interface FreshnessInput {
   /** Wall clock when the request was sent and when the response head came. */
   readonly requestTimeMs: number;
   readonly responseTimeMs: number;
+  /** {@link initialAgeMs} where that is known: what is stored has no Age among its fields. */
+  readonly initialAgeMs?: number | undefined;
   /** The request, for `expireAt`: its zone, and the key that its jitter is told by. */
   readonly keyed: Pick<KeyedRequest, 'key' | 'zone'>;
 }
@@ -86,6 +88,10 @@ export function initialAgeMs(input: Pick<FreshnessInput, 'fields' | 'requestTime
   return Math.max(apparentAgeMs, age * 1000 + responseDelayMs);
 }
 
+function ageOnArrivalMs(input: FreshnessInput): number {
+  return input.initialAgeMs ?? initialAgeMs(input);
+}
+
 /** When the response was sent: its Date, or where it has none that is valid, the one that a cache writes there (RFC 9110 §6.6.1). */
 function sentMs({ fields, responseTimeMs }: Pick<FreshnessInput, 'fields' | 'responseTimeMs'>): number {
   return dateOf(fields, responseTimeMs) ?? Math.floor(responseTimeMs / 1000) * 1000;
@@ -135,12 +141,15 @@ export function routedDirectives(policy: CachePolicy, fields: FieldLines): Count
 
 const ignored: CountedDirectives = { field: 'cache-control', directives: new Map() };
 
-/** The data changes upstream at the instants of `expireAt`: until the next one a lifetime lasts at most, whoever gave it. */
+/**
+ * The data changes upstream at the instants of `expireAt`: until the next one a lifetime lasts at most, whoever gave it. The next from
+ * when the request was sent: an answer that was under way at an instant may be from before it.
+ */
 function bounded(input: FreshnessInput, lifetime: Lifetime): Lifetime {
-  const { policy, keyed, responseTimeMs } = input;
+  const { policy, keyed, requestTimeMs, responseTimeMs } = input;
   // On `honour` routes upstream decides, and knows itself when its data changes.
   if (policy.expireAt === undefined || policy.upstreamCacheControl === 'honour') return lifetime;
-  const endMs = expiryOf(policy.expireAt, keyed, responseTimeMs);
+  const endMs = expiryOf(policy.expireAt, keyed, Math.min(requestTimeMs, responseTimeMs));
   return endMs < lifetime.freshUntilMs ? { freshUntilMs: endMs, source: 'expireAt' } : lifetime;
 }
 
@@ -223,7 +232,7 @@ function lifetimeOf(input: FreshnessInput, counted: CountedDirectives): Lifetime
   const stated = statedLifetime(input, counted);
   if (stated === undefined) return rule ?? heuristicLifetime(input, counted.directives) ?? none;
   const upstream: Lifetime = {
-    freshUntilMs: responseTimeMs + stated.lifetimeMs - initialAgeMs(input),
+    freshUntilMs: responseTimeMs + stated.lifetimeMs - ageOnArrivalMs(input),
     source: stated.source,
   };
   if (policy.upstreamCacheControl === 'honour' || rule === undefined) return upstream;
@@ -289,7 +298,7 @@ function heuristicLifetime(input: FreshnessInput, directives: CacheDirectives): 
   const unchangedMs = sentMs(input) - modifiedMs;
   const lifetimeMs = Math.min(Math.floor(unchangedMs * policy.heuristicFraction), policy.heuristicMaxMs);
   if (lifetimeMs <= 0) return undefined;
-  return { freshUntilMs: responseTimeMs + lifetimeMs - initialAgeMs(input), source: 'heuristic' };
+  return { freshUntilMs: responseTimeMs + lifetimeMs - ageOnArrivalMs(input), source: 'heuristic' };
 }
 
 /** Expires minus Date (RFC 9111 §5.3): several lines or no HTTP-date, `0` above all, mean already expired. */

@@ -270,6 +270,18 @@ describe('expireAt', () => {
     expect(bounded({ upstreamCacheControl: 'honour' }, lines).source).toBe('max-age');
   });
 
+  it('ends at an instant that came while the answer did: it may be from before the change', () => {
+    const policy = policyOf({ expireAt, staleIfErrorMs: HOUR });
+    const input = { policy, status: 200, fields: [], keyed: { key: 'a', zone: undefined } };
+    const spanning = freshnessOf({ ...input, requestTimeMs: END - 1, responseTimeMs: END + 2000 });
+    expect(spanning).toMatchObject({ freshUntilMs: END, sieUntilMs: END + HOUR, source: 'expireAt' });
+    const after = freshnessOf({ ...input, requestTimeMs: END, responseTimeMs: END + 2000 });
+    expect(after).toMatchObject({ freshUntilMs: END + HOUR, source: 'expireAt' });
+    // The clock was set back while upstream was asked.
+    const back = freshnessOf({ ...input, requestTimeMs: END + 2000, responseTimeMs: END - 1 });
+    expect(back.freshUntilMs).toBe(END);
+  });
+
   it("is moved by the key's jitter, and told by the request's zone", () => {
     const jittered = { ...expireAt, jitterMs: 10 * MINUTE };
     const ends = Array.from({ length: 50 }, (_, index) => {

@@ -77,16 +77,8 @@ function isToldApart(route: Route, item: StoredResponse): boolean {
 }
 
 function freshnessToday(item: StoredResponse, policy: CachePolicy, keyed: ReadFor['keyed']): Freshness {
-  const { status, fields, responseTimeMs, initialAgeMs } = item;
-  // Age is not among the stored fields. A request that was as long under way as the response was old has the same age.
-  const today = freshnessOf({
-    policy,
-    status,
-    fields,
-    responseTimeMs,
-    requestTimeMs: responseTimeMs - initialAgeMs,
-    keyed,
-  });
+  const { status, fields, requestTimeMs, responseTimeMs, initialAgeMs } = item;
+  const today = freshnessOf({ policy, status, fields, requestTimeMs, responseTimeMs, initialAgeMs, keyed });
   const { retainUntilMs } = item.freshness;
   return {
     freshUntilMs: Math.min(today.freshUntilMs, retainUntilMs),

@@ -109,7 +109,7 @@ export function correctedInitialAgeMs(one: Case): number {
 }
 
 /**
- * The next instant of `expireAt` after the response, a choice of this cache's alone. Daily: of each day the first moment at
+ * The next instant of `expireAt` after a request, a choice of this cache's alone. Daily: of each day the first moment at
  * which the clock of the zone shows that time or a later one, found by looking at it every quarter of an hour (no zone of
  * today changes its offset at any other time). Where nobody knows the zone, the next minute that is as far from a quarter of an
  * hour as that time is. Without jitter, which the cases do not have.

@@ -394,11 +394,13 @@ export const bounds: readonly (Clause<Facts> & { readonly endsMs: (facts: Facts)
   {
     id: 'B2',
     of: 'own',
-    says: 'expireAt: on ruled routes until the next instant',
+    says: 'expireAt: on ruled routes until the next instant after the request was sent',
     holds: ({ mode, one }) => mode !== 'honour' && one.route.policy.expireAt !== undefined,
     endsMs: ({ one }) => {
       const rule = one.route.policy.expireAt;
-      return rule === undefined ? Infinity : literalNextInstant(rule, one.zone, one.responseTimeMs);
+      return rule === undefined
+        ? Infinity
+        : literalNextInstant(rule, one.zone, Math.min(one.requestTimeMs, one.responseTimeMs));
     },
   },
   {
