@@ -92,6 +92,8 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
     await turn;
     // Closed meanwhile: nobody is left to be answered.
     if (socket.destroyed) return;
+    // How long the answer before it might not be taken is no time of this call.
+    socket.setTimeout(0);
     const asker = { request, response, sendMs: limits.sendMs };
     try {
       sendReply(asker, await answer(request));

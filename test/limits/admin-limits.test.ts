@@ -125,6 +125,15 @@ describe('The fixed limits', () => {
     expect((await ask(rig.port, '/metrics')).text.length).toBe(text.length);
   });
 
+  it('a call takes as long as it takes, behind an answer that was taken too', async () => {
+    const services: Partial<AdminServices> = { prometheus: () => sleep(600, 'late') };
+    const rig = await startAdmin({ services, limits: { sendMs: 100 } });
+    using connection = await openRaw(urlOf(rig));
+    await connection.send(kept + head('GET /metrics HTTP/1.1', host));
+    expect((await connection.reply()).status).toBe(200);
+    expect((await connection.reply()).text).toBe('late');
+  });
+
   it('an idle connection of the admin listener is closed', async () => {
     const rig = await startAdmin({ limits: { keepAliveMs: 100 } });
     const { replies, end } = await converse(urlOf(rig), kept);
