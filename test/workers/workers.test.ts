@@ -173,6 +173,16 @@ describe('warming', () => {
     expect(origin.requests.length - before).toBe(1);
   });
 
+  it('leaves with the one that fetched it what others might key in another way', async () => {
+    const stored = async (): Promise<unknown> =>
+      (await samples(proxy.admin)).get('forecache_store_responses{tier="memory"}');
+    const { body } = await proxy.call('POST', '/api/warm', { route: 'honoured', with: [{ '0': 'bergen' }] });
+    expect(body).toMatchObject({ fetched: 1, failed: 0 });
+    expect(await stored()).toBe(1);
+    await hold('bergen');
+    expect(await stored()).toBe(1 + workers);
+  });
+
   it('asks an upstream that answered with 429 no more, whichever worker it was', async () => {
     const before = origin.requests.length;
     origin.script((_request, peer) => peer.respond(429, {}, 'enough'));
