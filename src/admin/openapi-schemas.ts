@@ -110,7 +110,7 @@ const numbers = {
   outcomes: object(Object.fromEntries(outcomeNames.map((name) => [name, count]))),
   bytes_sent: count,
   bytes_from_store: count,
-  upstream_calls: count,
+  upstream_calls: { ...count, description: 'Those that came to a connection.' },
   upstream_calls_background: { ...count, description: 'Of them those for revalidation and warming.' },
   upstream_calls_avoided: { type: 'integer', description: 'Below zero where warming was for nothing.' },
   upstream_seconds_saved_estimate: {
