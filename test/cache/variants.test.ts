@@ -288,14 +288,14 @@ describe('variants by language', () => {
 describe('the marker of a key whose answers vary', () => {
   it('names what all of them do, sixteen fields at most, and past that those of the latest', async () => {
     const rig = newRig();
-    const named = async (index: number): Promise<readonly string[]> => {
+    const namesAfter = async (index: number): Promise<readonly string[]> => {
       await fetched(rig, [`Accept: a/${index}`], String(index), `Vary: Accept, X-${index}`);
       return marker(rig).names;
     };
     let names: readonly string[] = [];
-    for (let index = 1; index <= 15; index += 1) names = await named(index);
+    for (let index = 1; index <= 15; index += 1) names = await namesAfter(index);
     expect(names).toHaveLength(16);
-    expect(await named(16)).toEqual(['accept', 'x-16']);
+    expect(await namesAfter(16)).toEqual(['accept', 'x-16']);
   });
 
   it('is kept no longer for an answer that says no more what it varies by', async () => {
