@@ -114,7 +114,7 @@ function tellsApart(pieces: readonly TemplatePiece[], context: Groups): boolean 
 }
 
 /** All groups in the order of `match` with the same text between them: then `match` itself tells them apart. */
-function keepsOrder(pieces: readonly TemplatePiece[], parts: readonly PatternPart[]): boolean {
+export function keepsOrder(pieces: readonly TemplatePiece[], parts: readonly PatternPart[]): boolean {
   const inMatch = parts.map((part) =>
     part.kind === 'group' ? `${part.prefix}{${part.name}}${part.suffix}` : part.text,
   );

@@ -1,4 +1,4 @@
-import { type GroupEnds, keptApart } from './group-ends.ts';
+import { mayEndWithin, withoutEnd } from './group-ends.ts';
 import { normaliseValues, type CompiledParam } from './normalise.ts';
 import { ok, refused, type Problem, type Result } from './problem.ts';
 import { decodePathText, encodePathText } from './query.ts';
@@ -56,15 +56,14 @@ export function canonicalPath(match: RouteMatch, path: string, sha256: Sha256Fn)
   if (plan.pathParams.size === 0) return pathOfRawGroups(match, path);
   const values = ruledValues(plan, groups);
   if (!values.ok) return values;
-  const { endsHere, endsUpstream } = plan;
-  const encoded = encodeRuled(plan, values.value, groups, endsUpstream);
+  const encoded = encodeRuled(match, values.value, plan.isToldByMatch);
   const target = targetOf(match, encoded);
   const issue = pathIssue(target);
   if (issue !== undefined) return refused(targetProblem(`Forwarded: ${issue}`));
   const shown = masked(plan, values.value, sha256);
-  const shownEncoded = shown === values.value ? encoded : encodeRuled(plan, shown, groups, endsUpstream);
+  const shownEncoded = shown === values.value ? encoded : encodeRuled(match, shown, plan.isToldByMatch);
   const keyed = shown === values.value ? target : targetOf(match, shownEncoded);
-  const encodedHere = endsHere === endsUpstream ? shownEncoded : encodeRuled(plan, shown, groups, endsHere);
+  const encodedHere = plan.isToldByMatch ? shownEncoded : encodeRuled(match, shown, true);
   return ok({ target, keyed, url: urlPath(match, encodedHere), values: shown });
 }
 
@@ -90,12 +89,18 @@ export function rawForwardPath(match: RouteMatch, path: string): Result<string> 
 
 function targetOf({ plan, captures }: RouteMatch, values: ReadonlyMap<string, string>): string {
   if (plan.fixedForward !== undefined) return plan.fixedForward;
-  if (plan.forward === undefined) {
-    return joined(plan.parts, (part, index) =>
-      part.kind === 'group' ? around(part, values.get(part.name)) : (captures[index] ?? ''),
-    );
-  }
+  if (plan.forward === undefined) return ownPath({ plan, captures }, values);
   return plan.forward.map((piece) => ('text' in piece ? piece.text : (values.get(piece.name) ?? ''))).join('');
+}
+
+/** Every part as it is in the request, with these values of its groups. */
+function ownPath(
+  { plan, captures }: Pick<RouteMatch, 'plan' | 'captures'>,
+  values: ReadonlyMap<string, string>,
+): string {
+  return joined(plan.parts, (part, index) =>
+    part.kind === 'group' ? around(part, values.get(part.name)) : (captures[index] ?? ''),
+  );
 }
 
 /**
@@ -182,18 +187,50 @@ export function ruledValue(name: string, param: CompiledParam, raw: string | und
   return ok(outcome.value);
 }
 
+/** `isToldByMatch`: so that `match` finds the same groups in the path that is made of them. */
 function encodeRuled(
-  plan: RoutePlan,
+  match: RouteMatch,
   values: ReadonlyMap<string, string>,
-  groups: ReadonlyMap<string, string>,
-  ends: GroupEnds,
+  isToldByMatch: boolean,
 ): ReadonlyMap<string, string> {
+  const { plan, groups } = match;
   const encoded = new Map(groups);
+  let isClear = true;
   for (const name of plan.pathParams.keys()) {
     const value = values.get(name);
-    if (value !== undefined) encoded.set(name, keptApart(encodePathText(value), ends.get(name)));
+    if (value === undefined) continue;
+    const text = encodePathText(value);
+    encoded.set(name, text);
+    if (mayEndWithin(text, plan.ends.get(name))) isClear = false;
   }
-  return encoded;
+  return isClear || !isToldByMatch ? encoded : keptApart(match, encoded);
+}
+
+/**
+ * Values are decoded, so that they may hold what ends their group in `match`: `/Washington%2C%20DC,us` is not `/Washington,%20DC,us`, and must
+ * be neither that upstream nor the same key. Where it would be another's path it stays encoded, and nowhere else.
+ */
+function keptApart(match: RouteMatch, encoded: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const { plan } = match;
+  const found = plan.whole.exec(ownPath(match, encoded));
+  if (found !== null && isOf(match, encoded, found)) return encoded;
+  const apart = new Map(encoded);
+  for (const name of plan.pathParams.keys()) {
+    const [text, end] = [encoded.get(name), plan.ends.get(name)];
+    if (text !== undefined && mayEndWithin(text, end)) apart.set(name, withoutEnd(text, end));
+  }
+  // An expression that does not take the value, however it is written, has no other path that this could be.
+  if (found !== null) return apart;
+  const again = plan.whole.exec(ownPath(match, apart));
+  return again !== null && isOf(match, apart, again) ? apart : encoded;
+}
+
+function isOf({ plan, captures }: RouteMatch, values: ReadonlyMap<string, string>, found: RegExpExecArray): boolean {
+  const open = plan.parts.filter((part) => part.kind !== 'literal');
+  return open.every((part, index) => {
+    const value = part.kind === 'group' ? values.get(part.name) : captures[index];
+    return found[index + 1] === value;
+  });
 }
 
 function masked(plan: RoutePlan, values: ReadonlyMap<string, string>, sha256: Sha256Fn): ReadonlyMap<string, string> {

@@ -1,13 +1,13 @@
 import { hashOn } from './hash-on.ts';
-import { parseForward, parseTemplate, templateNames, type TemplatePiece } from './forward.ts';
-import { endsInForward, endsInPattern, type GroupEnds } from './group-ends.ts';
+import { keepsOrder, parseForward, parseTemplate, templateNames, type TemplatePiece } from './forward.ts';
+import { groupEnds, type GroupEnds } from './group-ends.ts';
 import { byCodeUnit, compileParam, type CompiledParam } from './normalise.ts';
 import type { ParamRule } from './params.ts';
 import { ok, refused, type Result } from './problem.ts';
 import { slowIssue } from './pattern-cuts.ts';
 import { decodeQueryText, encodeQueryValue, foldWithheld } from './query.ts';
 import type { Route } from './route.ts';
-import type { GroupPart, PatternPart } from './route-pattern.ts';
+import { patternRegExp, type GroupPart, type PatternPart } from './route-pattern.ts';
 import { parseTags, type TagTemplate } from './tags.ts';
 
 /** A query parameter with a rule. */
@@ -35,9 +35,11 @@ export interface RoutePlan {
   /** Groups of `match` that do not reach upstream. */
   readonly dropped: ReadonlySet<string>;
   readonly pathParams: ReadonlyMap<string, CompiledParam>;
-  /** In the path on the proxy, and in that upstream. */
-  readonly endsHere: GroupEnds;
-  readonly endsUpstream: GroupEnds;
+  readonly ends: GroupEnds;
+  /** Of `match` as a whole: takes the captures. */
+  readonly whole: RegExp;
+  /** Whether it is by `match` that a path upstream says what its groups were. Else `forward` does, whatever is in them. */
+  readonly isToldByMatch: boolean;
   /** In the order of their encoded names. */
   readonly slots: readonly ParamSlot[];
   /** What a decoded query name (aliases included) means: an index of `slots`, or that it is dropped. */
@@ -132,11 +134,11 @@ function pathsOf(
   route: Route,
   parts: readonly PatternPart[],
   forward: readonly TemplatePiece[] | undefined,
-): Pick<RoutePlan, 'forward' | 'fixedForward' | 'fixedPath' | 'endsHere' | 'endsUpstream'> {
-  const endsHere = endsInPattern(parts);
+): Pick<RoutePlan, 'forward' | 'fixedForward' | 'fixedPath' | 'ends' | 'whole' | 'isToldByMatch'> {
   return {
-    endsHere,
-    endsUpstream: forward === undefined ? endsHere : endsInForward(forward),
+    ends: groupEnds(parts),
+    whole: patternRegExp(parts),
+    isToldByMatch: forward === undefined || keepsOrder(forward, parts),
     forward,
     fixedForward: forward === undefined || templateNames(forward).length === 0 ? route.forward : undefined,
     fixedPath: parts.every((part) => part.kind === 'literal') ? parts.map((part) => part.text).join('') : undefined,

@@ -40,8 +40,6 @@ interface PatternEntry {
   /** Text with which each matching path begins; most routes are passed over by it. */
   readonly prefix: string;
   readonly variant: RegExp;
-  /** Of the whole pattern: takes the captures. */
-  readonly whole: RegExp;
   /** Of a pattern that matches one path only, every time. */
   readonly fixed: RouteMatch | undefined;
 }
@@ -99,7 +97,6 @@ function entriesOf(route: Route): Result<readonly PatternEntry[], readonly strin
   if (!plan.ok) return plan;
   const variants = variantsOf(parts.value);
   if (variants === undefined) return refused(['match: too many optional parts']);
-  const whole = patternRegExp(parts.value);
   const isFixed = plan.value.fixedPath !== undefined;
   const fixed = isFixed ? { route, groups: noGroups, plan: plan.value, captures: [] } : undefined;
   return ok(
@@ -108,7 +105,6 @@ function entriesOf(route: Route): Result<readonly PatternEntry[], readonly strin
       segments: segmentsOf(variant),
       prefix: prefixOf(variant),
       variant: patternRegExp(variant),
-      whole,
       fixed,
     })),
   );
@@ -194,7 +190,7 @@ function matchIn(binding: Binding | undefined, path: string): RouteMatch | undef
 function takeCaptures(entry: PatternEntry, path: string): RouteMatch {
   const { plan } = entry;
   if (entry.fixed !== undefined) return entry.fixed;
-  const captures = (entry.whole.exec(path) ?? []).slice(1);
+  const captures = (plan.whole.exec(path) ?? []).slice(1);
   const groups = new Map<string, string>();
   let index = 0;
   for (const part of plan.parts) {

@@ -414,6 +414,27 @@ describe('a path', () => {
     expect(keyed(table, request.url)).toMatchObject({ key: request.key, url: request.url });
   });
 
+  test.for([
+    // By the right one of two groups, which has no `_` in it.
+    ['/at/:x/:y', '/v1/{x}_{y}', exact, '/at/new_york/07', '/v1/new_york_7'],
+    ['/at/:x/:y', '/v1/{x}A{y}', exact, '/at/%c3%a9A/07', '/v1/%C3%A9AA7'],
+    // By an expression, and by the first character, which is the group's in any case.
+    [String.raw`/:x(\d{4}-\d\d-\d\d)-:y`, undefined, { type: 'date' }, '/2026-11-23-07', '/2026-11-23-7'],
+    ['/:x(.+),:y', undefined, exact, '/52.5,%2013.4,07', '/52.5,%2013.4,7'],
+    ['/at/:x-:y', undefined, decimal(), '/at/-5.0-07', '/at/-5-7'],
+    // Of what is encoded already only that end is.
+    ['/at/{:x}A:y', undefined, exact, '/at/b%41%c3%a9A07', '/at/b%41%C3%A9A7'],
+    // No path that its expression does not take has another's groups.
+    ['/:x([^,]+,?[^,]+),:y', undefined, exact, '/a,b%2cc,07', '/a%2Cb%2Cc,7'],
+    ['/:x([a-z,]{1,3}|[^,]+),:y', undefined, exact, '/A%2CB,07', '/A%2CB,7'],
+    ['/:x([A%2C]+),:y', undefined, folded, '/A%2CA,07', '/a,a,7'],
+  ] as const)('of %s, forwarded as %s, is written as it is where its groups are told apart: %s %s', (row) => {
+    const [match, forward, kind, path, expected] = row;
+    const pathParams = rulesOf(ruleOf('x', kind), ruleOf('y', integer));
+    const request = keyed(tableOf(routeOf({}, { name: 'p', match, forward, pathParams })), path);
+    expect(request).toMatchObject({ key: `p|${expected}`, canonical: { target: expected } });
+  });
+
   test('cannot become a dot segment or another host by what is put together', () => {
     const joined = tableOf(routeOf({}, { name: 'p', match: '/p/*', forward: '/{0}' }));
     expect(keyOf(joined, '/p//evil.example/x')).toMatchObject({ ok: false, error: { code: 'target-invalid' } });
