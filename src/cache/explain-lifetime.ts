@@ -41,7 +41,7 @@ export function lifetimeNotes(lived: Lived): readonly ExplainedNote[] {
   ];
 }
 
-/** The next instant of the route's `expireAt`, and the end that it gives to what would come now. */
+/** The next instant of the route's `expireAt`, and the end that it gives to what would be asked for now. */
 export function expireAtNotes({
   policy,
   keyed,
@@ -52,7 +52,7 @@ export function expireAtNotes({
   const nextMs = nextInstant(rule, keyed.zone, nowMs);
   const jitter = seconds(expiryOf(rule, keyed, nowMs) - nextMs);
   const zone = rule.kind === 'daily' ? clockWords(rule, keyed.zone) : '';
-  const text = `the data changes next at ${instant(nextMs)}${zone}; with this key's jitter of ${jitter} s what comes now is fresh until then at the latest (RFC 9111 §4.2)`;
+  const text = `the data changes next at ${instant(nextMs)}${zone}; with this key's jitter of ${jitter} s what is asked for now is fresh until then at the latest (RFC 9111 §4.2)`;
   return [{ topic: 'expireAt', text }];
 }
 

@@ -106,7 +106,7 @@ export interface UpstreamFailure {
   readonly responseTimeMs: number;
   /** True: its client went, and nobody else was to get the answer (see {@link UpstreamCall.whenGone}). Upstream did nothing wrong. */
   readonly clientGone?: boolean | undefined;
-  /** As of {@link UpstreamResponse}; 0 where no connection was free for it in time. */
+  /** As of {@link UpstreamResponse}; 0 where it was over before a connection was free for it. */
   readonly attempts: number;
   /** True: the last of them came to no connection, so that upstream saw nothing of it. */
   readonly unsent?: boolean | undefined;

@@ -90,7 +90,7 @@ export const caching = {
   ),
   expireAt: option(
     expireAt,
-    'On ruled routes: when the data changes upstream. No lifetime by rule reaches past the next such instant, stale windows begin there.',
+    'On ruled routes: when the data changes upstream. No lifetime by rule reaches past the next such instant from when the request was sent, stale windows begin there.',
   ),
   staleWhileRevalidate: option(
     ruleDuration(0),

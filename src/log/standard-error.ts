@@ -4,7 +4,7 @@ import process from 'node:process';
 /** Where the log's lines go; whole lines only. */
 export interface Sink {
   write(lines: string): void;
-  /** Writes what was gathered, now. */
+  /** Writes what was gathered, and the rest of a line that broke off, now. */
   flush(): void;
   close(): void;
 }
@@ -30,7 +30,7 @@ export function standardError(write: Write = toDescriptor): Sink {
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
-    if (pending === '') return;
+    if (pending === '' && rest.length === 0) return;
     const lines = Buffer.concat([rest, Buffer.from(pending)]);
     pending = '';
     rest = unwritten(lines, write);

@@ -113,11 +113,11 @@ describe('The fixed limits', () => {
   it('a reader of the admin listener that takes nothing is cut off', async () => {
     const text = 'x'.repeat(16 * 1024 * 1024);
     const services: Partial<AdminServices> = { prometheus: () => Promise.resolve(text) };
-    const rig = await startAdmin({ services, limits: { sendMs: 200 } });
+    const rig = await startAdmin({ services, limits: { sendMs: 500 } });
     using reader = await openRaw(urlOf(rig));
     reader.socket.pause();
     await reader.send(head('GET /metrics HTTP/1.1', host));
-    await sleep(1000);
+    await sleep(1500);
     reader.socket.resume();
     await reader.ended();
     expect(reader.received.length).toBeLessThan(text.length);

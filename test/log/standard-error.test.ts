@@ -49,6 +49,12 @@ describe('standard error', () => {
     expect(text()).toBe('one\ntwo\nfour\n');
   });
 
+  it('has the rest of a line that broke off with the next attempt, though no other comes', () => {
+    const { write, text } = device(2, 'ENOSPC');
+    writeEach(['last'], write);
+    expect(text()).toBe('last\n');
+  });
+
   it('has lines that are few within a tenth of a second, many at once, and all at once when it is the last', async () => {
     const { write, text } = device();
     const sink = standardError(write);
