@@ -76,6 +76,7 @@ export class KnownTargets {
   #hashes = new Int32Array(0);
   #bytes = 0;
   #tried = 0;
+  #missed = 0;
   #hand = 0;
   readonly #room: Room = { take: (bytes) => this.#take(bytes) };
 
@@ -145,15 +146,15 @@ export class KnownTargets {
 
   /**
    * What is made of answers goes without where there is no room, and drives out no target that is in use. Those that nobody asks for any more (of a
-   * client that has gone, or sends other fields by now) would hold it for ever where no new ones come: each that goes without moves the hand
-   * on by a place. There are more places than targets find room for, so that each of these is asked for before the hand comes by again.
+   * client that has gone, or sends other fields by now) would hold it for ever where no new ones come: one in so many goes on with the hand.
    */
   #take(bytes: number): boolean {
     if (this.#bytes + bytes <= MAX_KNOWN_TARGET_BYTES) {
       this.#bytes += bytes;
       return true;
     }
-    this.#turnHand();
+    this.#missed = (this.#missed + 1) % TRIES;
+    if (this.#missed === 0) this.#turnHand();
     return false;
   }
 

@@ -148,7 +148,7 @@ describe('known targets', () => {
     const inUse = targets.filter(isIn);
     expect(inUse.length).toBeGreaterThan(1800);
     let most = 0;
-    for (let round = 0; round < 20; round += 1) {
+    for (let round = 0; round < 200; round += 1) {
       for (const target of inUse) {
         const isGrown = grown.has(target) || find(known, 2, target)?.grow(2400) === true;
         if (isGrown) grown.add(target);
