@@ -219,8 +219,8 @@ function keptApart(match: RouteMatch, encoded: ReadonlyMap<string, string>): Rea
     const [text, end] = [encoded.get(name), plan.ends.get(name)];
     if (text !== undefined && mayEndWithin(text, end)) apart.set(name, withoutEnd(text, end));
   }
-  // An expression that does not take the value, however it is written, has no other path that this could be.
   if (found !== null) return apart;
+  // An expression does not take the value as it is: no other path has it, so that it may stay.
   const again = plan.whole.exec(ownPath(match, apart));
   return again !== null && isOf(match, apart, again) ? apart : encoded;
 }
