@@ -5,7 +5,7 @@ export const TARGET_AT = 'GET '.length;
 
 /** Of a listener: so many places in sets of so many. Powers of two. */
 const PLACES = 8192;
-const WAYS = 4;
+const WAYS = 8;
 
 /**
  * All that is known of the targets of a listener, as {@link bytesOf} and those reckon it who keep something with them: some 2,000 of 50
@@ -18,6 +18,9 @@ export const MAX_KNOWN_TARGET = 512;
 
 /** Where there is no room, one in so many takes another's place: of more targets than there is room for most would come and go unused. */
 const TRIES = 8;
+
+/** As long as room is wanted, the hand goes on with one request in so many: within two turns of it all that is in use is asked for again. */
+const REQUESTS_A_STEP = 8;
 
 /** So that nobody can tell which targets share a place. */
 const SEED = Math.trunc(Math.random() * 0x7fff_ffff);
@@ -76,8 +79,10 @@ export class KnownTargets {
   #hashes = new Int32Array(0);
   #bytes = 0;
   #tried = 0;
-  #missed = 0;
   #hand = 0;
+  /** How many steps the hand has to go since room was asked for in vain. */
+  #wanted = 0;
+  #requests = 0;
   readonly #room: Room = { take: (bytes) => this.#take(bytes) };
 
   /** By the reckoning of {@link MAX_KNOWN_TARGET_BYTES}. */
@@ -88,6 +93,7 @@ export class KnownTargets {
   /** `end`: where the target in the head ends. */
   find(tail: number, head: Buffer, end: number): KnownTarget | undefined {
     if (this.#places.length === 0 || end - TARGET_AT > MAX_KNOWN_TARGET) return undefined;
+    if (this.#wanted > 0) this.#goOn();
     let hash = SEED ^ tail;
     for (let at = TARGET_AT; at < end; at += 1) hash = Math.imul(hash ^ (head[at] ?? 0), FACTOR);
     const first = setOf(hash);
@@ -146,16 +152,23 @@ export class KnownTargets {
 
   /**
    * What is made of answers goes without where there is no room, and drives out no target that is in use. Those that nobody asks for any more (of a
-   * client that has gone, or sends other fields by now) would hold it for ever where no new ones come: one in so many goes on with the hand.
+   * client that has gone, or sends other fields by now) would hold it for ever where no new ones come: from now on the hand goes round once.
    */
   #take(bytes: number): boolean {
     if (this.#bytes + bytes <= MAX_KNOWN_TARGET_BYTES) {
       this.#bytes += bytes;
       return true;
     }
-    this.#missed = (this.#missed + 1) % TRIES;
-    if (this.#missed === 0) this.#turnHand();
+    this.#wanted = PLACES;
     return false;
+  }
+
+  /** With requests, not with those among them that want room: these are few where each asks again after a while only. */
+  #goOn(): void {
+    this.#requests = (this.#requests + 1) % REQUESTS_A_STEP;
+    if (this.#requests !== 0) return;
+    this.#wanted -= 1;
+    this.#turnHand();
   }
 
   #drop(place: number): void {

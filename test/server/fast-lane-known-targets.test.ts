@@ -173,11 +173,35 @@ describe('known targets', () => {
     expect(inUse.filter(isIn)).toHaveLength(inUse.length);
   });
 
+  it('that nobody asks for any more make room within two turns of the hand, however seldom it is asked for', () => {
+    const known = new KnownTargets();
+    const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=city${index}&size=1024&days=7`);
+    // Of a client that has gone, with what was made of their answers.
+    for (const target of targets) {
+      remember(known, 1, target);
+      find(known, 1, target)?.grow(2400);
+    }
+    for (const target of targets) remember(known, 2, target);
+    const inUse = targets.filter((target) => find(known, 2, target) !== undefined);
+    // It takes turns which of them asks for room.
+    const isGrown = inUse.map(() => false);
+    let requests = 0;
+    while (requests < 140_000) {
+      for (const [index, target] of inUse.entries()) {
+        const found = find(known, 2, target);
+        requests += 1;
+        if (isGrown[index] === false && requests % 64 === 0) isGrown[index] = found?.grow(2400) === true;
+      }
+    }
+    const isLeft = targets.map((target) => find(known, 1, target) !== undefined);
+    expect(isLeft.filter(Boolean)).toEqual([]);
+  });
+
   it('are of as many sets as serve 2,000 in turn', () => {
     const known = new KnownTargets();
     const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=city${index}&size=1024&days=7`);
     for (const target of targets) remember(known, 1, target);
     const found = targets.filter((target) => find(known, 1, target) !== undefined);
-    expect(found.length).toBeGreaterThan(1950);
+    expect(found.length).toBeGreaterThan(1990);
   });
 });

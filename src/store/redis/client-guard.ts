@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import * as dataHandler from 'ioredis/built/DataHandler.js';
-import { flushReadsOf, Get } from './client-reads.ts';
+import { flushReadsOf } from './client-reads.ts';
+import { GetGroup } from './client-group.ts';
 
 /** Of the library's class, what is not in its types. */
 interface Handler {
@@ -35,7 +36,7 @@ function sendOnlyWhatIsAwaited(): void {
   // oxlint-disable-next-line typescript/unbound-method
   const send = Redis.prototype.sendCommand;
   Redis.prototype.sendCommand = function sendCommand(this: Redis, command, stream): unknown {
-    if (!(command instanceof Get)) {
+    if (!(command instanceof GetGroup)) {
       flushReadsOf(this);
       command.promise.catch(ignore);
     }

@@ -2,16 +2,37 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import { RedisFailure } from '../../../src/store/redis/link.ts';
+import { RedisFailure, type RedisLink } from '../../../src/store/redis/link.ts';
 import { redisConfig } from '../../support/redis-config.ts';
 import { startFaultProxy } from '../../support/fault-proxy.ts';
-import { connected, openLinks, set } from '../../support/redis-links.ts';
+import { connected, openLinks, push, set } from '../../support/redis-links.ts';
 import { freePort, startRedis } from '../../support/redis.ts';
 
-/** Passes everything on to Redis, and keeps what clients sent, as it came. */
-async function startTap(redisPort: number): Promise<{ readonly port: number; readonly chunks: string[] }> {
+interface Tap {
+  readonly port: number;
+  /** What clients sent, as it came. */
+  readonly chunks: string[];
+  /** So many further bytes of Redis come through, from now on, on all connections together; the rest is kept until more may. */
+  let(bytes: number): void;
+  /** Resolves when some are kept, ends all connections behind what came through, and lets through what comes on others. */
+  endWithRest(): Promise<void>;
+}
+
+/** Passes everything on to Redis, and back. */
+async function startTap(redisPort: number): Promise<Tap> {
   const chunks: string[] = [];
   const sockets: Socket[] = [];
+  const kept: { readonly to: Socket; readonly bytes: Buffer }[] = [];
+  let left = Infinity;
+  const flow = (): void => {
+    for (let first = kept[0]; first !== undefined && left > 0; first = kept[0]) {
+      const passed = first.bytes.subarray(0, Math.min(left, first.bytes.length));
+      left -= passed.length;
+      first.to.write(passed);
+      kept.shift();
+      if (passed.length < first.bytes.length) kept.unshift({ ...first, bytes: first.bytes.subarray(passed.length) });
+    }
+  };
   const port = await freePort();
   const server = createServer((client) => {
     const redis = connect(redisPort, '127.0.0.1');
@@ -21,7 +42,11 @@ async function startTap(redisPort: number): Promise<{ readonly port: number; rea
       chunks.push(chunk.toString('latin1'));
       redis.write(chunk);
     });
-    redis.pipe(client);
+    redis.on('data', (bytes) => {
+      kept.push({ to: client, bytes: Buffer.from(bytes) });
+      flow();
+    });
+    redis.on('end', () => client.end());
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -30,7 +55,29 @@ async function startTap(redisPort: number): Promise<{ readonly port: number; rea
     server.close();
     await once(server, 'close');
   });
-  return { port, chunks };
+  const pass = (bytes: number): void => {
+    left = bytes;
+    flow();
+  };
+  const endWithRest = async (): Promise<void> => {
+    await expect.poll(() => kept.length, { interval: 1 }).toBeGreaterThan(0);
+    kept.length = 0;
+    for (const socket of sockets.splice(0)) socket.end();
+    pass(Infinity);
+  };
+  return { port, chunks, let: pass, endWithRest };
+}
+
+/** How often each was told what: its value, or why there is none. */
+function tellAll(link: RedisLink, keys: readonly string[]): readonly string[][] {
+  return keys.map((key) => {
+    const told: string[] = [];
+    link.tellOf?.(key, {
+      replied: (value) => void told.push(String(value)),
+      failed: (error) => void told.push(error instanceof RedisFailure ? error.kind : 'a bug'),
+    });
+    return told;
+  });
 }
 
 describe('reads of one turn of the event loop', () => {
@@ -152,6 +199,64 @@ describe('reads of one turn of the event loop', () => {
     }
   });
 
+  it('have each its own refusal, and the others their answers', async () => {
+    await using redis = await startRedis();
+    const links = openLinks(redisConfig(redis));
+    await connected(links);
+    await links.data.run(set, ['a'], ['of a']);
+    await links.data.run(push, ['list'], ['1']);
+    for (const keys of ['a list', 'list a', 'list list', 'a list a a list', 'list']) {
+      const expected = keys.split(' ').map((key) => [key === 'a' ? 'of a' : 'other']);
+      const told = tellAll(links.data, keys.split(' '));
+      await expect.poll(() => told).toEqual(expected);
+      // What comes behind them has its own answers.
+      expect(String(await links.data.get('a'))).toBe('of a');
+      expect(told).toEqual(expected);
+    }
+  });
+
+  it('that were answered before their connection broke keep their answers, at whatever byte it breaks', async () => {
+    await using redis = await startRedis();
+    const tap = await startTap(redis.port);
+    const links = openLinks(redisConfig({ port: tap.port, password: undefined }));
+    await connected(links);
+    const keys = ['a', 'b', 'c'];
+    for (const key of keys) await links.data.run(set, [key], [key]);
+    const reply = '$1\r\na\r\n'.length;
+    // Within the end of its line a value may count as whole.
+    const places = Array.from({ length: keys.length * reply }, (_, bytes) => bytes).filter((at) => at % reply < 5);
+    for (const bytes of places) {
+      tap.let(bytes);
+      const told = tellAll(links.data, keys);
+      await tap.endWithRest();
+      const expected = keys.map((key, index) => [(index + 1) * reply <= bytes ? key : 'closed']);
+      await expect.poll(() => told, { interval: 2 }).toEqual(expected);
+      await connected(links);
+      expect(String(await links.data.get('a'))).toBe('a');
+      expect(told).toEqual(expected);
+    }
+  });
+
+  it('of which some are answered in time are told so, the others that they are late, and what comes later is theirs', async () => {
+    await using redis = await startRedis();
+    const tap = await startTap(redis.port);
+    const links = openLinks(redisConfig({ port: tap.port, password: undefined }, { timeoutMs: 50 }));
+    await connected(links);
+    const keys = ['a', 'b', 'c', 'd'];
+    for (const key of keys) await links.data.run(set, [key], [key]);
+    const reply = '$1\r\na\r\n'.length;
+    for (let count = 0; count < keys.length; count += 1) {
+      tap.let(count * reply + 3);
+      const told = tellAll(links.data, keys);
+      const expected = keys.map((key, index) => [index < count ? key : 'timeout']);
+      await expect.poll(() => told, { interval: 2 }).toEqual(expected);
+      const behind = Promise.all(keys.map((key) => links.data.get(key)));
+      tap.let(Infinity);
+      expect((await behind).map(String)).toEqual(keys);
+      expect(told).toEqual(expected);
+    }
+  });
+
   it('that are refused at once are told so in a later step, each once', async () => {
     const links = openLinks(redisConfig({ port: await freePort(), password: undefined }));
     const told: string[] = [];
@@ -160,7 +265,10 @@ describe('reads of one turn of the event loop', () => {
       failed: (error: unknown) => void told.push(error instanceof RedisFailure ? error.kind : 'a bug'),
     };
     for (let count = 0; count < 3; count += 1) links.data.tellOf?.('k', hearer);
+    // Before which they are sent.
+    const unlinked = links.data.unlink('k').catch((error: unknown) => error);
     expect(told).toEqual([]);
+    expect(await unlinked).toMatchObject({ kind: 'closed', isUnsent: true });
     await expect.poll(() => told.length).toBe(3);
     expect(told).toEqual(['closed', 'closed', 'closed']);
   });
