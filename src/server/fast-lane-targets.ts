@@ -19,7 +19,7 @@ export const MAX_KNOWN_TARGET = 512;
 /** Where there is no room, one in so many takes another's place: of more targets than there is room for most would come and go unused. */
 const TRIES = 8;
 
-/** As long as room is wanted, the hand goes on with one request in so many: within two turns of it all that is in use is asked for again. */
+/** Where room is wanted, the hand goes on with one request in so many: what is in use is asked for again before it comes by once more. */
 const REQUESTS_A_STEP = 8;
 
 /** So that nobody can tell which targets share a place. */

@@ -185,6 +185,8 @@ describe('known targets', () => {
     const inUse = targets.filter((target) => find(known, 2, target) !== undefined);
     // It takes turns which of them asks for room.
     const isGrown = inUse.map(() => false);
+    // What was asked for a moment ago goes with the second turn only.
+    for (const target of targets) find(known, 1, target);
     let requests = 0;
     while (requests < 140_000) {
       for (const [index, target] of inUse.entries()) {
@@ -198,10 +200,14 @@ describe('known targets', () => {
   });
 
   it('are of as many sets as serve 2,000 in turn', () => {
-    const known = new KnownTargets();
-    const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=city${index}&size=1024&days=7`);
-    for (const target of targets) remember(known, 1, target);
-    const found = targets.filter((target) => find(known, 1, target) !== undefined);
-    expect(found.length).toBeGreaterThan(1990);
+    let lost = 0;
+    for (let round = 0; round < 20; round += 1) {
+      const known = new KnownTargets();
+      const targets = Array.from({ length: 2000 }, (_, index) => `/v1/forecast?location=${round}-${index}&days=7`);
+      for (const target of targets) remember(known, 1, target);
+      lost += targets.filter((target) => find(known, 1, target) === undefined).length;
+    }
+    // By chance some 5; in sets of four some 160.
+    expect(lost).toBeLessThan(40);
   });
 });

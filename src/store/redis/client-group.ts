@@ -106,7 +106,6 @@ export class GetGroup extends Command {
     else tell();
   }
 
-  /** To the library it is settled too: what is so before it is sent stays unsent. */
   #end(): void {
     this.isResolved = true;
     this.isSettled = true;

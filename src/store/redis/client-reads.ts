@@ -78,6 +78,8 @@ export class Reads {
   }
 
   #lookAfter(delayMs: number): void {
+    // Whoever was told of a read in `#look` may have sent others.
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#look(), delayMs).unref();
   }
 

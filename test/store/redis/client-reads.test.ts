@@ -215,7 +215,21 @@ describe('reads of one turn of the event loop', () => {
     }
   });
 
-  it('that were answered before their connection broke keep their answers, at whatever byte it breaks', async () => {
+  it('have each the refusal of a server that is no master any more, once, and their answers from it when it is again', async () => {
+    await using redis = await startRedis();
+    const links = openLinks(redisConfig(redis));
+    await connected(links);
+    await links.data.run(set, ['a'], ['of a']);
+    await redis.cli('config', 'set', 'replica-serve-stale-data', 'no');
+    await redis.cli('replicaof', '127.0.0.1', String(await freePort()));
+    const told = tellAll(links.data, ['a', 'b', 'c']);
+    await expect.poll(() => told).toEqual([['readonly'], ['readonly'], ['readonly']]);
+    await redis.cli('replicaof', 'no', 'one');
+    await expect.poll(() => links.data.get('a').then(String, () => 'none')).toBe('of a');
+    expect(told).toEqual([['readonly'], ['readonly'], ['readonly']]);
+  });
+
+  it('that were answered before their connection broke keep their answers, at whatever byte of a value it breaks', async () => {
     await using redis = await startRedis();
     const tap = await startTap(redis.port);
     const links = openLinks(redisConfig({ port: tap.port, password: undefined }));
